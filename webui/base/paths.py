@@ -1,0 +1,85 @@
+"""Where things lie on disk: made once from the flags, passed to whoever needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PROGRAM = Path(__file__).resolve().parents[2]
+"""The folder of the checkout: what ships with the program lies below it."""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Folders and files that the program reads and writes. `data` is the root of everything a user owns.
+
+    The layout below `data` is A1111's, so that `--data-dir` of an existing installation just works.
+    """
+
+    data: Path = PROGRAM
+    models_dir: Path | None = None
+    checkpoint_dirs: tuple[Path, ...] = ()
+    """More folders with checkpoints (`--ckpt-dir`), besides `models/Stable-diffusion`."""
+    vae_dirs: tuple[Path, ...] = ()
+    lora_dirs: tuple[Path, ...] = ()
+    embeddings_dir: Path | None = None
+    styles_files: tuple[Path, ...] = ()
+    settings_path: Path | None = None
+    ui_config_path: Path | None = None
+    extra: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def models(self) -> Path:
+        """The folder with one subfolder a kind of model."""
+        return self.models_dir or self.data / "models"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.models / "Stable-diffusion"
+
+    @property
+    def vaes(self) -> Path:
+        return self.models / "VAE"
+
+    @property
+    def loras(self) -> Path:
+        return self.models / "Lora"
+
+    @property
+    def embeddings(self) -> tuple[Path, ...]:
+        """Folders with textual inversion embeddings: A1111's `embeddings/` and `models/embeddings`."""
+        return (self.embeddings_dir or self.data / "embeddings", self.models / "embeddings")
+
+    @property
+    def hypernetworks(self) -> Path:
+        return self.models / "hypernetworks"
+
+    @property
+    def outputs(self) -> Path:
+        return self.data / "outputs"
+
+    @property
+    def state(self) -> Path:
+        """The program's own memory: database, uploads, logs."""
+        return self.data / "config"
+
+    @property
+    def database(self) -> Path:
+        return self.state / "gesso.sqlite3"
+
+    @property
+    def uploads(self) -> Path:
+        """Pictures that requests refer to, by the hash of their bytes."""
+        return self.state / "uploads"
+
+    @property
+    def settings(self) -> Path:
+        return self.settings_path or self.data / "config.json"
+
+    @property
+    def ui_config(self) -> Path:
+        return self.ui_config_path or self.data / "ui-config.json"
+
+    @property
+    def styles(self) -> tuple[Path, ...]:
+        return self.styles_files or (self.data / "styles.csv",)
