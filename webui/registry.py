@@ -1,0 +1,338 @@
+"""Everything that exists, a line each: samplers, schedules, model families, upscalers, tabs, scripts.
+
+A line names its code as "module:function" and is resolved only when used: so both processes may read this table,
+there is no import cycle, and the server never imports torch. A package may add lines through entry points of the
+groups `webui.samplers`, `webui.schedules`, `webui.families`, `webui.upscalers`, `webui.tabs`, `webui.scripts`, each
+pointing at a record of the classes below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from webui.base.errors import NotFound, did_you_mean
+
+
+@dataclass(frozen=True)
+class SamplerEntry:
+    """A sampler: its name, its function, and what the rest of the program must know of it."""
+
+    name: str
+    function: str
+    aliases: tuple[str, ...] = ()
+    schedule: str = ""
+    """The schedule that Automatic means for it; "" is the model's own spacing."""
+    options: tuple[str, ...] = ()
+    """The fields of `SamplerOptions` that the function takes."""
+    calls_per_step: int = 1
+    """How often it asks the network a step, as A1111 counts: the prompt's schedule and the progress go by calls."""
+    uses_ensd: bool = False
+    """The infotext names ENSD where it is set."""
+    discard_penultimate: bool = False
+    """Asks its schedule for one step more and leaves out the last noise level but one."""
+    brownian: bool = False
+    """Its noise is a Brownian path per picture."""
+    timesteps: bool = False
+    """Walks along integer timesteps of its own, whatever the schedule; masks act before the denoising."""
+    takes_range: bool = False
+    """Takes only the range of sigma, not the schedule."""
+    adapts: str = ""
+    """A function from Process to Process that it needs."""
+    cfg_factor: float = 1.0
+    """Multiplies the CFG scale."""
+
+
+@dataclass(frozen=True)
+class ScheduleEntry:
+    """A way to space the noise levels; its first alias is its name in A1111's API."""
+
+    name: str
+    function: str
+    """`(n, low, high, process, **options) -> sigmas`; "" for Automatic."""
+    aliases: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    default_rho: float = 0.0
+    """0: it takes none."""
+
+
+@dataclass(frozen=True)
+class FamilyEntry:
+    """A model family; `code` is its `Family` record."""
+
+    name: str
+    code: str
+
+
+@dataclass(frozen=True)
+class UpscalerEntry:
+    """A way to enlarge pictures; `files` are the models that it opens, as a pattern below `models/`."""
+
+    name: str
+    code: str
+    files: str = ""
+    scale: float = 4.0
+
+
+@dataclass(frozen=True)
+class TabEntry:
+    """A tab of the page; `code` is a function of the App that builds it inside a `gr.Tab`."""
+
+    name: str
+    code: str
+    elem_id: str
+
+
+_S = "webui.engine.sampling"
+
+SAMPLERS: tuple[SamplerEntry, ...] = (
+    SamplerEntry("DPM++ 2M", f"{_S}.dpmpp:dpmpp_2m", aliases=("k_dpmpp_2m",), schedule="Karras"),
+    SamplerEntry(
+        "DPM++ SDE",
+        f"{_S}.dpmpp:dpmpp_sde",
+        aliases=("k_dpmpp_sde",),
+        schedule="Karras",
+        calls_per_step=2,
+        brownian=True,
+        options=("eta", "s_noise"),
+    ),
+    SamplerEntry(
+        "DPM++ 2M SDE",
+        f"{_S}.dpmpp:dpmpp_2m_sde",
+        aliases=("k_dpmpp_2m_sde",),
+        schedule="Exponential",
+        brownian=True,
+        options=("eta", "s_noise"),
+    ),
+    SamplerEntry(
+        "DPM++ 2M SDE Heun",
+        f"{_S}.dpmpp:dpmpp_2m_sde_heun",
+        aliases=("k_dpmpp_2m_sde_heun",),
+        schedule="Exponential",
+        brownian=True,
+        options=("eta", "s_noise"),
+    ),
+    SamplerEntry(
+        "DPM++ 2S a",
+        f"{_S}.dpmpp:dpmpp_2s_ancestral",
+        aliases=("k_dpmpp_2s_a",),
+        schedule="Karras",
+        calls_per_step=2,
+        uses_ensd=True,
+        options=("eta", "s_noise"),
+    ),
+    SamplerEntry(
+        "DPM++ 3M SDE",
+        f"{_S}.dpmpp:dpmpp_3m_sde",
+        aliases=("k_dpmpp_3m_sde",),
+        schedule="Exponential",
+        discard_penultimate=True,
+        brownian=True,
+        options=("eta", "s_noise"),
+    ),
+    SamplerEntry(
+        "Euler a",
+        f"{_S}.euler:euler_ancestral",
+        aliases=("k_euler_a", "k_euler_ancestral"),
+        uses_ensd=True,
+        options=("eta",),
+    ),
+    SamplerEntry(
+        "Euler", f"{_S}.euler:euler", aliases=("k_euler",), options=("s_churn", "s_tmin", "s_tmax", "s_noise")
+    ),
+    SamplerEntry("LMS", f"{_S}.lms:lms", aliases=("k_lms",)),
+    SamplerEntry(
+        "Heun",
+        f"{_S}.heun:heun",
+        aliases=("k_heun",),
+        calls_per_step=2,
+        options=("s_churn", "s_tmin", "s_tmax", "s_noise"),
+    ),
+    SamplerEntry(
+        "DPM2",
+        f"{_S}.dpm2:dpm2",
+        aliases=("k_dpm_2",),
+        schedule="Karras",
+        calls_per_step=2,
+        discard_penultimate=True,
+        options=("s_churn", "s_tmin", "s_tmax", "s_noise"),
+    ),
+    SamplerEntry(
+        "DPM2 a",
+        f"{_S}.dpm2:dpm2_ancestral",
+        aliases=("k_dpm_2_a",),
+        schedule="Karras",
+        calls_per_step=2,
+        discard_penultimate=True,
+        uses_ensd=True,
+        options=("eta", "s_noise"),
+    ),
+    SamplerEntry(
+        "DPM fast",
+        f"{_S}.dpm_solver:dpm_fast",
+        aliases=("k_dpm_fast",),
+        uses_ensd=True,
+        takes_range=True,
+        options=("eta", "s_noise"),
+    ),
+    SamplerEntry(
+        "DPM adaptive",
+        f"{_S}.dpm_solver:dpm_adaptive",
+        aliases=("k_dpm_ad",),
+        uses_ensd=True,
+        takes_range=True,
+        options=("eta",),
+    ),
+    SamplerEntry("Restart", f"{_S}.restart:restart", aliases=("restart",), schedule="Karras", calls_per_step=2),
+    SamplerEntry("DDIM", f"{_S}.ddim:ddim", aliases=("ddim",), timesteps=True, options=("eta",)),
+    SamplerEntry(
+        "DDIM CFG++",
+        f"{_S}.ddim:ddim_cfgpp",
+        aliases=("ddim_cfgpp",),
+        timesteps=True,
+        cfg_factor=1 / 12.5,
+        options=("eta",),
+    ),
+    SamplerEntry("PLMS", f"{_S}.plms:plms", aliases=("plms",), timesteps=True),
+    SamplerEntry(
+        "UniPC",
+        f"{_S}.unipc:unipc",
+        aliases=("unipc",),
+        timesteps=True,
+        options=("variant", "skip_type", "order", "lower_order_final", "whole"),
+    ),
+    SamplerEntry("LCM", f"{_S}.lcm:lcm", aliases=("k_lcm",), adapts=f"{_S}.lcm:consistency"),
+)
+
+SCHEDULES: tuple[ScheduleEntry, ...] = (
+    ScheduleEntry("Automatic", "", aliases=("automatic",)),
+    ScheduleEntry("Uniform", f"{_S}.schedules:uniform", ("uniform",)),
+    ScheduleEntry("Karras", f"{_S}.schedules:karras", ("karras",), options=("rho",), default_rho=7.0),
+    ScheduleEntry("Exponential", f"{_S}.schedules:exponential", ("exponential",)),
+    ScheduleEntry(
+        "Polyexponential", f"{_S}.schedules:polyexponential", ("polyexponential",), options=("rho",), default_rho=1.0
+    ),
+    ScheduleEntry("SGM Uniform", f"{_S}.schedules:sgm_uniform", ("sgm_uniform", "SGMUniform")),
+    ScheduleEntry("KL Optimal", f"{_S}.schedules:kl_optimal", ("kl_optimal",)),
+    ScheduleEntry("Align Your Steps", f"{_S}.schedules:align_your_steps", ("align_your_steps",), options=("table",)),
+    ScheduleEntry("Simple", f"{_S}.schedules:simple", ("simple",)),
+    ScheduleEntry("Normal", f"{_S}.schedules:normal", ("normal",)),
+    ScheduleEntry("DDIM", f"{_S}.schedules:ddim", ("ddim",)),
+    ScheduleEntry("Beta", f"{_S}.schedules:beta", ("beta",), options=("beta_alpha", "beta_beta")),
+)
+
+FAMILIES: tuple[FamilyEntry, ...] = (FamilyEntry("SD1", "webui.engine.families.sd1:SD1"),)
+
+TABS: tuple[TabEntry, ...] = (
+    TabEntry("txt2img", "webui.server.ui.tabs.txt2img:txt2img", "tab_txt2img"),
+    TabEntry("img2img", "webui.server.ui.tabs.img2img:img2img", "tab_img2img"),
+    TabEntry("PNG Info", "webui.server.ui.tabs.pnginfo:pnginfo", "tab_pnginfo"),
+    TabEntry("Settings", "webui.server.ui.tabs.settings:settings", "tab_settings"),
+)
+
+E = TypeVar("E")
+
+
+def resolved(code: str) -> Any:
+    """The object that "module:name" names; imports the module."""
+    module, _, name = code.partition(":")
+    return getattr(import_module(module), name)
+
+
+@cache
+def extended(group: str, own: tuple[E, ...]) -> tuple[E, ...]:
+    """Our lines of a table and those of installed packages (entry points of the group `webui.<group>`)."""
+    return (*own, *(entry.load() for entry in entry_points(group=f"webui.{group}")))
+
+
+def samplers() -> tuple[SamplerEntry, ...]:
+    return extended("samplers", SAMPLERS)
+
+
+def schedules() -> tuple[ScheduleEntry, ...]:
+    return extended("schedules", SCHEDULES)
+
+
+def families() -> tuple[FamilyEntry, ...]:
+    return extended("families", FAMILIES)
+
+
+def tabs() -> tuple[TabEntry, ...]:
+    return extended("tabs", TABS)
+
+
+def sampler(name: str) -> SamplerEntry:
+    """The sampler of this name or alias, in any letter case.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = _sampler_names().get(name.casefold())
+    if found is None:
+        raise NotFound(
+            f"No sampler is called {name!r}.",
+            field="sampler_name",
+            hint=did_you_mean(name, [entry.name for entry in samplers()]),
+        )
+    return found
+
+
+def schedule(name: str) -> ScheduleEntry:
+    """The schedule of this label, name or alias, in any letter case.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = _schedule_names().get(name.casefold())
+    if found is None:
+        raise NotFound(
+            f"No schedule type is called {name!r}.",
+            field="scheduler",
+            hint=did_you_mean(name, [entry.name for entry in schedules()]),
+        )
+    return found
+
+
+def sampler_and_schedule(sampler_name: str, schedule_name: str) -> tuple[SamplerEntry, ScheduleEntry]:
+    """Both by name; the old combined names are understood: "DPM++ 2M Karras", "k_dpmpp_2m_ka".
+
+    Raises:
+        NotFound: no such sampler or schedule.
+    """
+    combined = _split_combined(sampler_name)
+    if combined is not None:
+        named, own = combined
+        return named, own if schedule_name.casefold() in ("", "automatic") else schedule(schedule_name)
+    return sampler(sampler_name), schedule(schedule_name or "Automatic")
+
+
+def _split_combined(name: str) -> tuple[SamplerEntry, ScheduleEntry] | None:
+    """ "DPM++ 2M Karras" -> its two parts, when the whole is not a sampler's name by itself."""
+    folded = name.casefold()
+    if folded in _sampler_names():
+        return None
+    abbreviations = {"_ka": "karras", "_exp": "exponential"}
+    endings = {f" {known}": entry for known, entry in _schedule_names().items()}
+    endings |= {short: _schedule_names()[long] for short, long in abbreviations.items() if long in _schedule_names()}
+    for ending, entry in endings.items():
+        if folded.endswith(ending) and (found := _sampler_names().get(folded.removesuffix(ending))):
+            return found, entry
+    return None
+
+
+@cache
+def _sampler_names() -> dict[str, SamplerEntry]:
+    return _by_names((alias, entry) for entry in samplers() for alias in (entry.name, *entry.aliases))
+
+
+@cache
+def _schedule_names() -> dict[str, ScheduleEntry]:
+    return _by_names((alias, entry) for entry in schedules() for alias in (entry.name, *entry.aliases))
+
+
+def _by_names(pairs: Iterable[tuple[str, E]]) -> dict[str, E]:
+    return {name.casefold(): entry for name, entry in pairs}

@@ -1,0 +1,419 @@
+"""Every parameter of a picture, once. Declaration order is the infotext's order, a published format.
+
+The layout of the form is a matter of the tabs; the names are those of A1111's HTTP API.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from webui.request.params import Choice, Codec, Declared, Image, Number, Param, Several, Slider, Text, Toggle, always
+
+SAME_CHECKPOINT = "Use same checkpoint"
+SAME_SAMPLER = "Use same sampler"
+SAME_SCHEDULE = "Use same scheduler"
+
+RESIZE_MODES = ("Just resize", "Crop and resize", "Resize and fill", "Just resize (latent upscale)")
+MASK_MODES = ("Inpaint masked", "Inpaint not masked")
+MASKED_CONTENTS = ("fill", "original", "latent noise", "latent nothing")
+INPAINT_AREAS = ("Whole picture", "Only masked")
+
+
+def _index_codec(choices: tuple[str, ...]) -> Codec:
+    return Codec(write=lambda value: choices[value], read=lambda text: str(choices.index(text)))
+
+
+# A1111: a checkpoint is written as "stem [hash]" here, without its folder.
+_CHECKPOINT = Codec(
+    write=lambda title: title.replace("\\", "/").rsplit("/", 1)[-1].replace(".safetensors", "").replace(".ckpt", ""),
+    read=str,
+)
+
+DenoisingStrength = Annotated[
+    float,
+    Slider(
+        label="Denoising strength",
+        place=40,
+        min=0,
+        max=1,
+        step=0.01,
+        ge=0,
+        le=1,
+        switch="enable_hr",
+        when=lambda request: request.is_img2img or request.enable_hr,
+    ),
+]
+
+
+class Generation(Declared):
+    """What text-to-image and image-to-image have in common."""
+
+    prompt: Annotated[str, Text(ui="Prompt", lines=3, placeholder="What the picture shows")] = ""
+    """What the picture shall show. (word:1.2) stresses, [from:to:0.5] changes on the way, BREAK and AND divide."""
+    negative_prompt: Annotated[str, Text(ui="Negative prompt", lines=3, placeholder="What it must not show")] = ""
+    """What the picture shall not show. Without effect at CFG scale 1."""
+    styles: Annotated[tuple[str, ...], Several(ui="Styles", source="styles")] = ()
+    """Saved pieces of prompt that are joined to both prompts, in this order."""
+
+    steps: Annotated[
+        int, Slider(label="Steps", ui="Sampling steps", place=0, min=1, max=150, ge=1, le=10000, api_default=50)
+    ] = 20
+    """How many times the picture is denoised. More is slower; beyond 30 little changes."""
+    sampler_name: Annotated[str, Choice(label="Sampler", ui="Sampling method", source="samplers")] = "DPM++ 2M"
+    """The method that walks from noise to picture."""
+    scheduler: Annotated[str, Choice(label="Schedule type", source="schedules", absent="Automatic", when=always)] = (
+        "Automatic"
+    )
+    """How the noise levels are spaced over the steps. Automatic: what suits the sampler."""
+    cfg_scale: Annotated[float, Slider(label="CFG scale", ui="CFG Scale", min=1, max=30, step=0.5, ge=0)] = 7.0
+    """How strongly the picture follows the prompt; 1 turns guidance, and the negative prompt, off."""
+    seed: Annotated[int, Number(label="Seed", place=10, ge=-1, le=2**63 - 1)] = -1
+    """The number that the noise is made of: the same seed gives the same picture. -1: a new one each time."""
+    width: Annotated[int, Slider(label="Size-1", ui="Width", place=20, min=64, max=2048, step=8, ge=8, le=16384)] = 512
+    """Width of the picture in pixels."""
+    height: Annotated[int, Slider(label="Size-2", ui="Height", min=64, max=2048, step=8, ge=8, le=16384)] = 512
+    """Height of the picture in pixels."""
+
+    subseed: Annotated[
+        int,
+        Number(
+            label="Variation seed", place=36, ge=-1, le=2**63 - 1, when=lambda request: request.subseed_strength != 0
+        ),
+    ] = -1
+    """The seed of the noise that is mixed in. -1: a new one each time."""
+    subseed_strength: Annotated[
+        float,
+        Slider(
+            label="Variation seed strength", ui="Variation strength", absent=0.0, min=0, max=1, step=0.01, ge=0, le=1
+        ),
+    ] = 0.0
+    """How much of the variation seed's noise is mixed in: 0 none, 1 it alone."""
+    seed_resize_from_w: Annotated[
+        int,
+        Slider(
+            label="Seed resize from-1",
+            ui="Resize seed from width",
+            min=0,
+            max=2048,
+            step=8,
+            ge=-1,
+            absent=0,
+            when=lambda request: request.seed_resize_from_w > 0 and request.seed_resize_from_h > 0,
+            api_default=-1,
+        ),
+    ] = 0
+    """Makes the noise as for a picture of this width and centres it, so that another size shows a like picture."""
+    seed_resize_from_h: Annotated[
+        int,
+        Slider(
+            label="Seed resize from-2",
+            ui="Resize seed from height",
+            min=0,
+            max=2048,
+            step=8,
+            ge=-1,
+            absent=0,
+            when=lambda request: request.seed_resize_from_w > 0 and request.seed_resize_from_h > 0,
+            api_default=-1,
+        ),
+    ] = 0
+    """Like the width, for the height."""
+
+    batch_size: Annotated[int, Slider(ui="Batch size", min=1, max=8, ge=1, le=512)] = 1
+    """How many pictures are made at once: faster than one by one, for more memory. Seeds count up."""
+    n_iter: Annotated[int, Slider(ui="Batch count", min=1, max=100, ge=1, le=100000)] = 1
+    """How many batches are made one after the other."""
+
+    refiner_checkpoint: Annotated[
+        str,
+        Choice(
+            label="Refiner",
+            ui="Refiner checkpoint",
+            place=70,
+            source="checkpoints_or_none",
+            absent="",
+            when=lambda request: request.has_refiner,
+            codec=_CHECKPOINT,
+            cost=1.0,
+        ),
+    ] = ""
+    """A second checkpoint that takes over in the middle of the sampling."""
+    refiner_switch_at: Annotated[
+        float,
+        Slider(
+            label="Refiner switch at",
+            ui="Switch at",
+            min=0.01,
+            max=1,
+            step=0.01,
+            ge=0,
+            le=1,
+            absent=0.8,
+            when=lambda request: request.has_refiner,
+        ),
+    ] = 0.8
+    """The share of the way after which the refiner takes over."""
+
+    override_settings: Annotated[dict[str, Any], Param(axis=False)] = Field(default_factory=dict)
+    """Settings that hold for this picture alone, by their A1111 name."""
+
+    @property
+    def is_img2img(self) -> bool:
+        return False
+
+    @property
+    def has_refiner(self) -> bool:
+        return self.refiner_checkpoint not in ("", "None", "none") and 0 < self.refiner_switch_at < 1
+
+    @property
+    def picture_count(self) -> int:
+        return self.batch_size * self.n_iter
+
+
+class Txt2Img(Generation):
+    """A picture out of text."""
+
+    denoising_strength: DenoisingStrength = 0.7
+    """Of the hires pass: 0 keeps the small picture, 1 makes it anew."""
+    enable_hr: Annotated[bool, Toggle(ui="Hires. fix")] = False
+    """Makes the picture small first, enlarges it, and denoises it again at full size."""
+    hr_checkpoint_name: Annotated[
+        str,
+        Choice(
+            label="Hires checkpoint",
+            place=60,
+            ui="Hires checkpoint",
+            source="checkpoints_or_same",
+            cost=1.0,
+            absent=SAME_CHECKPOINT,
+            codec=_CHECKPOINT,
+            when=lambda r: r.enable_hr and r.hr_checkpoint_name not in ("", SAME_CHECKPOINT),
+        ),
+    ] = SAME_CHECKPOINT
+    """The checkpoint of the second pass."""
+    hr_sampler_name: Annotated[
+        str,
+        Choice(
+            label="Hires sampler",
+            ui="Hires sampling method",
+            source="samplers_or_same",
+            absent=SAME_SAMPLER,
+            when=lambda r: r.enable_hr and r.hr_sampler_name not in ("", SAME_SAMPLER, r.sampler_name),
+        ),
+    ] = SAME_SAMPLER
+    """The sampler of the second pass."""
+    hr_prompt: Annotated[
+        str,
+        Text(
+            label="Hires prompt", lines=3, absent="", when=lambda r: r.enable_hr and r.hr_prompt not in ("", r.prompt)
+        ),
+    ] = ""
+    """The prompt of the second pass; empty: the same."""
+    hr_negative_prompt: Annotated[
+        str,
+        Text(
+            label="Hires negative prompt",
+            lines=3,
+            absent="",
+            when=lambda r: r.enable_hr and r.hr_negative_prompt not in ("", r.negative_prompt),
+        ),
+    ] = ""
+    """The negative prompt of the second pass; empty: the same."""
+    hr_scheduler: Annotated[
+        str,
+        Choice(
+            label="Hires schedule type",
+            source="schedules_or_same",
+            absent=SAME_SCHEDULE,
+            when=lambda r: r.enable_hr and r.hr_scheduler not in ("", SAME_SCHEDULE, r.scheduler),
+        ),
+    ] = SAME_SCHEDULE
+    """The schedule of the second pass."""
+    hr_scale: Annotated[
+        float,
+        Slider(
+            label="Hires upscale",
+            ui="Upscale by",
+            min=1,
+            max=4,
+            step=0.05,
+            ge=1,
+            le=16,
+            switch="enable_hr",
+            when=lambda r: r.enable_hr and not (r.hr_resize_x or r.hr_resize_y),
+        ),
+    ] = 2.0
+    """How many times larger the picture gets."""
+    hr_resize_x: Annotated[
+        int,
+        Slider(
+            label="Hires resize-1",
+            ui="Resize width to",
+            min=0,
+            max=2048,
+            step=8,
+            ge=0,
+            le=16384,
+            absent=0,
+            switch="enable_hr",
+            when=lambda r: r.enable_hr and bool(r.hr_resize_x or r.hr_resize_y),
+        ),
+    ] = 0
+    """The width to enlarge to; 0: by the factor, or in proportion to the height."""
+    hr_resize_y: Annotated[
+        int,
+        Slider(
+            label="Hires resize-2",
+            ui="Resize height to",
+            min=0,
+            max=2048,
+            step=8,
+            ge=0,
+            le=16384,
+            absent=0,
+            switch="enable_hr",
+            when=lambda r: r.enable_hr and bool(r.hr_resize_x or r.hr_resize_y),
+        ),
+    ] = 0
+    """The height to enlarge to; 0: by the factor, or in proportion to the width."""
+    hr_second_pass_steps: Annotated[
+        int,
+        Slider(
+            label="Hires steps",
+            min=0,
+            max=150,
+            ge=0,
+            le=10000,
+            absent=0,
+            when=lambda r: r.enable_hr and r.hr_second_pass_steps != 0,
+        ),
+    ] = 0
+    """Steps of the second pass; 0: as many as the first."""
+    hr_upscaler: Annotated[
+        str,
+        Choice(
+            label="Hires upscaler",
+            ui="Upscaler",
+            source="hires_upscalers",
+            switch="enable_hr",
+            when=lambda r: r.enable_hr,
+        ),
+    ] = "Latent"
+    """What enlarges the small picture: in latent space, or one of the upscalers in pixels."""
+
+
+class Img2Img(Generation):
+    """A picture out of a picture, and text."""
+
+    image_cfg_scale: Annotated[
+        float,
+        Slider(
+            label="Image CFG scale",
+            ui="Image CFG Scale",
+            place=5,
+            min=0,
+            max=3,
+            step=0.05,
+            ge=0,
+            absent=1.5,
+            by_fact=True,
+        ),
+    ] = 1.5
+    """How strongly the picture follows the given one; only for InstructPix2Pix checkpoints."""
+    init_images: Annotated[tuple[str, ...], Image(ui="Image")] = ()
+    """The pictures to start from; each is made once a batch."""
+    mask: Annotated[str, Image(ui="Mask")] = ""
+    """White where the picture may change; empty: everywhere."""
+    denoising_strength: DenoisingStrength = 0.75
+    """How much may change: 0 nothing, 1 everything."""
+    resize_mode: Annotated[
+        int, Choice(ui="Resize mode", choices=RESIZE_MODES, radio=True, by_index=True, ge=0, le=3)
+    ] = 0
+    """What happens when the given picture has another shape than asked for."""
+    inpainting_mask_invert: Annotated[
+        int,
+        Choice(
+            label="Mask mode",
+            place=80,
+            choices=MASK_MODES,
+            radio=True,
+            by_index=True,
+            ge=0,
+            le=1,
+            absent=0,
+            codec=_index_codec(MASK_MODES),
+            when=lambda r: bool(r.mask) and r.inpainting_mask_invert != 0,
+        ),
+    ] = 0
+    """Whether the painted part changes, or all but it."""
+    mask_blur_x: Annotated[int, Slider(ui="Mask blur x", min=0, max=64, ge=0, le=512)] = 4
+    """Softness of the mask's edge in pixels, sideways."""
+    mask_blur_y: Annotated[int, Slider(ui="Mask blur y", min=0, max=64, ge=0, le=512)] = 4
+    """Softness of the mask's edge in pixels, up and down."""
+    inpaint_full_res: Annotated[
+        bool,
+        Choice(
+            label="Inpaint area",
+            choices=INPAINT_AREAS,
+            radio=True,
+            by_index=True,
+            absent=False,
+            codec=_index_codec(INPAINT_AREAS),
+            api_default=True,
+            when=lambda r: bool(r.mask) and r.inpaint_full_res,
+        ),
+    ] = False
+    """Only masked: the part around the mask is made at full size and pasted back."""
+    inpaint_full_res_padding: Annotated[
+        int,
+        Slider(
+            label="Masked area padding",
+            ui="Only masked padding, pixels",
+            min=0,
+            max=256,
+            step=4,
+            ge=0,
+            le=8192,
+            absent=32,
+            api_default=0,
+            when=lambda r: bool(r.mask) and r.inpaint_full_res,
+        ),
+    ] = 32
+    """How much around the mask is looked at, in pixels."""
+    inpainting_fill: Annotated[
+        int,
+        Choice(
+            label="Masked content",
+            choices=MASKED_CONTENTS,
+            radio=True,
+            by_index=True,
+            ge=0,
+            le=3,
+            absent=1,
+            codec=_index_codec(MASKED_CONTENTS),
+            api_default=0,
+            when=lambda r: bool(r.mask) and r.inpainting_fill != 1,
+        ),
+    ] = 1
+    """What the masked part is filled with before it is denoised."""
+    mask_round: Annotated[bool, Toggle(ui="Hard mask edges in latent space")] = True
+    """Rounds the mask in latent space to yes or no."""
+
+    @property
+    def is_img2img(self) -> bool:
+        return True
+
+    @property
+    def enable_hr(self) -> bool:
+        return False
+
+
+REQUESTS: dict[str, type[Generation]] = {"txt2img": Txt2Img, "img2img": Img2Img}
+"""The kinds of generation by the name that tabs, routes and folders have for them."""
+
+
+def kind_of(request: Generation) -> str:
+    """The name of a request's kind: "txt2img" or "img2img"."""
+    return next(name for name, cls in REQUESTS.items() if type(request) is cls)

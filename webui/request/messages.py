@@ -1,0 +1,180 @@
+"""The whole protocol between the server and an engine process: plain frozen data in both directions.
+
+Nothing here may assume a pipe, a shared disk or a process number, so that an engine may one day run elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from webui.request.plan import CheckpointRef, Plan
+
+# --- commands to the engine ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """Make these pictures."""
+
+    job_id: str
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Interrupt:
+    """Stop the job: at the next call of the network, or (`after_current`) when the pictures in work are finished."""
+
+    job_id: str
+    after_current: bool = False
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Give up the batch in work and go on with the next one of the same job."""
+
+    job_id: str
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Whether anybody looks: previews are made only then, at most one in `period` seconds."""
+
+    watched: bool
+    period: float = 1.0
+    method: str = "Approx cheap"
+
+
+@dataclass(frozen=True)
+class Preload:
+    """Load this checkpoint now, so that the first picture does not wait."""
+
+    checkpoint: CheckpointRef
+    vae: CheckpointRef | None = None
+
+
+@dataclass(frozen=True)
+class Unload:
+    """Put all models away and give the memory back."""
+
+
+@dataclass(frozen=True)
+class Configure:
+    """How many models may stay resident, in how many bytes (0: half of what is free)."""
+
+    resident_limit: int
+    budget_bytes: int
+
+
+@dataclass(frozen=True)
+class Shutdown:
+    """End the process."""
+
+
+Command = Run | Interrupt | Skip | Watch | Preload | Unload | Configure | Shutdown
+
+# --- events from the engine ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """What the engine runs on, for people and for `/sdapi/v1/memory`."""
+
+    device: str
+    """ "cuda:0", "mps", "xpu:0", "cpu" """
+    name: str
+    dtype: str
+    attention: str
+    torch: str
+    total_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The engine has started."""
+
+    info: DeviceInfo
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A sign of life with the memory in use, in bytes."""
+
+    ram_used: int = 0
+    vram_used: int = 0
+    vram_total: int = 0
+    resident: tuple[str, ...] = ()
+    """Titles of the models in memory."""
+
+
+@dataclass(frozen=True)
+class Loading:
+    """A model is being loaded; `title` is "" when that is over. `failure` names what went wrong with a Preload."""
+
+    title: str
+    seconds: float = 0.0
+    failure: str = ""
+
+
+Phase = Literal["waiting", "loading", "encoding", "sampling", "hires", "decoding"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the job stands. `step` of `steps` of the pass in work; `fraction` of the whole job, 0 to 1."""
+
+    job_id: str
+    phase: Phase
+    step: int
+    steps: int
+    batch: int
+    batches: int
+    fraction: float
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A small picture of the batch in work, as JPEG bytes."""
+
+    job_id: str
+    number: int
+    jpeg: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """A finished picture: 8-bit RGB rows from the top, and what the infotext shall say beyond the request."""
+
+    job_id: str
+    position: int
+    width: int
+    height: int
+    rgb: bytes = field(repr=False)
+    facts: tuple[tuple[str, str], ...] = ()
+    """(infotext label, value), such as ("NGMS", "2.5")."""
+    comments: tuple[str, ...] = ()
+    """Remarks for the person, such as "Lora not found: x"."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The job is over; `interrupted` when the user ended it. All pictures came before."""
+
+    job_id: str
+    interrupted: bool = False
+    sampling_seconds: float = 0.0
+    network_seconds: float = 0.0
+    """Time inside the UNet and the VAE alone: the overhead is what is between the two."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job cannot be done. The engine is well and takes the next one."""
+
+    job_id: str
+    code: str
+    message: str
+    hint: str = ""
+
+
+Event = Ready | Beat | Loading | Progress | Preview | Pictured | Finished | Failed

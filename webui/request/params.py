@@ -1,0 +1,243 @@
+"""The vocabulary in which every parameter and setting is declared, once.
+
+A parameter is a field of a frozen pydantic model whose annotation carries a `Param`:
+
+    steps: Annotated[int, Slider(label="Steps", ui="Sampling steps", min=1, max=150, ge=1)] = 20
+    \"\"\"How many times the picture is denoised.\"\"\"
+
+Everything else is derived from that line: the control, the API field, the infotext label, the saved default, the
+X/Y/Z axis, the file-name pattern, the command-line flag, the documentation. The docstring under it is its help text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Self, TypeVar
+
+from annotated_types import Ge, GroupedMetadata, Le
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import ValidationError as PydanticError
+from pydantic.fields import FieldInfo
+
+from webui.base.errors import UserError
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = _Missing()
+
+
+@dataclass(frozen=True)
+class Codec:
+    """For the few values whose spelling in the infotext is not their own: how to write and read them."""
+
+    write: Callable[[Any], str]
+    read: Callable[[str], Any]
+
+
+def always(_request: object) -> bool:
+    """For `Param.when`: the infotext carries it whatever it is."""
+    return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Param(GroupedMetadata):
+    """What is to know of a parameter besides its name, type, default and help text.
+
+    `min`, `max` and `step` of the subclasses are the control's suggestion; `ge` and `le` are the law.
+    """
+
+    label: str = ""
+    """The infotext label ("" = never written), and the control's unless `ui` is given."""
+    ui: str = ""
+    """The control's label."""
+    when: Callable[[Any], bool] | None = None
+    """Whether the infotext of this request carries it. None: unless the value is `absent`."""
+    by_fact: bool = False
+    """Written not by itself but as a fact, by the code that knows whether it had an effect."""
+    absent: Any = MISSING
+    """What a missing label means on reading."""
+    switch: str = ""
+    """The Toggle that this field's presence in an infotext turns on."""
+    place: int | None = None
+    """Rank among all labels of an infotext (its order is a published format); None: beside the field before."""
+    codec: Codec | None = None
+    api_default: Any = MISSING
+    """The default of the HTTP API where A1111's differs from the form's."""
+    alias: str = ""
+    """A1111's name of a setting where ours reads better."""
+    axis: bool = True
+    """Whether a grid script offers it as an axis."""
+    cost: float = 0.0
+    """How slow a change of the value is (a model switch: 1), so that grids change it least often."""
+    ge: float | None = None
+    le: float | None = None
+    restart: bool = False
+    """A setting that takes effect at the next start."""
+
+    def __iter__(self) -> Iterator[object]:
+        if self.ge is not None:
+            yield Ge(self.ge)
+        if self.le is not None:
+            yield Le(self.le)
+
+    @property
+    def title(self) -> str:
+        """What a person sees beside the control."""
+        return self.ui or self.label
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slider(Param):
+    min: float = 0
+    max: float = 1
+    step: float = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number(Param):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(Param):
+    """One of some strings: a fixed tuple, or the name of a list that changes at run time ("checkpoints", "vaes")."""
+
+    choices: tuple[str, ...] = ()
+    source: str = ""
+    radio: bool = False
+    by_index: bool = False
+    """The API sends the position in `choices`, not the text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Several(Param):
+    """Any number of strings out of a list."""
+
+    choices: tuple[str, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toggle(Param):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text(Param):
+    lines: int = 1
+    placeholder: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Colour(Param):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image(Param):
+    """A picture: the value is the name under which the catalog keeps its bytes (`PictureStore`)."""
+
+
+class Declared(BaseModel):
+    """A frozen record whose fields are declared with `Param`. Validation errors become `UserError`s by `made`."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, validate_default=False
+    )
+
+    @classmethod
+    def params(cls) -> dict[str, Param]:
+        """Field name -> its Param, in declaration order; fields without one are left out."""
+        return {name: param for name, info in cls.model_fields.items() if (param := param_of(info)) is not None}
+
+    @classmethod
+    def made(cls, **values: Any) -> Self:
+        """Like the constructor, but bad values raise a UserError that names the field as people know it.
+
+        Raises:
+            UserError: with `field` set to the name of the first offending field.
+        """
+        try:
+            return cls(**values)
+        except PydanticError as error:
+            raise user_error(cls, error) from error
+
+    def changed(self, **values: Any) -> Self:
+        """A copy with these values instead, validated.
+
+        Raises:
+            UserError: as `made`.
+        """
+        current = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self).made(**{**current, **values})
+
+
+D = TypeVar("D", bound=Declared)
+
+
+def param_of(info: FieldInfo) -> Param | None:
+    """The Param in a field's annotation."""
+    return next((item for item in info.metadata if isinstance(item, Param)), None)
+
+
+def default_of(cls: type[Declared], name: str) -> Any:
+    """The value that a field has when nothing is said."""
+    return cls.model_fields[name].get_default(call_default_factory=True)
+
+
+def parsed(cls: type[Declared], name: str, text: Any) -> Any:
+    """`text` as a value of the field `name`, by the field's own type and limits.
+
+    Raises:
+        UserError: it is no such value.
+    """
+    info = cls.model_fields[name]
+    param = param_of(info)
+    try:
+        if param is not None and param.codec is not None and isinstance(text, str):
+            text = param.codec.read(text)
+        adapter: TypeAdapter[Any] = TypeAdapter(_annotated(info), config=ConfigDict(allow_inf_nan=False))
+        return adapter.validate_python(text)
+    except (PydanticError, ValueError) as error:
+        title = param.title if param else name
+        reason = error.errors()[0]["msg"] if isinstance(error, PydanticError) else str(error)
+        raise UserError(f"{title or name} cannot be {_shortened(text)}: {reason}.", field=name) from error
+
+
+def _annotated(info: FieldInfo) -> Any:
+    from typing import Annotated
+
+    annotation: Any = info.annotation
+    for item in info.metadata:
+        annotation = Annotated[annotation, item]
+    return annotation
+
+
+def user_error(cls: type[BaseModel], error: PydanticError) -> UserError:
+    """The first complaint of pydantic in words of the form: label, value, what is allowed."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    location = [str(part) for part in first["loc"]]
+    name = location[0] if location else ""
+    info = cls.model_fields.get(name)
+    param = param_of(info) if info else None
+    title = (param.title if param else "") or name or "The request"
+    if first["type"] == "extra_forbidden":
+        return UserError(f"There is no parameter {name!r}.", field=name)
+    where = f" (at {'.'.join(location[1:])})" if len(location) > 1 else ""
+    return UserError(
+        f"{title} cannot be {_shortened(first.get('input'))}{where}: {_sentence(first['msg'])}", field=name
+    )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].lower() + text[1:].rstrip(".") + "."
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,199 @@
+"""From a request to a plan: seeds fixed, names resolved, settings frozen in. Below this line nobody reads settings.
+
+A `Plan` is plain data and determines the pictures: the same plan gives the same bits on the same machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from webui import registry
+from webui.base.errors import UserError
+from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img, Txt2Img
+from webui.request.settings import RenderSettings, Settings
+
+LARGEST_RANDOM_SEED = 4294967294
+"""Exclusive. A1111: random seeds fit in 32 bits."""
+
+
+@dataclass(frozen=True)
+class CheckpointRef:
+    """A checkpoint or VAE file, known by name and contents; `path` is where the local engine finds it."""
+
+    path: str
+    title: str
+    """What people see: `folder/name.safetensors [6ce0161689]`."""
+    name: str
+    """The file's stem."""
+    sha256: str = ""
+    """Empty while it is not computed yet."""
+    config: str = ""
+    """Path of the yaml file beside it, or ""."""
+    stamp: tuple[int, int] = (0, 0)
+    """(mtime in ns, size in bytes): a file that changed is another model."""
+
+    @property
+    def short_hash(self) -> str:
+        """First ten hex digits of the sha256, or ""."""
+        return self.sha256[:10]
+
+
+class Names(Protocol):
+    """What the plan asks of the catalog: names to things on disk."""
+
+    def checkpoint(self, name: str) -> CheckpointRef:
+        """The checkpoint of this title, name, stem or hash; "" is the first. Raises NotFound."""
+        ...
+
+    def vae(self, name: str, checkpoint: CheckpointRef) -> CheckpointRef | None:
+        """The external VAE for this setting ("Automatic", "None", a file name), or None for the checkpoint's own."""
+        ...
+
+    def styled(self, prompt: str, negative: str, styles: tuple[str, ...]) -> tuple[str, str]:
+        """Both prompts with the styles applied."""
+        ...
+
+    def picture(self, name: str) -> bytes:
+        """The encoded bytes of a stored picture. Raises NotFound."""
+        ...
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture to make: everything that its pixels depend on, but the networks' weights."""
+
+    request: Txt2Img | Img2Img
+    """Resolved: prompts with styles, canonical sampler and schedule names, this picture's own seeds."""
+    render: RenderSettings
+    seed: int
+    subseed: int
+    position: int
+    """Rank within the job, from 0."""
+    init_image: str = ""
+    """Key in `Plan.images`, for img2img."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job for the engine. Each batch is denoised together; its pictures differ only in seeds and prompts."""
+
+    batches: tuple[tuple[Picture, ...], ...]
+    checkpoint: CheckpointRef
+    vae: CheckpointRef | None = None
+    refiner: CheckpointRef | None = None
+    hires_checkpoint: CheckpointRef | None = None
+    images: Mapping[str, bytes] = field(default_factory=dict)
+    """Encoded pictures that the requests refer to."""
+    embeddings: tuple[str, ...] = ()
+    """Folders with textual inversion embeddings."""
+
+    @property
+    def count(self) -> int:
+        return sum(len(batch) for batch in self.batches)
+
+    def without(self, done: frozenset[int]) -> Plan:
+        """The plan with the pictures at these positions left out: what remains after a crash, seeds unchanged."""
+        kept = (tuple(picture for picture in batch if picture.position not in done) for batch in self.batches)
+        return replace(self, batches=tuple(batch for batch in kept if batch))
+
+
+def resolve(
+    request: Txt2Img | Img2Img,
+    settings: Settings,
+    names: Names,
+    random_seed: Callable[[], int],
+    embeddings: tuple[str, ...] = (),
+) -> Plan:
+    """Fix every choice that the request leaves open.
+
+    `random_seed` gives the numbers for seeds of -1, below `LARGEST_RANDOM_SEED`.
+
+    Raises:
+        NotFound: no sampler, schedule, checkpoint, VAE, style or picture has the name asked for.
+        UserError: an override setting's value is wrong, or img2img has no picture.
+    """
+    render = settings.with_options(request.override_settings, strict=False).render
+    request = _named(request, names)
+    checkpoint = names.checkpoint(render.sd_model_checkpoint)
+    render = render.changed(sd_model_checkpoint=checkpoint.title)
+    seed = request.seed if request.seed >= 0 else random_seed()
+    subseed = request.subseed if request.subseed >= 0 else random_seed()
+    inits = _init_images(request)
+    batches = []
+    for iteration in range(request.n_iter):
+        batch = []
+        for index in range(request.batch_size):
+            position = iteration * request.batch_size + index
+            # A1111: with a variation, all pictures share the seed and the variation seeds count up.
+            own_seed = seed if request.subseed_strength else seed + position
+            batch.append(
+                Picture(
+                    request=request.changed(seed=own_seed, subseed=subseed + position),
+                    render=render,
+                    seed=own_seed,
+                    subseed=subseed + position,
+                    position=position,
+                    init_image=inits[index % len(inits)] if inits else "",
+                )
+            )
+        batches.append(tuple(batch))
+    hires = (
+        isinstance(request, Txt2Img) and request.enable_hr and request.hr_checkpoint_name not in ("", SAME_CHECKPOINT)
+    )
+    return Plan(
+        batches=tuple(batches),
+        checkpoint=checkpoint,
+        vae=names.vae(render.sd_vae, checkpoint),
+        refiner=names.checkpoint(request.refiner_checkpoint) if request.has_refiner else None,
+        hires_checkpoint=names.checkpoint(request.hr_checkpoint_name)
+        if hires and isinstance(request, Txt2Img)
+        else None,
+        images={name: names.picture(name) for name in _picture_names(request)},
+        embeddings=embeddings,
+    )
+
+
+def _named(request: Txt2Img | Img2Img, names: Names) -> Txt2Img | Img2Img:
+    """The request with canonical names, styles merged into the prompts, and its checkpoints known to exist."""
+    sampler, schedule = registry.sampler_and_schedule(request.sampler_name, request.scheduler)
+    prompt, negative = names.styled(request.prompt, request.negative_prompt, request.styles)
+    changes: dict[str, object] = {
+        "sampler_name": sampler.name,
+        "scheduler": schedule.name,
+        "prompt": prompt,
+        "negative_prompt": negative,
+        "styles": (),
+    }
+    if isinstance(request, Txt2Img) and request.enable_hr:
+        changes["hr_prompt"], changes["hr_negative_prompt"] = names.styled(
+            request.hr_prompt or request.prompt, request.hr_negative_prompt or request.negative_prompt, request.styles
+        )
+        own_sampler = request.hr_sampler_name not in ("", SAME_SAMPLER)
+        own_schedule = request.hr_scheduler not in ("", SAME_SCHEDULE)
+        hr_sampler, hr_schedule = registry.sampler_and_schedule(
+            request.hr_sampler_name if own_sampler else sampler.name,
+            request.hr_scheduler if own_schedule else schedule.name,
+        )
+        if own_sampler:
+            changes["hr_sampler_name"] = hr_sampler.name
+        if own_schedule:
+            changes["hr_scheduler"] = hr_schedule.name
+    return request.changed(**changes)
+
+
+def _init_images(request: Generation) -> tuple[str, ...]:
+    if not isinstance(request, Img2Img):
+        return ()
+    if not request.init_images:
+        raise UserError(
+            "There is no picture to start from.", hint="Drop one into the img2img tab.", field="init_images"
+        )
+    return request.init_images
+
+
+def _picture_names(request: Generation) -> tuple[str, ...]:
+    if not isinstance(request, Img2Img):
+        return ()
+    return (*request.init_images, request.mask) if request.mask else request.init_images
