@@ -1,0 +1,77 @@
+"""Euler's method on the probability flow, and its ancestral form."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from webui.engine.sampling.process import Process
+from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
+
+
+def euler(
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    noise: Noise,
+    *,
+    s_churn: float = 0.0,
+    s_tmin: float = 0.0,
+    s_tmax: float = math.inf,
+    s_noise: float = 1.0,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Euler steps, with churn if asked for. Karras et al. 2022, arXiv:2206.00364, algorithm 2 without its second half."""
+    for i in range(len(sigmas) - 1):
+        gamma = churn_factor(sigmas[i], len(sigmas) - 1, s_churn, s_tmin, s_tmax)
+        hat, x = churned(denoise.process, x, sigmas[i], gamma, noise, s_noise)
+        x0 = denoise(x, per_image(hat, x))
+        if on_step:
+            on_step(i, x, sigmas[i], x0)
+        x = x + slope(x, hat, x0) * (sigmas[i + 1] - hat)
+    return x
+
+
+def euler_ancestral(
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    noise: Noise,
+    *,
+    eta: float = 1.0,
+    s_noise: float = 1.0,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """An Euler step to less noise than asked, then fresh noise up to it. Song et al. 2021, arXiv:2011.13456, section 4."""
+    for i in range(len(sigmas) - 1):
+        x0 = denoise(x, per_image(sigmas[i], x))
+        down, keep, up = denoise.process.ancestral_step(sigmas[i], sigmas[i + 1], eta)
+        if on_step:
+            on_step(i, x, sigmas[i], x0)
+        x = x + slope(x, sigmas[i], x0) * (down - sigmas[i])
+        if sigmas[i + 1] > 0:
+            x = x * keep + noise(sigmas[i], sigmas[i + 1]) * s_noise * up
+    return x
+
+
+def slope(x: Tensor, sigma: Tensor, x0: Tensor) -> Tensor:
+    """dx / dsigma of the probability flow. Karras et al. 2022, eq. 3 with s(t) = 1, sigma(t) = t."""
+    return (x - x0) / sigma
+
+
+def churn_factor(sigma: Tensor, steps: int, s_churn: float, s_tmin: float, s_tmax: float) -> float:
+    """gamma of Karras et al. 2022, algorithm 2, line 3."""
+    return min(s_churn / steps, math.sqrt(2) - 1) if s_tmin <= sigma <= s_tmax else 0.0
+
+
+def churned(
+    process: Process, x: Tensor, sigma: Tensor, gamma: float, noise: Noise, s_noise: float
+) -> tuple[Tensor, Tensor]:
+    """(sigma hat, x hat): the level a little higher and x with fresh noise up to it; algorithm 2, lines 4 to 6."""
+    fresh = noise(sigma, sigma)  # A1111: drawn at every step, needed or not, so that its number is the step's
+    if gamma <= 0:
+        return sigma, x
+    hat = process.churned(sigma, gamma)
+    keep, up = process.noised_up(sigma, hat)
+    return hat, x * keep + fresh * s_noise * up

@@ -1,0 +1,43 @@
+"""Heun's second-order method."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from webui.engine.sampling.euler import churn_factor, churned, slope
+from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
+
+
+def heun(
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    noise: Noise,
+    *,
+    s_churn: float = 0.0,
+    s_tmin: float = 0.0,
+    s_tmax: float = math.inf,
+    s_noise: float = 1.0,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Steps along the mean of the slopes at both ends. Karras et al. 2022, arXiv:2206.00364, algorithm 2."""
+    for i in range(len(sigmas) - 1):
+        gamma = churn_factor(sigmas[i], len(sigmas) - 1, s_churn, s_tmin, s_tmax)
+        hat, x = churned(denoise.process, x, sigmas[i], gamma, noise, s_noise)
+        x0 = denoise(x, per_image(hat, x))
+        if on_step:
+            on_step(i, x, sigmas[i], x0)
+        x = heun_step(denoise, x, hat, sigmas[i + 1], x0)
+    return x
+
+
+def heun_step(denoise: Denoiser, x: Tensor, sigma: Tensor, to: Tensor, x0: Tensor) -> Tensor:
+    """From sigma to `to`, with one more call of the denoiser unless `to` is zero; x0 is its answer at x."""
+    d = slope(x, sigma, x0)
+    ahead = x + d * (to - sigma)
+    if to == 0:
+        return ahead
+    d_ahead = slope(ahead, to, denoise(ahead, per_image(to, x)))
+    return x + (d + d_ahead) / 2 * (to - sigma)
