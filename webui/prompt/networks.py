@@ -1,0 +1,54 @@
+"""Extra networks named in a prompt: `<lora:name:0.8>`, `<hypernet:name>`."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class NetworkTag(NamedTuple):
+    """`<kind:first:second:key=value>`: what it means is up to the kind."""
+
+    kind: str
+    positional: tuple[str, ...]
+    named: tuple[tuple[str, str], ...]
+    """(key, value); of equal keys only the last is here."""
+
+    @property
+    def name(self) -> str:
+        """The network's name: the first positional argument, or "" when there is none."""
+        return self.positional[0] if self.positional else ""
+
+    def get(self, key: str, default: str = "") -> str:
+        """The value of a named argument."""
+        return dict(self.named).get(key, default)
+
+
+_TAG = re.compile(r"<(\w++):([^>]+)>")
+
+
+def extract_networks(text: str) -> tuple[str, tuple[NetworkTag, ...]]:
+    """The text without its tags, and the tags in their order. Never raises.
+
+    Every `<word:anything>` is a tag, of known kind or not.
+    """
+    tags: list[NetworkTag] = []
+
+    def taken_out(match: re.Match[str]) -> str:
+        tags.append(_tag(match[1], match[2].split(":")))
+        return ""
+
+    end = text.rfind(">") + 1  # where no tag can close, none is looked for: keeps "<a:<a:<a:" linear
+    return _TAG.sub(taken_out, text[:end]) + text[end:], tuple(tags)
+
+
+def _tag(kind: str, arguments: list[str]) -> NetworkTag:
+    positional: list[str] = []
+    named: dict[str, str] = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if equals and "=" not in value:  # A1111: with two equals signs it is positional
+            named[key] = value
+        else:
+            positional.append(argument)
+    return NetworkTag(kind, tuple(positional), tuple(named.items()))
