@@ -31,6 +31,12 @@ _CHECKPOINT = Codec(
     read=str,
 )
 
+
+def _has_even_blur(request: Any) -> bool:
+    # A1111: one label for both directions, so an uneven blur is not written.
+    return bool(request.mask) and request.mask_blur_x == request.mask_blur_y
+
+
 DenoisingStrength = Annotated[
     float,
     Slider(
@@ -41,7 +47,6 @@ DenoisingStrength = Annotated[
         step=0.01,
         ge=0,
         le=1,
-        switch="enable_hr",
         when=lambda request: request.is_img2img or request.enable_hr,
     ),
 ]
@@ -348,9 +353,15 @@ class Img2Img(Generation):
         ),
     ] = 0
     """Whether the painted part changes, or all but it."""
-    mask_blur_x: Annotated[int, Slider(ui="Mask blur x", min=0, max=64, ge=0, le=512)] = 4
+    mask_blur_x: Annotated[
+        int,
+        Slider(label="Mask blur", ui="Mask blur x", min=0, max=64, ge=0, le=512, absent=4, when=_has_even_blur),
+    ] = 4
     """Softness of the mask's edge in pixels, sideways."""
-    mask_blur_y: Annotated[int, Slider(ui="Mask blur y", min=0, max=64, ge=0, le=512)] = 4
+    mask_blur_y: Annotated[
+        int,
+        Slider(label="Mask blur", ui="Mask blur y", min=0, max=64, ge=0, le=512, absent=4, when=_has_even_blur),
+    ] = 4
     """Softness of the mask's edge in pixels, up and down."""
     inpaint_full_res: Annotated[
         bool,

@@ -60,7 +60,7 @@ class RenderSettings(Declared):
     eta_noise_seed_delta: Annotated[int, Number(label="ENSD", by_fact=True, ui="Eta noise seed delta", absent=0)] = 0
     """Added to the seed of the noise after the first; 31337 matches an old service."""
     token_merging_ratio: Annotated[
-        float, Slider(label="Token merging ratio", min=0, max=0.9, step=0.1, ge=0, le=0.9, absent=0.0)
+        float, Slider(label="Token merging ratio", by_fact=True, min=0, max=0.9, step=0.1, ge=0, le=0.9, absent=0.0)
     ] = 0.0
     """Merges like tokens of self-attention for speed; 0 is off."""
     token_merging_ratio_img2img: Annotated[
@@ -71,6 +71,7 @@ class RenderSettings(Declared):
         float,
         Slider(
             label="Token merging ratio hr",
+            by_fact=True,
             ui="Token merging ratio for high-res pass",
             min=0,
             max=0.9,
@@ -113,7 +114,7 @@ class RenderSettings(Declared):
             label="Refiner switch by sampling steps",
             by_fact=True,
             ui="Switch to refiner by sampling steps",
-            place=71,
+            place=69,
             absent=False,
         ),
     ] = False

@@ -1,0 +1,246 @@
+"""Checkpoints on disk: found, titled, hashed, looked up by every name that people and old infotexts have for them."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from webui.base.errors import NotFound, StorageError, did_you_mean
+from webui.base.paths import Paths
+from webui.catalog.files import Found, find_files
+from webui.catalog.hashes import BackgroundHashing, Hashes, Stamp, stamp_of
+from webui.catalog.headers import read_metadata
+from webui.request.plan import CheckpointRef
+
+ENDINGS = (".safetensors", ".ckpt")
+SUGGESTED = 2000
+"""Of more checkpoints than this, only so many are compared with a misspelt name."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file that can make pictures; its hash is "" until it is computed."""
+
+    path: Path
+    name: str
+    """`folder/name.safetensors`, relative to the folder of checkpoints that it lies in; no two have the same."""
+    stamp: Stamp
+    sha256: str = ""
+
+    @property
+    def stem(self) -> str:
+        """The file's name without folder and extension."""
+        return self.path.stem
+
+    @property
+    def short_hash(self) -> str:
+        return self.sha256[:10]
+
+    @property
+    def title(self) -> str:
+        """`folder/name.safetensors [6ce0161689]`, or without the hash while that is not known."""
+        return f"{self.name} [{self.short_hash}]" if self.sha256 else self.name
+
+    @property
+    def short_title(self) -> str:
+        """`name [6ce0161689]`"""
+        return f"{self.stem} [{self.short_hash}]" if self.sha256 else self.stem
+
+    @property
+    def config(self) -> Path | None:
+        """The yaml file beside it that describes its architecture, where there is one."""
+        beside = self.path.with_suffix(".yaml")
+        return beside if beside.is_file() else None
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the author wrote into a safetensors file."""
+        return read_metadata(self.path)
+
+    @property
+    def ref(self) -> CheckpointRef:
+        """What the engine gets."""
+        return CheckpointRef(
+            path=str(self.path),
+            title=self.title,
+            name=self.stem,
+            sha256=self.sha256,
+            config=str(self.config or ""),
+            stamp=self.stamp,
+        )
+
+
+class Checkpoints:
+    """The checkpoints of an installation. Listing them never waits for hashes: those come in the background.
+
+    Which is which: files of `models/Stable-diffusion` and below, of `models` itself, and of `--ckpt-dir` and below.
+    """
+
+    def __init__(self, paths: Paths, hashes: Hashes) -> None:
+        self._paths = paths
+        self._hashes = hashes
+        self._lock = threading.RLock()
+        self._known: tuple[Checkpoint, ...] | None = None
+        self._names: dict[str, Checkpoint] | None = None
+        self.hashing = BackgroundHashing(hashes, self._learn)
+
+    def scan(self) -> tuple[Checkpoint, ...]:
+        """All checkpoints in natural order, as they were at the last look."""
+        with self._lock:
+            return self._known if self._known is not None else self.refresh()
+
+    def refresh(self) -> tuple[Checkpoint, ...]:
+        """Look again what is on disk."""
+        hashes = self._hashes.all_cached()
+        found = tuple(
+            Checkpoint(path=file.path, name=name, stamp=file.stamp, sha256=hashes.get((str(file.path), file.stamp), ""))
+            for name, file in self._named()
+        )
+        with self._lock:
+            self._known = found
+            self._names = None
+        return found
+
+    def hash_in_background(self) -> None:
+        """Compute the hashes that are not known yet, one after the other, in a thread of low priority."""
+        self.hashing.add(checkpoint.path for checkpoint in self.scan() if not checkpoint.sha256)
+
+    def titles(self) -> list[str]:
+        """What the dropdown offers."""
+        return [checkpoint.title for checkpoint in self.scan()]
+
+    def find(self, name: str) -> Checkpoint:
+        """The checkpoint that has this title, name, stem or hash, or the closest match; "" means the first.
+
+        A closest match is, as in A1111, the shortest title that contains the text, or contains it without a `[hash]`
+        at its end.
+
+        Raises:
+            NotFound: there is none.
+        """
+        known = self.scan()
+        if not known:
+            raise NotFound(
+                "There is no checkpoint yet.",
+                hint=f"Put a .safetensors file into {self._paths.checkpoints} and press the refresh button.",
+                field="sd_model_checkpoint",
+            )
+        if not name:
+            return known[0]
+        names = self._aliases()
+        found = names.get(name) or names.get(name.casefold()) or self._by_legacy_hash(name)
+        without_hash = re.sub(r"\s*\[[^\]]*\]\s*$", "", name)
+        found = found or self._containing(name) or (self._containing(without_hash) if without_hash else None)
+        if found is None:
+            titles = [checkpoint.title for checkpoint in known[:SUGGESTED]]
+            hint = did_you_mean(name, titles) if len(titles) < 20 else f"There are {len(known)} others."
+            raise NotFound(f"There is no checkpoint {name!r}.", hint=hint, field="sd_model_checkpoint")
+        return found
+
+    def ref(self, checkpoint: Checkpoint) -> CheckpointRef:
+        """What the engine gets, with the file as it is now; its hash is computed before the others'.
+
+        Raises:
+            NotFound: the file is gone.
+        """
+        try:
+            stamp = stamp_of(checkpoint.path)
+        except OSError as error:
+            raise NotFound(
+                f"The checkpoint {checkpoint.path} is gone: {error.strerror or error}.",
+                hint="Press the refresh button beside the list of checkpoints.",
+                field="sd_model_checkpoint",
+            ) from error
+        if stamp != checkpoint.stamp:
+            checkpoint = replace(checkpoint, stamp=stamp, sha256="")
+        if not checkpoint.sha256:
+            checkpoint = replace(checkpoint, sha256=self._hashes.cached(checkpoint.path, stamp) or "")
+        if not checkpoint.sha256:
+            self.hashing.add([checkpoint.path], first=True)
+        return checkpoint.ref
+
+    def close(self) -> None:
+        """End the background hashing."""
+        self.hashing.stop()
+
+    def _folders(self) -> Iterable[tuple[Path, bool]]:
+        """(folder, whether its subfolders count)"""
+        yield self._paths.checkpoints, True
+        yield self._paths.models, False
+        for folder in self._paths.checkpoint_dirs:
+            yield folder, True
+
+    def _named(self) -> list[tuple[str, Found]]:
+        """Each file once, with a name that no other has: the folder comes before it where it must."""
+        named: dict[str, Found] = {}
+        seen: set[Path] = set()
+        for folder, deep in self._folders():
+            for file in find_files(folder, ENDINGS, deep=deep):
+                if ".vae." in file.path.name.lower() or file.path in seen:
+                    continue
+                seen.add(file.path)
+                name = file.name
+                while name in named:
+                    name = f"{folder.name}/{name}" if name == file.name else f"_{name}"
+                named[name] = file
+        return list(named.items())
+
+    def _learn(self, path: Path) -> None:
+        """A hash has come in: the title changes."""
+        with self._lock:
+            if self._known is None:
+                return
+            self._known = tuple(
+                replace(checkpoint, sha256=self._hashes.cached(path, checkpoint.stamp) or "")
+                if checkpoint.path == path
+                else checkpoint
+                for checkpoint in self._known
+            )
+            self._names = None
+
+    def _aliases(self) -> dict[str, Checkpoint]:
+        with self._lock:
+            if self._names is None:
+                self._names = {}
+                for checkpoint in self.scan():
+                    for alias in _aliases_of(checkpoint):
+                        self._names.setdefault(alias, checkpoint)
+                for alias, checkpoint in list(self._names.items()):
+                    self._names.setdefault(alias.casefold(), checkpoint)
+            return self._names
+
+    def _containing(self, text: str) -> Checkpoint | None:
+        folded = text.casefold()
+        fitting = [checkpoint for checkpoint in self.scan() if folded in checkpoint.title.casefold()]
+        return min(fitting, key=lambda checkpoint: len(checkpoint.title), default=None)
+
+    def _by_legacy_hash(self, name: str) -> Checkpoint | None:
+        """A1111: infotexts of 2022 name a model by eight digits; they are computed when somebody asks."""
+        wanted = re.fullmatch(r"(?:.*\[)?([0-9a-fA-F]{8})\]?", name)
+        if wanted is None:
+            return None
+        for checkpoint in self.scan():
+            try:
+                if self._hashes.legacy(checkpoint.path) == wanted[1].lower():
+                    return checkpoint
+            except StorageError:
+                continue
+        return None
+
+
+def _aliases_of(checkpoint: Checkpoint) -> list[str]:
+    name = checkpoint.name
+    without_ending = name.rsplit(".", 1)[0]
+    aliases = [checkpoint.title, name, without_ending, checkpoint.path.name, checkpoint.stem, str(checkpoint.path)]
+    # A1111: its name for a model has underscores for the folder's slashes.
+    aliases.append(without_ending.replace("/", "_"))
+    aliases.append(name.replace("/", "\\"))
+    if checkpoint.sha256:
+        short = checkpoint.short_hash
+        aliases += [short, checkpoint.sha256, checkpoint.sha256[:12], checkpoint.short_title]
+        aliases += [f"{without_ending} [{short}]", f"{without_ending.replace('/', '_')} [{short}]"]
+    return aliases

@@ -1,0 +1,178 @@
+"""Hashes of model files, kept in the database by path, time of change and size."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal
+
+from webui.base.errors import Interrupted, StorageError
+from webui.catalog.database import Database
+from webui.catalog.headers import header_length
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["sha256", "legacy", "contents"]
+Stamp = tuple[int, int]
+"""(mtime in ns, size in bytes)"""
+
+CHUNK = 2**20
+LEGACY_OFFSET, LEGACY_LENGTH = 0x100000, 0x10000
+
+
+class Hashes:
+    """Hashes of files: `sha256` of the whole, `contents` of a safetensors file without its header, `legacy`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def sha256(self, path: Path, stop: threading.Event | None = None) -> str:
+        """64 hex digits; computed when they are not known.
+
+        Raises:
+            StorageError: the file cannot be read.
+            Interrupted: `stop` was set meanwhile.
+        """
+        return self._kept(path, "sha256", stop)
+
+    def contents(self, path: Path, stop: threading.Event | None = None) -> str:
+        """sha256 of a safetensors file's tensors: the hash by which LoRAs are known, whatever their metadata."""
+        return self._kept(path, "contents", stop)
+
+    def legacy(self, path: Path) -> str:
+        """A1111: the 8 hex digits that old infotexts have as "Model hash"."""
+        return self._kept(path, "legacy", None)
+
+    def cached(self, path: Path, stamp: Stamp | None = None, kind: Kind = "sha256") -> str | None:
+        """What is known already; never reads the file itself."""
+        try:
+            stamp = stamp or stamp_of(path)
+        except OSError:
+            return None
+        rows = self._database.read(
+            "SELECT value FROM hashes WHERE path = ? AND kind = ? AND mtime_ns = ? AND size = ?",
+            str(path),
+            kind,
+            *stamp,
+        )
+        return str(rows[0]["value"]) if rows else None
+
+    def all_cached(self, kind: Kind = "sha256") -> dict[tuple[str, Stamp], str]:
+        """Everything that is known, by (path, stamp)."""
+        rows = self._database.read("SELECT path, mtime_ns, size, value FROM hashes WHERE kind = ?", kind)
+        return {(row["path"], (row["mtime_ns"], row["size"])): row["value"] for row in rows}
+
+    def _kept(self, path: Path, kind: Kind, stop: threading.Event | None) -> str:
+        try:
+            stamp = stamp_of(path)
+            if known := self.cached(path, stamp, kind):
+                return known
+            value = _computed(path, kind, stop)
+            changed = stamp_of(path) != stamp
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read: {error.strerror or error}.") from error
+        if not changed:
+            self._database.write(
+                "INSERT OR REPLACE INTO hashes (path, kind, mtime_ns, size, value) VALUES (?, ?, ?, ?, ?)",
+                str(path),
+                kind,
+                *stamp,
+                value,
+            )
+        return value
+
+
+class BackgroundHashing:
+    """A thread that computes the sha256 of files one after the other, giving way to everything else.
+
+    `hashed(path)` is called, in that thread, after each file that was hashed.
+    """
+
+    def __init__(self, hashes: Hashes, hashed: Callable[[Path], None]) -> None:
+        self._hashes = hashes
+        self._hashed = hashed
+        self._waiting: dict[Path, None] = {}
+        self._change = threading.Condition()
+        self._stop = threading.Event()
+        self._busy = False
+        self._thread: threading.Thread | None = None
+
+    def add(self, paths: Iterable[Path], *, first: bool = False) -> None:
+        """Hash these too, in this order; `first`: before all others."""
+        with self._change:
+            new = dict.fromkeys(paths)
+            self._waiting = {**new, **self._waiting} if first else {**self._waiting, **new}
+            if self._waiting and self._thread is None and not self._stop.is_set():
+                self._thread = threading.Thread(target=self._work, name="hashing", daemon=True)
+                self._thread.start()
+            self._change.notify_all()
+
+    def stop(self) -> None:
+        """End the thread, within a chunk's time."""
+        self._stop.set()
+        with self._change:
+            self._change.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Until nothing is left to do, or `timeout` seconds have passed -> whether nothing is left."""
+        with self._change:
+            return self._change.wait_for(lambda: not self._waiting and not self._busy, timeout)
+
+    def _work(self) -> None:
+        _give_way()
+        while True:
+            with self._change:
+                self._busy = False
+                self._change.notify_all()
+                self._change.wait_for(lambda: bool(self._waiting) or self._stop.is_set())
+                if self._stop.is_set():
+                    return
+                path = next(iter(self._waiting))
+                del self._waiting[path]
+                self._busy = True
+            try:
+                self._hashes.sha256(path, self._stop)
+            except Interrupted:
+                continue
+            except StorageError as error:
+                log.warning("No hash of %s: %s", path, error)
+                continue
+            self._hashed(path)
+
+
+def stamp_of(path: Path) -> Stamp:
+    """When the file was changed last, and its size."""
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def _computed(path: Path, kind: Kind, stop: threading.Event | None) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        if kind == "legacy":
+            file.seek(LEGACY_OFFSET)
+            digest.update(file.read(LEGACY_LENGTH))
+            return digest.hexdigest()[:8]
+        if kind == "contents":
+            file.seek(8 + header_length(file))
+        while chunk := file.read(CHUNK):
+            if stop is not None and stop.is_set():
+                raise Interrupted(f"Hashing {path} was stopped.")
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _give_way() -> None:
+    """Lower this thread's priority, where the system knows priorities of threads (on Linux a thread has its own)."""
+    if hasattr(os, "setpriority") and os.uname().sysname == "Linux":
+        try:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
+        except OSError as error:
+            log.debug("The hashing thread keeps its priority: %s", error)

@@ -1,0 +1,56 @@
+"""A JSON file that a person may edit: read with care, written whole, and moved aside when it is broken."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from webui.base.errors import StorageError
+from webui.base.files import write_atomically
+
+log = logging.getLogger(__name__)
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """The table in the file; {} where there is no file, or a broken one, which is then moved aside.
+
+    Raises:
+        StorageError: the file cannot be read, or is broken and cannot be moved.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not content.strip():
+        return {}
+    try:
+        table = json.loads(content.decode("utf-8-sig"))
+        if isinstance(table, dict):
+            return table
+        reason = f"it holds a {type(table).__name__}, not a table"
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    aside = path.with_name(f"{path.name}.broken-{time.strftime('%Y%m%d-%H%M%S')}")
+    try:
+        path.replace(aside)
+    except OSError as error:
+        raise StorageError(
+            f"{path} is broken ({reason}) and cannot be moved aside: {error.strerror or error}.",
+            hint="Repair, move or delete it by hand.",
+        ) from error
+    log.error("%s is broken (%s). It was moved to %s; the defaults hold.", path, reason, aside)
+    return {}
+
+
+def write_table(path: Path, table: dict[str, Any]) -> None:
+    """Write the table, indented, atomically.
+
+    Raises:
+        StorageError: the disk is full, or the folder cannot be written to.
+    """
+    write_atomically(path, (json.dumps(table, indent=4, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))

@@ -1,0 +1,108 @@
+"""Settings on disk: `config.json`, flat, in A1111's names; what we do not know in it is kept as it is."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from webui.base.errors import UserError
+from webui.base.paths import Paths
+from webui.catalog.json_file import read_table, write_table
+from webui.request.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class SettingsStore:
+    """The current settings, a frozen value; a change makes a new one, writes it, and tells the subscribers.
+
+    Raises:
+        StorageError: the file cannot be read. (A broken one is moved aside and the defaults hold.)
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self.path = paths.settings
+        self._lock = threading.RLock()
+        self._subscribers: list[Callable[[Settings], None]] = []
+        self._current = _understood(read_table(self.path))
+
+    @property
+    def current(self) -> Settings:
+        return self._current
+
+    def change(self, values: Mapping[str, Any], *, strict: bool = True) -> Settings:
+        """New settings with these values, by our names or A1111's; saved before they hold.
+
+        Raises:
+            NotFound: `strict`, and a key is no setting.
+            UserError: a value does not fit.
+            StorageError: the file cannot be written; the settings stay as they were.
+        """
+        with self._lock:
+            changed = self._current.with_options(values, strict=strict)
+            if changed == self._current:
+                return changed
+            write_table(self.path, _merged(read_table(self.path), changed, values))
+            self._current = changed
+            subscribers = list(self._subscribers)
+        for tell in subscribers:
+            tell(changed)
+        return changed
+
+    def subscribe(self, callback: Callable[[Settings], None]) -> Callable[[], None]:
+        """Call `callback` with the new settings after each change -> a function that ends it."""
+        with self._lock:
+            self._subscribers.append(callback)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._subscribers.remove(callback)
+
+        return unsubscribe
+
+
+def _understood(table: Mapping[str, Any]) -> Settings:
+    """The settings in a table; a value that does not fit is passed over, with a line in the log."""
+    settings = Settings()
+    for key, value in _modern(table).items():
+        if value is None:
+            continue  # A1111: an option that was never chosen
+        try:
+            settings = settings.with_options({key: value}, strict=False)
+        except UserError as error:
+            log.warning("A setting in config.json is passed over: %s", error)
+    return settings
+
+
+def _modern(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A1111: options that had another name in its older versions."""
+    found = dict(table)
+    old_bar = found.pop("quicksettings", None)
+    if isinstance(old_bar, str):
+        found.setdefault("quicksettings_list", [name.strip() for name in old_bar.split(",") if name.strip()])
+    per_model = found.pop("sd_vae_as_default", None)
+    if isinstance(per_model, bool):
+        found.setdefault("sd_vae_overrides_per_model_preferences", not per_model)
+    return found
+
+
+def _merged(table: Mapping[str, Any], settings: Settings, touched: Mapping[str, Any]) -> dict[str, Any]:
+    """The file's next content: what differs from the defaults, and whatever in it we could not make sense of."""
+    saved = settings.changed_options()
+    keys = Settings.keys()
+    place_of = {keys[key] for key in touched if key in keys}
+    kept = {}
+    for key, value in table.items():
+        if key not in keys or (keys[key] not in place_of and not _fits(key, value)):
+            kept[key] = value
+    return {**kept, **{key: list(value) if isinstance(value, tuple) else value for key, value in saved.items()}}
+
+
+def _fits(key: str, value: Any) -> bool:
+    try:
+        Settings().with_options({key: value})
+    except UserError:
+        return False
+    return True
