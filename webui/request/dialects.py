@@ -1,0 +1,153 @@
+"""Infotexts of older programs and versions, put into today's spelling."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from webui import registry
+from webui.base.errors import NotFound, UserError
+
+_VERSION = re.compile(r"v?(\d+(?:\.\d+)*)(?:-?(rc)[.-]?(\d*)|-(\d+))?", re.IGNORECASE)
+_NAME_WITH_HASH = re.compile(r"(.+)\s*\(([0-9a-f]+)\)$")
+
+Version = tuple[tuple[int, ...], int, int]
+"""(release, -1 candidate 0 itself 1 commits after it, number)"""
+
+
+def modern(prompt: str, labels: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """The prompt and the labels as a program of today would have written them."""
+    changed = dict(labels)
+    prompt += _hypernetwork(labels) + _additional_networks(labels)
+    changed.update(_sizes(labels))
+    changed.update(_habits(prompt, labels))
+    return prompt, changed
+
+
+def todays_names(labels: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The labels with samplers and schedules as we call them, and complaints about names that nothing has.
+
+    "DPM++ 2M Karras" is a sampler and a schedule; a schedule that is the sampler's own is Automatic.
+    """
+    changed = dict(labels)
+    complaints = []
+    for sampler_label, schedule_label in (("Sampler", "Schedule type"), ("Hires sampler", "Hires schedule type")):
+        name = labels.get(sampler_label)
+        if name is None or name == "Use same sampler":
+            continue
+        try:
+            sampler, schedule = registry.sampler_and_schedule(name, _known_schedule(labels.get(schedule_label, "")))
+        except NotFound as error:
+            complaints.append(error.message)
+            del changed[sampler_label]
+            continue
+        changed[sampler_label] = sampler.name
+        if schedule_label in labels or schedule.name != "Automatic":
+            changed[schedule_label] = "Automatic" if schedule.name == sampler.schedule else schedule.name
+    return changed, complaints
+
+
+def novelai_infotext(description: str, comment: str, width: int, height: int) -> str:
+    """The infotext of a picture by NovelAI, from the text chunks "Description" and "Comment" of its PNG.
+
+    Raises:
+        UserError: the comment is not what that service writes.
+    """
+    try:
+        told: dict[str, Any] = json.loads(comment)
+        sampler = _known_sampler(str(told["sampler"]))
+        return (
+            f"{description}\nNegative prompt: {told['uc']}\n"
+            f"Steps: {told['steps']}, Sampler: {sampler}, CFG scale: {told['scale']}, Seed: {told['seed']}, "
+            f"Size: {width}x{height}, Clip skip: 2, ENSD: 31337"
+        )
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"The comment of this NovelAI picture cannot be read: {error}.") from error
+
+
+def _known_sampler(name: str) -> str:
+    try:
+        return registry.sampler(name).name
+    except NotFound:
+        return "Euler a"
+
+
+def _known_schedule(name: str) -> str:
+    try:
+        return registry.schedule(name).name
+    except NotFound:
+        return "Automatic"
+
+
+def _hypernetwork(labels: Mapping[str, str]) -> str:
+    name = labels.get("Hypernet")
+    return f"<hypernet:{name}:{labels.get('Hypernet strength', '1.0')}>" if name else ""
+
+
+def _additional_networks(labels: Mapping[str, str]) -> str:
+    """The LoRAs of the extension "additional networks", as tags on a line of their own."""
+    tags = ""
+    for label, model in labels.items():
+        number = label.removeprefix("AddNet Model ")
+        if number == label or labels.get(f"AddNet Module {number}") != "LoRA":
+            continue
+        match = _NAME_WITH_HASH.match(model)
+        tags += f"<lora:{match[1] if match else model}:{labels.get(f'AddNet Weight A {number}', '1.0')}>"
+    return f"\n{tags}" if tags else ""
+
+
+def _sizes(labels: Mapping[str, str]) -> dict[str, str]:
+    """Hires fix of 2022 gave the final size, and that of the first pass or 0x0."""
+    try:
+        first = int(labels["First pass size-1"]), int(labels["First pass size-2"])
+        final = int(labels["Size-1"]), int(labels["Size-2"])
+    except (KeyError, ValueError):
+        return {}
+    if 0 in first:
+        first = _old_first_pass(*final)
+    return {
+        "Size-1": str(first[0]),
+        "Size-2": str(first[1]),
+        "Hires resize-1": str(final[0]),
+        "Hires resize-2": str(final[1]),
+    }
+
+
+def _old_first_pass(width: int, height: int) -> tuple[int, int]:
+    """About as many pixels as 512 times 512, in steps of 64."""
+    if not width or not height:
+        return 512, 512
+    scale = math.sqrt(512 * 512 / (width * height))
+    return math.ceil(scale * width / 64) * 64, math.ceil(scale * height / 64) * 64
+
+
+def _habits(prompt: str, labels: Mapping[str, str]) -> dict[str, str]:
+    """What A1111 did differently in the version that wrote the picture."""
+    version = _version(labels.get("Version", ""))
+    found: dict[str, str] = {}
+    if version is None:
+        return found
+    if version < ((1, 6, 0), 0, 0):
+        if "[" in prompt:
+            found["Old prompt editing timelines"] = "True"
+        if labels.get("Sampler") in ("DDIM", "PLMS"):
+            found["Pad conds v0"] = "True"
+    if version < ((1, 7, 0), 1, 225):
+        found["Downcast alphas_cumprod"] = "True"
+    if version < ((1, 8, 0), 0, 0) and "Refiner" in labels:
+        found["Refiner switch by sampling steps"] = "True"
+    return found
+
+
+def _version(text: str) -> Version | None:
+    """ "v1.7.0-RC-5-g1234" -> a number to compare; None for what is no version of A1111's."""
+    shortened = re.match(r"([^-]+-[^-]+)-", text)
+    match = _VERSION.fullmatch(shortened[1] if shortened else text)
+    if match is None:
+        return None
+    release = tuple(int(part) for part in match[1].split("."))
+    kind = -1 if match[2] else 1 if match[4] else 0
+    return (*release, 0, 0)[: max(3, len(release))], kind, int(match[3] or match[4] or 0)

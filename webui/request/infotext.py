@@ -1,0 +1,221 @@
+"""Infotext: the lines under a picture from which it can be made again, in A1111's published format.
+
+    <prompt, may have several lines>
+    Negative prompt: <only where there is one; may have several lines>
+    Steps: 20, Sampler: Euler a, Size: 512x768, ...
+
+This module knows the format and no parameter by name; what is written is said by the declarations (`Param.label`,
+`when`, `by_fact`, `absent`, `place`, `codec`) and by the facts that others hand in.
+
+The format itself cannot carry everything: blanks at the ends of a prompt's lines and empty lines at the ends of the
+prompts are lost, and a prompt line that begins with "Negative prompt:" is taken for one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from webui.base.errors import UserError
+from webui.request.dialects import modern, todays_names
+from webui.request.facts import LAST_PLACE, PLACES
+from webui.request.fields import Generation
+from webui.request.params import MISSING, Declared, Param, parsed
+from webui.request.settings import RenderSettings, Settings
+
+log = logging.getLogger(__name__)
+
+NEGATIVE = "Negative prompt:"
+FEWEST_LABELS = 3
+"""A last line with fewer labels than this belongs to the prompt."""
+_LABELLED = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+_PAIR = re.compile(r"(\d+)x(\d+)")
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What an infotext says: both prompts, and label -> text in the order of the text."""
+
+    prompt: str
+    negative: str
+    labels: Mapping[str, str]
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+def write(prompt: str, negative: str, labels: Iterable[tuple[str, str]]) -> str:
+    """The infotext of two prompts and some labelled values; `X-1`, `X-2` become `X: 1x2`."""
+    line = ", ".join(f"{label}: {quoted(value)}" for label, value in _paired(labels))
+    return "\n".join(part for part in (prompt, f"{NEGATIVE} {negative}" if negative else "", line) if part)
+
+
+def labels_of(request: Generation, render: RenderSettings, facts: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What the infotext of a picture says, in order: declared values that matter, and facts.
+
+    A fact stands for the declared value of the same label.
+    """
+    found: dict[str, tuple[int, str]] = {}
+    for declared in (request, render):
+        for name, param, place in _labelled(type(declared)):
+            text = facts.get(param.label)
+            if text is None and _is_written(param, request, getattr(declared, name)):
+                text = spelt(param, getattr(declared, name))
+            if text is not None:
+                found.setdefault(param.label, (place, text))
+    for label, text in facts.items():
+        found.setdefault(label, (PLACES.get(label, LAST_PLACE), text))
+    ordered = sorted(found.items(), key=lambda item: item[1][0])
+    return [(label, text) for label, (_, text) in ordered]
+
+
+def spelt(param: Param, value: Any) -> str:
+    """A value as the infotext has it: `7.0`, `True`, `512`."""
+    return param.codec.write(value) if param.codec is not None else str(value)
+
+
+def quoted(text: str) -> str:
+    """The text, as a JSON string where it would otherwise be read as something else."""
+    plain = text and text == text.strip() and text.isprintable() and not any(mark in text for mark in ',:"')
+    # A1111: a backslash or any other letter needs no quotes.
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def unquoted(text: str) -> str:
+    """What `quoted` was given; text that only looks like a JSON string stays as it is."""
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+        return text
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return str(value)
+
+
+def _is_written(param: Param, request: Generation, value: Any) -> bool:
+    if param.by_fact:
+        return False
+    if param.when is not None:
+        return param.when(request)
+    return param.absent is MISSING or bool(value != param.absent)
+
+
+def _labelled(cls: type[Declared]) -> Iterator[tuple[str, Param, int]]:
+    """(field, Param, place) of what an infotext may carry; a field without a place stands beside the one before."""
+    place = 0
+    for name, param in cls.params().items():
+        if param.label:
+            place = param.place if param.place is not None else place
+            yield name, param, place
+
+
+def _paired(labels: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    given = dict(labels)
+    for label, value in given.items():
+        stem, number = label[:-2], label[-2:]
+        if number == "-1" and f"{stem}-2" in given:
+            yield stem, f"{value}x{given[f'{stem}-2']}"
+        elif number != "-2" or f"{stem}-1" not in given:
+            yield label, value
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def read(text: str) -> Parsed:
+    """What an infotext says, old spellings put into today's. Never fails: text without labels is a prompt."""
+    *lines, last = text.strip().split("\n")
+    if len(_LABELLED.findall(last)) < FEWEST_LABELS:
+        lines.append(last)
+        last = ""
+    prompt: list[str] = []
+    negative: list[str] = []
+    part = prompt
+    for line in lines:
+        line = line.strip()
+        if line.startswith(NEGATIVE):
+            part = negative
+            line = line[len(NEGATIVE) :].strip()
+        if line or part:  # A1111: empty lines before the text are dropped
+            part.append(line)
+    return _modernised(Parsed("\n".join(prompt), "\n".join(negative), _labels_in(last)))
+
+
+def fields_of(
+    parsed_text: Parsed, cls: type[Generation], report: Callable[[str], None] = log.warning
+) -> dict[str, Any]:
+    """Field -> value of what the infotext says of a request of this class, and of what missing labels mean.
+
+    A value that does not fit is left out, and `report`ed in a sentence. A text without labels says only the prompts.
+    """
+    values: dict[str, Any] = {"prompt": parsed_text.prompt, "negative_prompt": parsed_text.negative}
+    if not parsed_text.labels:
+        return values
+    labels, complaints = todays_names(parsed_text.labels)
+    for complaint in complaints:
+        report(complaint)
+    switches: dict[str, bool] = {}
+    for name, param, _ in _labelled(cls):
+        if param.switch in cls.model_fields:
+            switches[param.switch] = switches.get(param.switch, False) or param.label in labels
+        values.update(_value_of(cls, name, param, labels, report))
+    return {**values, **switches}
+
+
+def settings_of(parsed_text: Parsed, settings: Settings, report: Callable[[str], None] = log.warning) -> dict[str, Any]:
+    """A1111 key -> value of the settings that must differ from the current ones to make this picture again.
+
+    What a missing label means counts too: a picture without "Clip skip" was made with 1. The checkpoint comes along
+    only where the settings want it.
+    """
+    if not parsed_text.labels:
+        return {}
+    found: dict[str, Any] = {}
+    for name, param, _ in _labelled(RenderSettings):
+        for value in _value_of(RenderSettings, name, param, parsed_text.labels, report).values():
+            if value != getattr(settings.render, name):
+                found[param.alias or name] = value
+    if not settings.ui.disable_weights_auto_swap:
+        checkpoint = parsed_text.labels.get("Model hash") or parsed_text.labels.get("Model")
+        if checkpoint and f"[{checkpoint}]" not in settings.render.sd_model_checkpoint:
+            found["sd_model_checkpoint"] = checkpoint
+    return found
+
+
+def _value_of(
+    cls: type[Declared], name: str, param: Param, labels: Mapping[str, str], report: Callable[[str], None]
+) -> dict[str, Any]:
+    """{name: value} of a field, or {} where the labels say nothing, or nothing sensible, of it."""
+    text = labels.get(param.label)
+    if text is None and f"{param.label}-1" in labels and f"{param.label}-2" in labels:
+        text = f"{labels[f'{param.label}-1']}x{labels[f'{param.label}-2']}"  # a text that only looks like a size
+    if text is None:
+        return {} if param.absent is MISSING else {name: param.absent}
+    try:
+        return {name: parsed(cls, name, text)}
+    except UserError as error:
+        report(error.message)
+        return {}
+
+
+def _labels_in(line: str) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for label, text in _LABELLED.findall(line):
+        if not text:
+            continue
+        text = unquoted(text)
+        pair = _PAIR.fullmatch(text)
+        if pair:
+            labels[f"{label}-1"], labels[f"{label}-2"] = pair.groups()
+        else:
+            labels[label] = text
+    return labels
+
+
+def _modernised(found: Parsed) -> Parsed:
+    prompt, labels = modern(found.prompt, found.labels)
+    return Parsed(prompt, found.negative, labels)
