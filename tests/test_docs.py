@@ -1,0 +1,82 @@
+"""What exists is explained: every parameter, setting and flag; every line of the registry leads to code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from webui import registry
+from webui.request.fields import REQUESTS
+from webui.request.params import Choice, Declared, Several
+from webui.request.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+DECLARED: dict[str, type[Declared]] = {**REQUESTS, **Settings.sections()}
+
+
+@pytest.mark.parametrize("section", DECLARED)
+def test_every_parameter_and_setting_has_a_title_and_help(section: str) -> None:
+    cls = DECLARED[section]
+    untitled = [name for name, param in cls.params().items() if not param.title]
+    silent = [name for name in cls.params() if not (cls.model_fields[name].description or "").strip()]
+    assert untitled in ([], ["override_settings"]), untitled
+    assert not silent, f"no help text: {silent}"
+
+
+@pytest.mark.parametrize("section", DECLARED)
+def test_every_choice_says_what_there_is_to_choose(section: str) -> None:
+    chosen = {n: p for n, p in DECLARED[section].params().items() if isinstance(p, Choice | Several)}
+    assert all(bool(param.choices) != bool(param.source) for param in chosen.values()), chosen
+
+
+def test_an_infotext_label_means_one_thing() -> None:
+    for cls in REQUESTS.values():
+        labels = [p.label for c in (cls, *Settings.sections().values()) for p in c.params().values() if p.label]
+        twice = {label for label in labels if labels.count(label) > 1}
+        assert twice <= {"Mask blur"}, twice  # the one label stands for both directions
+
+
+def test_names_of_samplers_and_schedules_are_unambiguous() -> None:
+    for entries in (registry.samplers(), registry.schedules()):
+        own = [{name.casefold() for name in (entry.name, *entry.aliases)} for entry in entries]
+        spellings = [spelling for names in own for spelling in names]
+        assert len(spellings) == len(set(spellings))
+
+
+def test_every_line_of_the_registry_leads_to_code() -> None:
+    lines = [*registry.samplers(), *registry.schedules()]
+    codes = [line.function for line in lines if line.function]
+    codes += [line.adapts for line in registry.samplers() if line.adapts]
+    codes += [line.code for line in (*registry.families(), *registry.tabs())]
+    for code in codes:
+        assert registry.resolved(code) is not None, code
+
+
+def test_the_readme_s_table_of_flags_is_the_generated_one() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    shown = re.search(r"<!-- flags -->\n(.*?)<!-- /flags -->", readme, re.DOTALL)
+    command = [sys.executable, "-m", "webui", "flags", "--markdown"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True, timeout=60)
+    assert shown is not None
+    assert shown.group(1).strip() == made.stdout.strip(), (
+        "python -m webui flags --markdown prints what README.md shall hold"
+    )
+
+
+@pytest.mark.parametrize("document", ["README.md", "webui/README.md", "models/README.md", "webui/DECISIONS.md"])
+def test_links_between_documents_lead_somewhere(document: str) -> None:
+    path = ROOT / document
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text("utf-8"))
+    assert all((path.parent / link).exists() for link in links), [x for x in links if not (path.parent / x).exists()]
+
+
+def test_the_map_names_only_what_exists() -> None:
+    text = (ROOT / "webui" / "README.md").read_text("utf-8")
+    named = set(re.findall(r"`([a-z_/]+(?:\.py|/))`", text))
+    assert named
+    missing = [name for name in named if not (ROOT / "webui" / name).exists()]
+    assert not missing, missing
