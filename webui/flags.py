@@ -1,0 +1,436 @@
+"""The command line, declared once: parsing, help, the table of the README and `/sdapi/v1/cmd-flags` follow from it.
+
+Every flag of A1111 is taken; those that have nothing to switch here are in `WITHOUT_EFFECT`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+
+from webui.base.errors import UserError, closest
+from webui.base.paths import PROGRAM, Paths
+from webui.request.engine_options import Attention, EngineOptions, Offload, Precision
+
+DEFAULT_PORT = 7860
+
+
+@dataclass(frozen=True)
+class Flag:
+    """What is to know of a flag besides its name, type and default, which are those of the field."""
+
+    group: str
+    help: str
+    metavar: str = ""
+    others: tuple[str, ...] = ()
+    """More spellings."""
+    words: bool = False
+    """A flag of several values takes them after one another, not by being repeated."""
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What was said on the command line."""
+
+    # --- where things are
+    data_dir: Annotated[
+        Path, Flag("Folders", "root of models, outputs and settings; an existing A1111 folder will do", "DIR")
+    ] = PROGRAM
+    models_dir: Annotated[Path | None, Flag("Folders", "the folder with one subfolder a kind of model", "DIR")] = None
+    ckpt: Annotated[str, Flag("Folders", "the checkpoint to begin with", "FILE")] = ""
+    ckpt_dir: Annotated[
+        tuple[Path, ...], Flag("Folders", "one more folder with checkpoints; may be repeated", "DIR")
+    ] = ()
+    vae_dir: Annotated[tuple[Path, ...], Flag("Folders", "one more folder with VAEs; may be repeated", "DIR")] = ()
+    vae_path: Annotated[Path | None, Flag("Folders", "the VAE to begin with", "FILE")] = None
+    embeddings_dir: Annotated[Path | None, Flag("Folders", "textual inversion embeddings", "DIR")] = None
+    lora_dir: Annotated[
+        tuple[Path, ...],
+        Flag("Folders", "one more folder with LoRAs; may be repeated", "DIR", others=("--lyco-dir-backcompat",)),
+    ] = ()
+    styles_file: Annotated[tuple[Path, ...], Flag("Folders", "saved styles; may be repeated", "FILE")] = ()
+    ui_config_file: Annotated[Path | None, Flag("Folders", "saved defaults of the form", "FILE")] = None
+    ui_settings_file: Annotated[Path | None, Flag("Folders", "settings", "FILE")] = None
+
+    # --- the machine
+    device_id: Annotated[str, Flag("Machine", "which GPU, counted from 0", "N")] = ""
+    use_cpu: Annotated[
+        tuple[str, ...], Flag("Machine", "`all` or `sd`: make pictures on the CPU", "MODULE", words=True)
+    ] = ()
+    precision: Annotated[Precision, Flag("Machine", "`full`: everything in 32 bits")] = "autocast"
+    no_half: Annotated[bool, Flag("Machine", "models in 32 bits: slower, cures black pictures on old GPUs")] = False
+    no_half_vae: Annotated[bool, Flag("Machine", "the VAE in 32 bits: cures black pictures of some models")] = False
+    medvram: Annotated[bool, Flag("Machine", "for GPUs of 4 to 6 GB: only the network in use is on the GPU")] = False
+    lowvram: Annotated[bool, Flag("Machine", "for GPUs of 2 to 3 GB: the network comes part by part; slow")] = False
+    xformers: Annotated[
+        bool, Flag("Machine", "attention by xformers, where it is installed", others=("--force-enable-xformers",))
+    ] = False
+    opt_sdp_attention: Annotated[
+        bool, Flag("Machine", "attention by torch itself (the default)", others=("--opt-sdp-no-mem-attention",))
+    ] = False
+    opt_split_attention: Annotated[
+        bool,
+        Flag(
+            "Machine",
+            "attention in slices: slower, for less memory",
+            others=("--opt-split-attention-v1", "--opt-split-attention-invokeai", "--opt-sub-quad-attention"),
+        ),
+    ] = False
+    skip_load_model_at_start: Annotated[bool, Flag("Machine", "load the checkpoint when it is first used")] = False
+
+    # --- the server
+    listen: Annotated[bool, Flag("Server", "answer the whole network, not this machine alone")] = False
+    server_name: Annotated[str, Flag("Server", "the address or name to listen on", "HOST")] = ""
+    port: Annotated[
+        int | None, Flag("Server", f"default: the first free one from {DEFAULT_PORT} on; 0: any free one", "N")
+    ] = None
+    allow_host: Annotated[
+        tuple[str, ...], Flag("Server", "a name by which a proxy reaches the server; may be repeated", "NAME")
+    ] = ()
+    share: Annotated[bool, Flag("Server", "a public address for 72 hours, through Gradio's tunnel")] = False
+    subpath: Annotated[str, Flag("Server", "the path below which a proxy serves the page", "PATH")] = ""
+    tls_keyfile: Annotated[Path | None, Flag("Server", "the key for https", "FILE")] = None
+    tls_certfile: Annotated[Path | None, Flag("Server", "the certificate for https", "FILE")] = None
+    timeout_keep_alive: Annotated[int, Flag("Server", "seconds for which an idle connection is kept", "N")] = 30
+    autolaunch: Annotated[bool, Flag("Server", "open the page in the browser")] = False
+    theme: Annotated[Literal["", "light", "dark"], Flag("Server", "of the page; default: as the system says")] = ""
+    nowebui: Annotated[bool, Flag("Server", "the HTTP API alone, without the page")] = False
+    api: Annotated[bool, Flag("Server", "the HTTP API (always on)")] = False
+    api_log: Annotated[bool, Flag("Server", "a log line for each call of the API")] = False
+    api_server_stop: Annotated[bool, Flag("Server", "let the API stop and restart the server")] = False
+
+    # --- who may enter
+    gradio_auth: Annotated[
+        tuple[str, ...], Flag("Access", "user:password, several with commas; may be repeated", "NAME:PW")
+    ] = ()
+    gradio_auth_path: Annotated[Path | None, Flag("Access", "a file with user:password lines", "FILE")] = None
+    api_auth: Annotated[
+        tuple[str, ...], Flag("Access", "user:password that open the HTTP API alone, by HTTP Basic", "NAME:PW")
+    ] = ()
+    no_auth: Annotated[bool, Flag("Access", "no password even where others can reach the server")] = False
+    cors_allow_origins: Annotated[
+        str, Flag("Access", "other sites whose pages may call the API, with commas", "ORIGINS")
+    ] = ""
+    cors_allow_origins_regex: Annotated[str, Flag("Access", "the same as one regular expression", "REGEX")] = ""
+
+    loglevel: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Flag("Server", "how much is logged")] = "INFO"
+
+    without_effect: tuple[str, ...] = field(default=())
+    """Flags of `WITHOUT_EFFECT` that were given."""
+
+    @property
+    def paths(self) -> Paths:
+        """Where things lie, as these flags say."""
+        vaes = (*self.vae_dir, self.vae_path.resolve().parent) if self.vae_path else self.vae_dir
+        return Paths(
+            data=self.data_dir.resolve(),
+            models_dir=self.models_dir.resolve() if self.models_dir else None,
+            checkpoint_dirs=tuple(folder.resolve() for folder in self.ckpt_dir),
+            vae_dirs=tuple(folder.resolve() for folder in vaes),
+            lora_dirs=tuple(folder.resolve() for folder in self.lora_dir),
+            embeddings_dir=self.embeddings_dir.resolve() if self.embeddings_dir else None,
+            styles_files=tuple(file.resolve() for file in self.styles_file),
+            settings_path=self.ui_settings_file.resolve() if self.ui_settings_file else None,
+            ui_config_path=self.ui_config_file.resolve() if self.ui_config_file else None,
+        )
+
+    @property
+    def engine(self) -> EngineOptions:
+        """How the engine shall use the machine, as these flags say."""
+        on_cpu = bool({"all", "sd"} & set(self.use_cpu))
+        number = self.device_id.split(",")[0].strip()
+        attention: Attention = ""
+        if self.xformers:
+            attention = "xformers"
+        elif self.opt_sdp_attention:
+            attention = "sdpa"
+        elif self.opt_split_attention:
+            attention = "sliced"
+        offload: Offload = "low" if self.lowvram else "medium" if self.medvram else ""
+        return EngineOptions(
+            device="cpu" if on_cpu else f"cuda:{number}" if number else "",
+            precision=self.precision,
+            no_half=self.no_half,
+            no_half_vae=self.no_half_vae,
+            attention=attention,
+            offload=offload,
+            models_dir=str(self.paths.models),
+            log_level=self.loglevel,
+        )
+
+    @property
+    def host(self) -> str:
+        """The address to listen on."""
+        return self.server_name or ("0.0.0.0" if self.listen else "127.0.0.1")
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """Flags of A1111 that are accepted; `takes` is how many values follow ("*": any number)."""
+
+    why: str
+    names: tuple[str, ...]
+    takes: int | Literal["*"] = 0
+
+
+WITHOUT_EFFECT: tuple[Ignored, ...] = (
+    Ignored(
+        "matters of the launcher, or nothing to switch here",
+        (
+            "-f",
+            "--update-all-extensions",
+            "--skip-python-version-check",
+            "--skip-torch-cuda-test",
+            "--reinstall-xformers",
+            "--reinstall-torch",
+            "--update-check",
+            "--test-server",
+            "--log-startup",
+            "--skip-prepare-environment",
+            "--skip-install",
+            "--skip-version-check",
+            "--exit",
+            "--dump-sysinfo",
+            "--no-download-sd-model",
+            "--do-not-download-clip",
+            "--gradio-debug",
+            "--no-gradio-queue",
+            "--gradio-queue",
+            "--administrator",
+            "--no-progressbar-hiding",
+            "--disable-console-progressbars",
+            "--enable-console-prompts",
+            "--max-batch-count",
+            "--always-batch-cond-uncond",
+            "--unload-gfpgan",
+            "--show-negative-prompt",
+            "--deepdanbooru",
+            "--add-stop-route",
+            "--ui-debug-mode",
+            "--use-textbox-seed",
+            "--no-prompt-history",
+            "--hide-ui-dir-config",
+            "--disable-tls-verify",
+        ),
+    ),
+    Ignored(
+        "done by itself, as the machine and the picture need it",
+        (
+            "--upcast-sampling",
+            "--medvram-sdxl",
+            "--lowram",
+            "--opt-channelslast",
+            "--disable-model-loading-ram-optimization",
+            "--disable-nan-check",
+            "--xformers-flash-attention",
+            "--disable-opt-split-attention",
+            "--use-ipex",
+            "--no-hashing",
+        ),
+    ),
+    Ignored(
+        "done by itself, as the machine and the picture need it",
+        (
+            "--sub-quad-q-chunk-size",
+            "--sub-quad-kv-chunk-size",
+            "--sub-quad-chunk-threshold",
+        ),
+        takes=1,
+    ),
+    Ignored(
+        "what it would switch off does not exist here, for safety",
+        (
+            "--allow-code",
+            "--disable-safe-unpickle",
+            "--enable-insecure-extension-access",
+            "--disable-all-extensions",
+            "--disable-extra-extensions",
+        ),
+    ),
+    Ignored(
+        "not served yet, or not needed",
+        (
+            "--config",
+            "--gfpgan-dir",
+            "--gfpgan-model",
+            "--textual-inversion-templates-dir",
+            "--hypernetwork-dir",
+            "--localizations-dir",
+            "--codeformer-models-path",
+            "--gfpgan-models-path",
+            "--esrgan-models-path",
+            "--bsrgan-models-path",
+            "--realesrgan-models-path",
+            "--dat-models-path",
+            "--clip-models-path",
+            "--ldsr-models-path",
+            "--scunet-models-path",
+            "--swinir-models-path",
+            "--ngrok",
+            "--ngrok-options",
+            "--ngrok-region",
+            "--gradio-img2img-tool",
+            "--gradio-inpaint-tool",
+            "--gradio-allowed-path",
+            "--filenames-max-length",
+            "--freeze-settings-in-sections",
+            "--freeze-specific-settings",
+        ),
+        takes=1,
+    ),
+    Ignored("not served yet, or not needed", ("--freeze-settings", "--unix-filenames-sanitization")),
+)
+
+
+def declared() -> dict[str, tuple[Flag, Any, Any]]:
+    """Field name -> (Flag, type, default), in declaration order."""
+    hints = get_type_hints(Flags, include_extras=True)
+    found = {}
+    for item in dataclasses.fields(Flags):
+        annotation = hints[item.name]
+        flag = next((extra for extra in getattr(annotation, "__metadata__", ()) if isinstance(extra, Flag)), None)
+        if flag is not None:
+            found[item.name] = (flag, get_args(annotation)[0], item.default)
+    return found
+
+
+def parser(program: str = "python -m webui") -> argparse.ArgumentParser:
+    """The parser of the flags; other commands add their own arguments to it."""
+    made = _Parser(prog=program, description="Gesso: a Stable Diffusion web UI.")
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for name, (flag, kind, default) in declared().items():
+        if flag.group not in groups:
+            groups[flag.group] = made.add_argument_group(flag.group)
+        shown = f"{flag.help} (default: {default})" if _has_default(default) else flag.help
+        groups[flag.group].add_argument(
+            spelling(name),
+            *flag.others,
+            dest=name,
+            default=default,
+            help=shown.replace("%", "%%"),
+            **_taking(flag, kind),
+        )
+    for ignored in WITHOUT_EFFECT:
+        for name in ignored.names:
+            made.add_argument(
+                name,
+                dest="without_effect",
+                action=_NoteIgnored,
+                nargs=ignored.takes,
+                default=(),
+                help=argparse.SUPPRESS,
+            )
+    return made
+
+
+def flags_of(values: argparse.Namespace) -> Flags:
+    """The flags among what a parser found.
+
+    Raises:
+        UserError: values that do not go together.
+    """
+    known = {item.name for item in dataclasses.fields(Flags)}
+    found: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in vars(values).items()
+        if name in known
+    }
+    flags = Flags(**found)
+    if bool(flags.tls_keyfile) != bool(flags.tls_certfile):
+        raise UserError("--tls-keyfile and --tls-certfile belong together; one of them is missing.")
+    for file in (flags.tls_keyfile, flags.tls_certfile, flags.gradio_auth_path):
+        if file and not file.is_file():
+            raise UserError(f"There is no file {file}.")
+    if flags.port is not None and not 0 <= flags.port <= 65535:
+        raise UserError(f"There is no port {flags.port}.", hint="Ports are numbers up to 65535.")
+    return flags
+
+
+def read(argv: Sequence[str]) -> Flags:
+    """The flags on a command line.
+
+    Raises:
+        UserError: there is no such flag, or its value does not fit.
+    """
+    return flags_of(parser().parse_args(argv))
+
+
+def markdown() -> str:
+    """The README's table."""
+    lines = ["| flag | what it does |", "|---|---|"]
+    group = ""
+    for name, (flag, kind, default) in declared().items():
+        if flag.group != group:
+            group = flag.group
+            lines.append(f"| **{group}** | |")
+        spelled = spelling(name)
+        values = get_args(kind) if get_origin(kind) is Literal else ()
+        value = "\\|".join(choice for choice in values if choice) or flag.metavar
+        shown = f"; default {default}" if _has_default(default) else ""
+        spellings = ", ".join(f"`{other}`" for other in flag.others)
+        also = f"; also {spellings}" if spellings else ""
+        lines.append(f"| `{spelled} {value}`".rstrip("` ") + f"` | {flag.help}{shown}{also} |")
+    lines += ["", "Accepted, so that old command lines go on working, but without effect:", ""]
+    by_reason: dict[str, list[str]] = {}
+    for ignored in WITHOUT_EFFECT:
+        by_reason.setdefault(ignored.why, []).extend(ignored.names)
+    lines += [f"- {why}: {', '.join(f'`{name}`' for name in names)}" for why, names in by_reason.items()]
+    return "\n".join(lines)
+
+
+def spelling(name: str) -> str:
+    """The flag of a field: "data_dir" -> "--data-dir"."""
+    return "--" + name.replace("_", "-")
+
+
+def _has_default(default: Any) -> bool:
+    return default not in (None, "", False, ()) and default != PROGRAM
+
+
+def _taking(flag: Flag, kind: Any) -> dict[str, Any]:
+    """How argparse shall read values of this type."""
+    if kind is bool:
+        return {"action": "store_true"}
+    taken: dict[str, Any] = {"metavar": flag.metavar or None}
+    if get_origin(kind) is Literal:
+        return {"choices": get_args(kind)}
+    if get_origin(kind) is tuple:
+        element = get_args(kind)[0]
+        return taken | ({"nargs": "+"} if flag.words else {"action": _Append, "type": element})
+    types = [part for part in get_args(kind) if part is not type(None)] or [kind]
+    return taken | {"type": types[0]}
+
+
+class _Append(argparse.Action):
+    """Each time the flag is given, one value more."""
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _option: str | None = None
+    ) -> None:
+        setattr(namespace, self.dest, (*getattr(namespace, self.dest), values))
+
+
+class _NoteIgnored(argparse.Action):
+    """Remembers that the flag was given, not its values."""
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, _values: Any, _option: str | None = None
+    ) -> None:
+        setattr(namespace, self.dest, (*namespace.without_effect, self.option_strings[0]))
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains with a UserError, which names the flag that was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        hint = f"{self.prog} --help lists what there is."
+        if message.startswith("unrecognized arguments: "):
+            word = message.removeprefix("unrecognized arguments: ").split()[0]
+            near = closest(word.split("=")[0], self._option_string_actions)
+            hint = f"Did you mean {near}?" if near else hint
+            message = f"there is no flag {word}"
+        raise UserError(message[:1].upper() + message[1:].rstrip(".") + ".", hint=hint)
