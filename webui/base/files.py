@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from webui.base.errors import StorageError
@@ -15,6 +17,39 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StorageError: the disk is full, or the folder cannot be written to.
     """
+    _write(path, content, os.replace)
+
+
+def write_new(path: Path, content: bytes) -> bool:
+    """Like `write_atomically`, but never over another file -> False where one of that name is there already.
+
+    Raises:
+        StorageError: the disk is full, or the folder cannot be written to.
+    """
+    try:
+        _write(path, content, _move_to_new)
+    except StorageError as error:
+        if isinstance(error.__cause__, FileExistsError):
+            return False
+        raise
+    return True
+
+
+def _move_to_new(source: str, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Windows refuses to rename over a file; on file systems without links, elsewhere, there is a moment's gap.
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        Path(source).rename(target)
+    else:
+        Path(source).unlink()
+
+
+def _write(path: Path, content: bytes, move: Callable[[str, Path], None]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
@@ -24,7 +59,7 @@ def write_atomically(path: Path, content: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(name, 0o644)
-            os.replace(name, path)
+            move(name, path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise

@@ -1,0 +1,285 @@
+"""Jobs as rows: what was asked for, by whom, how far it is, and what came of it. Survives any end of the program."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from webui.base.errors import Busy, NotFound
+from webui.catalog.database import Database
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """A job as it was when it was read."""
+
+    id: str
+    kind: str
+    """ "txt2img", "img2img", ... """
+    owner: str
+    state: State
+    position: int
+    """Order in the queue: smaller is earlier; not a count."""
+    request: str
+    """JSON, as submitted but for the seeds."""
+    settings: str
+    """JSON: the settings that held at submission."""
+    seed: int
+    subseed: int
+    """Fixed at submission, so that a job done again gives the same pictures."""
+    pictures: int
+    """How many were asked for."""
+    attempts: int
+    """How often it was begun."""
+    created: float
+    """Seconds since 1970, like the other times."""
+    started: float | None
+    finished: float | None
+    code: str
+    """Of a failed job: `WebuiError.code`, message, hint."""
+    message: str
+    hint: str
+    comments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished picture of a job."""
+
+    job_id: str
+    position: int
+    picture_id: str
+    seed: int
+    subseed: int
+    infotext: str
+
+
+class JobTable:
+    """The queue on disk. Every method is one transaction; any thread may call any of them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def submit(
+        self,
+        kind: str,
+        owner: str,
+        request: str,
+        *,
+        settings: str = "{}",
+        seed: int,
+        subseed: int,
+        pictures: int = 1,
+        now: float | None = None,
+    ) -> JobRow:
+        """Put a job at the end of the queue."""
+        job_id = secrets.token_hex(8)
+        with self._database.writing() as connection:
+            connection.execute(
+                "INSERT INTO jobs (id, kind, owner, state, position,"
+                " request, settings, seed, subseed, pictures, created)"
+                " SELECT ?, ?, ?, 'queued', COALESCE(MAX(position), 0) + 1, ?, ?, ?, ?, ?, ? FROM jobs",
+                (job_id, kind, owner, request, settings, seed, subseed, pictures, _now(now)),
+            )
+            # Who comes anew takes turns from now on; earlier turns are not made up for.
+            connection.execute(
+                "INSERT OR IGNORE INTO turns (owner, turn) SELECT ?, COALESCE(MAX(turn), 0) FROM turns", (owner,)
+            )
+            return _job(connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone())
+
+    def claim(self, now: float | None = None) -> JobRow | None:
+        """The next job, now running: owners take turns, each owner's jobs in their order. None: nothing waits."""
+        with self._database.writing() as connection:
+            connection.execute(
+                "DELETE FROM turns WHERE NOT EXISTS"
+                " (SELECT 1 FROM jobs WHERE jobs.state = 'queued' AND jobs.owner = turns.owner)"
+            )
+            row = connection.execute(
+                "SELECT id, owner FROM jobs WHERE state = 'queued' AND position = ("
+                " SELECT (SELECT MIN(position) FROM jobs WHERE state = 'queued' AND owner = turns.owner) AS first"
+                " FROM turns ORDER BY turn, first LIMIT 1)"
+            ).fetchone()
+            if row is None:
+                return None
+            connection.execute(
+                "UPDATE jobs SET state = 'running', started = ?, attempts = attempts + 1 WHERE id = ?",
+                (_now(now), row["id"]),
+            )
+            connection.execute(
+                "UPDATE turns SET turn = (SELECT MAX(turn) + 1 FROM turns) WHERE owner = ?", (row["owner"],)
+            )
+            return _job(connection.execute("SELECT * FROM jobs WHERE id = ?", (row["id"],)).fetchone())
+
+    def finish(self, job_id: str, comments: Sequence[str] = (), now: float | None = None) -> bool:
+        """The running job is done -> whether it was running."""
+        return self._end(job_id, "done", now, comments=json.dumps(list(comments)))
+
+    def fail(self, job_id: str, code: str, message: str, hint: str = "", now: float | None = None) -> bool:
+        """The job (running or waiting) has failed -> whether it was either."""
+        return self._end(job_id, "failed", now, code=code, message=message, hint=hint)
+
+    def cancel(self, job_id: str, now: float | None = None) -> bool:
+        """The job (running or waiting) is given up -> whether it was either. Its finished pictures stay."""
+        return self._end(job_id, "cancelled", now)
+
+    def cancel_waiting(self, owner: str | None = None, now: float | None = None) -> int:
+        """Give up all waiting jobs, of one owner or of all -> how many."""
+        return self._database.write(
+            "UPDATE jobs SET state = 'cancelled', finished = ? WHERE state = 'queued' AND (? IS NULL OR owner = ?)",
+            _now(now),
+            owner,
+            owner,
+        )
+
+    def requeue(self, job_id: str) -> bool:
+        """The running job waits again, at its old place: its engine died -> whether it was running."""
+        with self._database.writing() as connection:
+            return self._requeue(connection, "id = ?", (job_id,)) == 1
+
+    def recover(self, *, resume: bool = True, most_attempts: int = 3, now: float | None = None) -> tuple[int, int]:
+        """At start: what was running when the program ended waits again (`resume`), or has failed -> how many of each.
+
+        A job that was begun `most_attempts` times fails, since it may be what ends the program.
+        """
+        with self._database.writing() as connection:
+            failed = connection.execute(
+                "UPDATE jobs SET state = 'failed', finished = ?, code = 'engine_crashed',"
+                " message = 'The program stopped while it was at work on this.', hint = 'Press Generate again.'"
+                " WHERE state = 'running' AND (NOT ? OR attempts >= ?)",
+                (_now(now), resume, most_attempts),
+            ).rowcount
+            return self._requeue(connection, "state = 'running'", ()), failed
+
+    def reorder(self, job_ids: Sequence[str]) -> None:
+        """Put waiting jobs into this order, among the places that they hold; the others keep theirs.
+
+        Raises:
+            Busy: one of them does not wait any more.
+        """
+        with self._database.writing() as connection:
+            marks = ",".join("?" * len(job_ids))
+            rows = connection.execute(
+                f"SELECT position FROM jobs WHERE state = 'queued' AND id IN ({marks}) ORDER BY position",
+                tuple(job_ids),
+            ).fetchall()
+            if len(rows) != len(job_ids):
+                raise Busy("One of these jobs has been begun meanwhile.", hint="Look at the queue again.")
+            for row, job_id in zip(rows, job_ids, strict=True):
+                connection.execute("UPDATE jobs SET position = ? WHERE id = ?", (row["position"], job_id))
+
+    def add_result(
+        self, job_id: str, position: int, picture_id: str, seed: int, subseed: int = 0, infotext: str = ""
+    ) -> bool:
+        """Record a finished picture -> False when that one is recorded already, which then stays."""
+        return (
+            self._database.write(
+                "INSERT OR IGNORE INTO results (job_id, position, picture_id, seed, subseed, infotext)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                job_id,
+                position,
+                picture_id,
+                seed,
+                subseed,
+                infotext,
+            )
+            == 1
+        )
+
+    def results(self, job_id: str) -> tuple[Result, ...]:
+        """The finished pictures of a job, by position."""
+        rows = self._database.read("SELECT * FROM results WHERE job_id = ? ORDER BY position", job_id)
+        return tuple(Result(**dict(row)) for row in rows)
+
+    def done_positions(self, job_id: str) -> frozenset[int]:
+        """What need not be made again: for `Plan.without`."""
+        return frozenset(result.position for result in self.results(job_id))
+
+    def get(self, job_id: str) -> JobRow:
+        """
+        Raises:
+            NotFound: there is no such job.
+        """
+        rows = self._database.read("SELECT * FROM jobs WHERE id = ?", job_id)
+        if not rows:
+            raise NotFound(f"There is no job {job_id!r}.", hint="Old jobs are forgotten after some time.")
+        return _job(rows[0])
+
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        states: Iterable[State] | None = None,
+        limit: int = 100,
+        after: int | None = None,
+        newest_first: bool = False,
+    ) -> tuple[JobRow, ...]:
+        """Jobs in queue order (or the reverse), at most `limit` of them, beyond the position `after`."""
+        conditions: list[str] = []
+        values: list[Any] = []
+        if owner is not None:
+            conditions.append("owner = ?")
+            values.append(owner)
+        if states is not None:
+            chosen = list(states)
+            conditions.append(f"state IN ({','.join('?' * len(chosen))})")
+            values += chosen
+        if after is not None:
+            conditions.append("position < ?" if newest_first else "position > ?")
+            values.append(after)
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        order = "DESC" if newest_first else "ASC"
+        rows = self._database.read(f"SELECT * FROM jobs{where} ORDER BY position {order} LIMIT ?", *values, limit)
+        return tuple(_job(row) for row in rows)
+
+    def waiting(self, owner: str | None = None) -> int:
+        """How many jobs wait, of one owner or of all."""
+        if owner is None:
+            return int(self._database.read("SELECT COUNT(*) FROM jobs WHERE state = 'queued'")[0][0])
+        return int(self._database.read("SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND owner = ?", owner)[0][0])
+
+    def delete_old(self, before: float) -> int:
+        """Forget jobs that ended before this time -> how many. Their pictures stay."""
+        return self._database.write("DELETE FROM jobs WHERE finished IS NOT NULL AND finished < ?", before)
+
+    def _end(self, job_id: str, state: State, now: float | None, **values: str) -> bool:
+        endable = "('running')" if state == "done" else "('running', 'queued')"
+        assigned = "".join(f", {column} = ?" for column in values)
+        return (
+            self._database.write(
+                f"UPDATE jobs SET state = ?, finished = ?{assigned} WHERE id = ? AND state IN {endable}",
+                state,
+                _now(now),
+                *values.values(),
+                job_id,
+            )
+            == 1
+        )
+
+    @staticmethod
+    def _requeue(connection: sqlite3.Connection, condition: str, values: tuple[str, ...]) -> int:
+        connection.execute(
+            "INSERT OR IGNORE INTO turns (owner, turn)"
+            f" SELECT DISTINCT owner, 0 FROM jobs WHERE state = 'running' AND {condition}",
+            values,
+        )
+        return connection.execute(
+            f"UPDATE jobs SET state = 'queued', started = NULL WHERE state = 'running' AND {condition}", values
+        ).rowcount
+
+
+def _now(given: float | None) -> float:
+    return time.time() if given is None else given
+
+
+def _job(row: sqlite3.Row) -> JobRow:
+    values = dict(row)
+    values["comments"] = tuple(json.loads(values["comments"]))
+    return JobRow(**values)
