@@ -85,13 +85,13 @@ def parse_attention(text: str) -> tuple[Span, ...]:
     for start in square_starts[:DEEPEST]:
         weigh_from(start, SQUARE_BRACKET_WEIGHT)
 
-    pieces = zip(weights, texts, strict=True)
-    spans = (Span("".join(text for _, text in same), weight) for weight, same in groupby(pieces, lambda piece: piece[0]))
-    return tuple(spans) or (Span("", 1.0),)
+    alike = groupby(zip(weights, texts, strict=True), key=lambda piece: piece[0])
+    spans = tuple(Span("".join(text for _, text in pieces), weight) for weight, pieces in alike)
+    return spans or (Span("", 1.0),)
 
 
 def _split_at_breaks(text: str) -> Iterator[Span]:
-    """"a BREAK b" is "a", the marker, "b"; white space around the word belongs to it."""
+    """Text, marker, text for "a BREAK b"; white space around the word belongs to the marker."""
     first, *others = _BREAK_WORD.split(text)
     yield Span(first.rstrip() if others else first, 1.0)
     for position, part in enumerate(others, start=1):

@@ -28,30 +28,27 @@ class Edit(NamedTuple):
     text: str
 
 
-def prompt_schedule(
-    text: str, steps: int, hires_steps: int | None = None, use_old: bool = False
-) -> tuple[Edit, ...]:
+def prompt_schedule(text: str, steps: int, hires_steps: int | None = None, use_old: bool = False) -> tuple[Edit, ...]:
     """The texts that `[from:to:when]` and `[a|b]` stand for, in the order of the steps. Never raises.
 
-    The last entry's `until_step` is `steps`, or `hires_steps` when that is given: then the schedule is the hires pass's.
-    A `when` with a point is a fraction of the steps: 0 to 1 in the first pass, 1 to 2 in the hires pass; without a point
-    it is a step, counted on from the first pass into the hires pass. `use_old`: below 1 it is a fraction, else a step,
-    and each pass counts for itself (A1111's `use_old_scheduling`).
+    With `hires_steps` it is the schedule of the hires pass, that follows on a first pass of `steps`.
+    A `when` with a point is a fraction of the steps: 0 to 1 in the first pass, 1 to 2 in the hires pass. Without a
+    point it is a step; the hires pass counts on from the first. `use_old` (A1111's `use_old_scheduling`): `when` is a
+    fraction below 1, else a step, always of `steps`, and the last entry's `until_step` is `steps` in both passes.
     """
-    offset, fraction_offset, count = 0, 0.0, steps
-    if hires_steps is not None and not use_old:
-        offset, fraction_offset, count = steps, 1.0, hires_steps
-    elif hires_steps is not None:
-        count = steps
+    if hires_steps is None or use_old:
+        count, first_step, first_fraction = steps, 0, 0.0
+    else:
+        count, first_step, first_fraction = hires_steps, steps, 1.0
 
     def step_of(number: str) -> int:
         value = float(number)
         if use_old:
             value = value * count if value < 1 else value
         elif "." in number:  # A1111: "1e-1" has no point, so it is a step
-            value = (value - fraction_offset) * count
+            value = (value - first_fraction) * count
         else:
-            value = value - offset
+            value = value - first_step
         return int(max(0.0, min(count, value)))
 
     parsed = _parse(text, step_of)
@@ -107,8 +104,11 @@ def _parse(text: str, step_of: Callable[[str], int]) -> _Parsed | None:
     """One pass, no recursion; None where the text does not fit the grammar.
 
     Everything read is appended to `items` as it stands. Only when a bracket closes as `scheduled` or `alternate`, what
-    stands since its opening is replaced by one item. A character that fits nowhere ends all open brackets at once, since
-    none of them may hold it: what they hold stays where it is, as text.
+    stands there since its opening is replaced by one item. A character that fits nowhere ends all open brackets at
+    once, since none of them may hold it: what they hold stays where it is, as text.
+
+    A1111's own parser, given text with brackets that fit nowhere, chooses among several readings by chance (the seed of
+    Python's hashes); this is always one of them.
     """
     items: list[_Item] = []
     brackets: list[_Bracket] = []

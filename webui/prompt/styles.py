@@ -81,7 +81,7 @@ def read_styles(path: Path) -> tuple[Style, ...]:
         UserError: it is no CSV file in UTF-8 with a column "name".
     """
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         return ()
     except UnicodeDecodeError as error:
@@ -103,10 +103,14 @@ def write_styles(path: Path, styles: Sequence[Style]) -> None:
     """Write the styles as CSV, atomically; what was there before is kept beside it with `.bak` at its end.
 
     Raises:
+        UserError: a name is empty or begins with `#`: it would not be read again.
         StorageError: the file cannot be written.
     """
+    for style in styles:
+        if not style.name or style.name.startswith("#"):
+            raise UserError(f"A style cannot be called {style.name!r}.", hint="Begin its name with a letter.")
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)  # unquoted, a leading space would be lost on reading
     writer.writerow(COLUMNS)
     writer.writerows((style.name, style.prompt, style.negative_prompt) for style in styles)
     try:
