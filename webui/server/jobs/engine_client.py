@@ -1,0 +1,276 @@
+"""The engine as the server sees it: somebody to whom commands are sent and from whom events come; who may die.
+
+`LocalEngine` is a process of this machine, supervised: started at once, started again when it ends or falls silent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import IO, Any, Literal, Protocol
+
+from webui.base.paths import PROGRAM
+from webui.request.engine_options import EngineOptions
+from webui.request.messages import Command, Configure, Event, Preload, Ready, Shutdown, Watch
+
+log = logging.getLogger(__name__)
+
+CHILD = "webui.server.jobs.engine_child"
+START_LIMIT = 600.0
+"""Seconds until the first sign of life: importing torch from a cold disk can take minutes."""
+SILENCE_LIMIT = 120.0
+"""Seconds without any sign of life, after which an engine counts as stuck."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
+"""Seconds before an engine is started again."""
+WELL_AFTER = 60.0
+"""An engine that lived so many seconds is started again at once."""
+HOPELESS_AFTER = 3
+"""Starts in a row without a sign of life, after which the engine counts as failed. (It is tried on.)"""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The engine has ended; what it worked on is lost."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class EngineState:
+    """How the engine is, for the page."""
+
+    state: Literal["starting", "ready", "restarting", "failed"]
+    text: str
+
+
+Heard = Event | Lost | EngineState
+
+
+class Engine(Protocol):
+    """Somebody who makes pictures: here, or elsewhere."""
+
+    def start(self, hear: Callable[[Heard], None]) -> None:
+        """Begin; from now on `hear` is called with everything that happens, from a thread of the engine's."""
+        ...
+
+    def send(self, command: Command) -> None:
+        """Never waits, never fails: what cannot be delivered any more is answered by `Lost`."""
+        ...
+
+    def restart(self) -> None:
+        """End the process, whatever it is doing; a new one comes up."""
+        ...
+
+    def close(self) -> None:
+        """End it for good."""
+        ...
+
+
+class LocalEngine:
+    """An engine process of this machine, kept alive by a thread."""
+
+    def __init__(
+        self,
+        options: EngineOptions,
+        *,
+        start_limit: float = START_LIMIT,
+        silence_limit: float = SILENCE_LIMIT,
+    ) -> None:
+        self._options = options
+        self._start_limit = start_limit
+        self._silence_limit = silence_limit
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._process: _Process | None = None
+        self._ready = False
+        self._standing: dict[type[Command], Command] = {}
+        self._thread: threading.Thread | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number while there is one."""
+        process = self._process
+        return process.popen.pid if process else None
+
+    def start(self, hear: Callable[[Heard], None]) -> None:
+        self._thread = threading.Thread(target=self._supervise, args=(hear,), name="engine", daemon=True)
+        self._thread.start()
+
+    def send(self, command: Command) -> None:
+        with self._lock:
+            if isinstance(command, Watch | Configure | Preload):
+                self._standing[type(command)] = command
+                if not self._ready:
+                    return  # It is told when it is ready, and so is every one after it.
+            if self._process is not None:
+                self._process.send(command)
+
+    def restart(self) -> None:
+        process = self._process
+        if process is not None:
+            process.popen.kill()
+
+    def close(self) -> None:
+        self._closing.set()
+        process = self._process
+        if process is not None:
+            process.send(Shutdown())
+            if not process.ended_within(3.0):
+                process.popen.kill()
+        if self._thread is not None:
+            self._thread.join(10.0)
+
+    def _supervise(self, hear: Callable[[Heard], None]) -> None:
+        pause, failures = SHORTEST_PAUSE, 0
+        hear(EngineState("starting", "The engine starts."))
+        while not self._closing.is_set():
+            began = time.monotonic()
+            was_ready, reason = self._live(hear)
+            if self._closing.is_set():
+                return
+            failures = 0 if was_ready else failures + 1
+            well = was_ready and time.monotonic() - began > WELL_AFTER
+            pause = SHORTEST_PAUSE if well else min(pause * 2, LONGEST_PAUSE)
+            log.error("The engine %s; a new one starts in %.1f s.", reason, pause)
+            hear(Lost(f"The engine {reason}."))
+            if failures >= HOPELESS_AFTER:
+                hear(EngineState("failed", f"The engine does not start: it {reason}."))
+            else:
+                hear(EngineState("restarting", f"The engine {reason}. A new one starts."))
+            self._closing.wait(pause)
+
+    def _live(self, hear: Callable[[Heard], None]) -> tuple[bool, str]:
+        """One life of the process -> whether it was ever ready, and why it ended."""
+        try:
+            process = _Process(self._options)
+        except OSError as error:
+            return False, f"cannot be started: {error.strerror or error}"
+        with self._lock:
+            self._process = process
+        ready = False
+        heard = time.monotonic()
+        try:
+            while True:
+                limit = self._silence_limit if ready else self._start_limit
+                if not process.connection.poll(min(limit, 1.0)):
+                    if time.monotonic() - heard > limit:
+                        process.popen.kill()
+                        return ready, f"gave no sign of life for {limit:.0f} s"
+                    continue
+                event: Event = process.connection.recv()
+                heard = time.monotonic()
+                if isinstance(event, Ready) and not ready:
+                    ready = True
+                    with self._lock:
+                        self._ready = True
+                        for command in self._standing.values():
+                            process.send(command)
+                    hear(EngineState("ready", f"{event.info.name}, {event.info.dtype}"))
+                hear(event)
+        except (EOFError, OSError):
+            return ready, process.end()
+        finally:
+            with self._lock:
+                self._process, self._ready = None, False
+            process.close()
+
+
+class _Process:
+    """One engine process, its pipe, and a thread that writes into it (so that no one waits for a busy reader)."""
+
+    def __init__(self, options: EngineOptions) -> None:
+        self.connection, theirs = Pipe()
+        try:
+            self.popen = _started(theirs)
+        finally:
+            theirs.close()
+        self._last_words: deque[str] = deque(maxlen=20)
+        self._outbox: SimpleQueue[Any] = SimpleQueue()
+        self._outbox.put(options)
+        self._threads = [
+            threading.Thread(target=self._write, name="to-engine", daemon=True),
+            threading.Thread(target=self._listen, name="engine-log", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def send(self, command: Command) -> None:
+        self._outbox.put(command)
+
+    def ended_within(self, seconds: float) -> bool:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.popen.wait(seconds)
+        return self.popen.poll() is not None
+
+    def end(self) -> str:
+        """The pipe is closed: wait for the process to end, or end it -> why it ended, after "The engine"."""
+        if not self.ended_within(5.0):
+            self.popen.kill()
+            return "closed its connection"
+        code = self.popen.returncode
+        if code < 0:
+            name = signal.Signals(-code).name if -code in {*signal.Signals} else str(-code)
+            memory = " (perhaps because memory ran out)" if name == "SIGKILL" else ""
+            return f"was ended by {name}{memory}"
+        self._threads[1].join(1.0)
+        words = next((line for line in reversed(self._last_words) if line.strip()), "")
+        return f"ended with code {code}" + (f": {words}" if words and code else "")
+
+    def close(self) -> None:
+        self._outbox.put(None)
+        if self.popen.poll() is None and not self.ended_within(1.0):
+            self.popen.kill()
+            self.popen.wait()
+        for thread in self._threads:
+            thread.join(2.0)
+        self.connection.close()
+
+    def _write(self) -> None:
+        while (message := self._outbox.get()) is not None:
+            try:
+                self.connection.send(message)
+            except (OSError, ValueError):
+                return  # The reader notices the end of the process.
+
+    def _listen(self) -> None:
+        """Pass the process's log on, and keep its last lines."""
+        stream: IO[str] | None = self.popen.stderr
+        if stream is None:
+            return
+        with stream:
+            for line in stream:
+                self._last_words.append(line.rstrip())
+                sys.stderr.write(line)
+
+
+def _started(theirs: Connection) -> subprocess.Popen[str]:
+    """A process that holds the other end of the pipe. Ctrl+C in the terminal is ours to handle, not its."""
+    path = os.pathsep.join(filter(None, (str(PROGRAM), os.environ.get("PYTHONPATH"))))
+    options: dict[str, Any] = {
+        "env": {**os.environ, "PYTHONPATH": path},
+        "stdin": subprocess.DEVNULL,
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "errors": "replace",
+        "encoding": "utf-8",
+    }
+    handle = theirs.fileno()
+    if sys.platform == "win32":
+        os.set_handle_inheritable(handle, True)
+        startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": [handle]})
+        options |= {"startupinfo": startup, "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    else:
+        options |= {"pass_fds": (handle,), "start_new_session": True}
+    return subprocess.Popen([sys.executable, "-P", "-m", CHILD, str(handle)], **options)
