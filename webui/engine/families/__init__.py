@@ -1,0 +1,1 @@
+"""One file per model family, and what they have in common: detection, loading, text."""

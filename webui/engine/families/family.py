@@ -1,0 +1,179 @@
+"""What every model family answers to: the rest of the engine knows no other names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from webui.base.errors import ModelError
+from webui.engine.families.weights import WeightsFile
+from webui.engine.networks.embeddings import Embedding
+from webui.engine.sampling.process import Process
+from webui.registry import families, resolved
+
+
+@dataclass(frozen=True)
+class LatentFormat:
+    """How a family's latents lie: (channels, height / factor, width / factor)."""
+
+    channels: int
+    factor: int
+    rgb: tuple[tuple[float, float, float], ...]
+    """One row a channel: what it adds to red, green and blue in -1..1, for previews."""
+    rgb_bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioning:
+    """What the network is told beside x and t, for a batch: tokens (b, n, width), and what only some families have."""
+
+    tokens: Tensor
+    vector: Tensor | None = None
+    """(b, v): pooled text and sizes (SDXL, SD3)."""
+    concat: Tensor | None = None
+    """(b, c', h, w): more channels of the input (inpainting, InstructPix2Pix)."""
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """The settings that change what a text encoder gives."""
+
+    clip_skip: int = 1
+    emphasis: str = "Original"
+    comma_backtrack: int = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """One text, encoded: tokens (n, width)."""
+
+    tokens: Tensor
+    vector: Tensor | None = None
+    embeddings: tuple[str, ...] = ()
+    """Names of the textual inversion embeddings in it, one a use."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a model shall be, and in which precision."""
+
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+    vae_dtype: torch.dtype = torch.float32
+
+
+class Model(Protocol):
+    """A loaded checkpoint."""
+
+    @property
+    def family(self) -> Family: ...
+    @property
+    def process(self) -> Process: ...
+    @property
+    def latent(self) -> LatentFormat: ...
+    @property
+    def input_channels(self) -> int:
+        """Of the network: more than the latent's for inpainting (9) and InstructPix2Pix (8) checkpoints."""
+        ...
+
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def nbytes(self) -> int: ...
+
+    def predict(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        """The network's output. x: (b, c, h, w) and t: (b,) float32 -> (b, c, h, w) float32."""
+        ...
+
+    def encode_prompts(
+        self, texts: Sequence[str], options: TextOptions, embeddings: Mapping[str, Embedding]
+    ) -> list[Encoded]:
+        """The texts of one prompt's schedule, encoded together (A1111's emphasis looks at them as a whole)."""
+        ...
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """(b, 3, h, w) in -1..1 -> latents (b, c, h / factor, w / factor), the posterior's mean, float32."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """(b, c, h, w) -> pixels (b, 3, h * factor, w * factor) about -1..1, float32."""
+        ...
+
+    def to(self, device: torch.device) -> None:
+        """Move all parts."""
+        ...
+
+
+Load = Callable[[WeightsFile, WeightsFile | None, Placement], Model]
+"""(checkpoint, external VAE or None, where to) -> the model. Raises ModelError."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of model: how to know it by names and shapes, and how to load it."""
+
+    name: str
+    detect: Callable[[WeightsFile], bool]
+    load: Load
+    check: Callable[[WeightsFile], None]
+    """Raises ModelError where `load` would, as far as names and shapes tell; needs no memory."""
+    supports: frozenset[str] = frozenset()
+    """What the rest may do with it: "negative", "img2img", "inpaint", "clip_skip", "hires" ..."""
+
+
+def family_of(file: WeightsFile) -> Family:
+    """The family of an opened checkpoint.
+
+    Raises:
+        ModelError: none of ours; says what the file seems to be.
+    """
+    for entry in families():
+        family: Family = resolved(entry.code)
+        if family.detect(file):
+            return family
+    raise file.error(*_described(file))
+
+
+_KINDS = (
+    (("lora_unet_", "lora_te_", "lora_te1_", "lora_transformer_"), "a LoRA", "Put it into models/Lora."),
+    (("double_blocks.", "model.diffusion_model.double_blocks."), "a Flux model", ""),
+    (("joint_blocks.", "model.diffusion_model.joint_blocks."), "an SD3 model", ""),
+    (("conditioner.embedders.",), "an SDXL checkpoint", ""),
+    (("cond_stage_model.model.",), "an SD2 checkpoint", ""),
+    (("control_model.", "input_hint_block."), "a ControlNet", ""),
+    (("string_to_param", "emb_params", "clip_l", "clip_g"), "an embedding", "Put it into models/embeddings."),
+    (("decoder.conv_in.", "first_stage_model."), "a VAE", "Put it into models/VAE and choose it under SD VAE."),
+    (("text_model.", "encoder.block."), "a text encoder", ""),
+)
+
+
+def _described(file: WeightsFile) -> tuple[str, str]:
+    """(cause, hint) for a file that no family wants."""
+    names = list(file.shapes)
+    if any(".lora_down." in name or ".lora_A." in name for name in names):
+        return "it is a LoRA, no checkpoint", "Put it into models/Lora."
+    if "model.diffusion_model.input_blocks.0.0.weight" in file.shapes and not any(
+        name.startswith(("cond_stage_model.", "conditioner.")) for name in names
+    ):
+        return "there is no text encoder in it", "It holds the UNet alone; a whole checkpoint is needed."
+    for starts, kind, hint in _KINDS:
+        if any(name.startswith(starts) for name in names):
+            hint = hint or f"This version opens {', '.join(entry.name for entry in families())} checkpoints."
+            return f"it seems to be {kind}, no checkpoint that we can open", hint
+    return "it holds no Stable Diffusion model that we know", "Is it the file that you meant?"
+
+
+def vae_names(file: WeightsFile) -> dict[str, str]:
+    """Names of the VAE's tensors in a checkpoint or VAE file: below the prefix -> whole. Empty where there is none."""
+    inside = file.under("first_stage_model.", "vae.")
+    if inside:
+        return inside
+    return {name: name for name in file.shapes if name.startswith(("encoder.", "decoder.", "quant_", "post_quant_"))}
+
+
+def without_vae(file: WeightsFile) -> ModelError:
+    return file.error("there is no VAE in it", "Choose a VAE file under SD VAE.")

@@ -1,0 +1,150 @@
+"""Stable Diffusion 1: UNet with one CLIP text tower, also with more input channels (inpainting, InstructPix2Pix).
+
+Any widths and depths: everything is read off the tensors' shapes. Rombach et al. 2022, arXiv:2112.10752.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor
+
+from webui.engine.families import ldm
+from webui.engine.families.clip_text import ClipText, build_clip, clip_config, clip_names
+from webui.engine.families.family import (
+    Conditioning,
+    Encoded,
+    Family,
+    LatentFormat,
+    Placement,
+    TextOptions,
+    vae_names,
+    without_vae,
+)
+from webui.engine.families.weights import WeightsFile
+from webui.engine.networks.embeddings import Embedding
+from webui.engine.sampling.process import Diffusion, sd_alphas_cumprod
+from webui.prompt.tokens import clip_tokenizer
+
+TEXT = ("cond_stage_model.transformer.",)
+HEADS = 8
+SCALE = 0.18215
+"""Of the latents: their standard deviation over the training pictures becomes 1."""
+PREVIEW = ((0.30, 0.21, 0.21), (0.19, 0.29, 0.17), (-0.16, 0.19, 0.26), (-0.18, -0.27, -0.47))
+
+
+@dataclass(eq=False)
+class Sd1:
+    """A loaded SD1 checkpoint; see `families.family.Model`."""
+
+    unet: UNet2DConditionModel
+    text: ClipText
+    vae: AutoencoderKL
+    process: Diffusion
+    scale: float
+    family: Family
+
+    @cached_property
+    def latent(self) -> LatentFormat:
+        levels = len(self.vae.config.block_out_channels)
+        return LatentFormat(channels=self.vae.config.latent_channels, factor=2 ** (levels - 1), rgb=PREVIEW)
+
+    @property
+    def input_channels(self) -> int:
+        return int(self.unet.config.in_channels)
+
+    @property
+    def device(self) -> torch.device:
+        return self.unet.conv_in.weight.device
+
+    @property
+    def nbytes(self) -> int:
+        return ldm.parameter_bytes(self.unet, self.text.model, self.vae)
+
+    def predict(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        if conditioning.concat is not None:
+            x = torch.cat([x, conditioning.concat], dim=1)
+        dtype = self.unet.conv_in.weight.dtype
+        output: Tensor = self.unet(x.to(dtype), t, conditioning.tokens.to(dtype), return_dict=False)[0]
+        return output.float()
+
+    def encode_prompts(
+        self, texts: Sequence[str], options: TextOptions, embeddings: Mapping[str, Embedding]
+    ) -> list[Encoded]:
+        return self.text.encode(texts, options, embeddings)
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        moments = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist
+        return (moments.mean * self.scale).float()
+
+    def decode(self, latents: Tensor) -> Tensor:
+        pixels: Tensor = self.vae.decode((latents / self.scale).to(self.vae.dtype), return_dict=False)[0]
+        return pixels.float()
+
+    def to(self, device: torch.device) -> None:
+        self.unet.to(device)
+        self.text.model.to(device)
+        self.vae.to(device)
+
+
+def detect(file: WeightsFile) -> bool:
+    """A UNet in LDM's names beside a CLIP tower in transformers' names."""
+    return f"{ldm.UNET}input_blocks.0.0.weight" in file.shapes and bool(file.under(*TEXT))
+
+
+def check(file: WeightsFile) -> None:
+    """Raises ModelError where a part is not complete, as far as names and shapes tell."""
+    settings = ldm.LdmSettings.read(file.config)
+    config = _unet_config(file, settings)
+    ldm.check_complete(ldm.build_unet(config), ldm.unet_names(file, config), file, "UNet")
+    names = clip_names(file, *TEXT)
+    ldm.check_complete(build_clip(clip_config(file, names)), names, file, "text encoder")
+
+
+def load(file: WeightsFile, vae: WeightsFile | None, placement: Placement) -> Sd1:
+    """Raises ModelError: a part is missing or broken."""
+    settings = ldm.LdmSettings.read(file.config)
+    config = _unet_config(file, settings)
+    names = clip_names(file, *TEXT)
+    source = vae or file
+    inside = vae_names(source)
+    if not inside:
+        raise without_vae(source)
+    device, dtype = placement.device, placement.dtype
+    unet = ldm.filled(ldm.build_unet(config), ldm.unet_names(file, config), file, device, dtype, "UNet")
+    text = ldm.filled(build_clip(clip_config(file, names)), names, file, device, dtype, "text encoder")
+    return Sd1(
+        unet=unet,
+        text=ClipText(text.to(device), clip_tokenizer()),
+        vae=ldm.load_vae(source, inside, device, placement.vae_dtype),
+        process=Diffusion(_alphas(file, settings), "v" if settings.prediction == "v" else "eps"),
+        scale=settings.scale_factor or SCALE,
+        family=SD1,
+    )
+
+
+def _unet_config(file: WeightsFile, settings: ldm.LdmSettings) -> dict[str, object]:
+    heads = settings.heads or (None if settings.head_width else HEADS)
+    return ldm.unet_config(file, heads=heads, head_width=settings.head_width)
+
+
+def _alphas(file: WeightsFile, settings: ldm.LdmSettings) -> Tensor:
+    """The noise levels: the checkpoint's own table where it has one, else by the yaml or SD1's numbers. (1000,)."""
+    if file.shapes.get("alphas_cumprod") == (1000,):
+        own = file.tensor("alphas_cumprod").float().clone()
+        if bool((own[:-1] > own[1:]).all()) and 0 < float(own[-1]) and float(own[0]) < 1:
+            return own
+    return sd_alphas_cumprod(settings.linear_start or 0.00085, settings.linear_end or 0.012)
+
+
+SD1 = Family(
+    name="SD1",
+    detect=detect,
+    load=load,
+    check=check,
+    supports=frozenset({"negative", "img2img", "inpaint", "hires", "clip_skip", "embeddings", "tiling"}),
+)

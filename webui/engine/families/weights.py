@@ -1,0 +1,166 @@
+"""Files of weights: names and shapes without reading the tensors, tensors mapped one at a time."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from webui.base.errors import ModelError
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+_LONGEST_HEADER = 100_000_000
+"""Bytes; the limit of the safetensors format itself."""
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A checkpoint, VAE or network file, opened."""
+
+    path: Path
+    shapes: Shapes
+    """Tensor name -> shape, in the order of the file."""
+    metadata: Mapping[str, str]
+    tensor: Callable[[str], Tensor] = field(repr=False)
+    """name -> tensor on the CPU, mapped from the file where the format allows."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """The yaml file beside it."""
+
+    @cached_property
+    def parameters(self) -> int:
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def under(self, *prefixes: str) -> dict[str, str]:
+        """Names below the first of the prefixes that any tensor has: without it -> with it."""
+        for prefix in prefixes:
+            found = {name[len(prefix) :]: name for name in self.shapes if name.startswith(prefix)}
+            if found:
+                return found
+        return {}
+
+    def error(self, cause: str, hint: str = "") -> ModelError:
+        """A ModelError that names this file."""
+        return ModelError(f"{self.path.name} cannot be loaded: {cause}.", hint=hint)
+
+
+def open_weights(path: str | Path, config: str = "") -> WeightsFile:
+    """Open `path`; its names and shapes are checked against the file's length, its tensors are not read yet.
+
+    `config`: path of an LDM yaml file, or "".
+
+    Raises:
+        ModelError: missing, empty, cut off, of another format, or a pickle that wants to run code.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            start = stream.read(8)
+    except OSError as error:
+        raise ModelError(f"{path.name} cannot be read: {error.strerror or error}.") from error
+    if size == 0:
+        raise _broken(path, "the file is empty", "Download it again.")
+    settings = _yaml(Path(config)) if config else {}
+    if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".bin"):
+        return _pickled(path, settings)
+    return _safetensors(path, size, int.from_bytes(start, "little"), settings)
+
+
+def _broken(path: Path, cause: str, hint: str = "") -> ModelError:
+    return ModelError(f"{path.name} cannot be loaded: {cause}.", hint=hint)
+
+
+def _yaml(path: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise _broken(path, f"it is no readable yaml ({str(error).splitlines()[0]})") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _safetensors(path: Path, size: int, header_size: int, settings: Mapping[str, Any]) -> WeightsFile:
+    if header_size < 2 or header_size > min(_LONGEST_HEADER, size - 8):
+        cut_off = 8 < size < header_size + 8 < _LONGEST_HEADER
+        raise _broken(
+            path, "the file is cut off" if cut_off else "this is no safetensors file", "Download it again."
+        )
+    with path.open("rb") as stream:
+        stream.seek(8)
+        text = stream.read(header_size)
+    try:
+        header = json.loads(text)
+        metadata = header.pop("__metadata__", None) or {}
+        shapes = {name: tuple(entry["shape"]) for name, entry in _by_offset(header)}
+        needed = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise _broken(path, "its header is damaged", "Download it again.") from error
+    if 8 + header_size + needed > size:
+        missing = 8 + header_size + needed - size
+        raise _broken(path, f"the file is cut off, {missing:,} bytes are missing", "Download it again.")
+    try:
+        opened = safe_open(path, framework="pt", device="cpu")
+    except (SafetensorError, OSError) as error:
+        raise _broken(path, f"it is damaged ({error})", "Download it again.") from error
+    return WeightsFile(path, shapes, metadata, opened.get_tensor, settings)
+
+
+def _by_offset(header: dict[str, Any]) -> list[tuple[str, Any]]:
+    return sorted(header.items(), key=lambda item: item[1]["data_offsets"][0])
+
+
+class _Ignored:
+    """Stands for a training callback whose name old checkpoints mention; nothing of it is ever run."""
+
+
+_HARMLESS: list[Any] = [
+    (_Ignored, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"),
+    (_Ignored, "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint"),
+]
+
+
+def _pickled(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
+    """A torch file, by the restricted unpickler: tensors and plain containers alone."""
+    try:
+        with torch.serialization.safe_globals(_HARMLESS):
+            content = _torch_load(path)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path.name} is refused: besides tensors it holds Python objects, which could run code ({_wanted(error)}).",
+            hint="Ask for the model as .safetensors, or convert it on a machine where you trust the file.",
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
+        cause = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise _broken(path, f"it is damaged or no torch file ({cause})", "Download it again.") from error
+    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    tensors = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    if not tensors:
+        raise _broken(path, "there are no tensors in it")
+    return WeightsFile(path, {n: tuple(t.shape) for n, t in tensors.items()}, {}, tensors.__getitem__, settings)
+
+
+def _torch_load(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except RuntimeError as error:
+        if "mmap" not in str(error):  # files from before torch 1.6 cannot be mapped
+            raise
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _wanted(error: Exception) -> str:
+    """The name that the pickle asked for, out of torch's long message."""
+    for line in str(error).splitlines():
+        if "GLOBAL" in line or "global" in line:
+            return line.strip()[:160]
+    return str(error).splitlines()[0][:160]

@@ -1,0 +1,36 @@
+"""How the engine process is told to use its machine: plain data, known to both sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Precision = Literal["autocast", "half", "full"]
+Attention = Literal["", "sdpa", "xformers", "sliced"]
+Offload = Literal["", "none", "medium", "low"]
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What the command line says of device, precision and memory; "" and 0 mean: as suits the machine."""
+
+    device: str = ""
+    """Such as "cuda:1" (`--device-id`), "cpu" (`--use-cpu all`), "mps"."""
+    precision: Precision = "autocast"
+    """"full": everything in 32 bits. The other two: half precision where the device is good at it."""
+    no_half: bool = False
+    """UNet, text encoder and VAE in 32 bits."""
+    no_half_vae: bool = False
+    """The VAE in 32 bits."""
+    attention: Attention = ""
+    offload: Offload = ""
+    """"medium" (`--medvram`): only the network in use is on the device. "low" (`--lowvram`): the UNet comes part by part."""
+    models_dir: str = ""
+    """Where previews find their small decoders: `models/VAE-approx`."""
+    resident_limit: int = 2
+    """How many checkpoints stay loaded."""
+    budget_bytes: int = 0
+    """For how many bytes of models; 0: half of what is free."""
+    threads: int = 0
+    """Of the CPU."""
+    log_level: str = "INFO"
