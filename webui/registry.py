@@ -227,6 +227,18 @@ SCHEDULES: tuple[ScheduleEntry, ...] = (
 
 FAMILIES: tuple[FamilyEntry, ...] = (FamilyEntry("SD1", "webui.engine.families.sd1:SD1"),)
 
+LATENT_UPSCALERS: tuple[str, ...] = (
+    "Latent",
+    "Latent (antialiased)",
+    "Latent (bicubic)",
+    "Latent (bicubic antialiased)",
+    "Latent (nearest)",
+    "Latent (nearest-exact)",
+)
+"""What the hires pass can enlarge latents with."""
+PIXEL_UPSCALERS: tuple[str, ...] = ("None", "Lanczos", "Nearest")
+"""What can enlarge pictures without a model; None means Lanczos there."""
+
 TABS: tuple[TabEntry, ...] = (
     TabEntry("txt2img", "webui.server.ui.tabs.txt2img:txt2img", "tab_txt2img"),
     TabEntry("img2img", "webui.server.ui.tabs.img2img:img2img", "tab_img2img"),
