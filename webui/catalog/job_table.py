@@ -178,17 +178,17 @@ class JobTable:
     def add_result(
         self, job_id: str, position: int, picture_id: str, seed: int, subseed: int = 0, infotext: str = ""
     ) -> bool:
-        """Record a finished picture -> False when that one is recorded already, which then stays."""
+        """Record a finished picture -> False when that one is recorded already (it stays), or the job is forgotten."""
         return (
             self._database.write(
                 "INSERT OR IGNORE INTO results (job_id, position, picture_id, seed, subseed, infotext)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                job_id,
+                " SELECT id, ?, ?, ?, ?, ? FROM jobs WHERE id = ?",
                 position,
                 picture_id,
                 seed,
                 subseed,
                 infotext,
+                job_id,
             )
             == 1
         )

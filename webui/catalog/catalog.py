@@ -1,0 +1,229 @@
+"""Everything that lies on disk, in one place: what the server asks, and what a plan's names are resolved by."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from webui import registry
+from webui.base.errors import NotFound, StorageError
+from webui.base.files import write_atomically
+from webui.base.paths import Paths
+from webui.catalog.checkpoints import Checkpoints
+from webui.catalog.database import Database
+from webui.catalog.hashes import Hashes
+from webui.catalog.job_table import JobTable
+from webui.catalog.pictures import NotSaved, Pictures, SavedPicture
+from webui.catalog.styles import Styles
+from webui.catalog.ui_defaults import UiDefaults
+from webui.catalog.uploads import PictureStore
+from webui.catalog.vaes import Vaes
+from webui.request.facts import facts_of
+from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, kind_of
+from webui.request.filenames import Naming
+from webui.request.infotext import labels_of, write
+from webui.request.messages import Pictured
+from webui.request.plan import CheckpointRef, Picture, Plan
+from webui.request.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Catalog:
+    """The installation's models, pictures, styles and jobs. Implements `webui.request.plan.Names`.
+
+    Raises:
+        StorageError: the database or one of the files cannot be used.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+        self.database = Database(paths.database)
+        self.hashes = Hashes(self.database)
+        self.checkpoints = Checkpoints(paths, self.hashes)
+        self.vaes = Vaes(paths, self.hashes)
+        self.uploads = PictureStore(paths.uploads)
+        self.pictures = Pictures(self.database, paths)
+        self.jobs = JobTable(self.database)
+        self.styles = Styles(paths)
+        self.ui_defaults = UiDefaults(paths)
+
+    def refresh(self) -> None:
+        """Look again what is on disk, and hash what is new in the background."""
+        self.checkpoints.refresh()
+        self.vaes.refresh()
+        self.styles.refresh()
+        self.hash_in_background()
+
+    def hash_in_background(self) -> None:
+        """Compute the hashes that are not known yet, in a thread of low priority."""
+        self.checkpoints.hash_in_background()
+        self.checkpoints.hashing.add(
+            vae.path for vae in self.vaes.scan().values() if not self.hashes.cached(vae.path, vae.stamp)
+        )
+
+    def close(self) -> None:
+        """End the background work and close the database."""
+        self.checkpoints.close()
+        self.database.close()
+
+    # --- request.plan.Names ---------------------------------------------------------------------------------------
+
+    def checkpoint(self, name: str) -> CheckpointRef:
+        """The checkpoint of this title, name, stem or hash; "" is the first. Raises NotFound."""
+        return self.checkpoints.ref(self.checkpoints.find(name))
+
+    def vae(self, name: str, checkpoint: CheckpointRef) -> CheckpointRef | None:
+        """The external VAE for this setting, or None for the checkpoint's own. Raises NotFound."""
+        return self.vaes.resolve(name, checkpoint)
+
+    def styled(self, prompt: str, negative: str, styles: tuple[str, ...]) -> tuple[str, str]:
+        """Both prompts with the styles applied. Raises NotFound."""
+        return self.styles.apply(prompt, negative, styles)
+
+    def picture(self, name: str) -> bytes:
+        """The encoded bytes of an uploaded picture. Raises NotFound."""
+        return self.uploads.get(name)
+
+    # --- lists for dropdowns --------------------------------------------------------------------------------------
+
+    def choices(self, source: str) -> list[str]:
+        """What a `Param` with this `source` can be.
+
+        Raises:
+            NotFound: no list has this name.
+        """
+        lists: Mapping[str, Callable[[], list[str]]] = {
+            "checkpoints": self.checkpoints.titles,
+            "checkpoints_or_none": lambda: ["None", *self.checkpoints.titles()],
+            "checkpoints_or_same": lambda: [SAME_CHECKPOINT, *self.checkpoints.titles()],
+            "vaes": self.vaes.names,
+            "styles": self.styles.names,
+            "samplers": _samplers,
+            "samplers_or_same": lambda: [SAME_SAMPLER, *_samplers()],
+            "schedules": _schedules,
+            "schedules_or_same": lambda: [SAME_SCHEDULE, *_schedules()],
+            "hires_upscalers": lambda: [*registry.LATENT_UPSCALERS, *registry.PIXEL_UPSCALERS],
+            "settings": lambda: list(Settings().options()),
+        }
+        if source not in lists:
+            raise NotFound(f"There is no list {source!r}.")
+        return lists[source]()
+
+    # --- finished pictures ----------------------------------------------------------------------------------------
+
+    def infotext(
+        self, picture: Picture, plan: Plan, settings: Settings, engine_facts: Mapping[str, str], version: str, user: str
+    ) -> str:
+        """The infotext of a picture, with what is known by now: hashes may have come in since the plan was made."""
+        facts = facts_of(picture, self._informed(plan), settings.save, version, user)
+        labels = labels_of(picture.request, picture.render, {**facts, **engine_facts})
+        return write(picture.request.prompt, picture.request.negative_prompt, labels)
+
+    def keep(
+        self,
+        pictured: Pictured,
+        plan: Plan,
+        settings: Settings,
+        *,
+        owner: str,
+        version: str,
+        user: str = "",
+        request: Generation | None = None,
+        started: float | None = None,
+        now: float | None = None,
+    ) -> SavedPicture:
+        """Save a picture that the engine has finished, and record it as a result of its job.
+
+        `request` is what was submitted (its styles and plain prompt serve file names), `started` when the job began.
+
+        Raises:
+            NotSaved: the disk is full or not writable; the picture waits in memory, and its job has the result.
+            NotFound: the plan has no picture at that position.
+        """
+        now = time.time() if now is None else now
+        picture = _at(plan, pictured.position)
+        informed = self._informed(plan)
+        infotext = self.infotext(picture, plan, settings, dict(pictured.facts), version, user)
+        if pictured.position == 0:
+            self._remember(infotext)
+        draft = SavedPicture(
+            kind=kind_of(picture.request),
+            job_id=pictured.job_id,
+            position=pictured.position,
+            owner=owner,
+            infotext=infotext,
+            width=pictured.width,
+            height=pictured.height,
+            seed=picture.seed,
+            model=plan.checkpoint.name,
+            sampler=picture.request.sampler_name,
+            created=now,
+        )
+        naming = Naming(
+            picture=picture,
+            plan=informed,
+            now=datetime.fromtimestamp(now).astimezone(),
+            started=datetime.fromtimestamp(now if started is None else started).astimezone(),
+            user=user,
+            styles=request.styles if request else (),
+            plain_prompt=request.prompt if request else picture.request.prompt,
+            prompt_words=settings.save.directories_max_prompt_words,
+            pixels=pictured.rgb,
+        )
+        try:
+            saved = self.pictures.save(pictured.rgb, draft, naming, settings.save)
+        except NotSaved as error:
+            self._record(error.picture, picture)
+            raise
+        self._record(saved, picture)
+        return saved
+
+    def _record(self, saved: SavedPicture, picture: Picture) -> None:
+        try:
+            self.jobs.add_result(saved.job_id, saved.position, saved.id, picture.seed, picture.subseed, saved.infotext)
+        except StorageError as error:
+            log.error("Picture %d of the job %s is not recorded: %s", saved.position, saved.job_id, error)
+
+    def _remember(self, infotext: str) -> None:
+        """A1111: `params.txt` holds the last job's infotext, for the button that brings it back."""
+        try:
+            write_atomically(self.paths.data / "params.txt", infotext.encode("utf-8", "replace"))
+        except StorageError as error:
+            log.warning("%s", error)
+
+    def _informed(self, plan: Plan) -> Plan:
+        """The plan with hashes that have come in since it was made."""
+
+        def informed(ref: CheckpointRef | None) -> CheckpointRef | None:
+            if ref is None or ref.sha256:
+                return ref
+            return replace(ref, sha256=self.hashes.cached(Path(ref.path), ref.stamp) or "")
+
+        return replace(
+            plan,
+            checkpoint=informed(plan.checkpoint) or plan.checkpoint,
+            vae=informed(plan.vae),
+            refiner=informed(plan.refiner),
+            hires_checkpoint=informed(plan.hires_checkpoint),
+        )
+
+
+def _samplers() -> list[str]:
+    return [entry.name for entry in registry.samplers()]
+
+
+def _schedules() -> list[str]:
+    return [entry.name for entry in registry.schedules()]
+
+
+def _at(plan: Plan, position: int) -> Picture:
+    for batch in plan.batches:
+        for picture in batch:
+            if picture.position == position:
+                return picture
+    raise NotFound(f"The plan has no picture {position}.")

@@ -1,0 +1,306 @@
+"""Finished pictures: encoded, named, written, recorded, found again by their number, shown small."""
+
+from __future__ import annotations
+
+import io
+import logging
+import secrets
+import sqlite3
+import threading
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from webui.base.errors import NotFound, StorageError
+from webui.base.files import write_atomically, write_new
+from webui.base.paths import Paths
+from webui.catalog.database import Database
+from webui.catalog.image_files import as_format, encode, read_infotext, readable
+from webui.request.filenames import Naming, apply_pattern, file_name, folder_parts
+from webui.request.settings import SaveSettings
+
+__all__ = ["NotSaved", "Pictures", "SavedPicture", "read_infotext"]
+
+log = logging.getLogger(__name__)
+
+THUMBNAIL_SIDE = 256
+MOST_PENDING_BYTES = 512 * 2**20
+"""What is kept in memory of pictures that could not be written; beyond it the oldest are given up."""
+TRIES = 1000
+
+
+@dataclass(frozen=True)
+class SavedPicture:
+    """A picture that the page can show by its `id`; `path` is "" while it could not be written."""
+
+    kind: str
+    """ "txt2img", "img2img", ... """
+    job_id: str
+    position: int
+    owner: str
+    infotext: str
+    width: int
+    height: int
+    seed: int
+    model: str
+    """The checkpoint's name."""
+    sampler: str
+    created: float
+    """Seconds since 1970."""
+    id: str = ""
+    path: str = ""
+
+
+class NotSaved(StorageError):
+    """The picture could not be written; it waits in memory, and can be shown by its id and saved again."""
+
+    def __init__(self, picture: SavedPicture, reason: StorageError) -> None:
+        super().__init__(
+            f"A picture could not be saved. {reason.message}",
+            hint=f"{reason.hint} It is kept in memory until it is saved again or given up.".strip(),
+        )
+        self.picture = picture
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (StorageError, (self.message,), {"hint": self.hint})
+
+
+@dataclass(frozen=True)
+class _Pending:
+    picture: SavedPicture
+    content: bytes
+    folder: Path
+    ending: str
+    stem: str
+    numbered: bool
+    sidecar: bool
+
+
+class Pictures:
+    """The pictures of an installation. Any thread may call any method."""
+
+    def __init__(self, database: Database, paths: Paths) -> None:
+        self._database = database
+        self._paths = paths
+        self._lock = threading.Lock()
+        self._numbers: dict[Path, int] = {}
+        self._pending: dict[str, _Pending] = {}
+
+    def save(self, rgb: bytes, picture: SavedPicture, naming: Naming, save: SaveSettings) -> SavedPicture:
+        """Write a picture (8-bit RGB rows from the top) where the settings say, and record it.
+
+        `picture` says everything but `id` and `path`, which come with the answer.
+
+        Raises:
+            NotSaved: the disk is full or not writable.
+        """
+        image = Image.frombytes("RGB", (picture.width, picture.height), rgb)
+        encoded = encode(
+            image,
+            as_format(save.samples_format),
+            picture.infotext if save.enable_pnginfo else "",
+            quality=save.jpeg_quality,
+            lossless=save.webp_lossless,
+        )
+        pattern = save.samples_filename_pattern or ("[seed]" if save.save_to_dirs else "[seed]-[prompt_spaces]")
+        stem = apply_pattern(pattern, naming)
+        return self._keep(
+            _Pending(
+                picture=replace(picture, id=secrets.token_hex(8)),
+                content=encoded.content,
+                folder=self._folder(picture.kind, naming, save),
+                ending=encoded.kind,
+                stem=stem.replace("/", "_").replace("\\", "_"),
+                numbered=save.save_images_add_number or not stem or not save.samples_save,
+                sidecar=save.save_txt or not encoded.holds_infotext,
+            )
+        )
+
+    def get(self, picture_id: str) -> SavedPicture:
+        """
+        Raises:
+            NotFound: there is no such picture.
+        """
+        with self._lock:
+            waiting = self._pending.get(picture_id)
+        if waiting is not None:
+            return waiting.picture
+        rows = self._database.read("SELECT * FROM pictures WHERE id = ?", picture_id)
+        if not rows:
+            raise NotFound(f"There is no picture {picture_id!r}.")
+        return _picture(rows[0])
+
+    def content(self, picture_id: str) -> tuple[bytes, str]:
+        """(bytes of the file, its kind: "png", "jpg", "webp", "avif")
+
+        Raises:
+            NotFound: there is no such picture, or its file is gone.
+        """
+        with self._lock:
+            waiting = self._pending.get(picture_id)
+        if waiting is not None:
+            return waiting.content, waiting.ending
+        path = Path(self.get(picture_id).path)
+        try:
+            return path.read_bytes(), path.suffix[1:].lower()
+        except OSError as error:
+            raise NotFound(f"The file {path} is gone: {error.strerror or error}.") from error
+
+    def thumbnail(self, picture_id: str) -> bytes:
+        """A WebP of at most 256 pixels a side, made when it is first asked for.
+
+        Raises:
+            NotFound: there is no such picture, or its file is gone.
+            UserError: the file is broken.
+        """
+        self.get(picture_id)  # whoever asks by another name than an id gets no further
+        kept = self._paths.state / "thumbnails" / picture_id[:2] / f"{picture_id}.webp"
+        if kept.is_file():
+            return kept.read_bytes()
+        content, _ = self.content(picture_id)
+        small = readable(lambda: _thumbnail(content))
+        try:
+            write_atomically(kept, small)
+        except StorageError as error:
+            log.warning("The thumbnail is not kept: %s", error)
+        return small
+
+    def newest(
+        self, *, owner: str | None = None, limit: int = 100, before: float | None = None
+    ) -> tuple[SavedPicture, ...]:
+        """The latest pictures, of one owner or of all, made before a time."""
+        rows = self._database.read(
+            "SELECT * FROM pictures WHERE (? IS NULL OR owner = ?) AND (? IS NULL OR created < ?)"
+            " ORDER BY created DESC LIMIT ?",
+            owner,
+            owner,
+            before,
+            before,
+            limit,
+        )
+        return tuple(_picture(row) for row in rows)
+
+    def pending(self) -> tuple[SavedPicture, ...]:
+        """Those that could not be written, oldest first."""
+        with self._lock:
+            return tuple(waiting.picture for waiting in self._pending.values())
+
+    def save_again(self, picture_id: str) -> SavedPicture:
+        """Try once more to write a pending picture.
+
+        Raises:
+            NotFound: it is not pending.
+            NotSaved: it cannot be written now either.
+        """
+        with self._lock:
+            waiting = self._pending.get(picture_id)
+        if waiting is None:
+            raise NotFound(f"No picture {picture_id!r} waits to be saved.")
+        return self._keep(waiting)
+
+    def give_up(self, picture_id: str) -> None:
+        """Forget a pending picture."""
+        with self._lock:
+            self._pending.pop(picture_id, None)
+
+    def forget_unsaved(self) -> None:
+        """At start: delete the files that were never meant to be kept (`samples_save` off)."""
+        for path in self._paths.state.glob("unsaved/*"):
+            try:
+                path.unlink()
+                self._database.write("DELETE FROM pictures WHERE path = ?", str(path))
+            except OSError as error:
+                log.warning("%s stays: %s", path, error.strerror or error)
+
+    def _keep(self, pending: _Pending) -> SavedPicture:
+        try:
+            # A second try finds the file already written when only the record had failed.
+            path = Path(pending.picture.path) if pending.picture.path else self._write(pending)
+            picture = replace(pending.picture, path=str(path))
+            pending = replace(pending, picture=picture)
+            columns = asdict(picture)
+            self._database.write(
+                f"INSERT INTO pictures ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+                *columns.values(),
+            )
+        except StorageError as error:
+            log.error("%s", error)
+            self._wait(pending)
+            raise NotSaved(pending.picture, error) from error
+        with self._lock:
+            self._pending.pop(picture.id, None)
+        return picture
+
+    def _wait(self, pending: _Pending) -> None:
+        with self._lock:
+            self._pending[pending.picture.id] = pending
+            while sum(len(waiting.content) for waiting in self._pending.values()) > MOST_PENDING_BYTES:
+                oldest = next(iter(self._pending))
+                if oldest == pending.picture.id:
+                    break
+                lost = self._pending.pop(oldest).picture
+                log.error("Too many pictures wait to be saved: the oldest, with the seed %d, is lost.", lost.seed)
+
+    def _write(self, pending: _Pending) -> Path:
+        for _ in range(TRIES):
+            stem = pending.stem
+            if pending.numbered:
+                stem = f"{self._next_number(pending.folder):05}" + (f"-{stem}" if stem else "")
+            path = pending.folder / file_name(stem, pending.ending)
+            if pending.numbered:
+                if not write_new(path, pending.content):
+                    continue
+            else:
+                # A1111: without a number the name alone decides, and a picture takes the place of its namesake.
+                write_atomically(path, pending.content)
+            if pending.sidecar:
+                write_atomically(path.with_suffix(".txt"), f"{pending.picture.infotext}\n".encode("utf-8", "replace"))
+            return path
+        raise StorageError(f"No name is free in {pending.folder}.")
+
+    def _folder(self, kind: str, naming: Naming, save: SaveSettings) -> Path:
+        if not save.samples_save:
+            return self._paths.state / "unsaved"
+        by_kind = {
+            "txt2img": save.outdir_txt2img_samples,
+            "img2img": save.outdir_img2img_samples,
+            "extras": save.outdir_extras_samples,
+        }
+        folder = self._paths.data / (save.outdir_samples or by_kind.get(kind, f"outputs/{kind}-images"))
+        if save.save_to_dirs:
+            folder = folder.joinpath(*folder_parts(save.directories_filename_pattern or "[prompt_words]", naming))
+        return folder
+
+    def _next_number(self, folder: Path) -> int:
+        with self._lock:
+            number = self._numbers.get(folder)
+            if number is None or not folder.is_dir():
+                number = _highest_number(folder) + 1
+            self._numbers[folder] = number + 1
+            return number
+
+
+def _highest_number(folder: Path) -> int:
+    """A1111: the number that a file's name begins with, before its first "-"; -1 where none has one."""
+    try:
+        heads = [path.stem.split("-", 1)[0] for path in folder.iterdir()]
+    except FileNotFoundError:
+        return -1
+    except OSError as error:
+        raise StorageError(f"The folder {folder} cannot be read: {error.strerror or error}.") from error
+    return max((int(head) for head in heads if head.isascii() and head.isdigit() and len(head) < 19), default=-1)
+
+
+def _thumbnail(content: bytes) -> bytes:
+    with Image.open(io.BytesIO(content)) as image:
+        image.draft("RGB", (THUMBNAIL_SIDE * 2, THUMBNAIL_SIDE * 2))
+        small = ImageOps.exif_transpose(image).convert("RGB")
+    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=80, method=2)
+    return buffer.getvalue()
+
+
+def _picture(row: sqlite3.Row) -> SavedPicture:
+    return SavedPicture(**dict(row))

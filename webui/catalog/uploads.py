@@ -1,0 +1,107 @@
+"""Pictures that requests refer to: kept by the hash of their bytes, looked at with suspicion before."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+import re
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from PIL import Image
+
+from webui.base.errors import NotFound, UserError
+from webui.base.files import write_atomically
+from webui.catalog.image_files import readable
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 128 * 2**20
+MOST_PIXELS = 64 * 2**20
+"""Below the number at which Pillow itself begins to warn."""
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+_NAME = re.compile(r"[0-9a-f]{64}")
+
+
+class PictureStore:
+    """Uploaded pictures in a folder; a picture's name is the sha256 of its bytes, in hex."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, content: bytes) -> str:
+        """Keep a picture file -> its name. It is decoded once, so that no job stumbles over it later.
+
+        Raises:
+            UserError: it is no picture, cut off, or too large.
+            StorageError: it cannot be written.
+        """
+        if len(content) > MOST_BYTES:
+            raise UserError(f"This file has {len(content):,} bytes; at most {MOST_BYTES:,} are taken.")
+        _check(content)
+        name = hashlib.sha256(content).hexdigest()
+        path = self._path(name)
+        if path.is_file():
+            os.utime(path)
+        else:
+            write_atomically(path, content)
+        return name
+
+    def get(self, name: str) -> bytes:
+        """The bytes that were put.
+
+        Raises:
+            NotFound: there is no picture of this name.
+        """
+        try:
+            return self.path(name).read_bytes()
+        except OSError as error:
+            raise NotFound(f"The picture {name[:12]} is gone.", hint="Upload it again.") from error
+
+    def path(self, name: str) -> Path:
+        """The file of a picture.
+
+        Raises:
+            NotFound: there is no picture of this name.
+        """
+        if not _NAME.fullmatch(name) or not self._path(name).is_file():
+            raise NotFound(f"There is no uploaded picture {name[:80]!r}.", hint="Upload it again.")
+        return self._path(name)
+
+    def sweep(self, needed: Collection[str], older_than_seconds: float) -> int:
+        """Delete what was put longer ago than this, unless it is needed -> how many."""
+        limit = time.time() - older_than_seconds
+        deleted = 0
+        for path in self._folder.glob("??/*"):
+            try:
+                if path.name not in needed and path.stat().st_mtime < limit:
+                    path.unlink()
+                    deleted += 1
+            except OSError as error:
+                log.warning("%s stays: %s", path, error.strerror or error)
+        return deleted
+
+    def _path(self, name: str) -> Path:
+        return self._folder / name[:2] / name
+
+
+def _check(content: bytes) -> None:
+    if not content:
+        raise UserError("This file is empty.")
+    if content[:512].lstrip()[:5].lower() in (b"<svg ", b"<?xml") or b"<svg" in content[:512].lower():
+        raise UserError("SVG is a drawing, not a picture of pixels.", hint="Save it as PNG first.")
+    readable(lambda: _decode(content))
+
+
+def _decode(content: bytes) -> None:
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > MOST_PIXELS:
+            raise UserError(
+                f"This picture has {width}x{height} pixels, which is too many.",
+                hint=f"At most {MOST_PIXELS // 2**20} megapixels are taken.",
+            )
+        image.load()
