@@ -15,9 +15,10 @@
 #export TORCH_INDEX_URL="https://download.pytorch.org/whl/cu126"
 
 script=$(readlink -f -- "$0" 2>/dev/null || printf '%s\n' "$0")
+here=$(dirname -- "$script")
 fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))'
 if [ -z "${PYTHON:-}" ]; then
-    for PYTHON in python3 python3.13 python3.12 python3.11 python3.14 python python3; do
+    for PYTHON in "$here/.venv/bin/python" python3 python3.13 python3.12 python3.11 python3.14 python python3; do
         "$PYTHON" -c "$fits" >/dev/null 2>&1 && break
     done
 fi
@@ -25,4 +26,4 @@ if ! command -v "$PYTHON" >/dev/null 2>&1; then
     echo "Gesso needs Python 3.11 to 3.14, and there is no $PYTHON. Install it from https://www.python.org/downloads/" >&2
     exit 1
 fi
-exec "$PYTHON" "$(dirname -- "$script")/launch.py" "$@"
+exec "$PYTHON" "$here/launch.py" "$@"
