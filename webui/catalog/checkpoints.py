@@ -34,7 +34,7 @@ class Checkpoint:
     @property
     def stem(self) -> str:
         """The file's name without folder and extension."""
-        return self.path.stem
+        return self.name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
 
     @property
     def short_hash(self) -> str:
@@ -209,8 +209,8 @@ class Checkpoints:
                 for checkpoint in self.scan():
                     for alias in _aliases_of(checkpoint):
                         self._names.setdefault(alias, checkpoint)
-                for alias, checkpoint in list(self._names.items()):
-                    self._names.setdefault(alias.casefold(), checkpoint)
+                folded = {alias.casefold(): checkpoint for alias, checkpoint in reversed(self._names.items())}
+                self._names = {**folded, **self._names}
             return self._names
 
     def _containing(self, text: str) -> Checkpoint | None:

@@ -33,7 +33,7 @@ MIGRATIONS: tuple[str, ...] = (
         created REAL NOT NULL, started REAL, finished REAL,
         code TEXT NOT NULL DEFAULT '', message TEXT NOT NULL DEFAULT '', hint TEXT NOT NULL DEFAULT '',
         comments TEXT NOT NULL DEFAULT '[]'
-    ) WITHOUT ROWID;
+    );
     CREATE INDEX jobs_in_order ON jobs (state, position);
     CREATE INDEX jobs_by_owner ON jobs (state, owner, position);
     CREATE INDEX jobs_of_owner ON jobs (owner, position);
@@ -45,13 +45,13 @@ MIGRATIONS: tuple[str, ...] = (
         job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, position INTEGER NOT NULL,
         picture_id TEXT NOT NULL, seed INTEGER NOT NULL, subseed INTEGER NOT NULL, infotext TEXT NOT NULL,
         PRIMARY KEY (job_id, position)
-    ) WITHOUT ROWID;
+    );
 
     CREATE TABLE pictures (
         id TEXT PRIMARY KEY, path TEXT NOT NULL, kind TEXT NOT NULL, job_id TEXT NOT NULL, position INTEGER NOT NULL,
         owner TEXT NOT NULL, infotext TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
         seed INTEGER NOT NULL, model TEXT NOT NULL, sampler TEXT NOT NULL, created REAL NOT NULL
-    ) WITHOUT ROWID;
+    );
     CREATE INDEX pictures_newest ON pictures (created);
     CREATE INDEX pictures_of_owner ON pictures (owner, created);
     CREATE INDEX pictures_by_path ON pictures (path);

@@ -7,7 +7,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from webui.base.errors import Busy, NotFound
@@ -62,6 +62,10 @@ class Result:
     infotext: str
 
 
+_COLUMNS = ", ".join(column.name for column in fields(JobRow))
+_RESULT_COLUMNS = ", ".join(column.name for column in fields(Result))
+
+
 class JobTable:
     """The queue on disk. Every method is one transaction; any thread may call any of them."""
 
@@ -93,7 +97,7 @@ class JobTable:
             connection.execute(
                 "INSERT OR IGNORE INTO turns (owner, turn) SELECT ?, COALESCE(MAX(turn), 0) FROM turns", (owner,)
             )
-            return _job(connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone())
+            return _job(connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,)).fetchone())
 
     def claim(self, now: float | None = None) -> JobRow | None:
         """The next job, now running: owners take turns, each owner's jobs in their order. None: nothing waits."""
@@ -116,7 +120,7 @@ class JobTable:
             connection.execute(
                 "UPDATE turns SET turn = (SELECT MAX(turn) + 1 FROM turns) WHERE owner = ?", (row["owner"],)
             )
-            return _job(connection.execute("SELECT * FROM jobs WHERE id = ?", (row["id"],)).fetchone())
+            return _job(connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (row["id"],)).fetchone())
 
     def finish(self, job_id: str, comments: Sequence[str] = (), now: float | None = None) -> bool:
         """The running job is done -> whether it was running."""
@@ -195,8 +199,8 @@ class JobTable:
 
     def results(self, job_id: str) -> tuple[Result, ...]:
         """The finished pictures of a job, by position."""
-        rows = self._database.read("SELECT * FROM results WHERE job_id = ? ORDER BY position", job_id)
-        return tuple(Result(**dict(row)) for row in rows)
+        rows = self._database.read(f"SELECT {_RESULT_COLUMNS} FROM results WHERE job_id = ? ORDER BY position", job_id)
+        return tuple(Result(*row) for row in rows)
 
     def done_positions(self, job_id: str) -> frozenset[int]:
         """What need not be made again: for `Plan.without`."""
@@ -207,7 +211,7 @@ class JobTable:
         Raises:
             NotFound: there is no such job.
         """
-        rows = self._database.read("SELECT * FROM jobs WHERE id = ?", job_id)
+        rows = self._database.read(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", job_id)
         if not rows:
             raise NotFound(f"There is no job {job_id!r}.", hint="Old jobs are forgotten after some time.")
         return _job(rows[0])
@@ -227,17 +231,23 @@ class JobTable:
         if owner is not None:
             conditions.append("owner = ?")
             values.append(owner)
-        if states is not None:
-            chosen = list(states)
-            conditions.append(f"state IN ({','.join('?' * len(chosen))})")
-            values += chosen
         if after is not None:
             conditions.append("position < ?" if newest_first else "position > ?")
             values.append(after)
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         order = "DESC" if newest_first else "ASC"
-        rows = self._database.read(f"SELECT * FROM jobs{where} ORDER BY position {order} LIMIT ?", *values, limit)
-        return tuple(_job(row) for row in rows)
+        found: list[JobRow] = []
+        # One question a state, since each can be answered from an index in order, and all together cannot.
+        for state in (None,) if states is None else tuple(states):
+            all_conditions = [*conditions, *(() if state is None else ("state = ?",))]
+            where = f" WHERE {' AND '.join(all_conditions)}" if all_conditions else ""
+            rows = self._database.read(
+                f"SELECT {_COLUMNS} FROM jobs{where} ORDER BY position {order} LIMIT ?",
+                *values,
+                *(() if state is None else (state,)),
+                limit,
+            )
+            found += map(_job, rows)
+        return tuple(sorted(found, key=lambda job: job.position, reverse=newest_first)[:limit])
 
     def waiting(self, owner: str | None = None) -> int:
         """How many jobs wait, of one owner or of all."""
@@ -280,6 +290,6 @@ def _now(given: float | None) -> float:
 
 
 def _job(row: sqlite3.Row) -> JobRow:
-    values = dict(row)
-    values["comments"] = tuple(json.loads(values["comments"]))
-    return JobRow(**values)
+    values = list(row)
+    values[-1] = tuple(json.loads(values[-1]))  # the comments
+    return JobRow(*values)

@@ -7,7 +7,7 @@ import logging
 import secrets
 import sqlite3
 import threading
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -50,6 +50,9 @@ class SavedPicture:
     """Seconds since 1970."""
     id: str = ""
     path: str = ""
+
+
+_COLUMNS = ", ".join(column.name for column in fields(SavedPicture))
 
 
 class NotSaved(StorageError):
@@ -126,7 +129,7 @@ class Pictures:
             waiting = self._pending.get(picture_id)
         if waiting is not None:
             return waiting.picture
-        rows = self._database.read("SELECT * FROM pictures WHERE id = ?", picture_id)
+        rows = self._database.read(f"SELECT {_COLUMNS} FROM pictures WHERE id = ?", picture_id)
         if not rows:
             raise NotFound(f"There is no picture {picture_id!r}.")
         return _picture(rows[0])
@@ -171,7 +174,7 @@ class Pictures:
     ) -> tuple[SavedPicture, ...]:
         """The latest pictures, of one owner or of all, made before a time."""
         rows = self._database.read(
-            "SELECT * FROM pictures WHERE (? IS NULL OR owner = ?) AND (? IS NULL OR created < ?)"
+            f"SELECT {_COLUMNS} FROM pictures WHERE (? IS NULL OR owner = ?) AND (? IS NULL OR created < ?)"
             " ORDER BY created DESC LIMIT ?",
             owner,
             owner,
@@ -303,4 +306,4 @@ def _thumbnail(content: bytes) -> bytes:
 
 
 def _picture(row: sqlite3.Row) -> SavedPicture:
-    return SavedPicture(**dict(row))
+    return SavedPicture(*row)
