@@ -68,9 +68,7 @@ class ClipText:
         self.tokenizer = tokenizer
         self.tower = tower
 
-    def encode(
-        self, texts: Sequence[str], options: TextOptions, embeddings: Mapping[str, Embedding]
-    ) -> list[Encoded]:
+    def encode(self, texts: Sequence[str], options: TextOptions, embeddings: Mapping[str, Embedding]) -> list[Encoded]:
         """The texts of one prompt's schedule, each (77 * chunks, width): as many chunks as the longest needs."""
         mine = {name: vectors for name, e in embeddings.items() if (vectors := self._vectors(e)) is not None}
         finder = embedding_finder({name: len(vectors) for name, vectors in mine.items()}, self.tokenizer)

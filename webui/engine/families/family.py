@@ -64,6 +64,15 @@ class Placement:
     device: torch.device
     dtype: torch.dtype = torch.float32
     vae_dtype: torch.dtype = torch.float32
+    attention: str = "sdpa"
+    """"sdpa", "xformers" or "sliced"."""
+    offload: str = "none"
+    """"medium": parts take turns on the device; "low": the UNet comes layer by layer."""
+
+    @property
+    def rest(self) -> torch.device:
+        """Where weights are loaded to."""
+        return self.device if self.offload == "none" else torch.device("cpu")
 
 
 class Model(Protocol):
@@ -83,7 +92,12 @@ class Model(Protocol):
     @property
     def device(self) -> torch.device: ...
     @property
-    def nbytes(self) -> int: ...
+    def nbytes(self) -> int:
+        """Of all weights."""
+        ...
+
+    @property
+    def vae_nbytes(self) -> int: ...
 
     def predict(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         """The network's output. x: (b, c, h, w) and t: (b,) float32 -> (b, c, h, w) float32."""
@@ -103,13 +117,21 @@ class Model(Protocol):
         """(b, c, h, w) -> pixels (b, 3, h * factor, w * factor) about -1..1, float32."""
         ...
 
+    def widen_vae(self) -> bool:
+        """Hold the VAE in 32 bits from now on. False when it was so already."""
+        ...
+
+    def with_vae(self, file: WeightsFile) -> Model:
+        """The same networks with the VAE of another file. Raises ModelError."""
+        ...
+
     def to(self, device: torch.device) -> None:
-        """Move all parts."""
+        """Move all parts: to their own device, or to the host's memory for later."""
         ...
 
 
-Load = Callable[[WeightsFile, WeightsFile | None, Placement], Model]
-"""(checkpoint, external VAE or None, where to) -> the model. Raises ModelError."""
+Load = Callable[[WeightsFile, WeightsFile, Placement], Model]
+"""(checkpoint, the file that its VAE comes from, where to) -> the model. Raises ModelError."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 from torch import Tensor, nn
 
-from webui.base.errors import ModelError
 from webui.engine.families.weights import Shapes, WeightsFile
 
 UNET = "model.diffusion_model."
@@ -83,7 +82,9 @@ def unet_config(file: WeightsFile, *, heads: int | None, head_width: int | None)
         context = shapes["middle_block.1.transformer_blocks.0.attn2.to_k.weight"][1]
         inputs, outputs = shapes["input_blocks.0.0.weight"][1], shapes["out.2.weight"][0]
     except (KeyError, IndexError) as error:
-        raise file.error(f"its UNet is not complete (no {error})", "The file may be damaged or of an unknown kind.") from error
+        raise file.error(
+            f"its UNet is not complete (no {error})", "The file may be damaged or of an unknown kind."
+        ) from error
     # diffusers: the middle takes its depth from the last level, which itself may have no attention
     per_level = [depth or 1 for depth in depths[:-1]] + [middle_depth]
     counts = [heads if heads else max(width // (head_width or 64), 1) for width in widths]
@@ -139,6 +140,15 @@ def build_unet(config: Mapping[str, Any]) -> UNet2DConditionModel:
     """Without memory, on the meta device."""
     with torch.device("meta"):
         return UNet2DConditionModel(**config)
+
+
+def with_attention(unet: UNet2DConditionModel, attention: str) -> UNet2DConditionModel:
+    """The UNet computing its attention so: torch's own (diffusers' default), xformers', or piece by piece."""
+    if attention == "xformers":
+        unet.enable_xformers_memory_efficient_attention()
+    elif attention == "sliced":
+        unet.set_attention_slice("auto")
+    return unet
 
 
 def unet_names(file: WeightsFile, config: Mapping[str, Any]) -> dict[str, str]:
@@ -265,13 +275,11 @@ def parameter_bytes(*modules: nn.Module) -> int:
 
 
 def load_vae(file: WeightsFile, names: Mapping[str, str], device: torch.device, dtype: torch.dtype) -> AutoencoderKL:
-    """The autoencoder out of a checkpoint or a VAE file.
+    """The autoencoder out of a checkpoint or a VAE file; names: below its prefix -> in the file.
 
     Raises:
         ModelError: it is none.
     """
-    if not names:
-        raise ModelError(f"{file.path.name} holds no VAE.", hint="Choose a VAE file under SD VAE.")
     config = vae_config(file, names)
     renamed = vae_names(names, len(config["block_out_channels"]))
     return filled(build_vae(config), renamed, file, device, dtype, "VAE")

@@ -6,7 +6,7 @@ Any widths and depths: everything is read off the tensors' shapes. Rombach et al
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -25,6 +25,7 @@ from webui.engine.families.family import (
     vae_names,
     without_vae,
 )
+from webui.engine.families.staging import Staging
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.sampling.process import Diffusion, sd_alphas_cumprod
@@ -47,6 +48,11 @@ class Sd1:
     process: Diffusion
     scale: float
     family: Family
+    placement: Placement
+
+    def __post_init__(self) -> None:
+        parts = {"unet": self.unet, "text": self.text.model, "vae": self.vae}
+        self.staging = Staging(parts, self.placement)
 
     @cached_property
     def latent(self) -> LatentFormat:
@@ -59,36 +65,56 @@ class Sd1:
 
     @property
     def device(self) -> torch.device:
-        return self.unet.conv_in.weight.device
+        return self.placement.device
 
     @property
     def nbytes(self) -> int:
         return ldm.parameter_bytes(self.unet, self.text.model, self.vae)
 
+    @property
+    def vae_nbytes(self) -> int:
+        return ldm.parameter_bytes(self.vae)
+
     def predict(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        self.staging.use("unet")
         if conditioning.concat is not None:
             x = torch.cat([x, conditioning.concat], dim=1)
-        dtype = self.unet.conv_in.weight.dtype
+        dtype = self.placement.dtype
         output: Tensor = self.unet(x.to(dtype), t, conditioning.tokens.to(dtype), return_dict=False)[0]
         return output.float()
 
     def encode_prompts(
         self, texts: Sequence[str], options: TextOptions, embeddings: Mapping[str, Embedding]
     ) -> list[Encoded]:
+        self.staging.use("text")
         return self.text.encode(texts, options, embeddings)
 
     def encode_image(self, pixels: Tensor) -> Tensor:
+        self.staging.use("vae")
         moments = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist
         return (moments.mean * self.scale).float()
 
     def decode(self, latents: Tensor) -> Tensor:
+        self.staging.use("vae")
         pixels: Tensor = self.vae.decode((latents / self.scale).to(self.vae.dtype), return_dict=False)[0]
         return pixels.float()
 
+    def widen_vae(self) -> bool:
+        if self.vae.dtype == torch.float32:
+            return False
+        self.vae.to(torch.float32)
+        return True
+
+    def with_vae(self, file: WeightsFile) -> Sd1:
+        vae = _vae(file, self.placement)
+        if vae.config.latent_channels != self.vae.config.latent_channels:
+            raise file.error(f"it is a VAE for {vae.config.latent_channels} channels", "It belongs to another family.")
+        return replace(self, vae=vae)
+
     def to(self, device: torch.device) -> None:
-        self.unet.to(device)
-        self.text.model.to(device)
-        self.vae.to(device)
+        rest = self.placement.rest if device == self.placement.device else device
+        for part in (self.unet, self.text.model, self.vae):
+            part.to(rest)
 
 
 def detect(file: WeightsFile) -> bool:
@@ -105,26 +131,30 @@ def check(file: WeightsFile) -> None:
     ldm.check_complete(build_clip(clip_config(file, names)), names, file, "text encoder")
 
 
-def load(file: WeightsFile, vae: WeightsFile | None, placement: Placement) -> Sd1:
+def load(file: WeightsFile, vae: WeightsFile, placement: Placement) -> Sd1:
     """Raises ModelError: a part is missing or broken."""
     settings = ldm.LdmSettings.read(file.config)
     config = _unet_config(file, settings)
     names = clip_names(file, *TEXT)
-    source = vae or file
-    inside = vae_names(source)
-    if not inside:
-        raise without_vae(source)
-    device, dtype = placement.device, placement.dtype
-    unet = ldm.filled(ldm.build_unet(config), ldm.unet_names(file, config), file, device, dtype, "UNet")
-    text = ldm.filled(build_clip(clip_config(file, names)), names, file, device, dtype, "text encoder")
+    rest, dtype = placement.rest, placement.dtype
+    unet = ldm.filled(ldm.build_unet(config), ldm.unet_names(file, config), file, rest, dtype, "UNet")
+    text = ldm.filled(build_clip(clip_config(file, names)), names, file, rest, dtype, "text encoder")
     return Sd1(
-        unet=unet,
-        text=ClipText(text.to(device), clip_tokenizer()),
-        vae=ldm.load_vae(source, inside, device, placement.vae_dtype),
+        unet=ldm.with_attention(unet, placement.attention),
+        text=ClipText(text.to(rest), clip_tokenizer()),
+        vae=_vae(vae, placement),
         process=Diffusion(_alphas(file, settings), "v" if settings.prediction == "v" else "eps"),
         scale=settings.scale_factor or SCALE,
         family=SD1,
+        placement=placement,
     )
+
+
+def _vae(file: WeightsFile, placement: Placement) -> AutoencoderKL:
+    names = vae_names(file)
+    if not names:
+        raise without_vae(file)
+    return ldm.load_vae(file, names, placement.rest, placement.vae_dtype)
 
 
 def _unet_config(file: WeightsFile, settings: ldm.LdmSettings) -> dict[str, object]:

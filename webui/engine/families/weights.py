@@ -92,9 +92,7 @@ def _yaml(path: Path) -> Mapping[str, Any]:
 def _safetensors(path: Path, size: int, header_size: int, settings: Mapping[str, Any]) -> WeightsFile:
     if header_size < 2 or header_size > min(_LONGEST_HEADER, size - 8):
         cut_off = 8 < size < header_size + 8 < _LONGEST_HEADER
-        raise _broken(
-            path, "the file is cut off" if cut_off else "this is no safetensors file", "Download it again."
-        )
+        raise _broken(path, "the file is cut off" if cut_off else "this is no safetensors file", "Download it again.")
     with path.open("rb") as stream:
         stream.seek(8)
         text = stream.read(header_size)

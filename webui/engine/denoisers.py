@@ -1,0 +1,237 @@
+"""Denoisers, one wrapped around the other: the network, its refiner, guidance, observation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from webui.engine.conditioning import Prompts, Stacked
+from webui.engine.families.family import Conditioning, Model
+from webui.engine.previews import Previewer
+from webui.engine.sampling.process import Diffusion, Process
+from webui.engine.sampling.types import Denoiser, denoiser
+from webui.engine.watch import Watch
+
+
+@dataclass
+class Clock:
+    """The only thing that changes while a pass runs: how often the denoiser was asked."""
+
+    total: int
+    """Calls that the pass will make, as A1111 counts: steps times calls per step."""
+    calls: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Prompted:
+    """A network with its texts: (x, sigma, rows of text) -> x0."""
+
+    model: Model
+    process: Process
+    prompts: Prompts
+    watch: Watch
+    concat: Tensor | None = None
+    """(b, c', h, w): what inpainting checkpoints see beside x."""
+    empty: Callable[[], Tensor] | None = None
+    """Tokens of an empty text: (n, width)."""
+
+    def __call__(self, x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
+        """x: (rows, c, h, w), sigma: (rows,) -> x0."""
+        with self.watch.stopwatch.running():
+            output = self.model.predict(self.process.to_input(x, sigma), self.process.timestep(sigma), conditioning)
+        return self.process.to_x0(x, sigma, output)
+
+    def asked(self, x: Tensor, sigma: Tensor, rows: Stacked) -> Tensor:
+        """x0 for rows of text, each at its picture of the batch."""
+        if rows.images != tuple(range(len(x))):
+            index = torch.tensor(rows.images, device=x.device)
+            x, sigma = x[index], sigma[index]
+        return self(x, sigma, self.conditioning(rows))
+
+    def conditioning(self, rows: Stacked) -> Conditioning:
+        concat = self.concat
+        if concat is not None:
+            concat = concat[torch.tensor(rows.images, device=concat.device)]
+        return Conditioning(rows.tokens, rows.vector, concat)
+
+
+Source = Callable[[Tensor], Prompted]
+"""sigma: (b,) -> the network that answers at this noise level."""
+
+
+def on_device(process: Process, device: torch.device) -> Process:
+    """The process with its table where the network is."""
+    return process.to(device) if isinstance(process, Diffusion) else process
+
+
+# ---------------------------------------------------------------- guidance
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """How prompt and negative prompt are brought together."""
+
+    scale: float
+    skip_below: float = 0.0
+    """"Negative guidance minimum sigma": below it every other call leaves the negative prompt out."""
+    skip_all: bool = False
+    """Every call below it."""
+    skip_early: float = 0.0
+    """The share of the first calls without the negative prompt."""
+    pad: bool = False
+    """Lengthen the shorter of prompt and negative prompt with empty text."""
+    pad_old: bool = False
+    """Fit the negative prompt to the prompt by repeating its last token, or cutting it."""
+    together: bool = True
+    """Both in one call of the network."""
+
+
+Note = Callable[[str, object], None]
+"""note(infotext label, value)."""
+
+
+def guided(source: Source, process: Process, guidance: Guidance, clock: Clock, watch: Watch, note: Note) -> Denoiser:
+    """Classifier-free guidance: x0 = u + sum of w scale (c - u) over the parts c between AND.
+
+    Ho and Salimans 2022, arXiv:2207.12598; Liu et al. 2022, arXiv:2206.01714.
+    """
+
+    def answers(x: Tensor, sigma: Tensor, *, both: bool) -> tuple[Tensor, Tensor | None]:
+        watch.check()
+        network = source(sigma)
+        call = clock.calls
+        clock.calls += 1
+        positive = network.prompts.positive_at(call)
+        single = positive.images == tuple(range(len(x))) and set(positive.weights) == {1.0}
+        if _skips(guidance, clock, call, sigma, note):
+            conditional = network.asked(x, sigma, positive)
+            return _combined(conditional, _first_rows(conditional, positive, len(x)), positive, 1.0), None
+        if guidance.scale == 1.0 and single and not both:
+            return network.asked(x, sigma, positive), None
+        negative = network.prompts.negative_at(call)
+        positive, negative = _padded(positive, negative, guidance, network, note)
+        if positive.tokens.shape[1] == negative.tokens.shape[1] and guidance.together:
+            answer = network.asked(x, sigma, _joined(positive, negative))
+            conditional, unconditional = answer[: -len(x)], answer[-len(x) :]
+        else:
+            conditional = network.asked(x, sigma, positive)
+            unconditional = network.asked(x, sigma, negative)
+        return _combined(conditional, unconditional, positive, guidance.scale), unconditional
+
+    def answer(x: Tensor, sigma: Tensor) -> Tensor:
+        return answers(x, sigma, both=False)[0]
+
+    def both(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        x0, unconditional = answers(x, sigma, both=True)
+        return x0, x0 if unconditional is None else unconditional
+
+    return denoiser(process, answer, both)
+
+
+def _skips(guidance: Guidance, clock: Clock, call: int, sigma: Tensor, note: Note) -> bool:
+    """Whether this call leaves the negative prompt out."""
+    if guidance.skip_early and call / clock.total <= guidance.skip_early:
+        note("Skip Early CFG", guidance.skip_early)
+        return True
+    if guidance.skip_below > 0 and (call % 2 or guidance.skip_all) and float(sigma[0]) < guidance.skip_below:
+        note("NGMS", guidance.skip_below)
+        if guidance.skip_all:
+            note("NGMS all steps", guidance.skip_all)
+        return True
+    return False
+
+
+def _combined(conditional: Tensor, unconditional: Tensor, positive: Stacked, scale: float) -> Tensor:
+    """u + sum of w scale (c - u); conditional: (rows, c, h, w), unconditional: (b, c, h, w)."""
+    if positive.images == tuple(range(len(unconditional))) and set(positive.weights) == {1.0}:
+        return unconditional + (conditional - unconditional) * scale
+    x0 = unconditional.clone()
+    for row, (image, weight) in enumerate(zip(positive.images, positive.weights, strict=True)):
+        x0[image] += (conditional[row] - unconditional[image]) * (weight * scale)
+    return x0
+
+
+def _first_rows(conditional: Tensor, positive: Stacked, count: int) -> Tensor:
+    """The first part's answer of each picture, in the place of the answer to the negative prompt."""
+    return torch.stack([conditional[positive.images.index(image)] for image in range(count)])
+
+
+def _joined(positive: Stacked, negative: Stacked) -> Stacked:
+    vector = None
+    if positive.vector is not None and negative.vector is not None:
+        vector = torch.cat([positive.vector, negative.vector])
+    return Stacked(
+        torch.cat([positive.tokens, negative.tokens]),
+        vector,
+        positive.images + negative.images,
+        positive.weights + negative.weights,
+    )
+
+
+def _padded(
+    positive: Stacked, negative: Stacked, guidance: Guidance, network: Prompted, note: Note
+) -> tuple[Stacked, Stacked]:
+    """Both of one length, where the settings say so."""
+    wanted, given = positive.tokens.shape[1], negative.tokens.shape[1]
+    if wanted == given:
+        return positive, negative
+    if guidance.pad_old:
+        note("Pad conds v0", True)
+        tokens = negative.tokens[:, :wanted]
+        last = tokens[:, -1:].expand(-1, wanted - tokens.shape[1], -1)
+        return positive, replace(negative, tokens=torch.cat([tokens, last], dim=1))
+    if guidance.pad and network.empty is not None:
+        note("Pad conds", True)
+        empty = network.empty()
+        if wanted < given:
+            return _lengthened(positive, (given - wanted) // len(empty), empty), negative
+        return positive, _lengthened(negative, (wanted - given) // len(empty), empty)
+    return positive, negative
+
+
+def _lengthened(rows: Stacked, times: int, empty: Tensor) -> Stacked:
+    more = empty.repeat(len(rows.tokens), times, 1).to(rows.tokens)
+    return replace(rows, tokens=torch.cat([rows.tokens, more], dim=1))
+
+
+# ---------------------------------------------------------------- refiner
+
+
+def switched(base: Prompted, refiner: Callable[[], Prompted], is_due: Callable[[Tensor], bool]) -> Source:
+    """The refiner answers from the first call at which it is due; only then it is asked for."""
+    taken: list[Prompted] = []
+
+    def source(sigma: Tensor) -> Prompted:
+        if not taken and is_due(sigma):
+            taken.append(refiner())
+        return taken[0] if taken else base
+
+    return source
+
+
+# ---------------------------------------------------------------- observation
+
+
+def observed(denoise: Denoiser, clock: Clock, calls_per_step: int, previewer: Previewer, watch: Watch) -> Denoiser:
+    """Tells how far it is and shows what is seen so far."""
+    steps = max(clock.total // calls_per_step, 1)
+
+    def seen(x0: Tensor) -> None:
+        watch.step(clock.calls // calls_per_step, steps)
+        if watch.wants_preview():
+            watch.show(previewer(x0))
+
+    def answer(x: Tensor, sigma: Tensor) -> Tensor:
+        x0 = denoise(x, sigma)
+        seen(x0)
+        return x0
+
+    def both(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        x0, unconditional = denoise.both(x, sigma)
+        seen(x0)
+        return x0, unconditional
+
+    return denoiser(denoise.process, answer, both)

@@ -1,0 +1,162 @@
+"""What the engine does with each command; the one edge at which its errors end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import psutil
+import torch
+
+from webui.base.errors import Interrupted, OutOfMemory, WebuiError
+from webui.engine.conditioning import TextCache
+from webui.engine.generate import pictures
+from webui.engine.memory import give_back, is_out_of_memory, profile_of, total_bytes, used_bytes
+from webui.engine.model_manager import ModelManager
+from webui.engine.networks.embeddings import EmbeddingShelf
+from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
+from webui.request import messages
+from webui.request.engine_options import EngineOptions
+from webui.request.messages import (
+    Beat,
+    Command,
+    Configure,
+    Event,
+    Failed,
+    Finished,
+    Interrupt,
+    Loading,
+    Preload,
+    Run,
+    Shutdown,
+    Skip,
+    Unload,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Desk:
+    """`hear` is called by the reader thread as commands arrive, `serve` by the main thread, one after the other."""
+
+    def __init__(self, options: EngineOptions, emit: Callable[[Event], None]) -> None:
+        """Raises UserError: the options do not fit the machine."""
+        self.emit = emit
+        self.profile = profile_of(options)
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        self.models = ModelManager(
+            self.profile, limit=options.resident_limit, budget=options.budget_bytes, announce=self._announce
+        )
+        self.viewing = Viewing()
+        self._cache = TextCache()
+        self._shelf = EmbeddingShelf()
+        self._cancels: dict[str, Cancel] = {}
+        self._lock = threading.Lock()
+        self._process = psutil.Process()
+
+    def hear(self, command: Command) -> bool:
+        """Do at once what cannot wait; True when the command is to be served in its turn."""
+        with self._lock:
+            match command:
+                case Run():
+                    self._cancels[command.job_id] = Cancel()
+                case Interrupt() if cancel := self._cancels.get(command.job_id):
+                    cancel.interrupt(after_current=command.after_current)
+                case Skip() if cancel := self._cancels.get(command.job_id):
+                    cancel.skip()
+                case Shutdown():
+                    for cancel in self._cancels.values():
+                        cancel.interrupt()
+                case messages.Watch():
+                    self.viewing.watched = command.watched
+                    self.viewing.period, self.viewing.method = command.period, command.method
+        return not isinstance(command, Interrupt | Skip | messages.Watch)
+
+    def serve(self, command: Command) -> None:
+        """Carry it out; whatever goes wrong becomes an event."""
+        job_id = command.job_id if isinstance(command, Run) else ""
+        try:
+            with torch.inference_mode():
+                self._do(command)
+        except Interrupted:
+            self.emit(Finished(job_id, interrupted=True))
+        except WebuiError as error:
+            self._fail(command, error.code, error.message, error.hint)
+        except Exception as error:  # noqa: BLE001 - the one edge: the engine outlives every job
+            self._fail(command, *self._told(error))
+        finally:
+            with self._lock:
+                self._cancels.pop(job_id, None)
+
+    def beat(self) -> Beat:
+        """A sign of life."""
+        device = self.profile.device
+        return Beat(
+            ram_used=self._process.memory_info().rss,
+            vram_used=used_bytes(device),
+            vram_total=total_bytes(device) if device.type != "cpu" else 0,
+            resident=self.models.resident,
+        )
+
+    # ------------------------------------------------------------
+
+    def _do(self, command: Command) -> None:
+        match command:
+            case Run():
+                self._run(command)
+            case Preload():
+                self.models.preload(command.checkpoint, command.vae)
+            case Unload():
+                self._cache.forget()
+                self.models.unload()
+            case Configure():
+                self.models.configure(command.resident_limit, command.budget_bytes)
+            case _:
+                pass
+
+    def _run(self, command: Run) -> None:
+        start = time.perf_counter()
+        cancel = self._cancels[command.job_id]
+        stopwatch = Stopwatch(self.profile.device)
+        watch = Watch(command.job_id, self.emit, cancel, self.viewing, stopwatch, batches=len(command.plan.batches))
+        interrupted = False
+        try:
+            for picture in pictures(command.plan, self.models, self._cache, self._shelf, watch):
+                self.emit(picture)
+        except Interrupted:
+            interrupted = True
+        interrupted = interrupted or cancel.ends_now
+        seconds = time.perf_counter() - start
+        self.emit(Finished(command.job_id, interrupted, seconds, stopwatch.seconds))
+
+    def _told(self, error: Exception) -> tuple[str, str, str]:
+        """(code, message, hint) of an error that nobody raised on purpose."""
+        if is_out_of_memory(error):
+            log.warning("Out of memory: %s", error)
+            self._cache.forget()
+            give_back(self.profile.device)
+            return (
+                OutOfMemory.code,
+                f"There is not enough memory on {self.profile.device} for this picture.",
+                "Make it smaller or fewer at once, or start with --medvram.",
+            )
+        log.exception("Something went wrong inside the engine.")
+        return (
+            "internal",
+            f"{type(error).__name__}: {error}",
+            "This is a fault of the program; the log has the details.",
+        )
+
+    def _fail(self, command: Command, code: str, message: str, hint: str) -> None:
+        if isinstance(command, Preload):
+            self.emit(Loading("", failure=f"{message} {hint}".strip()))
+        elif isinstance(command, Run):
+            self.emit(Failed(command.job_id, code, message, hint))
+        else:
+            log.error("%s failed: %s", type(command).__name__, message)
+
+    def _announce(self, title: str, seconds: float) -> None:
+        self.emit(Loading(title, seconds))

@@ -1,0 +1,366 @@
+"""The walks of the sampler that make a batch: from noise, from a picture, and again at full size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from webui import registry
+from webui.base.errors import UserError
+from webui.engine.conditioning import Encoder, TextCache, Timeline
+from webui.engine.denoisers import Clock, Guidance, Prompted, guided, observed, on_device, switched
+from webui.engine.families.family import Model, TextOptions
+from webui.engine.networks.embeddings import Embedding
+from webui.engine.previews import Previewer
+from webui.engine.sampling.course import Course, adapted, course
+from webui.engine.sampling.masking import kept
+from webui.engine.sampling.noise import ImageNoise
+from webui.engine.sampling.process import Diffusion, Process, altered
+from webui.engine.sampling.schedules import ScheduleOptions
+from webui.engine.sampling.types import GeneratorKind, SamplerOptions
+from webui.engine.watch import Watch
+from webui.registry import SamplerEntry, ScheduleEntry
+from webui.request.fields import Img2Img, Txt2Img
+from webui.request.messages import Phase
+from webui.request.plan import CheckpointRef, Picture
+from webui.request.settings import RenderSettings
+
+
+@dataclass
+class Facts:
+    """What the infotext shall say beyond the request: noted by the code that knows it had an effect."""
+
+    noted: dict[str, str] = field(default_factory=dict)
+
+    def note(self, label: str, value: object) -> None:
+        self.noted[label] = str(value)
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model on loan, and what it is known by."""
+
+    model: Model
+    ref: CheckpointRef
+    key: Hashable
+
+
+@dataclass(frozen=True, eq=False)
+class Studio:
+    """What a batch is made with besides its plan."""
+
+    watch: Watch
+    cache: TextCache
+    embeddings: Mapping[str, Embedding]
+    previewer: Callable[[Model], Previewer]
+    refiner: Callable[[], Loaded] | None = None
+    """Lends the refiner; called when it is due."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Pictures that are denoised together: alike but for seeds and prompts."""
+
+    pictures: tuple[Picture, ...]
+    facts: Facts = field(default_factory=Facts)
+
+    @property
+    def request(self) -> Txt2Img | Img2Img:
+        return self.pictures[0].request
+
+    @property
+    def render(self) -> RenderSettings:
+        return self.pictures[0].render
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(picture.seed for picture in self.pictures)
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What img2img begins with, in latent space."""
+
+    latents: Tensor
+    """(b, c, h, w)"""
+    mask: Tensor | None = None
+    """1 where the picture may change; broadcasts to the latents."""
+    concat: Tensor | None = None
+    """(b, c', h, w) for checkpoints with more input channels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One walk of the sampler over a batch."""
+
+    phase: Phase
+    share: tuple[float, float]
+    """The part of the batch's work, 0 to 1."""
+    sampler: SamplerEntry
+    schedule: ScheduleEntry
+    steps: int
+    """Of the schedule."""
+    t_enc: int | None
+    """`img2img_steps`' second number; None: begins with noise alone."""
+    cfg_scale: float
+    positive: tuple[str, ...]
+    negative: tuple[str, ...]
+    timeline: Timeline
+    start: Start | None = None
+
+    @property
+    def walked(self) -> int:
+        return self.steps if self.t_enc is None else self.t_enc + 1
+
+
+def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio: Studio) -> Tensor:
+    """The heart: what the sampler makes of the noise. Gives latents (b, c, h, w)."""
+    render, watch, entry = batch.render, studio.watch, this.sampler
+    process = process_of(loaded.model, entry, render)
+    way = course_of(this, process, render, batch.facts.note)
+    clock = Clock(total=this.walked * entry.calls_per_step)
+    base = prompted(batch, this, loaded, process, studio)
+    source = switched(base, lambda: _refiner(batch, this, studio), _refiner_due(batch, this, process, clock, studio))
+    guidance = guidance_of(this, render)
+    denoise = guided(source, process, guidance, clock, watch, batch.facts.note)
+    if this.start is not None and this.start.mask is not None:
+        denoise = kept(entry, denoise, this.start.mask, this.start.latents)
+    denoise = observed(denoise, clock, entry.calls_per_step, studio.previewer(loaded.model), watch)
+    first = noise.first()
+    original = this.start.latents if this.start else None
+    if original is not None and not batch.request.is_img2img:
+        first = first * 1.0
+    if batch.request.is_img2img and render.initial_noise_multiplier != 1.0:
+        batch.facts.note("Noise multiplier", render.initial_noise_multiplier)
+        first = first * render.initial_noise_multiplier
+    x = begun(way, first, original, render, batch.facts.note)
+    watch.enter(this.phase, *this.share)
+    sampler = registry.resolved(entry.function)
+    options = way.options(sampler_options(entry, render, batch.facts.note)).of(entry.options)
+    together = render.no_dpmpp_sde_batch_determinism
+    latents: Tensor = sampler(
+        denoise, x, way.sigmas, way.noise(entry, noise, batch.seeds, together=together), **options
+    )
+    if not bool(torch.isfinite(latents).all()):
+        raise UserError(
+            f"{loaded.ref.name} gave numbers that are none (NaN).",
+            hint="Half precision may be too coarse for this model: start with --no-half.",
+        )
+    if this.start is not None and this.start.mask is not None:
+        latents = latents * this.start.mask + this.start.latents * (1 - this.start.mask)
+    return latents
+
+
+def begun(
+    way: Course, noise: Tensor, original: Tensor | None, render: RenderSettings, note: Callable[[str, object], None]
+) -> Tensor:
+    """x to begin with."""
+    if original is None and render.sgm_noise_multiplier:
+        note("SGM noise multiplier", True)
+    if original is not None and render.img2img_extra_noise > 0:
+        note("Extra noise", render.img2img_extra_noise)
+    return way.begin(
+        noise,
+        original,
+        sgm_noise_multiplier=render.sgm_noise_multiplier,
+        extra_noise=render.img2img_extra_noise,
+    )
+
+
+# ---------------------------------------------------------------- text
+
+
+def prompted(batch: Batch, this: Pass, loaded: Loaded, process: Process, studio: Studio) -> Prompted:
+    """The model with its texts for this pass."""
+    studio.watch.check()
+    render = batch.render
+    encoder = Encoder(
+        loaded.model,
+        loaded.key,
+        TextOptions(render.clip_skip, render.emphasis, render.comma_padding_backtrack),
+        studio.embeddings,
+        studio.cache,
+    )
+    prompts = encoder.prompts(this.positive, this.negative, this.timeline)
+    _note_text(batch, prompts.embeddings, studio)
+    start = this.start
+    return Prompted(
+        loaded.model,
+        on_device(process, loaded.model.device),
+        prompts,
+        studio.watch,
+        concat=start.concat if start else None,
+        empty=encoder.empty,
+    )
+
+
+def _note_text(batch: Batch, embeddings: tuple[str, ...], studio: Studio) -> None:
+    request, render, note = batch.request, batch.render, batch.facts.note
+    if render.emphasis != "Original" and any(bracket in request.prompt + request.negative_prompt for bracket in "(["):
+        note("Emphasis", render.emphasis)
+    if embeddings:
+        hashes = [f"{name}: {studio.embeddings[name].short_hash}" for name in embeddings]
+        note("TI hashes", ", ".join(hashes))
+
+
+# ---------------------------------------------------------------- settings into values
+
+
+def process_of(model: Model, entry: SamplerEntry, render: RenderSettings) -> Process:
+    """The model's process under the settings and as the sampler wants it; its table is on the CPU."""
+    process = model.process
+    if isinstance(process, Diffusion):
+        table = altered(
+            process.alphas_cumprod,
+            downcast=render.use_downcasted_alpha_bar,
+            zero_snr=render.sd_noise_schedule == "Zero Terminal SNR",
+        )
+        process = replace(process, alphas_cumprod=table, quantize=render.enable_quantization)
+    if entry.adapts:
+        process = registry.resolved(entry.adapts)(process)
+    return adapted(entry, process)
+
+
+def course_of(this: Pass, process: Process, render: RenderSettings, note: Callable[[str, object], None]) -> Course:
+    """Which noise levels the pass walks; notes what bent them."""
+    entry = this.sampler
+    schedule = chosen_schedule(entry, this.schedule)
+    if not entry.timesteps:
+        if schedule is not None:
+            note("Hires schedule type" if this.phase == "hires" else "Schedule type", schedule.name)
+            _note_bends(schedule, process, render, note)
+        if render.always_discard_next_to_last_sigma and not entry.discard_penultimate:
+            note("Discard penultimate sigma", True)
+    function = registry.resolved(schedule.function) if schedule is not None else None
+    options = ScheduleOptions(
+        sigma_min=render.sigma_min,
+        sigma_max=render.sigma_max,
+        rho=render.rho,
+        old_range=render.use_old_karras_scheduler_sigmas,
+        beta_alpha=render.beta_dist_alpha,
+        beta_beta=render.beta_dist_beta,
+        discard_penultimate=render.always_discard_next_to_last_sigma,
+    )
+    return course(entry, process, this.steps, function, schedule, options, t_enc=this.t_enc)
+
+
+def chosen_schedule(entry: SamplerEntry, schedule: ScheduleEntry) -> ScheduleEntry | None:
+    """What Automatic means for the sampler; None is the model's own spacing."""
+    if schedule.function:
+        return schedule
+    return registry.schedule(entry.schedule) if entry.schedule else None
+
+
+def _note_bends(
+    schedule: ScheduleEntry, process: Process, render: RenderSettings, note: Callable[[str, object], None]
+) -> None:
+    if render.sigma_min not in (0.0, process.sigma_min):
+        note("Schedule min sigma", render.sigma_min)
+    if render.sigma_max not in (0.0, process.sigma_max):
+        note("Schedule max sigma", render.sigma_max)
+    if schedule.default_rho and render.rho not in (0.0, schedule.default_rho):
+        note("Schedule rho", render.rho)
+    if "beta_alpha" in schedule.options:
+        note("Beta schedule alpha", render.beta_dist_alpha)
+        note("Beta schedule beta", render.beta_dist_beta)
+
+
+def sampler_options(entry: SamplerEntry, render: RenderSettings, note: Callable[[str, object], None]) -> SamplerOptions:
+    """The sampler's numbers; notes those that differ from the default."""
+    eta = render.eta_ddim if entry.timesteps else render.eta_ancestral
+    if "eta" in entry.options:
+        if entry.timesteps and eta != 0.0:
+            note("Eta DDIM", eta)
+        elif not entry.timesteps and eta != 1.0:
+            note("Eta", eta)
+    if entry.uses_ensd and render.eta_noise_seed_delta and eta:
+        note("ENSD", render.eta_noise_seed_delta)
+    for name, label, plain in (
+        ("s_churn", "Sigma churn", 0.0),
+        ("s_tmin", "Sigma tmin", 0.0),
+        ("s_tmax", "Sigma tmax", 0.0),
+        ("s_noise", "Sigma noise", 1.0),
+    ):
+        if name in entry.options and getattr(render, name) != plain:
+            note(label, getattr(render, name))
+    return SamplerOptions(
+        eta=eta,
+        s_churn=render.s_churn,
+        s_tmin=render.s_tmin,
+        s_tmax=render.s_tmax or math.inf,
+        s_noise=render.s_noise,
+        variant=render.uni_pc_variant,
+        skip_type=render.uni_pc_skip_type,
+        order=render.uni_pc_order,
+        lower_order_final=render.uni_pc_lower_order_final,
+    )
+
+
+def guidance_of(this: Pass, render: RenderSettings) -> Guidance:
+    return Guidance(
+        scale=this.cfg_scale * this.sampler.cfg_factor,
+        skip_below=render.s_min_uncond,
+        skip_all=render.s_min_uncond_all,
+        skip_early=render.skip_early_cond,
+        pad=render.pad_cond_uncond,
+        pad_old=render.pad_cond_uncond_v0,
+        together=render.batch_cond_uncond,
+    )
+
+
+def noise_of(batch: Batch, shape: tuple[int, int, int], device: torch.device) -> ImageNoise:
+    """The batch's generators of noise for latents of this shape (c, h, w)."""
+    request, render, first = batch.request, batch.render, batch.pictures[0]
+    # A1111: with a variation all pictures share the seed; the plan has done so
+    kind: GeneratorKind = "CPU" if render.randn_source == "CPU" else "NV"
+    resize = request.seed_resize_from_h > 0 and request.seed_resize_from_w > 0
+    return ImageNoise(
+        kind,
+        batch.seeds,
+        shape,
+        subseeds=tuple(picture.subseed for picture in batch.pictures),
+        subseed_strength=first.request.subseed_strength,
+        resize_from=(request.seed_resize_from_h // 8, request.seed_resize_from_w // 8) if resize else None,
+        ensd=render.eta_noise_seed_delta,
+        device=device,
+    )
+
+
+# ---------------------------------------------------------------- refiner
+
+
+def _refiner(batch: Batch, this: Pass, studio: Studio) -> Prompted:
+    if studio.refiner is None:
+        raise UserError("There is no refiner.")
+    loaded = studio.refiner()
+    process = process_of(loaded.model, this.sampler, batch.render)
+    return prompted(batch, this, loaded, process, studio)
+
+
+def _refiner_due(batch: Batch, this: Pass, process: Process, clock: Clock, studio: Studio) -> Callable[[Tensor], bool]:
+    """Whether the refiner answers from this noise level on."""
+    request, render, note = batch.request, batch.render, batch.facts.note
+    if studio.refiner is None or not _refines(request, render, this):
+        return lambda _sigma: False
+    switch_at = request.refiner_switch_at
+
+    def is_due(sigma: Tensor) -> bool:
+        if render.refiner_switch_by_sample_steps:
+            done = clock.calls / clock.total
+        else:
+            timestep = (process.sigmas - float(sigma.max())).abs().argmin()
+            done = (999 - int(timestep)) / 1000  # A1111: by the timestep, not by the step
+        return done >= switch_at
+
+    return is_due
+
+
+def _refines(request: Txt2Img | Img2Img, render: RenderSettings, this: Pass) -> bool:
+    if not isinstance(request, Txt2Img) or not request.enable_hr:
+        return True
+    wanted = render.hires_fix_refiner_pass
+    return wanted == "both passes" or wanted == ("second pass" if this.phase == "hires" else "first pass")

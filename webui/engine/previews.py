@@ -1,0 +1,46 @@
+"""Latents to small pictures while a picture is made: a matrix product, no network."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from webui.engine.families.family import LatentFormat, Model
+
+Previewer = Callable[[Tensor], bytes]
+"""Latents (b, c, h, w) -> JPEG."""
+
+QUALITY = 80
+
+
+def jpeg(pixels: Tensor) -> bytes:
+    """Pictures (b, 3, h, w) in -1..1 side by side on a sheet as JPEG."""
+    levels = ((pixels.clamp(-1, 1) + 1) * 127.5).to(torch.uint8)
+    columns = math.ceil(math.sqrt(len(levels)))
+    rows = math.ceil(len(levels) / columns)
+    height, width = levels.shape[2:]
+    sheet = Image.new("RGB", (columns * width, rows * height))
+    for place, level in enumerate(levels.cpu()):
+        picture = Image.fromarray(level.permute(1, 2, 0).contiguous().numpy())
+        sheet.paste(picture, (place % columns * width, place // columns * height))
+    stream = io.BytesIO()
+    sheet.save(stream, "JPEG", quality=QUALITY)
+    return stream.getvalue()
+
+
+def rgb_of(latents: Tensor, form: LatentFormat) -> Tensor:
+    """(b, c, h, w) -> (b, 3, h, w) about -1..1, by the family's factors."""
+    factors = torch.tensor(form.rgb, device=latents.device, dtype=latents.dtype)
+    bias = torch.tensor(form.rgb_bias, device=latents.device, dtype=latents.dtype)
+    return torch.einsum("bchw,cr->brhw", latents, factors) + bias[:, None, None]
+
+
+def cheap(model: Model) -> Previewer:
+    """A pixel of the preview for each of the latent's."""
+    form = model.latent
+    return lambda latents: jpeg(rgb_of(latents, form))

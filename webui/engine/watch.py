@@ -1,0 +1,150 @@
+"""What a running job hears (stop, skip) and tells (progress, previews, time spent in the networks)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from webui.base.errors import Interrupted
+from webui.request.messages import Event, Phase, Preview, Progress
+
+PROGRESS_PERIOD = 0.1
+"""Seconds between two words of progress."""
+
+
+class Skipped(Exception):  # noqa: N818 - a wish, not an error
+    """The batch in work is given up; the job goes on with the next one."""
+
+
+class Cancel:
+    """A job's stop button. Pressed by the reader thread, looked at by the job before each call of a network."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._stop_after = threading.Event()
+        self._skip = threading.Event()
+
+    def interrupt(self, *, after_current: bool = False) -> None:
+        """Stop at once, or when the batch in work is finished. A second wish for "after" still waits."""
+        (self._stop_after if after_current else self._stop).set()
+
+    def skip(self) -> None:
+        self._skip.set()
+
+    def check(self) -> None:
+        """Raises Interrupted or Skipped when that is wished."""
+        if self._stop.is_set():
+            raise Interrupted("Interrupted.")
+        if self._skip.is_set():
+            self._skip.clear()
+            raise Skipped
+
+    @property
+    def ends_now(self) -> bool:
+        """Whether no further batch shall begin."""
+        return self._stop.is_set() or self._stop_after.is_set()
+
+
+@dataclass
+class Viewing:
+    """Whether somebody looks at the previews; set by the reader thread, read by the job."""
+
+    watched: bool = False
+    period: float = 1.0
+    method: str = "Approx cheap"
+
+
+class Stopwatch:
+    """Seconds spent inside the networks. On a GPU measured by its own events, so that nothing waits."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._seconds = 0.0
+        self._pairs: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        if self._device.type == "cuda":
+            begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            begin.record()
+            yield
+            end.record()
+            self._pairs.append((begin, end))
+            return
+        start = time.perf_counter()
+        yield
+        self._seconds += time.perf_counter() - start
+
+    @property
+    def seconds(self) -> float:
+        if self._pairs:
+            self._pairs[-1][1].synchronize()
+            self._seconds += sum(begin.elapsed_time(end) for begin, end in self._pairs) / 1000
+            self._pairs.clear()
+        return self._seconds
+
+
+@dataclass
+class Watch:
+    """The eyes and ears of one job. `emit` must not block."""
+
+    job_id: str
+    emit: Callable[[Event], None]
+    cancel: Cancel
+    viewing: Viewing
+    stopwatch: Stopwatch
+    batches: int = 1
+    batch: int = 0
+    comments: list[str] = field(default_factory=list)
+    """Remarks for the person, of the batch in work."""
+    _phase: Phase = "waiting"
+    _begin: float = 0.0
+    _share: float = 1.0
+    _told: float = 0.0
+    _seen: float = 0.0
+    _number: int = 0
+
+    def begin_batch(self, number: int) -> None:
+        self.batch = number
+        self.comments.clear()
+        self.enter("encoding", 0.0, 0.0)
+
+    def enter(self, phase: Phase, begin: float, end: float) -> None:
+        """The batch comes to another phase, which reaches over this part (0 to 1) of its work."""
+        self._phase, self._begin, self._share = phase, begin, end - begin
+        self._tell(0, 1)
+
+    def check(self) -> None:
+        """Raises Interrupted or Skipped when that is wished."""
+        self.cancel.check()
+
+    def remark(self, text: str) -> None:
+        """Something for the person to know; said once a batch."""
+        if text not in self.comments:
+            self.comments.append(text)
+
+    def step(self, step: int, steps: int) -> None:
+        """`step` of `steps` of this phase are done."""
+        if time.monotonic() - self._told >= PROGRESS_PERIOD or step == steps:
+            self._tell(step, steps)
+
+    def wants_preview(self) -> bool:
+        """Somebody looks, and the last preview is old enough."""
+        return self.viewing.watched and time.monotonic() - self._seen >= self.viewing.period
+
+    def show(self, jpeg: bytes) -> None:
+        self._seen = time.monotonic()
+        self._number += 1
+        self.emit(Preview(self.job_id, self._number, jpeg))
+
+    def _tell(self, step: int, steps: int) -> None:
+        self._told = time.monotonic()
+        within = self._begin + self._share * min(step / max(steps, 1), 1.0)
+        fraction = (self.batch + within) / max(self.batches, 1)
+        self.emit(Progress(self.job_id, self._phase, min(step, steps), steps, self.batch, self.batches, fraction))
