@@ -68,7 +68,7 @@ class Subscription:
 class Hub:
     """Where messages are published and read. `watched` is called when the first reader comes and the last one goes."""
 
-    def __init__(self, snapshot: Callable[[str], Message], watched: Callable[[bool], None]) -> None:
+    def __init__(self, snapshot: Callable[[str], Message], watched: Callable[[], None]) -> None:
         self._snapshot = snapshot
         self._watched = watched
         self._lock = threading.Lock()
@@ -76,6 +76,11 @@ class Hub:
         self._seq = self._oldest = int(time.time() * 1000)
         self._notes: OrderedDict[str, Note] = OrderedDict()
         self._readers: set[Subscription] = set()
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody reads."""
+        return bool(self._readers)
 
     def publish(self, key: str, message: Message, *, owner: str = "", others: Message | None = None) -> None:
         """Tell all readers; with `owner`, the others see `others` instead (None: nothing)."""
@@ -100,7 +105,7 @@ class Hub:
             if since is not None and self._oldest <= since <= seq:
                 missed = [note for note in self._notes.values() if note.seq > since]
         if first:
-            self._watched(True)
+            self._watched()
         if missed is None:
             reader.push("state", {"seq": seq, **self._snapshot(viewer)})
         else:
@@ -116,4 +121,4 @@ class Hub:
             self._readers.discard(reader)
             last = not self._readers
         if last:
-            self._watched(False)
+            self._watched()

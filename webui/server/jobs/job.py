@@ -1,0 +1,135 @@
+"""A job as everybody sees it: a frozen record, and the message that the page gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from webui.catalog.job_table import ENDED, State
+from webui.request.fields import Generation
+
+PHASES = {
+    "waiting": "Waiting",
+    "loading": "Loading the model",
+    "encoding": "Reading the prompt",
+    "sampling": "Sampling",
+    "hires": "Hires. fix",
+    "decoding": "Decoding",
+}
+"""What the engine is doing, in words for people."""
+
+
+@dataclass(frozen=True)
+class JobPicture:
+    """A finished picture of a job."""
+
+    id: str
+    position: int
+    width: int
+    height: int
+    seed: int
+    subseed: int
+    infotext: str
+
+    @property
+    def message(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "position": self.position,
+            "width": self.width,
+            "height": self.height,
+            "seed": self.seed,
+            "infotext": self.infotext,
+            "url": f"internal/picture/{self.id}",
+            "thumb_url": f"internal/thumbnail/{self.id}",
+        }
+
+
+@dataclass(frozen=True)
+class JobError:
+    """Why a job failed, in a sentence, and what to do."""
+
+    code: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """How far a running job is."""
+
+    fraction: float = 0.0
+    """Of the whole job, 0 to 1."""
+    text: str = ""
+    step: int = 0
+    steps: int = 0
+    batch: int = 0
+    batches: int = 0
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job at one moment."""
+
+    id: str
+    kind: str
+    """ "txt2img" or "img2img" """
+    owner: str
+    state: State
+    request: Generation
+    count: int
+    """How many pictures were asked for."""
+    pictures: tuple[JobPicture, ...] = ()
+    error: JobError | None = None
+    comments: tuple[str, ...] = ()
+    position: int = 0
+    """Place among the waiting jobs, from 1; 0: does not wait."""
+    progress: Progressed = Progressed()
+    seed: int = -1
+    subseed: int = -1
+    created: float = 0.0
+    """Seconds since 1970, like the other times."""
+    started: float | None = None
+    finished: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+    def message(self, *, mine: bool) -> dict[str, Any]:
+        """What the event stream says of the job; of somebody else's only that it is there."""
+        shown = {
+            "id": self.id,
+            "kind": self.kind,
+            "tab": self.kind,
+            "state": self.state,
+            "position": self.position,
+            "progress": 1.0 if self.state == "done" else round(self.progress.fraction, 4),
+            "text": self.progress.text,
+            "step": self.progress.step,
+            "steps": self.progress.steps,
+            "batch": self.progress.batch,
+            "batches": self.progress.batches,
+            "eta_seconds": self.progress.eta_seconds,
+            "count": self.count,
+            "created": self.created,
+            "started": self.started,
+            "finished": self.finished,
+            "mine": mine,
+            "pictures": [],
+            "comments": [],
+            "error": None,
+        }
+        if not mine:
+            return shown
+        error = (
+            {"code": self.error.code, "message": self.error.message, "hint": self.error.hint} if self.error else None
+        )
+        return shown | {
+            "prompt": self.request.prompt,
+            "seed": self.seed,
+            "pictures": [picture.message for picture in self.pictures],
+            "comments": list(self.comments),
+            "error": error,
+        }
