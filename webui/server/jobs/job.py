@@ -8,6 +8,9 @@ from typing import Any
 from webui.catalog.job_table import ENDED, State
 from webui.request.fields import Generation
 
+ANONYMOUS = "~"
+"""Begins the owner of jobs whose author has no name: a browser without login, a program."""
+
 PHASES = {
     "waiting": "Waiting",
     "loading": "Loading the model",

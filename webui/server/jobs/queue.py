@@ -49,7 +49,7 @@ from webui.request.settings import Settings
 from webui.server.jobs.engine_client import Engine, EngineState, Heard, Lost
 from webui.server.jobs.estimate import Pace
 from webui.server.jobs.events import Hub
-from webui.server.jobs.job import PHASES, Job, JobError, JobPicture, Progressed
+from webui.server.jobs.job import ANONYMOUS, PHASES, Job, JobError, JobPicture, Progressed
 
 log = logging.getLogger(__name__)
 
@@ -642,10 +642,6 @@ class JobQueue:
             started=row.started,
             finished=row.finished,
         )
-
-
-ANONYMOUS = "~"
-"""Begins the owner of jobs whose author has no name: a browser without login."""
 
 
 def user_name(owner: str) -> str:

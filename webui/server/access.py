@@ -1,0 +1,167 @@
+"""Who may enter: names and passwords, the cookies that stand for them, and when the server is open to others at all."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import ipaddress
+import secrets
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from webui.base.errors import StorageError, UserError
+from webui.base.files import write_atomically
+from webui.flags import Flags
+
+MADE_UP_USER = "gesso"
+LOGIN_SECONDS = 30 * 24 * 3600
+WRONG_ALLOWED = 10
+"""So many wrong passwords a minute from one address; then it has to wait."""
+WRONG_WITHIN = 60.0
+
+
+def exposed(flags: Flags) -> bool:
+    """Whether others than the people at this machine can reach the server. The one place that decides it."""
+    return flags.share or not _is_loopback(flags.host)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        try:
+            found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
+        except OSError:
+            return False
+        return bool(found) and all(ipaddress.ip_address(str(address).split("%")[0]).is_loopback for address in found)
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """Names and passwords of this run."""
+
+    users: Mapping[str, str]
+    """May enter everything."""
+    programs: Mapping[str, str]
+    """May call `/sdapi`, by HTTP Basic."""
+    made_up: str = ""
+    """The password that was made for this run, because the server is exposed and nobody set one."""
+
+
+def accounts_of(flags: Flags) -> Accounts:
+    """The accounts that the flags name; a made-up one where the server is exposed without any.
+
+    Raises:
+        UserError: an entry is no `name:password`.
+    """
+    entries = [part for value in flags.gradio_auth for part in value.split(",")]
+    if flags.gradio_auth_path is not None:
+        text = flags.gradio_auth_path.read_text("utf-8")
+        entries += [part for line in text.splitlines() for part in line.split(",")]
+    users = _pairs(entries, "--gradio-auth")
+    programs = _pairs([part for value in flags.api_auth for part in value.split(",")], "--api-auth")
+    if users or flags.no_auth or not exposed(flags):
+        return Accounts(users, programs)
+    password = secrets.token_urlsafe(9)
+    return Accounts({MADE_UP_USER: password}, programs, password)
+
+
+def _pairs(entries: list[str], flag: str) -> dict[str, str]:
+    found = {}
+    for entry in entries:
+        if not entry.strip():
+            continue
+        name, colon, password = entry.strip().partition(":")
+        if not (name and colon and password):
+            raise UserError(f"{flag} takes name:password; {name!r} has no password.")
+        if name.startswith("~"):
+            raise UserError(f"A name cannot begin with ~, as {name!r} does.")
+        found[name] = password
+    return found
+
+
+class Access:
+    """Checks passwords and login cookies. Any thread may call any method."""
+
+    def __init__(self, accounts: Accounts, secret: bytes) -> None:
+        self.accounts = accounts
+        self._secret = secret
+        self._lock = threading.Lock()
+        self._wrong: dict[str, deque[float]] = {}
+
+    @property
+    def required(self) -> bool:
+        """Whether the page asks for a password."""
+        return bool(self.accounts.users)
+
+    def login(self, name: str, password: str, address: str, *, program: bool = False) -> bool | None:
+        """Whether name and password belong together; None: too many were wrong from this address, try later."""
+        known = {**self.accounts.programs, **self.accounts.users} if program else self.accounts.users
+        with self._lock:
+            wrong = self._wrong.setdefault(address, deque())
+            while wrong and wrong[0] < time.monotonic() - WRONG_WITHIN:
+                wrong.popleft()
+            if len(wrong) >= WRONG_ALLOWED:
+                return None
+        expected = known.get(name)
+        # As long for an unknown name as for a known one.
+        right = hmac.compare_digest(
+            _digest(password), _digest(expected if expected is not None else secrets.token_hex())
+        )
+        with self._lock:
+            if right:
+                self._wrong.pop(address, None)
+            else:
+                wrong.append(time.monotonic())
+        return right
+
+    def cookie(self, name: str) -> str:
+        """What a browser shows later instead of the password."""
+        expires = str(int(time.time()) + LOGIN_SECONDS)
+        text = f"{base64.urlsafe_b64encode(name.encode()).decode()}.{expires}"
+        return f"{text}.{self._signature(name, text)}"
+
+    def name_in(self, cookie: str) -> str:
+        """The name that a cookie stands for, "" for none: forged, too old, or the password is another one now."""
+        text, _, signature = cookie.rpartition(".")
+        encoded, _, expires = text.partition(".")
+        try:
+            name = base64.urlsafe_b64decode(encoded.encode()).decode()
+        except (ValueError, binascii.Error):
+            return ""
+        if name not in self.accounts.users or not expires.isdigit() or int(expires) < time.time():
+            return ""
+        return name if hmac.compare_digest(signature, self._signature(name, text)) else ""
+
+    def _signature(self, name: str, text: str) -> str:
+        password = self.accounts.users.get(name, "")
+        return hmac.new(self._secret, f"{text}\n{password}".encode(), hashlib.sha256).hexdigest()
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def secret_in(path: Path) -> bytes:
+    """The key that signs cookies; made at the first start, so that logins outlive a restart."""
+    try:
+        kept = path.read_bytes()
+        if len(kept) >= 32:
+            return kept
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}.") from error
+    made = secrets.token_bytes(32)
+    write_atomically(path, made)
+    path.chmod(0o600)
+    return made

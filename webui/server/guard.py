@@ -1,0 +1,405 @@
+"""One gate around everything: page, files, API, event streams. It says who calls, and lets pass or refuses.
+
+The page may be opened by people; whatever changes something must come from a page of ours or from a program, never
+from another site's page that happens to be open in somebody's browser.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import ipaddress
+import json
+import re
+import secrets
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from webui.base.errors import WebuiError
+from webui.flags import Flags
+from webui.server.access import LOGIN_SECONDS, Access, exposed
+from webui.server.jobs.job import ANONYMOUS
+
+SESSION_COOKIE = "gesso_session"
+LOGIN_COOKIE = "gesso_login"
+CALLER = "gesso.caller"
+LARGEST_LOGIN = 10_000
+"""Bytes of a login form."""
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+LOCAL_NAMES = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".fritz.box")
+"""Endings of names that no public server of names answers for."""
+
+BLOCKED = re.compile(r"/gradio_api/(file=https?:|proxy=)|/(file=https?:|proxy=)", re.IGNORECASE)
+"""Gradio's ways of fetching other servers' pages for whoever asks."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sent a request."""
+
+    owner: str
+    """Whose jobs and pictures the caller's are: a login name, or `~` and the number of the browser's session."""
+    name: str = ""
+    """The login name; "" without login."""
+    program: bool = False
+    """Shows a password with each request, as programs do."""
+
+
+class Refused(WebuiError):
+    """The request is not let through."""
+
+    def __init__(self, status: int, message: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Who sent this request: the one answer that everything behind the gate goes by."""
+    found = scope.get(CALLER)
+    return found if isinstance(found, Caller) else Caller(ANONYMOUS)
+
+
+class Guard:
+    """The gate, as an ASGI application around another one."""
+
+    def __init__(self, inner: ASGIApp, flags: Flags, access: Access) -> None:
+        self._inner = inner
+        self._access = access
+        self._exposed = exposed(flags)
+        self._hosts = {"localhost", flags.host.lower(), *(name.lower() for name in flags.allow_host)}
+        if self._exposed:
+            self._hosts.add(socket.gethostname().lower())
+        self._origins = {origin.strip().rstrip("/") for origin in flags.cors_allow_origins.split(",") if origin.strip()}
+        self._origin_pattern = re.compile(flags.cors_allow_origins_regex) if flags.cors_allow_origins_regex else None
+        self._root = "/" + flags.subpath.strip("/") if flags.subpath.strip("/") else ""
+
+    def allow_host(self, name: str) -> None:
+        """From now on the server is known by this name too: that of a tunnel."""
+        self._hosts.add(name.lower())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._inner(scope, receive, send)
+            return
+        request = _Request(self._below_root(scope))
+        try:
+            self._check_host(request)
+            self._check_origin(request)
+            if BLOCKED.search(request.path):
+                raise Refused(403, "Pages of other servers are not fetched.")
+            if request.path == "/login" and scope["type"] == "http":
+                await self._answer_login(request, receive, send)
+                return
+            if request.path == "/logout" and scope["type"] == "http":
+                await _respond(send, 303, b"", request, location="login", cookies=[_expired(LOGIN_COOKIE)])
+                return
+            cookies = self._identify(request)
+        except Refused as refusal:
+            await self._refuse(refusal, request, receive, send)
+            return
+        await self._inner(request.scope, receive, _with_headers(send, cookies) if scope["type"] == "http" else send)
+
+    # --- who calls --------------------------------------------------------------------------------------------------
+
+    def _identify(self, request: _Request) -> list[str]:
+        """Put the caller into the scope -> cookies to set.
+
+        Raises:
+            Refused: a password is needed, wrong, or was wrong too often.
+        """
+        if _is_preflight(request) and self._knows_origin(request.header("origin")):
+            return []  # Browsers ask without credentials whether they may ask with them.
+        name = self._access.name_in(request.cookie(LOGIN_COOKIE))
+        program = False
+        basic = _basic(request.header("authorization"))
+        of_api = request.path.startswith("/sdapi/")
+        if not name and basic is not None and (self._access.required or (of_api and self._access.accounts.programs)):
+            name = self._checked(basic, request, of_api)
+            program = True
+        needed = self._access.required or (of_api and bool(self._access.accounts.programs))
+        if needed and not name:
+            raise Refused(401, "A password is needed.", "Log in, or send name and password by HTTP Basic.")
+        if name:
+            request.scope[CALLER] = Caller(name, name, program)
+            return []
+        session = request.cookie(SESSION_COOKIE)
+        cookies = []
+        if not re.fullmatch(r"[0-9a-f]{32}", session):
+            # Programs that keep no cookies are one and the same caller.
+            wants_page = "text/html" in request.header("accept")
+            session = secrets.token_hex(16) if wants_page else ""
+            cookies = [_cookie(SESSION_COOKIE, session, request, 365 * 24 * 3600)] if session else []
+        request.scope[CALLER] = Caller(ANONYMOUS + session)
+        return cookies
+
+    def _checked(self, basic: tuple[str, str], request: _Request, of_api: bool) -> str:
+        right = self._access.login(*basic, request.address, program=of_api)
+        if right is None:
+            raise Refused(429, "Too many wrong passwords.", "Wait a minute.")
+        if not right:
+            raise Refused(401, "Name and password do not belong together.")
+        return basic[0]
+
+    async def _answer_login(self, request: _Request, receive: Receive, send: Send) -> None:
+        if request.method in ("GET", "HEAD"):
+            target = _target(parse_qs(request.query).get("next", [""])[0])
+            await _respond(send, 200, _login_page(target, ""), request)
+            return
+        if request.method != "POST":
+            raise Refused(405, "This address takes GET and POST.")
+        form = parse_qs((await _body(receive)).decode("utf-8", "replace"), keep_blank_values=True)
+        name, password = form.get("username", [""])[0], form.get("password", [""])[0]
+        target = _target(form.get("next", [""])[0])
+        right = self._access.login(name, password, request.address)
+        if right is None:
+            page = _login_page(target, "Too many wrong passwords. Wait a minute, then try again.")
+            await _respond(send, 429, page, request)
+        elif not right:
+            await _respond(send, 401, _login_page(target, "Name and password do not belong together."), request)
+        else:
+            cookie = _cookie(LOGIN_COOKIE, self._access.cookie(name), request, LOGIN_SECONDS)
+            await _respond(send, 303, b"", request, location=f"{self._root}{target}", cookies=[cookie])
+
+    # --- from where -------------------------------------------------------------------------------------------------
+
+    def _check_host(self, request: _Request) -> None:
+        """Against DNS rebinding: another site's name that suddenly means this machine."""
+        host = _name_in(request.header("host"))
+        if not host or self._knows_host(host):
+            return
+        raise Refused(421, f"This server is not called {host[:100]!r}.", f"If it shall be: --allow-host {host[:100]}")
+
+    def _knows_host(self, host: str) -> bool:
+        if host in self._hosts:
+            return True
+        try:
+            return self._exposed or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            pass
+        if not self._exposed:
+            return False
+        return "." not in host or host.endswith(LOCAL_NAMES)
+
+    def _check_origin(self, request: _Request) -> None:
+        """Against pages of other sites that send requests from the browser of somebody who may enter here."""
+        if request.method in SAFE_METHODS and request.scope["type"] == "http":
+            return
+        origin = request.header("origin")
+        if origin:
+            if self._knows_origin(origin) or _same_place(origin, request.header("host")) or self._is_own_name(origin):
+                return
+        elif request.header("sec-fetch-site") not in ("cross-site", "same-site"):
+            return
+        raise Refused(403, "Another site's page may not do this.", "If it shall: --cors-allow-origins")
+
+    def _is_own_name(self, origin: str) -> bool:
+        """Behind a proxy that changes the Host header, pages come from a name that was allowed by a flag."""
+        return (urlsplit(origin).hostname or "") in self._hosts - {"localhost", "127.0.0.1", "0.0.0.0", "::"}
+
+    def _knows_origin(self, origin: str) -> bool:
+        if not origin:
+            return False
+        if origin in self._origins or "*" in self._origins:
+            return True
+        return bool(self._origin_pattern and self._origin_pattern.fullmatch(origin))
+
+    # --- answers ----------------------------------------------------------------------------------------------------
+
+    async def _refuse(self, refusal: Refused, request: _Request, receive: Receive, send: Send) -> None:
+        if request.scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal.message})
+            return
+        if refusal.status == 401 and request.method == "GET" and "text/html" in request.header("accept"):
+            address = f"{self._root}/login?next={quote(request.path)}"
+            await _respond(send, 303, b"", request, location=address)
+            return
+        body = {"error": "Refused", "detail": str(refusal), "body": "", "errors": str(refusal)}
+        headers = [(b"www-authenticate", b'Basic realm="Gesso"')] if refusal.status == 401 else []
+        content = json.dumps(body).encode()
+        await _respond(send, refusal.status, content, request, kind="application/json", headers=headers)
+
+    def _below_root(self, scope: Scope) -> Scope:
+        """The same request with `--subpath` in front, whether the proxy has taken it away or not."""
+        scope = dict(scope)
+        if self._root:
+            scope["root_path"] = self._root
+            if not (scope["path"] + "/").startswith(self._root + "/"):
+                scope["path"] = self._root + scope["path"]
+        return scope
+
+
+class _Request:
+    """What the gate looks at."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.method: str = scope.get("method", "GET")
+        self.path: str = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+        self.query: str = scope.get("query_string", b"").decode("latin-1")
+        client = scope.get("client")
+        self.address: str = client[0] if client else ""
+        self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+    def header(self, name: str) -> str:
+        return self._headers.get(name, "")
+
+    def cookie(self, name: str) -> str:
+        jar: SimpleCookie = SimpleCookie()
+        for part in self.header("cookie").split(";"):
+            if part.strip().startswith(f"{name}="):
+                try:
+                    jar.load(part.strip())
+                except CookieError:
+                    return ""
+        return str(jar[name].value) if name in jar else ""
+
+    @property
+    def secure(self) -> bool:
+        return self.scope.get("scheme", "") in ("https", "wss")
+
+
+def _is_preflight(request: _Request) -> bool:
+    return request.method == "OPTIONS" and bool(request.header("access-control-request-method"))
+
+
+def _basic(header: str) -> tuple[str, str] | None:
+    """(name, password) of an Authorization header."""
+    kind, _, encoded = header.partition(" ")
+    if kind.lower() != "basic":
+        return None
+    try:
+        name, colon, password = base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")
+    except (ValueError, binascii.Error):
+        return None
+    return (name, password) if colon else None
+
+
+def _name_in(host: str) -> str:
+    """The name in a Host header: "[::1]:7860" -> "::1"."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return host
+
+
+def _same_place(origin: str, host: str) -> bool:
+    """Whether an Origin and a Host header name the same machine and port."""
+    try:
+        ours, theirs = urlsplit(f"//{host}"), urlsplit(origin)
+        return bool(theirs.hostname) and (ours.hostname, ours.port) == (theirs.hostname, theirs.port)
+    except ValueError:
+        return False
+
+
+def _target(path: str) -> str:
+    """Where to go after the login: a path of this server, nothing else."""
+    fine = path.startswith("/") and not path.startswith(("//", "/login", "/logout")) and "\\" not in path
+    return quote(path, safe="/?=&%:") if fine and path.isprintable() else "/"
+
+
+def _cookie(name: str, value: str, request: _Request, seconds: int) -> str:
+    secure = "; Secure" if request.secure else ""
+    return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
+
+
+def _expired(name: str) -> str:
+    return f"{name}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+
+
+SAFETY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"x-frame-options", b"SAMEORIGIN"),
+)
+
+
+def _with_headers(send: Send, cookies: Iterable[str]) -> Send:
+    """Every answer carries the headers that keep browsers from guessing."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            present = {name.lower() for name, _ in message.get("headers", [])}
+            more = [(name, value) for name, value in SAFETY_HEADERS if name not in present]
+            more += [(b"set-cookie", cookie.encode()) for cookie in cookies]
+            message = {**message, "headers": [*message.get("headers", []), *more]}
+        await send(message)
+
+    return sending
+
+
+async def _body(receive: Receive) -> bytes:
+    content = bytearray()
+    while True:
+        message = await receive()
+        content += message.get("body", b"")
+        if len(content) > LARGEST_LOGIN:
+            raise Refused(413, "This is no login form.")
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            return bytes(content)
+
+
+async def _respond(
+    send: Send,
+    status: int,
+    content: bytes,
+    request: _Request,
+    *,
+    kind: str = "text/html; charset=utf-8",
+    location: str = "",
+    cookies: Iterable[str] = (),
+    headers: Iterable[tuple[bytes, bytes]] = (),
+) -> None:
+    all_headers: list[tuple[bytes, bytes]] = [
+        (b"content-type", kind.encode()),
+        (b"content-length", str(len(content)).encode()),
+        (b"cache-control", b"no-store"),
+        *SAFETY_HEADERS,
+        *headers,
+        *((b"set-cookie", cookie.encode()) for cookie in cookies),
+    ]
+    if location:
+        all_headers.append((b"location", location.encode("latin-1", "replace")))
+    start: dict[str, Any] = {"type": "http.response.start", "status": status, "headers": all_headers}
+    await send(start)
+    await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else content})
+
+
+def _login_page(target: str, complaint: str) -> bytes:
+    shown = f'<p class="complaint" role="alert">{html.escape(complaint)}</p>' if complaint else ""
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Gesso: log in</title>
+<style>
+:root {{ color-scheme: light dark; --ground: #fbfaf8; --card: #fff; --ink: #1d1b18; --line: #d5cfc5;
+  --accent: #4a47dc }}
+@media (prefers-color-scheme: dark) {{
+  :root {{ --ground: #141311; --card: #1d1b18; --ink: #f4f2ee; --line: #3c3832; --accent: #8089f8 }} }}
+body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; background: var(--ground); color: var(--ink);
+  font: 16px/1.5 system-ui, sans-serif }}
+form {{ width: min(20rem, 90vw); padding: 2rem; background: var(--card); border: 1px solid var(--line);
+  border-radius: 12px }}
+h1 {{ margin: 0 0 1rem; font-size: 1.4rem }}
+label {{ display: block; margin: .8rem 0 .2rem; font-size: .9rem }}
+input {{ width: 100%; box-sizing: border-box; padding: .6rem; font: inherit; color: inherit; background: var(--ground);
+  border: 1px solid var(--line); border-radius: 8px }}
+input:focus-visible, button:focus-visible {{ outline: 2px solid var(--accent); outline-offset: 2px }}
+button {{ width: 100%; margin-top: 1.4rem; padding: .7rem; font: inherit; font-weight: 600; color: #fff;
+  background: #4a47dc; border: 0; border-radius: 8px; cursor: pointer }}
+.complaint {{ margin: 0 0 .5rem; color: #c2293f }}
+@media (prefers-color-scheme: dark) {{ .complaint {{ color: #ff8a98 }} }}
+</style></head>
+<body><form method="post" action="login"><h1>Gesso</h1>{shown}
+<label for="username">Name</label>
+<input id="username" name="username" autocomplete="username" autocapitalize="none" required autofocus>
+<label for="password">Password</label>
+<input id="password" name="password" type="password" autocomplete="current-password" required>
+<input type="hidden" name="next" value="{html.escape(target, quote=True)}">
+<button>Log in</button></form></body></html>""".encode()
