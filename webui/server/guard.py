@@ -246,7 +246,9 @@ class _Request:
         self.query: str = scope.get("query_string", b"").decode("latin-1")
         client = scope.get("client")
         self.address: str = client[0] if client else ""
-        self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self._headers: dict[str, str] = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
 
     def header(self, name: str) -> str:
         return self._headers.get(name, "")

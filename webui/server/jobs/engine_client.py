@@ -23,7 +23,7 @@ from typing import IO, Any, Literal, Protocol
 
 from webui.base.paths import PROGRAM
 from webui.request.engine_options import EngineOptions
-from webui.request.messages import Command, Configure, Event, Preload, Ready, Shutdown, Watch
+from webui.request.messages import Command, Configure, Event, Failed, Preload, Ready, Shutdown, Watch
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ class LocalEngine:
             return False, f"cannot be started: {error.strerror or error}"
         with self._lock:
             self._process = process
-        ready = False
+        ready, complaint = False, ""
         heard = time.monotonic()
         try:
             while True:
@@ -178,9 +178,13 @@ class LocalEngine:
                         for command in self._standing.values():
                             process.send(command)
                     hear(EngineState("ready", f"{event.info.name}, {event.info.dtype}"))
+                if isinstance(event, Failed) and not event.job_id:
+                    complaint = f"{event.message} {event.hint}".strip()  # It cannot start, and says why.
+                    continue
                 hear(event)
         except (EOFError, OSError):
-            return ready, process.end()
+            ended = process.end()
+            return ready, f"ended: {complaint}" if complaint else ended
         finally:
             with self._lock:
                 self._process, self._ready = None, False

@@ -113,7 +113,7 @@ class JobQueue:
         self._table = catalog.jobs
         self._settings = settings
         self._engine = engine
-        self._version = version
+        self.version = version
         self._pace = Pace()
         self._inbox: SimpleQueue[Heard | Settings | None] = SimpleQueue()
         self._lock = threading.Lock()
@@ -254,6 +254,11 @@ class JobQueue:
     def unload(self) -> None:
         """Let the engine put all models away."""
         self._engine.send(Unload())
+
+    def preload(self) -> None:
+        """Load the checkpoint of the settings, even if that was asked for before."""
+        self._told = None
+        self._inbox.put(self._settings.current)
 
     def restart_engine(self) -> None:
         """End the engine, whatever it is doing; a new one goes on with the job in work."""
@@ -465,7 +470,7 @@ class JobQueue:
                 running.plan,
                 running.settings,
                 owner=job.owner,
-                version=self._version,
+                version=self.version,
                 user=user_name(job.owner),
                 request=running.request,
                 started=job.started,

@@ -1,0 +1,99 @@
+"""The command line: `python -m webui` serves; `txt2img`, `img2img`, `bench`, `train-demo`, `flags` do what they say."""
+
+# ruff: noqa: T201 - the command line speaks to people
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from webui.base import log
+from webui.base.errors import WebuiError
+
+if TYPE_CHECKING:
+    from webui.app import App
+    from webui.server.serve import Server
+
+RESTART_CODE = 75
+"""The exit code that asks the launcher to start the program again."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a command -> exit code."""
+    commands: dict[str, Callable[[Sequence[str]], int]] = {
+        "serve": serve,
+        "flags": flags,
+    }
+    name, rest = (argv[0], argv[1:]) if argv and argv[0] in commands else ("serve", argv)
+    try:
+        return commands[name](rest)
+    except WebuiError as error:
+        print(f"\n{error.message}\n{error.hint}".rstrip(), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def serve(argv: Sequence[str]) -> int:
+    """Serve the page and the API until somebody stops it."""
+    from webui.flags import read
+
+    chosen = read(argv)
+    log.set_up(chosen.loglevel)
+    from webui.app import App
+    from webui.server.serve import Server, listen
+
+    bound = listen(chosen)
+    app = App(chosen)
+    app.start()
+    try:
+        server = Server(app, bound)
+        app.stoppable(server.stop)
+        _announce(app, server)
+        server.run()
+    finally:
+        app.close()
+    return RESTART_CODE if app.restart_asked else 0
+
+
+def _announce(app: App, server: Server) -> None:
+    """Say where the page is, and who can reach it."""
+    import os
+    import threading
+
+    from webui.server.access import MADE_UP_USER, exposed
+    from webui.server.serve import open_browser, share
+
+    print(f"\nGesso is at {server.url}", flush=True)
+    if app.flags.without_effect:
+        print(f"Without effect: {', '.join(app.flags.without_effect)}", flush=True)
+    if exposed(app.flags):
+        print("\nOther machines can reach it.", flush=True)
+        if app.access.accounts.made_up:
+            print(f"Name: {MADE_UP_USER}   Password for this run: {app.access.accounts.made_up}", flush=True)
+            print("Set your own with --gradio-auth name:password.", flush=True)
+        elif app.flags.no_auth:
+            print("No password is asked for (--no-auth): everybody who reaches it can use it.", flush=True)
+    if app.flags.share:
+        print(f"Public address: {share(server.guard, server.port)}", flush=True)
+    if app.flags.autolaunch and not os.environ.get("GESSO_RESTARTED"):
+        url = server.url
+
+        def open_when_ready() -> None:
+            app.wait_for_page(120.0)
+            open_browser(url)
+
+        threading.Thread(target=open_when_ready, daemon=True).start()
+
+
+def flags(argv: Sequence[str]) -> int:
+    """Show the flags: as help, or as the README's table with `--markdown`."""
+    from webui.flags import markdown, parser
+
+    print(markdown() if "--markdown" in argv else parser().format_help())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

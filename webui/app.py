@@ -1,0 +1,88 @@
+"""The composition root: builds the program's parts once and connects them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from webui.base import version
+from webui.base.errors import UserError
+from webui.catalog.catalog import Catalog
+from webui.catalog.settings_store import SettingsStore
+from webui.flags import Flags
+from webui.server.access import Access, accounts_of, secret_in
+from webui.server.api.tasks import Tasks
+from webui.server.jobs.engine_client import Engine, LocalEngine
+from webui.server.jobs.queue import JobQueue
+
+log = logging.getLogger(__name__)
+
+
+class App:
+    """Everything that the routes and the page need, by name.
+
+    Raises:
+        UserError: the flags do not fit.
+        StorageError: database or settings cannot be used.
+    """
+
+    def __init__(self, flags: Flags, engine: Engine | None = None) -> None:
+        self.flags = flags
+        self.paths = flags.paths
+        self.version = version.VERSION
+        self.access = Access(accounts_of(flags), secret_in(self.paths.state / "secret.key"))
+        self.engine = engine if engine is not None else LocalEngine(flags.engine)
+        self.catalog = Catalog(self.paths)
+        self.settings = SettingsStore(self.paths)
+        self.queue = JobQueue(self.catalog, self.settings, self.engine, version.LABEL)
+        self.tasks = Tasks()
+        self.restart_asked = False
+        self._stop: Callable[[], None] | None = None
+        self._page_ready = threading.Event()
+
+    def start(self) -> None:
+        """Start the engine and the queue; begin with the models that the flags name."""
+        self.catalog.pictures.forget_unsaved()
+        chosen: dict[str, str] = {}
+        if self.flags.ckpt:
+            chosen["sd_model_checkpoint"] = self.catalog.checkpoint(self.flags.ckpt).title
+        if self.flags.vae_path is not None:
+            chosen["sd_vae"] = self.flags.vae_path.name
+        if chosen:
+            self.settings.change(chosen)
+        self.queue.start(preload=not self.flags.skip_load_model_at_start)
+        self.catalog.hash_in_background()
+
+    def close(self) -> None:
+        """Stop everything; what is in the queue goes on at the next start."""
+        self.queue.close()
+        self.catalog.close()
+
+    def stoppable(self, stop: Callable[[], None]) -> None:
+        """How the server is ended from within."""
+        self._stop = stop
+
+    def restart(self) -> None:
+        """End the server, and ask the launcher to start it again.
+
+        Raises:
+            UserError: nobody is there to do so.
+        """
+        self.tasks = Tasks()
+        self.restart_asked = True
+        self.stop()
+
+    def stop(self) -> None:
+        """End the server."""
+        if self._stop is None:
+            raise UserError("This is no server that could be ended.")
+        self._stop()
+
+    def page_ready(self) -> None:
+        """The page answers from now on."""
+        self._page_ready.set()
+
+    def wait_for_page(self, seconds: float) -> bool:
+        """Until the page answers -> whether it does."""
+        return self._page_ready.wait(seconds)

@@ -1,0 +1,223 @@
+"""Bodies of `/sdapi/v1/txt2img` and `img2img`: our parameters, and what A1111 wraps around them.
+
+The parameters come from `request/fields.py`; here stands only what is the API's alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from webui.base.errors import UserError
+from webui.catalog.catalog import Catalog
+from webui.request import infotext
+from webui.request.fields import Generation, Img2Img, Txt2Img
+from webui.request.params import MISSING, Declared
+from webui.request.settings import RenderSettings, Settings
+
+NO_SAMPLER = ""
+
+
+class Envelope(BaseModel):
+    """What A1111's API takes besides the parameters. Null means the default, unknown fields are passed over."""
+
+    sampler_index: str = "Euler"
+    """The sampler where `sampler_name` is missing."""
+    restore_faces: bool | None = None
+    """Sharpen faces afterwards."""
+    tiling: bool | None = None
+    """Make the picture's edges meet."""
+    eta: float | None = Field(default=None, ge=0)
+    """How much fresh noise ancestral samplers and DDIM add."""
+    s_min_uncond: float | None = Field(default=None, ge=0)
+    """Below this noise level every other step skips the negative prompt."""
+    s_churn: float | None = Field(default=None, ge=0)
+    """Noise put back at each step."""
+    s_tmin: float | None = Field(default=None, ge=0)
+    """Lowest noise level at which it is put back."""
+    s_tmax: float | None = Field(default=None, ge=0)
+    """Highest noise level at which it is put back."""
+    s_noise: float | None = Field(default=None, ge=0)
+    """Scales the noise that is put back."""
+    override_settings_restore_afterwards: bool = True
+    """Off: the override settings stay in force afterwards."""
+    script_name: str | None = None
+    """A script that makes many pictures out of one request."""
+    script_args: list[Any] = Field(default_factory=list)
+    """Its values by position."""
+    alwayson_scripts: dict[str, Any] = Field(default_factory=dict)
+    """Values of scripts that act on every picture, by title: `{"args": [...]}`."""
+    send_images: bool = True
+    """Whether the pictures come back in the answer."""
+    save_images: bool = False
+    """Whether they are kept in the folder of outputs."""
+    force_task_id: str | None = None
+    """The name under which `/internal/progress` knows this call."""
+    infotext: str | None = None
+    """Fills every field that the request does not give."""
+    comments: dict[str, Any] | None = None
+    """Taken, without effect."""
+    disable_extra_networks: bool = False
+    """Leave tags such as <lora:name:1> without effect."""
+
+
+def _defaults_of_api(schema: dict[str, Any], cls: type[BaseModel]) -> None:
+    """OpenAPI shows the defaults that this API has, and titles as on the page."""
+    if not issubclass(cls, Declared):
+        return
+    for name, param in cls.params().items():
+        shown = schema.get("properties", {}).get(name, {})
+        if param.api_default is not MISSING:
+            shown["default"] = param.api_default
+        if param.title:
+            shown["title"] = param.title
+
+
+_CONFIG = ConfigDict(
+    extra="ignore",
+    frozen=True,
+    use_attribute_docstrings=True,
+    allow_inf_nan=False,
+    json_schema_extra=_defaults_of_api,
+)
+
+
+class Txt2ImgBody(Txt2Img, Envelope):
+    """A picture out of text."""
+
+    model_config = _CONFIG
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:
+        return _completed(cls, values)
+
+
+class Img2ImgBody(Img2Img, Envelope):
+    """A picture out of a picture, and text. Pictures are base64, with or without `data:...;base64,` before it."""
+
+    model_config = _CONFIG
+
+    mask_blur: int | None = Field(default=None, ge=0, le=512)
+    """Softness of the mask's edge in pixels, in both directions."""
+    initial_noise_multiplier: float | None = Field(default=None, ge=0, le=10)
+    """Scales the noise that img2img starts with."""
+    include_init_images: bool = False
+    """Whether the given pictures come back in `parameters`."""
+    latent_mask: str | None = None
+    """Taken, without effect."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:
+        return _completed(cls, values)
+
+
+Body = Txt2ImgBody | Img2ImgBody
+
+
+def _completed(cls: type[Declared], values: Any) -> Any:
+    """Null means the default; where A1111's API has another default than the form, it holds."""
+    if not isinstance(values, dict):
+        return values
+    given = {name: value for name, value in values.items() if value is not None}
+    said = {"sampler_name": NO_SAMPLER}
+    said |= {name: param.api_default for name, param in cls.params().items() if param.api_default is not MISSING}
+    return said | given
+
+
+def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Settings) -> Generation:
+    """The request that a body stands for; `given` are the fields that the client sent. Keeps the pictures in it.
+
+    Raises:
+        UserError: a picture is none, or a script does not exist.
+    """
+    cls = Img2Img if isinstance(body, Img2ImgBody) else Txt2Img
+    values = {name: getattr(body, name) for name in cls.model_fields}
+    values["override_settings"] = overrides = dict(body.override_settings)
+    if body.infotext:
+        found = infotext.read(body.infotext)
+        told = infotext.fields_of(found, cls)
+        values |= {name: value for name, value in told.items() if name not in given and name != "init_images"}
+        overrides |= {
+            key: value for key, value in infotext.settings_of(found, settings).items() if key not in overrides
+        }
+    values["sampler_name"] = values["sampler_name"] or body.sampler_index
+    overrides |= _overrides_in(body)
+    if isinstance(body, Img2ImgBody):
+        values["init_images"] = tuple(catalog.uploads.put(decoded(text, "init_images")) for text in body.init_images)
+        values["mask"] = catalog.uploads.put(decoded(body.mask, "mask")) if body.mask else ""
+        if body.mask_blur is not None:
+            values["mask_blur_x"] = values["mask_blur_y"] = body.mask_blur
+    elif isinstance(body, Txt2ImgBody) and "hr_upscaler" not in given and "hr_upscaler" not in values:
+        values["hr_upscaler"] = ""
+    check_scripts(body)
+    return cls.made(**values)
+
+
+def _overrides_in(body: Body) -> dict[str, Any]:
+    """Fields of the body that are settings here."""
+    fields = {
+        "eta_ancestral": body.eta,
+        "eta_ddim": body.eta,
+        "s_min_uncond": body.s_min_uncond,
+        "s_churn": body.s_churn,
+        "s_tmin": body.s_tmin,
+        "s_tmax": body.s_tmax,
+        "s_noise": body.s_noise,
+        "tiling": body.tiling,
+        "face_restoration": body.restore_faces,
+        "initial_noise_multiplier": body.initial_noise_multiplier if isinstance(body, Img2ImgBody) else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+ALWAYS_ON = frozenset({"extra options", "hypertile", "refiner", "sampler", "seed", "comments", "soft inpainting"})
+"""A1111: scripts that every installation has. What they set are parameters here."""
+
+
+def check_scripts(body: Envelope) -> None:
+    """Refuse scripts that do not exist, rather than make pictures without them.
+
+    Raises:
+        UserError: there is no such script.
+    """
+    if body.script_name and body.script_name.lower() != "none":
+        raise UserError(f"Script {body.script_name!r} not found.", field="script_name")
+    for title, values in body.alwayson_scripts.items():
+        if title.lower() not in ALWAYS_ON:
+            raise UserError(f"always on script {title} not found", field="alwayson_scripts")
+        if values and not (isinstance(values, dict) and isinstance(values.get("args", []), list)):
+            raise UserError(f"The values of {title!r} must be a list under the key args.", field="alwayson_scripts")
+
+
+def decoded(text: str, field: str) -> bytes:
+    """The bytes of a picture in base64.
+
+    Raises:
+        UserError: it is no base64.
+    """
+    if text.startswith(("http://", "https://")):
+        raise UserError("Pictures are not fetched from other servers.", hint="Send them as base64.", field=field)
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise UserError("Invalid encoded image: this is no base64.", field=field) from error
+
+
+def settings_for(body: Envelope) -> dict[str, Any]:
+    """Settings that hold for the job of an API call alone."""
+    kept: dict[str, Any] = {"grid_save": body.save_images}
+    if not body.save_images:
+        kept["samples_save"] = False
+    return kept
+
+
+def render_names() -> frozenset[str]:
+    """Names of the settings that change pixels."""
+    return frozenset(RenderSettings.params())

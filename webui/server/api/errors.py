@@ -1,0 +1,73 @@
+"""Errors of the API, in A1111's shape: `{"error", "detail", "body", "errors"}`, with a sentence in `detail`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from webui.base.errors import NotFound, UserError, WebuiError
+
+log = logging.getLogger(__name__)
+
+PLURAL = {"sampler_name": "Sampler not found", "sampler_index": "Sampler not found"}
+"""What clients look for in `detail` when a name is nothing's."""
+
+
+def install(server: FastAPI) -> None:
+    """Let every error become a JSON answer."""
+    server.add_exception_handler(WebuiError, _answer_ours)
+    server.add_exception_handler(RequestValidationError, _answer_invalid)
+    server.add_exception_handler(HTTPException, _answer_http)
+    server.add_exception_handler(Exception, _answer_unforeseen)
+
+
+async def _answer_ours(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, WebuiError)
+    detail = str(error)
+    if isinstance(error, NotFound) and error.field in PLURAL:
+        # A1111: clients compare this text, and try again with another sampler.
+        detail = PLURAL[error.field]
+    return shaped(error.status, type(error).__name__, detail, str(error), field=error.field)
+
+
+async def _answer_invalid(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return shaped(422, "RequestValidationError", _sentence(error.errors()), _sentence(error.errors()))
+
+
+async def _answer_http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    answer = shaped(error.status_code, "HTTPException", str(error.detail), str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _answer_unforeseen(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return shaped(500, type(error).__name__, "Something unforeseen happened; the log says more.", str(error))
+
+
+def shaped(status: int, error: str, detail: str, errors: str, **more: Any) -> JSONResponse:
+    """An answer with A1111's four keys."""
+    return JSONResponse({"error": error, "detail": detail, "body": "", "errors": errors, **more}, status)
+
+
+def _sentence(complaints: Sequence[Any]) -> str:
+    """The first complaint of pydantic: which field, which value, what is allowed."""
+    first = complaints[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    given = repr(first.get("input"))
+    given = given if len(given) < 80 else given[:77] + "..."
+    message = first["msg"][:1].lower() + first["msg"][1:]
+    return f"{where or 'The request'} cannot be {given}: {message}."
+
+
+def bad_request(message: str, field: str = "", hint: str = "") -> UserError:
+    """For values that cannot be checked by type alone."""
+    return UserError(message, field=field, hint=hint)

@@ -1,0 +1,177 @@
+"""Pictures over HTTP: a call is a job like any other, and its answer comes when the job is over."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+
+from webui.base.errors import WebuiError
+from webui.catalog.image_files import read_infotext
+from webui.request import infotext
+from webui.server.api.bodies import Body, Img2ImgBody, Txt2ImgBody, decoded, request_of, settings_for
+from webui.server.guard import caller_of
+from webui.server.jobs.job import Job
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+STATUS = {"bad_request": 422, "not_found": 404, "model_error": 422, "busy": 503}
+"""HTTP status of a job's error code; 500 for the others."""
+
+
+class Answer(BaseModel):
+    """Pictures in base64, the request as it was understood, and a JSON string that says what was made."""
+
+    images: list[str]
+    parameters: dict[str, Any]
+    info: str
+
+
+class ImageBody(BaseModel):
+    """A picture in base64."""
+
+    image: str = ""
+
+
+class JobFailed(WebuiError):
+    """The job of this call has failed."""
+
+    def __init__(self, status: int, message: str, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+def routes(app: App) -> APIRouter:
+    router = APIRouter(prefix="/sdapi/v1")
+
+    @router.post("/txt2img", response_model=Answer)
+    async def txt2img(body: Txt2ImgBody, request: Request) -> dict[str, Any]:
+        """Make pictures out of text. Answers when they are finished."""
+        return await _made(app, body, request)
+
+    @router.post("/img2img", response_model=Answer)
+    async def img2img(body: Img2ImgBody, request: Request) -> dict[str, Any]:
+        """Make pictures out of pictures. Answers when they are finished."""
+        return await _made(app, body, request)
+
+    @router.post("/png-info")
+    async def png_info(body: ImageBody) -> dict[str, Any]:
+        """What a picture says of how it was made."""
+        return await run_in_threadpool(_png_info, decoded(body.image, "image"))
+
+    return router
+
+
+async def _made(app: App, body: Body, request: Request) -> dict[str, Any]:
+    given = frozenset(name for name, value in (await request.json()).items() if value is not None)
+    owner = caller_of(request.scope).owner
+
+    def submitted() -> str:
+        wanted = request_of(body, given, app.catalog, app.settings.current)
+        job_id = app.queue.submit(wanted, owner, settings=settings_for(body))
+        if not body.override_settings_restore_afterwards:
+            app.settings.change(body.override_settings, strict=False)
+        return job_id
+
+    job_id = await run_in_threadpool(submitted)
+    app.tasks.add(body.force_task_id or f"task({job_id})", job_id)
+    job = await asyncio.wrap_future(app.queue.ended(job_id))
+    if job.state == "failed" and job.error is not None:
+        raise JobFailed(STATUS.get(job.error.code, 500), job.error.message, job.error.hint)
+    return await run_in_threadpool(_answer, app, body, job)
+
+
+def _answer(app: App, body: Body, job: Job) -> dict[str, Any]:
+    images = []
+    if body.send_images:
+        images = [base64.b64encode(app.catalog.pictures.content(picture.id)[0]).decode() for picture in job.pictures]
+    parameters = body.model_dump(mode="json")
+    if isinstance(body, Img2ImgBody) and not body.include_init_images:
+        parameters |= {"init_images": None, "mask": None}
+    return {"images": images, "parameters": parameters, "info": json.dumps(info_of(app, job))}
+
+
+def info_of(app: App, job: Job) -> dict[str, Any]:
+    """A1111's summary of a finished job."""
+    request = job.request
+    prompt, negative = app.catalog.styled(request.prompt, request.negative_prompt, request.styles)
+    texts = [picture.infotext for picture in job.pictures]
+    labels = dict(infotext.read(texts[0]).labels) if texts else {}
+    count = len(job.pictures)
+    seeds = [picture.seed for picture in job.pictures] or [job.seed]
+    subseeds = [picture.subseed for picture in job.pictures] or [job.subseed]
+    return {
+        "prompt": prompt,
+        "all_prompts": [prompt] * count,
+        "negative_prompt": negative,
+        "all_negative_prompts": [negative] * count,
+        "seed": seeds[0],
+        "all_seeds": seeds,
+        "subseed": subseeds[0],
+        "all_subseeds": subseeds,
+        "subseed_strength": request.subseed_strength,
+        "width": request.width,
+        "height": request.height,
+        "sampler_name": labels.get("Sampler", request.sampler_name),
+        "cfg_scale": request.cfg_scale,
+        "steps": request.steps,
+        "batch_size": request.batch_size,
+        "restore_faces": False,
+        "face_restoration_model": None,
+        "sd_model_name": labels.get("Model"),
+        "sd_model_hash": labels.get("Model hash"),
+        "sd_vae_name": labels.get("VAE"),
+        "sd_vae_hash": labels.get("VAE hash"),
+        "seed_resize_from_w": request.seed_resize_from_w,
+        "seed_resize_from_h": request.seed_resize_from_h,
+        "denoising_strength": float(labels["Denoising strength"]) if "Denoising strength" in labels else None,
+        "extra_generation_params": {label: text for label, text in labels.items() if label not in _STANDARD},
+        "index_of_first_image": 0,
+        "infotexts": texts,
+        "styles": list(request.styles),
+        "job_timestamp": time.strftime("%Y%m%d%H%M%S", time.localtime(job.started or job.created)),
+        "clip_skip": int(labels.get("Clip skip", 1)),
+        "is_using_inpainting_conditioning": "Conditional mask weight" in labels,
+        "version": app.queue.version,
+    }
+
+
+_STANDARD = frozenset(
+    {
+        "Steps",
+        "Sampler",
+        "Schedule type",
+        "CFG scale",
+        "Seed",
+        "Size",
+        "Size-1",
+        "Size-2",
+        "Model",
+        "Model hash",
+        "VAE",
+        "VAE hash",
+        "Clip skip",
+        "Denoising strength",
+        "Variation seed",
+        "Variation seed strength",
+        "RNG",
+        "Version",
+    }
+)
+
+
+def _png_info(content: bytes) -> dict[str, Any]:
+    text, items = read_infotext(content)
+    found = infotext.read(text)
+    parameters: dict[str, Any] = {}
+    if text:
+        parameters = {"Prompt": found.prompt, "Negative prompt": found.negative, **found.labels}
+    # A1111: the text itself is among the items.
+    return {"info": text, "items": {**({"parameters": text} if text else {}), **items}, "parameters": parameters}

@@ -1,0 +1,60 @@
+"""Settings over HTTP, under A1111's names; and the flags of this run."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Body
+
+from webui.base.errors import NotFound
+from webui.flags import WITHOUT_EFFECT, declared
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+CHECKPOINT = "sd_model_checkpoint"
+SECRET = ("gradio_auth", "api_auth", "gradio_auth_path")
+"""Flags that nobody reads over the network."""
+
+
+def routes(app: App) -> APIRouter:
+    router = APIRouter(prefix="/sdapi/v1")
+
+    @router.get("/options")
+    def options() -> dict[str, Any]:
+        """All settings."""
+        current = app.settings.current
+        found = {key: list(value) if isinstance(value, tuple) else value for key, value in current.options().items()}
+        try:
+            checkpoint = app.catalog.checkpoints.find(current.render.sd_model_checkpoint)
+        except NotFound:
+            return {**found, "sd_checkpoint_hash": ""}
+        return {**found, CHECKPOINT: checkpoint.title, "sd_checkpoint_hash": checkpoint.sha256}
+
+    @router.post("/options")
+    def change(values: dict[str, Any] = Body()) -> None:  # noqa: B008
+        """Change these settings and save them. Unknown ones are passed over, so that a full dump can come back."""
+        changes = {key: value for key, value in values.items() if value is not None}
+        if CHECKPOINT in changes:
+            changes[CHECKPOINT] = app.catalog.checkpoints.find(str(changes[CHECKPOINT])).title
+        app.settings.change(changes, strict=False)
+
+    @router.get("/cmd-flags")
+    def flags() -> dict[str, Any]:
+        """The command line of this run."""
+        ignored = {name.lstrip("-").replace("-", "_"): False for group in WITHOUT_EFFECT for name in group.names}
+        given = {name.lstrip("-").replace("-", "_"): True for name in app.flags.without_effect}
+        said = {name: getattr(app.flags, name) for name in declared() if name not in SECRET}
+        return {**ignored, **given, **{name: _plain(value) for name, value in said.items()}}
+
+    return router
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value] or None
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value

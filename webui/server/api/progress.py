@@ -1,0 +1,145 @@
+"""How far the job in work is, and what buttons do to it: A1111's two ways of asking."""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from webui.base.errors import NotFound
+from webui.server.guard import caller_of
+from webui.server.jobs.job import Job
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+
+class State(BaseModel):
+    """A1111's state of the engine."""
+
+    skipped: bool = False
+    interrupted: bool = False
+    stopping_generation: bool = False
+    job: str = ""
+    job_count: int = 0
+    job_timestamp: str = "0"
+    job_no: int = 0
+    sampling_step: int = 0
+    sampling_steps: int = 0
+
+
+class ProgressAnswer(BaseModel):
+    """`progress` from 0 to 1, `eta_relative` in seconds, `current_image` in base64."""
+
+    progress: float = 0.0
+    eta_relative: float = 0.0
+    state: State = State()
+    current_image: str | None = None
+    textinfo: str | None = None
+
+
+class TaskBody(BaseModel):
+    """Which task is asked for, and which preview was seen last."""
+
+    id_task: str | None = None
+    id_live_preview: int = -1
+    live_preview: bool = True
+
+
+def routes(app: App) -> APIRouter:
+    router = APIRouter()
+    queue = app.queue
+
+    def running_for(request: Request) -> Job | None:
+        """The job in work, if the caller may see and stop it: with logins only their own."""
+        job = queue.running
+        if job is None or (app.access.required and job.owner != caller_of(request.scope).owner):
+            return None
+        return job
+
+    @router.get("/sdapi/v1/progress", response_model=ProgressAnswer)
+    def progress(request: Request, skip_current_image: bool = False) -> ProgressAnswer:
+        """How far the job in work is."""
+        job = running_for(request)
+        if job is None:
+            loading = queue.models.loading
+            if loading and not queue.running:
+                # Clients that switched the checkpoint wait until nothing goes on any more.
+                return ProgressAnswer(progress=0.01, state=State(job_count=1), textinfo=f"Loading {loading}")
+            return ProgressAnswer()
+        look = None if skip_current_image else queue.look()
+        image = base64.b64encode(look.jpeg).decode() if look is not None and look.job_id == job.id else None
+        state = State(
+            job=app.tasks.name_of(job.id),
+            job_count=max(job.request.n_iter, 1),
+            job_timestamp=time.strftime("%Y%m%d%H%M%S", time.localtime(job.started or job.created)),
+            job_no=job.progress.batch,
+            sampling_step=job.progress.step,
+            sampling_steps=job.progress.steps,
+        )
+        return ProgressAnswer(
+            progress=min(max(job.progress.fraction, 0.01), 1.0),
+            eta_relative=job.progress.eta_seconds or 0.0,
+            state=state,
+            current_image=image,
+            textinfo=job.progress.text or None,
+        )
+
+    @router.post("/sdapi/v1/interrupt")
+    def interrupt(request: Request) -> dict[str, str]:
+        """Stop the job in work at once; what is finished is kept."""
+        job = running_for(request)
+        if job is not None:
+            queue.interrupt(job.id, at_once=True)
+        return {}
+
+    @router.post("/sdapi/v1/skip")
+    def skip(request: Request) -> None:
+        """Go on with the next batch of the job in work."""
+        job = running_for(request)
+        if job is not None:
+            queue.skip(job.id)
+
+    @router.post("/internal/progress", include_in_schema=False)
+    def task_progress(body: TaskBody, request: Request) -> dict[str, Any]:
+        answer: dict[str, Any] = {
+            "active": False,
+            "queued": False,
+            "completed": False,
+            "progress": None,
+            "eta": None,
+            "live_preview": None,
+            "id_live_preview": body.id_live_preview,
+            "textinfo": "Waiting...",
+        }
+        job_id = app.tasks.job_of(body.id_task or "")
+        if job_id is None:
+            return answer
+        try:
+            job = queue.job(job_id)
+        except NotFound:
+            return answer
+        if app.access.required and job.owner != caller_of(request.scope).owner:
+            return answer
+        answer |= {"active": job.state == "running", "queued": job.state == "queued", "completed": job.ended}
+        if job.state == "running":
+            answer |= {"progress": job.progress.fraction, "eta": job.progress.eta_seconds}
+            answer["textinfo"] = job.progress.text
+            look = queue.look() if body.live_preview else None
+            if look is not None and look.job_id == job.id and look.number != body.id_live_preview:
+                answer["live_preview"] = f"data:image/jpeg;base64,{base64.b64encode(look.jpeg).decode()}"
+                answer["id_live_preview"] = look.number
+        elif job.state == "queued":
+            answer["textinfo"] = f"In queue, {queue.waiting()} waiting"
+        return answer
+
+    @router.get("/internal/pending-tasks", include_in_schema=False)
+    def pending(request: Request) -> dict[str, Any]:
+        owner = caller_of(request.scope).owner
+        tasks = [app.tasks.name_of(job.id) for job in queue.jobs(owner) if job.state == "queued"]
+        return {"size": len(tasks), "tasks": tasks}
+
+    return router

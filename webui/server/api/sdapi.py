@@ -1,0 +1,20 @@
+"""All of `/sdapi/v1`, and the few `/internal` routes of A1111 that clients use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+
+from webui.server.api import generate, listings, options, progress
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+
+def routes(app: App) -> APIRouter:
+    """Every route of the API."""
+    router = APIRouter()
+    for part in (generate, progress, options, listings):
+        router.include_router(part.routes(app))
+    return router

@@ -1,0 +1,255 @@
+"""The running server: routes, gate, and the page, which comes in as soon as Gradio is imported."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import socket
+import webbrowser
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.middleware.gzip import GZipMiddleware
+from fastapi.responses import HTMLResponse
+from starlette.routing import Route
+
+from webui.base.errors import UserError
+from webui.base.version import NAME, VERSION
+from webui.flags import DEFAULT_PORT, Flags
+from webui.registry import resolved
+from webui.server import live
+from webui.server.api import errors, sdapi
+from webui.server.guard import Guard, caller_of
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+log = logging.getLogger(__name__)
+
+PAGE = "webui.server.ui.page"
+PORTS_TRIED = 100
+STARTING = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Gesso starts</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta http-equiv="refresh" content="1">
+<style>:root{color-scheme:light dark}body{font:16px system-ui;display:grid;place-items:center;min-height:90vh}</style>
+</head><body><p>Gesso starts. This page comes by itself.</p></body></html>"""
+NO_PAGE = STARTING.replace('<meta http-equiv="refresh" content="1">', "")
+
+
+def listen(flags: Flags) -> socket.socket:
+    """The socket to serve on: the port that was asked for, else the first free one.
+
+    Raises:
+        UserError: the port is taken, or the address is not this machine's.
+    """
+    asked = flags.port is not None
+    first = flags.port if flags.port is not None else DEFAULT_PORT
+    last = first if asked else first + PORTS_TRIED
+    for port in range(first, last + 1):
+        try:
+            return _bound(flags.host, port)
+        except OSError as error:
+            if not isinstance(error, PermissionError | FileExistsError) and _is_taken(error):
+                continue
+            raise UserError(
+                f"The address {flags.host}, port {port}, cannot be listened on: {error.strerror or error}."
+            ) from error
+    if asked:
+        raise UserError(
+            f"Port {first} is taken by another program.", hint="Stop that one, or start with another --port."
+        )
+    raise UserError(f"No port from {first} to {last} is free.", hint="Choose one by --port.")
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name != "nt":
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        made.listen(2048)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def _is_taken(error: OSError) -> bool:
+    import errno
+
+    return error.errno in (errno.EADDRINUSE, 10048)
+
+
+def application(app: App) -> FastAPI:
+    """All routes but the page's; those come in later."""
+    flags = app.flags
+
+    @asynccontextmanager
+    async def lifespan(server: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            page = None
+            if not flags.nowebui:
+                page = asyncio.create_task(_mount_page(app, server, stack))
+                page.add_done_callback(_note_failure)
+            yield
+            if page is not None:
+                page.cancel()
+
+    server = FastAPI(
+        title=NAME,
+        version=VERSION,
+        lifespan=lifespan,
+        description="The HTTP API of A1111, and the program's own routes.",
+    )
+    errors.install(server)
+    server.include_router(live.routes(app))
+    server.include_router(sdapi.routes(app))
+    server.add_middleware(GZipMiddleware, minimum_size=1000)
+    # Always there, so that Gradio adds no permissive headers of its own.
+    server.add_middleware(
+        CORSMiddleware,
+        allow_origins=[origin.strip() for origin in flags.cors_allow_origins.split(",") if origin.strip()],
+        allow_origin_regex=flags.cors_allow_origins_regex or None,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        allow_credentials=True,
+    )
+    if not flags.nowebui:
+        server.router.routes.append(Route("/{path:path}", _starting))
+    return server
+
+
+async def _starting(_request: Request) -> HTMLResponse:
+    return HTMLResponse(STARTING, 503, headers={"retry-after": "1", "cache-control": "no-store"})
+
+
+async def _no_page(_request: Request) -> HTMLResponse:
+    text = NO_PAGE.replace("Gesso starts. This page comes by itself.", "The page cannot be shown; the log says why.")
+    return HTMLResponse(text, 500)
+
+
+def _note_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("The page cannot be shown", exc_info=error)
+
+
+async def _mount_page(app: App, server: FastAPI, stack: AsyncExitStack) -> None:
+    """Import Gradio, build the page, and put it where the waiting page was. Everything else answers meanwhile."""
+    waiting = server.router.routes[-1]
+    try:
+        mounted = await asyncio.to_thread(_built_page, app, server)
+    except BaseException:
+        server.router.routes[server.router.routes.index(waiting)] = Route("/{path:path}", _no_page)
+        raise
+    # The server's own start-up is over by now, so what Gradio does at start-up is done here.
+    await stack.enter_async_context(mounted.router.lifespan_context(mounted))
+    mounted.get_blocks().run_startup_events()
+    await mounted.get_blocks().run_extra_startup_events()
+    server.router.routes.remove(waiting)
+    app.page_ready()
+
+
+def _built_page(app: App, server: FastAPI) -> Any:
+    """The page's application, added behind all other routes."""
+    folder = app.paths.state / "gradio"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(folder))
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import gradio
+
+    blocks = resolved(f"{PAGE}:build")(app)
+    options = {
+        "footer_links": [],
+        "run_history": False,
+        "show_error": True,
+        "max_file_size": "128mb",
+        "root_path": _root(app.flags) or None,
+        "auth_dependency": lambda request: caller_of(request.scope).owner,
+        **resolved(f"{PAGE}:mount_options")(app),
+    }
+    gradio.mount_gradio_app(server, blocks, path="/", **options)
+    return server.router.routes[-1].app  # type: ignore[attr-defined]
+
+
+def _root(flags: Flags) -> str:
+    path = flags.subpath.strip("/")
+    return f"/{path}" if path else ""
+
+
+def address(flags: Flags, port: int) -> str:
+    """Where a browser on this machine finds the page."""
+    scheme = "https" if flags.tls_certfile else "http"
+    host = flags.host
+    try:
+        if ipaddress.ip_address(host).is_unspecified:
+            host = "localhost"
+        elif ":" in host:
+            host = f"[{host}]"
+    except ValueError:
+        pass
+    return f"{scheme}://{host}:{port}{_root(flags)}/"
+
+
+class Server:
+    """An App, served over HTTP until somebody stops it."""
+
+    def __init__(self, app: App, bound: socket.socket) -> None:
+        flags = app.flags
+        self.port: int = bound.getsockname()[1]
+        self.url = address(flags, self.port)
+        self._bound = bound
+        self.guard = Guard(application(app), flags, app.access)
+        config = uvicorn.Config(
+            self.guard,
+            log_level="warning",
+            access_log=False,
+            timeout_keep_alive=flags.timeout_keep_alive,
+            timeout_graceful_shutdown=3,
+            ssl_keyfile=str(flags.tls_keyfile) if flags.tls_keyfile else None,
+            ssl_certfile=str(flags.tls_certfile) if flags.tls_certfile else None,
+            ws="websockets-sansio",
+            lifespan="on",
+        )
+        self._server = uvicorn.Server(config)
+
+    def run(self) -> None:
+        """Serve. Returns when the process is asked to end, or `stop` was called."""
+        self._server.run(sockets=[self._bound])
+
+    def stop(self) -> None:
+        """End `run`, from any thread."""
+        self._server.should_exit = True
+
+
+def share(guard: Guard, port: int) -> str:
+    """A public address for the server, through Gradio's tunnel.
+
+    Raises:
+        UserError: the tunnel cannot be set up.
+    """
+    import secrets
+
+    from gradio.networking import setup_tunnel
+
+    try:
+        url = str(setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None))
+    except (RuntimeError, OSError, ValueError) as error:
+        raise UserError(
+            f"--share does not work here: {error}.", hint="Gradio's tunnel needs the internet and a small download."
+        ) from error
+    guard.allow_host(url.split("//", 1)[1].split("/", 1)[0])
+    return url
+
+
+def open_browser(url: str, opened: Callable[[str], bool] = webbrowser.open) -> None:
+    """Show the page in the browser, if there is one."""
+    if not opened(url):
+        log.info("No browser was found; open %s by hand.", url)
