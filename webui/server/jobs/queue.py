@@ -72,6 +72,8 @@ class _Running:
     request: Generation
     settings: Settings
     plan: Plan
+    sent: bool = False
+    """Whether the engine that lives now has it."""
     crashes: int = 0
     """Since the last finished picture."""
     kept_share: float = 0.0
@@ -348,7 +350,7 @@ class JobQueue:
                 self._note_engine(heard)
             case Ready():
                 self._set_models(device=heard.info, message="")
-                if self._running is not None:
+                if self._running is not None and not self._running.sent:
                     self._send_rest(self._running)
             case Lost():
                 self._set_models(loading="", beat=Beat())
@@ -424,6 +426,7 @@ class JobQueue:
         running.kept_share = len(whole) / running.plan.count
         progress = Progressed(running.kept_share, PHASES["waiting"], eta_seconds=eta)
         self._change(running, progress=progress)
+        running.sent = True
         self._engine.send(Run(running.job.id, rest))
         if running.cancelled or running.interrupts:
             self._engine.send(Interrupt(running.job.id))
@@ -515,6 +518,7 @@ class JobQueue:
         if running.cancelled or running.interrupts:
             self._finish(running, Finished(running.job.id, interrupted=True))
             return
+        running.sent = False
         running.crashes += 1
         if running.crashes > CRASHES_ALLOWED:
             hint = "Try a smaller picture, or start with --medvram."
