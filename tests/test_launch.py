@@ -409,7 +409,7 @@ def test_the_ui_can_ask_to_be_started_again_in_two_ways_and_the_last_exit_code_c
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_reaches_the_ui_and_its_exit_code_comes_back(checkout: Checkout, number: signal.Signals) -> None:
     ui = "import signal, sys\nfor n in (2, 15): signal.signal(n, lambda n, f: sys.exit(40 + n))\n"
-    checkout.install(f"exec {sys.executable} -c '{ui}print(\"ready\", flush=True)\nsignal.pause()'")
+    checkout.install(f"exec '{sys.executable}' -c '{ui}print(\"ready\", flush=True)\nsignal.pause()'")
     command = [sys.executable, str(checkout.folder / "launch.py")]
     with subprocess.Popen(
         command, env=checkout.env(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
