@@ -553,6 +553,16 @@ def forget_halves(home: Home) -> None:
                 shutil.rmtree(info)
 
 
+def check_room(home: Home, need: int) -> None:
+    """`need` is in GB. Raises Problem where the disk has less."""
+    free = free_bytes(home.folder) / 10**9
+    if free < need:
+        raise Problem(
+            f"The disk of {home.folder} has {free:.1f} GB free; the installation needs about {need} GB.",
+            "Free some space, or name a folder on another disk as VENV_DIR.",
+        )
+
+
 def install_lock(home: Home, name: str) -> None:
     # Every package is in the lock, hence --no-deps; nothing is ever built from source.
     flags = ("--no-input", "--no-deps", "--require-hashes", "--only-binary", ":all:")
@@ -601,12 +611,7 @@ def prepare(wish: Wish, home: Home, env: Mapping[str, str]) -> dict[str, Any]:
     if replaced:
         missing = list(wanted)
     choice = decide_torch(env) if "torch" in missing else None
-    need, free = choice.disk if choice else 1, free_bytes(home.folder) / 10**9
-    if free < need:
-        raise Problem(
-            f"The disk of {home.folder} has {free:.1f} GB free; the installation needs about {need} GB.",
-            "Free some space, or name a folder on another disk as VENV_DIR.",
-        )
+    check_room(home, choice.disk if choice else 1)
     if home.own:
         if replaced:
             make_venv(home)
@@ -682,7 +687,7 @@ def run_checks(home: Home, arguments: Sequence[str]) -> int:
     browser = find_browser(home)
     env = {**os.environ, "GESSO_TEST_BROWSER": browser, "HF_HUB_OFFLINE": "1"}
     failed = []
-    for step in ("ruff check .", "mypy --strict webui launch.py", "pytest"):
+    for step in ("ruff check webui tests launch.py", "mypy --strict webui launch.py", "pytest"):
         command = [home.python, "-m", *step.split(), *(arguments if step == "pytest" else ())]
         say(f"== {step}")
         if subprocess.run(command, cwd=PROGRAM, env=env, check=False).returncode:
@@ -820,15 +825,18 @@ def doctor(wish: Wish, home: Home, env: Mapping[str, str]) -> int:
 
 def run_child(command: Sequence[str], env: Mapping[str, str]) -> int:
     """Run the UI. Signals sent to us are passed on; Ctrl+C reaches the child from the terminal by itself."""
-    child = subprocess.Popen(command, env=dict(env))
+    running: list[subprocess.Popen[bytes]] = []
 
     def pass_on(number: int, _frame: object) -> None:
         if not (number == signal.SIGINT and sys.stdin and sys.stdin.isatty()):
-            child.send_signal(number)
+            for child in running:
+                child.send_signal(number)
 
     names = ("SIGINT", "SIGTERM", "SIGHUP") if sys.platform != "win32" else ()
     before = {number: signal.signal(number, pass_on) for number in (getattr(signal, name) for name in names)}
     try:
+        child = subprocess.Popen(command, env=dict(env))
+        running.append(child)
         while True:
             try:
                 return child.wait()

@@ -18,7 +18,7 @@ script=$(readlink -f -- "$0" 2>/dev/null || printf '%s\n' "$0")
 here=$(dirname -- "$script")
 fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))'
 if [ -z "${PYTHON:-}" ]; then
-    for PYTHON in "$here/.venv/bin/python" python3 python3.13 python3.12 python3.11 python3.14 python python3; do
+    for PYTHON in "${VENV_DIR:-$here/.venv}/bin/python" python3 python3.13 python3.12 python3.11 python3.14 python python3; do
         "$PYTHON" -c "$fits" >/dev/null 2>&1 && break
     done
 fi

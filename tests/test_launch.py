@@ -476,6 +476,13 @@ def test_a_taken_port_is_one_sentence_before_anything_starts(checkout: Checkout)
     assert checkout.start(f"--port={port}").returncode == 0
 
 
+def test_a_disk_without_room_is_refused_before_the_download(tmp_path: Path) -> None:
+    home = Home(str(tmp_path / "not" / "there" / "yet"), "", own=True)
+    launch.check_room(home, 0)
+    with pytest.raises(Problem, match="needs about 1000000 GB"):
+        launch.check_room(home, 10**6)
+
+
 @posix
 def test_a_folder_that_is_something_else_is_not_emptied(checkout: Checkout) -> None:
     precious = checkout.folder / "pictures" / "cat.png"
