@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from webui.base.errors import UserError
 from webui.engine.conditioning import Prompts, Stacked
 from webui.engine.families.family import Conditioning, Model
 from webui.engine.previews import Previewer
@@ -44,18 +45,16 @@ class Prompted:
             output = self.model.predict(self.process.to_input(x, sigma), self.process.timestep(sigma), conditioning)
         return self.process.to_x0(x, sigma, output)
 
-    def asked(self, x: Tensor, sigma: Tensor, rows: Stacked) -> Tensor:
-        """x0 for rows of text, each at its picture of the batch."""
+    def asked(self, x: Tensor, sigma: Tensor, rows: Stacked, *, blind: bool = False) -> Tensor:
+        """x0 for rows of text, each at its picture of the batch. blind: without what the network sees beside x."""
+        concat = self.concat
         if rows.images != tuple(range(len(x))):
             index = torch.tensor(rows.images, device=x.device)
             x, sigma = x[index], sigma[index]
-        return self(x, sigma, self.conditioning(rows))
-
-    def conditioning(self, rows: Stacked) -> Conditioning:
-        concat = self.concat
-        if concat is not None:
-            concat = concat[torch.tensor(rows.images, device=concat.device)]
-        return Conditioning(rows.tokens, rows.vector, concat)
+            concat = concat[index] if concat is not None else None
+        if blind and concat is not None:
+            concat = torch.zeros_like(concat)
+        return self(x, sigma, Conditioning(rows.tokens, rows.vector, concat))
 
 
 Source = Callable[[Tensor], Prompted]
@@ -87,6 +86,8 @@ class Guidance:
     """Fit the negative prompt to the prompt by repeating its last token, or cutting it."""
     together: bool = True
     """Both in one call of the network."""
+    image_scale: float | None = None
+    """InstructPix2Pix: how strongly the given picture guides. Brooks et al. 2022, arXiv:2211.09800, eq. 3."""
 
 
 Note = Callable[[str, object], None]
@@ -112,6 +113,8 @@ def guided(source: Source, process: Process, guidance: Guidance, clock: Clock, w
         if guidance.scale == 1.0 and single and not both:
             return network.asked(x, sigma, positive), None
         negative = network.prompts.negative_at(call)
+        if guidance.image_scale is not None:
+            return _edited(network, x, sigma, positive, negative, guidance.scale, guidance.image_scale), None
         positive, negative = _padded(positive, negative, guidance, network, note)
         if positive.tokens.shape[1] == negative.tokens.shape[1] and guidance.together:
             answer = network.asked(x, sigma, _joined(positive, negative))
@@ -129,6 +132,18 @@ def guided(source: Source, process: Process, guidance: Guidance, clock: Clock, w
         return x0, x0 if unconditional is None else unconditional
 
     return denoiser(process, answer, both)
+
+
+def _edited(
+    network: Prompted, x: Tensor, sigma: Tensor, positive: Stacked, negative: Stacked, scale: float, image_scale: float
+) -> Tensor:
+    """u + image_scale (i - u) + scale (c - i): i sees the picture and the negative text, u the negative text alone."""
+    if len(positive.images) != len(x):
+        raise UserError("AND has no meaning for this checkpoint.", hint="Set Image CFG scale to 1, or leave AND out.")
+    conditional = network.asked(x, sigma, positive)
+    with_image = network.asked(x, sigma, negative)
+    unconditional = network.asked(x, sigma, negative, blind=True)
+    return unconditional + scale * (conditional - with_image) + image_scale * (with_image - unconditional)
 
 
 def _skips(guidance: Guidance, clock: Clock, call: int, sigma: Tensor, note: Note) -> bool:

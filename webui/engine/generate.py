@@ -6,28 +6,41 @@ decoded one by one, and each picture leaves as soon as it is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from webui import registry
 from webui.base.errors import UserError
 from webui.engine.conditioning import TextCache, Timeline
 from webui.engine.families.family import Model
+from webui.engine.hires import HiresSize, hires_size
 from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.passes import Batch, Loaded, Pass, Start, Studio, denoised, noise_of
 from webui.engine.previews import cheap
+from webui.engine.sampling.course import img2img_steps
+from webui.engine.start import Beginning, Beginnings, blank_conditioning, conditioning, from_levels
+from webui.engine.upscalers.latent import MODES, enlarged_latents
+from webui.engine.upscalers.resize import scaled
 from webui.engine.watch import Skipped, Watch
 from webui.prompt.comments import strip_comments
 from webui.prompt.networks import extract_networks
-from webui.request.fields import Img2Img, Txt2Img
+from webui.request.fields import SAME_SAMPLER, SAME_SCHEDULE, Img2Img, Txt2Img
 from webui.request.messages import Pictured
 from webui.request.plan import CheckpointRef, Plan
+from webui.request.settings import RenderSettings
+
+FIRST_OF_TWO = 0.4
+"""The share of a hires picture's work that its first pass takes."""
+SAMPLED = 0.95
+"""The share after which only decoding is left."""
 
 
 class Lender(Protocol):
@@ -44,93 +57,189 @@ def pictures(plan: Plan, models: Lender, cache: TextCache, shelf: EmbeddingShelf
         WebuiError: it cannot be done; the text is for the person.
     """
     embeddings = shelf.read(plan.embeddings)
+    beginnings = Beginnings(plan.images, watch)
     for number, batch in enumerate(plan.batches):
         if watch.cancel.ends_now:
             watch.cancel.check()
             return
         watch.begin_batch(number)
         with ExitStack() as loans:
-            lend = partial(_lent, loans, models)
-            refiner = partial(lend, plan.refiner, None) if plan.refiner else None
+            lend = partial(_lent, loans, models, plan.vae)
+            refiner = partial(lend, plan.refiner) if plan.refiner else None
             studio = Studio(watch, cache, embeddings, cheap, refiner)
             try:
-                yield from _batch_pictures(Batch(batch), plan, partial(lend, plan.checkpoint, plan.vae), studio)
+                yield from _batch_pictures(Batch(batch), plan, lend, beginnings, studio)
             except Skipped:
                 continue
 
 
-def _lent(loans: ExitStack, models: Lender, checkpoint: CheckpointRef, vae: CheckpointRef | None) -> Loaded:
+def _lent(loans: ExitStack, models: Lender, vae: CheckpointRef | None, checkpoint: CheckpointRef) -> Loaded:
     return loans.enter_context(models.lend(checkpoint, vae))
 
 
-def _batch_pictures(batch: Batch, plan: Plan, lend: Callable[[], Loaded], studio: Studio) -> Iterator[Pictured]:
-    loaded = lend()
-    watch, model = studio.watch, loaded.model
-    latents = first_pass(batch, loaded, studio)
-    watch.enter("decoding", 0.95, 1.0)
-    for number, (picture, latent) in enumerate(zip(batch.pictures, latents, strict=True)):
+def _batch_pictures(
+    batch: Batch, plan: Plan, lend: Callable[[CheckpointRef], Loaded], beginnings: Beginnings, studio: Studio
+) -> Iterator[Pictured]:
+    watch, request = studio.watch, batch.request
+    loaded = lend(plan.checkpoint)
+    beginning: Beginning | None = None
+    if isinstance(request, Img2Img):
+        beginning = beginnings.of(batch, loaded.model)
+        latents = image_pass(batch, loaded, beginning, studio)
+    elif request.enable_hr:
+        size = hires_size(request, loaded.model.latent.factor, old=batch.render.use_old_hires_fix_width_height)
+        latents = first_pass(batch, loaded, size.first_width, size.first_height, studio, end=FIRST_OF_TWO)
+        small, loaded = loaded, lend(plan.hires_checkpoint) if plan.hires_checkpoint else loaded
+        latents = hires_pass(batch, small.model, loaded, latents, size, studio)
+    else:
+        latents = first_pass(batch, loaded, request.width, request.height, studio)
+    watch.enter("decoding", SAMPLED, 1.0)
+    for index, (picture, latent) in enumerate(zip(batch.pictures, latents, strict=True)):
         watch.check()
-        with watch.stopwatch.running():
-            pixels = decoded(model, latent[None], batch.render.auto_vae_precision)
-        levels = to_levels(pixels)[0]
-        watch.step(number + 1, len(batch.pictures))
+        levels = to_levels(decoded(loaded.model, latent[None], batch, watch))[0]
+        result = Image.fromarray(levels.numpy())
+        if beginning is not None:
+            result = beginning.finished(index, result, batch)
+        watch.step(index + 1, len(batch.pictures))
         yield Pictured(
             watch.job_id,
             picture.position,
-            width=levels.shape[1],
-            height=levels.shape[0],
-            rgb=levels.numpy().tobytes(),
+            width=result.width,
+            height=result.height,
+            rgb=result.tobytes(),
             facts=tuple(batch.facts.noted.items()),
             comments=tuple(watch.comments),
         )
 
 
-def texts_of(prompt: str, render_comments: bool) -> str:
-    """The prompt without comments and network tags."""
-    text = strip_comments(prompt) if render_comments else prompt
-    return extract_networks(text)[0]
+# ---------------------------------------------------------------- passes
 
 
-def first_pass(batch: Batch, loaded: Loaded, studio: Studio) -> Tensor:
-    """Text to latents (b, c, h, w)."""
+def first_pass(
+    batch: Batch, loaded: Loaded, width: int, height: int, studio: Studio, *, end: float = SAMPLED
+) -> Tensor:
+    """Text to latents (b, c, h, w). width, height: in pixels. end: the share of the batch's work."""
+    form = loaded.model.latent
+    shape = (form.channels, height // form.factor, width // form.factor)
+    concat = blank_conditioning(loaded.model, len(batch.pictures), width, height)
+    if concat is not None:
+        batch.facts.note("Conditional mask weight", batch.render.inpainting_mask_weight)
+    this = replace(planned(batch), share=(0.0, end), concat=concat)
+    return denoised(batch, this, loaded, noise_of(batch, shape, loaded.model.device), studio)
+
+
+def image_pass(batch: Batch, loaded: Loaded, beginning: Beginning, studio: Studio) -> Tensor:
+    """Picture and text to latents (b, c, h, w)."""
+    request, start = batch.request, beginning.start
+    steps, t_enc = img2img_steps(request.steps, request.denoising_strength, fix=batch.render.img2img_fix_steps)
+    this = replace(planned(batch), steps=steps, t_enc=t_enc, start=start, concat=start.concat)
+    _, channels, height, width = start.latents.shape
+    return denoised(batch, this, loaded, noise_of(batch, (channels, height, width), loaded.model.device), studio)
+
+
+def hires_pass(batch: Batch, small: Model, loaded: Loaded, latents: Tensor, size: HiresSize, studio: Studio) -> Tensor:
+    """Small latents to large ones: enlarged, noised, denoised again. small: the model of the first pass."""
+    request, render, model = batch.request, batch.render, loaded.model
+    if not isinstance(request, Txt2Img):
+        raise TypeError("Only txt2img has a hires pass.")
+    factor, watch = model.latent.factor, studio.watch
+    mode = MODES.get(request.hr_upscaler or "Latent")
+    if mode is not None:
+        large = enlarged_latents(latents, size.height // factor, size.width // factor, mode)
+        pixels = None
+    else:
+        levels = torch.cat([to_levels(decoded(small, latent[None], batch, watch)) for latent in latents])
+        pixels = torch.cat([_enlarged(level, size, request.hr_upscaler, model) for level in levels])
+        with watch.stopwatch.running():
+            large = torch.cat([model.encode_image(picture[None]) for picture in pixels])
+    top, left = size.cut_y // 2, size.cut_x // 2
+    large = large[..., top : large.shape[2] - (size.cut_y + 1) // 2, left : large.shape[3] - (size.cut_x + 1) // 2]
+    concat = None
+    if model.input_channels > model.latent.channels:
+        concat = _hires_conditioning(model, large, pixels, render.inpainting_mask_weight)
+    wanted = request.hr_second_pass_steps or request.steps
+    steps, t_enc = img2img_steps(wanted, request.denoising_strength, requested=wanted)
+    this = replace(planned_hires(batch, request, wanted), steps=steps, t_enc=t_enc, start=Start(large), concat=concat)
+    noise = noise_of(batch, (large.shape[1], large.shape[2], large.shape[3]), model.device)
+    return denoised(batch, this, loaded, noise, studio)
+
+
+def _enlarged(level: Tensor, size: HiresSize, upscaler: str, model: Model) -> Tensor:
+    """(h, w, 3) uint8 -> (1, 3, h', w') in -1..1 at the second pass's size."""
+    picture = scaled(Image.fromarray(level.numpy()), size.width, size.height, upscaler)
+    return from_levels(torch.from_numpy(np.array(picture))[None], model)
+
+
+def _hires_conditioning(model: Model, large: Tensor, pixels: Tensor | None, weight: float) -> Tensor | None:
+    height, width = (side * model.latent.factor for side in large.shape[2:])
+    if pixels is not None:
+        return conditioning(model, pixels, large.shape[2:], None, weight=weight)
+    if weight < 1.0:
+        seen = torch.cat([model.decode(latent[None]) for latent in large])
+        return conditioning(model, seen, large.shape[2:], None, weight=weight)
+    return blank_conditioning(model, len(large), width, height)
+
+
+def planned(batch: Batch) -> Pass:
+    """The batch's pass as its request says, from noise."""
     request, render = batch.request, batch.render
     entry = registry.sampler(request.sampler_name)
-    form = loaded.model.latent
-    shape = (form.channels, request.height // form.factor, request.width // form.factor)
-    comments = render.enable_prompt_comments
-    this = Pass(
+    return Pass(
         phase="sampling",
-        share=(0.0, 0.95),
+        share=(0.0, SAMPLED),
         sampler=entry,
         schedule=registry.schedule(request.scheduler),
         steps=request.steps,
         t_enc=None,
         cfg_scale=request.cfg_scale,
-        positive=tuple(texts_of(picture.request.prompt, comments) for picture in batch.pictures),
-        negative=tuple(
-            strip_comments(picture.request.negative_prompt) if comments else picture.request.negative_prompt
-            for picture in batch.pictures
-        ),
+        positive=tuple(_text(picture.request.prompt, render, networks=True) for picture in batch.pictures),
+        negative=tuple(_text(picture.request.negative_prompt, render) for picture in batch.pictures),
         timeline=Timeline(request.steps * entry.calls_per_step, old=render.use_old_scheduling),
     )
-    return denoised(batch, this, loaded, noise_of(batch, shape, loaded.model.device), studio)
+
+
+def planned_hires(batch: Batch, request: Txt2Img, steps: int) -> Pass:
+    """The second pass, with its own sampler, schedule and prompts where it has such."""
+    first, render = planned(batch), batch.render
+    entry, schedule = first.sampler, first.schedule
+    if request.hr_sampler_name not in ("", SAME_SAMPLER):
+        entry = registry.sampler(request.hr_sampler_name)
+    if request.hr_scheduler not in ("", SAME_SCHEDULE):
+        schedule = registry.schedule(request.hr_scheduler)
+    asked = [picture.request for picture in batch.pictures if isinstance(picture.request, Txt2Img)]
+    return replace(
+        first,
+        phase="hires",
+        share=(FIRST_OF_TWO, SAMPLED),
+        sampler=entry,
+        schedule=schedule,
+        positive=tuple(_text(own.hr_prompt or own.prompt, render, networks=True) for own in asked),
+        negative=tuple(_text(own.hr_negative_prompt or own.negative_prompt, render) for own in asked),
+        timeline=Timeline(first.timeline.steps, steps * entry.calls_per_step, render.use_old_scheduling),
+    )
+
+
+def _text(prompt: str, render: RenderSettings, *, networks: bool = False) -> str:
+    """The prompt without comments; with `networks` (the negative prompt has none) without their tags."""
+    text = strip_comments(prompt) if render.enable_prompt_comments else prompt
+    return extract_networks(text)[0] if networks else text
 
 
 # ---------------------------------------------------------------- pixels
 
 
-def decoded(model: Model, latents: Tensor, may_widen: bool) -> Tensor:
+def decoded(model: Model, latents: Tensor, batch: Batch, watch: Watch) -> Tensor:
     """Pixels about -1..1: (b, 3, h, w). A half-precision VAE that gives NaN is used in full precision from then on."""
-    pixels = model.decode(latents)
+    with watch.stopwatch.running():
+        pixels = model.decode(latents)
     if bool(torch.isfinite(pixels).all()):
         return pixels
-    if may_widen and model.widen_vae():
-        pixels = model.decode(latents)
-    if not bool(torch.isfinite(pixels).all()):
-        raise UserError(
-            "The VAE gave numbers that are none (NaN).", hint="Start with --no-half-vae, or choose another VAE."
-        )
-    return pixels
+    if batch.render.auto_vae_precision and model.widen_vae():
+        watch.remark("The VAE gave nothing in half precision; it is used in full precision from now on.")
+        return decoded(model, latents, batch, watch)
+    raise UserError(
+        "The VAE gave numbers that are none (NaN).", hint="Start with --no-half-vae, or choose another VAE."
+    )
 
 
 def to_levels(pixels: Tensor) -> Tensor:

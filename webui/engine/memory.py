@@ -21,7 +21,7 @@ from webui.request.messages import DeviceInfo
 log = logging.getLogger(__name__)
 
 BF16_FROM = 100_000_000
-"""Parameters from which bfloat16 is used on a CPU that has it: the conversions cost small models more than they save."""
+"""Parameters from which bfloat16 is used on a CPU that has it; small models lose by the conversions."""
 SMALL_DEVICE = 5 * 2**30
 """Bytes of device memory below which networks take turns on it, if nothing else is said."""
 

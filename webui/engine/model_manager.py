@@ -72,7 +72,7 @@ class ModelManager:
 
     @contextmanager
     def lend(self, checkpoint: CheckpointRef, vae: CheckpointRef | None) -> Iterator[Loaded]:
-        """The model on its device, for the length of the block; it stays in memory afterwards, as long as there is room.
+        """The model on its device, for the length of the block; it stays in memory afterwards while there is room.
 
         Raises:
             ModelError: the file cannot be loaded; the models in memory are as before.
@@ -160,7 +160,7 @@ class ModelManager:
         where = self.profile.placement(0).rest
         if needed > free_bytes(where):
             raise OutOfMemory(
-                f"{checkpoint.name} needs {needed / 2**30:.1f} GiB, of which only {free_bytes(where) / 2**30:.1f} are free.",
+                f"{checkpoint.name} needs {needed / 2**30:.1f} GiB; {free_bytes(where) / 2**30:.1f} GiB are free.",
                 hint="Close other programs, or choose a smaller model."
                 if where == host
                 else "Start with --medvram, or choose a smaller model.",

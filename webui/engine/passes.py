@@ -90,7 +90,7 @@ class Start:
     mask: Tensor | None = None
     """1 where the picture may change; broadcasts to the latents."""
     concat: Tensor | None = None
-    """(b, c', h, w) for checkpoints with more input channels."""
+    """(b, c', h, w): what checkpoints with more input channels see of the given picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +111,8 @@ class Pass:
     negative: tuple[str, ...]
     timeline: Timeline
     start: Start | None = None
+    concat: Tensor | None = None
+    """(b, c', h, w): what checkpoints with more input channels see."""
 
     @property
     def walked(self) -> int:
@@ -125,15 +127,13 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
     clock = Clock(total=this.walked * entry.calls_per_step)
     base = prompted(batch, this, loaded, process, studio)
     source = switched(base, lambda: _refiner(batch, this, studio), _refiner_due(batch, this, process, clock, studio))
-    guidance = guidance_of(this, render)
+    guidance = guidance_of(batch, this, loaded.model)
     denoise = guided(source, process, guidance, clock, watch, batch.facts.note)
     if this.start is not None and this.start.mask is not None:
         denoise = kept(entry, denoise, this.start.mask, this.start.latents)
     denoise = observed(denoise, clock, entry.calls_per_step, studio.previewer(loaded.model), watch)
     first = noise.first()
     original = this.start.latents if this.start else None
-    if original is not None and not batch.request.is_img2img:
-        first = first * 1.0
     if batch.request.is_img2img and render.initial_noise_multiplier != 1.0:
         batch.facts.note("Noise multiplier", render.initial_noise_multiplier)
         first = first * render.initial_noise_multiplier
@@ -187,13 +187,12 @@ def prompted(batch: Batch, this: Pass, loaded: Loaded, process: Process, studio:
     )
     prompts = encoder.prompts(this.positive, this.negative, this.timeline)
     _note_text(batch, prompts.embeddings, studio)
-    start = this.start
     return Prompted(
         loaded.model,
         on_device(process, loaded.model.device),
         prompts,
         studio.watch,
-        concat=start.concat if start else None,
+        concat=this.concat,
         empty=encoder.empty,
     )
 
@@ -300,7 +299,17 @@ def sampler_options(entry: SamplerEntry, render: RenderSettings, note: Callable[
     )
 
 
-def guidance_of(this: Pass, render: RenderSettings) -> Guidance:
+EDITING = 8
+"""Input channels of InstructPix2Pix."""
+
+
+def guidance_of(batch: Batch, this: Pass, model: Model) -> Guidance:
+    """How this pass guides."""
+    request, render = batch.request, batch.render
+    image_scale = None
+    if isinstance(request, Img2Img) and model.input_channels == EDITING:
+        batch.facts.note("Image CFG scale", request.image_cfg_scale)
+        image_scale = request.image_cfg_scale if request.image_cfg_scale != 1.0 else None
     return Guidance(
         scale=this.cfg_scale * this.sampler.cfg_factor,
         skip_below=render.s_min_uncond,
@@ -309,23 +318,30 @@ def guidance_of(this: Pass, render: RenderSettings) -> Guidance:
         pad=render.pad_cond_uncond,
         pad_old=render.pad_cond_uncond_v0,
         together=render.batch_cond_uncond,
+        image_scale=image_scale,
     )
 
 
-def noise_of(batch: Batch, shape: tuple[int, int, int], device: torch.device) -> ImageNoise:
-    """The batch's generators of noise for latents of this shape (c, h, w)."""
-    request, render, first = batch.request, batch.render, batch.pictures[0]
-    # A1111: with a variation all pictures share the seed; the plan has done so
+def noise_of(
+    batch: Batch,
+    shape: tuple[int, int, int],
+    device: torch.device,
+    *,
+    seeds: tuple[int, ...] | None = None,
+    varied: bool = True,
+) -> ImageNoise:
+    """The batch's generators of noise for latents of this shape (c, h, w); without variation where not `varied`."""
+    request, render = batch.request, batch.render
     kind: GeneratorKind = "CPU" if render.randn_source == "CPU" else "NV"
-    resize = request.seed_resize_from_h > 0 and request.seed_resize_from_w > 0
+    resized = varied and request.seed_resize_from_h > 0 and request.seed_resize_from_w > 0
     return ImageNoise(
         kind,
-        batch.seeds,
+        seeds or batch.seeds,
         shape,
         subseeds=tuple(picture.subseed for picture in batch.pictures),
-        subseed_strength=first.request.subseed_strength,
-        resize_from=(request.seed_resize_from_h // 8, request.seed_resize_from_w // 8) if resize else None,
-        ensd=render.eta_noise_seed_delta,
+        subseed_strength=request.subseed_strength if varied else 0.0,
+        resize_from=(request.seed_resize_from_h // 8, request.seed_resize_from_w // 8) if resized else None,
+        ensd=render.eta_noise_seed_delta if varied else 0,
         device=device,
     )
 
@@ -343,7 +359,7 @@ def _refiner(batch: Batch, this: Pass, studio: Studio) -> Prompted:
 
 def _refiner_due(batch: Batch, this: Pass, process: Process, clock: Clock, studio: Studio) -> Callable[[Tensor], bool]:
     """Whether the refiner answers from this noise level on."""
-    request, render, note = batch.request, batch.render, batch.facts.note
+    request, render = batch.request, batch.render
     if studio.refiner is None or not _refines(request, render, this):
         return lambda _sigma: False
     switch_at = request.refiner_switch_at

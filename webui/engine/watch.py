@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 from webui.base.errors import Interrupted
 from webui.request.messages import Event, Phase, Preview, Progress
@@ -18,7 +17,7 @@ PROGRESS_PERIOD = 0.1
 """Seconds between two words of progress."""
 
 
-class Skipped(Exception):  # noqa: N818 - a wish, not an error
+class Skipped(Exception):
     """The batch in work is given up; the job goes on with the next one."""
 
 
@@ -71,7 +70,7 @@ class Stopwatch:
     @contextmanager
     def running(self) -> Iterator[None]:
         if self._device.type == "cuda":
-            begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            begin, end = _timed_event(), _timed_event()
             begin.record()
             yield
             end.record()
@@ -88,6 +87,10 @@ class Stopwatch:
             self._seconds += sum(begin.elapsed_time(end) for begin, end in self._pairs) / 1000
             self._pairs.clear()
         return self._seconds
+
+
+def _timed_event() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
 @dataclass

@@ -24,7 +24,7 @@ class EngineOptions:
     """The VAE in 32 bits."""
     attention: Attention = ""
     offload: Offload = ""
-    """"medium" (`--medvram`): only the network in use is on the device. "low" (`--lowvram`): the UNet comes part by part."""
+    """"medium" (`--medvram`): only the network in use is on the device. "low" (`--lowvram`): layer by layer."""
     models_dir: str = ""
     """Where previews find their small decoders: `models/VAE-approx`."""
     resident_limit: int = 2

@@ -125,7 +125,7 @@ def _spans(text: str, emphasis: str) -> tuple[Span, ...]:
     return (Span(text, 1.0),) if emphasis == "None" else parse_attention(text)
 
 
-def _plain(hidden: Tensor, multipliers: Tensor) -> Tensor:
+def _plain(hidden: Tensor, _multipliers: Tensor) -> Tensor:
     return hidden
 
 

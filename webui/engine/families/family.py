@@ -109,8 +109,11 @@ class Model(Protocol):
         """The texts of one prompt's schedule, encoded together (A1111's emphasis looks at them as a whole)."""
         ...
 
-    def encode_image(self, pixels: Tensor) -> Tensor:
-        """(b, 3, h, w) in -1..1 -> latents (b, c, h / factor, w / factor), the posterior's mean, float32."""
+    def encode_image(self, pixels: Tensor, *, scaled: bool = True) -> Tensor:
+        """(b, 3, h, w) in -1..1 -> latents (b, c, h / factor, w / factor), the posterior's mean, float32.
+
+        Not `scaled`: as the VAE gives them, without the family's factor.
+        """
         ...
 
     def decode(self, latents: Tensor) -> Tensor:

@@ -89,10 +89,10 @@ class Sd1:
         self.staging.use("text")
         return self.text.encode(texts, options, embeddings)
 
-    def encode_image(self, pixels: Tensor) -> Tensor:
+    def encode_image(self, pixels: Tensor, *, scaled: bool = True) -> Tensor:
         self.staging.use("vae")
-        moments = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist
-        return (moments.mean * self.scale).float()
+        mean: Tensor = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mean
+        return (mean * self.scale if scaled else mean).float()
 
     def decode(self, latents: Tensor) -> Tensor:
         self.staging.use("vae")
@@ -166,7 +166,7 @@ def _alphas(file: WeightsFile, settings: ldm.LdmSettings) -> Tensor:
     """The noise levels: the checkpoint's own table where it has one, else by the yaml or SD1's numbers. (1000,)."""
     if file.shapes.get("alphas_cumprod") == (1000,):
         own = file.tensor("alphas_cumprod").float().clone()
-        if bool((own[:-1] > own[1:]).all()) and 0 < float(own[-1]) and float(own[0]) < 1:
+        if bool((own[:-1] > own[1:]).all()) and float(own[-1]) > 0 and float(own[0]) < 1:
             return own
     return sd_alphas_cumprod(settings.linear_start or 0.00085, settings.linear_end or 0.012)
 

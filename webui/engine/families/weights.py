@@ -128,23 +128,31 @@ _HARMLESS: list[Any] = [
 
 
 def _pickled(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
-    """A torch file, by the restricted unpickler: tensors and plain containers alone."""
-    try:
-        with torch.serialization.safe_globals(_HARMLESS):
-            content = _torch_load(path)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{path.name} is refused: besides tensors it holds Python objects, which could run code ({_wanted(error)}).",
-            hint="Ask for the model as .safetensors, or convert it on a machine where you trust the file.",
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
-        cause = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise _broken(path, f"it is damaged or no torch file ({cause})", "Download it again.") from error
+    content = load_pickle(path)
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     tensors = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if not tensors:
         raise _broken(path, "there are no tensors in it")
     return WeightsFile(path, {n: tuple(t.shape) for n, t in tensors.items()}, {}, tensors.__getitem__, settings)
+
+
+def load_pickle(path: Path) -> Any:
+    """The content of a torch file, by the restricted unpickler: tensors and plain containers alone.
+
+    Raises:
+        ModelError: it is damaged, or wants to run code.
+    """
+    try:
+        with torch.serialization.safe_globals(_HARMLESS):
+            return _torch_load(path)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path.name} is refused: it holds Python objects, which could run code ({_wanted(error)}).",
+            hint="Ask for the model as .safetensors, or convert it on a machine where you trust the file.",
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
+        cause = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise _broken(path, f"it is damaged or no torch file ({cause})", "Download it again.") from error
 
 
 def _torch_load(path: Path) -> Any:

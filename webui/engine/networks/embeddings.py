@@ -18,12 +18,14 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from webui.base.errors import ModelError
-from webui.engine.families.weights import open_weights
+from webui.engine.families.weights import load_pickle, open_weights
 
 log = logging.getLogger(__name__)
 
 TENSOR_FILES = (".pt", ".bin", ".safetensors")
 PICTURES = (".png", ".webp", ".jxl", ".avif")
+Levels = np.ndarray[Any, np.dtype[np.uint8]]
+
 CLIP = "clip"
 """The text tower of files that name none."""
 
@@ -72,11 +74,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> Embedding | None:
     try:
-        if path.suffix.lower() in PICTURES:
-            content = _in_picture(path)
-        else:
-            content = _in_file(path)
-        towers = _towers(content)
+        towers = _towers(_in_picture(path) if path.suffix.lower() in PICTURES else _in_file(path))
     except ModelError as error:
         log.warning("%s", error)
         return None
@@ -88,28 +86,33 @@ def _read(path: Path) -> Embedding | None:
 
 
 def _in_file(path: Path) -> dict[str, Any]:
+    if path.suffix.lower() != ".safetensors":
+        content = load_pickle(path)
+        return content if isinstance(content, dict) else {}
     file = open_weights(path)
     return {name: file.tensor(name) for name in file.shapes}
 
 
 def _towers(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Whatever spelling: A1111's {"string_to_param": {"*": v}}, diffusers' {"<word>": v}, {"emb_params": v}, SDXL's pair."""
+    """A1111's {"string_to_param": {"*": v}}, diffusers' {"<word>": v}, {"emb_params": v}, or SDXL's pair."""
     if {"clip_l", "clip_g"} <= set(content):
         return {tower: _rows(content[tower]) for tower in ("clip_l", "clip_g")}
-    tensors = list(_tensors(content))
+    # A1111 writes the optimiser's and other numbers beside it; the vectors are under this name
+    tensors = list(_tensors(content.get("string_to_param", content)))
     return {CLIP: _rows(tensors[0])} if tensors and tensors[0].ndim in (1, 2) else {}
 
 
-def _tensors(content: Mapping[str, Any]) -> Iterator[Tensor]:
-    for value in content.values():
+def _tensors(content: Any) -> Iterator[Tensor]:
+    for value in content.values() if isinstance(content, Mapping) else ():
         if isinstance(value, Tensor):
             yield value
-        elif isinstance(value, dict):
+        else:
             yield from _tensors(value)
 
 
 def _rows(vectors: Tensor) -> Tensor:
-    return torch.atleast_2d(vectors.detach().float())
+    rows = vectors.detach().float()
+    return rows[None] if rows.ndim == 1 else rows
 
 
 # ---------------------------------------------------------------- pictures that carry an embedding
@@ -121,7 +124,7 @@ def _in_picture(path: Path) -> dict[str, Any]:
         with Image.open(path) as image:
             text = getattr(image, "text", {}).get("sd-ti-embedding")
             if text:
-                return _decoded(json.loads(base64.b64decode(text)))
+                return dict(_decoded(json.loads(base64.b64decode(text))))
             hidden = _hidden(np.array(image.convert("RGB"))) if path.suffix.lower() == ".png" else None
     except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
         return {}
@@ -137,16 +140,16 @@ def _decoded(value: Any) -> Any:
     return value
 
 
-def _hidden(pixels: np.ndarray[Any, Any]) -> dict[str, Any] | None:
+def _hidden(pixels: Levels) -> dict[str, Any] | None:
     """A1111's form without text chunks: deflated JSON in the lowest four bits, halves apart by black columns.
 
     pixels: (h, w, 3) uint8.
     """
-    bright = (pixels > 0).all(axis=2)
+    bright = np.all(pixels > 0, axis=2)
     rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
     if not len(rows):
         return None
-    low = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] & 0x0F
+    low = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] & np.uint8(0x0F)
     black = np.flatnonzero(low.sum(axis=(0, 2)) == 0)
     if len(black) < 2:
         return None
@@ -159,10 +162,11 @@ def _hidden(pixels: np.ndarray[Any, Any]) -> dict[str, Any] | None:
         return None
 
 
-def _unmasked(block: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _unmasked(block: Levels) -> Levels:
     """Undoes the exclusive or with a linear congruential generator (Numerical Recipes' constants)."""
     state, mask = 0, bytearray()
     for _ in range(block.size):
         state = (1664525 * state + 1013904223) % 2**32
         mask.append(state % 255 & 0x0F)
-    return np.bitwise_xor(block, np.frombuffer(bytes(mask), np.uint8).reshape(block.shape))
+    plain: Levels = np.bitwise_xor(block, np.frombuffer(bytes(mask), np.uint8).reshape(block.shape))
+    return plain

@@ -1,0 +1,236 @@
+"""What a batch begins with besides noise: given pictures in latent space, masks, what inpainting checkpoints see."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from webui.base.errors import UserError
+from webui.engine.colours import corrected
+from webui.engine.families.family import Model
+from webui.engine.inpaint import Masking, Overlay, blurred, filled, flattened, latent_mask, mask_of, masking, overlay_of
+from webui.engine.passes import Batch, Start, noise_of
+from webui.engine.upscalers.resize import FILL, fitted
+from webui.engine.watch import Watch
+from webui.request.fields import Img2Img
+
+LATENT_RESIZE = 3
+"""The resize mode that enlarges latents instead of pixels."""
+FILL_FILL, FILL_ORIGINAL, FILL_NOISE, FILL_NOTHING = range(4)
+"""Contents of the masked part before it is denoised."""
+
+INPAINTING, EDITING = 9, 8
+"""Input channels of the networks that see a masked picture beside the latents, and of InstructPix2Pix."""
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A given picture as the job needs it, in pixels."""
+
+    picture: Image.Image
+    """RGB, what is encoded."""
+    overlay: Overlay | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Beginning:
+    """All that an img2img batch begins with, and what is done to its results."""
+
+    start: Start
+    givens: tuple[Given, ...]
+    """One a picture of the batch."""
+
+    def finished(self, index: int, result: Image.Image, batch: Batch) -> Image.Image:
+        """The picture with the given one's colours and its untouched part, as the settings say."""
+        given, render = self.givens[index], batch.render
+        if render.img2img_color_correction:
+            result = corrected(result, given.picture)
+        if given.overlay is not None and render.overlay_inpaint:
+            result = given.overlay.over(result)
+        return result
+
+
+@dataclass
+class Beginnings:
+    """Makes what the batches of one job begin with; equal ones are made once."""
+
+    images: Mapping[str, bytes]
+    watch: Watch
+    _encoded: dict[tuple[object, ...], Tensor] = field(default_factory=dict)
+
+    def of(self, batch: Batch, model: Model) -> Beginning:
+        """For an img2img batch.
+
+        Raises:
+            UserError: a picture cannot be read.
+        """
+        request, render, note = _img2img(batch), batch.render, batch.facts.note
+        masked = self._masking(request, batch)
+        names = [picture.init_image for picture in batch.pictures]
+        givens = {name: self._given(name, request, masked, render.img2img_background_color) for name in set(names)}
+        latents = torch.cat([self._latents(name, givens[name], request, model) for name in names])
+        mask = None
+        if masked is not None:
+            height, width = latents.shape[2:]
+            mask = torch.from_numpy(latent_mask(masked.latent, width, height, rounded=request.mask_round))
+            mask = mask.to(latents.device)[None, None]
+            if request.inpainting_fill == FILL_NOISE:
+                latents = latents * (1 - mask) + _fill_noise(batch, latents) * mask
+            elif request.inpainting_fill == FILL_NOTHING:
+                latents = latents * (1 - mask)
+        concat = None
+        if model.input_channels > model.latent.channels:
+            seen = torch.cat([_pixels(givens[name].picture, model) for name in names])
+            if model.input_channels == INPAINTING:
+                note("Conditional mask weight", render.inpainting_mask_weight)
+            concat = conditioning(
+                model,
+                seen,
+                latents.shape[-2:],
+                masked.latent if masked else None,
+                rounded=request.mask_round,
+                weight=render.inpainting_mask_weight,
+            )
+        return Beginning(Start(latents, mask, concat), tuple(givens[name] for name in names))
+
+    def _masking(self, request: Img2Img, batch: Batch) -> Masking | None:
+        if not request.mask:
+            return None
+        mask = mask_of(_opened(self.images[request.mask]), rounded=request.mask_round)
+        if request.inpainting_mask_invert:
+            mask = ImageOps.invert(mask)
+        mask = blurred(mask, request.mask_blur_x, request.mask_blur_y)
+        if request.mask_blur_x == request.mask_blur_y and request.mask_blur_x:
+            batch.facts.note("Mask blur", request.mask_blur_x)
+        found = masking(
+            mask,
+            request.width,
+            request.height,
+            resize_mode=request.resize_mode,
+            only_masked=request.inpaint_full_res,
+            padding=request.inpaint_full_res_padding,
+        )
+        if found is None:
+            self.watch.remark("The mask is blank: the whole picture was made anew.")
+        return found
+
+    def _given(self, name: str, request: Img2Img, masked: Masking | None, background: str) -> Given:
+        picture = flattened(_opened(self.images[name]), background)
+        box = masked.box if masked else None
+        if box is None and request.resize_mode != LATENT_RESIZE:
+            picture = fitted(picture, request.width, request.height, request.resize_mode)
+        overlay = None
+        if masked is not None:
+            over = masked.overlay
+            if over.size != picture.size:
+                over = fitted(over, picture.width, picture.height, request.resize_mode)
+            overlay = overlay_of(picture, over, box)
+        if box is not None:
+            picture = fitted(picture.crop(box), request.width, request.height, FILL)
+        if masked is not None and request.inpainting_fill != FILL_ORIGINAL:
+            under = masked.latent
+            picture = filled(picture, under if under.size == picture.size else under.resize(picture.size))
+        return Given(picture, overlay)
+
+    def _latents(self, name: str, given: Given, request: Img2Img, model: Model) -> Tensor:
+        """(1, c, h, w)"""
+        key = (name, id(model))
+        if key not in self._encoded:
+            with self.watch.stopwatch.running():
+                self._encoded[key] = model.encode_image(_pixels(given.picture, model))
+        latents = self._encoded[key]
+        if request.resize_mode == LATENT_RESIZE:
+            factor = model.latent.factor
+            size = (request.height // factor, request.width // factor)
+            latents = interpolate(latents, size=size, mode="bilinear")
+        return latents
+
+
+def _img2img(batch: Batch) -> Img2Img:
+    if not isinstance(batch.request, Img2Img):
+        raise TypeError("Only img2img begins with a picture.")
+    return batch.request
+
+
+def _opened(content: bytes) -> Image.Image:
+    try:
+        picture = Image.open(io.BytesIO(content))
+        picture.load()
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(
+            "A given picture cannot be read.", hint="Use PNG, JPEG or WebP.", field="init_images"
+        ) from error
+    return ImageOps.exif_transpose(picture)
+
+
+def _pixels(picture: Image.Image, model: Model) -> Tensor:
+    """RGB -> (1, 3, h, w) in -1..1 on the model's device; sides cut to multiples of its factor."""
+    levels = torch.from_numpy(np.array(picture.convert("RGB")))
+    pixels = (levels.permute(2, 0, 1)[None].float() / 255.0 * 2.0 - 1.0).to(model.device)
+    factor = model.latent.factor
+    return pixels[..., : pixels.shape[2] // factor * factor, : pixels.shape[3] // factor * factor]
+
+
+def from_levels(levels: Tensor, model: Model) -> Tensor:
+    """(b, h, w, 3) uint8 -> (b, 3, h, w) in -1..1 on the model's device."""
+    return (levels.permute(0, 3, 1, 2).float() / 255.0 * 2.0 - 1.0).to(model.device)
+
+
+def _fill_noise(batch: Batch, latents: Tensor) -> Tensor:
+    """Noise of the seeds alone, without variation."""
+    request = batch.request
+    # A1111: of the job's first batch, whichever this is
+    seeds = tuple(
+        p.seed if request.subseed_strength else p.seed - p.position + p.position % request.batch_size
+        for p in batch.pictures
+    )
+    _, channels, height, width = latents.shape
+    plain = noise_of(batch, (channels, height, width), latents.device, seeds=seeds, varied=False)
+    return plain.first()
+
+
+# ---------------------------------------------------------------- networks with more input channels
+
+
+def conditioning(
+    model: Model,
+    pixels: Tensor,
+    size: tuple[int, ...],
+    mask: Image.Image | None,
+    *,
+    rounded: bool = True,
+    weight: float = 1.0,
+) -> Tensor:
+    """What the network sees beside x: (b, 5, h, w) for inpainting, (b, 4, h, w) for InstructPix2Pix.
+
+    pixels: (b, 3, h, w) in -1..1. size: of the latents. mask: white where the picture may change; None: everywhere.
+    """
+    if model.input_channels == EDITING:
+        return model.encode_image(pixels, scaled=False)
+    where = torch.ones(1, 1, *pixels.shape[-2:], device=pixels.device)
+    if mask is not None:
+        levels = np.array(mask.convert("L"), dtype=np.float32) / 255.0
+        where = torch.from_numpy(np.round(levels) if rounded else levels)[None, None].to(pixels.device)
+    hidden = torch.lerp(pixels, pixels * (1.0 - where), weight)
+    latents = model.encode_image(hidden)
+    small = interpolate(where, size=tuple(size)).expand(len(latents), -1, -1, -1)
+    return torch.cat([small, latents], dim=1)
+
+
+def blank_conditioning(model: Model, count: int, width: int, height: int) -> Tensor | None:
+    """For text to image: all may change, and nothing is seen. None where the network has no such channels."""
+    more = model.input_channels - model.latent.channels
+    if more <= 0:
+        return None
+    factor = model.latent.factor
+    if model.input_channels != INPAINTING:
+        return torch.zeros(count, more, height // factor, width // factor, device=model.device)
+    grey = torch.zeros(1, 3, height // factor * factor, width // factor * factor, device=model.device)
+    return pad(model.encode_image(grey), (0, 0, 0, 0, 1, 0), value=1.0).expand(count, -1, -1, -1)

@@ -1,0 +1,1 @@
+"""What enlarges pictures: in pixels, or in latent space."""
