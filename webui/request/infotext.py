@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 NEGATIVE = "Negative prompt:"
 FEWEST_LABELS = 3
 """A last line with fewer labels than this belongs to the prompt."""
-_LABELLED = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+# A1111's pattern, but for the bound on a label's length: without it, a long text without a colon takes minutes.
+_LABELLED = re.compile(r'(\w[\w \-/]{1,100}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _PAIR = re.compile(r"(\d+)x(\d+)")
 
 
