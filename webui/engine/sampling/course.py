@@ -36,8 +36,9 @@ class Course:
         sgm_noise_multiplier: bool = False,
         extra_noise: float = 0.0,
     ) -> Tensor:
-        """x to begin with. noise, original: (b, c, h, w). sgm_noise_multiplier: noise of the variance that training had.
+        """x to begin with. noise, original: (b, c, h, w).
 
+        sgm_noise_multiplier: noise of the variance that training had, a little more than the first level says.
         extra_noise: a further share of the noise on top of a noised picture.
         """
         if self.from_noise:

@@ -1,4 +1,4 @@
-"""DDIM, and its form for CFG++, in the variance-preserving frame: y = a x0 + s eps with (a, s) = process.preserving(sigma)."""
+"""DDIM and DDIM for CFG++, in the variance-preserving frame: y = a x0 + s eps, (a, s) = process.preserving(sigma)."""
 
 from __future__ import annotations
 

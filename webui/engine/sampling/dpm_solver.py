@@ -56,7 +56,7 @@ def dpm_adaptive(
     atol: float = 0.0078,
     h: float = 0.05,
 ) -> Tensor:
-    """Steps as long as the second and third order agree; the number of steps is not asked. Appendix C, "DPM-Solver-12/23".
+    """Steps as long as the second and third order agree, however many the schedule has. Appendix C.
 
     The error is one number for the whole batch, so pictures of a batch share their steps.
     """

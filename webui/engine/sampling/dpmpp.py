@@ -4,6 +4,8 @@ All step in lambda = log(alpha / sigma) and hold the predicted picture x0 consta
     x' = sigma'/sigma x + alpha' (1 - exp(-h)) x0,    h = lambda' - lambda.        (Proposition 4.1, first order)
 """
 
+# ruff: noqa: ARG001 -- samplers share one signature
+
 from __future__ import annotations
 
 from typing import Literal

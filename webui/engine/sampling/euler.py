@@ -22,7 +22,7 @@ def euler(
     s_noise: float = 1.0,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Euler steps, with churn if asked for. Karras et al. 2022, arXiv:2206.00364, algorithm 2 without its second half."""
+    """Euler steps, with churn if asked for. Karras et al. 2022, arXiv:2206.00364, algorithm 2 without lines 9 to 11."""
     for i in range(len(sigmas) - 1):
         gamma = churn_factor(sigmas[i], len(sigmas) - 1, s_churn, s_tmin, s_tmax)
         hat, x = churned(denoise.process, x, sigmas[i], gamma, noise, s_noise)
@@ -43,7 +43,7 @@ def euler_ancestral(
     s_noise: float = 1.0,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """An Euler step to less noise than asked, then fresh noise up to it. Song et al. 2021, arXiv:2011.13456, section 4."""
+    """Euler steps to less noise than asked, then fresh noise up to it. After Song et al. 2021, arXiv:2011.13456."""
     for i in range(len(sigmas) - 1):
         x0 = denoise(x, per_image(sigmas[i], x))
         down, keep, up = denoise.process.ancestral_step(sigmas[i], sigmas[i + 1], eta)

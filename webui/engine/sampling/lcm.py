@@ -1,4 +1,4 @@
-"""Latent consistency models: a prediction of the picture, noised to the next level, and so on. Luo et al. 2023, arXiv:2310.04378."""
+"""Latent consistency models: predict the picture, noise it to the next level. Luo et al. 2023, arXiv:2310.04378."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Consistency(Diffusion):
 
     def to_x0(self, x: Tensor, sigma: Tensor, output: Tensor) -> Tensor:
         """Skips to x itself where there is no noise. Luo et al. 2023, eq. 9 and section 5."""
-        scaled = append_dims(sigma, x) * TIME_SCALING
+        scaled = append_dims(self.timestep(sigma), x) * TIME_SCALING
         c_skip = SIGMA_DATA**2 / (scaled**2 + SIGMA_DATA**2)
         c_out = scaled / (scaled**2 + SIGMA_DATA**2) ** 0.5
         return c_out * super().to_x0(x, sigma, output) + c_skip * x

@@ -1,5 +1,7 @@
 """The linear multistep method (Adams-Bashforth with uneven steps)."""
 
+# ruff: noqa: ARG001 -- samplers share one signature
+
 from __future__ import annotations
 
 from collections import deque

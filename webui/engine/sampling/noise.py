@@ -39,7 +39,7 @@ def generator(kind: GeneratorKind, seed: int, device: torch.device | str = "cpu"
 class ImageNoise:
     """The noise of a batch: the first draw with variation, the next ones plain.
 
-    seeds: one per picture. subseeds: the variations' seeds, missing ones count as 0; subseed_strength 0 leaves them out.
+    seeds: one per picture. subseeds: the variations' seeds, missing ones count as 0; at strength 0 they are not used.
     resize_from: (height, width) in latent pixels of the picture whose composition is to be kept. ensd: added to the
     seeds for all draws after the first. All draws: (b, c, h, w), float32, on `device`.
     """
@@ -72,7 +72,7 @@ class ImageNoise:
     def next(self) -> Tensor:
         return torch.stack([stream.normal(self.shape) for stream in self.generators])
 
-    def __call__(self, sigma: Tensor | float, to: Tensor | float) -> Tensor:
+    def __call__(self, sigma: Tensor | float, to: Tensor | float) -> Tensor:  # noqa: ARG002 -- it is a `Noise`
         return self.next()
 
     def _generator(self, seed: int) -> Generator:

@@ -1,7 +1,7 @@
 """NVIDIA's generator of normal numbers on any device: the same as torch.randn gives on CUDA for pictures of usual size.
 
 Philox4x32-10 (Salmon et al. 2011, doi:10.1145/2063384.2063405) and the Box-Muller transform as cuRAND publishes them:
-thread i of call k holds the counter (k, 0, i, 0) and the seed as its key, and uses the first of its four numbers.
+number i of call k comes from the counter (k, 0, i, 0) with the seed as its key, of whose four words two are used.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_MASK = 0xFFFFFFFF
+_WORD = 0xFFFFFFFF
 _MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 _WEYL = 0x9E3779B9, 0xBB67AE85
 _ROUNDS = 10
 _UNIT = 2.3283064365386963e-10  # 2^-32
-_TURN = 1.4629180792671596e-09  # 2 pi 2^-32 in float32
+_TURN = 1.462918119976564e-09  # 2 pi 2^-32, rounded to float32
+_BLOCK = 1 << 14
+"""Numbers worked on at a time on the CPU, so that they stay in its cache."""
 
 
 class Philox:
@@ -30,31 +32,48 @@ class Philox:
 
     def normal(self, shape: Sequence[int]) -> Tensor:
         """Standard normal numbers, float32, on the stream's device."""
-        # Metal has no float64, which the rounding of the last bit needs.
-        device = torch.device("cpu") if self.device.type == "mps" else self.device
-        index = torch.arange(math.prod(shape), dtype=torch.int64, device=device)
-        first, second = _philox(self.offset, index, self.seed)
         self.offset += 1
-        return _box_muller(first, second).reshape(tuple(shape)).to(self.device)
+        return normals([self.seed], shape, self.device, offset=self.offset - 1)[0]
 
 
-def _philox(offset: int, index: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """The first two of the four 32-bit numbers of each counter (offset, 0, index, 0), as int64."""
-    key = [seed & _MASK, seed >> 32]
-    c0, c1, c2, c3 = torch.full_like(index, offset), torch.zeros_like(index), index, torch.zeros_like(index)
-    for _ in range(_ROUNDS):
-        low, high = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]  # 64 bits; a sign is no harm, as bits are cut out below
-        c0, c1, c2, c3 = (
-            ((high >> 32) & _MASK).bitwise_xor_(c1).bitwise_xor_(key[0]),
-            high.bitwise_and_(_MASK),
-            ((low >> 32) & _MASK).bitwise_xor_(c3).bitwise_xor_(key[1]),
-            low.bitwise_and_(_MASK),
-        )
-        key = [(k + w) & _MASK for k, w in zip(key, _WEYL, strict=True)]
+def normals(seeds: Sequence[int], shape: Sequence[int], device: torch.device | str, *, offset: int = 0) -> Tensor:
+    """For each seed the draw number `offset` of its stream: (len(seeds), *shape), float32."""
+    wanted = torch.device(device)
+    # Metal has no float64, on which the rounding of the last bit rests.
+    device = torch.device("cpu") if wanted.type == "mps" else wanted
+    n = math.prod(shape)
+    block = _BLOCK if device.type == "cpu" else max(n, 1)
+    keys = torch.tensor([[seed & _WORD, seed >> 32 & _WORD] for seed in seeds], device=device)
+    low, high = keys.unsqueeze(-1).unbind(1)
+    out = torch.empty(len(seeds), n, device=device)
+    for start in range(0, n, block):
+        index = torch.arange(start, min(start + block, n), device=device).expand(len(seeds), -1)
+        out[:, start : start + block] = _box_muller(*_philox(offset, index, low, high))
+    return out.reshape(len(seeds), *shape).to(wanted)
+
+
+def _philox(offset: int, index: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """The first two words of each counter (offset, 0, index, 0), as int64; the key's halves broadcast."""
+    # The first round by hand, as three words of the counter are the same for all.
+    first = offset * _MULTIPLIERS[0]
+    product = index * _MULTIPLIERS[1]
+    c0, c1 = ((product >> 32) & _WORD) ^ low, product & _WORD
+    c2, c3 = (high ^ (first >> 32)).expand_as(index), torch.full_like(index, first & _WORD)
+    for i in range(1, _ROUNDS):
+        low, high = (low + _WEYL[0]) & _WORD, (high + _WEYL[1]) & _WORD
+        a, b = (
+            c0 * _MULTIPLIERS[0],
+            c2 * _MULTIPLIERS[1],
+        )  # all 64 bits; words are cut out, so the sign is no harm
+        c0 = (b >> 32).bitwise_and_(_WORD).bitwise_xor_(c1).bitwise_xor_(low)
+        c1 = b.bitwise_and_(_WORD)
+        if i < _ROUNDS - 1:
+            c2 = (a >> 32).bitwise_and_(_WORD).bitwise_xor_(c3).bitwise_xor_(high)
+            c3 = a.bitwise_and_(_WORD)
     return c0, c1
 
 
 def _box_muller(first: Tensor, second: Tensor) -> Tensor:
-    u = first.double() * _UNIT + _UNIT / 2
-    v = second.double() * _TURN + _TURN / 2
-    return (torch.sqrt(-2.0 * torch.log(u)) * torch.sin(v)).float()
+    u = first.double().mul_(_UNIT).add_(_UNIT / 2)
+    v = second.double().mul_(_TURN).add_(_TURN / 2)
+    return u.log_().mul_(-2.0).sqrt_().mul_(v.sin_()).float()

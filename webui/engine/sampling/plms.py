@@ -1,5 +1,7 @@
 """Pseudo linear multistep sampling. Liu et al. 2022, arXiv:2202.09778."""
 
+# ruff: noqa: ARG001 -- samplers share one signature
+
 from __future__ import annotations
 
 from torch import Tensor
@@ -9,7 +11,7 @@ from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
 
 
 def plms(denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise, *, on_step: OnStep | None = None) -> Tensor:
-    """Adams-Bashforth on the predicted noise, begun with a step of improved Euler; variance-preserving. Algorithm 2, eq. 9."""
+    """Adams-Bashforth on the predicted noise, begun with improved Euler; variance-preserving frame. Algorithm 2."""
     process = denoise.process
 
     def eps_at(y: Tensor, sigma: Tensor) -> Tensor:

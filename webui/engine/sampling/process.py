@@ -1,6 +1,6 @@
 """How a family of models mixes picture and noise, and what the output of its network means.
 
-x = alpha(sigma) * x0 + sigma * noise. Stable Diffusion in k-diffusion's form has alpha = 1; SD3 and Flux have alpha = 1 - sigma.
+x = alpha(sigma) * x0 + sigma * noise. Stable Diffusion in k-diffusion's form has alpha = 1; SD3 and Flux 1 - sigma.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Process(Protocol):
         ...
 
     def preserving(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """(signal, noise) in the frame of the timestep samplers: x = signal * x0 + noise * eps, of constant variance."""
+        """(a, s) in the frame of the timestep samplers, whose variance stays the same: y = a x0 + s eps."""
         ...
 
     def from_preserving(self, y: Tensor, sigma: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ def altered(alphas_cumprod: Tensor, *, downcast: bool = False, zero_snr: bool = 
 class Diffusion:
     """Noise-predicting (eps) and velocity-predicting (v) networks trained on a table of timesteps, seen with alpha = 1.
 
-    The scalings are those of k-diffusion's wrappers for discrete-time models: Karras et al. 2022, arXiv:2206.00364, table 1 (VP).
+    Scaled as in Karras et al. 2022, arXiv:2206.00364, table 1, column VP.
     """
 
     alphas_cumprod: Tensor
@@ -214,7 +214,7 @@ class Diffusion:
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """Rectified flow: x = (1 - sigma) x0 + sigma noise, the network predicts noise - x0. Esser et al. 2024, arXiv:2403.03206."""
+    """Rectified flow: x = (1 - sigma) x0 + sigma noise; the network predicts noise - x0. arXiv:2403.03206."""
 
     shift: float = 1.0
     """Moves the levels towards noise for large pictures: sigma = shift t / (1 + (shift - 1) t), section 5.3.2."""
@@ -257,7 +257,7 @@ class Flow:
     def preserving(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
         return 1 - sigma, sigma
 
-    def from_preserving(self, y: Tensor, sigma: Tensor) -> Tensor:
+    def from_preserving(self, y: Tensor, sigma: Tensor) -> Tensor:  # noqa: ARG002
         return y
 
     def churned(self, sigma: Tensor, gamma: float) -> Tensor:
@@ -267,7 +267,7 @@ class Flow:
         keep = (1 - to) / (1 - sigma).clamp(min=1e-8)
         return keep, (to**2 - (keep * sigma) ** 2).clamp(min=0) ** 0.5
 
-    def to_input(self, x: Tensor, sigma: Tensor) -> Tensor:
+    def to_input(self, x: Tensor, sigma: Tensor) -> Tensor:  # noqa: ARG002
         return x
 
     def to_x0(self, x: Tensor, sigma: Tensor, output: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -33,14 +35,18 @@ def restarted(process: Process, sigmas: Tensor) -> list[tuple[Tensor, Tensor]]:
     """The steps (from, to): as many as the schedule has, the restarts' own taken from them."""
     steps = len(sigmas) - 1
     if steps < 20:
-        return list(zip(sigmas[:-1], sigmas[1:], strict=True))
+        return list(pairwise(sigmas))
     inner, times = (steps // 4, 2) if steps >= 36 else (9, 1)
     sigmas = karras(steps - inner * times, float(sigmas[-2]), float(sigmas[0]), process)
-    low, high = (
-        int((sigmas - process.sigma_of_half_log_snr(-torch.tensor(r).log())).abs().argmin()) for r in (LOW, HIGH)
-    )
-    walk = list(zip(sigmas[:-1], sigmas[1:], strict=True))
+    low, high = (_nearest(process, sigmas, ratio) for ratio in (LOW, HIGH))
+    walk = list(pairwise(sigmas))
     if not 0 <= high < low:
         return walk
     again = karras(inner + 1, float(sigmas[low]), float(sigmas[high]), process)[:-1]
-    return walk[:low] + list(zip(again[:-1], again[1:], strict=True)) * times + walk[low:]
+    return walk[:low] + list(pairwise(again)) * times + walk[low:]
+
+
+def _nearest(process: Process, sigmas: Tensor, ratio: float) -> int:
+    """The index of the level with about this ratio of noise to picture."""
+    level = process.sigma_of_half_log_snr(-torch.tensor(ratio).log())
+    return int((sigmas - level).abs().argmin())

@@ -1,7 +1,9 @@
 """The noise levels a sampler walks through: one function per schedule, each (n, low, high, process) -> falling sigmas.
 
-`low` and `high` are the smallest and largest positive sigma; the schedules that count in timesteps ask the process as well.
+`low` and `high` are the smallest and largest positive sigma; schedules that count in timesteps ask the process too.
 """
+
+# ruff: noqa: ARG001 -- schedules share one signature
 
 from __future__ import annotations
 
@@ -102,7 +104,7 @@ def beta(
 
 
 def kl_optimal(n: int, low: float, high: float, process: Process) -> Tensor:
-    """Evenly in arctan sigma: n + 1 levels that end at the smallest, without a zero. Sabour et al. 2024, arXiv:2404.14507, eq. 14."""
+    """Evenly in arctan sigma; n + 1 levels down to the smallest, no zero. Sabour et al. 2024, arXiv:2404.14507."""
     done = torch.arange(n + 1) / n
     return torch.tan(done * torch.arctan(torch.tensor(low)) + (1 - done) * torch.arctan(torch.tensor(high)))
 

@@ -104,7 +104,7 @@ class SamplerOptions:
     """Everything that some sampler reads; each one receives only what its registry line names."""
 
     eta: float = 1.0
-    """How much of each step's noise is drawn anew; the caller has chosen between DDIM's default (0) and the others' (1)."""
+    """How much of each step's noise is drawn anew; the caller knows that DDIM's default is 0, the others' 1."""
     s_churn: float = 0.0
     s_tmin: float = 0.0
     s_tmax: float = math.inf

@@ -1,10 +1,11 @@
-"""UniPC: a predictor and a corrector of any order. Zhao et al. 2023, arXiv:2302.04867; data prediction, variance-preserving."""
+"""UniPC: a predictor and a corrector of any order, on the predicted picture. Zhao et al. 2023, arXiv:2302.04867."""
+
+# ruff: noqa: ARG001 -- samplers share one signature
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ def unipc(
     whole: bool = True,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """As many steps as there are sigmas, over times of its own: from sigmas[0], or all noise if `whole`, to the smallest.
+    """As many steps as there are sigmas, over times of its own, from sigmas[0] (all noise if `whole`) to the smallest.
 
     variant: B(h) = -h (bh1) or expm1(-h) (bh2), or varying coefficients (vary_coeff; appendix C). Algorithms 5 and 6.
     Raises UserError when there are fewer steps than the order.
