@@ -1,0 +1,1 @@
+"""The page: Gradio's controls made from the declarations, and small scripts that follow the event stream."""

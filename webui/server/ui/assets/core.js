@@ -1,0 +1,108 @@
+// What the other scripts build on: elements as they appear, addresses below the page's own, small DOM verbs.
+(() => {
+  const base = new URL(location.pathname.replace(/[^/]*$/, ""), location.origin);
+  const wishes = [];
+
+  /** The address of a route of this server, also where it lives below a subpath. */
+  gesso.url = (path) => new URL(path.replace(/^\//, ""), base).href;
+
+  gesso.post = (path, body = {}) =>
+    fetch(gesso.url(path), {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+
+  gesso.byId = (id) => document.getElementById(id);
+
+  /** The field in which a Gradio control of this id is typed into. */
+  gesso.field = (id) => document.querySelector(`#${CSS.escape(id)} :is(textarea, input[type=number], input)`);
+
+  /** Runs `meet(element)` once for each element that ever matches: tabs are built when they are first opened. */
+  gesso.when = (selector, meet) => {
+    const wish = { selector, meet, seen: new WeakSet() };
+    wishes.push(wish);
+    grant(wish);
+  };
+
+  function grant({ selector, meet, seen }) {
+    for (const element of document.querySelectorAll(selector)) {
+      if (!seen.has(element)) {
+        seen.add(element);
+        meet(element);
+      }
+    }
+  }
+
+  let due = false;
+  new MutationObserver(() => {
+    if (due) return;
+    due = true;
+    setTimeout(() => {
+      due = false;
+      wishes.forEach(grant);
+    });
+  }).observe(document.documentElement, { childList: true, subtree: true });
+
+  /** An element: gesso.make("a.link", {href: "..."}, "text", child). Texts are texts, never markup. */
+  gesso.make = (what, attributes = {}, ...children) => {
+    const [tag, ...classes] = what.split(".");
+    const element = document.createElement(tag || "div");
+    if (classes.length) element.className = classes.join(" ");
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+      else if (value === true) element.setAttribute(name, "");
+      else if (value !== false && value != null) element.setAttribute(name, value);
+    }
+    element.append(...children.filter((child) => child != null && child !== false));
+    return element;
+  };
+
+  /** A small button with an icon and a name that screen readers and the pointer get. */
+  gesso.iconButton = (icon, name, click) =>
+    gesso.make(`button.tool.icon-${icon}`, { type: "button", title: name, "aria-label": name, onclick: click });
+
+  /** Sets a text field as if it were typed into. */
+  gesso.type = (field, text) => {
+    field.value = text;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+
+  gesso.clock = (seconds) => {
+    const whole = Math.max(0, Math.round(seconds));
+    const pad = (number) => String(number).padStart(2, "0");
+    const minutes = Math.floor(whole / 60);
+    if (whole < 60) return `${whole} s`;
+    if (minutes < 60) return `${minutes}:${pad(whole % 60)}`;
+    return `${Math.floor(minutes / 60)}:${pad(minutes % 60)}:${pad(whole % 60)}`;
+  };
+
+  gesso.openTab = (tab) => gesso.byId(`tab_${tab}-button`)?.click();
+
+  /** The name of the tab that is open: "txt2img". */
+  gesso.tab = () =>
+    document.querySelector("#tabs > .tab-wrapper button[role=tab][aria-selected=true], #tabs button.selected[id^=tab_]")
+      ?.id?.replace(/^tab_|-button$/g, "") ?? "";
+
+  /** A line that comes up at the foot of the page and goes by itself. */
+  gesso.say = (text, kind = "note", [action, act] = []) => {
+    const bar = document.querySelector("#gesso_says") ?? document.body.appendChild(
+      gesso.make("div", { id: "gesso_says", role: "status", "aria-live": "polite" }));
+    const line = gesso.make(`div.said.${kind}`, {}, text,
+      action && gesso.make("button.link", { type: "button", onclick: () => (line.remove(), act()) }, action));
+    bar.replaceChildren(line);
+    setTimeout(() => line.remove(), 6000);
+  };
+
+  // Gradio's buttons know no tooltip: the name that they carry as text becomes one.
+  gesso.when("button.tool", (button) => {
+    const name = button.textContent.trim();
+    if (name && !button.title) button.title = name;
+  });
+  for (const [id, help] of Object.entries(gesso.facts.help)) {
+    gesso.when(`#${CSS.escape(id)}`, (element) => {
+      const label = element.querySelector("[data-testid=block-info], label > span, span") ?? element;
+      label.title = help;
+    });
+  }
+})();

@@ -1,0 +1,116 @@
+// Small arithmetic of the forms, where a trip to the server would only be felt.
+(() => {
+  const { live } = gesso;
+  const MODE = "#mode_img2img";
+
+  /** The open sub-tab of img2img: "img2img", "inpaint", "inpaint_upload". */
+  gesso.mode = () =>
+    document.querySelector(`${MODE} button[role=tab][aria-selected=true]`)?.id
+      ?.replace(/^mode_img2img_|-button$/g, "") || "img2img";
+
+  gesso.openSubTab = (id, tries = 40) => {
+    const button = gesso.byId(`${id}-button`);
+    if (button) button.click();
+    else if (tries) setTimeout(() => gesso.openSubTab(id, tries - 1), 50);
+  };
+
+  function showMode() {
+    const column = gesso.byId("img2img_settings");
+    if (column) column.dataset.mode = gesso.mode();
+  }
+  gesso.when(MODE, (tabs) => {
+    showMode();
+    new MutationObserver(showMode).observe(tabs, { subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
+  });
+
+  /** What hires fix makes out of what. */
+  gesso.hiresText = (on, width, height, scale, toWidth, toHeight) => {
+    for (const id of ["txt2img_hr_scale"]) gesso.byId(id)?.classList.toggle("unused", Boolean(toWidth || toHeight));
+    if (!on) return "";
+    let to = [Math.floor(width * scale), Math.floor(height * scale)];
+    if (toWidth && toHeight) to = [toWidth, toHeight];
+    else if (toWidth) to = [toWidth, Math.floor((toWidth * height) / width)];
+    else if (toHeight) to = [Math.floor((toHeight * width) / height), toHeight];
+    return `<span>from <b>${Number(width)}×${Number(height)}</b> to <b>${Number(to[0])}×${Number(to[1])}</b></span>`;
+  };
+
+  function source() {
+    const image = gesso.byId(`mode_img2img_${gesso.mode()}`)?.querySelector(".source img");
+    return image?.naturalWidth ? [image.naturalWidth, image.naturalHeight] : null;
+  }
+
+  const eighths = (size) => Math.min(Math.max(Math.round(size / 8) * 8, 64), 2048);
+
+  gesso.naturalSize = (width, height) => {
+    const size = source();
+    if (!size) gesso.say("There is no picture yet whose size could be taken.");
+    return size ? size.map(eighths) : [width, height];
+  };
+
+  gesso.scaledSize = (by, width, height) => {
+    const size = source();
+    const text = document.querySelector("#img2img_scale_text");
+    const result = size ? size.map((side) => eighths(side * by)) : [width, height];
+    if (text) {
+      text.textContent = size ? `from ${size.join("×")} to ${result.join("×")}` : "Drop a picture first.";
+    }
+    return result;
+  };
+
+  /** What the paste button reads: the prompt, or the infotext of the last picture when that is empty. */
+  gesso.infotextFor = (tab, text) => text.trim() || gesso.results.infotext(tab);
+
+  /** Empties both prompts, with a way back. */
+  gesso.cleared = () => {
+    const tab = gesso.tab();
+    const fields = ["prompt", "negative_prompt"].map((name) => gesso.field(`${tab}_${name}`));
+    const old = fields.map((field) => field?.value ?? "");
+    if (old.some(Boolean)) {
+      gesso.say("Prompts cleared.", "note", ["Undo", () => fields.forEach((field, at) => gesso.type(field, old[at]))]);
+    }
+    return ["", ""];
+  };
+
+  // "1024x768" pasted into width or height fills both.
+  document.addEventListener("paste", (event) => {
+    const match = /^\s*(\d{2,5})\s*[x×*]\s*(\d{2,5})\s*$/.exec(event.clipboardData?.getData("text") ?? "");
+    const box = event.target.closest?.("[id$=_width], [id$=_height]");
+    if (!match || !box) return;
+    event.preventDefault();
+    const tab = box.id.replace(/_(width|height)$/, "");
+    ["width", "height"].forEach((side, at) => {
+      const field = document.querySelector(`#${tab}_${side} input[type=number]`);
+      if (!field) return;
+      gesso.type(field, match[at + 1]);
+      field.dispatchEvent(new Event("blur", { bubbles: true }));
+    });
+  });
+
+  // The checkpoint in the bar: busy while one is loaded; when that fails, why, and the one before.
+  let wasLoading = "";
+  let lastMessage = "";
+  live.read((what) => {
+    if (what !== "models" && what !== "state") return;
+    const { loading, message } = live.models;
+    gesso.byId("setting_sd_model_checkpoint")?.classList.toggle("loading", Boolean(loading));
+    if (message && message !== lastMessage) failed(message);
+    else if (wasLoading && !loading) gesso.byId("quicksettings_revert")?.click();
+    wasLoading = loading;
+    lastMessage = message;
+  });
+
+  let going = false;
+  function failed(message) {
+    document.querySelector("#gesso_model_notice")?.remove();
+    const notice = gesso.make("div.notice.bad", { id: "gesso_model_notice", role: "alert" },
+      gesso.make("b", {}, message), gesso.iconButton("close", "Dismiss", () => notice.remove()));
+    gesso.byId("quicksettings")?.after(notice);
+    going = true;
+    gesso.byId("quicksettings_revert")?.click();
+  }
+  gesso.previousCheckpoint = (title) => {
+    const wanted = going ? title : "";
+    going = false;
+    return wanted;
+  };
+})();

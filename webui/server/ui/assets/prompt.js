@@ -1,0 +1,241 @@
+// In the prompt boxes: token counters, weights by Ctrl+Up/Down, order by Alt+Left/Right, infotext dropped as a file.
+(() => {
+  const WAIT = 350; // milliseconds after the last key
+  const DELIMITERS = /[\s.,\\/!?%^*;:{}=`~()[\]<>|]/;
+  const timers = new Map();
+  const latest = new Map();
+
+  gesso.when(".prompt", (box) => {
+    if (!gesso.facts.counters) return;
+    const counter = gesso.make("span.tokens", { id: `${box.id}_tokens`, title: "Tokens used, of the places in their chunks" }, "0/75");
+    box.append(counter);
+    const field = box.querySelector("textarea");
+    if (field) gesso.count(box.id, field.value);
+  });
+
+  /** Asks for the number of tokens of a prompt when typing has paused. */
+  gesso.count = (id, text) => {
+    if (!gesso.facts.counters) return;
+    clearTimeout(timers.get(id));
+    timers.set(id, setTimeout(() => count(id, text ?? ""), WAIT));
+  };
+
+  async function count(id, text) {
+    const counter = gesso.byId(`${id}_tokens`);
+    if (!counter) return;
+    latest.set(id, text);
+    const open = unbalanced(text);
+    counter.classList.toggle("bad", Boolean(open));
+    counter.title = open || "Tokens used, of the places in their chunks";
+    if (!text.trim()) {
+      counter.textContent = "0/75";
+      return;
+    }
+    const query = new URLSearchParams({ text: text.slice(0, 8000), positive: String(!id.includes("negative")) });
+    try {
+      const answer = await fetch(gesso.url(`internal/tokens?${query}`));
+      if (!answer.ok || latest.get(id) !== text) return;
+      const { used, max } = await answer.json();
+      counter.textContent = `${used}/${max}`;
+    } catch {
+      // No connection: the counter waits for the next key.
+    }
+  }
+
+  function unbalanced(text) {
+    const pairs = { "(": ")", "[": "]", "{": "}" };
+    const counts = { "(": 0, "[": 0, "{": 0 };
+    const plain = text.replace(/\\[\s\S]/g, "");
+    for (const letter of plain) {
+      for (const [left, right] of Object.entries(pairs)) {
+        if (letter === left) counts[left]++;
+        else if (letter === right) counts[left]--;
+      }
+    }
+    const wrong = Object.keys(pairs).filter((left) => counts[left]);
+    return wrong.map((left) => `${left}${pairs[left]} do not match (${counts[left] > 0 ? "+" : ""}${counts[left]})`).join(", ");
+  }
+
+  /** Replaces part of a text field so that Ctrl+Z knows of it. */
+  function replace(area, start, end, text) {
+    area.focus();
+    area.setSelectionRange(start, end);
+    if (!document.execCommand("insertText", false, text)) {
+      area.setRangeText(text, start, end, "end");
+      area.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+  }
+
+  /** The round, square or angle bracket around a place: {open, close} positions, or null. */
+  function bracketAround(text, start, end, left, right) {
+    let depth = 0;
+    let open = -1;
+    for (let at = start - 1; at >= 0; at--) {
+      if (text[at - 1] === "\\") continue;
+      if (text[at] === right) depth++;
+      else if (text[at] === left && depth-- === 0) {
+        open = at;
+        break;
+      }
+    }
+    if (open < 0) return null;
+    depth = 0;
+    for (let at = end; at < text.length; at++) {
+      if (text[at - 1] === "\\") continue;
+      if (text[at] === left) depth++;
+      else if (text[at] === right && depth-- === 0) return { open, close: at };
+    }
+    return null;
+  }
+
+  const rounded = (weight) => Number(weight.toFixed(4)).toString();
+
+  function changeWeight(area, by) {
+    const text = area.value;
+    let { selectionStart: start, selectionEnd: end } = area;
+    const tag = bracketAround(text, start, end, "<", ">");
+    if (tag) {
+      const inside = text.slice(tag.open + 1, tag.close);
+      const match = /^(.*:)(-?\d+(?:\.\d+)?)$/.exec(inside);
+      if (!match) return;
+      const next = `<${match[1]}${rounded(Number(match[2]) + Math.sign(by) * 0.05)}>`;
+      replace(area, tag.open, tag.close + 1, next);
+      area.setSelectionRange(tag.open + 1, tag.open + next.length - 1);
+      return;
+    }
+    while (start < end && /\s/.test(text[start])) start++;
+    while (end > start && /\s/.test(text[end - 1])) end--;
+    let weight = 1;
+    let from = start;
+    let to = end;
+    let content = text.slice(start, end);
+    let around = bracketAround(text, start, end, "(", ")");
+    const whole = around && (start === end || isAllOf(text, around, start, end));
+    if (around && whole) {
+      [content, weight] = weighed(text.slice(around.open + 1, around.close));
+      from = around.open;
+      to = around.close + 1;
+      // ((x)): each pair counts 1.1
+      while (text[from - 1] === "(" && text[to] === ")" && text[from - 2] !== "\\" && !/:/.test(text.slice(around.close, to))) {
+        weight *= 1.1;
+        from--;
+        to++;
+      }
+    } else {
+      const square = bracketAround(text, start, end, "[", "]");
+      if (square && !/[:|]/.test(text.slice(square.open, square.close)) && (start === end || isAllOf(text, square, start, end))) {
+        content = text.slice(square.open + 1, square.close);
+        weight = 1 / 1.1;
+        from = square.open;
+        to = square.close + 1;
+      } else if (start === end) {
+        while (from > 0 && !DELIMITERS.test(text[from - 1])) from--;
+        while (to < text.length && !DELIMITERS.test(text[to])) to++;
+        content = text.slice(from, to);
+        if (!content) return;
+      }
+    }
+    const next = Number((weight + by).toFixed(4));
+    if (next === 1) {
+      replace(area, from, to, content);
+      area.setSelectionRange(from, from + content.length);
+    } else {
+      replace(area, from, to, `(${content}:${rounded(next)})`);
+      area.setSelectionRange(from + 1, from + 1 + content.length);
+    }
+  }
+
+  /** Whether a selection is what a bracket holds, without its weight. */
+  function isAllOf(text, { open, close }, start, end) {
+    const [content] = weighed(text.slice(open + 1, close));
+    return text.slice(start, end) === content && start === open + 1;
+  }
+
+  function weighed(inside) {
+    const match = /^([\s\S]*):\s*(-?\d+(?:\.\d+)?)\s*$/.exec(inside);
+    return match ? [match[1], Number(match[2])] : [inside, 1.1];
+  }
+
+  /** Moves the comma-separated pieces that the selection touches one place to the left or right. */
+  function movePieces(area, by) {
+    const text = area.value;
+    const pieces = text.split(",");
+    let at = 0;
+    const spans = pieces.map((piece) => {
+      const span = [at, at + piece.length];
+      at += piece.length + 1;
+      return span;
+    });
+    const first = spans.findIndex(([, end]) => area.selectionStart <= end);
+    let last = spans.findIndex(([, end]) => area.selectionEnd <= end);
+    if (first < 0 || last < 0) return;
+    last = Math.max(first, last);
+    const target = by < 0 ? first - 1 : last + 1;
+    if (target < 0 || target >= pieces.length) return;
+    const words = pieces.map((piece) => piece.trim());
+    const lead = pieces.map((piece) => /^\s*/.exec(piece)[0]);
+    const tail = pieces.map((piece) => /\s*$/.exec(piece)[0]);
+    const [moved] = words.splice(target, 1);
+    words.splice(by < 0 ? last : first, 0, moved);
+    const built = words.map((word, place) => lead[place] + word + (word || !lead[place] ? tail[place] : ""));
+    replace(area, 0, text.length, built.join(","));
+    const ends = [];
+    let sum = 0;
+    for (const piece of built) {
+      ends.push([sum, sum + piece.length]);
+      sum += piece.length + 1;
+    }
+    area.setSelectionRange(ends[first + by][0] + lead[first + by].length, ends[last + by][1]);
+  }
+
+  document.addEventListener("keydown", (event) => {
+    const area = event.target;
+    if (!(area instanceof HTMLTextAreaElement) || !area.closest("[id$=prompt]")) return;
+    const command = event.ctrlKey || event.metaKey;
+    if (command && !event.altKey && (event.key === "ArrowUp" || event.key === "ArrowDown")) {
+      event.preventDefault();
+      changeWeight(area, event.key === "ArrowUp" ? gesso.facts.precision : -gesso.facts.precision);
+    } else if (event.altKey && !command && (event.key === "ArrowLeft" || event.key === "ArrowRight")) {
+      event.preventDefault();
+      movePieces(area, event.key === "ArrowLeft" ? -1 : 1);
+    }
+  });
+
+  // A picture or a text file dropped on a prompt: its infotext goes in.
+  gesso.when(".prompt textarea", (area) => {
+    area.addEventListener("dragover", (event) => {
+      if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+    });
+    area.addEventListener("drop", async (event) => {
+      const file = event.dataTransfer?.files[0];
+      if (!file) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const text = file.type === "text/plain" && file.size < 10000 ? await file.text() : pngText(await file.arrayBuffer());
+      if (text) gesso.type(area, text);
+      else gesso.say("No infotext was found in this file.");
+    });
+  });
+
+  /** The text chunk "parameters" of a PNG file. */
+  function pngText(buffer) {
+    const bytes = new Uint8Array(buffer);
+    const view = new DataView(buffer);
+    const latin = new TextDecoder("latin1");
+    if (bytes.length < 16 || view.getUint32(0) !== 0x89504e47) return "";
+    for (let at = 8; at + 12 <= bytes.length; ) {
+      const size = view.getUint32(at);
+      const kind = latin.decode(bytes.subarray(at + 4, at + 8));
+      const data = bytes.subarray(at + 8, at + 8 + size);
+      const zero = data.indexOf(0);
+      if ((kind === "tEXt" || kind === "iTXt") && latin.decode(data.subarray(0, zero)) === "parameters") {
+        if (kind === "tEXt") return latin.decode(data.subarray(zero + 1));
+        if (data[zero + 1]) return ""; // compressed
+        const language = data.indexOf(0, zero + 3);
+        return new TextDecoder().decode(data.subarray(data.indexOf(0, language + 1) + 1));
+      }
+      at += size + 12;
+    }
+    return "";
+  }
+})();

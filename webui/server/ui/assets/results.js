@@ -1,0 +1,300 @@
+// Progress, preview and pictures of a tab, drawn from the event stream and nothing else.
+(() => {
+  const { make, live } = gesso;
+  const views = new Map();
+  const NOTHING = "Pictures appear here.";
+
+  class View {
+    constructor(place, tab) {
+      this.tab = tab;
+      this.base = ""; // the job whose pictures are shown
+      this.index = 0;
+      this.pinned = false; // the person chose a picture themself
+      this.dismissed = "";
+      this.layers = [make("img.layer", { alt: "", draggable: "true" }), make("img.layer", { alt: "" })];
+      this.front = 0;
+      this.wanted = "";
+      this.stage = make("div.stage", { tabindex: "0", role: "group", "aria-label": "Picture; arrow keys choose, Enter enlarges" },
+        make("div.empty", {}, make("span.icon-image", { "aria-hidden": "true" }), NOTHING), ...this.layers);
+      this.bar = make("div.bar");
+      this.words = make("span.words");
+      this.numbers = make("span.numbers");
+      this.progress = make("div.progress", { role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100", hidden: true },
+        make("div.line", {}, this.words, this.numbers), make("div.track", {}, this.bar));
+      this.thumbs = make("div.thumbs", { role: "listbox", "aria-label": "Pictures of this job" });
+      this.error = make("div.notice.bad", { role: "alert", hidden: true });
+      this.queue = make("div.queue");
+      this.stage.append(this.progress);
+      place.append(this.error, this.stage, this.thumbs, this.queue);
+      this.stage.addEventListener("click", () => this.current && gesso.lightbox.open(this));
+      this.stage.addEventListener("auxclick", (event) => {
+        if (event.button === 1 && this.current) window.open(gesso.url(this.current.url));
+      });
+      this.stage.addEventListener("keydown", (event) => this.key(event));
+      this.update();
+    }
+
+    get jobs() {
+      return live.of(this.tab);
+    }
+
+    /** The newest job that has something to show. */
+    get job() {
+      return live.job(this.base);
+    }
+
+    get pictures() {
+      return this.job?.pictures ?? [];
+    }
+
+    get current() {
+      return this.pictures[Math.min(this.index, this.pictures.length - 1)];
+    }
+
+    pick(index) {
+      const count = this.pictures.length;
+      if (!count) return;
+      this.index = (index + count) % count;
+      this.pinned = true;
+      this.update();
+      this.thumbs.children[this.index]?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    }
+
+    key(event) {
+      if (event.target !== this.stage || event.altKey || event.ctrlKey || event.metaKey) return;
+      if (event.key === "ArrowRight") this.pick(this.index + 1);
+      else if (event.key === "ArrowLeft") this.pick(this.index - 1);
+      else if ((event.key === "Enter" || event.key === " ") && this.current) gesso.lightbox.open(this);
+      else return;
+      event.preventDefault();
+    }
+
+    update() {
+      const running = live.running(this.tab);
+      const newest = this.jobs.filter((job) => job.pictures.length).sort((a, b) => b.created - a.created)[0];
+      if (newest && newest.id !== this.base) {
+        this.base = newest.id;
+        this.index = 0;
+        this.pinned = false;
+      }
+      const preview = running && live.previews.get(running.id);
+      const watching = preview && !(this.pinned && this.base === running.id);
+      if (watching) this.show(gesso.url(`${preview.url}?${preview.number}`), "The picture in work", true);
+      else if (this.current && !(running && this.showsPreview && this.base !== running.id)) {
+        this.show(gesso.url(this.current.url), this.described(this.current), false);
+      }
+      this.drawProgress(running);
+      this.drawThumbs();
+      this.drawError();
+      gesso.queue.draw(this.queue, this.tab);
+      drawInfotext(this);
+      this.stage.classList.toggle("full", Boolean(this.current || watching));
+      gesso.lightbox.follow(this);
+    }
+
+    described(picture) {
+      return (picture.infotext.split("\n")[0] || "Picture").slice(0, 200);
+    }
+
+    /** Swaps in a picture once it is decoded: the old one stays until then, so nothing flickers. */
+    show(address, text, isPreview) {
+      if (address === this.wanted) return;
+      if (isPreview && this.loading) return; // frames that come faster than they can be shown are left out
+      this.wanted = address;
+      this.loading = true;
+      const next = this.layers[1 - this.front];
+      const settle = (fine) => {
+        this.loading = false;
+        if (this.wanted !== address) return;
+        if (!fine) {
+          this.wanted = "";
+          return;
+        }
+        next.alt = text;
+        next.classList.add("on");
+        next.classList.toggle("preview", isPreview);
+        this.layers[this.front].classList.remove("on");
+        this.layers[this.front].alt = "";
+        this.front = 1 - this.front;
+        this.showsPreview = isPreview;
+      };
+      next.src = address;
+      next.decode().then(() => settle(true), () => settle(false));
+    }
+
+    drawProgress(job) {
+      this.progress.hidden = !job;
+      if (!job) {
+        this.stage.classList.remove("working");
+        return;
+      }
+      const percent = Math.round(job.progress * 100);
+      this.stage.classList.add("working");
+      this.bar.style.width = `${(job.progress * 100).toFixed(1)}%`;
+      this.bar.classList.toggle("unknown", !job.progress);
+      this.words.textContent = job.text || "Starting";
+      this.numbers.textContent = [
+        job.progress ? `${percent} %` : "",
+        job.eta_seconds == null ? "" : `ETA ${gesso.clock(job.eta_seconds)}`,
+      ].filter(Boolean).join("  ·  ");
+      this.progress.setAttribute("aria-valuenow", percent);
+      this.progress.setAttribute("aria-valuetext", `${this.words.textContent}, ${this.numbers.textContent}`);
+    }
+
+    drawThumbs() {
+      const pictures = this.pictures;
+      this.thumbs.hidden = pictures.length < 2;
+      const ids = pictures.map((picture) => picture.id).join();
+      if (ids !== this.drawn) {
+        this.drawn = ids;
+        this.thumbs.replaceChildren(...pictures.map((picture, index) =>
+          make("button.thumb", { type: "button", role: "option", title: `Picture ${index + 1}, seed ${picture.seed}`,
+            "aria-label": `Picture ${index + 1} of ${pictures.length}`, onclick: () => this.pick(index) },
+            make("img", { src: gesso.url(picture.thumb_url), alt: "", loading: "lazy", decoding: "async" }))));
+      }
+      [...this.thumbs.children].forEach((thumb, index) =>
+        thumb.setAttribute("aria-selected", String(index === Math.min(this.index, pictures.length - 1))));
+    }
+
+    drawError() {
+      const latest = [...this.jobs].filter((job) => job.state !== "queued").sort((a, b) => b.created - a.created)[0];
+      const failed = latest && latest.state === "failed" && latest.error && latest.id !== this.dismissed ? latest : null;
+      const key = failed ? failed.id : "";
+      if (this.error.dataset.job === key) return;
+      this.error.dataset.job = key;
+      this.error.hidden = !failed;
+      this.error.replaceChildren();
+      if (failed) {
+        this.error.append(
+          make("b", {}, failed.error.message),
+          failed.error.hint ? make("span.hint", {}, failed.error.hint) : "",
+          gesso.iconButton("close", "Dismiss", () => {
+            this.dismissed = failed.id;
+            this.update();
+          }));
+      }
+    }
+  }
+
+  function drawInfotext(view) {
+    const place = document.querySelector(`.gesso-infotext[data-tab=${view.tab}]`);
+    if (!place) return;
+    const picture = view.current;
+    const comments = view.job?.comments ?? [];
+    const key = `${picture?.id ?? ""}|${comments.join("|")}`;
+    if (place.dataset.shown === key) return;
+    place.dataset.shown = key;
+    place.replaceChildren();
+    if (!picture) return;
+    place.append(
+      make("div.infotext", { tabindex: "0", "aria-label": "Infotext of the picture" }, ...coloured(picture.infotext)),
+      gesso.iconButton("copy", "Copy the infotext", () =>
+        navigator.clipboard?.writeText(picture.infotext).then(() => gesso.say("Copied."), () => gesso.say("The browser does not allow copying here.", "bad"))));
+    if (comments.length) place.append(make("ul.comments", {}, ...comments.map((comment) => make("li", {}, comment))));
+  }
+
+  /** The text as it is, with its labels set off. */
+  function coloured(text) {
+    const lines = text.split("\n");
+    const parts = [];
+    lines.forEach((line, number) => {
+      if (number) parts.push("\n");
+      if (number === lines.length - 1 && /^Steps: /.test(line)) {
+        let from = 0;
+        for (const match of line.matchAll(/(?:^|, )([A-Z][\w -]*):(?= )/g)) {
+          const start = match.index + match[0].indexOf(match[1]);
+          parts.push(line.slice(from, start), make("i", {}, `${match[1]}:`));
+          from = start + match[1].length + 1;
+        }
+        parts.push(line.slice(from));
+      } else if (line.startsWith("Negative prompt:")) {
+        parts.push(make("i", {}, "Negative prompt:"), line.slice(16));
+      } else parts.push(make("span.prompt-line", {}, line));
+    });
+    return parts;
+  }
+
+  async function named(picture) {
+    const answer = await fetch(gesso.url(picture.url));
+    if (!answer.ok) throw new Error("The picture's file is gone.");
+    const content = await answer.blob();
+    const ending = { "image/jpeg": "jpg" }[content.type] ?? content.type.split("/")[1] ?? "png";
+    return { name: picture.name || `${picture.seed}.${ending}`, content };
+  }
+
+  function download(name, content) {
+    const address = URL.createObjectURL(content);
+    make("a", { href: address, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 10000);
+  }
+
+  const picked = (tab) => views.get(tab)?.current;
+  const nothing = () => gesso.say("There is no picture yet.");
+
+  gesso.results = {
+    async save(tab) {
+      const picture = picked(tab);
+      if (!picture) return nothing();
+      try {
+        const { name, content } = await named(picture);
+        download(name, content);
+      } catch (error) {
+        gesso.say(error.message, "bad");
+      }
+    },
+
+    async zip(tab) {
+      const pictures = views.get(tab)?.pictures ?? [];
+      if (!pictures.length) return nothing();
+      try {
+        const files = await Promise.all(pictures.map(named));
+        download(`gesso-${pictures[0].seed}.zip`, await gesso.zip(files));
+      } catch (error) {
+        gesso.say(error.message, "bad");
+      }
+    },
+
+    enlarge(tab) {
+      const view = views.get(tab);
+      if (view?.current) gesso.lightbox.open(view);
+      else nothing();
+    },
+
+    /** Opens another tab (and the sub-tab `place` of it) and tells which picture goes there. */
+    send(from, to, place) {
+      const picture = picked(from);
+      if (!picture) {
+        nothing();
+        return "";
+      }
+      gesso.openTab(to);
+      if (place) gesso.openSubTab(`mode_${to}_${place}`);
+      return picture.id;
+    },
+
+    seed(tab, which, now) {
+      const picture = picked(tab);
+      if (!picture) return now;
+      const variation = which === "subseed" && /Variation seed: (\d+)/.exec(picture.infotext);
+      return variation ? Number(variation[1]) : picture.seed;
+    },
+
+    infotext: (tab) => picked(tab)?.infotext ?? "",
+  };
+
+  gesso.when(".gesso-results", (place) => {
+    const tab = place.dataset.tab;
+    views.set(tab, new View(place, tab));
+  });
+  gesso.when(".gesso-infotext", (place) => views.get(place.dataset.tab)?.update());
+
+  let due = false;
+  live.read(() => {
+    if (due) return;
+    due = true;
+    queueMicrotask(() => {
+      due = false;
+      for (const view of views.values()) view.update();
+    });
+  });
+})();

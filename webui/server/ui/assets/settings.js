@@ -1,0 +1,38 @@
+// The Settings tab: search over all pages at once; restart, and come back when the server has.
+(() => {
+  gesso.when("#settings_search", (box) => {
+    box.addEventListener("input", () => {
+      const words = box.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
+      const pages = gesso.byId("settings_pages");
+      pages.classList.toggle("searching", words.length > 0);
+      let hits = 0;
+      for (const block of pages.querySelectorAll("[id^=setting_]")) {
+        const text = `${block.textContent} ${block.id}`.toLowerCase();
+        const fits = words.every((word) => text.includes(word));
+        block.classList.toggle("passed-over", words.length > 0 && !fits);
+        hits += fits;
+      }
+      pages.classList.toggle("no-hits", hits === 0);
+    });
+  });
+
+  gesso.restart = async () => {
+    const answer = await gesso.post("internal/restart");
+    if (!answer.ok) {
+      gesso.say("The server cannot be restarted from here.", "bad");
+      return;
+    }
+    document.body.append(gesso.make("div", { id: "gesso_restarting", role: "alert" }, "Restarting. The page comes back by itself."));
+    await new Promise((wake) => setTimeout(wake, 1500));
+    for (;;) {
+      try {
+        const page = await fetch(gesso.url(""), { cache: "no-store" });
+        if (page.ok) break;
+      } catch {
+        // Not there yet.
+      }
+      await new Promise((wake) => setTimeout(wake, 700));
+    }
+    location.reload();
+  };
+})();

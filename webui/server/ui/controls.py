@@ -1,0 +1,289 @@
+"""From declaration to control and back: what a control is, what its value means, how a value is shown in it.
+
+No parameter is named here. A tab says where controls stand; a class's declaration says what they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from webui.base.errors import NotFound, UserError
+from webui.request.params import (
+    Choice,
+    Colour,
+    Declared,
+    Image,
+    Number,
+    Param,
+    Several,
+    Slider,
+    Text,
+    Toggle,
+    default_of,
+)
+from webui.request.settings import Settings
+
+Component = Any
+"""A Gradio component; Gradio's own types are not followed."""
+Data = Mapping[Component, Any]
+"""What a handler gets whose inputs are a set: component -> value."""
+
+QUIET: Mapping[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+"""How every event of the page is wired: at once, without Gradio's spinner, and no part of the public API."""
+
+LARGEST_EXACT = 2**53
+"""Beyond it a browser's numbers lose digits."""
+
+NONE = "None"
+"""What a list offers that has a line for nothing; the request then says ""."""
+
+D = TypeVar("D", bound=Declared)
+
+
+class Controls:
+    """The controls of one declared class in one tab, by the names of its fields."""
+
+    def __init__(
+        self,
+        declared: type[Declared],
+        prefix: str,
+        choices: Callable[[str], list[str]],
+        *,
+        defaults: Mapping[str, Any] | None = None,
+        ranges: Mapping[str, Mapping[str, float]] | None = None,
+        explained: bool = False,
+    ) -> None:
+        """`choices` lists what a source offers now; `defaults` and `ranges` are what people saved.
+
+        `explained` puts the help text under each label; else it is the label's tooltip.
+        """
+        self.declared = declared
+        self.prefix = prefix
+        self._choices = choices
+        self._defaults = dict(defaults or {})
+        self._ranges = dict(ranges or {})
+        self._explained = explained
+        self._made: dict[str, Component] = {}
+
+    def __getitem__(self, name: str) -> Component:
+        return self._made[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    @property
+    def components(self) -> list[Component]:
+        return list(self._made.values())
+
+    def add(self, name: str, **look: Any) -> Component:
+        """Make the control of a field, here in the layout. `look` overrides how it looks, never what it means."""
+        param = self.declared.params()[name]
+        value = self._defaults.get(name, default_of(self.declared, name))
+        given: dict[str, Any] = {
+            "label": param.title or _spaced(name),
+            "elem_id": f"{self.prefix}_{name}",
+            "interactive": True,
+        }
+        if self._explained:
+            given["info"] = self.declared.model_fields[name].description
+        component = self._component(name, param, value, {**given, **look})
+        self._made[name] = component
+        return component
+
+    def add_all(self, names: Iterable[str], **look: Any) -> None:
+        """Make several controls, one after the other."""
+        for name in names:
+            self.add(name, **look)
+
+    def values(self, data: Data) -> dict[str, Any]:
+        """Field -> value as the declared class takes it, of what a handler got."""
+        return {name: self._told(name, data[component]) for name, component in self._made.items() if component in data}
+
+    def show(self, values: Mapping[str, Any]) -> tuple[dict[Component, Any], list[str]]:
+        """Updates that put these values into their controls, and remarks on what could not be shown.
+
+        Values beyond a slider's range widen it; what a list does not offer is left out. Names without a control here
+        are passed over.
+        """
+        updates: dict[Component, Any] = {}
+        remarks: list[str] = []
+        for name, value in values.items():
+            if name in self._made:
+                update, remark = self._shown(name, value)
+                if remark:
+                    remarks.append(remark)
+                else:
+                    updates[self._made[name]] = update
+        return updates, remarks
+
+    def refreshed(self) -> dict[Component, Any]:
+        """Updates that bring the lists of all controls up to date, and leave their values alone."""
+        return {
+            component: gr.update(choices=self._options(param))
+            for name, component in self._made.items()
+            if isinstance(param := self.declared.params()[name], Choice | Several) and param.source
+        }
+
+    def _component(self, name: str, param: Param, value: Any, given: dict[str, Any]) -> Component:
+        match param:
+            case Slider():
+                low, high = _range(param, value)
+                saved = self._ranges.get(name, {})
+                return gr.Slider(
+                    **{
+                        "minimum": saved.get("minimum", low),
+                        "maximum": max(saved.get("maximum", high), value),
+                        "step": saved.get("step", param.step),
+                        "value": value,
+                        "buttons": [],
+                        **given,
+                    }
+                )
+            case Number():
+                whole = self.declared.model_fields[name].annotation is int
+                return gr.Number(**{"value": value, "precision": 0 if whole else None, **given})
+            case Choice(radio=True):
+                return gr.Radio(**{"choices": self._options(param), "value": _listed(param, value), **given})
+            case Choice():
+                options = self._options(param)
+                return gr.Dropdown(**{"choices": options, "value": self._picked(param, value, options), **given})
+            case Several():
+                options = self._options(param)
+                chosen = [item for item in value if item in options]
+                return gr.Dropdown(**{"choices": options, "value": chosen, "multiselect": True, **given})
+            case Toggle():
+                return gr.Checkbox(**{"value": value, **given})
+            case Text():
+                return gr.Textbox(
+                    **{"value": value, "lines": param.lines, "placeholder": param.placeholder or None, **given}
+                )
+            case Colour():
+                return gr.ColorPicker(**{"value": value, **given})
+            case Image():
+                raise TypeError(f"{name} is a picture: its tab makes the control that takes it")
+            case _:
+                return gr.Dropdown(
+                    **{"choices": [], "value": [], "multiselect": True, "allow_custom_value": True, **given}
+                )
+
+    def _told(self, name: str, value: Any) -> Any:
+        param = self.declared.params()[name]
+        if isinstance(param, Several):
+            return tuple(value or ())
+        if isinstance(param, Choice) and not param.by_index:
+            return "" if value is None or (value == NONE and default_of(self.declared, name) == "") else value
+        if isinstance(param, Choice | Slider | Number | Toggle | Colour):
+            return value
+        if isinstance(param, Text):
+            return value or ""
+        return overrides(value or ())
+
+    def _shown(self, name: str, value: Any) -> tuple[Any, str]:
+        """(update, "") or (None, why the value cannot be shown)."""
+        param = self.declared.params()[name]
+        match param:
+            case Slider():
+                low, high = _range(param, value)
+                return gr.update(value=value, minimum=low, maximum=high), ""
+            case Number():
+                if abs(value) > LARGEST_EXACT:
+                    return None, f"{param.title} {value} has more digits than the form can hold; it was left as it is."
+                return gr.update(value=value), ""
+            case Choice(radio=True):
+                return gr.update(value=_listed(param, value)), ""
+            case Choice():
+                options = self._options(param)
+                picked = self._picked(param, value, options)
+                if picked is None:
+                    return None, f"{param.title} {str(value)!r} is not there; it was left as it is."
+                return gr.update(choices=options, value=picked), ""
+            case Several():
+                options = self._options(param)
+                missing = [item for item in value if item not in options]
+                if missing:
+                    return None, f"{param.title} {', '.join(map(repr, missing))}: not there; left as they are."
+                return gr.update(choices=options, value=list(value)), ""
+            case Toggle() | Text() | Colour():
+                return gr.update(value=value), ""
+            case _:
+                chips = [chip(key, item) for key, item in value.items()]
+                return gr.update(choices=chips, value=chips, visible=True if chips else "hidden"), ""
+
+    def _options(self, param: Choice | Several) -> list[Any]:
+        if param.source:
+            return self._choices(param.source)
+        if isinstance(param, Choice) and param.by_index:
+            return [(text, index) for index, text in enumerate(param.choices)]
+        return list(param.choices)
+
+    def _picked(self, param: Choice, value: Any, options: Sequence[Any]) -> Any:
+        """The option that a value means: itself, the line for nothing, or the same in other letters."""
+        if param.by_index:
+            return int(value)
+        if value in options:
+            return value
+        if value == "" and options and NONE in options:
+            return NONE
+        folded = str(value).casefold()
+        same = next((option for option in options if option.casefold() == folded), None)
+        if same is None and folded:
+            # A checkpoint goes by its title; infotexts and settings have its name, with or without the hash.
+            plain = _without_hash(folded)
+            same = next(
+                (option for option in options if _without_hash(option.casefold()).rsplit("/", 1)[-1] == plain), None
+            )
+        return same
+
+
+def chip(key: str, value: Any) -> str:
+    """An overridden setting as people read it: "Clip skip: 2"."""
+    return f"{_setting_label(key)}: {value}"
+
+
+def overrides(chips: Iterable[str]) -> dict[str, Any]:
+    """What `chip` was given, of several.
+
+    Raises:
+        UserError: a chip is not "Label: value", or nothing is called so.
+    """
+    known = Settings.keys()
+    keys = {_setting_label(key): key for key in known}
+    found: dict[str, Any] = {}
+    for text in chips:
+        label, separator, value = text.partition(":")
+        key = keys.get(label.strip()) or (label.strip() if label.strip() in known else "")
+        if not separator:
+            raise UserError(f"{text!r} is no override.", hint='Write "Setting: value".', field="override_settings")
+        if not key:
+            raise NotFound(f"There is no setting {label.strip()!r} to override.", field="override_settings")
+        found[key] = value.strip()
+    return found
+
+
+def _setting_label(key: str) -> str:
+    section, name = Settings.keys()[key]
+    param = Settings.sections()[section].params()[name]
+    return param.label or param.title
+
+
+def _range(param: Slider, value: Any) -> tuple[float, float]:
+    return min(param.min, value), max(param.max, value)
+
+
+def _listed(param: Choice, value: Any) -> Any:
+    return int(value) if param.by_index else value
+
+
+def _without_hash(title: str) -> str:
+    return re.sub(r"(\.safetensors|\.ckpt)?(\s*\[[^\]]*\])?$", "", title)
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ").capitalize()

@@ -1,0 +1,82 @@
+"""The page: the bar, the tabs of the registry, and what connects them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from webui import registry
+from webui.request.fields import REQUESTS
+from webui.server.ui import theme
+from webui.server.ui.controls import QUIET, Component
+from webui.server.ui.quicksettings import Quicksettings, quicksettings
+from webui.server.ui.styles import styles_dialog
+from webui.server.ui.wiring import Pane, connect
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+TITLE = "Gesso"
+CACHE_SECONDS = (3600, 86400)
+"""How often Gradio's copies of pictures are looked through, and how old they get."""
+
+
+def build(app: App) -> Any:
+    """The page as Gradio blocks, for `gr.mount_gradio_app` with `mount_options`."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=CACHE_SECONDS) as page:
+        bar = quicksettings(app)
+        panes = {}
+        with gr.Tabs(elem_id="tabs"):
+            for entry in registry.tabs():
+                with gr.Tab(entry.name, id=entry.elem_id, elem_id=entry.elem_id):
+                    panes[entry.name] = registry.resolved(entry.code)(app)
+        forms = [pane for pane in panes.values() if isinstance(pane, Pane)]
+        connect(app, panes)
+        styles_dialog(app, forms)
+        _loads(app, page, bar, forms)
+    return page
+
+
+def mount_options(app: App) -> dict[str, Any]:
+    """What `gr.mount_gradio_app` is to be told beside the page."""
+    return {
+        "theme": theme.theme(),
+        "css": theme.stylesheet(),
+        "head": theme.head(_facts(app)),
+        "favicon_path": str(theme.FAVICON),
+        "footer_links": [],
+        "run_history": False,
+        "show_error": True,
+        "max_file_size": "128mb",
+    }
+
+
+def _loads(app: App, page: Any, bar: Quicksettings, forms: list[Pane]) -> None:
+    """Lists and settings change while the page stands: what was built at start is brought up to date on loading."""
+
+    def load() -> dict[Component, Any]:
+        found = bar.shown(app.settings.current)
+        for pane in forms:
+            found |= pane.controls.refreshed()
+        return found
+
+    listed = [component for pane in forms for component in pane.controls.refreshed()]
+    page.load(load, None, [*bar.components, *listed], **QUIET)
+
+
+def _facts(app: App) -> dict[str, object]:
+    """What the page's scripts are to know."""
+    ui = app.settings.current.ui
+    return {
+        "version": app.version,
+        "theme": app.flags.theme,
+        "counters": not ui.disable_token_counters,
+        "precision": ui.keyedit_precision_attention,
+        "help": {
+            f"{kind}_{name}": info.description
+            for kind, declared in REQUESTS.items()
+            for name, info in declared.model_fields.items()
+            if info.description
+        },
+    }

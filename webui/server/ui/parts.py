@@ -1,0 +1,117 @@
+"""Blocks of controls that both generation tabs have, at A1111's places."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from webui.server.ui.controls import QUIET, Component, Controls
+from webui.server.ui.toprow import tool_button
+
+SAMPLING = ("sampler_name", "scheduler", "steps")
+REFINER = ("refiner_checkpoint", "refiner_switch_at")
+SIZE = ("width", "height")
+BATCH = ("n_iter", "batch_size")
+GUIDANCE = ("cfg_scale",)
+SEED = "seed"
+VARIATION = ("subseed", "subseed_strength")
+RESIZE = ("seed_resize_from_w", "seed_resize_from_h")
+OVERRIDES = "override_settings"
+
+
+def sampling(controls: Controls) -> None:
+    """Method, schedule, steps."""
+    with gr.Row(elem_classes="sampling"):
+        controls.add(SAMPLING[0], min_width=150)
+        controls.add(SAMPLING[1], min_width=130)
+        controls.add(SAMPLING[2], min_width=180, scale=2)
+
+
+def switched_block(elem_id: str) -> Any:
+    """A frame whose body shows while the checkbox in its header is on."""
+    return gr.Column(elem_id=elem_id, elem_classes="switched", variant="panel")
+
+
+def switched_header() -> Any:
+    """The line with the checkbox."""
+    return gr.Row(elem_classes="switched-header", equal_height=True)
+
+
+def refiner(controls: Controls) -> None:
+    """A second checkpoint for the end; closed until somebody wants it."""
+    tab = controls.prefix
+    with gr.Accordion("Refiner", open=False, elem_id=f"{tab}_refiner", elem_classes="fold"), gr.Row():
+        controls.add_all(REFINER, min_width=160)
+
+
+def size(controls: Controls, *more: tuple[str, str, str, str]) -> None:
+    """Width over height, with buttons beside: swap, and `more` of (icon, name, id, script)."""
+    tab = controls.prefix
+    with gr.Row(elem_classes="size", equal_height=True):
+        with gr.Column(scale=4, min_width=160, elem_classes="stacked"):
+            controls.add_all(SIZE)
+        sides = [controls[name] for name in SIZE]
+        with gr.Column(scale=0, min_width=36, elem_classes="beside"):
+            tool_button("swap", "Swap width and height", f"{tab}_res_switch_btn").click(
+                None, sides, sides, js="(w, h) => [h, w]", **QUIET
+            )
+            for icon, name, elem_id, script in more:
+                tool_button(icon, name, f"{tab}_{elem_id}").click(None, sides, sides, js=script, **QUIET)
+
+
+def batch(controls: Controls) -> None:
+    """Count over size."""
+    with gr.Column(scale=2, min_width=160, elem_classes="stacked"):
+        controls.add_all(BATCH)
+
+
+def batch_and_size(controls: Controls) -> None:
+    """Size on the left, batches on the right."""
+    with gr.Row(elem_classes="dimensions", equal_height=True):
+        with gr.Column(scale=4, min_width=240):
+            size(controls)
+        batch(controls)
+
+
+def guidance(controls: Controls) -> None:
+    """How strictly the prompt is followed."""
+    controls.add_all(GUIDANCE)
+
+
+def seed(controls: Controls) -> None:
+    """Seed with its two buttons; behind the checkbox, variation and resizing of the noise."""
+    tab = controls.prefix
+    with gr.Column(elem_classes="switched seed-block", elem_id=f"{tab}_seed_block"):
+        with gr.Row(elem_id=f"{tab}_seed_row", elem_classes="seed-row", equal_height=True):
+            controls.add(SEED, min_width=120, scale=4)
+            _seed_buttons(tab, controls[SEED], "seed", "seed")
+            gr.Checkbox(
+                False,
+                label="Extra",
+                container=False,
+                elem_id=f"{tab}_subseed_show",
+                scale=0,
+                min_width=70,
+                elem_classes="switched-header",
+                interactive=True,
+            )
+        with gr.Group(elem_classes="switched-body", elem_id=f"{tab}_seed_extras"):
+            with gr.Row(elem_classes="seed-row", equal_height=True):
+                controls.add(VARIATION[0], min_width=120, scale=3)
+                _seed_buttons(tab, controls[VARIATION[0]], "subseed", "variation seed")
+                controls.add(VARIATION[1], min_width=160, scale=4)
+            with gr.Row():
+                controls.add_all(RESIZE, min_width=160)
+
+
+def override_chips(controls: Controls) -> None:
+    """Settings that a pasted infotext brought along, for this form alone; hidden while there are none."""
+    controls.add(OVERRIDES, visible="hidden", elem_classes="overrides", label="Override settings")
+
+
+def _seed_buttons(tab: str, box: Component, elem_id: str, called: str) -> None:
+    tool_button("dice", f"Random {called}", f"{tab}_random_{elem_id}").click(None, None, box, js="() => -1", **QUIET)
+    tool_button("recycle", f"The {called} of the picture shown", f"{tab}_reuse_{elem_id}").click(
+        None, box, box, js=f"(now) => gesso.results.seed('{tab}', '{elem_id}', now)", **QUIET
+    )

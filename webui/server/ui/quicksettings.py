@@ -1,0 +1,149 @@
+"""The bar at the top: the checkpoint, and whichever settings a person wants at hand; a change is saved at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from webui.base.errors import WebuiError
+from webui.request.params import Choice, Colour, Declared, Number, Param, Slider, Text
+from webui.request.settings import Settings
+from webui.server.ui import notices
+from webui.server.ui.controls import QUIET, Component, Controls
+from webui.server.ui.toprow import tool_button
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+CHECKPOINT = "sd_model_checkpoint"
+LOGO = (
+    "<a class='logo' href='./' aria-label='Gesso'><svg viewBox='0 0 64 64' aria-hidden='true'>"
+    "<rect x='3' y='3' width='58' height='58' rx='14' fill='currentColor'/>"
+    "<path d='M46 22c-4-5-9-7.5-15-7C21 16 15 23.5 15.5 33S23 49.5 32 49c8.5-.5 14-6 14.5-14.5l-14 .5' fill='none' "
+    "stroke='#fbfaf8' stroke-width='7' stroke-linecap='round' stroke-linejoin='round'/>"
+    "<circle cx='48.5' cy='14.5' r='4.5' fill='#f2b134'/></svg><b>Gesso</b></a>"
+)
+
+
+@dataclass(frozen=True)
+class Quicksettings:
+    """The bar's controls by section, and where it says what went wrong."""
+
+    controls: Mapping[str, Controls]
+    notice: Component
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The settings that stand here (and not on the Settings tab)."""
+        return frozenset(name for controls in self.controls.values() for name in controls)
+
+    def shown(self, settings: Settings) -> dict[Component, Any]:
+        """Updates that bring all controls to these settings."""
+        found: dict[Component, Any] = {}
+        for section, controls in self.controls.items():
+            values = getattr(settings, section)
+            found |= controls.refreshed()
+            found |= controls.show({name: getattr(values, name) for name in controls})[0]
+        return found
+
+    @property
+    def components(self) -> list[Component]:
+        return [component for controls in self.controls.values() for component in controls.components]
+
+
+def settings_form(app: App, section: str, *, explained: bool) -> Controls:
+    """The controls of a section of the settings, at their current values."""
+    values: Declared = getattr(app.settings.current, section)
+    return Controls(
+        type(values),
+        "setting",
+        app.catalog.choices,
+        defaults={name: getattr(values, name) for name in type(values).params()},
+        explained=explained,
+    )
+
+
+def quicksettings(app: App) -> Quicksettings:
+    """Lay out the bar and wire it."""
+    keys = Settings.keys()
+    forms = {section: settings_form(app, section, explained=False) for section in Settings.sections()}
+    with gr.Row(elem_id="quicksettings", elem_classes="quicksettings", equal_height=True):
+        gr.HTML(LOGO, elem_classes="bare logo-box")
+        refresh = None
+        for key in app.settings.current.ui.quicksettings_list:
+            if key not in keys:
+                continue
+            section, name = keys[key]
+            if name in forms[section]:
+                continue
+            forms[section].add(name, min_width=120, scale=0, elem_classes="quick")
+            if name == CHECKPOINT:
+                refresh = tool_button("refresh", "Look again for checkpoints", "refresh_sd_model_checkpoint")
+        gr.HTML("<span id='gesso_status' class='status' role='status'></span>", elem_classes="bare status-box")
+        tool_button("moon", "Dark or light", "theme_toggle")
+    notice = gr.HTML(elem_id="quicksettings_notice", elem_classes="notices")
+    previous = gr.Textbox(visible="hidden", elem_id="quicksettings_previous", label="Previous checkpoint")
+    revert = gr.Button("Go back to the previous checkpoint", visible="hidden", elem_id="quicksettings_revert")
+    bar = Quicksettings({section: form for section, form in forms.items() if form.components}, notice)
+    for section, controls in bar.controls.items():
+        for name in controls:
+            _saves(app, bar, section, name, previous)
+    _reverts(app, bar, revert, previous)
+    if refresh is not None:
+        refresh.click(lambda: _refreshed(app, bar), None, bar.components, **QUIET)
+    return bar
+
+
+def _saves(app: App, bar: Quicksettings, section: str, name: str, previous: Component) -> None:
+    controls = bar.controls[section]
+    component = controls[name]
+
+    def save(value: Any) -> dict[Component, Any]:
+        before = getattr(getattr(app.settings.current, section), name)
+        try:
+            app.settings.change(controls.values({component: value}))
+        except WebuiError as error:
+            return {bar.notice: notices.failure(error), **controls.show({name: before})[0]}
+        return {bar.notice: "", **({previous: str(before)} if name == CHECKPOINT else {})}
+
+    for event in _finished_changing(component, type(controls.declared.params()[name])):
+        event(save, component, [component, bar.notice, previous], **QUIET)
+
+
+def _finished_changing(component: Component, kind: type[Param]) -> list[Any]:
+    """The events that say that a person has chosen a value, not that they are on the way to one."""
+    if issubclass(kind, Slider):
+        return [component.release]
+    if issubclass(kind, Text | Number):
+        return [component.submit, component.blur]
+    if issubclass(kind, Choice | Colour):
+        return [component.input]
+    return [component.input]
+
+
+def _reverts(app: App, bar: Quicksettings, revert: Component, previous: Component) -> None:
+    """The page presses this button when a checkpoint was loaded, or could not be: then the one before comes back."""
+
+    def go_back(title: str) -> dict[Component, Any]:
+        try:
+            if title:
+                app.settings.change({CHECKPOINT: title})
+        except WebuiError as error:
+            return {bar.notice: notices.failure(error)}
+        return {**bar.shown(app.settings.current), previous: ""}
+
+    revert.click(
+        go_back,
+        previous,
+        [*bar.components, bar.notice, previous],
+        js="(title) => [gesso.previousCheckpoint(title)]",
+        **QUIET,
+    )
+
+
+def _refreshed(app: App, bar: Quicksettings) -> dict[Component, Any]:
+    app.catalog.refresh()
+    return bar.shown(app.settings.current)

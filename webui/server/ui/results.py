@@ -1,0 +1,53 @@
+"""The right side of a generation tab: progress, preview, pictures, what can be done with them, their infotext.
+
+The places are laid out here; `assets/results.js` fills them from the event stream alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from webui.server.ui.controls import QUIET, Component
+from webui.server.ui.toprow import tool_button
+
+
+@dataclass(frozen=True)
+class Results:
+    """`picked` carries the number of the picture that a button is pressed for; `senders` are buttons by target tab."""
+
+    notice: Component
+    picked: Component
+    senders: dict[str, Component]
+
+
+TARGETS = {"img2img": ("image", "Send picture and parameters to img2img"), "pnginfo": ("info", "Send to PNG Info")}
+"""Where a picture can be sent: icon and name of the button."""
+
+
+def results(tab: str) -> Results:
+    """Lay out the places of a tab's results."""
+    with gr.Column(scale=1, min_width=320, elem_id=f"{tab}_results", elem_classes="results"):
+        notice = gr.HTML(elem_id=f"{tab}_notice", elem_classes="notices")
+        _place("results", tab, "Results")
+        with gr.Row(elem_id=f"{tab}_image_buttons", elem_classes="image-buttons"):
+            _client_button("save", "Save the picture as a file", f"{tab}_save", f"() => gesso.results.save('{tab}')")
+            _client_button("zip", "Save all pictures as a zip file", f"{tab}_zip", f"() => gesso.results.zip('{tab}')")
+            _client_button("fullscreen", "Show it large", f"{tab}_enlarge", f"() => gesso.results.enlarge('{tab}')")
+            senders = {
+                target: tool_button(icon, name, f"{tab}_send_to_{target}") for target, (icon, name) in TARGETS.items()
+            }
+            picked = gr.Textbox(visible="hidden", elem_id=f"{tab}_picked", label="Picked picture", container=False)
+        gr.HTML(
+            f"<section class='gesso-infotext' data-tab='{tab}' aria-label='Infotext'></section>", elem_classes="bare"
+        )
+    return Results(notice, picked, senders)
+
+
+def _place(what: str, tab: str, name: str) -> None:
+    gr.HTML(f"<section class='gesso-{what}' data-tab='{tab}' aria-label='{name}'></section>", elem_classes="bare")
+
+
+def _client_button(icon: str, name: str, elem_id: str, script: str) -> None:
+    tool_button(icon, name, elem_id).click(None, None, None, js=script, **QUIET)

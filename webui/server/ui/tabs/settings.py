@@ -1,0 +1,73 @@
+"""The Settings tab: every setting, from its declaration; Apply saves what was changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from webui.base.errors import WebuiError
+from webui.request.settings import Settings
+from webui.server.ui import notices
+from webui.server.ui.controls import QUIET, Component, Data
+from webui.server.ui.quicksettings import settings_form
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+TITLES = {"render": "Pictures", "save": "Saving", "ui": "The page", "system": "System"}
+"""The sub-tabs' names by section."""
+
+
+def settings(app: App) -> None:
+    """Build the tab, inside a `gr.Tab`."""
+    current = app.settings.current
+    keys = Settings.keys()
+    in_the_bar = {keys[key] for key in current.ui.quicksettings_list if key in keys}
+    with gr.Row(elem_id="settings_bar", elem_classes="settings-bar", equal_height=True):
+        apply = gr.Button("Apply settings", variant="primary", elem_id="settings_submit", scale=0, min_width=140)
+        restart = gr.Button("Restart", elem_id="settings_restart", scale=0, min_width=100)
+        gr.HTML(
+            "<input id='settings_search' type='search' placeholder='Search in all settings' "
+            "aria-label='Search in all settings' autocomplete='off'>",
+            elem_classes="bare search",
+        )
+    notice = gr.HTML(elem_id="settings_result", elem_classes="notices")
+    forms = {}
+    with gr.Tabs(elem_id="settings_pages"):
+        for section, declared in Settings.sections().items():
+            form = forms[section] = settings_form(app, section, explained=True)
+            with (
+                gr.Tab(
+                    TITLES.get(section, section.capitalize()),
+                    id=section,
+                    elem_id=f"settings_{section}",
+                    render_children=True,
+                ),
+                gr.Column(elem_classes="settings-page"),
+            ):
+                form.add_all(name for name in declared.params() if (section, name) not in in_the_bar)
+    restart.click(None, None, None, js="() => gesso.restart()", **QUIET)
+
+    def save(data: Data) -> dict[Component, Any]:
+        before = app.settings.current
+        values = {name: value for form in forms.values() for name, value in form.values(data).items()}
+        try:
+            after = app.settings.change(values)
+        except WebuiError as error:
+            return {notice: notices.failure(error)}
+        old = before.options()
+        changed = [key for key, value in after.options().items() if value != old[key]]
+        if not changed:
+            return {notice: notices.done("Nothing was changed.")}
+        sentence = f"{len(changed)} setting{'s' if len(changed) > 1 else ''} changed: {', '.join(changed)}."
+        if any(_takes_effect_later(key) for key in changed):
+            sentence += " Restart to see all of it."
+        return {notice: notices.done(sentence)}
+
+    apply.click(save, {component for form in forms.values() for component in form.components}, [notice], **QUIET)
+
+
+def _takes_effect_later(key: str) -> bool:
+    section, name = Settings.keys()[key]
+    return Settings.sections()[section].params()[name].restart

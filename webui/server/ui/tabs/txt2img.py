@@ -1,0 +1,65 @@
+"""The txt2img tab: where its controls stand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from webui.server.ui.controls import QUIET
+from webui.server.ui.parts import (
+    batch_and_size,
+    guidance,
+    override_chips,
+    refiner,
+    sampling,
+    seed,
+    switched_block,
+    switched_header,
+)
+from webui.server.ui.results import results
+from webui.server.ui.toprow import toprow
+from webui.server.ui.wiring import Pane, form, generates
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+HIRES_SWITCH = "enable_hr"
+HIRES_METHOD = ("hr_upscaler", "hr_second_pass_steps", "denoising_strength")
+HIRES_SIZE = ("hr_scale", "hr_resize_x", "hr_resize_y")
+HIRES_MODEL = ("hr_checkpoint_name", "hr_sampler_name", "hr_scheduler")
+HIRES_PROMPTS = ("hr_prompt", "hr_negative_prompt")
+FIRST_SIZE = ("width", "height")
+
+
+def txt2img(app: App) -> Pane:
+    """Build the tab, inside a `gr.Tab`."""
+    controls = form(app, "txt2img")
+    top = toprow(controls)
+    with gr.Row(elem_classes="panes", equal_height=False):
+        with gr.Column(scale=1, min_width=320, elem_id="txt2img_settings", elem_classes="settings"):
+            sampling(controls)
+            with switched_block("txt2img_hires"):
+                with switched_header():
+                    controls.add(HIRES_SWITCH, container=False)
+                    text = gr.HTML(elem_id="txt2img_hires_text", elem_classes="bare from-to")
+                with gr.Group(elem_classes="switched-body"):
+                    with gr.Row():
+                        controls.add_all(HIRES_METHOD, min_width=150)
+                    with gr.Row():
+                        controls.add_all(HIRES_SIZE, min_width=150)
+                    with gr.Row():
+                        controls.add_all(HIRES_MODEL, min_width=150)
+                    with gr.Row():
+                        controls.add_all(HIRES_PROMPTS, min_width=240, lines=2)
+            refiner(controls)
+            batch_and_size(controls)
+            guidance(controls)
+            seed(controls)
+            override_chips(controls)
+        shown = results("txt2img")
+    sized = [controls[name] for name in (HIRES_SWITCH, *FIRST_SIZE, *HIRES_SIZE)]
+    for control in sized:
+        control.change(None, sized, text, js="(...sizes) => gesso.hiresText(...sizes)", **QUIET)
+    generates(app, top.generate, "txt2img", controls, shown.notice)
+    return Pane("txt2img", controls, top, shown)

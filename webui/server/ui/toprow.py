@@ -1,0 +1,66 @@
+"""The top of a generation tab: prompts, Generate with Interrupt and Skip, tool buttons, styles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from webui.server.ui.controls import QUIET, Component, Controls
+
+PROMPTS = ("prompt", "negative_prompt")
+STYLES = "styles"
+
+
+@dataclass(frozen=True)
+class Toprow:
+    """The buttons that other parts act on."""
+
+    generate: Component
+    paste: Component
+    apply_styles: Component
+    edit_styles: Component
+
+
+def tool_button(icon: str, name: str, elem_id: str, **look: Any) -> Component:
+    """A square button with an icon; `name` is its accessible name and tooltip."""
+    classes = ["tool", f"icon-{icon}", *look.pop("elem_classes", ())]
+    return gr.Button(name, elem_id=elem_id, elem_classes=classes, size="sm", min_width=34, scale=0, **look)
+
+
+def toprow(controls: Controls, *, before_styles: tuple[tuple[str, str, str], ...] = ()) -> Toprow:
+    """Lay it out. `before_styles` are more tool buttons: (icon, name, id after the tab's)."""
+    tab = controls.prefix
+    with gr.Row(elem_id=f"{tab}_toprow", elem_classes="toprow", equal_height=False):
+        with gr.Column(scale=6, min_width=280, elem_classes="prompts"):
+            for name in PROMPTS:
+                controls.add(name, show_label=False, elem_classes="prompt", max_lines=24, placeholder=_invitation(name))
+        with gr.Column(scale=1, min_width=280, elem_id=f"{tab}_actions_column", elem_classes="actions"):
+            with gr.Row(elem_id=f"{tab}_generate_box", elem_classes="generate-box"):
+                gr.Button("Interrupt", elem_id=f"{tab}_interrupt", elem_classes="while-running", min_width=60)
+                gr.Button("Skip", elem_id=f"{tab}_skip", elem_classes="while-running", min_width=60)
+                generate = gr.Button(
+                    "Generate", elem_id=f"{tab}_generate", elem_classes="generate", variant="primary", min_width=90
+                )
+            with gr.Row(elem_id=f"{tab}_tools", elem_classes="tools"):
+                paste = tool_button(
+                    "paste", "Read parameters from the prompt, or from the last picture, into the form", f"{tab}_paste"
+                )
+                clear = tool_button("clear", "Clear both prompts", f"{tab}_clear_prompt")
+                for icon, name, elem_id in before_styles:
+                    tool_button(icon, name, f"{tab}_{elem_id}")
+                apply_styles = tool_button("apply", "Write the selected styles into the prompts", f"{tab}_style_apply")
+                edit_styles = tool_button("edit", "Edit styles", f"{tab}_style_edit")
+            controls.add(STYLES, show_label=False, container=False, elem_classes="styles", info=None, min_width=200)
+    prompts = [controls[name] for name in PROMPTS]
+    clear.click(None, None, prompts, js="() => gesso.cleared()", **QUIET)
+    for name, box in zip(PROMPTS, prompts, strict=True):
+        box.change(None, [box, controls[STYLES]], None, js=f"(t, s) => gesso.count('{tab}_{name}', t, s)", **QUIET)
+    return Toprow(generate, paste, apply_styles, edit_styles)
+
+
+def _invitation(name: str) -> str:
+    if name == PROMPTS[0]:
+        return "Prompt   (Ctrl+Enter generates, Alt+Enter skips, Esc interrupts)"
+    return "Negative prompt"

@@ -1,0 +1,298 @@
+"""What happens when buttons are pressed: forms become jobs; infotexts and pictures become forms.
+
+Every handler is short, runs at once, and treats what it gets as if anybody had sent it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+
+from webui.base.errors import NotFound, WebuiError
+from webui.catalog.pictures import SavedPicture, read_infotext
+from webui.request import infotext
+from webui.request.fields import REQUESTS, Generation
+from webui.server.ui import notices
+from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.results import Results
+from webui.server.ui.toprow import PROMPTS, STYLES, Toprow
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+SEED = "seed"
+SIZE = ("width", "height")
+OVERRIDES = "override_settings"
+
+Complete = Callable[[Data], Mapping[str, Any]]
+"""What a form adds to its controls' values, from components of its own: names of uploaded pictures."""
+
+
+@dataclass(frozen=True)
+class Pane:
+    """A generation tab as the other parts of the page see it."""
+
+    kind: str
+    controls: Controls
+    toprow: Toprow
+    results: Results
+    takes: Mapping[str, Component] = field(default_factory=dict)
+    """Where a picture can be sent in this tab: name of the target -> the component that takes it."""
+
+
+@dataclass(frozen=True)
+class InfoPane:
+    """The tab that shows what a picture says of itself."""
+
+    image: Component
+    report: Component
+    text: Component
+    senders: Mapping[str, Component]
+
+
+def form(app: App, kind: str) -> Controls:
+    """The controls of a kind of generation, with the defaults that people saved."""
+    saved = app.catalog.ui_defaults
+    return Controls(REQUESTS[kind], kind, app.catalog.choices, defaults=saved.values(kind), ranges=saved.ranges(kind))
+
+
+def owner_of(request: gr.Request) -> str:
+    """Whose job it is."""
+    return str(request.username or "")
+
+
+def generates(
+    app: App,
+    trigger: Component,
+    kind: str,
+    controls: Controls,
+    notice: Component,
+    *,
+    pictures: tuple[Component, ...] = (),
+    complete: Complete = lambda _data: {},
+) -> None:
+    """Wire a button that submits the form as a job."""
+
+    def submit(data: Data, request: gr.Request) -> str:
+        try:
+            values = {**controls.values(data), **complete(data)}
+            app.queue.submit(REQUESTS[kind].made(**values), owner=owner_of(request))
+        except WebuiError as error:
+            return notices.failure(error)
+        return ""
+
+    trigger.click(submit, {*controls.components, *pictures}, notice, **QUIET)
+
+
+def connect(app: App, panes: Mapping[str, object]) -> None:
+    """Wire what crosses tabs, once all are built: pasting, styles, pictures sent around."""
+    forms = [pane for pane in panes.values() if isinstance(pane, Pane)]
+    infos = [pane for pane in panes.values() if isinstance(pane, InfoPane)]
+    targets = {name: (pane, component) for pane in forms for name, component in pane.takes.items()}
+    for pane in forms:
+        _pastes(app, pane)
+        _applies_styles(app, pane)
+        for target, button in pane.results.senders.items():
+            if target in targets:
+                _sends_picture(app, pane, button, *targets[target])
+            for info in infos:
+                if target == "pnginfo":
+                    _shows_info(app, pane, button, info)
+    for info in infos:
+        for target, button in info.senders.items():
+            pane = next(pane for pane in forms if target == pane.kind or target in pane.takes)
+            _sends_info(app, info, button, pane, pane.takes.get(target))
+
+
+def told(app: App, text: str, declared: type[Generation]) -> tuple[dict[str, Any], list[str]]:
+    """(field -> value, remarks) of what an infotext says of a form of this class."""
+    remarks: list[str] = []
+    found = infotext.read(text)
+    values = infotext.fields_of(found, declared, remarks.append)
+    if found.labels:
+        values[OVERRIDES] = infotext.settings_of(found, app.settings.current, remarks.append)
+    values.update(_styles_in(app, values))
+    return values, remarks
+
+
+def described(content: bytes) -> tuple[str, str]:
+    """(markup of everything that a picture file says of itself, its infotext)
+
+    Raises:
+        UserError: it is no picture.
+    """
+    text, items = read_infotext(content)
+    rows = {"parameters": text, **items} if text else items
+    if not rows:
+        return notices.remarks(["Nothing found in the image."]), ""
+    parts = (f"<h4>{escape(name)}</h4><pre>{escape(str(value))}</pre>" for name, value in rows.items())
+    return f"<div class='described'>{''.join(parts)}</div>", text
+
+
+def file_content(path: str | None) -> bytes:
+    """The bytes of a file that Gradio took in; b"" for none."""
+    return Path(path).read_bytes() if path else b""
+
+
+def upload(app: App, path: str | None) -> str:
+    """Put a file that Gradio took in into the store of pictures -> its name; "" for none."""
+    return app.catalog.uploads.put(file_content(path)) if path else ""
+
+
+def cached_copy(content: bytes, name: str, component: Component) -> str:
+    """A path with these bytes that the component may show: the outputs' folder itself is not served by Gradio."""
+    return str(save_bytes_to_cache(content, name, component.GRADIO_CACHE))
+
+
+def _pastes(app: App, pane: Pane) -> None:
+    prompt = pane.controls[PROMPTS[0]]
+
+    def paste(text: str) -> dict[Component, Any]:
+        text = text.strip() or ("" if app.access.required else _last_infotext(app))
+        if not text:
+            return {pane.results.notice: notices.remarks(["There is nothing to read: the prompt is empty."])}
+        values, remarks = told(app, text, _kind(pane))
+        updates, more = pane.controls.show(values)
+        return {**updates, pane.results.notice: notices.remarks([*remarks, *more])}
+
+    pane.toprow.paste.click(
+        paste,
+        prompt,
+        [*pane.controls.components, pane.results.notice],
+        js=f"(text) => [gesso.infotextFor('{pane.kind}', text)]",
+        **QUIET,
+    )
+
+
+def _applies_styles(app: App, pane: Pane) -> None:
+    prompt, negative = (pane.controls[name] for name in PROMPTS)
+    styles = pane.controls[STYLES]
+
+    def apply(text: str, negative_text: str, names: list[str]) -> dict[Component, Any]:
+        try:
+            text, negative_text = app.catalog.styled(text, negative_text, tuple(names))
+        except WebuiError as error:
+            return {pane.results.notice: notices.failure(error)}
+        return {prompt: text, negative: negative_text, styles: [], pane.results.notice: ""}
+
+    pane.toprow.apply_styles.click(
+        apply, [prompt, negative, styles], [prompt, negative, styles, pane.results.notice], **QUIET
+    )
+
+
+def _sends_picture(app: App, source: Pane, button: Component, target: Pane, image: Component) -> None:
+    """A finished picture and what it was made with go into another form."""
+    notice = target.results.notice
+    place = next(name for name, component in target.takes.items() if component is image)
+
+    def send(picture_id: str, request: gr.Request) -> dict[Component, Any]:
+        try:
+            saved, content, name = _picture(app, picture_id, owner_of(request))
+        except WebuiError as error:
+            return {source.results.notice: notices.failure(error)}
+        values, remarks = told(app, saved.infotext, _kind(target))
+        shared = Generation.params()
+        ui = app.settings.current.ui
+        kept = {name: value for name, value in values.items() if name in shared}
+        kept |= {STYLES: values.get(STYLES, ()), **dict(zip(SIZE, (saved.width, saved.height), strict=True))}
+        for name in ((SEED,) if not ui.send_seed else ()) + (SIZE if not ui.send_size else ()):
+            kept.pop(name, None)
+        updates, more = target.controls.show(kept)
+        return {**updates, image: cached_copy(content, name, image), notice: notices.remarks(remarks + more)}
+
+    button.click(
+        send,
+        source.results.picked,
+        list({*target.controls.components, image, notice, source.results.notice}),
+        js=f"() => [gesso.results.send('{source.kind}', '{target.kind}', '{place}')]",
+        **QUIET,
+    )
+
+
+def _shows_info(app: App, source: Pane, button: Component, info: InfoPane) -> None:
+    def show(picture_id: str, request: gr.Request) -> dict[Component, Any]:
+        try:
+            _, content, name = _picture(app, picture_id, owner_of(request))
+            report, text = described(content)
+        except WebuiError as error:
+            return {source.results.notice: notices.failure(error)}
+        return {info.image: cached_copy(content, name, info.image), info.report: report, info.text: text}
+
+    button.click(
+        show,
+        source.results.picked,
+        [info.image, info.report, info.text, source.results.notice],
+        js=f"() => [gesso.results.send('{source.kind}', 'pnginfo', '')]",
+        **QUIET,
+    )
+
+
+def _sends_info(app: App, info: InfoPane, button: Component, target: Pane, image: Component | None) -> None:
+    """All that a picture says, and the picture itself where the form takes one, go into a form."""
+    notice = target.results.notice
+
+    def send(text: str, path: str | None) -> dict[Component, Any]:
+        found: dict[Component, Any] = {}
+        remarks: list[str] = []
+        if text:
+            values, remarks = told(app, text, _kind(target))
+            found, more = target.controls.show(values)
+            remarks += more
+        if image is not None and path:
+            found[image] = cached_copy(file_content(path), Path(path).name, image)
+        return {**found, notice: notices.remarks(remarks)}
+
+    outputs = [*target.controls.components, notice, *([] if image is None else [image])]
+    button.click(send, [info.text, info.image], outputs, js=_opening(target.kind), **QUIET)
+
+
+def _opening(tab: str) -> str:
+    """Opens a tab first, in the browser: an answer that comes late must not pull anybody away from another one."""
+    return f"(...given) => {{ gesso.openTab('{tab}'); return given; }}"
+
+
+def _picture(app: App, picture_id: str, owner: str) -> tuple[SavedPicture, bytes, str]:
+    """A finished picture, its file's bytes, and a name for the file.
+
+    Raises:
+        NotFound: there is none of this number, it is somebody else's, or its file is gone.
+    """
+    if not picture_id:
+        raise NotFound("There is no picture yet.", hint="Press Generate first.")
+    saved = app.catalog.pictures.get(picture_id)
+    if app.access.required and saved.owner != owner:
+        raise NotFound(f"There is no picture {picture_id!r} of yours.")
+    content, kind = app.catalog.pictures.content(picture_id)
+    return saved, content, Path(saved.path).name or f"{saved.seed}.{kind}"
+
+
+def _styles_in(app: App, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Saved styles found in the prompts, as the settings want them treated."""
+    how = app.settings.current.ui.infotext_styles
+    if how == "Ignore":
+        return {}
+    prompt, negative = PROMPTS
+    try:
+        left, names = app.catalog.styles.recognise(values[prompt], values[negative])
+    except WebuiError:
+        return {}
+    prompts = {prompt: left.positive, negative: left.negative}
+    return {**prompts, STYLES: names} if how == "Apply" or (how == "Apply if any" and names) else prompts
+
+
+def _last_infotext(app: App) -> str:
+    # A1111: the last job's infotext lies in params.txt.
+    try:
+        return (app.paths.data / "params.txt").read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _kind(pane: Pane) -> type[Generation]:
+    return REQUESTS[pane.kind]
