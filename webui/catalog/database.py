@@ -84,9 +84,9 @@ class Database:
         try:
             self._open(check=unclean)
         except sqlite3.DatabaseError as error:
+            self.close()
             if not _says_broken(error):
                 raise _storage_error(path, error) from error
-            self.close()
             _move_aside(path, error)
             try:
                 self._open(check=False)
@@ -179,7 +179,7 @@ class Database:
         for number in range(version, len(MIGRATIONS)):
             # executescript commits what is open, so the script brings its own transaction.
             connection.executescript(
-                f"BEGIN IMMEDIATE;\n{MIGRATIONS[number]}\nPRAGMA user_version = {number + 1};\nCOMMIT;"
+                f"BEGIN IMMEDIATE;\n{MIGRATIONS[number]};\nPRAGMA user_version = {number + 1};\nCOMMIT;"
             )
 
 
