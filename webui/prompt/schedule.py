@@ -108,7 +108,7 @@ def _parse(text: str, step_of: Callable[[str], int]) -> _Parsed | None:
     once, since none of them may hold it: what they hold stays where it is, as text.
 
     A1111's own parser, given text with brackets that fit nowhere, chooses among several readings by chance (the seed of
-    Python's hashes); this is always one of them.
+    Python's hashes); this follows the commonest of them.
     """
     items: list[_Item] = []
     brackets: list[_Bracket] = []
