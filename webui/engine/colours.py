@@ -48,18 +48,33 @@ def _with_brightness(colour: Levels, brightness: Levels) -> Levels:
 # ---------------------------------------------------------------- CIE L*a*b*, each in 8 bits
 
 
+_GAMMA_BITS, _MATRIX_BITS = 3, 12
+_BITS = _GAMMA_BITS + _MATRIX_BITS
+
+
 def lab_of(rgb: Levels) -> Levels:
-    """(h, w, 3) sRGB uint8 -> L * 255/100, a + 128, b + 128 as uint8."""
-    values = rgb / 255.0
+    """(h, w, 3) sRGB uint8 -> L * 255/100, a + 128, b + 128 as uint8.
+
+    A1111: in the fixed-point arithmetic of OpenCV, since the histograms' thin ends magnify every rounding.
+    """
+    values = np.arange(256) / 255
     linear = np.where(values > 0.04045, ((values + 0.055) / 1.055) ** 2.4, values / 12.92)
-    xyz = linear @ _TO_XYZ.T / _D65
-    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-    lightness = np.where(xyz[..., 1] > 0.008856, 116 * f[..., 1] - 16, 903.3 * xyz[..., 1])
-    lab = np.stack(
-        [lightness * 2.55, 500 * (f[..., 0] - f[..., 1]) + 128, 200 * (f[..., 1] - f[..., 2]) + 128], axis=-1
-    )
-    levels: Levels = np.rint(lab).clip(0, 255).astype(np.uint8)
+    gamma = np.rint(255 * (1 << _GAMMA_BITS) * linear).astype(np.int64)
+    matrix = np.rint((1 << _MATRIX_BITS) * _TO_XYZ / _D65[:, None]).astype(np.int64)
+    x = np.arange(256 * 3 // 2 << _GAMMA_BITS) / (255 * (1 << _GAMMA_BITS))
+    root = np.rint((1 << _BITS) * np.where(x < 0.008856, 7.787 * x + 16 / 116, np.cbrt(x))).astype(np.int64)
+    fx, fy, fz = np.moveaxis(root[_shifted(gamma[rgb] @ matrix.T, _MATRIX_BITS)], -1, 0)
+    one = 1 << _BITS
+    lightness = _shifted((116 * 255 + 50) // 100 * fy - (16 * 255 * one + 50) // 100, _BITS)
+    a, b = _shifted(500 * (fx - fy) + 128 * one, _BITS), _shifted(200 * (fy - fz) + 128 * one, _BITS)
+    levels: Levels = np.stack([lightness, a, b], axis=-1).clip(0, 255).astype(np.uint8)
     return levels
+
+
+def _shifted(value: Levels, bits: int) -> Levels:
+    """Divided by 2^bits, rounded."""
+    rounded: Levels = (value + (1 << (bits - 1))) >> bits
+    return rounded
 
 
 def rgb_of(lab: Levels) -> Levels:

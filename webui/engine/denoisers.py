@@ -78,6 +78,8 @@ class Guidance:
     """"Negative guidance minimum sigma": below it every other call leaves the negative prompt out."""
     skip_all: bool = False
     """Every call below it."""
+    by_timestep: bool = False
+    """It is compared with the timestep, not with the noise level."""
     skip_early: float = 0.0
     """The share of the first calls without the negative prompt."""
     pad: bool = False
@@ -107,7 +109,7 @@ def guided(source: Source, process: Process, guidance: Guidance, clock: Clock, w
         clock.calls += 1
         positive = network.prompts.positive_at(call)
         single = positive.images == tuple(range(len(x))) and set(positive.weights) == {1.0}
-        if _skips(guidance, clock, call, sigma, note):
+        if _skips(guidance, process, clock, call, sigma, note):
             conditional = network.asked(x, sigma, positive)
             return _combined(conditional, _first_rows(conditional, positive, len(x)), positive, 1.0), None
         if guidance.scale == 1.0 and single and not both:
@@ -146,12 +148,16 @@ def _edited(
     return unconditional + scale * (conditional - with_image) + image_scale * (with_image - unconditional)
 
 
-def _skips(guidance: Guidance, clock: Clock, call: int, sigma: Tensor, note: Note) -> bool:
+def _skips(guidance: Guidance, process: Process, clock: Clock, call: int, sigma: Tensor, note: Note) -> bool:
     """Whether this call leaves the negative prompt out."""
     if guidance.skip_early and call / clock.total <= guidance.skip_early:
         note("Skip Early CFG", guidance.skip_early)
         return True
-    if guidance.skip_below > 0 and (call % 2 or guidance.skip_all) and float(sigma[0]) < guidance.skip_below:
+    if guidance.skip_below <= 0 or not (call % 2 or guidance.skip_all):
+        return False
+    # A1111: samplers that walk along timesteps compare these, so that only the last calls are below any such level
+    level = process.timestep(sigma[:1]) if guidance.by_timestep else sigma[:1]
+    if float(level) < guidance.skip_below:
         note("NGMS", guidance.skip_below)
         if guidance.skip_all:
             note("NGMS all steps", guidance.skip_all)

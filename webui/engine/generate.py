@@ -23,6 +23,7 @@ from webui.engine.conditioning import TextCache, Timeline
 from webui.engine.families.family import Model
 from webui.engine.hires import HiresSize, hires_size
 from webui.engine.networks.embeddings import EmbeddingShelf
+from webui.engine.networks.tiling import tiled
 from webui.engine.passes import Batch, Loaded, Pass, Start, Studio, denoised, noise_of
 from webui.engine.previews import cheap
 from webui.engine.sampling.course import img2img_steps
@@ -230,7 +231,8 @@ def _text(prompt: str, render: RenderSettings, *, networks: bool = False) -> str
 
 def decoded(model: Model, latents: Tensor, batch: Batch, watch: Watch) -> Tensor:
     """Pixels about -1..1: (b, 3, h, w). A half-precision VAE that gives NaN is used in full precision from then on."""
-    with watch.stopwatch.running():
+    vae = model.parts.get("vae")
+    with watch.stopwatch.running(), tiled([vae] if vae is not None and batch.render.tiling else []):
         pixels = model.decode(latents)
     if bool(torch.isfinite(pixels).all()):
         return pixels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -15,6 +16,8 @@ from webui.engine.conditioning import Encoder, TextCache, Timeline
 from webui.engine.denoisers import Clock, Guidance, Prompted, guided, observed, on_device, switched
 from webui.engine.families.family import Model, TextOptions
 from webui.engine.networks.embeddings import Embedding
+from webui.engine.networks.tiling import tiled
+from webui.engine.networks.token_merging import merging
 from webui.engine.previews import Previewer
 from webui.engine.sampling.course import Course, adapted, course
 from webui.engine.sampling.masking import kept
@@ -126,9 +129,10 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
     way = course_of(this, process, render, batch.facts.note)
     clock = Clock(total=this.walked * entry.calls_per_step)
     base = prompted(batch, this, loaded, process, studio)
-    source = switched(base, lambda: _refiner(batch, this, studio), _refiner_due(batch, this, process, clock, studio))
-    guidance = guidance_of(batch, this, loaded.model)
-    denoise = guided(source, process, guidance, clock, watch, batch.facts.note)
+    bends = ExitStack()
+    is_due = _refiner_due(batch, this, process, clock, studio)
+    source = switched(base, lambda: _refiner(batch, this, studio, bends), is_due)
+    denoise = guided(source, process, guidance_of(batch, this, loaded.model), clock, watch, batch.facts.note)
     if this.start is not None and this.start.mask is not None:
         denoise = kept(entry, denoise, this.start.mask, this.start.latents)
     denoise = observed(denoise, clock, entry.calls_per_step, studio.previewer(loaded.model), watch)
@@ -142,9 +146,10 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
     sampler = registry.resolved(entry.function)
     options = way.options(sampler_options(entry, render, batch.facts.note)).of(entry.options)
     together = render.no_dpmpp_sde_batch_determinism
-    latents: Tensor = sampler(
-        denoise, x, way.sigmas, way.noise(entry, noise, batch.seeds, together=together), **options
-    )
+    draws = way.noise(entry, noise, batch.seeds, together=together)
+    with bends:
+        bend(bends, batch, this, loaded.model)
+        latents: Tensor = sampler(denoise, x, way.sigmas, draws, **options)
     if not bool(torch.isfinite(latents).all()):
         raise UserError(
             f"{loaded.ref.name} gave numbers that are none (NaN).",
@@ -204,6 +209,29 @@ def _note_text(batch: Batch, embeddings: tuple[str, ...], studio: Studio) -> Non
     if embeddings:
         hashes = [f"{name}: {studio.embeddings[name].short_hash}" for name in embeddings]
         note("TI hashes", ", ".join(hashes))
+
+
+# ---------------------------------------------------------------- bent networks
+
+
+def bend(bends: ExitStack, batch: Batch, this: Pass, model: Model) -> None:
+    """Make the network compute as the settings say, until `bends` is closed."""
+    unet = model.parts.get("unet")
+    if unet is None:
+        return
+    bends.enter_context(merging(unet, merged_share(batch, this)))
+    if batch.render.tiling:
+        bends.enter_context(tiled([unet]))
+
+
+def merged_share(batch: Batch, this: Pass) -> float:
+    """The share of tokens that is merged in this pass."""
+    render, request = batch.render, batch.request
+    if this.phase == "hires":
+        return render.token_merging_ratio_hr or render.token_merging_ratio
+    if request.is_img2img and "token_merging_ratio" not in request.override_settings:
+        return render.token_merging_ratio_img2img or render.token_merging_ratio
+    return render.token_merging_ratio
 
 
 # ---------------------------------------------------------------- settings into values
@@ -319,6 +347,7 @@ def guidance_of(batch: Batch, this: Pass, model: Model) -> Guidance:
         pad_old=render.pad_cond_uncond_v0,
         together=render.batch_cond_uncond,
         image_scale=image_scale,
+        by_timestep=this.sampler.timesteps,
     )
 
 
@@ -349,10 +378,11 @@ def noise_of(
 # ---------------------------------------------------------------- refiner
 
 
-def _refiner(batch: Batch, this: Pass, studio: Studio) -> Prompted:
+def _refiner(batch: Batch, this: Pass, studio: Studio, bends: ExitStack) -> Prompted:
     if studio.refiner is None:
         raise UserError("There is no refiner.")
     loaded = studio.refiner()
+    bend(bends, batch, this, loaded.model)
     process = process_of(loaded.model, this.sampler, batch.render)
     return prompted(batch, this, loaded, process, studio)
 

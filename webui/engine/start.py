@@ -16,6 +16,7 @@ from webui.base.errors import UserError
 from webui.engine.colours import corrected
 from webui.engine.families.family import Model
 from webui.engine.inpaint import Masking, Overlay, blurred, filled, flattened, latent_mask, mask_of, masking, overlay_of
+from webui.engine.networks.tiling import tiled
 from webui.engine.passes import Batch, Start, noise_of
 from webui.engine.upscalers.resize import FILL, fitted
 from webui.engine.watch import Watch
@@ -75,7 +76,7 @@ class Beginnings:
         masked = self._masking(request, batch)
         names = [picture.init_image for picture in batch.pictures]
         givens = {name: self._given(name, request, masked, render.img2img_background_color) for name in set(names)}
-        latents = torch.cat([self._latents(name, givens[name], request, model) for name in names])
+        latents = torch.cat([self._latents(name, givens[name], request, model, render.tiling) for name in names])
         mask = None
         if masked is not None:
             height, width = latents.shape[2:]
@@ -139,11 +140,12 @@ class Beginnings:
             picture = filled(picture, under if under.size == picture.size else under.resize(picture.size))
         return Given(picture, overlay)
 
-    def _latents(self, name: str, given: Given, request: Img2Img, model: Model) -> Tensor:
+    def _latents(self, name: str, given: Given, request: Img2Img, model: Model, tiling: bool) -> Tensor:
         """(1, c, h, w)"""
         key = (name, id(model))
         if key not in self._encoded:
-            with self.watch.stopwatch.running():
+            vae = model.parts.get("vae")
+            with self.watch.stopwatch.running(), tiled([vae] if vae is not None and tiling else []):
                 self._encoded[key] = model.encode_image(_pixels(given.picture, model))
         latents = self._encoded[key]
         if request.resize_mode == LATENT_RESIZE:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from webui.base.errors import ModelError
 from webui.engine.families.weights import WeightsFile
@@ -91,6 +91,11 @@ class Model(Protocol):
 
     @property
     def device(self) -> torch.device: ...
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        """The networks: "unet", "vae", and text encoders."""
+        ...
+
     @property
     def nbytes(self) -> int:
         """Of all weights."""

@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from webui.engine.families.weights import Shapes, WeightsFile
 
@@ -149,6 +151,35 @@ def with_attention(unet: UNet2DConditionModel, attention: str) -> UNet2DConditio
     elif attention == "sliced":
         unet.set_attention_slice("auto")
     return unet
+
+
+def for_any_size(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """The UNet for latents whose sides its levels cannot halve evenly.
+
+    A1111: what is upsampled is doubled first and then cut to its partner's size; diffusers goes there in one step,
+    which gives other pictures.
+    """
+    for layer in unet.modules():
+        if isinstance(layer, Upsample2D):
+            fitting = _Fitting()
+            layer.register_forward_pre_hook(fitting.before)
+            layer.register_forward_hook(fitting.after)
+    return unet
+
+
+class _Fitting:
+    """Keeps the size that an upsampling layer is asked for, and fits its output to it."""
+
+    size: tuple[int, ...] | None = None
+
+    def before(self, _layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        self.size = args[1] if len(args) > 1 else None
+        return args[:1]
+
+    def after(self, _layer: nn.Module, _args: tuple[Any, ...], output: Tensor) -> Tensor:
+        if self.size is None or output.shape[-2:] == torch.Size(self.size):
+            return output
+        return interpolate(output, size=tuple(self.size), mode="nearest")
 
 
 def unet_names(file: WeightsFile, config: Mapping[str, Any]) -> dict[str, str]:

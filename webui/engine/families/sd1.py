@@ -11,7 +11,7 @@ from functools import cached_property
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from webui.engine.families import ldm
 from webui.engine.families.clip_text import ClipText, build_clip, clip_config, clip_names
@@ -51,8 +51,7 @@ class Sd1:
     placement: Placement
 
     def __post_init__(self) -> None:
-        parts = {"unet": self.unet, "text": self.text.model, "vae": self.vae}
-        self.staging = Staging(parts, self.placement)
+        self.staging = Staging(self.parts, self.placement)
 
     @cached_property
     def latent(self) -> LatentFormat:
@@ -68,8 +67,12 @@ class Sd1:
         return self.placement.device
 
     @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        return {"unet": self.unet, "text": self.text.model, "vae": self.vae}
+
+    @property
     def nbytes(self) -> int:
-        return ldm.parameter_bytes(self.unet, self.text.model, self.vae)
+        return ldm.parameter_bytes(*self.parts.values())
 
     @property
     def vae_nbytes(self) -> int:
@@ -113,7 +116,7 @@ class Sd1:
 
     def to(self, device: torch.device) -> None:
         rest = self.placement.rest if device == self.placement.device else device
-        for part in (self.unet, self.text.model, self.vae):
+        for part in self.parts.values():
             part.to(rest)
 
 
@@ -140,7 +143,7 @@ def load(file: WeightsFile, vae: WeightsFile, placement: Placement) -> Sd1:
     unet = ldm.filled(ldm.build_unet(config), ldm.unet_names(file, config), file, rest, dtype, "UNet")
     text = ldm.filled(build_clip(clip_config(file, names)), names, file, rest, dtype, "text encoder")
     return Sd1(
-        unet=ldm.with_attention(unet, placement.attention),
+        unet=ldm.for_any_size(ldm.with_attention(unet, placement.attention)),
         text=ClipText(text.to(rest), clip_tokenizer()),
         vae=_vae(vae, placement),
         process=Diffusion(_alphas(file, settings), "v" if settings.prediction == "v" else "eps"),
