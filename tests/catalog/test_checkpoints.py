@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from catalog.conftest import model
 from webui.base.errors import NotFound
 from webui.base.paths import Paths
 from webui.catalog.checkpoints import Checkpoints
 from webui.catalog.database import Database
 from webui.catalog.hashes import Hashes
+
+from .conftest import model
 
 
 @pytest.fixture

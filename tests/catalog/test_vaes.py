@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from catalog.conftest import model
 from webui.base.errors import NotFound
 from webui.base.paths import Paths
 from webui.catalog.database import Database
 from webui.catalog.hashes import Hashes
 from webui.catalog.vaes import Vaes
 from webui.request.plan import CheckpointRef
+
+from .conftest import model
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Format = Literal["png", "jpg", "webp", "avif"]
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP")
+"""Of all that Pillow can open, what people have: each further decoder is one more for a hostile file to break."""
 PNG_COMPRESSION = 4
 """Of zlib's 9: nearly as small as its default 6, in well under half the time."""
 LARGEST_SIDE: dict[Format, int] = {"jpg": 65535, "webp": 16383, "avif": 65535}
@@ -121,7 +124,7 @@ def _content(source: Path | bytes) -> bytes:
 
 def _from_image(stream: io.BytesIO) -> tuple[str, dict[str, str]]:
     def both() -> tuple[str, dict[str, str]]:
-        with Image.open(stream) as image:
+        with Image.open(stream, formats=FORMATS) as image:
             return infotext_of(image)
 
     return readable(both)
@@ -139,7 +142,18 @@ def readable(look: Callable[[], T]) -> T:
         raise UserError("This is no picture in a format that we know.", hint="Try PNG, JPEG or WebP.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError("This picture is too large.", hint="Make it smaller first.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, KeyError, OverflowError) as error:
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        TypeError,
+        IndexError,
+        KeyError,
+        OverflowError,
+        RuntimeError,
+        struct.error,
+    ) as error:
         raise UserError(f"This picture cannot be read: {error}.", hint="The file is cut off or broken.") from error
 
 

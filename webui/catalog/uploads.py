@@ -15,14 +15,13 @@ from PIL import Image
 
 from webui.base.errors import NotFound, UserError
 from webui.base.files import write_atomically
-from webui.catalog.image_files import readable
+from webui.catalog.image_files import FORMATS, readable
 
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 128 * 2**20
 MOST_PIXELS = 64 * 2**20
 """Below the number at which Pillow itself begins to warn."""
-FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
