@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, int, str], ...] = (
     ("webui.prompt", 1, "both"),
     ("webui.registry", 1, "both"),
     ("webui.request", 2, "both"),
+    ("webui.flags", 3, "both"),
     ("webui.catalog", 3, "both"),
     ("webui.scripts", 3, "both"),
     ("webui.engine.sampling", 4, "engine"),
