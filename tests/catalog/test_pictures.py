@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import shutil
 import sqlite3
 import threading
@@ -193,11 +194,11 @@ def test_a_picture_that_cannot_be_recorded_is_written_once(
 
 def test_only_so_much_waits_in_memory(pictures: Pictures, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     (paths.data / "outputs").write_bytes(b"a file where a folder should be")
-    monkeypatch.setattr(module, "MOST_PENDING_BYTES", 1200)
+    monkeypatch.setattr(module, "MOST_PENDING_BYTES", 2000)
     ids = []
     for seed in range(4):
         with pytest.raises(NotSaved) as caught:
-            pictures.save(RGB, draft(seed), naming(seed), saving())
+            pictures.save(random.Random(seed).randbytes(768), draft(seed), naming(seed), saving())
         ids.append(caught.value.picture.id)
     kept = [picture.id for picture in pictures.pending()]
     assert kept == ids[-len(kept) :]
