@@ -1,0 +1,1 @@
+"""Training of the demo checkpoint: data, networks, the two training stages, export and measurement."""

@@ -1,0 +1,86 @@
+"""What the demo model is and how it is trained: every number of it, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+VOCABULARY = 49408
+TOKENS = 77
+START_TOKEN, END_TOKEN = 49406, 49407
+LATENT_SCALE = 0.18215
+"""SD1's factor between the encoder's mean and the latents that the UNet sees."""
+UNET_HEADS = 8
+"""SD1's head count, at every width: it cannot be read from shapes, so that it must be the convention."""
+TEXT_HEAD_WIDTH = 64
+"""CLIP's width of a head; the head count follows from the width."""
+
+
+def groups(widths: tuple[int, ...]) -> int:
+    """Groups of a network's group norms: SD1's 32, but never fewer than SD1's own four channels in a group.
+
+    A norm over fewer channels forgets the level of flat surfaces: coloured backgrounds are lost.
+    """
+    return min(32, min(widths) // 4)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Widths and depths. Everything else is SD1's convention."""
+
+    vae_widths: tuple[int, ...] = (32, 64, 96, 128)
+    vae_depth: int = 1
+    unet_widths: tuple[int, ...] = (64, 128, 224)
+    unet_attention: tuple[bool, ...] = (False, False, True)
+    """Which levels of the UNet read the text."""
+    unet_depth: int = 1
+    text_width: int = 128
+    text_layers: int = 2
+
+
+@dataclass(frozen=True)
+class VaeTraining:
+    minutes: float = 16.0
+    decoder_minutes: float = 8.0
+    """After them: the decoder alone, the encoder as it is."""
+    batch: int = 4
+    """Crops of half the size in a step; every second step takes a quarter as many whole pictures."""
+    rate: float = 4.0e-4
+    kl_weight: float = 2.0e-4
+    ema: float = 0.998
+
+
+@dataclass(frozen=True)
+class DenoiserTraining:
+    minutes: float = 27.0
+    batch: int = 16
+    rate: float = 1.0e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 100
+    plain_pictures: float = 0.6
+    """Share of plain emoji on white among the lessons; the rest are composed scenes."""
+    empty_captions: float = 0.1
+    min_snr_gamma: float = 5.0
+    ema: float = 0.996
+
+
+@dataclass(frozen=True)
+class Training:
+    """One run of `train-demo`."""
+
+    size: int = 128
+    seed: int = 20240613
+    cached_pictures: int = 8000
+    """Augmented pictures whose latents are cached, beside the plain ones."""
+    networks: Networks = field(default_factory=Networks)
+    vae: VaeTraining = field(default_factory=VaeTraining)
+    denoiser: DenoiserTraining = field(default_factory=DenoiserTraining)
+
+
+CPU_128 = Training()
+CUDA_256 = Training(
+    size=256,
+    cached_pictures=60000,
+    networks=Networks(vae_widths=(64, 96, 128, 160)),
+    vae=VaeTraining(minutes=8, batch=32),
+    denoiser=DenoiserTraining(minutes=16, batch=128),
+)

