@@ -62,6 +62,12 @@ class Checkpoint:
         return read_metadata(self.path)
 
     @property
+    def native_size(self) -> tuple[int, int] | None:
+        """(width, height) in pixels that its author says it was trained at (ModelSpec's `modelspec.resolution`)."""
+        found = re.fullmatch(r"(\d{2,5})x(\d{2,5})", str(self.metadata.get("modelspec.resolution", "")))
+        return (int(found[1]), int(found[2])) if found else None
+
+    @property
     def ref(self) -> CheckpointRef:
         """What the engine gets."""
         return CheckpointRef(
