@@ -51,7 +51,7 @@ class Profile:
             name=_name(self.device),
             dtype=str(self.half).removeprefix("torch."),
             attention=self.attention,
-            torch=torch.__version__,
+            torch=str(torch.__version__),  # torch has its own class of string, which the server must not import
             total_bytes=total_bytes(self.device),
         )
 
