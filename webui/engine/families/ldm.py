@@ -22,7 +22,7 @@ from webui.engine.families.weights import Shapes, WeightsFile
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
 GROUPS = 32
-"""Of every group norm; widths are multiples of it."""
+"""Of every group norm, unless the file's metadata says otherwise; widths are multiples of it."""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -90,8 +90,9 @@ def unet_config(file: WeightsFile, *, heads: int | None, head_width: int | None)
     # diffusers: the middle takes its depth from the last level, which itself may have no attention
     per_level = [depth or 1 for depth in depths[:-1]] + [middle_depth]
     counts = [heads if heads else max(width // (head_width or 64), 1) for width in widths]
+    groups = norm_groups(file, "unet")
     for width, count in zip(widths, counts, strict=True):
-        if width % GROUPS or width % count:
+        if width % groups or width % count:
             raise file.error(f"its UNet has levels of {width} channels, which {count} attention heads cannot share")
     return {
         "in_channels": inputs,
@@ -104,8 +105,20 @@ def unet_config(file: WeightsFile, *, heads: int | None, head_width: int | None)
         "cross_attention_dim": context,
         "attention_head_dim": tuple(counts),  # diffusers' name for the number of heads
         "use_linear_projection": linear,
-        "norm_num_groups": GROUPS,
+        "norm_num_groups": groups,
     }
+
+
+def norm_groups(file: WeightsFile, part: str) -> int:
+    """How many groups the norms of a part ("unet", "vae") have: shapes cannot tell, the file's metadata may.
+
+    Raises:
+        ModelError: the metadata's number is none.
+    """
+    said = file.metadata.get(f"gesso.{part}_norm_groups", str(GROUPS))
+    if not said.isdecimal() or not 1 <= int(said) <= 1024:
+        raise file.error(f"its metadata gives {said!r} as the number of norm groups")
+    return int(said)
 
 
 def _levels(shapes: Shapes) -> tuple[list[int], int, list[int]]:
@@ -220,7 +233,8 @@ def vae_config(file: WeightsFile, names: Mapping[str, str]) -> dict[str, Any]:
         pixels = shapes["decoder.conv_out.weight"][0]
     except (KeyError, IndexError) as error:
         raise file.error(f"its VAE is not complete (no {error})") from error
-    if not widths or any(width % GROUPS for width in widths):
+    groups = norm_groups(file, "vae")
+    if not widths or any(width % groups for width in widths):
         raise file.error("its VAE has no encoder that we know")
     return {
         "in_channels": pixels,
@@ -230,7 +244,7 @@ def vae_config(file: WeightsFile, names: Mapping[str, str]) -> dict[str, Any]:
         "block_out_channels": tuple(widths),
         "layers_per_block": layers,
         "latent_channels": channels,
-        "norm_num_groups": GROUPS,
+        "norm_num_groups": groups,
         "use_quant_conv": "quant_conv.weight" in shapes,
         "use_post_quant_conv": "post_quant_conv.weight" in shapes,
     }

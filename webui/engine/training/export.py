@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import CLIPTextModel
 
 from webui.base.files import write_atomically
+from webui.engine.training.config import groups
 
 _UNET_EDGES = {
     "time_embedding.linear_1": "time_embed.0",
@@ -132,5 +133,14 @@ def write_checkpoint(path: Path, tensors: dict[str, Tensor], size: int) -> None:
         "modelspec.resolution": f"{size}x{size}",
         "modelspec.prediction_type": "epsilon",
         "format": "pt",
+        **_norm_groups(tensors),
     }
     write_atomically(path, save(tensors, metadata))
+
+
+def _norm_groups(tensors: dict[str, Tensor]) -> dict[str, str]:
+    """The number of groups of each network's norms, which its shapes do not tell; see `families.ldm.norm_groups`."""
+    first = {"vae": "first_stage_model.encoder.conv_in.weight", "unet": "model.diffusion_model.input_blocks.0.0.weight"}
+    return {
+        f"gesso.{part}_norm_groups": str(groups((len(tensors[name]),))) for part, name in first.items() if name in tensors
+    }
