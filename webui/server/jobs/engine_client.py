@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -169,7 +171,7 @@ class LocalEngine:
                         process.popen.kill()
                         return ready, f"gave no sign of life for {limit:.0f} s"
                     continue
-                event: Event = process.connection.recv()
+                event = _received(process.connection)
                 heard = time.monotonic()
                 if isinstance(event, Ready) and not ready:
                     ready = True
@@ -182,6 +184,9 @@ class LocalEngine:
                     complaint = f"{event.message} {event.hint}".strip()  # It cannot start, and says why.
                     continue
                 hear(event)
+        except pickle.UnpicklingError as error:
+            process.popen.kill()
+            return ready, f"sent something that is no message: {error}"
         except (EOFError, OSError):
             ended = process.end()
             return ready, f"ended: {complaint}" if complaint else ended
@@ -189,6 +194,20 @@ class LocalEngine:
             with self._lock:
                 self._process, self._ready = None, False
             process.close()
+
+
+class _Reader(pickle.Unpickler):
+    """Reads events. A class of another module would be imported with all that hangs on it, torch for one."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module not in ("builtins", "webui.request.messages"):
+            raise pickle.UnpicklingError(f"The engine sent a {module}.{name}, which is no message.")
+        return super().find_class(module, name)
+
+
+def _received(connection: Connection) -> Event:
+    event: Event = _Reader(io.BytesIO(connection.recv_bytes())).load()
+    return event
 
 
 class _Process:
