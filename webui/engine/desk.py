@@ -1,4 +1,4 @@
-"""What the engine does with each command; the one edge at which its errors end."""
+"""What the engine does with each command."""
 
 from __future__ import annotations
 
@@ -76,20 +76,30 @@ class Desk:
         return not isinstance(command, Interrupt | Skip | messages.Watch)
 
     def serve(self, command: Command) -> None:
-        """Carry it out; whatever goes wrong becomes an event."""
-        job_id = command.job_id if isinstance(command, Run) else ""
-        try:
-            with torch.inference_mode():
-                self._do(command)
-        except Interrupted:
-            self.emit(Finished(job_id, interrupted=True))
-        except WebuiError as error:
-            self._fail(command, error.code, error.message, error.hint)
-        except Exception as error:  # noqa: BLE001 - the one edge: the engine outlives every job
-            self._fail(command, *self._told(error))
-        finally:
-            with self._lock:
-                self._cancels.pop(job_id, None)
+        """Carry it out. Raises whatever goes wrong; `failed` makes an event of it."""
+        with torch.inference_mode():
+            match command:
+                case Run():
+                    self._run(command)
+                case Preload():
+                    self.models.preload(command.checkpoint, command.vae)
+                case Unload():
+                    self._cache.forget()
+                    self.models.unload()
+                case Configure():
+                    self.models.configure(command.resident_limit, command.budget_bytes)
+                case _:
+                    pass
+
+    def failed(self, command: Command, error: Exception) -> None:
+        """Say what went wrong with a command; the engine goes on."""
+        code, message, hint = self._told(error)
+        if isinstance(command, Preload):
+            self.emit(Loading("", failure=f"{message} {hint}".strip()))
+        elif isinstance(command, Run):
+            self.emit(Failed(command.job_id, code, message, hint))
+        else:
+            log.error("%s failed: %s", type(command).__name__, message)
 
     def beat(self) -> Beat:
         """A sign of life."""
@@ -103,37 +113,29 @@ class Desk:
 
     # ------------------------------------------------------------
 
-    def _do(self, command: Command) -> None:
-        match command:
-            case Run():
-                self._run(command)
-            case Preload():
-                self.models.preload(command.checkpoint, command.vae)
-            case Unload():
-                self._cache.forget()
-                self.models.unload()
-            case Configure():
-                self.models.configure(command.resident_limit, command.budget_bytes)
-            case _:
-                pass
-
     def _run(self, command: Run) -> None:
         start = time.perf_counter()
-        cancel = self._cancels[command.job_id]
         stopwatch = Stopwatch(self.profile.device)
+        with self._lock:
+            cancel = self._cancels[command.job_id]
         watch = Watch(command.job_id, self.emit, cancel, self.viewing, stopwatch, batches=len(command.plan.batches))
-        interrupted = False
+        made, interrupted = 0, False
         try:
             for picture in pictures(command.plan, self.models, self._cache, self._shelf, watch):
                 self.emit(picture)
+                made += 1
         except Interrupted:
             interrupted = True
-        interrupted = interrupted or cancel.ends_now
-        seconds = time.perf_counter() - start
-        self.emit(Finished(command.job_id, interrupted, seconds, stopwatch.seconds))
+        finally:
+            with self._lock:
+                del self._cancels[command.job_id]
+        interrupted = interrupted or (cancel.ends_now and made < command.plan.count)
+        self.emit(Finished(command.job_id, interrupted, time.perf_counter() - start, stopwatch.seconds))
 
     def _told(self, error: Exception) -> tuple[str, str, str]:
-        """(code, message, hint) of an error that nobody raised on purpose."""
+        """(code, message, hint) for the person."""
+        if isinstance(error, WebuiError):
+            return error.code, error.message, error.hint
         if is_out_of_memory(error):
             log.warning("Out of memory: %s", error)
             self._cache.forget()
@@ -143,20 +145,12 @@ class Desk:
                 f"There is not enough memory on {self.profile.device} for this picture.",
                 "Make it smaller or fewer at once, or start with --medvram.",
             )
-        log.exception("Something went wrong inside the engine.")
+        log.error("Something went wrong inside the engine.", exc_info=error)
         return (
             "internal",
             f"{type(error).__name__}: {error}",
             "This is a fault of the program; the log has the details.",
         )
-
-    def _fail(self, command: Command, code: str, message: str, hint: str) -> None:
-        if isinstance(command, Preload):
-            self.emit(Loading("", failure=f"{message} {hint}".strip()))
-        elif isinstance(command, Run):
-            self.emit(Failed(command.job_id, code, message, hint))
-        else:
-            log.error("%s failed: %s", type(command).__name__, message)
 
     def _announce(self, title: str, seconds: float) -> None:
         self.emit(Loading(title, seconds))

@@ -49,7 +49,10 @@ def main(connection: Connection, options: EngineOptions) -> None:
     outbox.put(Ready(desk.profile.info()))
     _start(lambda: _beat(desk.beat, outbox), "beat")
     while not isinstance(command := waiting.get(), Shutdown):
-        desk.serve(command)
+        try:
+            desk.serve(command)
+        except Exception as error:  # noqa: BLE001 - the one edge: the engine outlives every job
+            desk.failed(command, error)
     outbox.close()
 
 

@@ -109,6 +109,8 @@ class ClipText:
                 length = min(len(there), inputs.shape[1] - start)
                 inputs[place, start : start + length] = there[:length]
         hidden = self._hidden(model.embeddings(inputs_embeds=inputs), options.clip_skip)
+        if all(set(chunk.multipliers) == {1.0} for chunk in row):
+            return hidden
         multipliers = torch.tensor([chunk.multipliers for chunk in row], device=hidden.device)
         return EMPHASIS.get(options.emphasis, _plain)(hidden, multipliers[..., None])
 
