@@ -92,8 +92,9 @@ def ldm_vae(vae: AutoencoderKL) -> dict[str, Tensor]:
     for name, tensor in vae.state_dict().items():
         new = re.sub(
             r"^decoder\.up_blocks\.(\d+)\.(resnets|upsamplers\.0)\.",
-            lambda found: f"decoder.up.{levels - 1 - int(found[1])}."
-            + ("block." if found[2] == "resnets" else "upsample."),
+            lambda found: (
+                f"decoder.up.{levels - 1 - int(found[1])}." + ("block." if found[2] == "resnets" else "upsample.")
+            ),
             name,
         )
         for pattern, replacement in _VAE_RULES:
@@ -142,5 +143,7 @@ def _norm_groups(tensors: dict[str, Tensor]) -> dict[str, str]:
     """The number of groups of each network's norms, which its shapes do not tell; see `families.ldm.norm_groups`."""
     first = {"vae": "first_stage_model.encoder.conv_in.weight", "unet": "model.diffusion_model.input_blocks.0.0.weight"}
     return {
-        f"gesso.{part}_norm_groups": str(groups((len(tensors[name]),))) for part, name in first.items() if name in tensors
+        f"gesso.{part}_norm_groups": str(groups((len(tensors[name]),)))
+        for part, name in first.items()
+        if name in tensors
     }
