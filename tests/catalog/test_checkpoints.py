@@ -178,8 +178,8 @@ def test_a_folder_that_may_not_be_read_is_left_out(paths: Paths, checkpoints: Ch
     (paths.checkpoints / "secret").chmod(0o755)
 
 
-def test_three_thousand_files_are_listed_once_each(paths: Paths, checkpoints: Checkpoints) -> None:
-    for number in range(3000):
+def test_a_thousand_files_are_listed_once_each(paths: Paths, checkpoints: Checkpoints) -> None:
+    for number in range(1000):
         model(paths, f"{number % 30}/model {number}.safetensors", b"")
-    assert len(checkpoints.scan()) == 3000
-    assert checkpoints.find("model 2999").name == "29/model 2999.safetensors"
+    assert len(checkpoints.scan()) == 1000
+    assert checkpoints.find("model 999").name == "9/model 999.safetensors"

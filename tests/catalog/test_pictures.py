@@ -91,11 +91,11 @@ def test_a_name_that_was_taken_meanwhile_is_left_alone(pictures: Pictures, paths
 
 
 def test_many_threads_get_a_number_each(pictures: Pictures, paths: Paths) -> None:
-    def work() -> None:
+    def work(seed: int) -> None:
         for _ in range(5):
-            pictures.save(RGB, draft(), naming(), saving())
+            pictures.save(RGB, draft(seed), naming(seed), saving())
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from webui import registry
@@ -224,6 +224,11 @@ def test_any_label_carries_any_text(labels: dict[str, str]) -> None:
 
 @QUICK
 @given(HOSTILE)
+@example('"a"')
+@example('"')
+@example("")
+@example(" a")
+@example("\\")
 def test_quotes_come_off_again(text: str) -> None:
     assert infotext.unquoted(infotext.quoted(text)) == text
 
