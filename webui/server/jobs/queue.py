@@ -60,6 +60,8 @@ SHOWN_ENDED = 20
 SHOWN_WAITING = 200
 POLLED_SECONDS = 10.0
 """Who asked for a preview so long ago counts as watching."""
+MOST_PICTURES = 10_000
+"""Of one job."""
 LONGEST_PROMPT = 200_000
 """Characters."""
 
@@ -148,8 +150,15 @@ class JobQueue:
             self._inbox.put(self._settings.current)
         self._thread.start()
 
+    @property
+    def started(self) -> bool:
+        """Whether it works, or has worked."""
+        return self._thread.ident is not None
+
     def close(self) -> None:
         """Stop; the job in work goes on at the next start."""
+        if self._closing:
+            return
         self._closing = True
         self._unsubscribe()
         self._inbox.put(None)
@@ -170,11 +179,18 @@ class JobQueue:
         """
         current = self._settings.current.with_options(settings or {}, strict=False)
         if max(len(request.prompt), len(request.negative_prompt)) > LONGEST_PROMPT:
-            raise UserError(f"A prompt may have {LONGEST_PROMPT} characters.", field="prompt")
+            raise UserError(f"A prompt may have at most {LONGEST_PROMPT} characters.", field="prompt")
+        if request.picture_count > MOST_PICTURES:
+            raise UserError(
+                f"{request.picture_count} pictures in one job are too many.",
+                hint=f"Ask for at most {MOST_PICTURES}, as often as you like.",
+                field="n_iter",
+            )
         if self.engine_state.state == "failed":
             raise Busy(self.engine_state.text, hint="The log says more. It is tried again by itself.")
         # Resolved now only to complain at once; what disk and settings say then decides when the turn comes.
-        plan = resolve(_as_request(request), current, self._catalog, _random_seed)
+        one = _as_request(request).changed(n_iter=1, batch_size=1)
+        plan = resolve(one, current, self._catalog, _random_seed)
         first = plan.batches[0][0]
         row = self._table.submit(
             kind_of(request),
@@ -183,7 +199,7 @@ class JobQueue:
             settings=json.dumps(current.changed_options()),
             seed=first.seed,
             subseed=first.subseed,
-            pictures=plan.count,
+            pictures=request.picture_count,
         )
         self._publish(self._job(row))
         self._inbox.put(None)

@@ -1,0 +1,157 @@
+"""What tests in several folders need: a small real checkpoint, an installation with it, and the real server."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import psutil
+import pytest
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 300.0
+"""Seconds until a test gives up waiting: other things may keep the machine busy."""
+MACHINE = ("--use-cpu", "all", "--no-half")
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(request: pytest.FixtureRequest) -> Path:
+    """A whole SD1 checkpoint of a few megabytes with random weights, with its yaml file beside it."""
+    kept = Path(request.config.cache.mkdir("checkpoints")) / "tiny-sd1.safetensors"
+    if not kept.is_file():
+        # In a process of its own: most tests never import torch.
+        code = "import sys, pathlib, make_checkpoints\nmake_checkpoints.make('tiny-sd1', pathlib.Path(sys.argv[1]))"
+        making = kept.parent / "making"
+        env = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "golden"), "OMP_NUM_THREADS": "1"}
+        subprocess.run([sys.executable, "-c", code, str(making)], env=env, check=True, timeout=PATIENCE)
+        shutil.copy(ROOT / "tests" / "golden" / "checkpoints" / "tiny-sd1.yaml", kept.parent)
+        (making / kept.name).replace(kept)
+    return kept
+
+
+def furnish(data: Path, checkpoint: Path) -> Path:
+    """An installation in an empty folder, with one checkpoint under two names."""
+    folder = data / "models" / "Stable-diffusion"
+    folder.mkdir(parents=True)
+    for name in ("tiny-sd1", "other"):
+        shutil.copy(checkpoint, folder / f"{name}.safetensors")
+        shutil.copy(checkpoint.with_suffix(".yaml"), folder / f"{name}.yaml")
+    return data
+
+
+@pytest.fixture
+def installation(tmp_path: Path, tiny_checkpoint: Path) -> Path:
+    return furnish(tmp_path / "data", tiny_checkpoint)
+
+
+@dataclass
+class RunningServer:
+    """`python -m webui` in a process of its own."""
+
+    process: subprocess.Popen[str]
+    data: Path
+    url: str = ""
+    output: list[str] = field(default_factory=list)
+
+    @property
+    def log(self) -> str:
+        return "".join(self.output)
+
+    def client(self, **options: object) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=PATIENCE, **options)  # type: ignore[arg-type]
+
+    def engine(self) -> psutil.Process:
+        """The engine process that lives now."""
+        return until(
+            lambda: next(
+                (c for c in psutil.Process(self.process.pid).children() if "engine_child" in " ".join(c.cmdline())),
+                None,
+            ),
+            "an engine process",
+        )
+
+    def wait_for_page(self) -> None:
+        """Until the real page answers instead of the waiting one."""
+        until(lambda: httpx.get(self.url, timeout=PATIENCE).status_code == 200, "the page", self.process)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+def until(look: Callable[[], T], what: str, process: subprocess.Popen[str] | None = None) -> T:
+    """The first answer that is true."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if process is not None and process.poll() is not None:
+            break
+        found = look()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"waited in vain for {what}")
+
+
+def start_server(data: Path, *flags: str) -> RunningServer:
+    """Start the program and wait until it says where it is."""
+    command = [sys.executable, "-m", "webui", "--port", "0", "--data-dir", str(data), *MACHINE, *flags]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"
+    )
+    server = RunningServer(process, data)
+
+    def listen() -> None:
+        assert process.stdout is not None
+        with process.stdout:
+            server.output.extend(iter(process.stdout.readline, ""))
+
+    threading.Thread(target=listen, daemon=True).start()
+    found = until(lambda: re.search(r"Gesso is at (http\S+)", server.log) or process.poll() is not None, "the server")
+    assert not isinstance(found, bool), server.log
+    server.url = found[1]
+    until(lambda: _answers(server), "an answer", process)
+    return server
+
+
+def _answers(server: RunningServer) -> bool:
+    try:
+        return httpx.get(f"{server.url}internal/ping", timeout=5.0).status_code < 500
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[RunningServer]:
+    """The real server with its page, started once for all tests that only use it."""
+    running = start_server(furnish(tmp_path_factory.mktemp("server") / "data", tiny_checkpoint))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def serving(installation: Path) -> Iterator[Callable[..., RunningServer]]:
+    """Starts servers of the test's own, all on one installation; ends them afterwards."""
+    started: list[RunningServer] = []
+
+    def start(*flags: str) -> RunningServer:
+        started.append(start_server(installation, *flags))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.stop(signal.SIGKILL)

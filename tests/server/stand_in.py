@@ -1,0 +1,97 @@
+"""An engine without pictures, for tests of the queue's logic alone: it does what the test says, when it says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from webui.request.messages import (
+    Command,
+    DeviceInfo,
+    Failed,
+    Finished,
+    Interrupt,
+    Pictured,
+    Progress,
+    Ready,
+    Run,
+)
+from webui.server.jobs.engine_client import EngineState, Heard, Lost
+
+
+class StandIn:
+    """Implements `Engine`. `paint` finishes pictures of the job that it was given last, one colour a seed."""
+
+    def __init__(self, *, by_itself: bool = True) -> None:
+        self.sent: list[Command] = []
+        self.by_itself = by_itself
+        self._hear: Callable[[Heard], None] = lambda heard: None
+        self._run: Run | None = None
+        self._left: list[tuple[int, int]] = []
+
+    # --- Engine -----------------------------------------------------------------------------------------------------
+
+    def start(self, hear: Callable[[Heard], None]) -> None:
+        self._hear = hear
+        self.come_up()
+
+    def send(self, command: Command) -> None:
+        self.sent.append(command)
+        match command:
+            case Run():
+                self._run = command
+                self._left = [(p.position, p.seed) for batch in command.plan.batches for p in batch]
+                if self.by_itself:
+                    self.paint(len(self._left))
+            case Interrupt() if self._run is not None and self._run.job_id == command.job_id:
+                self.finish(interrupted=True)
+
+    def restart(self) -> None:
+        self.die()
+        self.come_up()
+
+    def close(self) -> None:
+        pass
+
+    # --- what tests make it do --------------------------------------------------------------------------------------
+
+    @property
+    def jobs(self) -> list[str]:
+        """Ids of the jobs that it was given, in order."""
+        return [command.job_id for command in self.sent if isinstance(command, Run)]
+
+    def come_up(self) -> None:
+        self._hear(EngineState("ready", "stands in"))
+        self._hear(Ready(DeviceInfo("cpu", "stand-in", "float32", "none", "0")))
+
+    def die(self) -> None:
+        self._run = None
+        self._hear(Lost("The engine was ended by SIGKILL."))
+        self._hear(EngineState("restarting", "A new one starts."))
+
+    def break_down(self) -> None:
+        """It does not start any more."""
+        self._run = None
+        self._hear(EngineState("failed", "The engine does not start: it lacks torch."))
+
+    def step(self, fraction: float) -> None:
+        assert self._run is not None
+        self._hear(Progress(self._run.job_id, "sampling", 1, 10, 0, 1, fraction))
+
+    def paint(self, count: int = 1) -> None:
+        assert self._run is not None
+        for _ in range(count):
+            position, seed = self._left.pop(0)
+            rgb = bytes((seed % 256, position % 256, 0)) * 64
+            self._hear(Pictured(self._run.job_id, position, 8, 8, rgb))
+        if not self._left:
+            self.finish()
+
+    def finish(self, *, interrupted: bool = False) -> None:
+        assert self._run is not None
+        run, self._run = self._run, None
+        self._hear(Finished(run.job_id, interrupted))
+
+    def fail(self, message: str) -> None:
+        assert self._run is not None
+        run, self._run = self._run, None
+        self._hear(Failed(run.job_id, "out_of_memory", message, "Make it smaller."))

@@ -1,0 +1,301 @@
+"""Jobs come in, take turns, are worked off, stopped, and survive what happens to engines and to the program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import until
+from tests.server.conftest import Office
+from tests.server.stand_in import StandIn
+from webui.base.errors import Busy, NotFound, UserError
+from webui.request import infotext
+from webui.request.fields import Txt2Img
+from webui.request.messages import Interrupt, Run, Skip, Watch
+from webui.server.jobs.job import Job
+
+Open = Callable[..., Office]
+
+
+def small(**values: object) -> Txt2Img:
+    return Txt2Img.made(**{"prompt": "a red apple", "width": 64, "height": 64, "steps": 2, "seed": 7, **values})
+
+
+def result(office: Office, job_id: str) -> Job:
+    return office.queue.ended(job_id).result(60)
+
+
+def running(office: Office, job_id: str) -> None:
+    until(lambda: office.queue.running and office.queue.running.id == job_id, "the job to run")
+
+
+def test_a_job_becomes_saved_pictures_with_infotext(office: Open) -> None:
+    here = office()
+    job = result(here, here.queue.submit(small(n_iter=3), "anna"))
+    assert job.state == "done"
+    assert [picture.seed for picture in job.pictures] == [7, 8, 9]
+    for picture in job.pictures:
+        saved = here.catalog.pictures.get(picture.id)
+        assert saved.path.endswith(f"-{picture.seed}.png")
+        content, kind = here.catalog.pictures.content(picture.id)
+        assert kind == "png"
+        from webui.catalog.image_files import read_infotext
+
+        text, _ = read_infotext(content)
+        assert infotext.read(text).labels["Seed"] == str(picture.seed)
+        assert infotext.read(text).prompt == "a red apple"
+
+
+def test_random_seeds_are_fixed_when_the_job_is_submitted(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    job_id = here.queue.submit(small(seed=-1))
+    running(here, job_id)
+    here.engine.die()
+    here.engine.come_up()
+    until(lambda: len(here.engine.jobs) == 2, "the second try")
+    first, second = [command.plan for command in here.engine.sent if isinstance(command, Run)]
+    assert first.batches == second.batches
+    assert first.batches[0][0].seed == here.queue.job(job_id).seed >= 0
+
+
+def test_two_owners_are_served_in_turn(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    here.queue.pause()
+    asked = [here.queue.submit(small(), owner) for owner in ("anna", "anna", "anna", "bert", "bert")]
+    here.queue.pause(False)
+    for count in range(1, 6):
+        until(lambda count=count: len(here.engine.jobs) == count, "the next job")
+        here.engine.paint()
+    owners = [here.queue.job(job_id).owner for job_id in here.engine.jobs]
+    assert owners == ["anna", "bert", "anna", "bert", "anna"]
+    assert sorted(here.engine.jobs) == sorted(asked)
+
+
+def test_an_engine_that_dies_costs_no_picture(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    job_id = here.queue.submit(small(n_iter=4))
+    running(here, job_id)
+    here.engine.paint(2)
+    until(lambda: len(here.queue.job(job_id).pictures) == 2, "two pictures")
+    here.engine.die()
+    here.engine.come_up()
+    until(lambda: len(here.engine.jobs) == 2, "the second try")
+    again = [command for command in here.engine.sent if isinstance(command, Run)][1]
+    assert [picture.position for batch in again.plan.batches for picture in batch] == [2, 3]
+    here.engine.paint(2)
+    job = result(here, job_id)
+    assert job.state == "done"
+    assert [picture.seed for picture in job.pictures] == [7, 8, 9, 10]
+
+
+def test_a_batch_that_is_half_there_is_made_again_whole_and_kept_once(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    job_id = here.queue.submit(small(batch_size=2, n_iter=2))
+    running(here, job_id)
+    here.engine.paint(3)
+    until(lambda: len(here.queue.job(job_id).pictures) == 3, "three pictures")
+    before = here.queue.job(job_id).pictures
+    here.engine.die()
+    here.engine.come_up()
+    until(lambda: len(here.engine.jobs) == 2, "the second try")
+    here.engine.paint(2)
+    job = result(here, job_id)
+    assert [picture.position for picture in job.pictures] == [0, 1, 2, 3]
+    assert job.pictures[:3] == before
+
+
+def test_a_picture_that_kills_two_engines_fails_and_the_next_job_runs(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    deadly, harmless = here.queue.submit(small()), here.queue.submit(small())
+    running(here, deadly)
+    here.engine.die()
+    here.engine.come_up()
+    until(lambda: len(here.engine.jobs) == 2, "the second try")
+    here.engine.die()
+    job = result(here, deadly)
+    assert job.state == "failed"
+    assert job.error is not None
+    assert "SIGKILL" in job.error.message
+    here.engine.come_up()
+    running(here, harmless)
+    here.engine.paint()
+    assert result(here, harmless).state == "done"
+
+
+def test_what_an_engine_complains_of_is_told(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    job_id = here.queue.submit(small())
+    running(here, job_id)
+    here.engine.fail("The GPU has not enough memory.")
+    job = result(here, job_id)
+    assert (job.state, job.error and job.error.message) == ("failed", "The GPU has not enough memory.")
+
+
+def test_an_engine_that_does_not_start_leaves_nobody_waiting(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    here.queue.pause()
+    waited_for = here.queue.ended(here.queue.submit(small()))
+    patient = here.queue.submit(small())
+    here.engine.break_down()
+    assert waited_for.result(60).state == "failed"
+    assert here.queue.job(patient).state == "queued"
+    with pytest.raises(Busy, match="lacks torch"):
+        here.queue.submit(small())
+
+
+def test_the_first_interrupt_lets_the_picture_be_finished_the_second_does_not(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    here.engine.send = lambda command: here.engine.sent.append(command)  # type: ignore[method-assign]
+    job_id = here.queue.submit(small(n_iter=3))
+    running(here, job_id)
+    here.queue.interrupt(job_id)
+    here.queue.interrupt(job_id)
+    stops = [command.after_current for command in here.engine.sent if isinstance(command, Interrupt)]
+    assert stops == [True, False]
+
+
+def test_an_interrupted_job_keeps_what_is_finished_and_says_so(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    job_id = here.queue.submit(small(n_iter=3))
+    running(here, job_id)
+    here.engine.paint()
+    here.queue.interrupt(job_id)
+    job = result(here, job_id)
+    assert (job.state, len(job.pictures)) == ("done", 1)
+    assert job.comments == ("Stopped after 1 of 3 pictures.",)
+
+
+def test_cancelled_jobs_do_not_run(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    first, second, third = (here.queue.submit(small(), "anna") for _ in range(3))
+    running(here, first)
+    here.queue.cancel(second)
+    assert here.queue.job(second).state == "cancelled"
+    here.queue.cancel(first)
+    assert result(here, first).state == "cancelled"
+    running(here, third)
+    assert here.queue.cancel_all("anna") == 0
+    assert result(here, third).state == "cancelled"
+    with pytest.raises(NotFound):
+        here.queue.cancel("no such job")
+
+
+def test_a_paused_queue_starts_nothing(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    here.queue.pause()
+    job_id = here.queue.submit(small())
+    assert here.engine.jobs == []
+    here.queue.pause(False)
+    running(here, job_id)
+
+
+def test_waiting_jobs_can_change_places(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    here.queue.pause()
+    one, two, three = (here.queue.submit(small(), "anna") for _ in range(3))
+    here.queue.reorder([three, one, two])
+    assert [job.id for job in here.queue.jobs("anna")] == [three, one, two]
+    assert [job.position for job in here.queue.jobs("anna")] == [1, 2, 3]
+
+
+def test_skip_is_passed_on(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    job_id = here.queue.submit(small())
+    running(here, job_id)
+    here.queue.skip(job_id)
+    assert here.engine.sent[-1] == Skip(job_id)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_after_a_restart_of_the_program_jobs_go_on_if_the_settings_say_so(office: Open, resume: bool) -> None:
+    before = office(StandIn(by_itself=False))
+    before.settings.change({"resume_jobs_at_start": resume})
+    cut_off, waiting = before.queue.submit(small(n_iter=2)), before.queue.submit(small())
+    running(before, cut_off)
+    before.engine.paint()
+    until(lambda: len(before.queue.job(cut_off).pictures) == 1, "a picture")
+    before.close()
+
+    after = office()
+    assert result(after, waiting).state == "done"
+    job = result(after, cut_off)
+    if resume:
+        assert (job.state, [picture.seed for picture in job.pictures]) == ("done", [7, 8])
+    else:
+        assert (job.state, [picture.seed for picture in job.pictures]) == ("failed", [7])
+        assert job.error is not None
+        assert "program stopped" in job.error.message
+
+
+def test_settings_are_those_of_the_moment_of_submission(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    here.queue.pause()
+    job_id = here.queue.submit(small())
+    here.settings.change({"CLIP_stop_at_last_layers": 2})
+    here.queue.pause(False)
+    running(here, job_id)
+    [run] = [command for command in here.engine.sent if isinstance(command, Run)]
+    assert run.plan.batches[0][0].render.clip_skip == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "field"),
+    [
+        ({"sampler_name": "Eulr"}, NotFound, "sampler_name"),
+        ({"scheduler": "Karos"}, NotFound, "scheduler"),
+        ({"override_settings": {"sd_model_checkpoint": "nothing like it"}}, NotFound, "sd_model_checkpoint"),
+        ({"override_settings": {"CLIP_stop_at_last_layers": 99}}, UserError, "clip_skip"),
+        ({"styles": ("no style",)}, NotFound, "styles"),
+        ({"prompt": "a" * 300_000}, UserError, "prompt"),
+        ({"n_iter": 100_000, "batch_size": 512}, UserError, "n_iter"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_at_once(
+    office: Open, values: dict[str, object], error: type[UserError], field: str
+) -> None:
+    here = office()
+    with pytest.raises(error) as caught:
+        here.queue.submit(small(**values))
+    assert caught.value.field == field
+    assert here.queue.jobs("") == []
+
+
+def test_progress_counts_and_tells_how_long(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    job_id = here.queue.submit(small())
+    running(here, job_id)
+    here.engine.step(0.5)
+    until(lambda: here.queue.job(job_id).progress.fraction == 0.5, "progress")
+    progress = here.queue.job(job_id).progress
+    assert progress.text == "Sampling 1/10"
+    here.engine.paint()
+    result(here, job_id)
+    # From the first job's pace, the second one is estimated before its first step.
+    again = here.queue.submit(small())
+    running(here, again)
+    until(lambda: here.queue.job(again).progress.eta_seconds is not None, "an estimate")
+
+
+def test_previews_are_made_only_while_somebody_looks(office: Open) -> None:
+    here = office()
+    watched = [command.watched for command in here.engine.sent if isinstance(command, Watch)]
+    assert watched == [False]
+    assert here.queue.look() is None
+    assert [command.watched for command in here.engine.sent if isinstance(command, Watch)] == [False, True]
+
+
+def test_a_full_disk_costs_no_picture(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    blocked = here.catalog.paths.data / "outputs"
+    blocked.write_text("a file where a folder should be")
+    job_id = here.queue.submit(small())
+    running(here, job_id)
+    here.engine.paint()
+    job = result(here, job_id)
+    assert job.state == "done"
+    assert any("could not be saved" in comment for comment in job.comments)
+    content, _ = here.catalog.pictures.content(job.pictures[0].id)
+    assert content.startswith(b"\x89PNG")
+    blocked.unlink()
+    assert here.catalog.pictures.save_again(job.pictures[0].id).path
