@@ -23,6 +23,7 @@ LAYERS: tuple[tuple[str, int, str], ...] = (
     ("webui.flags", 3, "both"),
     ("webui.catalog", 3, "both"),
     ("webui.scripts", 3, "both"),
+    ("webui.flags", 3, "server"),
     ("webui.engine.sampling", 4, "engine"),
     ("webui.engine.families", 5, "engine"),
     ("webui.engine.networks", 5, "engine"),
