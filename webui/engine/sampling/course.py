@@ -93,7 +93,10 @@ def course(
 
 def _timestep_course(process: Process, steps: int, t_enc: int | None) -> Course:
     """Every (1000 // steps)-th timestep, from 1 up. Steps that do not divide 1000 give more."""
-    timesteps = torch.arange(0, 1000, 1000 // steps).add(1).clamp(max=999) if steps else torch.ones(1)
+    if not steps:
+        none = torch.zeros(1)
+        return Course(process, none, none[:0], none[0], from_noise=False, preserving=True)
+    timesteps = torch.arange(0, 1000, 1000 // steps).add(1).clamp(max=999)
     rising = process.sigma(timesteps).cpu()
     if t_enc is None:
         return Course(process, rising.flip(0), rising.flip(0), rising[-1], from_noise=True, preserving=True)

@@ -44,8 +44,12 @@ class Process(Protocol):
         """What the network is told as its time."""
         ...
 
+    def position(self, sigma: Tensor) -> Tensor:
+        """Where sigma stands in the time in which schedules count, 0 to 999 or 1 to 1000."""
+        ...
+
     def sigma(self, t: Tensor) -> Tensor:
-        """The inverse of `timestep`."""
+        """The inverse of `position`."""
         ...
 
     def spaced(self, n: int) -> Tensor:
@@ -167,6 +171,9 @@ class Diffusion:
         weight = ((logs[low] - log_sigma) / (logs[low] - logs[low + 1])).clamp(0, 1)
         return (1 - weight) * low + weight * (low + 1)
 
+    def position(self, sigma: Tensor) -> Tensor:
+        return self.timestep(sigma)
+
     def sigma(self, t: Tensor) -> Tensor:
         logs = self.log_sigmas.to(t.device)
         t = t.float()
@@ -245,6 +252,9 @@ class Flow:
 
     def timestep(self, sigma: Tensor) -> Tensor:
         return sigma * self.multiplier
+
+    def position(self, sigma: Tensor) -> Tensor:
+        return sigma / (self.shift - (self.shift - 1) * sigma) * self.multiplier
 
     def sigma(self, t: Tensor) -> Tensor:
         t = t / self.multiplier

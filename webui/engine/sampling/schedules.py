@@ -142,6 +142,8 @@ def sigmas_for(
     """
     discard = discard_penultimate or options.discard_penultimate
     n = steps + 1 if discard else steps
+    if not steps:
+        return torch.zeros(1)
     if schedule is None or traits is None:
         sigmas = process.spaced(n).cpu()  # A1111: the range settings do not reach the model's own spacing
     else:
@@ -163,7 +165,7 @@ def _table(process: Process) -> Tensor:
 
 
 def _timestep_range(process: Process, low: float, high: float) -> tuple[float, float]:
-    return float(process.timestep(torch.tensor(high))), float(process.timestep(torch.tensor(low)))
+    return float(process.position(torch.tensor(high))), float(process.position(torch.tensor(low)))
 
 
 def _sigmas_at(process: Process, timesteps: Tensor | Sequence[float]) -> Tensor:

@@ -81,7 +81,7 @@ def times(process: Process, start: Tensor | None, n: int, skip_type: str) -> Ten
         ends = process.half_log_snr(first), process.half_log_snr(last)
         return process.sigma_of_half_log_snr(torch.linspace(float(ends[0]), float(ends[1]), n + 1)).cpu()
     # Time runs from 1/1000 to 1 where timesteps run from 0 to 999.
-    t_first, t_last = float(process.timestep(first)) + 1, float(process.timestep(last)) + 1
+    t_first, t_last = float(process.position(first)) + 1, float(process.position(last)) + 1
     if skip_type == "time_quadratic":
         t = torch.linspace(t_first**0.5, t_last**0.5, n + 1) ** 2
     else:
