@@ -180,12 +180,10 @@ class Guard:
         if host in self._hosts:
             return True
         try:
-            return self._exposed or ipaddress.ip_address(host).is_loopback
+            address = ipaddress.ip_address(host.split("%")[0])
         except ValueError:
-            pass
-        if not self._exposed:
-            return False
-        return "." not in host or host.endswith(LOCAL_NAMES)
+            return self._exposed and ("." not in host or host.endswith(LOCAL_NAMES))
+        return self._exposed or address.is_loopback
 
     def _check_origin(self, request: _Request) -> None:
         """Against pages of other sites that send requests from the browser of somebody who may enter here."""

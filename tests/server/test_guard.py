@@ -1,0 +1,227 @@
+"""The gate: every route, asked by everybody."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.websockets import WebSocketDisconnect
+
+from tests.server.stand_in import StandIn
+from webui import flags
+from webui.app import App
+from webui.server.guard import LOGIN_COOKIE, SESSION_COOKIE, Guard
+from webui.server.serve import application
+
+LOCAL = "http://127.0.0.1:7860"
+HERE = {"host": "127.0.0.1:7860"}
+
+
+class House:
+    """An App with its gate, and the routes behind it."""
+
+    def __init__(self, data: Path, *line: str) -> None:
+        chosen = flags.read(["--data-dir", str(data), "--nowebui", *line])
+        self.app = App(chosen, StandIn())
+        self.app.queue.start(preload=False)
+        self.inner = application(self.app)
+        self.guard = Guard(self.inner, chosen, self.app.access)
+
+    def client(self, url: str = LOCAL) -> TestClient:
+        return TestClient(self.guard, base_url=url, follow_redirects=False)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[type[House]]:
+    opened: list[House] = []
+
+    class Opened(House):
+        def __init__(self, *line: str) -> None:
+            super().__init__(tmp_path, *line)
+            opened.append(self)
+
+    yield Opened  # type: ignore[misc]
+    for one in opened:
+        one.app.close()
+
+
+def basic(name: str, password: str) -> dict[str, str]:
+    return {"authorization": f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"}
+
+
+def paths(routes: list[object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(method, path) of every route, those of mounted applications too."""
+    for route in routes:
+        if isinstance(route, Mount):
+            yield from paths(list(route.routes), prefix + route.path)
+        elif isinstance(route, Route):
+            for method in route.methods or {"GET"}:
+                yield method, prefix + route.path.replace("{path:path}", "x").replace("{", "").replace("}", "")
+        elif hasattr(route, "original_router"):  # what include_router leaves
+            yield from paths(list(route.original_router.routes), prefix)
+        elif not isinstance(route, WebSocketRoute):
+            raise AssertionError(f"a route of a kind that this test does not know: {route}")
+
+
+def test_nobody_enters_anything_without_a_password(house: type[House]) -> None:
+    here = house("--gradio-auth", "anna:one")  # type: ignore[arg-type]
+    client = here.client()
+    found = list(paths(list(here.inner.router.routes)))
+    assert len(found) > 40
+    assert {("POST", "/sdapi/v1/txt2img"), ("GET", "/internal/events"), ("GET", "/openapi.json")} <= set(found)
+    for method, path in found:
+        answer = client.request(method, path)
+        assert answer.status_code == 401, (method, path)
+        assert client.request(method, path, headers=basic("anna", "wrong")).status_code in (401, 429), (method, path)
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect("/internal/ws", headers=HERE):
+        pass
+
+
+def test_a_person_logs_in_on_a_page_of_ours_and_is_sent_on(house: type[House]) -> None:
+    here = house("--gradio-auth", "anna:one")  # type: ignore[arg-type]
+    client = here.client()
+    away = client.get("/docs", headers={"accept": "text/html"})
+    assert (away.status_code, away.headers["location"]) == (303, "/login?next=/docs")
+    page = client.get(away.headers["location"])
+    assert page.status_code == 200
+    assert '<input type="hidden" name="next" value="/docs">' in page.text
+    assert client.post("/login", data={"username": "anna", "password": "two"}).status_code == 401
+    entered = client.post("/login", data={"username": "anna", "password": "one", "next": "/docs"})
+    assert (entered.status_code, entered.headers["location"]) == (303, "/docs")
+    assert "HttpOnly" in entered.headers["set-cookie"]
+    assert client.get("/docs").status_code == 200
+    cookie = f"{LOGIN_COOKIE}={client.cookies[LOGIN_COOKIE]}"
+    with client.websocket_connect("/internal/ws", headers={**HERE, "cookie": cookie}) as socket:
+        assert socket.receive_json()["type"] == "state"
+    client.get("/logout")
+    assert client.get("/docs").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "target", ["//evil.org", "https://evil.org", "/\\evil.org", "javascript:x", "/a\r\nset-cookie:x"]
+)
+def test_the_login_sends_nobody_elsewhere(house: type[House], target: str) -> None:
+    client = house("--gradio-auth", "anna:one").client()  # type: ignore[arg-type]
+    entered = client.post("/login", data={"username": "anna", "password": "one", "next": target})
+    assert (entered.status_code, entered.headers["location"]) == (303, "/")
+
+
+def test_programs_show_a_password_each_time(house: type[House]) -> None:
+    here = house("--gradio-auth", "anna:one", "--api-auth", "bot:beep")  # type: ignore[arg-type]
+    client = here.client()
+    assert client.get("/sdapi/v1/samplers", headers=basic("anna", "one")).status_code == 200
+    assert client.get("/sdapi/v1/samplers", headers=basic("bot", "beep")).status_code == 200
+    assert client.get("/internal/ping", headers=basic("bot", "beep")).status_code == 401
+    assert client.get("/sdapi/v1/samplers", headers={"authorization": "Basic !!"}).status_code == 401
+
+
+def test_an_api_password_alone_leaves_the_page_open(house: type[House]) -> None:
+    client = house("--api-auth", "bot:beep").client()  # type: ignore[arg-type]
+    assert client.get("/internal/ping").status_code == 200
+    assert client.get("/sdapi/v1/samplers").status_code == 401
+    assert client.get("/sdapi/v1/samplers", headers=basic("bot", "beep")).status_code == 200
+
+
+def test_guessing_is_slowed_down(house: type[House]) -> None:
+    client = house("--gradio-auth", "anna:one").client()  # type: ignore[arg-type]
+    statuses = [client.get("/sdapi/v1/samplers", headers=basic("anna", str(n))).status_code for n in range(12)]
+    assert statuses == [401] * 10 + [429] * 2
+    assert client.post("/login", data={"username": "anna", "password": "one"}).status_code == 429
+
+
+@pytest.mark.parametrize("host", ["evil.org", "evil.org:7860", "192.168.1.5", "localhost.evil.org", "[fe80::1]"])
+def test_another_name_for_this_machine_is_not_answered(house: type[House], host: str) -> None:
+    client = house().client()
+    answer = client.get("/internal/ping", headers={"host": host})
+    assert answer.status_code == 421
+    assert "--allow-host" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:7860", "[::1]:7860", "127.0.0.2", "sd.example.org"])
+def test_the_names_that_it_has(house: type[House], host: str) -> None:
+    client = house("--allow-host", "sd.example.org").client()  # type: ignore[arg-type]
+    assert client.get("/internal/ping", headers={"host": host}).status_code == 200
+
+
+def test_on_a_network_it_answers_addresses_and_names_of_networks_alone(house: type[House]) -> None:
+    client = house("--listen", "--no-auth").client()  # type: ignore[arg-type]
+    for host in ("192.168.1.5:7860", "mypc", "mypc.local", "[fd00::5]:7860"):
+        assert client.get("/internal/ping", headers={"host": host}).status_code == 200, host
+    assert client.get("/internal/ping", headers={"host": "evil.org"}).status_code == 421
+
+
+def test_another_site_s_page_changes_nothing(house: type[House]) -> None:
+    client = house().client()
+    for headers in (
+        {"origin": "https://evil.org"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:9999"},
+        {"sec-fetch-site": "cross-site"},
+    ):
+        assert client.post("/sdapi/v1/interrupt", headers=headers).status_code == 403, headers
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/internal/ws", headers={**HERE, **headers}):
+            pass
+    for fine in ({}, {"origin": LOCAL}, {"origin": LOCAL, "sec-fetch-site": "same-origin"}):
+        assert client.post("/sdapi/v1/interrupt", headers=fine).status_code == 200, fine
+        with client.websocket_connect("/internal/ws", headers={**HERE, **fine}) as socket:
+            assert socket.receive_json()["type"] == "state"
+
+
+def test_sites_that_are_named_may_call(house: type[House]) -> None:
+    line = ("--cors-allow-origins", "https://plugin.org", "--cors-allow-origins-regex", r"https://.*\.fine\.org")
+    client = house(*line).client()  # type: ignore[arg-type]
+    for origin in ("https://plugin.org", "https://a.fine.org"):
+        answer = client.post("/sdapi/v1/interrupt", headers={"origin": origin})
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, origin)
+        asked = client.options("/sdapi/v1/txt2img", headers={"origin": origin, "access-control-request-method": "POST"})
+        assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (200, origin)
+    foreign = client.get("/sdapi/v1/samplers", headers={"origin": "https://evil.org"})
+    assert "access-control-allow-origin" not in foreign.headers
+
+
+def test_a_browser_is_asked_before_it_asks_with_credentials(house: type[House]) -> None:
+    line = ("--gradio-auth", "anna:one", "--cors-allow-origins", "https://plugin.org")
+    client = house(*line).client()  # type: ignore[arg-type]
+    headers = {"access-control-request-method": "POST"}
+    allowed = client.options("/sdapi/v1/txt2img", headers={**headers, "origin": "https://plugin.org"})
+    assert allowed.status_code == 200
+    assert client.options("/sdapi/v1/txt2img", headers={**headers, "origin": "https://evil.org"}).status_code == 401
+
+
+def test_other_servers_pages_are_not_fetched(house: type[House]) -> None:
+    client = house().client()
+    for path in ("/gradio_api/file=http://evil.org/x", "/gradio_api/file=https://evil.org", "/gradio_api/proxy=x"):
+        assert client.get(path).status_code == 403, path
+
+
+def test_every_answer_says_how_it_is_to_be_read(house: type[House]) -> None:
+    client = house("--gradio-auth", "anna:one").client()  # type: ignore[arg-type]
+    for answer in (client.get("/login"), client.get("/sdapi/v1/samplers")):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_browsers_without_login_are_told_apart(house: type[House]) -> None:
+    here = house()
+    one, two = here.client(), here.client()
+    for client in (one, two):
+        client.get("/internal/ping", headers={"accept": "text/html"})
+    assert len(one.cookies[SESSION_COOKIE]) == 32
+    assert one.cookies[SESSION_COOKIE] != two.cookies[SESSION_COOKIE]
+    assert "set-cookie" not in one.get("/internal/ping", headers={"accept": "text/html"}).headers
+
+
+def test_below_a_subpath(house: type[House]) -> None:
+    client = house("--subpath", "sd", "--gradio-auth", "anna:one").client()  # type: ignore[arg-type]
+    away = client.get("/sd/docs", headers={"accept": "text/html"})
+    assert away.headers["location"] == "/sd/login?next=/docs"
+    assert client.get("/sd/login").status_code == 200
+    assert client.get("/login").status_code == 200, "a proxy may take the prefix away"
+    signed = client.post("/sd/login", data={"username": "anna", "password": "one", "next": "/docs"})
+    assert signed.headers["location"] == "/sd/docs"
+    assert client.get("/sd/internal/ping").status_code == 200
+    assert client.get("/internal/ping").status_code == 200
+    assert client.get("/sdx/internal/ping").status_code == 404
