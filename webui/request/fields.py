@@ -303,10 +303,10 @@ class Txt2Img(Generation):
             ui="Upscaler",
             source="hires_upscalers",
             switch="enable_hr",
-            when=lambda r: r.enable_hr,
+            when=lambda r: r.enable_hr and bool(r.hr_upscaler),
         ),
     ] = "Latent"
-    """What enlarges the small picture: in latent space, or one of the upscalers in pixels."""
+    """What enlarges the small picture: in latent space, or one of the upscalers in pixels. Empty: Latent."""
 
 
 class Img2Img(Generation):
