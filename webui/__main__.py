@@ -23,6 +23,10 @@ def main(argv: Sequence[str]) -> int:
     """Run a command -> exit code."""
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "serve": serve,
+        "txt2img": lambda rest: _pictures("txt2img", rest),
+        "img2img": lambda rest: _pictures("img2img", rest),
+        "bench": bench,
+        "train-demo": train_demo,
         "flags": flags,
     }
     name, rest = (argv[0], argv[1:]) if argv and argv[0] in commands else ("serve", argv)
@@ -85,6 +89,29 @@ def _announce(app: App, server: Server) -> None:
             open_browser(url)
 
         threading.Thread(target=open_when_ready, daemon=True).start()
+
+
+def _pictures(kind: str, argv: Sequence[str]) -> int:
+    from webui.command_line import generate
+
+    return generate(kind, argv)
+
+
+def bench(argv: Sequence[str]) -> int:
+    """Measure: `start` the server's way to the page, anything else the engine."""
+    from webui.registry import resolved
+
+    code = "webui.server.bench:main" if argv and argv[0] == "start" else "webui.engine.bench:main"
+    result: int = resolved(code)(list(argv[1:] if code.startswith("webui.server") else argv))
+    return result
+
+
+def train_demo(argv: Sequence[str]) -> int:
+    """Train the checkpoint that ships with the program."""
+    from webui.registry import resolved
+
+    result: int = resolved("webui.engine.training.command:main")(argv)
+    return result
 
 
 def flags(argv: Sequence[str]) -> int:

@@ -92,7 +92,8 @@ class Studio:
         Raises:
             WebuiError: a parameter does not fit, or the pictures cannot be made.
         """
-        return self._made(Txt2Img.made(**({"prompt": prompt} | _complete(parameters))), progress)
+        parameters = self._native_size(parameters) | _complete(parameters)
+        return self._made(Txt2Img.made(**({"prompt": prompt} | parameters)), progress)
 
     def img2img(
         self,
@@ -109,12 +110,22 @@ class Studio:
             WebuiError: as `txt2img`.
         """
         names = {"init_images": (self._put(image),), **({"mask": self._put(mask)} if mask is not None else {})}
-        return self._made(Img2Img.made(**({"prompt": prompt} | names | _complete(parameters))), progress)
+        parameters = self._native_size(parameters) | _complete(parameters)
+        return self._made(Img2Img.made(**({"prompt": prompt} | names | parameters)), progress)
 
     @property
     def checkpoints(self) -> list[str]:
         """Titles of the checkpoints that there are."""
         return self._catalog.checkpoints.titles()
+
+    def _native_size(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Width and height that the checkpoint was trained at, where it says so and the caller says nothing."""
+        if parameters.keys() & {"width", "height"}:
+            return {}
+        overrides = parameters.get("override_settings") or {}
+        asked = overrides.get("sd_model_checkpoint", self.settings.current.render.sd_model_checkpoint)
+        size = self._catalog.checkpoints.find(asked).native_size
+        return {"width": size[0], "height": size[1]} if size else {}
 
     def _put(self, image: Image.Image | bytes | str | Path) -> str:
         if isinstance(image, Image.Image):
