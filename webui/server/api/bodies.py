@@ -16,7 +16,7 @@ from webui.catalog.catalog import Catalog
 from webui.request import infotext
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.params import MISSING, Declared
-from webui.request.settings import RenderSettings, Settings
+from webui.request.settings import Settings
 
 NO_SAMPLER = ""
 
@@ -137,6 +137,8 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
     """
     cls = Img2Img if isinstance(body, Img2ImgBody) else Txt2Img
     values = {name: getattr(body, name) for name in cls.model_fields}
+    if "hr_upscaler" in values and "hr_upscaler" not in given:
+        values["hr_upscaler"] = ""  # A1111: left open it is Latent, and the infotext does not say so.
     values["override_settings"] = overrides = dict(body.override_settings)
     if body.infotext:
         found = infotext.read(body.infotext)
@@ -152,8 +154,6 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
         values["mask"] = catalog.uploads.put(decoded(body.mask, "mask")) if body.mask else ""
         if body.mask_blur is not None:
             values["mask_blur_x"] = values["mask_blur_y"] = body.mask_blur
-    elif isinstance(body, Txt2ImgBody) and "hr_upscaler" not in given and "hr_upscaler" not in values:
-        values["hr_upscaler"] = ""
     check_scripts(body)
     return cls.made(**values)
 
@@ -216,8 +216,3 @@ def settings_for(body: Envelope) -> dict[str, Any]:
     if not body.save_images:
         kept["samples_save"] = False
     return kept
-
-
-def render_names() -> frozenset[str]:
-    """Names of the settings that change pixels."""
-    return frozenset(RenderSettings.params())
