@@ -96,7 +96,7 @@ def seed(controls: Controls) -> None:
                 elem_classes="switched-header",
                 interactive=True,
             )
-        with gr.Group(elem_classes="switched-body", elem_id=f"{tab}_seed_extras"):
+        with gr.Column(elem_classes="switched-body", elem_id=f"{tab}_seed_extras"):
             with gr.Row(elem_classes="seed-row", equal_height=True):
                 controls.add(VARIATION[0], min_width=120, scale=3)
                 _seed_buttons(tab, controls[VARIATION[0]], "subseed", "variation seed")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from webui.base.errors import WebuiError
+from webui.base.errors import NotFound, WebuiError
 from webui.request.params import Choice, Colour, Declared, Number, Param, Slider, Text
 from webui.request.settings import Settings
 from webui.server.ui import notices
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CHECKPOINT = "sd_model_checkpoint"
 LOGO = (
     "<a class='logo' href='./' aria-label='Gesso'><svg viewBox='0 0 64 64' aria-hidden='true'>"
-    "<rect x='3' y='3' width='58' height='58' rx='14' fill='currentColor'/>"
+    "<rect x='3' y='3' width='58' height='58' rx='14' fill='#4a47dc'/>"
     "<path d='M46 22c-4-5-9-7.5-15-7C21 16 15 23.5 15.5 33S23 49.5 32 49c8.5-.5 14-6 14.5-14.5l-14 .5' fill='none' "
     "stroke='#fbfaf8' stroke-width='7' stroke-linecap='round' stroke-linejoin='round'/>"
     "<circle cx='48.5' cy='14.5' r='4.5' fill='#f2b134'/></svg><b>Gesso</b></a>"
@@ -34,6 +34,8 @@ class Quicksettings:
 
     controls: Mapping[str, Controls]
     notice: Component
+    effective: Callable[[str, Any], Any]
+    """What a setting that leaves the choice open comes to."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -46,12 +48,22 @@ class Quicksettings:
         for section, controls in self.controls.items():
             values = getattr(settings, section)
             found |= controls.refreshed()
-            found |= controls.show({name: getattr(values, name) for name in controls})[0]
+            found |= controls.show({name: self.effective(name, getattr(values, name)) for name in controls})[0]
         return found
 
     @property
     def components(self) -> list[Component]:
         return [component for controls in self.controls.values() for component in controls.components]
+
+
+def _effective(app: App, name: str, value: Any) -> Any:
+    """A checkpoint by its title, the first one for ""."""
+    if name != CHECKPOINT:
+        return value
+    try:
+        return app.catalog.checkpoints.find(value).title
+    except NotFound:
+        return value
 
 
 def settings_form(app: App, section: str, *, explained: bool) -> Controls:
@@ -61,7 +73,7 @@ def settings_form(app: App, section: str, *, explained: bool) -> Controls:
         type(values),
         "setting",
         app.catalog.choices,
-        defaults={name: getattr(values, name) for name in type(values).params()},
+        defaults={name: _effective(app, name, getattr(values, name)) for name in type(values).params()},
         explained=explained,
     )
 
@@ -87,7 +99,8 @@ def quicksettings(app: App) -> Quicksettings:
     notice = gr.HTML(elem_id="quicksettings_notice", elem_classes="notices")
     previous = gr.Textbox(visible="hidden", elem_id="quicksettings_previous", label="Previous checkpoint")
     revert = gr.Button("Go back to the previous checkpoint", visible="hidden", elem_id="quicksettings_revert")
-    bar = Quicksettings({section: form for section, form in forms.items() if form.components}, notice)
+    standing = {section: form for section, form in forms.items() if form.components}
+    bar = Quicksettings(standing, notice, lambda name, value: _effective(app, name, value))
     for section, controls in bar.controls.items():
         for name in controls:
             _saves(app, bar, section, name, previous)

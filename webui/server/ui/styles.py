@@ -52,7 +52,7 @@ def styles_dialog(app: App, forms: list[Pane]) -> None:
 
     def pick(chosen: str | None) -> dict[Component, Any]:
         style = app.catalog.styles.all().get(chosen or "")
-        return {} if style is None else {prompt: style.prompt, negative: style.negative_prompt, notice: ""}
+        return {notice: "", **({prompt: style.prompt, negative: style.negative_prompt} if style else {})}
 
     def store(chosen: str | None, text: str, negative_text: str) -> dict[Component, Any]:
         try:

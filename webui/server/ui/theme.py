@@ -151,9 +151,9 @@ def theme() -> Any:
 
 
 def stylesheet() -> str:
-    """The stylesheet, with a class for each icon: `icon-NAME` draws it in the text's colour."""
+    """The stylesheet, with a class for each icon: `glyph-NAME` draws it in the text's colour."""
     icons = [
-        f".icon-{icon.stem}{{--icon:url('data:image/svg+xml,{quote(icon.read_text('utf-8').strip())}')}}"
+        f".glyph-{icon.stem}{{--icon:url('data:image/svg+xml,{quote(icon.read_text('utf-8').strip())}')}}"
         for icon in sorted((ASSETS / "icons").glob("*.svg"))
     ]
     return "\n".join([(ASSETS / "style.css").read_text("utf-8"), *icons])

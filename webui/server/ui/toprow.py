@@ -25,7 +25,7 @@ class Toprow:
 
 def tool_button(icon: str, name: str, elem_id: str, **look: Any) -> Component:
     """A square button with an icon; `name` is its accessible name and tooltip."""
-    classes = ["tool", f"icon-{icon}", *look.pop("elem_classes", ())]
+    classes = ["tool", f"glyph-{icon}", *look.pop("elem_classes", ())]
     return gr.Button(name, elem_id=elem_id, elem_classes=classes, size="sm", min_width=34, scale=0, **look)
 
 
@@ -52,7 +52,7 @@ def toprow(controls: Controls, *, before_styles: tuple[tuple[str, str, str], ...
                     tool_button(icon, name, f"{tab}_{elem_id}")
                 apply_styles = tool_button("apply", "Write the selected styles into the prompts", f"{tab}_style_apply")
                 edit_styles = tool_button("edit", "Edit styles", f"{tab}_style_edit")
-            controls.add(STYLES, show_label=False, container=False, elem_classes="styles", info=None, min_width=200)
+            controls.add(STYLES, elem_classes="styles", min_width=200)
     prompts = [controls[name] for name in PROMPTS]
     clear.click(None, None, prompts, js="() => gesso.cleared()", **QUIET)
     for name, box in zip(PROMPTS, prompts, strict=True):

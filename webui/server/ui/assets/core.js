@@ -60,7 +60,7 @@
 
   /** A small button with an icon and a name that screen readers and the pointer get. */
   gesso.iconButton = (icon, name, click) =>
-    gesso.make(`button.tool.icon-${icon}`, { type: "button", title: name, "aria-label": name, onclick: click });
+    gesso.make(`button.tool.glyph-${icon}`, { type: "button", title: name, "aria-label": name, onclick: click });
 
   /** Sets a text field as if it were typed into. */
   gesso.type = (field, text) => {

@@ -23,8 +23,8 @@
         gesso.iconButton("zoom", "Actual size (z)", actual),
         gesso.iconButton("save", "Save (s)", () => gesso.results.save(view.tab)),
         gesso.iconButton("close", "Close (Esc)", close)),
-      make("button.side.prev.icon-left", { type: "button", title: "Previous (←)", "aria-label": "Previous", onclick: () => step(-1) }),
-      make("button.side.next.icon-right", { type: "button", title: "Next (→)", "aria-label": "Next", onclick: () => step(1) }));
+      make("button.side.prev.glyph-left", { type: "button", title: "Previous (←)", "aria-label": "Previous", onclick: () => step(-1) }),
+      make("button.side.next.glyph-right", { type: "button", title: "Next (→)", "aria-label": "Next", onclick: () => step(1) }));
     box.addEventListener("click", (event) => {
       if (event.target === box || (event.target === image && scale === 1 && !dragged)) close();
     });

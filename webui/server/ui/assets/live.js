@@ -14,7 +14,8 @@
   live.job = (id) => jobs.get(id);
   live.of = (tab) => live.jobs().filter((job) => job.mine && job.tab === tab);
   live.running = (tab) => live.of(tab).find((job) => job.state === "running");
-  live.waiting = () => live.jobs().filter((job) => job.state === "queued").sort((a, b) => a.position - b.position);
+  live.waiting = () => live.jobs().filter((job) => job.state === "queued")
+    .sort((a, b) => (a.position || Infinity) - (b.position || Infinity) || a.created - b.created);
 
   function tell(what, detail) {
     for (const read of readers) read(what, detail);

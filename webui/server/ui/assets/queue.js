@@ -3,11 +3,11 @@
   const { make, live } = gesso;
   let open = false;
 
-  function row(job) {
+  function row(job, index) {
     const text = job.mine ? (job.prompt || "(no prompt)").replace(/\s+/g, " ").slice(0, 120) : "Somebody else's job";
     const count = job.count > 1 ? ` × ${job.count}` : "";
     return make("li", {},
-      make("span.place", {}, String(job.position)),
+      make("span.place", {}, String(index + 1)),
       make("span.what", { title: job.mine ? job.prompt : "" }, text),
       make("span.kind", {}, `${job.kind}${count}`),
       job.mine && gesso.iconButton("close", "Cancel this job", () => gesso.post(`internal/jobs/${job.id}/cancel`)));
@@ -29,7 +29,7 @@
             onclick: () => {
               open = !open;
               gesso.queue.redraw();
-            } }, make("span.icon-stack", { "aria-hidden": "true" }), `${waiting.length} waiting`),
+            } }, make("span.glyph-stack", { "aria-hidden": "true" }), `${waiting.length} waiting`),
           open && mine.length > 1 && make("button.link", { type: "button",
             onclick: () => mine.forEach((job) => gesso.post(`internal/jobs/${job.id}/cancel`)) }, "Cancel all")));
       if (open) place.append(make("ol", { id: `${tab}_queue_list` }, ...waiting.map(row)));

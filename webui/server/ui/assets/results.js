@@ -15,7 +15,7 @@
       this.front = 0;
       this.wanted = "";
       this.stage = make("div.stage", { tabindex: "0", role: "group", "aria-label": "Picture; arrow keys choose, Enter enlarges" },
-        make("div.empty", {}, make("span.icon-image", { "aria-hidden": "true" }), NOTHING), ...this.layers);
+        make("div.empty", {}, make("span.glyph-image", { "aria-hidden": "true" }), NOTHING), ...this.layers);
       this.bar = make("div.bar");
       this.words = make("span.words");
       this.numbers = make("span.numbers");

@@ -43,7 +43,7 @@ def txt2img(app: App) -> Pane:
                 with switched_header():
                     controls.add(HIRES_SWITCH, container=False)
                     text = gr.HTML(elem_id="txt2img_hires_text", elem_classes="bare from-to")
-                with gr.Group(elem_classes="switched-body"):
+                with gr.Column(elem_classes="switched-body"):
                     with gr.Row():
                         controls.add_all(HIRES_METHOD, min_width=150)
                     with gr.Row():
