@@ -1,0 +1,90 @@
+"""Pictures from the command line and from Python, each with the real engine process and a real checkpoint."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+import webui
+from webui.base.errors import UserError
+from webui.catalog.image_files import read_infotext
+from webui.command_line import picture_parser, values_of
+from webui.request.fields import REQUESTS
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "webui", *words],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+
+
+def test_a_picture_made_from_the_command_line_is_the_one_made_from_python(installation: Path, tmp_path: Path) -> None:
+    machine = ("--data-dir", str(installation), "--use-cpu", "all", "--no-half")
+    target = tmp_path / "new folder" / "apple.png"
+    done = run("txt2img", "a red apple", "--seed", "7", "--steps=2", "--width", "64", "--height", "64",
+               "--sampler_name", "Euler a", "-o", str(target), *machine)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(target)
+    with webui.Studio(machine) as studio:
+        again = studio.txt2img("a red apple", seed=7, steps=2, width=64, height=64, sampler_name="Euler a")[0]
+    with Image.open(target) as written:
+        assert written.convert("RGB").tobytes() == again.image.tobytes()
+    assert "Seed: 7" in again.infotext
+    assert read_infotext(target.read_bytes())[0] == again.infotext
+
+
+def test_a_checkpoint_that_names_its_size_is_asked_for_that_size(installation: Path) -> None:
+    plain = next((installation / "models" / "Stable-diffusion").glob("tiny*.safetensors"))
+    with safe_open(plain, "np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    save_file(tensors, plain, {"modelspec.resolution": "64x72"})
+    with webui.Studio(("--data-dir", str(installation), "--use-cpu", "all", "--no-half")) as studio:
+        override = {"sd_model_checkpoint": "tiny-sd1"}
+        assert studio.txt2img("x", seed=1, steps=1, override_settings=override)[0].image.size == (64, 72)
+        asked = studio.txt2img("x", seed=1, steps=1, width=64, height=64, override_settings=override)
+        assert asked[0].image.size == (64, 64)
+
+
+def test_a_wrong_value_is_one_clear_sentence(installation: Path) -> None:
+    done = run("txt2img", "x", "--sampler-name", "Eulr", "--data-dir", str(installation))
+    assert done.returncode == 1
+    assert "Did you mean 'Euler'?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_every_parameter_is_a_flag(kind: str) -> None:
+    spellings = {option for action in picture_parser(kind)._actions for option in action.option_strings}
+    pictures = {"prompt", "init_images", "mask"}
+    for name in REQUESTS[kind].params():
+        assert name in pictures or {f"--{name}", f"--{name.replace('_', '-')}"} <= spellings
+
+
+def test_values_are_those_of_the_fields() -> None:
+    chosen = picture_parser("img2img").parse_args(
+        ["in.png", "a cat", "--resize-mode", "Crop and resize", "--cfg-scale", "3.5", "--mask-round",
+         "--override-settings", "CLIP_stop_at_last_layers=2", "--inpaint-full-res", "Only masked"]
+    )  # fmt: skip
+    assert values_of("img2img", chosen) == {
+        "prompt": "a cat",
+        "resize_mode": 1,
+        "cfg_scale": 3.5,
+        "mask_round": True,
+        "inpaint_full_res": True,
+        "override_settings": {"CLIP_stop_at_last_layers": "2"},
+    }
+    with pytest.raises(UserError, match="Sampling steps"):
+        values_of("txt2img", picture_parser("txt2img").parse_args(["x", "--steps", "many"]))
