@@ -1,9 +1,9 @@
 """Makes the small synthetic checkpoints of the reference cases again, bit for bit, from their seeds.
 
-The tensors' names and shapes are those of `checkpoints/shapes.json`, every value is drawn from a generator seeded by the
-tensor's name, and the three calibration factors of each model were found once by running it. The networks are random but
-not degenerate: the UNet passes 0.92 of its input through and adds a part that depends on prompt and time, so that
-sampling stays bounded.
+The tensors' names and shapes are those of `checkpoints/shapes.json`, every value is drawn from a generator seeded by
+the tensor's name, and the three calibration factors of each model were found once by running it. The networks are
+random but not degenerate: the UNet passes 0.92 of its input through and adds a part that depends on prompt and time,
+so that sampling stays bounded.
 """
 
 from __future__ import annotations

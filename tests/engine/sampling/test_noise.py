@@ -69,6 +69,12 @@ def test_philox_numbers_do_not_depend_on_how_many_are_drawn():
     assert torch.equal(few, many.flatten()[:100])
 
 
+def test_philox_gives_what_torch_gives_on_cuda():
+    """torch.manual_seed(0); torch.randn(12, device="cuda"), as printed."""
+    printed = [-0.9247, -0.4253, -2.6438, 0.1452, -0.1209, -0.5797, -0.6229, -0.3284, -1.0745, -0.3631, -1.6711, 2.2655]
+    assert Philox(0).normal((12,)).tolist() == pytest.approx(printed, abs=6e-5)
+
+
 def test_philox_numbers_are_normal():
     numbers = Philox(1).normal((200, 500)).double()
     assert float(numbers.mean()) == pytest.approx(0, abs=0.01)

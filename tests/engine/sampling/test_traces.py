@@ -63,6 +63,6 @@ def test_latents_are_a1111s(name, unet):
 
 
 def test_every_sampler_that_can_be_compared_is():
-    """DPM adaptive cannot: its steps hang on the last bit of the error, and A1111 itself differs from run to run elsewhere."""
+    """DPM adaptive cannot: the last bit of an error decides its steps, and A1111 differs from itself by as much."""
     compared = {request["sampler_name"] for request in REQUESTS.values()}
     assert {entry.name for entry in SAMPLERS} - compared == {"DPM adaptive"}

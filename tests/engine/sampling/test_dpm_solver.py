@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from webui.engine.sampling.dpm_solver import dpm_adaptive
+from webui.engine.sampling.noise import ImageNoise
+from webui.engine.sampling.process import Diffusion, Flow, append_dims, sd_alphas_cumprod
+from webui.engine.sampling.types import denoiser
+
+
+@pytest.mark.parametrize("process", [Diffusion(sd_alphas_cumprod()), Flow(shift=3.0)], ids=["sd", "flow"])
+def test_a_tighter_tolerance_takes_more_steps_and_comes_closer(process):
+    def expected(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        """The model of pictures from N(0, 1 / 4)."""
+        level = append_dims(sigma, x)
+        alpha = process.alpha(level)
+        return alpha * 0.25 / (0.25 * alpha**2 + level**2) * x
+
+    noise = ImageNoise("CPU", [1], (4, 16, 16))
+    first = noise.first()
+    sigmas = process.spaced(30)
+    level = sigmas[-2]
+    exact = first * (0.25 * process.alpha(level) ** 2 + level**2) ** 0.5
+    steps, errors = [], []
+    for tolerance in (0.2, 0.001):
+        told: list[int] = []
+        got = dpm_adaptive(
+            denoiser(process, expected),
+            first * sigmas[0],
+            sigmas,
+            noise,
+            rtol=tolerance,
+            atol=tolerance / 10,
+            on_step=lambda i, *_: told.append(i),  # noqa: B023 -- called within this turn
+        )
+        steps.append(len(told))
+        errors.append(float((got - exact).abs().mean()))
+    assert steps[1] > steps[0]
+    assert errors[1] < 0.02
+    assert errors[1] < errors[0]
