@@ -22,7 +22,11 @@ class Results:
     senders: dict[str, Component]
 
 
-TARGETS = {"img2img": ("image", "Send picture and parameters to img2img"), "pnginfo": ("info", "Send to PNG Info")}
+TARGETS = {
+    "img2img": ("image", "Send picture and parameters to img2img"),
+    "inpaint": ("brush", "Send picture and parameters to Inpaint"),
+    "pnginfo": ("info", "Send to PNG Info"),
+}
 """Where a picture can be sent: icon and name of the button."""
 
 

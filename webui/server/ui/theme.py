@@ -23,6 +23,7 @@ SCRIPTS = (
     "results",
     "buttons",
     "forms",
+    "mask",
     "prompt",
     "shortcuts",
     "styles",

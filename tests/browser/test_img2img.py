@@ -1,0 +1,97 @@
+"""A picture from a picture: uploaded, sent over, painted on."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageChops
+
+from tests.browser.visitor import TINY, Visitor
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A picture of two colours, 96 by 64."""
+    image = Image.new("RGB", (96, 64), "#2f7d5b")
+    image.paste("#f2b134", (48, 0, 96, 64))
+    image.save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def test_from_an_uploaded_file_at_its_own_size(visitor: Visitor, photo: Path) -> None:
+    visitor.open("img2img")
+    visitor.page.set_input_files("#img2img_image input[type=file]", photo)
+    visitor.see("#img2img_image img")
+    visitor.until("() => document.querySelector('#img2img_image img').naturalWidth === 96")
+    visitor.page.click("#img2img_detect_image_size_btn")
+    visitor.until("() => gesso.field('img2img_width').value === '96' && gesso.field('img2img_height').value === '64'")
+    visitor.set("img2img", steps=4, denoising_strength=0.5, seed=1)
+    job = visitor.job(visitor.generate("img2img"))
+    assert (job["pictures"][0]["width"], job["pictures"][0]["height"]) == (96, 64)
+    assert "Denoising strength: 0.5" in visitor.infotext("img2img")
+
+
+def test_without_a_picture_it_says_so(visitor: Visitor) -> None:
+    visitor.open("img2img")
+    visitor.page.click("#img2img_generate")
+    assert "There is no picture to start from." in visitor.notice("img2img")
+
+
+def test_a_result_is_sent_over_with_its_parameters(visitor: Visitor) -> None:
+    visitor.write("txt2img_prompt", "a green house").set("txt2img", **TINY, seed=31)
+    visitor.generate()
+    visitor.page.click("#txt2img_send_to_img2img")
+    visitor.see("#img2img_image img")
+    visitor.until("() => gesso.field('img2img_prompt').value === 'a green house'")
+    assert visitor.value("img2img_seed") == "31"
+    assert visitor.value("img2img_width") == "64"
+    visitor.generate("img2img")
+    assert "Seed: 31" in visitor.infotext("img2img")
+
+
+def test_only_the_painted_part_changes(visitor: Visitor, photo: Path) -> None:
+    visitor.open("img2img")
+    visitor.page.click("#mode_img2img_inpaint-button")
+    visitor.page.set_input_files("#img2img_inpaint_image input[type=file]", photo)
+    canvas = visitor.see("canvas.mask")
+    visitor.until("() => document.querySelector('canvas.mask').width === 96")
+    box = canvas.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 2
+    mouse = visitor.page.mouse
+    mouse.move(x - 20, y)
+    mouse.down()
+    mouse.move(x, y, steps=4)
+    mouse.up()
+    visitor.until("() => gesso.field('img2img_inpaint_mask').value.length > 100")
+    visitor.page.keyboard.press("Control+z")
+    visitor.until("() => gesso.field('img2img_inpaint_mask').value === ''")
+    visitor.page.keyboard.press("Control+Shift+z")
+    visitor.until("() => gesso.field('img2img_inpaint_mask').value.length > 100")
+    visitor.set("img2img", width=96, height=64, steps=4, denoising_strength=1, mask_blur_x=0, mask_blur_y=0)
+    visitor.generate("img2img")
+    with Image.open(io.BytesIO(visitor.fetch(visitor.shown_picture("img2img")))) as made, Image.open(photo) as original:
+        changed = (
+            ImageChops.difference(made.convert("RGB"), original).convert("L").point(lambda value: 255 * (value > 3))
+        )
+    area = changed.getbbox()
+    assert area is not None, "nothing changed"
+    assert area[2] <= 48, f"the right half was not painted on, but changed: {area}"
+
+
+def test_a_mask_may_come_as_a_file(visitor: Visitor, photo: Path, tmp_path: Path) -> None:
+    mask = Image.new("L", (96, 64))
+    mask.paste(255, (64, 0, 96, 64))
+    mask.save(tmp_path / "mask.png")
+    visitor.open("img2img")
+    visitor.page.click("#mode_img2img_inpaint_upload-button")
+    visitor.page.set_input_files("#img2img_upload_image input[type=file]", photo)
+    visitor.see("#img2img_upload_image img")
+    visitor.page.click("#img2img_generate")
+    assert "no mask" in visitor.notice("img2img")
+    visitor.page.set_input_files("#img2img_upload_mask input[type=file]", tmp_path / "mask.png")
+    visitor.see("#img2img_upload_mask img")
+    visitor.set("img2img", width=96, height=64, steps=2, mask_blur_x=0, mask_blur_y=0)
+    assert visitor.job(visitor.generate("img2img"))["state"] == "done"

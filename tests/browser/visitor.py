@@ -1,0 +1,113 @@
+"""Somebody at the page: what they do, and what they see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Locator, Page
+
+TINY = {"width": 64, "height": 64, "steps": 2}
+"""A picture that takes no time."""
+
+
+class Visitor:
+    """A browser tab on the page. Waits for what the page itself shows, never for a time."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+
+    def arrive(self) -> Visitor:
+        self.page.goto(self.url)
+        return self.settled()
+
+    def reload(self) -> Visitor:
+        self.page.reload()
+        return self.settled()
+
+    def settled(self) -> Visitor:
+        """The page is built, and the stream has said where things stand."""
+        self.page.wait_for_selector("#txt2img_generate")
+        self.until("() => gesso.live.connected && gesso.live.engine && gesso.live.engine.state === 'ready'")
+        return self
+
+    def until(self, script: str, given: object = None) -> None:
+        self.page.wait_for_function(script, arg=given)
+
+    def see(self, selector: str) -> Locator:
+        found = self.page.locator(selector)
+        found.first.wait_for()
+        return found
+
+    # --- doing --------------------------------------------------------------------------------------------------------
+
+    def open(self, tab: str) -> Visitor:
+        self.page.click(f"#tab_{tab}-button")
+        return self
+
+    def write(self, name: str, text: str) -> Visitor:
+        self.page.fill(f"#{name} textarea", text)
+        return self
+
+    def set(self, tab: str, **numbers: float) -> Visitor:
+        """Type numbers into boxes, and leave them."""
+        for name, number in numbers.items():
+            box = f"#{tab}_{name} input[type=number]"
+            self.page.fill(box, str(number))
+            self.page.press(box, "Tab")
+        return self
+
+    def choose(self, elem_id: str, option: str) -> Visitor:
+        """Pick from a dropdown by a part of the option's text."""
+        self.page.click(f"#{elem_id} input")
+        self.page.locator("[role=option]", has_text=option).first.click()
+        return self
+
+    def generate(self, tab: str = "txt2img") -> str:
+        """Press Generate, and wait until that job is over -> its id."""
+        job = self.submit(tab)
+        self.until("id => !['queued', 'running'].includes(gesso.live.job(id)?.state)", job)
+        return job
+
+    def submit(self, tab: str = "txt2img", press: Callable[[], None] | None = None) -> str:
+        """Press Generate, and wait until the job is in the stream -> its id."""
+        known = [job["id"] for job in self.jobs()]
+        (press or (lambda: self.page.click(f"#{tab}_generate")))()
+        self.until("known => gesso.live.jobs().some(job => !known.includes(job.id))", known)
+        return str(next(job["id"] for job in self.jobs() if job["id"] not in known))
+
+    def download(self, button: str) -> bytes:
+        with self.page.expect_download() as waiting:
+            self.page.click(button)
+        return waiting.value.path().read_bytes()
+
+    # --- seeing -------------------------------------------------------------------------------------------------------
+
+    def jobs(self) -> list[dict[str, Any]]:
+        return list(self.page.evaluate("() => gesso.live.jobs()"))
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return dict(self.page.evaluate("id => gesso.live.job(id)", job_id))
+
+    def value(self, elem_id: str) -> str:
+        return str(self.page.input_value(f"#{elem_id} :is(textarea, input)"))
+
+    def shown_picture(self, tab: str = "txt2img") -> str:
+        """The address of the picture on the stage."""
+        layer = self.see(f"#{tab}_results .stage .layer.on:not(.preview)")
+        return str(layer.get_attribute("src"))
+
+    def infotext(self, tab: str = "txt2img") -> str:
+        return str(self.see(f".gesso-infotext[data-tab={tab}] .infotext").text_content())
+
+    def notice(self, tab: str = "txt2img") -> str:
+        return self.see(f"#{tab}_notice .notice").inner_text()
+
+    def fetch(self, address: str) -> bytes:
+        return self.page.request.get(address).body()
+
+    @property
+    def overflow(self) -> int:
+        """By how many pixels the page is wider than the window."""
+        return int(self.page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth"))
