@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
 
 from annotated_types import Ge, GroupedMetadata, Le
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter
 from pydantic import ValidationError as PydanticError
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from webui.base.errors import UserError
 
@@ -112,6 +113,16 @@ class Choice(Param):
     radio: bool = False
     by_index: bool = False
     """The API sends the position in `choices`, not the text."""
+
+    def __iter__(self) -> Iterator[object]:
+        yield from super().__iter__()
+        if self.choices and not self.by_index:
+            yield AfterValidator(self._checked)
+
+    def _checked(self, value: str) -> str:
+        if value not in self.choices:
+            raise PydanticCustomError("choice", "there are {choices}", {"choices": ", ".join(map(repr, self.choices))})
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)

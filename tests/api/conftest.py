@@ -1,0 +1,39 @@
+"""The API over an engine that only paints colours: everything but the pictures themselves is real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.server.stand_in import StandIn
+from webui import flags
+from webui.app import App
+from webui.server.guard import Guard
+from webui.server.serve import application
+
+
+class Api:
+    """A client, and the App behind it."""
+
+    def __init__(self, data: Path, *line: str) -> None:
+        chosen = flags.read(["--data-dir", str(data), "--nowebui", *line])
+        self.engine = StandIn()
+        self.app = App(chosen, self.engine)
+        self.app.start()
+        self.client = TestClient(Guard(application(self.app), chosen, self.app.access), base_url="http://127.0.0.1")
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    folder = tmp_path / "models" / "Stable-diffusion"
+    folder.mkdir(parents=True)
+    for name in ("first.safetensors", "second.safetensors"):
+        (folder / name).write_bytes(f"never opened: {name}".encode())
+    made = Api(tmp_path)
+    made.app.catalog.checkpoints.hashing.wait(60)
+    with made.client:
+        yield made
+    made.app.close()

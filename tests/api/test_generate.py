@@ -1,0 +1,221 @@
+"""txt2img and img2img as clients of A1111 know them: what they may send, and what comes back."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.api.conftest import Api
+from webui.request.messages import Run
+from webui.request.plan import Picture
+
+SMALL = {"prompt": "a red apple", "width": 64, "height": 64, "steps": 2, "seed": 5}
+
+
+def picture(size: tuple[int, int] = (64, 64), colour: str = "red") -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def asked(api: Api, path: str = "txt2img", **body: Any) -> dict[str, Any]:
+    answer = api.client.post(f"/sdapi/v1/{path}", json={**SMALL, **body})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def planned(api: Api) -> Picture:
+    """The first picture of the last job as the engine got it."""
+    return [command for command in api.engine.sent if isinstance(command, Run)][-1].plan.batches[0][0]
+
+
+def test_pictures_come_as_plain_base64_with_their_infotext(api: Api) -> None:
+    answer = asked(api, n_iter=2)
+    assert len(answer["images"]) == 2
+    info = json.loads(answer["info"])
+    for text, encoded in zip(info["infotexts"], answer["images"], strict=True):
+        with Image.open(io.BytesIO(base64.b64decode(encoded, validate=True))) as image:
+            assert image.format == "PNG"
+            assert image.info["parameters"] == text
+    assert info["all_seeds"] == [5, 6]
+    assert info["all_prompts"] == ["a red apple"] * 2
+    assert (info["seed"], info["sampler_name"], info["steps"]) == (5, "Euler", 2)
+    assert answer["parameters"]["prompt"] == "a red apple"
+
+
+def test_defaults_are_those_of_the_api_not_of_the_form(api: Api) -> None:
+    answer = api.client.post("/sdapi/v1/txt2img", json={})
+    assert answer.status_code == 200
+    request = planned(api).request
+    assert (request.steps, request.sampler_name, request.seed_resize_from_w) == (50, "Euler", -1)
+    asked(api, "img2img", init_images=[picture()])
+    request = planned(api).request
+    assert request.is_img2img
+    assert (request.inpaint_full_res, request.inpainting_fill, request.inpaint_full_res_padding) == (True, 0, 0)  # type: ignore[union-attr]
+
+
+def test_null_means_default_and_unknown_fields_are_passed_over(api: Api) -> None:
+    asked(
+        api,
+        sampler_name=None,
+        scheduler=None,
+        styles=None,
+        override_settings=None,
+        cfg_scale=None,
+        refiner_checkpoint=None,
+        firstphase_width=0,
+        tiling=None,
+        batch_size=None,
+        alwayson_scripts=None,
+        something_new={"a": 1},
+    )
+    assert (planned(api).request.cfg_scale, planned(api).request.batch_size) == (7.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "sampler", "schedule"),
+    [
+        ({"sampler_name": "Euler a"}, "Euler a", "Automatic"),
+        ({"sampler_index": "Heun"}, "Heun", "Automatic"),
+        ({"sampler_name": "DDIM", "sampler_index": "Heun"}, "DDIM", "Automatic"),
+        ({"sampler_name": "DPM++ 2M Karras"}, "DPM++ 2M", "Karras"),
+        ({"sampler_name": "k_dpmpp_2m", "scheduler": "sgm_uniform"}, "DPM++ 2M", "SGM Uniform"),
+    ],
+)
+def test_samplers_by_all_their_names(api: Api, body: dict[str, str], sampler: str, schedule: str) -> None:
+    asked(api, **body)
+    assert (planned(api).request.sampler_name, planned(api).request.scheduler) == (sampler, schedule)
+
+
+def test_fields_that_are_settings_reach_the_picture(api: Api) -> None:
+    asked(
+        api,
+        eta=0.5,
+        s_churn=3,
+        s_noise=1.1,
+        s_tmax=1e30,
+        tiling=True,
+        override_settings={"CLIP_stop_at_last_layers": 2, "sd_model_checkpoint": "second", "no_such_setting": 1},
+    )
+    render = planned(api).render
+    assert (render.eta_ancestral, render.eta_ddim, render.s_churn, render.s_noise) == (0.5, 0.5, 3, 1.1)
+    assert (render.tiling, render.clip_skip) == (True, 2)
+    assert render.sd_model_checkpoint.startswith("second.safetensors [")
+    assert api.app.settings.current.render.clip_skip == 1
+
+
+def test_override_settings_stay_if_that_is_asked_for(api: Api) -> None:
+    asked(api, override_settings={"CLIP_stop_at_last_layers": 2}, override_settings_restore_afterwards=False)
+    assert api.app.settings.current.render.clip_skip == 2
+
+
+def test_an_infotext_fills_what_the_client_leaves_open(api: Api) -> None:
+    text = "a boat\nNegative prompt: rain\nSteps: 7, Sampler: Heun, CFG scale: 3.0, Seed: 9, Size: 64x64, Clip skip: 2"
+    answer = api.client.post("/sdapi/v1/txt2img", json={"infotext": text, "steps": 3})
+    assert answer.status_code == 200, answer.text
+    first = planned(api)
+    assert (first.request.prompt, first.request.negative_prompt, first.request.sampler_name) == (
+        "a boat",
+        "rain",
+        "Heun",
+    )
+    assert (first.request.steps, first.seed, first.request.cfg_scale, first.render.clip_skip) == (3, 9, 3.0, 2)
+
+
+def test_images_are_kept_only_when_that_is_asked_for(api: Api, tmp_path: Path) -> None:
+    asked(api)
+    outputs = tmp_path / "outputs"
+    assert not list(outputs.rglob("*.png"))
+    assert asked(api, save_images=True, send_images=False)["images"] == []
+    assert len(list(outputs.rglob("*.png"))) == 1
+
+
+def test_img2img_takes_base64_and_data_urls(api: Api) -> None:
+    plain, url = picture(), f"data:image/png;base64,{picture(colour='blue')}"
+    answer = asked(api, "img2img", init_images=[plain, url], mask=picture(colour="white"), mask_blur=9)
+    assert answer["parameters"]["init_images"] is None
+    request = planned(api).request
+    assert (request.mask_blur_x, request.mask_blur_y) == (9, 9)  # type: ignore[union-attr]
+    assert asked(api, "img2img", init_images=[plain], include_init_images=True)["parameters"]["init_images"] == [plain]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "words"),
+    [
+        ("txt2img", {"sampler_name": "Eulr"}, 404, "Sampler not found"),
+        ("txt2img", {"sampler_index": "Eulr"}, 404, "Sampler not found"),
+        ("txt2img", {"scheduler": "Karos"}, 404, "Karos"),
+        ("txt2img", {"styles": ["none such"]}, 404, "none such"),
+        ("txt2img", {"override_settings": {"sd_model_checkpoint": "none such"}}, 404, "none such"),
+        ("txt2img", {"enable_hr": True, "hr_checkpoint_name": "none such"}, 404, "none such"),
+        ("txt2img", {"steps": 0}, 422, "steps"),
+        ("txt2img", {"steps": "many"}, 422, "steps"),
+        ("txt2img", {"width": -8}, 422, "width"),
+        ("txt2img", {"height": 10**9}, 422, "height"),
+        ("txt2img", {"batch_size": 512, "n_iter": 1000}, 422, "512000"),
+        ("txt2img", {"prompt": "x" * 1_000_000}, 422, "prompt"),
+        ("txt2img", {"seed": 2**70}, 422, "seed"),
+        ("txt2img", {"script_name": "x/y/z plot"}, 422, "not found"),
+        ("txt2img", {"alwayson_scripts": {"ControlNet": {"args": []}}}, 422, "not found"),
+        ("img2img", {}, 422, "picture"),
+        ("img2img", {"init_images": []}, 422, "picture"),
+        ("img2img", {"init_images": ["!!"]}, 422, "base64"),
+        ("img2img", {"init_images": [base64.b64encode(b"no picture").decode()]}, 422, "picture"),
+        ("img2img", {"init_images": ["http://127.0.0.1/x.png"]}, 422, "base64"),
+        ("img2img", {"init_images": [picture()], "mask": picture()[:40]}, 422, "picture"),
+        ("img2img", {"init_images": [picture()], "denoising_strength": 2}, 422, "denoising_strength"),
+        ("img2img", {"init_images": "x"}, 422, "init_images"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(
+    api: Api, path: str, body: dict[str, Any], status: int, words: str
+) -> None:
+    answer = api.client.post(f"/sdapi/v1/{path}", json={**SMALL, **body})
+    assert answer.status_code == status, answer.text
+    found = answer.json()
+    assert {"error", "detail", "body", "errors"} <= found.keys()
+    assert words in found["detail"]
+    assert api.engine.jobs == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b'{"cfg_scale": NaN}', b'{"cfg_scale": 1e999}', b"\xff"]
+)
+def test_bodies_that_are_none(api: Api, content: bytes) -> None:
+    answer = api.client.post("/sdapi/v1/txt2img", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 422), answer.text
+    assert answer.json()["detail"]
+
+
+def test_a_failed_job_answers_with_its_reason(api: Api) -> None:
+    api.engine.by_itself = False
+    original = api.engine.send
+
+    def send(command: Any) -> None:
+        original(command)
+        if isinstance(command, Run):
+            api.engine.fail("The GPU has not enough memory.")
+
+    api.engine.send = send  # type: ignore[method-assign]
+    answer = api.client.post("/sdapi/v1/txt2img", json=SMALL)
+    assert answer.status_code == 500
+    assert "not enough memory" in answer.json()["detail"]
+
+
+def test_png_info_reads_what_txt2img_wrote(api: Api) -> None:
+    answer = asked(api)
+    url = f"data:image/png;base64,{answer['images'][0]}"
+    found = api.client.post("/sdapi/v1/png-info", json={"image": url}).json()
+    assert found["info"] == json.loads(answer["info"])["infotexts"][0]
+    assert found["items"]["parameters"] == found["info"]
+    assert found["parameters"]["Prompt"] == "a red apple"
+    assert found["parameters"]["Seed"] == "5"
+    assert api.client.post("/sdapi/v1/png-info", json={"image": picture()}).json()["info"] == ""
+    assert api.client.post("/sdapi/v1/png-info", json={"image": ""}).status_code == 422

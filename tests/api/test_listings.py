@@ -1,0 +1,138 @@
+"""Lists, settings, progress: what clients ask before and while they generate."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tests.api.conftest import Api
+from tests.conftest import until
+from webui.request.messages import Interrupt, Unload
+
+
+def test_samplers_and_schedulers_are_said_as_a1111_says_them(api: Api) -> None:
+    samplers = {entry["name"]: entry for entry in api.client.get("/sdapi/v1/samplers").json()}
+    assert samplers["DPM++ 3M SDE"] == {
+        "name": "DPM++ 3M SDE",
+        "aliases": ["k_dpmpp_3m_sde"],
+        "options": {"scheduler": "exponential", "discard_next_to_last_sigma": "True", "brownian_noise": "True"},
+    }
+    assert samplers["DPM++ 2S a"]["options"] == {"scheduler": "karras", "uses_ensd": "True", "second_order": "True"}
+    schedulers = {entry["label"]: entry for entry in api.client.get("/sdapi/v1/schedulers").json()}
+    assert schedulers["Karras"] == {
+        "name": "karras",
+        "label": "Karras",
+        "aliases": None,
+        "default_rho": 7.0,
+        "need_inner_model": False,
+    }
+    assert schedulers["SGM Uniform"]["aliases"] == ["SGMUniform"]
+    assert schedulers["Automatic"]["default_rho"] == -1.0
+
+
+def test_models_have_the_title_that_the_setting_takes(api: Api) -> None:
+    first, second = api.client.get("/sdapi/v1/sd-models").json()
+    assert first["title"] == f"first.safetensors [{first['sha256'][:10]}]"
+    assert (first["model_name"], first["hash"], first["config"]) == ("first", first["sha256"][:10], None)
+    assert api.client.post("/sdapi/v1/options", json={"sd_model_checkpoint": "second"}).json() is None
+    assert api.client.get("/sdapi/v1/options").json()["sd_model_checkpoint"] == second["title"]
+
+
+def test_the_whole_dump_of_the_options_is_accepted_back(api: Api) -> None:
+    dump = api.client.get("/sdapi/v1/options").json()
+    dump |= {"sd_model_checkpoint": dump["sd_model_checkpoint"], "unknown": 1, "CLIP_stop_at_last_layers": 2}
+    assert api.client.post("/sdapi/v1/options", json=dump).status_code == 200
+    assert api.client.get("/sdapi/v1/options").json()["CLIP_stop_at_last_layers"] == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "status"),
+    [({"sd_model_checkpoint": "none"}, 404), ({"CLIP_stop_at_last_layers": 99}, 422), ({"samples_format": "bmp"}, 422)],
+)
+def test_options_that_do_not_fit_change_nothing(api: Api, values: dict[str, object], status: int) -> None:
+    before = api.client.get("/sdapi/v1/options").json()
+    answer = api.client.post("/sdapi/v1/options", json=values)
+    assert answer.status_code == status, answer.text
+    assert api.client.get("/sdapi/v1/options").json() == before
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "upscalers", "latent-upscale-modes", "sd-vae", "sd-modules", "hypernetworks", "face-restorers", "loras",
+        "realesrgan-models", "prompt-styles", "embeddings", "scripts", "script-info", "extensions", "memory",
+        "cmd-flags", "progress",
+    ],
+)  # fmt: skip
+def test_every_list_answers(api: Api, path: str) -> None:
+    assert api.client.get(f"/sdapi/v1/{path}").status_code == 200
+
+
+def test_flags_do_not_tell_passwords(api: Api) -> None:
+    flags = api.client.get("/sdapi/v1/cmd-flags").json()
+    assert flags["nowebui"] is True
+    assert not {"gradio_auth", "api_auth"} & flags.keys()
+
+
+def test_refreshing_finds_new_files(api: Api) -> None:
+    (api.app.paths.checkpoints / "third.safetensors").write_bytes(b"new")
+    assert len(api.client.get("/sdapi/v1/sd-models").json()) == 2
+    for path in ("refresh-checkpoints", "refresh-vae", "refresh-loras", "refresh-embeddings"):
+        assert api.client.post(f"/sdapi/v1/{path}").json() is None
+    assert len(api.client.get("/sdapi/v1/sd-models").json()) == 3
+
+
+def test_unloading_reaches_the_engine(api: Api) -> None:
+    assert api.client.post("/sdapi/v1/unload-checkpoint").json() == {}
+    assert Unload() in api.engine.sent
+    assert api.client.post("/sdapi/v1/reload-checkpoint").json() == {}
+
+
+def test_the_server_is_not_stopped_by_strangers(api: Api) -> None:
+    for path in ("server-stop", "server-kill", "server-restart"):
+        assert api.client.post(f"/sdapi/v1/{path}").status_code == 422
+
+
+def test_progress_from_first_to_last(api: Api) -> None:
+    api.engine.by_itself = False
+    assert api.client.get("/sdapi/v1/progress").json()["state"]["job_count"] == 0
+    body = {"prompt": "x", "steps": 2, "n_iter": 2, "force_task_id": "task(mine)"}
+    answers: list[int] = []
+    calling = threading.Thread(
+        target=lambda: answers.append(api.client.post("/sdapi/v1/txt2img", json=body).status_code)
+    )
+    calling.start()
+    until(lambda: api.engine.jobs, "the job")
+    api.engine.step(0.25)
+    found = until(
+        lambda: (answer := api.client.get("/sdapi/v1/progress").json())["progress"] == 0.25 and answer, "progress"
+    )
+    assert found["state"]["job_count"] == 2
+    assert (found["state"]["sampling_step"], found["state"]["sampling_steps"]) == (1, 10)
+    task = api.client.post("/internal/progress", json={"id_task": "task(mine)"}).json()
+    assert (task["active"], task["completed"], task["progress"]) == (True, False, 0.25)
+    assert api.client.post("/internal/progress", json={"id_task": "task(other)"}).json()["active"] is False
+    assert api.client.post("/sdapi/v1/skip").json() is None
+    api.engine.paint(1)
+    until(lambda: api.app.queue.running and api.app.queue.running.pictures, "the first picture")
+    assert api.client.post("/sdapi/v1/interrupt").json() == {}
+    assert [c.after_current for c in api.engine.sent if isinstance(c, Interrupt)] == [False]
+    calling.join(60)
+    assert answers == [200]
+    assert api.client.get("/sdapi/v1/progress").json()["progress"] == 0
+    assert api.client.post("/internal/progress", json={"id_task": "task(mine)"}).json()["completed"] is True
+
+
+def test_the_documentation_shows_every_route_and_its_fields(api: Api) -> None:
+    schema = api.client.get("/openapi.json").json()
+    body = schema["components"]["schemas"]["Txt2ImgBody"]["properties"]
+    assert body["steps"]["default"] == 50
+    assert body["steps"]["minimum"] == 1
+    assert body["cfg_scale"]["description"]
+    assert not [path for path in schema["paths"] if path.startswith("/internal")]
+
+
+def test_an_unknown_address_answers_in_the_same_shape(api: Api) -> None:
+    answer = api.client.get("/sdapi/v1/nothing")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "Not Found")
