@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from webui.base.errors import UserError
 from webui.engine.sampling.dpm_solver import dpm_adaptive
 from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.process import Diffusion, Flow, append_dims, sd_alphas_cumprod
@@ -39,3 +40,11 @@ def test_a_tighter_tolerance_takes_more_steps_and_comes_closer(process):
     assert steps[1] > steps[0]
     assert errors[1] < 0.02
     assert errors[1] < errors[0]
+
+
+def test_a_model_that_breaks_down_ends_the_search_for_a_step():
+    process = Diffusion(sd_alphas_cumprod())
+    noise = ImageNoise("CPU", [1], (4, 4, 4))
+    broken = denoiser(process, lambda x, _: x * float("nan"))
+    with pytest.raises(UserError, match="not finite"):
+        dpm_adaptive(broken, noise.first(), process.spaced(10), noise, eta=1.0)

@@ -63,4 +63,4 @@ def implicit_step(
     (a, s), (a_to, s_to) = process.preserving(sigmas[i]), process.preserving(sigmas[i + 1])
     up = eta * s_to * (1 - (a * s_to / (a_to * s)) ** 2).clamp(min=0) ** 0.5
     fresh = noise(sigmas[i], sigmas[i + 1])  # A1111: drawn even if eta is zero
-    return a_to * x0 + (s_to**2 - up**2) ** 0.5 * eps + up * fresh
+    return a_to * x0 + (s_to**2 - up**2).clamp(min=0) ** 0.5 * eps + up * fresh

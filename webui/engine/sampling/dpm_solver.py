@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from webui.base.errors import UserError
 from webui.engine.sampling.process import Process
 from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
 
@@ -58,7 +59,7 @@ def dpm_adaptive(
 ) -> Tensor:
     """Steps as long as the second and third order agree, however many the schedule has. Appendix C.
 
-    The error is one number for the whole batch, so pictures of a batch share their steps.
+    The error is one number for the whole batch, so its pictures share their steps. UserError if it is not finite.
     """
     process = denoise.process
     if len(sigmas) < 2:
@@ -72,8 +73,13 @@ def dpm_adaptive(
         step = _Step(denoise, x, lam)
         low, high = step.to(down, 2, r1=1 / 3), step.to(down, 3)
         tolerance = torch.maximum(low.new_tensor(atol), rtol * torch.maximum(low.abs(), low_before.abs()))
-        error = torch.linalg.vector_norm((low - high) / tolerance) / math.sqrt(x.numel())
-        if control.accepts(float(error)):
+        error = float(torch.linalg.vector_norm((low - high) / tolerance)) / math.sqrt(x.numel())
+        if not math.isfinite(error):  # no step would ever be small enough
+            raise UserError(
+                "The model answered with numbers that are not finite (NaN).",
+                hint="Try full precision: start with --no-half, or with --upcast-sampling.",
+            )
+        if control.accepts(error):
             levels = process.sigma_of_half_log_snr(lam), process.sigma_of_half_log_snr(to)
             low_before, x, lam = low, high * keep + up * s_noise * noise(*levels), to
         if on_step:
