@@ -111,6 +111,13 @@ def test_fields_that_are_settings_reach_the_picture(api: Api) -> None:
     assert api.app.settings.current.render.clip_skip == 1
 
 
+def test_the_old_fields_for_the_first_pass(api: Api) -> None:
+    asked(api, enable_hr=True, width=192, height=192, firstphase_width=128, firstphase_height=96)
+    request = planned(api).request
+    assert (request.width, request.height) == (128, 96)
+    assert request.hr_upscaler == ""  # type: ignore[union-attr]
+
+
 def test_override_settings_stay_if_that_is_asked_for(api: Api) -> None:
     asked(api, override_settings={"CLIP_stop_at_last_layers": 2}, override_settings_restore_afterwards=False)
     assert api.app.settings.current.render.clip_skip == 2

@@ -90,6 +90,11 @@ class Txt2ImgBody(Txt2Img, Envelope):
 
     model_config = _CONFIG
 
+    firstphase_width: int = Field(default=0, ge=0, le=16384)
+    """A1111: the width of the first pass of hires fix, as before its version 1.0; 0: `width`."""
+    firstphase_height: int = Field(default=0, ge=0, le=16384)
+    """The height of the first pass; 0: `height`."""
+
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, values: Any) -> Any:
@@ -154,6 +159,9 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
         values["mask"] = catalog.uploads.put(decoded(body.mask, "mask")) if body.mask else ""
         if body.mask_blur is not None:
             values["mask_blur_x"] = values["mask_blur_y"] = body.mask_blur
+    elif body.enable_hr and (body.firstphase_width or body.firstphase_height):
+        values["width"] = body.firstphase_width or body.width
+        values["height"] = body.firstphase_height or body.height
     check_scripts(body)
     return cls.made(**values)
 

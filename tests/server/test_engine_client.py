@@ -1,0 +1,149 @@
+"""A real process is started, ends in every way that a process can, and is started again."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from tests.conftest import until
+from webui.request.engine_options import EngineOptions
+from webui.request.messages import Beat, DeviceInfo, Ready, Run, Watch
+from webui.server.jobs import engine_client
+from webui.server.jobs.engine_client import EngineState, Heard, LocalEngine, Lost
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
+
+# An engine in ten lines: what it does is written in the module that is started instead of the real one.
+HEALTHY = """
+import os, sys, time
+from multiprocessing.connection import Connection
+from webui.request.messages import Beat, DeviceInfo, Ready, Shutdown
+connection = Connection(int(sys.argv[1]))
+options = connection.recv()
+connection.send(Ready(DeviceInfo("cpu", str(os.getpid()), "float32", "none", "0")))
+connection.send(Beat(resident=(options.device,)))
+while not isinstance(command := connection.recv(), Shutdown):
+    connection.send(Beat(resident=(type(command).__name__,)))
+"""
+COMPLAINING = "import sys; sys.exit('ModuleNotFoundError: No module named torch')"
+FOREIGN = """
+import sys, fractions
+from multiprocessing.connection import Connection
+connection = Connection(int(sys.argv[1])); connection.recv()
+connection.send(fractions.Fraction(1, 2)); connection.recv()
+"""
+
+Start = Callable[..., tuple[LocalEngine, "queue.SimpleQueue[Heard]"]]
+
+
+@pytest.fixture
+def start(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    started: list[LocalEngine] = []
+
+    def begin(program: str, **limits: float) -> tuple[LocalEngine, queue.SimpleQueue[Heard]]:
+        (tmp_path / "stand_in_engine.py").write_text(program)  # type: ignore[operator]
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setattr(engine_client, "CHILD", "stand_in_engine")
+        heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+        engine = LocalEngine(EngineOptions(device="cpu"), **limits)
+        engine.start(heard.put)
+        started.append(engine)
+        return engine, heard
+
+    yield begin
+    for engine in started:
+        engine.close()
+
+
+def next_of(heard: queue.SimpleQueue[Heard], kind: type) -> Heard:
+    while not isinstance(found := heard.get(timeout=60), kind):
+        pass
+    return found
+
+
+def test_it_comes_up_hears_its_options_and_answers(start: Start) -> None:
+    engine, heard = start(HEALTHY)
+    assert isinstance(heard.get(timeout=60), EngineState)
+    assert isinstance(next_of(heard, Ready), Ready)
+    assert next_of(heard, Beat) == Beat(resident=("cpu",))
+    engine.send(Watch(True))
+    assert next_of(heard, Beat) == Beat(resident=("Watch",))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+def test_whatever_ends_it_another_one_comes(start: Start, number: signal.Signals) -> None:
+    engine, heard = start(HEALTHY)
+    first = next_of(heard, Ready)
+    assert isinstance(first, Ready)
+    engine.send(Watch(True, 0.5))
+    next_of(heard, Beat), next_of(heard, Beat)
+    os.kill(int(first.info.name), number)
+    lost = next_of(heard, Lost)
+    assert isinstance(lost, Lost)
+    assert number.name in lost.reason
+    assert next_of(heard, EngineState).state == "restarting"  # type: ignore[union-attr]
+    second = next_of(heard, Ready)
+    assert isinstance(second, Ready)
+    assert second.info.name != first.info.name
+    next_of(heard, Beat)
+    assert next_of(heard, Beat) == Beat(resident=("Watch",)), "what holds for all engines is told to the new one"
+
+
+def test_one_that_falls_silent_is_replaced(start: Start) -> None:
+    engine, heard = start(HEALTHY, silence_limit=1.0)
+    first = next_of(heard, Ready)
+    assert isinstance(first, Ready)
+    os.kill(int(first.info.name), signal.SIGSTOP)
+    lost = next_of(heard, Lost)
+    assert isinstance(lost, Lost)
+    assert "no sign of life" in lost.reason
+    assert not psutil.pid_exists(int(first.info.name))
+    assert isinstance(next_of(heard, Ready), Ready)
+    assert engine.pid is not None
+
+
+def test_a_stopped_reader_makes_nobody_wait(start: Start) -> None:
+    engine, heard = start(HEALTHY)
+    first = next_of(heard, Ready)
+    assert isinstance(first, Ready)
+    os.kill(int(first.info.name), signal.SIGSTOP)
+    for _ in range(2000):
+        engine.send(Run("x" * 1000, None))  # type: ignore[arg-type]  # more than a pipe holds
+    os.kill(int(first.info.name), signal.SIGCONT)
+    next_of(heard, Beat)
+
+
+def test_one_that_cannot_start_says_why(start: Start) -> None:
+    _, heard = start(COMPLAINING)
+    while (state := next_of(heard, EngineState)).state != "failed":  # type: ignore[union-attr]
+        pass
+    assert isinstance(state, EngineState)
+    assert "No module named torch" in state.text
+
+
+def test_nothing_but_messages_is_read(start: Start) -> None:
+    _, heard = start(FOREIGN)
+    lost = next_of(heard, Lost)
+    assert isinstance(lost, Lost)
+    assert "no message" in lost.reason
+
+
+def test_it_ends_with_its_owner(start: Start) -> None:
+    engine, heard = start(HEALTHY)
+    next_of(heard, Ready)
+    number = engine.pid
+    assert number is not None
+    engine.close()
+    until(lambda: not psutil.pid_exists(number), "the end of the process")
+
+
+def test_device_info_is_plain_text() -> None:
+    """A string class of torch's would make the server import torch."""
+    info = DeviceInfo("cpu", "a", "float32", "sdpa", "2.13")
+    assert all(type(value) in (str, int) for value in vars(info).values())

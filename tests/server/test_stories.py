@@ -1,0 +1,151 @@
+"""What may happen to people's work, with the real engine in its own process and the real server in another."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from PIL import Image
+from websockets.sync.client import connect
+
+from tests.conftest import RunningServer, until
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
+
+Serving = Callable[..., RunningServer]
+BATCH = {
+    "prompt": "a (red:1.2) apple",
+    "width": 64,
+    "height": 64,
+    "steps": 6,
+    "seed": 11,
+    "n_iter": 4,
+    "save_images": True,
+}
+
+
+def made(server: RunningServer, **body: Any) -> tuple[list[bytes], list[str]]:
+    """Pixels and infotexts of what an API call answers."""
+    with server.client() as client:
+        answer = client.post("sdapi/v1/txt2img", json={**BATCH, **body})
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    pixels = [Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB").tobytes() for text in found["images"]]
+    return pixels, json.loads(found["info"])["infotexts"]
+
+
+def saved(data: Path) -> list[Path]:
+    return sorted((data / "outputs").rglob("*.png"))
+
+
+def test_an_engine_killed_in_the_middle_costs_nothing(server: RunningServer) -> None:
+    undisturbed = made(server)
+    before = saved(server.data)
+    calls: list[Any] = []
+    calling = threading.Thread(target=lambda: calls.append(made(server)))
+    calling.start()
+    until(lambda: len(saved(server.data)) > len(before), "the first picture", server.process)
+    victim = server.engine()
+    victim.kill()
+    calling.join()
+    assert calls == [undisturbed]
+    assert len(saved(server.data)) == len(before) + 4, "each picture once"
+    assert server.engine().pid != victim.pid
+
+
+def test_the_server_killed_goes_on_at_the_next_start(serving: Serving) -> None:
+    first = serving("--nowebui")
+    undisturbed = made(first)
+    before = saved(first.data)
+    calling = threading.Thread(target=lambda: _try(first))
+    calling.start()
+    until(lambda: len(saved(first.data)) > len(before), "the first picture", first.process)
+    engine = first.engine()
+    first.stop(signal.SIGKILL)
+    calling.join()
+    until(lambda: not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE, "the end of the orphaned engine")
+
+    second = serving("--nowebui")
+    until(lambda: len(saved(second.data)) == len(before) + 4, "the other pictures", second.process)
+    again = [Image.open(path) for path in saved(second.data)[len(before) :]]
+    by_seed = sorted((image.info["parameters"], image.convert("RGB").tobytes()) for image in again)
+    assert by_seed == sorted(zip(undisturbed[1], undisturbed[0], strict=True))
+    assert second.stop() == 0
+
+
+def _try(server: RunningServer) -> None:
+    try:
+        made(server)
+    except httpx.TransportError:
+        return  # The server is killed under it.
+
+
+def test_a_page_that_comes_back_sees_the_true_state(server: RunningServer) -> None:
+    with server.client() as client:
+        client.get("internal/ping", headers={"accept": "text/html"})
+        cookie = {"Cookie": f"gesso_session={client.cookies['gesso_session']}"}
+    address = server.url.replace("http", "ws") + "internal/ws"
+    with connect(address, additional_headers=cookie, origin=server.url.rstrip("/")) as page:
+        state = json.loads(page.recv(60))
+        assert state["type"] == "state"
+        assert state["engine"]["state"] == "ready"
+    answers: list[Any] = []
+    calling = threading.Thread(target=lambda: answers.append(made(server, seed=500)))
+    calling.start()
+    with connect(f"{address}?since={state['seq']}", additional_headers=cookie) as page:
+        seen: list[dict[str, Any]] = []
+        while not seen or seen[-1].get("job", {}).get("state") != "done":
+            seen.append(json.loads(page.recv(300)))
+    calling.join()
+    numbers = [message["seq"] for message in seen]
+    assert numbers == sorted(set(numbers))
+    jobs = [message["job"] for message in seen if message["type"] == "job"]
+    assert {"queued", "running", "done"} >= {job["state"] for job in jobs}
+    fractions = [job["progress"] for job in jobs if job["state"] == "running"]
+    assert fractions == sorted(fractions)
+    # It is the job of a program: this page sees that it is there, and not what it shows.
+    assert all(not job["mine"] and not job["pictures"] and "prompt" not in job for job in jobs)
+
+
+def test_an_interrupt_keeps_what_is_finished(server: RunningServer) -> None:
+    before = saved(server.data)
+    answers: list[Any] = []
+    calling = threading.Thread(target=lambda: answers.append(made(server, n_iter=50, seed=900)))
+    calling.start()
+    until(lambda: len(saved(server.data)) >= len(before) + 2, "two pictures", server.process)
+    with server.client() as client:
+        assert client.post("sdapi/v1/interrupt").status_code == 200
+    calling.join()
+    pixels, _ = answers[0]
+    assert 2 <= len(pixels) < 50
+    assert len(saved(server.data)) == len(before) + len(pixels)
+
+
+def test_an_orderly_end_leaves_nothing_behind(serving: Serving) -> None:
+    server = serving("--nowebui")
+    engine = server.engine()
+    assert server.stop(signal.SIGINT) in (0, 130)
+    until(lambda: not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE, "the end of the engine")
+    assert "Traceback" not in server.log
+
+
+def test_a_taken_port_is_one_sentence(server: RunningServer, tmp_path: Path) -> None:
+    import subprocess
+
+    port = server.url.rsplit(":", 1)[1].strip("/")
+    command = [sys.executable, "-m", "webui", "--port", port, "--data-dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ})
+    assert done.returncode == 1
+    assert f"Port {port} is taken" in done.stderr
+    assert "Traceback" not in done.stderr
