@@ -78,8 +78,7 @@ class ModelManager:
             ModelError: the file cannot be loaded; the models in memory are as before.
             OutOfMemory: there is no room for it.
         """
-        resident = self._present(checkpoint, vae)
-        resident.loans += 1
+        resident = self._borrowed(checkpoint, vae)
         try:
             self._move_in(resident)
             yield Loaded(resident.model, checkpoint, resident.key)
@@ -101,8 +100,8 @@ class ModelManager:
 
     # ------------------------------------------------------------ into memory
 
-    def _present(self, checkpoint: CheckpointRef, vae: CheckpointRef | None) -> Resident:
-        """The model in memory, loaded now or before, with the VAE asked for."""
+    def _borrowed(self, checkpoint: CheckpointRef, vae: CheckpointRef | None) -> Resident:
+        """The model in memory, loaded now or before, with the VAE asked for, on loan."""
         key: Key = (_stamp(checkpoint.path), _stamp(checkpoint.config) if checkpoint.config else None)
         source = _stamp(vae.path) if vae else key[0]
         for old in [k for k in self._residents if k[0][0] == checkpoint.path and k != key]:
@@ -118,6 +117,7 @@ class ModelManager:
             if len(resident.models) > MOST_VAES:
                 resident.models.popitem(last=False)
         resident.models.move_to_end(source)
+        resident.loans += 1
         self._evict(lambda: len(self._residents) <= self.limit)
         self._tell()
         return resident
@@ -125,13 +125,12 @@ class ModelManager:
     def _loaded(self, checkpoint: CheckpointRef, vae: CheckpointRef | None, key: Key, source: Stamp) -> Resident:
         """Load from disk. What can be seen from names and shapes is checked before anything else is put away."""
         file = open_weights(checkpoint.path, checkpoint.config)
-        family = family_of(file)
-        family.check(file)
+        load = family_of(file).prepare(file)
         with_vae = open_weights(vae.path) if vae else file
         placement = self.profile.placement(file.parameters)
         self._make_room(file.parameters * placement.dtype.itemsize, checkpoint)
         with self._announced(checkpoint.title):
-            model = family.load(file, with_vae, placement)
+            model = load(with_vae, placement)
         return Resident(checkpoint, key, OrderedDict({source: model}))
 
     @contextmanager

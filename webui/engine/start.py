@@ -173,11 +173,9 @@ def _opened(content: bytes) -> Image.Image:
 
 
 def _pixels(picture: Image.Image, model: Model) -> Tensor:
-    """RGB -> (1, 3, h, w) in -1..1 on the model's device; sides cut to multiples of its factor."""
+    """RGB -> (1, 3, h, w) in -1..1 on the model's device."""
     levels = torch.from_numpy(np.array(picture.convert("RGB")))
-    pixels = (levels.permute(2, 0, 1)[None].float() / 255.0 * 2.0 - 1.0).to(model.device)
-    factor = model.latent.factor
-    return pixels[..., : pixels.shape[2] // factor * factor, : pixels.shape[3] // factor * factor]
+    return from_levels(levels[None], model)
 
 
 def from_levels(levels: Tensor, model: Model) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from webui.engine.families.family import Encoded, TextOptions
+from webui.engine.families.ldm import unfilled
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
 from webui.prompt.attention import Span, parse_attention
@@ -54,7 +55,7 @@ def clip_config(file: WeightsFile, names: Mapping[str, str]) -> CLIPTextConfig:
 
 def build_clip(config: CLIPTextConfig) -> CLIPTextModel:
     """Without memory, on the meta device, but for the table of positions."""
-    with torch.device("meta"):
+    with unfilled():
         model = CLIPTextModel(config)
     model.embeddings.position_ids = torch.arange(config.max_position_embeddings)[None]
     return model

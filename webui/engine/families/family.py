@@ -138,8 +138,8 @@ class Model(Protocol):
         ...
 
 
-Load = Callable[[WeightsFile, WeightsFile, Placement], Model]
-"""(checkpoint, the file that its VAE comes from, where to) -> the model. Raises ModelError."""
+Prepared = Callable[[WeightsFile, Placement], Model]
+"""(the file that the VAE comes from, where to) -> the model: reads the weights. Raises ModelError."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,8 @@ class Family:
 
     name: str
     detect: Callable[[WeightsFile], bool]
-    load: Load
-    check: Callable[[WeightsFile], None]
-    """Raises ModelError where `load` would, as far as names and shapes tell; needs no memory."""
+    prepare: Callable[[WeightsFile], Prepared]
+    """Builds the networks without memory. Raises ModelError where names and shapes do not fit."""
     supports: frozenset[str] = frozenset()
     """What the rest may do with it: "negative", "img2img", "inpaint", "clip_skip", "hires" ..."""
 

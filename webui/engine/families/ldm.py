@@ -6,9 +6,10 @@ Rombach et al. 2022, arXiv:2112.10752. SD1, SD2 and SDXL are all written in thes
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -16,6 +17,7 @@ from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+from torch.overrides import TorchFunctionMode
 
 from webui.engine.families.weights import Shapes, WeightsFile
 
@@ -23,8 +25,6 @@ UNET = "model.diffusion_model."
 VAE = "first_stage_model."
 GROUPS = 32
 """Of every group norm, unless the file's metadata says otherwise; widths are multiples of it."""
-
-M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _depth(shapes: Shapes, place: str) -> int:
 
 def build_unet(config: Mapping[str, Any]) -> UNet2DConditionModel:
     """Without memory, on the meta device."""
-    with torch.device("meta"):
+    with unfilled():
         return UNet2DConditionModel(**config)
 
 
@@ -252,7 +252,7 @@ def vae_config(file: WeightsFile, names: Mapping[str, str]) -> dict[str, Any]:
 
 def build_vae(config: Mapping[str, Any]) -> AutoencoderKL:
     """Without memory, on the meta device."""
-    with torch.device("meta"):
+    with unfilled():
         return AutoencoderKL(**config)
 
 
@@ -273,6 +273,27 @@ def _vae_name(name: str, levels: int) -> str:
 
 # ---------------------------------------------------------------- weights into modules
 
+_INITIALISERS = frozenset(getattr(nn.init, name) for name in dir(nn.init) if name.endswith("_") and name[0] != "_")
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Leaves out the random numbers that a module would begin with."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _INITIALISERS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def unfilled() -> Iterator[None]:
+    """Modules built within take no memory and little time: they lie on the meta device."""
+    with torch.device("meta"), _Uninitialised():
+        yield
+
 
 def check_complete(module: nn.Module, names: Mapping[str, str], file: WeightsFile, part: str) -> None:
     """Every parameter of the module has a tensor of as many numbers in the file.
@@ -288,23 +309,21 @@ def check_complete(module: nn.Module, names: Mapping[str, str], file: WeightsFil
             raise file.error(f"{names[name]} has the shape {list(shape)}, where {list(parameter.shape)} is needed")
 
 
-def filled(
-    module: M, names: Mapping[str, str], file: WeightsFile, device: torch.device, dtype: torch.dtype, part: str
-) -> M:
-    """The module (on the meta device until now) with its weights on `device`, each moved there by itself.
+def fill(
+    module: nn.Module, names: Mapping[str, str], file: WeightsFile, device: torch.device, dtype: torch.dtype
+) -> None:
+    """Give the module, which lies on the meta device, its weights on `device`, each moved there by itself.
 
     Raises:
-        ModelError: tensors are missing or hold numbers that are none.
+        ModelError: there are numbers that are none.
     """
-    check_complete(module, names, file, part)
     wanted = {name: parameter.shape for name, parameter in module.state_dict().items()}
     order = {full: rank for rank, full in enumerate(file.shapes)}
     loaded: dict[str, Tensor] = {}
     extremes: list[Tensor] = []
     for name in sorted(wanted, key=lambda name: order[names[name]]):
-        mapped = file.tensor(names[name])
         # never the mapping itself: a file that is overwritten would change or crash the model
-        tensor = mapped.to(device, dtype, copy=True).reshape(wanted[name])
+        tensor = file.tensor(names[name]).to(device, dtype, copy=True).reshape(wanted[name])
         extremes.extend(torch.aminmax(tensor))
         loaded[name] = tensor
     if not bool(torch.isfinite(torch.stack(extremes)).all()):
@@ -312,7 +331,7 @@ def filled(
         raise file.error(f"{names[bad]} holds numbers that are none (NaN or infinite)", "Download it again.")
     module.load_state_dict(loaded, assign=True)
     module.requires_grad_(False)
-    return module.eval()
+    module.eval()
 
 
 def parameter_bytes(*modules: nn.Module) -> int:
@@ -326,5 +345,7 @@ def load_vae(file: WeightsFile, names: Mapping[str, str], device: torch.device, 
         ModelError: it is none.
     """
     config = vae_config(file, names)
-    renamed = vae_names(names, len(config["block_out_channels"]))
-    return filled(build_vae(config), renamed, file, device, dtype, "VAE")
+    vae, renamed = build_vae(config), vae_names(names, len(config["block_out_channels"]))
+    check_complete(vae, renamed, file, "VAE")
+    fill(vae, renamed, file, device, dtype)
+    return vae

@@ -21,6 +21,7 @@ from webui.engine.families.family import (
     Family,
     LatentFormat,
     Placement,
+    Prepared,
     TextOptions,
     vae_names,
     without_vae,
@@ -125,32 +126,33 @@ def detect(file: WeightsFile) -> bool:
     return f"{ldm.UNET}input_blocks.0.0.weight" in file.shapes and bool(file.under(*TEXT))
 
 
-def check(file: WeightsFile) -> None:
-    """Raises ModelError where a part is not complete, as far as names and shapes tell."""
+def prepare(file: WeightsFile) -> Prepared:
+    """The networks of the file, still without weights. Raises ModelError: a part is not complete."""
     settings = ldm.LdmSettings.read(file.config)
-    config = _unet_config(file, settings)
-    ldm.check_complete(ldm.build_unet(config), ldm.unet_names(file, config), file, "UNet")
-    names = clip_names(file, *TEXT)
-    ldm.check_complete(build_clip(clip_config(file, names)), names, file, "text encoder")
+    heads = settings.heads or (None if settings.head_width else HEADS)
+    config = ldm.unet_config(file, heads=heads, head_width=settings.head_width)
+    unet, unet_names = ldm.build_unet(config), ldm.unet_names(file, config)
+    ldm.check_complete(unet, unet_names, file, "UNet")
+    text_names = clip_names(file, *TEXT)
+    text = build_clip(clip_config(file, text_names))
+    ldm.check_complete(text, text_names, file, "text encoder")
 
+    def load(vae: WeightsFile, placement: Placement) -> Sd1:
+        rest, dtype = placement.rest, placement.dtype
+        decoder = _vae(vae, placement)
+        ldm.fill(unet, unet_names, file, rest, dtype)
+        ldm.fill(text, text_names, file, rest, dtype)
+        return Sd1(
+            unet=ldm.for_any_size(ldm.with_attention(unet, placement.attention)),
+            text=ClipText(text.to(rest), clip_tokenizer()),
+            vae=decoder,
+            process=Diffusion(_alphas(file, settings), "v" if settings.prediction == "v" else "eps"),
+            scale=settings.scale_factor or SCALE,
+            family=SD1,
+            placement=placement,
+        )
 
-def load(file: WeightsFile, vae: WeightsFile, placement: Placement) -> Sd1:
-    """Raises ModelError: a part is missing or broken."""
-    settings = ldm.LdmSettings.read(file.config)
-    config = _unet_config(file, settings)
-    names = clip_names(file, *TEXT)
-    rest, dtype = placement.rest, placement.dtype
-    unet = ldm.filled(ldm.build_unet(config), ldm.unet_names(file, config), file, rest, dtype, "UNet")
-    text = ldm.filled(build_clip(clip_config(file, names)), names, file, rest, dtype, "text encoder")
-    return Sd1(
-        unet=ldm.for_any_size(ldm.with_attention(unet, placement.attention)),
-        text=ClipText(text.to(rest), clip_tokenizer()),
-        vae=_vae(vae, placement),
-        process=Diffusion(_alphas(file, settings), "v" if settings.prediction == "v" else "eps"),
-        scale=settings.scale_factor or SCALE,
-        family=SD1,
-        placement=placement,
-    )
+    return load
 
 
 def _vae(file: WeightsFile, placement: Placement) -> AutoencoderKL:
@@ -158,11 +160,6 @@ def _vae(file: WeightsFile, placement: Placement) -> AutoencoderKL:
     if not names:
         raise without_vae(file)
     return ldm.load_vae(file, names, placement.rest, placement.vae_dtype)
-
-
-def _unet_config(file: WeightsFile, settings: ldm.LdmSettings) -> dict[str, object]:
-    heads = settings.heads or (None if settings.head_width else HEADS)
-    return ldm.unet_config(file, heads=heads, head_width=settings.head_width)
 
 
 def _alphas(file: WeightsFile, settings: ldm.LdmSettings) -> Tensor:
@@ -177,7 +174,6 @@ def _alphas(file: WeightsFile, settings: ldm.LdmSettings) -> Tensor:
 SD1 = Family(
     name="SD1",
     detect=detect,
-    load=load,
-    check=check,
+    prepare=prepare,
     supports=frozenset({"negative", "img2img", "inpaint", "hires", "clip_skip", "embeddings", "tiling"}),
 )

@@ -56,6 +56,7 @@ def scaled(picture: Picture, width: int, height: int, upscaler: str = "None") ->
     Raises:
         NotFound: there is no such upscaler.
     """
+    width, height = max(width, 1), max(height, 1)
     factor = max(width / picture.width, height / picture.height)
     if upscaler not in ("", "None") and picture.mode != "L" and factor > 1:
         picture = enlarged(picture, factor, upscaler)

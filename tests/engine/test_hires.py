@@ -1,0 +1,34 @@
+"""The sizes of a hires picture are A1111's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from webui.engine.hires import hires_size
+from webui.request.fields import Txt2Img
+
+FUNCTIONS = Path(__file__).parents[1] / "golden" / "functions"
+RECORDED: list[dict[str, Any]] = json.loads((FUNCTIONS / "hires_resolution.json").read_text())
+OLD: list[dict[str, Any]] = json.loads((FUNCTIONS / "old_hires_dims.json").read_text())
+
+
+@pytest.mark.parametrize("case", RECORDED, ids=lambda case: str(case["in"]))
+def test_as_recorded(case: dict[str, Any]) -> None:
+    width, height, scale, wide, high = case["in"]
+    size = hires_size(
+        Txt2Img(width=width, height=height, enable_hr=True, hr_scale=scale, hr_resize_x=wide, hr_resize_y=high)
+    )
+    assert [size.width, size.height] == case["out"]["upscale_to"]
+    assert [size.cut_x, size.cut_y] == case["out"]["truncate"]
+
+
+@pytest.mark.parametrize("case", OLD, ids=lambda case: str(case["in"]))
+def test_the_old_way_as_recorded(case: dict[str, Any]) -> None:
+    width, height = case["in"]
+    size = hires_size(Txt2Img(width=width, height=height), old=True)
+    assert [size.first_width, size.first_height] == case["out"]
+    assert (size.width - 8 * size.cut_x, size.height - 8 * size.cut_y) == pytest.approx((width, height), abs=15)
