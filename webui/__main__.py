@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -50,8 +51,9 @@ def serve(argv: Sequence[str]) -> int:
 
     bound = listen(chosen)
     app = App(chosen)
-    app.start()
+    signal.signal(signal.SIGTERM, _end)
     try:
+        app.start()
         server = Server(app, bound)
         app.stoppable(server.stop)
         _announce(app, server)
@@ -59,6 +61,11 @@ def serve(argv: Sequence[str]) -> int:
     finally:
         app.close()
     return RESTART_CODE if app.restart_asked else 0
+
+
+def _end(*_: object) -> None:
+    """Who asks the program to end gets an orderly one."""
+    sys.exit(0)
 
 
 def _announce(app: App, server: Server) -> None:

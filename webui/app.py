@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 
@@ -17,6 +18,12 @@ from webui.server.jobs.engine_client import Engine, LocalEngine
 from webui.server.jobs.queue import JobQueue
 
 log = logging.getLogger(__name__)
+
+
+class NoLauncher(UserError):
+    """The program cannot be started again from within."""
+
+    status = 501
 
 
 class App:
@@ -37,6 +44,7 @@ class App:
         self.settings = SettingsStore(self.paths)
         self.queue = JobQueue(self.catalog, self.settings, self.engine, version.LABEL)
         self.tasks = Tasks()
+        self.has_launcher = "GESSO_RESTART_FILE" in os.environ
         self.restart_asked = False
         self._stop: Callable[[], None] | None = None
         self._page_ready = threading.Event()

@@ -204,7 +204,6 @@ WITHOUT_EFFECT: tuple[Ignored, ...] = (
             "--no-progressbar-hiding",
             "--disable-console-progressbars",
             "--enable-console-prompts",
-            "--max-batch-count",
             "--always-batch-cond-uncond",
             "--unload-gfpgan",
             "--show-negative-prompt",
@@ -255,6 +254,7 @@ WITHOUT_EFFECT: tuple[Ignored, ...] = (
         "not served yet, or not needed",
         (
             "--config",
+            "--max-batch-count",
             "--gfpgan-dir",
             "--gfpgan-model",
             "--textual-inversion-templates-dir",

@@ -118,6 +118,10 @@ def routes(app: App) -> APIRouter:
     def resume() -> None:
         queue.pause(False)
 
+    @router.post("/restart")
+    def restart() -> None:
+        app.restart()
+
     @router.post("/models/unload")
     def unload() -> None:
         queue.unload()

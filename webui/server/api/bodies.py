@@ -144,7 +144,9 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
     values = {name: getattr(body, name) for name in cls.model_fields}
     if "hr_upscaler" in values and "hr_upscaler" not in given:
         values["hr_upscaler"] = ""  # A1111: left open it is Latent, and the infotext does not say so.
-    values["override_settings"] = overrides = dict(body.override_settings)
+    # A1111: the noise multiplier is read before override settings hold; there it is a field of the body alone.
+    overrides = {key: value for key, value in body.override_settings.items() if key != "initial_noise_multiplier"}
+    values["override_settings"] = overrides
     if body.infotext:
         found = infotext.read(body.infotext)
         told = infotext.fields_of(found, cls)
