@@ -77,9 +77,7 @@ def planned(training: Training, minutes: float | None) -> Training:
 
 @torch.no_grad()
 def forget_unseen_tokens(model: Denoiser) -> None:
-    """Set the vectors of tokens that no caption had to zero: a strange word then says nothing, not something random.
-
-    """
+    """Set the vectors of tokens that no caption had to zero: a strange word then says nothing, not something random."""
     embedding: Tensor = model.text.get_input_embeddings().weight
     embedding[~model.seen] = 0
 
