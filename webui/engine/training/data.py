@@ -76,7 +76,8 @@ class Emoji:
     @property
     def weights(self) -> NDArray[np.float64]:
         weights = np.array([POPULAR.get(group, 1.0) for group in self.groups])
-        return weights / weights.sum()
+        shares: NDArray[np.float64] = weights / weights.sum()
+        return shares
 
     def paint(self, scene: Scene) -> NDArray[np.uint8]:
         """The picture of a scene: (size, size, 3) uint8."""
