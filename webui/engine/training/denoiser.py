@@ -54,23 +54,22 @@ class Latents:
 
 
 def cached_latents(training: Training, vae: AutoencoderKL, emoji: Emoji, cache: Path, device: torch.device) -> Latents:
-    """Encode every plain emoji, and `cached_pictures` composed scenes, once; kept in `cache/latents.pt`."""
-    state = cache / "latents.pt"
-    if not state.exists():
+    """Every plain emoji, and `cached_pictures` composed scenes; kept in `cache/latents.pt` for this encoder."""
+    state, encoder = cache / "latents.pt", vae.quant_conv.weight.double().sum().item()
+    saved = torch.load(state, weights_only=True) if state.exists() else {}
+    if saved.get("encoder") != encoder:
         log.info("encoding %d pictures", len(emoji.names) + training.cached_pictures)
         source = scenes(emoji, np.random.default_rng([training.seed, 1]))
         composed = [next(source) for _ in range(training.cached_pictures)]
         rng = np.random.default_rng(training.seed)
         plain = [plain_scene(emoji, index, rng) for index in range(len(emoji.names))]
-        torch.save(
-            {
-                "plain": _encoded_scenes(plain, vae, emoji, device),
-                "composed": _encoded_scenes(composed, vae, emoji, device),
-                "captions": [scene.caption for scene in composed],
-            },
-            state,
-        )
-    saved = torch.load(state, weights_only=True)
+        saved = {
+            "encoder": encoder,
+            "plain": _encoded_scenes(plain, vae, emoji, device),
+            "composed": _encoded_scenes(composed, vae, emoji, device),
+            "captions": [scene.caption for scene in composed],
+        }
+        torch.save(saved, state)
     return Latents(saved["plain"], saved["composed"], tuple(saved["captions"]))
 
 
