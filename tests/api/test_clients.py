@@ -1,0 +1,164 @@
+"""Programs that speak A1111's API, against the real server: a client library, and requests as plugins send them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import webuiapi
+from PIL import Image
+
+from tests.conftest import PATIENCE, RunningServer
+
+
+@pytest.fixture
+def library(server: RunningServer) -> Iterator[Any]:
+    address = urlsplit(server.url)
+    client = webuiapi.WebUIApi(host=address.hostname, port=address.port, sampler="Euler a", steps=2)
+    yield client
+    client.session.close()
+
+
+@pytest.fixture
+def client(server: RunningServer) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{server.url}sdapi/v1/", timeout=PATIENCE) as made:
+        yield made
+
+
+def encoded(colour: str = "red") -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), colour).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def opened(text: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(text, validate=True)))
+
+
+def test_webuiapi(library: Any) -> None:
+    made = library.txt2img(prompt="a red apple", seed=1003, width=64, height=64, cfg_scale=7, n_iter=2)
+    assert [image.size for image in made.images] == [(64, 64)] * 2
+    assert made.info["all_seeds"] == [1003, 1004]
+    again = library.img2img(images=[made.image], prompt="a blue apple", seed=5, steps=4, denoising_strength=0.5,
+                            width=64, height=64, mask_image=Image.new("L", (64, 64), 255))  # fmt: skip
+    assert again.image.size == (64, 64)
+    assert "parameters" in library.png_info(made.image).json()["items"] or library.png_info(made.image).info
+    high = library.txt2img(prompt="x", seed=1, width=64, height=64, enable_hr=True, hr_scale=1.5,
+                           hr_upscaler=webuiapi.HiResUpscaler.Latent, denoising_strength=0.6)  # fmt: skip
+    assert high.image.size == (96, 96)
+
+    names = library.util_get_model_names()
+    assert names == sorted(names)
+    library.util_set_model("tiny")
+    assert "tiny-sd1" in library.util_get_current_model()
+    library.util_wait_for_ready(check_interval=0.2)
+    assert "Euler a" in library.util_get_sampler_names()
+    assert library.set_options({"CLIP_stop_at_last_layers": 1}) is None
+    for listing in (
+        "get_samplers", "get_sd_vae", "get_upscalers", "get_latent_upscale_modes", "get_loras", "get_hypernetworks",
+        "get_face_restorers", "get_realesrgan_models", "get_prompt_styles", "get_scripts", "get_embeddings",
+        "get_memory", "get_schedulers", "get_cmd_flags", "get_progress", "get_options",
+    ):  # fmt: skip
+        assert isinstance(getattr(library, listing)(), list | dict), listing
+    library.refresh_checkpoints()
+    assert library.interrupt() == {}
+    library.skip()
+
+
+def test_sillytavern(client: httpx.Client) -> None:
+    """Lists, sets a model, waits until nothing goes on, then asks for a picture with settings of its own."""
+    assert client.get("options").json()["sd_model_checkpoint"]
+    title = next(model["title"] for model in client.get("sd-models").json() if "other" in model["title"])
+    assert client.post("options", json={"sd_model_checkpoint": title}).status_code == 200
+    while True:
+        progress = client.get("progress").json()
+        if progress["progress"] == 0.0 and progress["state"]["job_count"] == 0:
+            break
+    answer = client.post(
+        "txt2img",
+        json={
+            "prompt": "a red apple", "negative_prompt": "", "sampler_name": "Euler a", "scheduler": "karras",
+            "steps": 2, "cfg_scale": 7, "width": 64, "height": 64, "restore_faces": False, "enable_hr": False,
+            "hr_upscaler": "Latent", "hr_scale": 2, "hr_additional_modules": [], "denoising_strength": 0.7,
+            "hr_second_pass_steps": 0, "seed": 3, "override_settings": {"CLIP_stop_at_last_layers": 1},
+            "override_settings_restore_afterwards": True, "clip_skip": 1, "save_images": True, "send_images": True,
+            "do_not_save_grid": False, "do_not_save_samples": False,
+        },
+    )  # fmt: skip
+    assert "Schedule type: Karras" in json.loads(answer.json()["info"])["infotexts"][0]
+    assert "Model: other" in json.loads(answer.json()["info"])["infotexts"][0]
+
+
+def test_open_webui(client: httpx.Client) -> None:
+    """Posts the whole dump back with another model."""
+    options = client.get("options").json()
+    title = next(model["title"] for model in client.get("sd-models").json() if "tiny" in model["title"])
+    assert client.post("options", json={**options, "sd_model_checkpoint": title}).status_code == 200
+    assert client.get("options").json()["sd_model_checkpoint"] == title
+    body = {"prompt": "a red apple", "batch_size": 2, "width": 64, "height": 64, "steps": 2, "negative_prompt": "x"}
+    images = client.post("txt2img", json=body).json()["images"]
+    assert [opened(image).size for image in images] == [(64, 64)] * 2
+
+
+def test_the_photoshop_plugin(client: httpx.Client) -> None:
+    """Asks what each picture says of itself, by data: URLs, and splits its last line at commas."""
+    assert client.post("options", json={"inpainting_mask_weight": 1.0}).status_code == 200
+    answer = client.post(
+        "img2img",
+        json={
+            "init_images": [f"data:image/png;base64,{encoded()}"], "mask": encoded("white"), "prompt": "a blue apple",
+            "steps": 4, "width": 64, "height": 64, "denoising_strength": 0.75, "sampler_index": "Euler a",
+            "inpaint_full_res": True, "inpaint_full_res_padding": 32, "inpainting_fill": 1, "mask_blur": 4,
+            "inpainting_mask_invert": False, "cfg_scale": 7, "seed": 8, "alwayson_scripts": {}, "script_args": [],
+            "restore_faces": False, "include_init_images": False,
+        },
+    )  # fmt: skip
+    assert answer.status_code == 200, answer.text
+    for image in answer.json()["images"]:
+        info = client.post("png-info", json={"image": f"data:image/png;base64,{image}"}).json()["info"]
+        last = dict(part.split(":", 1) for part in info.split("\n")[-1].split(","))
+        assert last[" Seed"] == " 8"
+
+
+def test_the_krita_plugin(client: httpx.Client) -> None:
+    """Reads every list at its start, and draws the picture as it comes."""
+    for path in (
+        "options", "sd-models", "sd-vae", "samplers", "upscalers", "scripts", "prompt-styles", "embeddings",
+        "hypernetworks", "loras", "face-restorers",
+    ):  # fmt: skip
+        assert client.get(path).status_code == 200, path
+    body = {
+        "prompt": "a red apple", "negative_prompt": "", "sampler_name": "Euler a", "steps": 2, "cfg_scale": 7.0,
+        "width": 64, "height": 64, "batch_size": 1, "n_iter": 1, "seed": -1, "enable_hr": False, "tiling": False,
+        "hr_upscaler": "Latent", "hr_scale": 1.0, "hr_resize_x": 64, "hr_resize_y": 64, "restore_faces": False,
+        "override_settings": {"sd_vae": "Automatic", "CLIP_stop_at_last_layers": 1},
+        "override_settings_restore_afterwards": False, "alwayson_scripts": {}, "include_init_images": False,
+        "firstphase_height": 0, "firstphase_width": 0, "save_images": False, "styles": [], "subseed": -1,
+        "subseed_strength": 0, "denoising_strength": 1.0,
+    }  # fmt: skip
+    answer = client.post("txt2img", json=body)
+    assert answer.status_code == 200, answer.text
+    assert opened(answer.json()["images"][0]).size == (64, 64)
+    assert client.get("progress", params={"skip_current_image": True}).json()["current_image"] is None
+
+
+def test_many_clients_are_all_answered_and_lists_do_not_wait(server: RunningServer) -> None:
+    """Twenty clients ask for pictures at once; meanwhile every list answers."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def ask(seed: int) -> int:
+        body = {"prompt": "x", "steps": 1, "width": 64, "height": 64, "seed": seed}
+        answer = httpx.post(f"{server.url}sdapi/v1/txt2img", json=body, timeout=PATIENCE)
+        return int(json.loads(answer.json()["info"])["seed"])
+
+    with ThreadPoolExecutor(20) as pool:
+        asking = [pool.submit(ask, seed) for seed in range(20)]
+        while not all(call.done() for call in asking):
+            assert httpx.get(f"{server.url}sdapi/v1/samplers", timeout=PATIENCE).status_code == 200
+    assert [call.result() for call in asking] == list(range(20))

@@ -1,0 +1,42 @@
+"""Whatever the documentation allows, and whatever it does not: never a 5xx, and every refusal is a sentence."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+
+from tests.api.conftest import Api
+
+EXAMPLES = int(os.environ.get("GESSO_SCHEMA_EXAMPLES", "6"))
+"""For each route, of the fitting kind and of the other."""
+
+
+def test_nothing_breaks_the_server(api: Api) -> None:
+    schema: Any = schemathesis.openapi.from_asgi("/openapi.json", api.client.app, headers={"host": "127.0.0.1"})
+    calls = 0
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+            if mode is GenerationMode.NEGATIVE and not (operation.body or operation.query):
+                continue
+
+            @given(case=operation.as_strategy(generation_mode=mode))
+            @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+            def never_breaks(case: Any) -> None:
+                nonlocal calls
+                calls += 1
+                case.headers = {"host": "127.0.0.1"}
+                response = case.call()
+                told = f"{case.method} {case.path} {case.body!r:.500}: {response.status_code} {response.text:.300}"
+                assert response.status_code < 500 or response.status_code == 501, told
+                if response.status_code >= 400:
+                    assert response.json()["detail"], told
+
+            never_breaks()
+    assert calls > EXAMPLES * 10
+    api.client.post("/sdapi/v1/options", json={"samples_save": True})
+    assert api.client.get("/sdapi/v1/progress").json()["state"]["job_count"] == 0, "the queue went on"
