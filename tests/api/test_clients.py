@@ -48,7 +48,7 @@ def test_webuiapi(library: Any) -> None:
     again = library.img2img(images=[made.image], prompt="a blue apple", seed=5, steps=4, denoising_strength=0.5,
                             width=64, height=64, mask_image=Image.new("L", (64, 64), 255))  # fmt: skip
     assert again.image.size == (64, 64)
-    assert "parameters" in library.png_info(made.image).json()["items"] or library.png_info(made.image).info
+    assert "a red apple" in str(library.png_info(made.image).info)
     high = library.txt2img(prompt="x", seed=1, width=64, height=64, enable_hr=True, hr_scale=1.5,
                            hr_upscaler=webuiapi.HiResUpscaler.Latent, denoising_strength=0.6)  # fmt: skip
     assert high.image.size == (96, 96)

@@ -139,7 +139,7 @@ def test_an_infotext_fills_what_the_client_leaves_open(api: Api) -> None:
 def test_images_are_kept_only_when_that_is_asked_for(api: Api, tmp_path: Path) -> None:
     asked(api)
     outputs = tmp_path / "outputs"
-    assert not list(outputs.rglob("*.png"))
+    assert not list(tmp_path.rglob("*.png")), "not even where nobody looks"
     assert asked(api, save_images=True, send_images=False)["images"] == []
     assert len(list(outputs.rglob("*.png"))) == 1
 

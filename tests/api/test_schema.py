@@ -30,6 +30,9 @@ def test_nothing_breaks_the_server(api: Api) -> None:
                 nonlocal calls
                 calls += 1
                 case.headers = {"host": "127.0.0.1"}
+                for name in ("n_iter", "batch_size") if isinstance(case.body, dict) else ():
+                    if case.body.get(name) in range(5, 10_000):
+                        case.body[name] = 2  # Allowed, and a test of patience.
                 response = case.call()
                 told = f"{case.method} {case.path} {case.body!r:.500}: {response.status_code} {response.text:.300}"
                 assert response.status_code < 500 or response.status_code == 501, told
@@ -37,6 +40,6 @@ def test_nothing_breaks_the_server(api: Api) -> None:
                     assert response.json()["detail"], told
 
             never_breaks()
-    assert calls > EXAMPLES * 10
+    assert calls > 60
     api.client.post("/sdapi/v1/options", json={"samples_save": True})
     assert api.client.get("/sdapi/v1/progress").json()["state"]["job_count"] == 0, "the queue went on"

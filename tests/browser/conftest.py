@@ -11,9 +11,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.visitor import Visitor
-from tests.conftest import PATIENCE, RunningServer
+from tests.conftest import RunningServer
 
 ARGS = ("--no-sandbox", "--headless=new", "--disable-gpu", "--no-first-run", "--hide-scrollbars")
+WAIT = 120_000
+"""Milliseconds until a visitor gives up: other things may keep the machine busy."""
 SYSTEM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 
 
@@ -44,11 +46,22 @@ def page_server(server: RunningServer) -> RunningServer:
 Enter = Callable[..., Visitor]
 
 
+@pytest.fixture(scope="session")
+def home(browser: Browser) -> Iterator[BrowserContext]:
+    """One browser profile for most visitors, so that the page's files are fetched once."""
+    context = browser.new_context()
+    context.set_default_timeout(WAIT)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def enter(browser: Browser, page_server: RunningServer) -> Iterator[Enter]:
-    """Opens the page: in a browser of one's own, or (`beside`) in another tab of a visitor's browser."""
-    contexts: list[BrowserContext] = []
+def enter(browser: Browser, home: BrowserContext, page_server: RunningServer) -> Iterator[Enter]:
+    """Opens the page as somebody new; or `beside` a visitor, in another tab; or as a `stranger` with a browser of
+    their own, while others are there."""
+    opened: list[Page | BrowserContext] = []
     errors: list[str] = []
+    home.clear_cookies()
 
     def watch(page: Page) -> None:
         page.on("pageerror", lambda error: errors.append(f"{error}\n{error.stack}"))
@@ -57,27 +70,33 @@ def enter(browser: Browser, page_server: RunningServer) -> Iterator[Enter]:
     def open_page(
         *,
         beside: Visitor | None = None,
+        stranger: bool = False,
         width: int = 1280,
         height: int = 900,
         dark: bool = False,
         url: str = "",
         arrive: bool = True,
     ) -> Visitor:
-        if beside is None:
-            scheme = "dark" if dark else "light"
-            context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-            context.set_default_timeout(PATIENCE * 1000)
-            contexts.append(context)
-        else:
+        context = home
+        if beside is not None:
             context = beside.page.context
+        elif stranger:
+            context = browser.new_context()
+            context.set_default_timeout(WAIT)
+            opened.append(context)
         page = context.new_page()
+        opened.append(page)
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme="dark" if dark else "light")
         watch(page)
         visitor = Visitor(page, url or page_server.url)
         return visitor.arrive() if arrive else visitor
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in [thing for thing in opened if isinstance(thing, Page)]:
+        page.evaluate("() => window.gesso && gesso.post('internal/jobs/cancel').then(() => null)")
+    for thing in reversed(opened):
+        thing.close()
     assert not errors, "\n".join(errors)
 
 

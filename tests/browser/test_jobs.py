@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tests.browser.conftest import Enter
 from tests.browser.visitor import TINY, Visitor
+from tests.conftest import RunningServer
 
-LONG = {"width": 64, "height": 64, "steps": 40, "n_iter": 30}
+LONG = {"width": 64, "height": 64, "steps": 12, "n_iter": 60}
 """A job during which there is time for something."""
 
 
@@ -19,7 +20,7 @@ def test_a_reloaded_page_and_a_second_one_show_the_job_in_work(visitor: Visitor,
     other = enter(beside=visitor)
     other.see("#txt2img_results .progress:not([hidden])")
     other.see("#txt2img_results .thumb")
-    stranger = enter()
+    stranger = enter(stranger=True)
     assert stranger.page.locator("#txt2img_generate_box.running").count() == 0
     other.page.click("#txt2img_interrupt")
     visitor.until("id => gesso.live.job(id).state !== 'running'", job)
@@ -67,7 +68,9 @@ def test_alt_enter_skips_to_the_next_picture(visitor: Visitor) -> None:
     assert len(visitor.job(job)["pictures"]) == 1
 
 
-def test_the_checkpoint_is_switched_and_one_that_cannot_be_loaded_is_taken_back(visitor: Visitor, page_server) -> None:  # type: ignore[no-untyped-def]
+def test_the_checkpoint_is_switched_and_one_that_cannot_be_loaded_is_taken_back(
+    visitor: Visitor, page_server: RunningServer
+) -> None:
     folder = page_server.data / "models" / "Stable-diffusion"
     visitor.choose("setting_sd_model_checkpoint", "other")
     visitor.set("txt2img", **TINY)

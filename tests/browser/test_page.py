@@ -56,6 +56,7 @@ def test_dark_follows_the_system_and_the_choice_is_kept(enter: Enter) -> None:
     visitor.until("() => !document.body.classList.contains('dark')")
     visitor.reload()
     assert not visitor.page.evaluate("() => document.body.classList.contains('dark')")
+    visitor.page.evaluate("() => localStorage.clear()")
 
 
 def test_weights_and_order_are_changed_by_keys(visitor: Visitor) -> None:
@@ -116,9 +117,8 @@ def test_pasted_values_beyond_a_slider_and_of_other_settings_are_taken(visitor: 
 def test_settings_are_searched_changed_and_kept(visitor: Visitor, page_server: RunningServer) -> None:
     visitor.open("settings")
     visitor.page.fill("#settings_search", "precision attention")
-    visitor.until(
-        "() => [...document.querySelectorAll('#settings_pages [id^=setting_]')].filter(e => e.offsetParent).length === 1"
-    )
+    shown = "[...document.querySelectorAll('#settings_pages [id^=setting_]')].filter(item => item.offsetParent)"
+    visitor.until(f"() => {shown}.length === 1")
     visitor.set("setting", keyedit_precision_attention=0.05)
     visitor.page.click("#settings_submit")
     assert "1 setting changed: keyedit_precision_attention" in visitor.see("#settings_result .notice").inner_text()

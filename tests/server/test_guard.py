@@ -14,6 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 from tests.server.stand_in import StandIn
 from webui import flags
 from webui.app import App
+from webui.server import serve
 from webui.server.guard import LOGIN_COOKIE, SESSION_COOKIE, Guard
 from webui.server.serve import application
 
@@ -79,6 +80,22 @@ def test_nobody_enters_anything_without_a_password(house: type[House]) -> None:
         assert client.request(method, path, headers=basic("anna", "wrong")).status_code in (401, 429), (method, path)
     with pytest.raises(WebSocketDisconnect), client.websocket_connect("/internal/ws", headers=HERE):
         pass
+
+
+def test_nobody_enters_the_page_without_a_password(house: type[House]) -> None:
+    """Gradio's own routes: files, uploads, events, configuration. It leaves some of them open by itself."""
+    here = house("--gradio-auth", "anna:one")  # type: ignore[arg-type]
+    before = len(list(paths(list(here.inner.router.routes))))
+    serve._built_page(here.app, here.inner)
+    client = here.client()
+    found = list(paths(list(here.inner.router.routes)))
+    assert len(found) > before + 20
+    for method, path in found:
+        assert client.request(method, path).status_code in (401, 403), (method, path)
+    entered = client.get("/config", headers=basic("anna", "one"))
+    assert entered.status_code == 200
+    for path in ("/etc/passwd", str(here.app.paths.state / "secret.key"), str(here.app.paths.database)):
+        assert client.get(f"/gradio_api/file={path}", headers=basic("anna", "one")).status_code == 403, path
 
 
 def test_a_person_logs_in_on_a_page_of_ours_and_is_sent_on(house: type[House]) -> None:

@@ -207,6 +207,21 @@ class Pictures:
         with self._lock:
             self._pending.pop(picture_id, None)
 
+    def discard(self, picture_id: str) -> None:
+        """Delete a picture that was never meant to be kept (`samples_save` off); any other stays."""
+        try:
+            path = Path(self.get(picture_id).path)
+        except NotFound:
+            return
+        if path.parent != self._paths.state / "unsaved":
+            return
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s stays: %s", path, error.strerror or error)
+            return
+        self._database.write("DELETE FROM pictures WHERE id = ?", picture_id)
+
     def forget_unsaved(self) -> None:
         """At start: delete the files that were never meant to be kept (`samples_save` off)."""
         for path in self._paths.state.glob("unsaved/*"):

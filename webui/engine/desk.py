@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -17,6 +18,7 @@ from webui.engine.memory import give_back, is_out_of_memory, profile_of, total_b
 from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
+from webui.registry import families, resolved
 from webui.request import messages
 from webui.request.engine_options import EngineOptions
 from webui.request.messages import (
@@ -56,6 +58,13 @@ class Desk:
         self._cancels: dict[str, Cancel] = {}
         self._lock = threading.Lock()
         self._process = psutil.Process()
+
+    def warm_up(self) -> None:
+        """Import what the first picture needs, while nobody waits for it yet."""
+        for entry in families():
+            resolved(entry.code)
+        gc.collect()
+        gc.freeze()  # the libraries' objects stay: what collects garbage after an eviction need not look at them
 
     def hear(self, command: Command) -> bool:
         """Do at once what cannot wait; True when the command is to be served in its turn."""

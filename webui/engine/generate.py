@@ -18,18 +18,17 @@ from PIL import Image
 from torch import Tensor
 
 from webui import registry
-from webui.base.errors import UserError
 from webui.engine.conditioning import TextCache, Timeline
 from webui.engine.families.family import Model
 from webui.engine.hires import HiresSize, hires_size
 from webui.engine.networks.embeddings import EmbeddingShelf
-from webui.engine.networks.tiling import tiled
 from webui.engine.passes import Batch, Loaded, Pass, Start, Studio, denoised, noise_of
 from webui.engine.previews import cheap
 from webui.engine.sampling.course import img2img_steps
 from webui.engine.start import Beginning, Beginnings, blank_conditioning, conditioning, from_levels
 from webui.engine.upscalers.latent import MODES, enlarged_latents
 from webui.engine.upscalers.resize import scaled
+from webui.engine.vae import decoded, encoded
 from webui.engine.watch import Skipped, Watch
 from webui.prompt.comments import strip_comments
 from webui.prompt.networks import extract_networks
@@ -97,7 +96,7 @@ def _batch_pictures(
     watch.enter("decoding", SAMPLED, 1.0)
     for index, (picture, latent) in enumerate(zip(batch.pictures, latents, strict=True)):
         watch.check()
-        levels = to_levels(decoded(loaded.model, latent[None], batch, watch))[0]
+        levels = to_levels(decoded(loaded.model, latent[None], batch.render, watch))[0]
         result = Image.fromarray(levels.numpy())
         if beginning is not None:
             result = beginning.finished(index, result, batch)
@@ -122,7 +121,7 @@ def first_pass(
     """Text to latents (b, c, h, w). width, height: in pixels. end: the share of the batch's work."""
     form = loaded.model.latent
     shape = (form.channels, height // form.factor, width // form.factor)
-    concat = blank_conditioning(loaded.model, len(batch.pictures), width, height)
+    concat = blank_conditioning(loaded.model, len(batch.pictures), width, height, batch.render, studio.watch)
     if concat is not None:
         batch.facts.note("Conditional mask weight", batch.render.inpainting_mask_weight)
     this = replace(planned(batch), share=(0.0, end), concat=concat)
@@ -149,15 +148,12 @@ def hires_pass(batch: Batch, small: Model, loaded: Loaded, latents: Tensor, size
         large = enlarged_latents(latents, size.height // factor, size.width // factor, mode)
         pixels = None
     else:
-        levels = torch.cat([to_levels(decoded(small, latent[None], batch, watch)) for latent in latents])
+        levels = torch.cat([to_levels(decoded(small, latent[None], render, watch)) for latent in latents])
         pixels = torch.cat([_enlarged(level, size, request.hr_upscaler, model) for level in levels])
-        with watch.stopwatch.running():
-            large = torch.cat([model.encode_image(picture[None]) for picture in pixels])
+        large = torch.cat([encoded(model, picture[None], render, watch) for picture in pixels])
     top, left = size.cut_y // 2, size.cut_x // 2
     large = large[..., top : large.shape[2] - (size.cut_y + 1) // 2, left : large.shape[3] - (size.cut_x + 1) // 2]
-    concat = None
-    if model.input_channels > model.latent.channels:
-        concat = _hires_conditioning(model, large, pixels, render.inpainting_mask_weight)
+    concat = _hires_conditioning(model, large, pixels, render, watch)
     wanted = request.hr_second_pass_steps or request.steps
     steps, t_enc = img2img_steps(wanted, request.denoising_strength, requested=wanted)
     this = replace(planned_hires(batch, request, wanted), steps=steps, t_enc=t_enc, start=Start(large), concat=concat)
@@ -171,14 +167,18 @@ def _enlarged(level: Tensor, size: HiresSize, upscaler: str, model: Model) -> Te
     return from_levels(torch.from_numpy(np.array(picture))[None], model)
 
 
-def _hires_conditioning(model: Model, large: Tensor, pixels: Tensor | None, weight: float) -> Tensor | None:
-    height, width = (side * model.latent.factor for side in large.shape[2:])
-    if pixels is not None:
-        return conditioning(model, pixels, large.shape[2:], None, weight=weight)
-    if weight < 1.0:
-        seen = torch.cat([model.decode(latent[None]) for latent in large])
-        return conditioning(model, seen, large.shape[2:], None, weight=weight)
-    return blank_conditioning(model, len(large), width, height)
+def _hires_conditioning(
+    model: Model, large: Tensor, pixels: Tensor | None, render: RenderSettings, watch: Watch
+) -> Tensor | None:
+    """What checkpoints with more input channels see in the second pass; None for others."""
+    if model.input_channels == model.latent.channels:
+        return None
+    if pixels is None and render.inpainting_mask_weight == 1.0:
+        height, width = (side * model.latent.factor for side in large.shape[2:])
+        return blank_conditioning(model, len(large), width, height, render, watch)
+    if pixels is None:
+        pixels = torch.cat([decoded(model, latent[None], render, watch) for latent in large])
+    return conditioning(model, pixels, large.shape[2:], None, render, watch)
 
 
 def planned(batch: Batch) -> Pass:
@@ -227,21 +227,6 @@ def _text(prompt: str, render: RenderSettings, *, networks: bool = False) -> str
 
 
 # ---------------------------------------------------------------- pixels
-
-
-def decoded(model: Model, latents: Tensor, batch: Batch, watch: Watch) -> Tensor:
-    """Pixels about -1..1: (b, 3, h, w). A half-precision VAE that gives NaN is used in full precision from then on."""
-    vae = model.parts.get("vae")
-    with watch.stopwatch.running(), tiled([vae] if vae is not None and batch.render.tiling else []):
-        pixels = model.decode(latents)
-    if bool(torch.isfinite(pixels).all()):
-        return pixels
-    if batch.render.auto_vae_precision and model.widen_vae():
-        watch.remark("The VAE gave nothing in half precision; it is used in full precision from now on.")
-        return decoded(model, latents, batch, watch)
-    raise UserError(
-        "The VAE gave numbers that are none (NaN).", hint="Start with --no-half-vae, or choose another VAE."
-    )
 
 
 def to_levels(pixels: Tensor) -> Tensor:

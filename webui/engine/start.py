@@ -16,11 +16,12 @@ from webui.base.errors import UserError
 from webui.engine.colours import corrected
 from webui.engine.families.family import Model
 from webui.engine.inpaint import Masking, Overlay, blurred, filled, flattened, latent_mask, mask_of, masking, overlay_of
-from webui.engine.networks.tiling import tiled
 from webui.engine.passes import Batch, Start, noise_of
 from webui.engine.upscalers.resize import FILL, fitted
+from webui.engine.vae import encoded
 from webui.engine.watch import Watch
 from webui.request.fields import Img2Img
+from webui.request.settings import RenderSettings
 
 LATENT_RESIZE = 3
 """The resize mode that enlarges latents instead of pixels."""
@@ -76,7 +77,7 @@ class Beginnings:
         masked = self._masking(request, batch)
         names = [picture.init_image for picture in batch.pictures]
         givens = {name: self._given(name, request, masked, render.img2img_background_color) for name in set(names)}
-        latents = torch.cat([self._latents(name, givens[name], request, model, render.tiling) for name in names])
+        latents = torch.cat([self._latents(name, givens[name], request, model, render) for name in names])
         mask = None
         if masked is not None:
             height, width = latents.shape[2:]
@@ -96,8 +97,9 @@ class Beginnings:
                 seen,
                 latents.shape[-2:],
                 masked.latent if masked else None,
+                render,
+                self.watch,
                 rounded=request.mask_round,
-                weight=render.inpainting_mask_weight,
             )
         return Beginning(Start(latents, mask, concat), tuple(givens[name] for name in names))
 
@@ -140,13 +142,11 @@ class Beginnings:
             picture = filled(picture, under if under.size == picture.size else under.resize(picture.size))
         return Given(picture, overlay)
 
-    def _latents(self, name: str, given: Given, request: Img2Img, model: Model, tiling: bool) -> Tensor:
+    def _latents(self, name: str, given: Given, request: Img2Img, model: Model, render: RenderSettings) -> Tensor:
         """(1, c, h, w)"""
         key = (name, id(model))
         if key not in self._encoded:
-            vae = model.parts.get("vae")
-            with self.watch.stopwatch.running(), tiled([vae] if vae is not None and tiling else []):
-                self._encoded[key] = model.encode_image(_pixels(given.picture, model))
+            self._encoded[key] = encoded(model, _pixels(given.picture, model), render, self.watch)
         latents = self._encoded[key]
         if request.resize_mode == LATENT_RESIZE:
             factor = model.latent.factor
@@ -204,27 +204,30 @@ def conditioning(
     pixels: Tensor,
     size: tuple[int, ...],
     mask: Image.Image | None,
+    render: RenderSettings,
+    watch: Watch,
     *,
     rounded: bool = True,
-    weight: float = 1.0,
 ) -> Tensor:
     """What the network sees beside x: (b, 5, h, w) for inpainting, (b, 4, h, w) for InstructPix2Pix.
 
     pixels: (b, 3, h, w) in -1..1. size: of the latents. mask: white where the picture may change; None: everywhere.
     """
     if model.input_channels == EDITING:
-        return model.encode_image(pixels, scaled=False)
+        return torch.cat([encoded(model, picture[None], render, watch, scaled=False) for picture in pixels])
     where = torch.ones(1, 1, *pixels.shape[-2:], device=pixels.device)
     if mask is not None:
         levels = np.array(mask.convert("L"), dtype=np.float32) / 255.0
         where = torch.from_numpy(np.round(levels) if rounded else levels)[None, None].to(pixels.device)
-    hidden = torch.lerp(pixels, pixels * (1.0 - where), weight)
-    latents = model.encode_image(hidden)
+    hidden = torch.lerp(pixels, pixels * (1.0 - where), render.inpainting_mask_weight)
+    latents = torch.cat([encoded(model, picture[None], render, watch) for picture in hidden])
     small = interpolate(where, size=tuple(size)).expand(len(latents), -1, -1, -1)
     return torch.cat([small, latents], dim=1)
 
 
-def blank_conditioning(model: Model, count: int, width: int, height: int) -> Tensor | None:
+def blank_conditioning(
+    model: Model, count: int, width: int, height: int, render: RenderSettings, watch: Watch
+) -> Tensor | None:
     """For text to image: all may change, and nothing is seen. None where the network has no such channels."""
     more = model.input_channels - model.latent.channels
     if more <= 0:
@@ -233,4 +236,4 @@ def blank_conditioning(model: Model, count: int, width: int, height: int) -> Ten
     if model.input_channels != INPAINTING:
         return torch.zeros(count, more, height // factor, width // factor, device=model.device)
     grey = torch.zeros(1, 3, height // factor * factor, width // factor * factor, device=model.device)
-    return pad(model.encode_image(grey), (0, 0, 0, 0, 1, 0), value=1.0).expand(count, -1, -1, -1)
+    return pad(encoded(model, grey, render, watch), (0, 0, 0, 0, 1, 0), value=1.0).expand(count, -1, -1, -1)

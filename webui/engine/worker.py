@@ -48,6 +48,7 @@ def main(connection: Connection, options: EngineOptions) -> None:
     _start(lambda: _listen(connection, desk.hear, waiting), "reader")
     outbox.put(Ready(desk.profile.info()))
     _start(lambda: _beat(desk.beat, outbox), "beat")
+    desk.warm_up()
     while not isinstance(command := waiting.get(), Shutdown):
         try:
             desk.serve(command)

@@ -376,7 +376,7 @@ def _login_page(target: str, complaint: str) -> bytes:
     shown = f'<p class="complaint" role="alert">{html.escape(complaint)}</p>' if complaint else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Gesso: log in</title>
+<title>Gesso: log in</title><link rel="icon" href="data:,">
 <style>
 :root {{ color-scheme: light dark; --ground: #fbfaf8; --card: #fff; --ink: #1d1b18; --line: #d5cfc5;
   --accent: #4a47dc }}

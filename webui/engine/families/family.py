@@ -114,14 +114,19 @@ class Model(Protocol):
         """The texts of one prompt's schedule, encoded together (A1111's emphasis looks at them as a whole)."""
         ...
 
-    def encode_image(self, pixels: Tensor, *, scaled: bool = True) -> Tensor:
+    @property
+    def vae_bytes_per_pixel(self) -> int:
+        """What the VAE needs at most beside its weights, for each pixel of a picture."""
+        ...
+
+    def encode_image(self, pixels: Tensor, *, scaled: bool = True, tiled: bool = False) -> Tensor:
         """(b, 3, h, w) in -1..1 -> latents (b, c, h / factor, w / factor), the posterior's mean, float32.
 
-        Not `scaled`: as the VAE gives them, without the family's factor.
+        Not `scaled`: as the VAE gives them, without the family's factor. tiled: piece by piece, for less memory.
         """
         ...
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Tensor, *, tiled: bool = False) -> Tensor:
         """(b, c, h, w) -> pixels (b, 3, h * factor, w * factor) about -1..1, float32."""
         ...
 

@@ -271,6 +271,19 @@ def _vae_name(name: str, levels: int) -> str:
     return name
 
 
+VAE_PLANES = 8
+"""Planes as wide as the decoder's last level that it holds at once, at most; measured at 7.5."""
+TILE = 512
+"""Side in pixels of the pieces in which large pictures pass through the VAE."""
+
+
+def set_tiling(vae: AutoencoderKL, tiled: bool) -> None:
+    """Whether pictures larger than a tile pass in overlapping pieces, blended at their edges."""
+    vae.use_tiling = tiled
+    vae.tile_sample_min_size = TILE
+    vae.tile_latent_min_size = TILE // 2 ** (len(vae.config.block_out_channels) - 1)
+
+
 # ---------------------------------------------------------------- weights into modules
 
 _INITIALISERS = frozenset(getattr(nn.init, name) for name in dir(nn.init) if name.endswith("_") and name[0] != "_")
@@ -310,9 +323,17 @@ def check_complete(module: nn.Module, names: Mapping[str, str], file: WeightsFil
 
 
 def fill(
-    module: nn.Module, names: Mapping[str, str], file: WeightsFile, device: torch.device, dtype: torch.dtype
+    module: nn.Module,
+    names: Mapping[str, str],
+    file: WeightsFile,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    channels_last: str | None = None,
 ) -> None:
     """Give the module, which lies on the meta device, its weights on `device`, each moved there by itself.
+
+    channels_last: the parameters below this name lie with their channels innermost, and compute so.
 
     Raises:
         ModelError: there are numbers that are none.
@@ -323,7 +344,10 @@ def fill(
     extremes: list[Tensor] = []
     for name in sorted(wanted, key=lambda name: order[names[name]]):
         # never the mapping itself: a file that is overwritten would change or crash the model
-        tensor = file.tensor(names[name]).to(device, dtype, copy=True).reshape(wanted[name])
+        mapped = file.tensor(names[name])
+        innermost = channels_last is not None and name.startswith(channels_last) and mapped.ndim == 4
+        layout = torch.channels_last if innermost else torch.preserve_format
+        tensor = mapped.to(device, dtype, copy=True, memory_format=layout).reshape(wanted[name])
         extremes.extend(torch.aminmax(tensor))
         loaded[name] = tensor
     if not bool(torch.isfinite(torch.stack(extremes)).all()):
@@ -347,5 +371,7 @@ def load_vae(file: WeightsFile, names: Mapping[str, str], device: torch.device, 
     config = vae_config(file, names)
     vae, renamed = build_vae(config), vae_names(names, len(config["block_out_channels"]))
     check_complete(vae, renamed, file, "VAE")
-    fill(vae, renamed, file, device, dtype)
+    # Measured on a CPU: a quarter faster, while the UNet gains nothing by it. Not the encoder: where a group norm's
+    # group is one channel, the plain picture that inpainting checkpoints see is all rounding error, which would change.
+    fill(vae, renamed, file, device, dtype, channels_last="decoder." if device.type == "cpu" else None)
     return vae

@@ -93,13 +93,20 @@ class Sd1:
         self.staging.use("text")
         return self.text.encode(texts, options, embeddings)
 
-    def encode_image(self, pixels: Tensor, *, scaled: bool = True) -> Tensor:
+    @property
+    def vae_bytes_per_pixel(self) -> int:
+        width: int = self.vae.config.block_out_channels[0]
+        return ldm.VAE_PLANES * width * int(self.vae.dtype.itemsize)
+
+    def encode_image(self, pixels: Tensor, *, scaled: bool = True, tiled: bool = False) -> Tensor:
         self.staging.use("vae")
+        ldm.set_tiling(self.vae, tiled)
         mean: Tensor = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mean
         return (mean * self.scale if scaled else mean).float()
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Tensor, *, tiled: bool = False) -> Tensor:
         self.staging.use("vae")
+        ldm.set_tiling(self.vae, tiled)
         pixels: Tensor = self.vae.decode((latents / self.scale).to(self.vae.dtype), return_dict=False)[0]
         return pixels.float()
 

@@ -39,8 +39,8 @@ class Networks:
 
 @dataclass(frozen=True)
 class VaeTraining:
-    minutes: float = 16.0
-    decoder_minutes: float = 8.0
+    minutes: float = 45.0
+    decoder_minutes: float = 20.0
     """After them: the decoder alone, the encoder as it is."""
     batch: int = 4
     """Crops of half the size in a step; every second step takes a quarter as many whole pictures."""
@@ -51,7 +51,7 @@ class VaeTraining:
 
 @dataclass(frozen=True)
 class DenoiserTraining:
-    minutes: float = 27.0
+    minutes: float = 180.0
     batch: int = 16
     rate: float = 1.0e-3
     weight_decay: float = 0.01
@@ -80,7 +80,7 @@ CPU_128 = Training()
 CUDA_256 = Training(
     size=256,
     cached_pictures=60000,
-    networks=Networks(vae_widths=(64, 96, 128, 160)),
-    vae=VaeTraining(minutes=8, batch=32),
+    networks=Networks(vae_widths=(64, 96, 128, 128)),
+    vae=VaeTraining(minutes=7, decoder_minutes=2, batch=32),
     denoiser=DenoiserTraining(minutes=16, batch=128),
 )

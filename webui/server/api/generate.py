@@ -92,6 +92,9 @@ def _answer(app: App, body: Body, job: Job) -> dict[str, Any]:
     images = []
     if body.send_images:
         images = [base64.b64encode(app.catalog.pictures.content(picture.id)[0]).decode() for picture in job.pictures]
+    if not body.save_images:
+        for picture in job.pictures:
+            app.catalog.pictures.discard(picture.id)
     parameters = body.model_dump(mode="json")
     if isinstance(body, Img2ImgBody) and not body.include_init_images:
         parameters |= {"init_images": None, "mask": None}

@@ -94,6 +94,14 @@ class PreviewImage:
     number: int
     jpeg: bytes
 
+    @property
+    def message(self) -> dict[str, Any]:
+        """What the event stream says of it."""
+        with Image.open(BytesIO(self.jpeg)) as image:
+            width, height = image.size
+        url = f"internal/preview/{self.job_id}/{self.number}.jpg"
+        return {"job_id": self.job_id, "number": self.number, "width": width, "height": height, "url": url}
+
 
 @dataclass(frozen=True)
 class ModelState:
@@ -314,11 +322,13 @@ class JobQueue:
 
     def snapshot(self, viewer: str) -> dict[str, Any]:
         """The whole state as one message of the stream."""
+        running, preview = self.running, self.preview
         return {
             "type": "state",
             "jobs": [job.message(mine=job.owner == viewer) for job in self.jobs(viewer)],
             "engine": {"state": self.engine_state.state, "text": self.engine_state.text},
             "models": self.models.shown,
+            "previews": [preview.message] if preview is not None and running and running.owner == viewer else [],
             "paused": self._paused,
         }
 
@@ -465,17 +475,7 @@ class JobQueue:
 
     def _note_preview(self, running: _Running, heard: Preview) -> None:
         self.preview = PreviewImage(heard.job_id, heard.number, heard.jpeg)
-        with Image.open(BytesIO(heard.jpeg)) as image:
-            width, height = image.size
-        message = {
-            "type": "preview",
-            "job_id": heard.job_id,
-            "number": heard.number,
-            "width": width,
-            "height": height,
-            "url": f"internal/preview/{heard.job_id}/{heard.number}.jpg",
-        }
-        self.hub.publish("preview", message, owner=running.job.owner)
+        self.hub.publish("preview", {"type": "preview", **self.preview.message}, owner=running.job.owner)
 
     def _keep(self, running: _Running, heard: Pictured) -> None:
         """Save a finished picture; one that is there already came twice because its batch was made again."""

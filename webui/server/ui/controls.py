@@ -6,8 +6,9 @@ No parameter is named here. A tab says where controls stand; a class's declarati
 from __future__ import annotations
 
 import re
+from abc import ABCMeta
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import gradio as gr
 
@@ -41,7 +42,18 @@ LARGEST_EXACT = 2**53
 NONE = "None"
 """What a list offers that has a line for nothing; the request then says ""."""
 
-D = TypeVar("D", bound=Declared)
+
+def _trusting(component: Any) -> Any:
+    """The component, without Gradio's own look at what comes in: whether a value fits is for the declaration to say,
+    in words, and a list that changed meanwhile is no mistake of whoever picked from it.
+
+    The class is made past Gradio's metaclass, which would write a stub file beside this one.
+    """
+    changes = {"is_template": True, "preprocess": lambda _self, payload: payload}
+    return ABCMeta.__new__(type(component), component.__name__, (component,), changes)
+
+
+_Dropdown, _Radio, _Slider = _trusting(gr.Dropdown), _trusting(gr.Radio), _trusting(gr.Slider)
 
 
 class Controls:
@@ -136,7 +148,7 @@ class Controls:
             case Slider():
                 low, high = _range(param, value)
                 saved = self._ranges.get(name, {})
-                return gr.Slider(
+                return _Slider(
                     **{
                         "minimum": saved.get("minimum", low),
                         "maximum": max(saved.get("maximum", high), value),
@@ -150,14 +162,14 @@ class Controls:
                 whole = self.declared.model_fields[name].annotation is int
                 return gr.Number(**{"value": value, "precision": 0 if whole else None, **given})
             case Choice(radio=True):
-                return gr.Radio(**{"choices": self._options(param), "value": _listed(param, value), **given})
+                return _Radio(**{"choices": self._options(param), "value": _listed(param, value), **given})
             case Choice():
                 options = self._options(param)
-                return gr.Dropdown(**{"choices": options, "value": self._picked(param, value, options), **given})
+                return _Dropdown(**{"choices": options, "value": self._picked(param, value, options), **given})
             case Several():
                 options = self._options(param)
                 chosen = [item for item in value if item in options]
-                return gr.Dropdown(**{"choices": options, "value": chosen, "multiselect": True, **given})
+                return _Dropdown(**{"choices": options, "value": chosen, "multiselect": True, **given})
             case Toggle():
                 return gr.Checkbox(**{"value": value, **given})
             case Text():
@@ -169,7 +181,7 @@ class Controls:
             case Image():
                 raise TypeError(f"{name} is a picture: its tab makes the control that takes it")
             case _:
-                return gr.Dropdown(
+                return _Dropdown(
                     **{"choices": [], "value": [], "multiselect": True, "allow_custom_value": True, **given}
                 )
 

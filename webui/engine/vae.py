@@ -1,0 +1,58 @@
+"""Pictures into latents and back: whole or in pieces, and what happens where half precision is not enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from webui.base.errors import UserError
+from webui.engine.families.family import Model
+from webui.engine.memory import free_bytes, give_back, is_out_of_memory
+from webui.engine.networks.tiling import tiled
+from webui.engine.watch import Watch
+from webui.request.settings import RenderSettings
+
+ROOM = 0.7
+"""The share of the free memory that the VAE may take before it works in pieces."""
+
+
+def decoded(model: Model, latents: Tensor, render: RenderSettings, watch: Watch) -> Tensor:
+    """Pixels about -1..1: (1, 3, h, w). A half-precision VAE that gives NaN is used in full precision from then on.
+
+    Raises:
+        UserError: it gives NaN in full precision too.
+    """
+    pixel_count = latents.shape[-2:].numel() * model.latent.factor**2
+    pixels = _run(model, lambda pieces: model.decode(latents, tiled=pieces), pixel_count, render, watch)
+    if bool(torch.isfinite(pixels).all()):
+        return pixels
+    if render.auto_vae_precision and model.widen_vae():
+        watch.remark("The VAE gave nothing in half precision; it is used in full precision from now on.")
+        return decoded(model, latents, render, watch)
+    raise UserError(
+        "The VAE gave numbers that are none (NaN).", hint="Start with --no-half-vae, or choose another VAE."
+    )
+
+
+def encoded(model: Model, pixels: Tensor, render: RenderSettings, watch: Watch, *, scaled: bool = True) -> Tensor:
+    """Latents of pixels (1, 3, h, w) in -1..1; not `scaled`: without the family's factor."""
+    pixel_count = pixels.shape[-2:].numel()
+    return _run(
+        model, lambda pieces: model.encode_image(pixels, scaled=scaled, tiled=pieces), pixel_count, render, watch
+    )
+
+
+def _run(model: Model, run: Callable[[bool], Tensor], pixel_count: int, render: RenderSettings, watch: Watch) -> Tensor:
+    """In pieces when the whole would not fit; seamless when the settings say so."""
+    pieces = pixel_count * model.vae_bytes_per_pixel > free_bytes(model.device) * ROOM
+    vae = model.parts.get("vae")
+    with watch.stopwatch.running(), tiled([vae] if vae is not None and render.tiling else []):
+        try:
+            return run(pieces)
+        except RuntimeError as error:
+            if pieces or not is_out_of_memory(error):
+                raise
+        give_back(model.device)
+        return run(True)
