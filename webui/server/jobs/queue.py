@@ -447,7 +447,7 @@ class JobQueue:
         if not rest.batches:
             self._finish(running, Finished(running.job.id))
             return
-        eta = self._pace.left(running.plan.checkpoint.title, running.request, 0.0, 0.0)
+        eta = self._pace.left(running.plan.checkpoint.path, running.request, 0.0, 0.0)
         running.sampling_since = None
         running.kept_share = len(whole) / running.plan.count
         progress = Progressed(running.kept_share, PHASES["waiting"], eta_seconds=eta)
@@ -464,7 +464,7 @@ class JobQueue:
         kept = running.kept_share
         fraction = kept + (1 - kept) * min(max(heard.fraction, 0.0), 1.0)
         seconds = now - running.sampling_since if running.sampling_since is not None else 0.0
-        eta = self._pace.left(running.plan.checkpoint.title, running.request, fraction, seconds) if not kept else None
+        eta = self._pace.left(running.plan.checkpoint.path, running.request, fraction, seconds) if not kept else None
         text = PHASES[heard.phase]
         if heard.phase in ("sampling", "hires"):
             text = f"{text} {heard.step}/{heard.steps}"
@@ -508,7 +508,7 @@ class JobQueue:
         job = running.job
         if not heard.interrupted and running.sampling_since is not None and not running.kept_share:
             seconds = time.monotonic() - running.sampling_since
-            self._pace.learn(running.plan.checkpoint.title, running.request, seconds)
+            self._pace.learn(running.plan.checkpoint.path, running.request, seconds)
         if heard.interrupted and len(job.pictures) < job.count:
             running.comments.append(f"Stopped after {len(job.pictures)} of {job.count} pictures.")
         if running.cancelled or (heard.interrupted and not job.pictures):
