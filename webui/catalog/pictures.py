@@ -295,8 +295,18 @@ class Pictures:
             number = self._numbers.get(folder)
             if number is None or not folder.is_dir():
                 number = _highest_number(folder) + 1
+                _make_folder(folder)  # Before the next one asks, who would begin anew, too.
             self._numbers[folder] = number + 1
             return number
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"The folder {folder} cannot be made: {error.strerror or error}.", hint="Check the permissions above it."
+        ) from error
 
 
 def _highest_number(folder: Path) -> int:
