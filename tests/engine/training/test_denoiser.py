@@ -13,12 +13,12 @@ from webui.engine.training.clock import Clock
 from webui.engine.training.command import forget_unseen_tokens, planned
 from webui.engine.training.config import CPU_128, DenoiserTraining, Networks, Training
 from webui.engine.training.data import Emoji
-from webui.engine.training.denoiser import Latents, loss_weights, signal_shares, train_denoiser
+from webui.engine.training.denoiser import Latents, loss_weights, patches, signal_shares, train_denoiser
 from webui.engine.training.tokens import token_ids
 
 TINY = Training(
     networks=Networks(unet_widths=(32, 32), unet_attention=(False, True), text_width=64, text_layers=1),
-    denoiser=DenoiserTraining(minutes=1 / 60, batch=2, warmup_steps=1),
+    denoiser=DenoiserTraining(text_minutes=1 / 60, minutes=1 / 60, batch=2, warmup_steps=1),
 )
 
 
@@ -53,7 +53,18 @@ def test_the_rate_rises_in_steps_and_falls_to_nothing_in_time() -> None:
 
 def test_minutes_are_shared_out_over_all_stages() -> None:
     training = planned(CPU_128, 10.0)
-    assert training.vae.minutes + training.vae.decoder_minutes + training.denoiser.minutes == pytest.approx(10.0)
+    vae, denoiser = training.vae, training.denoiser
+    minutes = (vae.minutes, vae.decoder_minutes, denoiser.text_minutes, denoiser.minutes)
+    assert sum(minutes) == pytest.approx(10.0)
+
+
+def test_patches_go_row_by_row() -> None:
+    latents = torch.arange(2 * 4 * 16 * 16).reshape(2, 4, 16, 16)
+    tiles = patches(latents)
+    assert tiles.shape == (2, 64, 16)
+    for row, column in ((0, 0), (0, 7), (3, 5)):
+        square = latents[1, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+        assert tiles[1, 8 * row + column].tolist() == square.flatten().tolist()
 
 
 def test_training_ends_on_time_and_is_not_repeated(tmp_path: Path) -> None:

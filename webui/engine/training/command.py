@@ -67,11 +67,13 @@ def planned(training: Training, minutes: float | None) -> Training:
     if minutes is None:
         return training
     vae, denoiser = training.vae, training.denoiser
-    factor = minutes / (vae.minutes + vae.decoder_minutes + denoiser.minutes)
+    factor = minutes / (vae.minutes + vae.decoder_minutes + denoiser.text_minutes + denoiser.minutes)
     return dataclasses.replace(
         training,
         vae=dataclasses.replace(vae, minutes=vae.minutes * factor, decoder_minutes=vae.decoder_minutes * factor),
-        denoiser=dataclasses.replace(denoiser, minutes=denoiser.minutes * factor),
+        denoiser=dataclasses.replace(
+            denoiser, text_minutes=denoiser.text_minutes * factor, minutes=denoiser.minutes * factor
+        ),
     )
 
 

@@ -29,18 +29,18 @@ class Networks:
 
     vae_widths: tuple[int, ...] = (32, 64, 96, 128)
     vae_depth: int = 1
-    unet_widths: tuple[int, ...] = (64, 128, 224)
-    unet_attention: tuple[bool, ...] = (False, False, True)
+    unet_widths: tuple[int, ...] = (64, 128, 160)
+    unet_attention: tuple[bool, ...] = (False, True, True)
     """Which levels of the UNet read the text."""
     unet_depth: int = 1
-    text_width: int = 128
-    text_layers: int = 2
+    text_width: int = 192
+    text_layers: int = 4
 
 
 @dataclass(frozen=True)
 class VaeTraining:
-    minutes: float = 45.0
-    decoder_minutes: float = 20.0
+    minutes: float = 40.0
+    decoder_minutes: float = 12.0
     """After them: the decoder alone, the encoder as it is."""
     batch: int = 4
     """Crops of half the size in a step; every second step takes a quarter as many whole pictures."""
@@ -51,7 +51,13 @@ class VaeTraining:
 
 @dataclass(frozen=True)
 class DenoiserTraining:
-    minutes: float = 180.0
+    text_minutes: float = 14.0
+    """Before all: the text tower alone, see `denoiser.teach_text`."""
+    text_batch: int = 64
+    text_rate: float = 1.5e-3
+    text_share: float = 0.1
+    """Of `rate`: how fast the text tower still learns along with the UNet."""
+    minutes: float = 62.0
     batch: int = 16
     rate: float = 1.0e-3
     weight_decay: float = 0.01
@@ -82,5 +88,5 @@ CUDA_256 = Training(
     cached_pictures=60000,
     networks=Networks(vae_widths=(64, 96, 128, 128)),
     vae=VaeTraining(minutes=7, decoder_minutes=2, batch=32),
-    denoiser=DenoiserTraining(minutes=16, batch=128),
+    denoiser=DenoiserTraining(text_minutes=1, minutes=15, batch=128),
 )

@@ -19,13 +19,16 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 from webui.engine.training.clock import Clock, averaged
-from webui.engine.training.config import LATENT_SCALE, VOCABULARY, Training
+from webui.engine.training.config import END_TOKEN, LATENT_SCALE, VOCABULARY, Training
 from webui.engine.training.data import Emoji, Scene, phrase, plain_scene, scenes, to_batch
 from webui.engine.training.networks import build_text_tower, build_unet
 from webui.engine.training.tokens import token_ids
 from webui.engine.training.vae import encoded
 
 log = logging.getLogger(__name__)
+
+GRID = 8
+"""The text tower is taught by this many patches along either side of the latents."""
 
 
 class Denoiser(nn.Module):
@@ -108,12 +111,12 @@ class Lessons:
     latents: Latents
     rng: np.random.Generator
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Latents (n, 4, h, w) float32 and token ids (n, 77)."""
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Latents (size, 4, h, w) float32 and token ids (size, 77)."""
         plan, weights = self.training.denoiser, self.emoji.weights
         while True:
             pictures, captions = [], []
-            for _ in range(plan.batch):
+            for _ in range(size):
                 if self.rng.random() < plan.plain_pictures:
                     index = int(self.rng.choice(len(weights), p=weights))
                     pictures.append(self.latents.plain[index])
@@ -126,6 +129,42 @@ class Lessons:
             yield torch.stack(pictures).float(), token_ids(captions)
 
 
+def patches(latents: Tensor) -> Tensor:
+    """Latents (n, 4, h, w) as an 8x8 grid of patches, row by row: (n, 64, 4 h w / 64)."""
+    n, channels, height, width = latents.shape
+    tiles = latents.reshape(n, channels, GRID, height // GRID, GRID, width // GRID)
+    return tiles.permute(0, 2, 4, 1, 3, 5).reshape(n, GRID * GRID, -1)
+
+
+def teach_text(text: CLIPTextModel, lessons: Lessons, device: torch.device) -> None:
+    """Train the text tower alone: each of a caption's last 64 ends foretells one patch of the picture's latents.
+
+    A UNet learns nothing from a text tower of random weights for a long while, as the many ends that pad a caption all
+    say the same. Afterwards each of them describes its own place, and the UNet has but to look there. Costs little: no
+    UNet runs.
+    """
+    plan = lessons.training.denoiser
+    head = nn.Linear(text.config.hidden_size, lessons.latents.plain[0].numel() // GRID**2).to(device)
+    optimizer = torch.optim.AdamW([*text.parameters(), *head.parameters()], plan.text_rate, weight_decay=0.0)
+    clock, recent = Clock(plan.text_minutes * 60), 1.0
+    for step, (pictures, ids) in enumerate(lessons.batches(plan.text_batch)):
+        if clock.over:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = plan.text_rate * clock.rate(step, 100)
+        described = (ids[:, -GRID * GRID :] == END_TOKEN).to(device)
+        foretold = head(text(input_ids=ids.to(device)).last_hidden_state[:, -GRID * GRID :])
+        loss = (foretold - patches(pictures.to(device))).square().mean(2)[described].mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(text.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        clock.tick()
+        recent += (loss.item() - recent) * max(0.02, 1 / (step + 1))
+        if step % 50 == 0:
+            log.info("text step %d, %.1f min, left unexplained %.3f", step, clock.spent / 60, recent)
+
+
 def train_denoiser(
     training: Training, emoji: Emoji, latents: Latents, cache: Path, device: torch.device
 ) -> Denoiser:
@@ -134,10 +173,9 @@ def train_denoiser(
     torch.manual_seed(training.seed)
     model = Denoiser(build_unet(training.networks), build_text_tower(training.networks)).to(device)
     mean = copy.deepcopy(model).requires_grad_(False).eval()
-    embedding = model.text.get_input_embeddings().weight
-    others = [parameter for parameter in model.parameters() if parameter is not embedding]
     optimizer = torch.optim.AdamW(
-        [{"params": others, "weight_decay": plan.weight_decay}, {"params": [embedding], "weight_decay": 0.0}],
+        [{"params": list(model.unet.parameters()), "weight_decay": plan.weight_decay, "share": 1.0},
+         {"params": list(model.text.parameters()), "weight_decay": 0.0, "share": plan.text_share}],
         plan.rate, betas=(0.9, 0.99), fused=True)
     clock, step = Clock(plan.minutes * 60), 0
     if state.exists():
@@ -147,10 +185,15 @@ def train_denoiser(
         optimizer.load_state_dict(saved["optimizer"])
         clock.spent, step = saved["spent"], saved["step"]
     torch.manual_seed(training.seed + step)
+    lessons = Lessons(training, emoji, latents, np.random.default_rng([training.seed, 2, step]))
+    if step == 0:
+        teach_text(model.text, lessons, device)
+        mean.load_state_dict(model.state_dict())
+        clock = Clock(plan.minutes * 60)
     shares = signal_shares().to(device)
     weights = loss_weights(shares, plan.min_snr_gamma)
     recent, last_save = 0.0, clock.spent
-    for pictures, ids in Lessons(training, emoji, latents, np.random.default_rng([training.seed, 2, step])):
+    for pictures, ids in lessons.batches(plan.batch):
         if clock.over:
             break
         x0, ids = pictures.to(device), ids.to(device)
@@ -158,7 +201,7 @@ def train_denoiser(
         share = shares[t][:, None, None, None]
         noise = torch.randn_like(x0)
         for group in optimizer.param_groups:
-            group["lr"] = plan.rate * clock.rate(step, plan.warmup_steps)
+            group["lr"] = group["share"] * plan.rate * clock.rate(step, plan.warmup_steps)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             predicted = model(share.sqrt() * x0 + (1 - share).sqrt() * noise, t, ids)
         error = (predicted.float() - noise).square().mean((1, 2, 3))
