@@ -26,8 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """Ends with this folder's tests: while Playwright lives, the thread counts as one with a running event loop."""
     named = os.environ.get("GESSO_TEST_BROWSER", "")
     path = named or next((path for path in SYSTEM if shutil.which(path)), None)
     with sync_playwright() as playwright:
@@ -36,7 +37,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def page_server(server: RunningServer) -> RunningServer:
     """The server, with its page ready."""
     server.wait_for_page()
@@ -46,7 +47,7 @@ def page_server(server: RunningServer) -> RunningServer:
 Enter = Callable[..., Visitor]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def home(browser: Browser) -> Iterator[BrowserContext]:
     """One browser profile for most visitors, so that the page's files are fetched once."""
     context = browser.new_context()

@@ -82,6 +82,7 @@ class Engine:
             Viewing(watched, 0.0),
             Stopwatch(torch.device("cpu")),
             batches=len(plan.batches),
+            progress_period=0.0,  # every step is told, however fast the machine is
         )
         made = []
         with torch.inference_mode():

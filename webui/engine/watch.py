@@ -106,6 +106,7 @@ class Watch:
     batch: int = 0
     comments: list[str] = field(default_factory=list)
     """Remarks for the person, of the batch in work."""
+    progress_period: float = PROGRESS_PERIOD
     _phase: Phase = "waiting"
     _begin: float = 0.0
     _share: float = 1.0
@@ -134,7 +135,7 @@ class Watch:
 
     def step(self, step: int, steps: int) -> None:
         """`step` of `steps` of this phase are done."""
-        if time.monotonic() - self._told >= PROGRESS_PERIOD or step == steps:
+        if time.monotonic() - self._told >= self.progress_period or step == steps:
             self._tell(step, steps)
 
     def wants_preview(self) -> bool:
