@@ -35,14 +35,21 @@ class App:
     """
 
     def __init__(self, flags: Flags, engine: Engine | None = None) -> None:
+        """`engine` instead of those that the flags say."""
         self.flags = flags
         self.paths = flags.paths
         self.version = version.VERSION
         self.access = Access(accounts_of(flags), secret_in(self.paths.state / "secret.key"))
-        self.engine = engine if engine is not None else LocalEngine(flags.engine)
+        engines = [engine] if engine is not None else [LocalEngine(options) for options in flags.engines]
         self.catalog = Catalog(self.paths)
         self.settings = SettingsStore(self.paths)
-        self.queue = JobQueue(self.catalog, self.settings, self.engine, version.LABEL)
+        self.queue = JobQueue(
+            self.catalog,
+            self.settings,
+            engines,
+            version.LABEL,
+            more=self._engines_beside_the_first if flags.all_devices and engine is None else None,
+        )
         self.tasks = Tasks()
         self.has_launcher = "GESSO_RESTART_FILE" in os.environ
         self.restart_asked = False
@@ -61,6 +68,9 @@ class App:
             self.settings.change(chosen)
         self.queue.start(preload=not self.flags.skip_load_model_at_start)
         self.catalog.hash_in_background()
+
+    def _engines_beside_the_first(self, devices: int) -> list[Engine]:
+        return [LocalEngine(options) for options in self.flags.engines_beside_the_first(devices)]
 
     def close(self) -> None:
         """Stop everything; what is in the queue goes on at the next start."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +58,7 @@ class Flags:
     ui_settings_file: Annotated[Path | None, Flag("Folders", "settings", "FILE")] = None
 
     # --- the machine
-    device_id: Annotated[str, Flag("Machine", "which GPU, counted from 0", "N")] = ""
+    device_id: Annotated[str, Flag("Machine", "which GPUs, counted from 0: `1`, `0,1` or `all`", "N")] = ""
     use_cpu: Annotated[
         tuple[str, ...], Flag("Machine", "`all` or `sd`: make pictures on the CPU", "MODULE", words=True)
     ] = ()
@@ -142,7 +143,7 @@ class Flags:
     def engine(self) -> EngineOptions:
         """How the engine shall use the machine, as these flags say."""
         on_cpu = bool({"all", "sd"} & set(self.use_cpu))
-        number = self.device_id.split(",")[0].strip()
+        number = self._device_numbers[0] if self._device_numbers else ""
         attention: Attention = ""
         if self.xformers:
             attention = "xformers"
@@ -153,6 +154,7 @@ class Flags:
         offload: Offload = "low" if self.lowvram else "medium" if self.medvram else ""
         return EngineOptions(
             device="cpu" if on_cpu else f"cuda:{number}" if number else "",
+            threads=_cores_for_each(len(self._device_numbers)) if on_cpu else 0,
             precision=self.precision,
             no_half=self.no_half,
             no_half_vae=self.no_half_vae,
@@ -161,6 +163,31 @@ class Flags:
             models_dir=str(self.paths.models),
             log_level=self.loglevel,
         )
+
+    @property
+    def engines(self) -> tuple[EngineOptions, ...]:
+        """One engine for each device of `--device-id`; on the CPU as many as devices are named."""
+        numbers = self._device_numbers[1:]
+        return (self.engine, *(self._beside(number) for number in numbers))
+
+    @property
+    def all_devices(self) -> bool:
+        """Whether every GPU shall work; how many there are, the first engine finds out."""
+        return self.device_id.strip() == "all" and self.engine.device != "cpu"
+
+    def engines_beside_the_first(self, devices: int) -> tuple[EngineOptions, ...]:
+        """For `--device-id all`, when so many devices were found."""
+        return tuple(self._beside(str(number)) for number in range(1, devices))
+
+    def _beside(self, number: str) -> EngineOptions:
+        first = self.engine
+        return first if first.device == "cpu" else dataclasses.replace(first, device=f"cuda:{number}")
+
+    @property
+    def _device_numbers(self) -> tuple[str, ...]:
+        if self.device_id.strip() == "all":
+            return () if {"all", "sd"} & set(self.use_cpu) else ("0",)
+        return tuple(dict.fromkeys(part.strip() for part in self.device_id.split(",") if part.strip()))
 
     @property
     def host(self) -> str:
@@ -345,6 +372,10 @@ def flags_of(values: argparse.Namespace) -> Flags:
     for file in (flags.tls_keyfile, flags.tls_certfile, flags.gradio_auth_path):
         if file and not file.is_file():
             raise UserError(f"There is no file {file}.")
+    if flags.device_id.strip() not in ("", "all") and not all(
+        part.strip().isdecimal() for part in flags.device_id.split(",")
+    ):
+        raise UserError(f"--device-id takes numbers or `all`, not {flags.device_id!r}.", hint="Such as 0, or 0,1.")
     if flags.port is not None and not 0 <= flags.port <= 65535:
         raise UserError(f"There is no port {flags.port}.", hint="Ports are numbers up to 65535.")
     return flags
@@ -385,6 +416,11 @@ def markdown() -> str:
 def spelling(name: str) -> str:
     """The flag of a field: "data_dir" -> "--data-dir"."""
     return "--" + name.replace("_", "-")
+
+
+def _cores_for_each(engines: int) -> int:
+    """Threads of each of several engines on the CPU; 0: as many as torch likes."""
+    return max((os.cpu_count() or 1) // engines, 1) if engines > 1 else 0
 
 
 def _has_default(default: Any) -> bool:

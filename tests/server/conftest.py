@@ -17,12 +17,12 @@ from webui.server.jobs.queue import JobQueue
 class Office:
     """The queue, and what it works with."""
 
-    def __init__(self, data: Path, engine: StandIn) -> None:
+    def __init__(self, data: Path, *engines: StandIn) -> None:
         paths = Paths(data=data)
-        self.engine = engine
+        self.engine, self.engines = engines[0], engines
         self.catalog = Catalog(paths)
         self.settings = SettingsStore(paths)
-        self.queue = JobQueue(self.catalog, self.settings, engine, "Gesso test")
+        self.queue = JobQueue(self.catalog, self.settings, engines, "Gesso test")
 
     def close(self) -> None:
         self.queue.close()
@@ -37,8 +37,8 @@ def office(tmp_path: Path) -> Iterator[Callable[..., Office]]:
     (folder / "any.safetensors").write_bytes(b"never opened")
     opened: list[Office] = []
 
-    def open_one(engine: StandIn | None = None, *, begin: bool = True) -> Office:
-        opened.append(Office(tmp_path, engine or StandIn()))
+    def open_one(*engines: StandIn, begin: bool = True) -> Office:
+        opened.append(Office(tmp_path, *(engines or (StandIn(),))))
         if begin:
             opened[-1].queue.start(preload=False)
         return opened[-1]

@@ -21,9 +21,9 @@ from webui.server.jobs.engine_client import EngineState, Heard, Lost
 class StandIn:
     """Implements `Engine`. `paint` finishes pictures of the job that it was given last, one colour a seed."""
 
-    def __init__(self, *, by_itself: bool = True) -> None:
+    def __init__(self, *, by_itself: bool = True, devices: int = 1) -> None:
         self.sent: list[Command] = []
-        self.by_itself = by_itself
+        self.by_itself, self.devices = by_itself, devices
         self._hear: Callable[[Heard], None] = lambda heard: None
         self._run: Run | None = None
         self._left: list[tuple[int, int]] = []
@@ -61,7 +61,7 @@ class StandIn:
 
     def come_up(self) -> None:
         self._hear(EngineState("ready", "stands in"))
-        self._hear(Ready(DeviceInfo("cpu", "stand-in", "float32", "none", "0")))
+        self._hear(Ready(DeviceInfo("cpu", "stand-in", "float32", "none", "0", devices=self.devices)))
 
     def die(self) -> None:
         self._run = None

@@ -56,6 +56,14 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX pictures_of_owner ON pictures (owner, created);
     CREATE INDEX pictures_by_path ON pictures (path);
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN model TEXT NOT NULL DEFAULT '';
+    CREATE TABLE tokens (
+        id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL UNIQUE, scopes TEXT NOT NULL,
+        created REAL NOT NULL, used REAL
+    );
+    CREATE INDEX tokens_of_owner ON tokens (owner, created);
+    """,
 )
 """What to run to get from version N to N + 1. Never change a line that was released: add one."""
 

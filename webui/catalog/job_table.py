@@ -47,6 +47,8 @@ class JobRow:
     """Of a failed job: `WebuiError.code`, message, hint."""
     message: str
     hint: str
+    model: str
+    """Path of its checkpoint when it was submitted."""
     comments: tuple[str, ...]
 
 
@@ -63,6 +65,11 @@ class Result:
 
 
 _COLUMNS = ", ".join(column.name for column in fields(JobRow))
+_FIRST = (
+    "FROM jobs WHERE state = 'queued' AND position = ("
+    " SELECT (SELECT MIN(position) FROM jobs WHERE state = 'queued' AND owner = turns.owner) AS first"
+    " FROM turns WHERE first IS NOT NULL ORDER BY turn, first LIMIT 1)"
+)
 _RESULT_COLUMNS = ", ".join(column.name for column in fields(Result))
 
 
@@ -82,6 +89,7 @@ class JobTable:
         seed: int,
         subseed: int,
         pictures: int = 1,
+        model: str = "",
         now: float | None = None,
     ) -> JobRow:
         """Put a job at the end of the queue."""
@@ -89,9 +97,9 @@ class JobTable:
         with self._database.writing() as connection:
             connection.execute(
                 "INSERT INTO jobs (id, kind, owner, state, position,"
-                " request, settings, seed, subseed, pictures, created)"
-                " SELECT ?, ?, ?, 'queued', COALESCE(MAX(position), 0) + 1, ?, ?, ?, ?, ?, ? FROM jobs",
-                (job_id, kind, owner, request, settings, seed, subseed, pictures, _now(now)),
+                " request, settings, seed, subseed, pictures, model, created)"
+                " SELECT ?, ?, ?, 'queued', COALESCE(MAX(position), 0) + 1, ?, ?, ?, ?, ?, ?, ? FROM jobs",
+                (job_id, kind, owner, request, settings, seed, subseed, pictures, model, _now(now)),
             )
             # Who comes anew takes turns from now on; earlier turns are not made up for.
             connection.execute(
@@ -99,18 +107,18 @@ class JobTable:
             )
             return _job(connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,)).fetchone())
 
-    def claim(self, now: float | None = None) -> JobRow | None:
-        """The next job, now running: owners take turns, each owner's jobs in their order. None: nothing waits."""
+    def claim(self, job_id: str = "", now: float | None = None) -> JobRow | None:
+        """The next job, or the one named, now running. None: nothing waits, or the one named does not any more.
+
+        Owners take turns, each owner's jobs in their order.
+        """
         with self._database.writing() as connection:
             connection.execute(
                 "DELETE FROM turns WHERE NOT EXISTS"
                 " (SELECT 1 FROM jobs WHERE jobs.state = 'queued' AND jobs.owner = turns.owner)"
             )
-            row = connection.execute(
-                "SELECT id, owner FROM jobs WHERE state = 'queued' AND position = ("
-                " SELECT (SELECT MIN(position) FROM jobs WHERE state = 'queued' AND owner = turns.owner) AS first"
-                " FROM turns ORDER BY turn, first LIMIT 1)"
-            ).fetchone()
+            chosen = "SELECT id, owner FROM jobs WHERE state = 'queued' AND id = ?", (job_id,)
+            row = connection.execute(*chosen if job_id else (f"SELECT id, owner {_FIRST}",)).fetchone()
             if row is None:
                 return None
             connection.execute(
@@ -121,6 +129,11 @@ class JobTable:
                 "UPDATE turns SET turn = (SELECT MAX(turn) + 1 FROM turns) WHERE owner = ?", (row["owner"],)
             )
             return _job(connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (row["id"],)).fetchone())
+
+    def first_waiting(self) -> JobRow | None:
+        """The job whose turn it is next."""
+        rows = self._database.read(f"SELECT {_COLUMNS} {_FIRST}")
+        return _job(rows[0]) if rows else None
 
     def finish(self, job_id: str, comments: Sequence[str] = (), now: float | None = None) -> bool:
         """The running job is done -> whether it was running."""

@@ -53,6 +53,7 @@ class Profile:
             attention=self.attention,
             torch=str(torch.__version__),  # torch has its own class of string, which the server must not import
             total_bytes=total_bytes(self.device),
+            devices=torch.cuda.device_count() if self.device.type == "cuda" else 1,
         )
 
 

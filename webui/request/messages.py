@@ -87,6 +87,8 @@ class DeviceInfo:
     attention: str
     torch: str
     total_bytes: int = 0
+    devices: int = 1
+    """How many of its kind the machine has."""
 
 
 @dataclass(frozen=True)

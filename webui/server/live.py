@@ -146,9 +146,9 @@ def routes(app: App) -> APIRouter:
     @router.get("/preview/{job_id}/{number}.jpg")
     def preview(job_id: str, number: int, request: Request) -> Response:
         own_job(job_id, request)
-        latest = queue.preview
+        latest = queue.preview_of(job_id)
         # Whatever number is asked for, the newest look is the one that is wanted.
-        if latest is None or latest.job_id != job_id:
+        if latest is None:
             raise NotFound(f"There is no preview {number} of the job {job_id!r}.")
         return Response(latest.jpeg, media_type="image/jpeg", headers=NEVER_KEPT)
 

@@ -1,7 +1,8 @@
-"""The queue: jobs as rows, worked off one after the other, each finished picture kept at once.
+"""The queue: jobs as rows, worked off by one engine or several, each finished picture kept at once.
 
-One thread decides: it hears the engine, starts the next job, saves pictures, publishes. Everybody else writes a row
-and wakes it. An engine may die at any moment: the job goes on with the first picture that is missing.
+One thread decides: it hears the engines, gives them work when they are ready for it, saves pictures, publishes.
+Everybody else writes a row and wakes it. An engine may die at any moment: the job goes on with the first picture that
+is missing.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from queue import SimpleQueue
 from typing import Any, cast
@@ -22,14 +23,14 @@ from PIL import Image
 
 from webui.base.errors import Busy, EngineCrashed, NotFound, StorageError, UserError, WebuiError
 from webui.catalog.catalog import Catalog
-from webui.catalog.job_table import ENDED, JobRow
+from webui.catalog.job_table import ENDED, JobRow, State
 from webui.catalog.pictures import NotSaved
 from webui.catalog.settings_store import SettingsStore
 from webui.request.fields import REQUESTS, Generation, Img2Img, Txt2Img, kind_of
 from webui.request.messages import (
     Beat,
+    Command,
     Configure,
-    DeviceInfo,
     Failed,
     Finished,
     Interrupt,
@@ -50,6 +51,8 @@ from webui.server.jobs.engine_client import Engine, EngineState, Heard, Lost
 from webui.server.jobs.estimate import Pace
 from webui.server.jobs.events import Hub
 from webui.server.jobs.job import ANONYMOUS, PHASES, Job, JobError, JobPicture, Progressed
+from webui.server.jobs.seat import ModelState, Seat, models_of, state_of
+from webui.server.jobs.work import Unit, Work
 
 log = logging.getLogger(__name__)
 
@@ -58,32 +61,16 @@ CRASHES_ALLOWED = 1
 SHOWN_ENDED = 20
 """So many of a viewer's latest jobs are shown besides the waiting ones."""
 SHOWN_WAITING = 200
+LOOKED_AHEAD = 50
+"""So many waiting jobs are looked at for one whose model an engine has."""
 POLLED_SECONDS = 10.0
 """Who asked for a preview so long ago counts as watching."""
 MOST_PICTURES = 10_000
 """Of one job."""
 LONGEST_PROMPT = 200_000
 """Characters."""
-
-
-@dataclass
-class _Running:
-    """The job in work; belongs to the queue's thread, but for `job`, which is replaced as a whole."""
-
-    job: Job
-    request: Generation
-    settings: Settings
-    plan: Plan
-    sent: bool = False
-    """Whether the engine that lives now has it."""
-    crashes: int = 0
-    """Since the last finished picture."""
-    kept_share: float = 0.0
-    """Which share of the job the engine was not asked for, since it is done already."""
-    sampling_since: float | None = None
-    interrupts: int = 0
-    cancelled: bool = False
-    comments: list[str] = field(default_factory=list)
+AFFINITY_SECONDS = 20.0
+"""So long a job waits for an engine that has its model, while another one would have to load it."""
 
 
 @dataclass(frozen=True)
@@ -103,44 +90,40 @@ class PreviewImage:
         return {"job_id": self.job_id, "number": self.number, "width": width, "height": height, "url": url}
 
 
-@dataclass(frozen=True)
-class ModelState:
-    """What the engine has in memory, for the page and for `/sdapi/v1/memory`."""
-
-    loading: str = ""
-    message: str = ""
-    beat: Beat = field(default_factory=Beat)
-    device: DeviceInfo | None = None
-
-    @property
-    def shown(self) -> dict[str, Any]:
-        return {"loading": self.loading, "resident": list(self.beat.resident), "message": self.message}
-
-
 class JobQueue:
     """The jobs of an installation. Any thread may call any method."""
 
-    def __init__(self, catalog: Catalog, settings: SettingsStore, engine: Engine, version: str) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        settings: SettingsStore,
+        engines: Sequence[Engine],
+        version: str,
+        *,
+        more: Callable[[int], Sequence[Engine]] | None = None,
+    ) -> None:
+        """`more`: asked once how many devices the first engine sees; gives the engines for the others."""
         self._catalog = catalog
         self._table = catalog.jobs
         self._settings = settings
-        self._engine = engine
         self.version = version
         self._pace = Pace()
-        self._inbox: SimpleQueue[Heard | Settings | None] = SimpleQueue()
+        self._inbox: SimpleQueue[tuple[Seat, Heard] | Settings | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._claiming = threading.Lock()
         self._waiters: dict[str, list[Future[Job]]] = {}
-        self._running: _Running | None = None
+        self._seats = tuple(Seat(engine) for engine in engines)
+        self._more = more
+        self._works: dict[str, Work] = {}
+        self._unwritten: dict[str, Job] = {}
+        self._passed_over: dict[str, float] = {}
+        self._previews: dict[str, PreviewImage] = {}
         self._paused = False
         self._closing = False
         self._polled = 0.0
         self._watching = False
         self._told: tuple[str, str] | None = None
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
-        self.engine_state = EngineState("starting", "The engine starts.")
-        self.models = ModelState()
-        self.preview: PreviewImage | None = None
         self.hub = Hub(self.snapshot, self._watch)
 
     def start(self, *, preload: bool = True) -> None:
@@ -153,10 +136,14 @@ class JobQueue:
             log.info("From the last run: %d jobs go on, %d were cut off.", again, failed)
         self._unsubscribe = self._settings.subscribe(self._inbox.put)
         self._configure(self._settings.current)
-        self._engine.start(self._inbox.put)
+        for seat in self._seats:
+            self._begin(seat)
         if preload:
             self._inbox.put(self._settings.current)
         self._thread.start()
+
+    def _begin(self, seat: Seat) -> None:
+        seat.engine.start(lambda heard: self._inbox.put((seat, heard)))
 
     @property
     def started(self) -> bool:
@@ -170,8 +157,11 @@ class JobQueue:
         self._closing = True
         self._unsubscribe()
         self._inbox.put(None)
-        self._engine.close()
-        self._thread.join(30.0)
+        closing = [threading.Thread(target=seat.engine.close, name="closing") for seat in self._seats]
+        for thread in closing:
+            thread.start()
+        for thread in (*closing, self._thread):
+            thread.join(30.0)
 
     # --- what people ask for ----------------------------------------------------------------------------------------
 
@@ -194,8 +184,9 @@ class JobQueue:
                 hint=f"Ask for at most {MOST_PICTURES}, as often as you like.",
                 field="n_iter",
             )
-        if self.engine_state.state == "failed":
-            raise Busy(self.engine_state.text, hint="The log says more. It is tried again by itself.")
+        engines = self.engine_state
+        if engines.state == "failed":
+            raise Busy(engines.text, hint="The log says more. It is tried again by itself.")
         # Resolved now only to complain at once; what disk and settings say then decides when the turn comes.
         one = _as_request(request).changed(n_iter=1, batch_size=1)
         plan = resolve(one, current, self._catalog, _random_seed)
@@ -208,6 +199,7 @@ class JobQueue:
             seed=first.seed,
             subseed=first.subseed,
             pictures=request.picture_count,
+            model=plan.checkpoint.path,
         )
         self._publish(self._job(row))
         self._inbox.put(None)
@@ -221,13 +213,13 @@ class JobQueue:
         """
         self._table.get(job_id)
         with self._claiming:
-            running = self._running
-            if running is not None and running.job.id == job_id:
-                running.cancelled = True
-                self._engine.send(Interrupt(job_id))
-                return
-            cancelled = self._table.cancel(job_id)
-        if cancelled:
+            work = self._works.get(job_id)
+            cancelled = work is None and self._table.cancel(job_id)
+        if work is not None:
+            work.cancelled = True
+            self._send_to_those_at(job_id, Interrupt(job_id))
+            self._inbox.put(None)
+        elif cancelled:
             self._ended(job_id)
             self._publish_waiting()
 
@@ -237,9 +229,9 @@ class JobQueue:
         count = self._table.cancel_waiting(owner)
         for job_id in waiting:
             self._ended(job_id)
-        running = self._running
-        if running is not None and running.job.owner == owner:
-            self.cancel(running.job.id)
+        for job in self.in_work:
+            if job.owner == owner:
+                self.cancel(job.id)
         self._publish_waiting()
         return count
 
@@ -249,18 +241,33 @@ class JobQueue:
         The first interrupt lets the picture in work be finished, where the settings say so and more than one was
         asked for; the second one, or `at_once`, does not.
         """
-        running = self._running
-        if running is None or running.job.id != job_id:
+        work = self._works.get(job_id)
+        if work is None:
             self.cancel(job_id)
             return
-        running.interrupts += 1
-        gently = self._settings.current.ui.interrupt_after_current and running.job.count > 1
-        after_current = gently and running.interrupts == 1 and not at_once
-        self._engine.send(Interrupt(job_id, after_current=after_current))
+        work.interrupts += 1
+        gently = self._settings.current.ui.interrupt_after_current and work.job.count > 1
+        after_current = gently and work.interrupts == 1 and not at_once
+        self._send_to_those_at(job_id, Interrupt(job_id, after_current=after_current))
+        self._inbox.put(None)
 
     def skip(self, job_id: str) -> None:
         """Go on with the next batch of the running job."""
-        self._engine.send(Skip(job_id))
+        self._send_to_those_at(job_id, Skip(job_id))
+
+    def again(self, job_id: str, owner: str, changes: Mapping[str, Any] | None = None) -> str:
+        """Submit a job once more, with other values of some fields -> the new job's id.
+
+        A seed of -1 is another one this time; `changes` may hold the seed that it had.
+
+        Raises:
+            NotFound: there is no such job.
+            UserError: a value does not fit.
+            Busy: the engine does not start.
+        """
+        row = self._table.get(job_id)
+        request = REQUESTS[row.kind].made(**{**json.loads(row.request), **(changes or {})})
+        return self.submit(request, owner, settings=json.loads(row.settings))
 
     def reorder(self, job_ids: list[str]) -> None:
         """Put these waiting jobs into this order. Raises Busy when one of them does not wait any more."""
@@ -278,8 +285,8 @@ class JobQueue:
         return self._paused
 
     def unload(self) -> None:
-        """Let the engine put all models away."""
-        self._engine.send(Unload())
+        """Let the engines put all models away."""
+        self._send_to_all(Unload())
 
     def preload(self) -> None:
         """Load the checkpoint of the settings, even if that was asked for before."""
@@ -287,8 +294,18 @@ class JobQueue:
         self._inbox.put(self._settings.current)
 
     def restart_engine(self) -> None:
-        """End the engine, whatever it is doing; a new one goes on with the job in work."""
-        self._engine.restart()
+        """End the engines, whatever they are doing; new ones go on with the jobs in work."""
+        for seat in self._seats:
+            seat.engine.restart()
+
+    def _send_to_all(self, command: Command) -> None:
+        for seat in self._seats:
+            seat.engine.send(command)
+
+    def _send_to_those_at(self, job_id: str, command: Command) -> None:
+        for seat in self._seats:
+            if seat.job_id == job_id:
+                seat.engine.send(command)
 
     # --- what people see --------------------------------------------------------------------------------------------
 
@@ -298,14 +315,39 @@ class JobQueue:
         Raises:
             NotFound: there is no such job.
         """
-        running = self._running
-        return running.job if running is not None and running.job.id == job_id else self._job(self._table.get(job_id))
+        work = self._works.get(job_id)
+        if work is not None:
+            return work.job
+        return self._unwritten.get(job_id) or self._job(self._table.get(job_id))
+
+    @property
+    def in_work(self) -> tuple[Job, ...]:
+        """The jobs in work, the first begun first; where there are several engines, more than one."""
+        return tuple(work.job for work in list(self._works.values()))
 
     @property
     def running(self) -> Job | None:
-        """The job in work."""
-        running = self._running
-        return running.job if running is not None else None
+        """The job in work; of several the one that was begun first."""
+        return next(iter(self.in_work), None)
+
+    @property
+    def engine_state(self) -> EngineState:
+        """How the engines are, in one."""
+        return state_of(self._seats)
+
+    @property
+    def models(self) -> ModelState:
+        """What the engines have in memory, in one."""
+        return models_of(self._seats)
+
+    @property
+    def preview(self) -> PreviewImage | None:
+        """The latest look at the job in work."""
+        return next((self._previews[job.id] for job in self.in_work if job.id in self._previews), None)
+
+    def preview_of(self, job_id: str) -> PreviewImage | None:
+        """The latest look at a job; None when it is not in work, or nothing is to be seen yet."""
+        return self._previews.get(job_id)
 
     def waiting(self) -> int:
         """How many jobs wait."""
@@ -322,13 +364,14 @@ class JobQueue:
 
     def snapshot(self, viewer: str) -> dict[str, Any]:
         """The whole state as one message of the stream."""
-        running, preview = self.running, self.preview
+        own = (self.preview_of(job.id) for job in self.in_work if job.owner == viewer)
+        engines = self.engine_state
         return {
             "type": "state",
             "jobs": [job.message(mine=job.owner == viewer) for job in self.jobs(viewer)],
-            "engine": {"state": self.engine_state.state, "text": self.engine_state.text},
+            "engine": {"state": engines.state, "text": engines.text},
             "models": self.models.shown,
-            "previews": [preview.message] if preview is not None and running and running.owner == viewer else [],
+            "previews": [preview.message for preview in own if preview is not None],
             "paused": self._paused,
         }
 
@@ -341,8 +384,7 @@ class JobQueue:
         future: Future[Job] = Future()
         with self._lock:
             self._waiters.setdefault(job_id, []).append(future)
-        job = self.job(job_id)
-        if job.ended and not future.done():
+        if self.job(job_id).ended and not future.done():
             self._ended(job_id)
         return future
 
@@ -356,128 +398,188 @@ class JobQueue:
 
     def _work(self) -> None:
         while not self._closing:
-            heard = self._inbox.get()
+            item = self._inbox.get()
+            seat = item[0] if isinstance(item, tuple) else None
             try:
-                self._hear(heard)
-                self._start_next()
+                self._hear(item)
+            except Exception as error:  # noqa: BLE001 - the edge: the queue outlives every job
+                self._give_up(seat, error)
+            try:
+                self._hand_out()
             except WebuiError as error:
                 log.error("%s", error)
-                self._give_up(error)
-            except Exception as error:
-                log.exception("Something unforeseen happened")
-                self._give_up(WebuiError(f"Something unforeseen happened: {error}.", hint="The log says more."))
+            except Exception:
+                log.exception("Something unforeseen happened.")
 
-    def _hear(self, heard: Heard | Settings | None) -> None:
-        match heard:
+    def _hear(self, item: tuple[Seat, Heard] | Settings | None) -> None:
+        match item:
             case Settings():
-                self._configure(heard)
-                self._preload(heard)
-            case EngineState():
-                self._note_engine(heard)
-            case Ready():
-                self._set_models(device=heard.info, message="")
-                if self._running is not None and not self._running.sent:
-                    self._send_rest(self._running)
-            case Lost():
-                self._set_models(loading="", beat=Beat())
-                self._survive(heard.reason)
-            case Beat():
-                changed = heard.resident != self.models.beat.resident
-                self.models = replace(self.models, beat=heard)
-                if changed:
-                    self._set_models()
-            case Loading():
-                self._set_models(loading=heard.title, message=heard.failure)
+                self._configure(item)
+                self._preload(item)
+            case (seat, heard):
+                self._hear_of(seat, heard)
             case None:
                 pass
-            case Progress() | Preview() | Pictured() | Finished() | Failed():
-                running = self._running
-                if running is not None and running.job.id == heard.job_id:
-                    self._hear_of_job(running, heard)
 
-    def _hear_of_job(self, running: _Running, heard: Progress | Preview | Pictured | Finished | Failed) -> None:
+    def _hear_of(self, seat: Seat, heard: Heard) -> None:
         match heard:
-            case Progress():
-                self._note_progress(running, heard)
-            case Preview():
-                self._note_preview(running, heard)
-            case Pictured():
-                self._keep(running, heard)
+            case EngineState():
+                self._note_engine(seat, heard)
+            case Ready():
+                self._set_models(seat, device=heard.info, message="")
+                self._take_in_more(heard.info.devices)
+            case Lost():
+                self._set_models(seat, loading="", beat=Beat())
+                self._survive(seat, heard.reason)
+            case Beat():
+                changed = heard.resident != seat.models.beat.resident
+                seat.models = replace(seat.models, beat=heard)
+                if changed:
+                    self._set_models(seat)
+            case Loading():
+                self._set_models(seat, loading=heard.title, message=heard.failure)
+            case Progress() | Preview() | Pictured() | Finished() | Failed() if heard.job_id == seat.job_id:
+                self._hear_of_job(seat, self._works.get(heard.job_id), heard)
+            case _:
+                pass
+
+    def _hear_of_job(
+        self, seat: Seat, work: Work | None, heard: Progress | Preview | Pictured | Finished | Failed
+    ) -> None:
+        """`work` is None when the job was given up while this engine was at it."""
+        match heard:
             case Finished():
-                self._finish(running, heard)
+                self._rise(seat, work, heard)
             case Failed():
-                self._fail(running, JobError(heard.code, heard.message, heard.hint))
+                seat.job_id, seat.unit = "", None
+                if work is not None:
+                    self._fail(work, JobError(heard.code, heard.message, heard.hint))
+            case Progress() if work is not None:
+                self._note_progress(seat, work, heard)
+            case Preview() if work is not None:
+                self._note_preview(work, heard)
+            case Pictured() if work is not None:
+                self._keep(seat, work, heard)
+            case _:
+                pass
 
-    def _start_next(self) -> None:
-        """Give the engine its next job, when it has none and is ready."""
-        while self._running is None and not self._paused and not self._closing and self.engine_state.state == "ready":
-            row = self._table.claim()
-            if row is None:
-                self._watch()
-                return
-            try:
-                prepared = self._prepared(row)
-            except WebuiError as error:
-                self._table.fail(row.id, error.code, error.message, error.hint)
-                self._ended(row.id)
-                continue
-            with self._claiming:
-                if self._table.get(row.id).state != "running":
-                    continue  # Cancelled meanwhile.
-                self._running = prepared
-            self._publish_waiting()
+    def _take_in_more(self, devices: int) -> None:
+        """The first engine has said how many devices there are: engines for the others, when they are wished for."""
+        if self._more is None or devices < 2:
+            return
+        more, self._more = tuple(Seat(engine) for engine in self._more(devices)), None
+        self._seats += more
+        self._configure(self._settings.current, more)
+        for seat in more:
+            self._begin(seat)
+
+    # --- handing out ------------------------------------------------------------------------------------------------
+
+    def _hand_out(self) -> None:
+        """Give every engine that has nothing to do its next piece of work."""
+        self._write_later()
+        for work in list(self._works.values()):
+            self._conclude(work)
+        for seat in self._seats:
+            while seat.idle and not self._closing:
+                laid_out = next((work for work in list(self._works.values()) if work.waiting), None)
+                if laid_out is not None:
+                    self._give(seat, laid_out)
+                elif self._paused or not self._begin_next(seat):
+                    break
+        if not self._works:
             self._watch()
-            self._send_rest(prepared)
 
-    def _prepared(self, row: JobRow) -> _Running:
+    def _begin_next(self, seat: Seat) -> bool:
+        """Take up the next job -> False when there is none for this engine now."""
+        row = self._claim(seat)
+        if row is None:
+            return False
+        try:
+            work = self._prepared(row)
+        except WebuiError as error:
+            self._table.fail(row.id, error.code, error.message, error.hint)
+            self._ended(row.id)
+            return True
+        work.divide(len(self._seats))
+        with self._claiming:
+            if self._table.get(row.id).state != "running":
+                return True  # Cancelled meanwhile.
+            self._works[row.id] = work
+        eta = self._pace.left(work.plan.checkpoint.path, work.request, 0.0, 0.0)
+        self._change(work, progress=Progressed(work.fraction(()), PHASES["waiting"], eta_seconds=eta))
+        self._publish_waiting()
+        self._watch()
+        self._conclude(work)
+        return True
+
+    def _claim(self, seat: Seat) -> JobRow | None:
+        """The next job for this engine. Of several engines, one that has a job's model is waited for, for a while."""
+        if len(self._seats) == 1:
+            return self._table.claim()
+        first = self._table.first_waiting()
+        if first is None:
+            return None
+        having = [other for other in self._seats if other.checkpoint == first.model]
+        if seat in having or not having or not seat.checkpoint:
+            return self._claimed(first)
+        if time.monotonic() - self._passed_over.setdefault(first.id, time.monotonic()) > AFFINITY_SECONDS:
+            return self._claimed(first)
+        soon = self._table.list(states=("queued",), limit=LOOKED_AHEAD)
+        return next((self._claimed(row) for row in soon if row.model == seat.checkpoint), None)
+
+    def _claimed(self, row: JobRow) -> JobRow | None:
+        self._passed_over.pop(row.id, None)
+        return self._table.claim(row.id)
+
+    def _give(self, seat: Seat, work: Work) -> None:
+        unit = work.waiting.popleft()
+        seat.job_id, seat.unit, seat.checkpoint = work.job.id, unit, work.plan.checkpoint.path
+        seat.engine.send(Run(work.job.id, replace(work.plan, batches=unit.batches)))
+        if work.cancelled or work.interrupts:
+            seat.engine.send(Interrupt(work.job.id))  # The wish came while this was handed out.
+
+    def _prepared(self, row: JobRow) -> Work:
         request = REQUESTS[row.kind].made(**json.loads(row.request))
         settings = Settings().with_options(json.loads(row.settings), strict=False)
         fixed = _as_request(request).changed(seed=row.seed, subseed=row.subseed)
         folders = tuple(str(folder) for folder in self._catalog.paths.embeddings)
         plan = resolve(fixed, settings, self._catalog, _random_seed, folders)
         settings = settings.with_options(request.override_settings, strict=False)
-        return _Running(job=self._job(row), request=request, settings=settings, plan=plan)
+        return Work(job=self._job(row), request=request, settings=settings, plan=plan)
 
-    def _send_rest(self, running: _Running) -> None:
-        """Ask the engine for what is missing. A batch that is partly there is made again as a whole, since a picture's
-        last bits may depend on its neighbours."""
-        done = {picture.position for picture in running.job.pictures}
-        whole = {p.position for batch in running.plan.batches for p in batch if all(q.position in done for q in batch)}
-        rest = running.plan.without(frozenset(whole))
-        if not rest.batches:
-            self._finish(running, Finished(running.job.id))
-            return
-        eta = self._pace.left(running.plan.checkpoint.path, running.request, 0.0, 0.0)
-        running.sampling_since = None
-        running.kept_share = len(whole) / running.plan.count
-        progress = Progressed(running.kept_share, PHASES["waiting"], eta_seconds=eta)
-        self._change(running, progress=progress)
-        running.sent = True
-        self._engine.send(Run(running.job.id, rest))
-        if running.cancelled or running.interrupts:
-            self._engine.send(Interrupt(running.job.id))
+    # --- what engines say of jobs -----------------------------------------------------------------------------------
 
-    def _note_progress(self, running: _Running, heard: Progress) -> None:
+    def _note_progress(self, seat: Seat, work: Work, heard: Progress) -> None:
         now = time.monotonic()
-        if running.sampling_since is None and heard.phase in ("sampling", "hires", "decoding"):
-            running.sampling_since = now
-        kept = running.kept_share
-        fraction = kept + (1 - kept) * min(max(heard.fraction, 0.0), 1.0)
-        seconds = now - running.sampling_since if running.sampling_since is not None else 0.0
-        eta = self._pace.left(running.plan.checkpoint.path, running.request, fraction, seconds) if not kept else None
+        if work.sampling_since is None and heard.phase in ("sampling", "hires", "decoding"):
+            work.sampling_since = now
+        if seat.unit is not None:
+            seat.unit.fraction = min(max(heard.fraction, 0.0), 1.0)
+        fraction = work.fraction(self._units_of(work))
+        seconds = now - work.sampling_since if work.sampling_since is not None else 0.0
+        path = work.plan.checkpoint.path
+        eta = None if work.resumed else self._pace.left(path, work.request, fraction, seconds)
         text = PHASES[heard.phase]
         if heard.phase in ("sampling", "hires"):
             text = f"{text} {heard.step}/{heard.steps}"
-        if heard.batches > 1:
-            text = f"{text}, batch {heard.batch + 1} of {heard.batches}"
-        progress = Progressed(fraction, text, heard.step, heard.steps, heard.batch, heard.batches, eta)
-        self._change(running, progress=progress)
+        batch, batches = heard.batch, heard.batches
+        if len(self._seats) > 1:
+            batch, batches = min(len(work.job.pictures), work.job.count - 1), work.job.count
+        if batches > 1:
+            text = f"{text}, {'picture' if len(self._seats) > 1 else 'batch'} {batch + 1} of {batches}"
+        progress = Progressed(fraction, text, heard.step, heard.steps, batch, batches, eta)
+        self._change(work, progress=progress)
 
-    def _note_preview(self, running: _Running, heard: Preview) -> None:
-        self.preview = PreviewImage(heard.job_id, heard.number, heard.jpeg)
-        self.hub.publish("preview", {"type": "preview", **self.preview.message}, owner=running.job.owner)
+    def _units_of(self, work: Work) -> list[Unit]:
+        return [seat.unit for seat in self._seats if seat.unit is not None and seat.job_id == work.job.id]
 
-    def _keep(self, running: _Running, heard: Pictured) -> None:
+    def _note_preview(self, work: Work, heard: Preview) -> None:
+        preview = PreviewImage(heard.job_id, heard.number, heard.jpeg)
+        self._previews[heard.job_id] = preview
+        self.hub.publish("preview", {"type": "preview", **preview.message}, owner=work.job.owner)
+
+    def _keep(self, seat: Seat, running: Work, heard: Pictured) -> None:
         """Save a finished picture; one that is there already came twice because its batch was made again."""
         job = running.job
         if any(picture.position == heard.position for picture in job.pictures):
@@ -498,80 +600,133 @@ class JobQueue:
             saved = error.picture
             comments.append(str(error))
         running.comments += comments
-        running.crashes = 0
+        if seat.unit is not None:
+            seat.unit.crashes = 0
         subseed = _subseed(running.plan, heard.position)
         made = JobPicture(saved.id, heard.position, saved.width, saved.height, saved.seed, subseed, saved.infotext)
         pictures = tuple(sorted((*job.pictures, made), key=lambda picture: picture.position))
         self._change(running, pictures=pictures, comments=tuple(running.comments))
 
-    def _finish(self, running: _Running, heard: Finished) -> None:
-        job = running.job
-        if not heard.interrupted and running.sampling_since is not None and not running.kept_share:
-            seconds = time.monotonic() - running.sampling_since
-            self._pace.learn(running.plan.checkpoint.path, running.request, seconds)
-        if heard.interrupted and len(job.pictures) < job.count:
-            running.comments.append(f"Stopped after {len(job.pictures)} of {job.count} pictures.")
-        if running.cancelled or (heard.interrupted and not job.pictures):
-            self._table.cancel(job.id)
+    def _rise(self, seat: Seat, work: Work | None, heard: Finished) -> None:
+        """An engine is through with its piece."""
+        unit, seat.unit, seat.job_id = seat.unit, None, ""
+        if work is None or unit is None:
+            return
+        work.settled += unit.count
+        work.stopped = work.stopped or heard.interrupted
+        self._conclude(work)
+
+    def _conclude(self, work: Work) -> None:
+        """The job is over when nothing of it waits and no engine is at it."""
+        if work.cancelled or work.interrupts:
+            work.stopped = work.stopped or bool(work.waiting)
+            work.waiting.clear()
+        if work.waiting or self._units_of(work):
+            return
+        job = work.job
+        if not work.stopped and work.sampling_since is not None and not work.resumed:
+            seconds = time.monotonic() - work.sampling_since
+            self._pace.learn(work.plan.checkpoint.path, work.request, seconds)
+        if work.stopped and len(job.pictures) < job.count:
+            work.comments.append(f"Stopped after {len(job.pictures)} of {job.count} pictures.")
+        self._put_down(work, "cancelled" if work.cancelled or (work.stopped and not job.pictures) else "done")
+
+    def _fail(self, work: Work, error: JobError) -> None:
+        self._send_to_those_at(work.job.id, Interrupt(work.job.id))
+        self._put_down(work, "failed", error)
+
+    def _put_down(self, work: Work, state: State, error: JobError | None = None) -> None:
+        """The job is over: write it down, or, where the disk does not let us, remember it until it does."""
+        self._previews.pop(work.job.id, None)
+        ended = replace(
+            work.job, state=state, error=error, comments=tuple(work.comments), finished=time.time(), position=0
+        )
+        try:
+            self._write_down(ended)
+        except StorageError as failure:
+            log.error("The end of the job %s is not written down yet: %s", ended.id, failure)
+            self._unwritten[ended.id] = ended
+        self._works.pop(ended.id, None)
+        self._ended(ended.id)
+
+    def _write_down(self, ended: Job) -> None:
+        if ended.state == "done":
+            self._table.finish(ended.id, ended.comments)
+        elif ended.error is not None:
+            self._table.fail(ended.id, ended.error.code, ended.error.message, ended.error.hint)
         else:
-            self._table.finish(job.id, running.comments)
-        self._put_down(running)
+            self._table.cancel(ended.id)
 
-    def _fail(self, running: _Running, error: JobError) -> None:
-        self._table.fail(running.job.id, error.code, error.message, error.hint)
-        self._put_down(running)
+    def _write_later(self) -> None:
+        """Try again to write down what a full or locked disk had refused."""
+        for ended in list(self._unwritten.values()):
+            try:
+                for picture in ended.pictures:
+                    self._table.add_result(
+                        ended.id, picture.position, picture.id, picture.seed, picture.subseed, picture.infotext
+                    )
+                self._write_down(ended)
+            except StorageError:
+                return
+            del self._unwritten[ended.id]
 
-    def _put_down(self, running: _Running) -> None:
-        self._running = None
-        self.preview = None
-        self._ended(running.job.id)
-
-    def _survive(self, reason: str) -> None:
-        """The engine is gone; the job in work goes on when the next one is ready, unless it killed two in a row."""
-        running = self._running
-        if running is None:
+    def _survive(self, seat: Seat, reason: str) -> None:
+        """An engine is gone; its piece goes to the next one that is ready, unless it has killed two in a row."""
+        unit, work = seat.unit, self._works.get(seat.job_id)
+        seat.unit, seat.job_id, seat.checkpoint = None, "", ""
+        seat.state = EngineState("restarting", reason)  # Nothing is given to it until it says otherwise.
+        if work is None or unit is None:
             return
-        if running.cancelled or running.interrupts:
-            self._finish(running, Finished(running.job.id, interrupted=True))
+        work.resumed = True
+        left = unit.without(work.done)
+        work.settled += unit.count - left.count
+        if work.cancelled or work.interrupts:
+            work.stopped = True
+            self._conclude(work)
             return
-        running.sent = False
-        running.crashes += 1
-        if running.crashes > CRASHES_ALLOWED:
+        left.crashes += 1
+        if left.crashes > CRASHES_ALLOWED:
             hint = "Try a smaller picture, or start with --medvram."
-            self._fail(running, JobError(EngineCrashed.code, f"{reason} It did so twice over the same picture.", hint))
+            self._fail(work, JobError(EngineCrashed.code, f"{reason} It did so twice over the same picture.", hint))
             return
-        self._change(running, progress=Progressed(text="The engine ended; a new one goes on"))
+        if left.batches:
+            work.waiting.appendleft(left)
+        fraction = work.fraction(self._units_of(work))
+        self._change(work, progress=Progressed(fraction, "The engine ended; a new one goes on"))
 
-    def _note_engine(self, state: EngineState) -> None:
-        self.engine_state = state
-        self.hub.publish("engine", {"type": "engine", "state": state.state, "text": state.text})
-        if state.state != "failed":
+    def _note_engine(self, seat: Seat, state: EngineState) -> None:
+        seat.state = state
+        told = self.engine_state
+        self.hub.publish("engine", {"type": "engine", "state": told.state, "text": told.text})
+        if told.state != "failed":
             return
-        if self._running is not None:
-            self._fail(self._running, JobError(EngineCrashed.code, state.text, "The log says more."))
+        error = JobError(EngineCrashed.code, told.text, "The log says more.")
+        for work in list(self._works.values()):
+            self._fail(work, error)
         with self._lock:
             waited_for = list(self._waiters)
         for job_id in waited_for:
-            if self._table.fail(job_id, EngineCrashed.code, state.text, "The log says more."):
+            if self._table.fail(job_id, error.code, error.message, error.hint):
                 self._ended(job_id)
 
-    def _give_up(self, error: WebuiError) -> None:
+    def _give_up(self, seat: Seat | None, error: Exception) -> None:
         """The edge: whatever went wrong ends the job in work, never the queue."""
-        running = self._running
-        if running is None:
-            return
-        self._engine.send(Interrupt(running.job.id))
-        try:
-            self._fail(running, JobError(error.code, error.message, error.hint))
-        except StorageError as failure:
-            log.error("%s", failure)
-            self._running = None
+        if isinstance(error, WebuiError):
+            log.error("%s", error)
+            told = error
+        else:
+            log.error("Something unforeseen happened.", exc_info=error)
+            told = WebuiError(f"Something unforeseen happened: {error}.", hint="The log says more.")
+        work = self._works.get(seat.job_id) if seat is not None else None
+        if work is not None:
+            self._fail(work, JobError(told.code, told.message, told.hint))
 
     # --- what the engine is told besides jobs -----------------------------------------------------------------------
 
-    def _configure(self, settings: Settings) -> None:
+    def _configure(self, settings: Settings, seats: Sequence[Seat] | None = None) -> None:
         budget = int(settings.system.model_memory_budget * 2**30)
-        self._engine.send(Configure(settings.system.sd_checkpoints_limit, budget))
+        for seat in self._seats if seats is None else seats:
+            seat.engine.send(Configure(settings.system.sd_checkpoints_limit, budget))
         self._watch(settings)
 
     def _preload(self, settings: Settings) -> None:
@@ -582,25 +737,29 @@ class JobQueue:
         self._told = wanted
         try:
             checkpoint = self._catalog.checkpoint(wanted[0])
-            self._engine.send(Preload(checkpoint, self._catalog.vae(wanted[1], checkpoint)))
+            vae = self._catalog.vae(wanted[1], checkpoint)
         except NotFound as error:
-            self._set_models(message=str(error))
+            self._set_models(self._seats[0], message=str(error))
+            return
+        for seat in self._seats:
+            seat.checkpoint = checkpoint.path
+            seat.engine.send(Preload(checkpoint, vae))
 
     def _watch(self, settings: Settings | None = None) -> None:
-        """Tell the engine whether anybody looks."""
+        """Tell the engines whether anybody looks."""
         chosen = settings or self._settings.current
         watched = self.hub.watched or time.monotonic() - self._polled < POLLED_SECONDS
         watched = watched and chosen.ui.live_previews_enable
         if watched != self._watching or settings is not None:
             self._watching = watched
             period = chosen.ui.live_preview_refresh_period / 1000
-            self._engine.send(Watch(watched, period, chosen.ui.show_progress_type))
+            self._send_to_all(Watch(watched, period, chosen.ui.show_progress_type))
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
-    def _change(self, running: _Running, **changes: Any) -> None:
-        running.job = replace(running.job, **changes)
-        self._publish(running.job)
+    def _change(self, work: Work, **changes: Any) -> None:
+        work.job = replace(work.job, **changes)
+        self._publish(work.job)
 
     def _publish(self, job: Job) -> None:
         self.hub.publish(
@@ -617,7 +776,7 @@ class JobQueue:
 
     def _ended(self, job_id: str) -> None:
         """A job is over: tell the page, and those who wait for it."""
-        job = self._job(self._table.get(job_id))
+        job = self.job(job_id)
         self._publish(job)
         with self._lock:
             futures = self._waiters.pop(job_id, [])
@@ -625,15 +784,17 @@ class JobQueue:
             if future.set_running_or_notify_cancel():
                 future.set_result(job)
 
-    def _set_models(self, **changes: Any) -> None:
-        self.models = replace(self.models, **changes)
+    def _set_models(self, seat: Seat, **changes: Any) -> None:
+        seat.models = replace(seat.models, **changes)
         self.hub.publish("models", {"type": "models", **self.models.shown})
 
     def _job(self, row: JobRow) -> Job:
         """A row and its results as a job."""
-        running = self._running
-        if running is not None and running.job.id == row.id and row.state == "running":
-            return running.job
+        work = self._works.get(row.id)
+        if work is not None and row.state == "running":
+            return work.job
+        if row.id in self._unwritten:
+            return self._unwritten[row.id]
         pictures = []
         for result in self._table.results(row.id):
             try:

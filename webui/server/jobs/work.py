@@ -1,0 +1,77 @@
+"""A job in work: what of it is made, what an engine is making, what waits for one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from webui.request.fields import Generation
+from webui.request.plan import Picture, Plan
+from webui.request.settings import Settings
+from webui.server.jobs.job import Job
+
+
+@dataclass
+class Unit:
+    """The part of a job that one engine makes at a time."""
+
+    batches: tuple[tuple[Picture, ...], ...]
+    crashes: int = 0
+    """Engines that ended over it since its last finished picture."""
+    fraction: float = 0.0
+    """How far it is, 0 to 1."""
+
+    @property
+    def count(self) -> int:
+        return sum(len(batch) for batch in self.batches)
+
+    def without(self, done: Iterable[int]) -> Unit:
+        """What is left to do. A batch that is partly there is made again as a whole, since a picture's last bits may
+        depend on its neighbours."""
+        there = set(done)
+        left = tuple(batch for batch in self.batches if any(picture.position not in there for picture in batch))
+        return Unit(left, self.crashes)
+
+
+@dataclass
+class Work:
+    """Belongs to the queue's thread, but for `job`, which is replaced as a whole, and the two wishes."""
+
+    job: Job
+    request: Generation
+    settings: Settings
+    plan: Plan
+    waiting: deque[Unit] = field(default_factory=deque)
+    settled: int = 0
+    """Pictures that no engine needs to be asked for any more."""
+    sampling_since: float | None = None
+    resumed: bool = False
+    """Begun by an earlier engine: its pace says nothing."""
+    interrupts: int = 0
+    cancelled: bool = False
+    stopped: bool = False
+    """An engine has given up its part because of a wish."""
+    comments: list[str] = field(default_factory=list)
+
+    @property
+    def done(self) -> frozenset[int]:
+        """Positions of the pictures that are there."""
+        return frozenset(picture.position for picture in self.job.pictures)
+
+    def divide(self, engines: int) -> None:
+        """Lay out what is missing: as one piece for one engine, picture by picture for several, who each take the next
+        one when they are ready for it."""
+        rest = Unit(self.plan.batches).without(self.done)
+        if engines > 1:
+            rest = Unit(tuple((p,) for batch in rest.batches for p in batch if p.position not in self.done))
+            self.waiting = deque(Unit((batch,)) for batch in rest.batches)
+        else:
+            self.waiting = deque([rest] if rest.batches else [])
+        self.settled = self.plan.count - rest.count
+        self.resumed = self.settled > 0
+
+    def fraction(self, units: Iterable[Unit]) -> float:
+        """How far the job is, 0 to 1, while engines make these units of it."""
+        made = self.settled + sum(unit.count * unit.fraction for unit in units)
+        return min(max(made / max(self.plan.count, 1), 0.0), 1.0)
