@@ -30,14 +30,19 @@ MACHINE = ("--use-cpu", "all", "--no-half")
 @pytest.fixture(scope="session")
 def tiny_checkpoint(request: pytest.FixtureRequest) -> Path:
     """A whole SD1 checkpoint of a few megabytes with random weights, with its yaml file beside it."""
-    kept = Path(request.config.cache.mkdir("checkpoints")) / "tiny-sd1.safetensors"
+    return made_checkpoint("tiny-sd1", request)
+
+
+def made_checkpoint(name: str, request: pytest.FixtureRequest) -> Path:
+    """One of the small checkpoints of `golden/make_checkpoints.py`, with its yaml file; made once and kept."""
+    kept = Path(request.config.cache.mkdir("checkpoints")) / f"{name}.safetensors"
     if not kept.is_file():
         # In a process of its own: most tests never import torch.
-        code = "import sys, pathlib, make_checkpoints\nmake_checkpoints.make('tiny-sd1', pathlib.Path(sys.argv[1]))"
+        code = f"import sys, pathlib, make_checkpoints\nmake_checkpoints.make('{name}', pathlib.Path(sys.argv[1]))"
         making = kept.parent / "making"
         env = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "golden"), "OMP_NUM_THREADS": "1"}
         subprocess.run([sys.executable, "-c", code, str(making)], env=env, check=True, timeout=PATIENCE)
-        shutil.copy(ROOT / "tests" / "golden" / "checkpoints" / "tiny-sd1.yaml", kept.parent)
+        shutil.copy(ROOT / "tests" / "golden" / "checkpoints" / f"{name}.yaml", kept.parent)
         (making / kept.name).replace(kept)
     return kept
 

@@ -225,7 +225,11 @@ SCHEDULES: tuple[ScheduleEntry, ...] = (
     ScheduleEntry("Beta", f"{_S}.schedules:beta", ("beta",), options=("beta_alpha", "beta_beta")),
 )
 
-FAMILIES: tuple[FamilyEntry, ...] = (FamilyEntry("SD1", "webui.engine.families.sd1:SD1"),)
+FAMILIES: tuple[FamilyEntry, ...] = (
+    FamilyEntry("SD1", "webui.engine.families.sd1:SD1"),
+    FamilyEntry("SD2", "webui.engine.families.sd2:SD2"),
+    FamilyEntry("SDXL", "webui.engine.families.sdxl:SDXL"),
+)
 
 LATENT_UPSCALERS: tuple[str, ...] = (
     "Latent",

@@ -51,7 +51,10 @@ def make(name: str, folder: Path) -> Path:
     seed, unet_spread, encoder, decoder = MODELS[name]
     weights = {
         **part("cond_stage_model.transformer.", clip_text, Draw(seed)),
-        **part("model.diffusion_model.", unet, Draw(seed), unet_spread),
+        **part("cond_stage_model.model.", open_clip_text, Draw(seed)),
+        **part("conditioner.embedders.0.transformer.", clip_text, Draw(seed)),
+        **part("conditioner.embedders.1.model.", open_clip_text, Draw(seed + 1)),
+        **part("model.diffusion_model.", unet, Draw(seed), unet_spread, *UNETS.get(name, ())),
         **part("first_stage_model.", vae, Draw(seed), encoder, decoder),
     }
     halved = {k: (weights[k].half() if weights[k].is_floating_point() else weights[k]).contiguous() for k in shapes}
@@ -67,7 +70,10 @@ def make(name: str, folder: Path) -> Path:
 MODELS = {  # seed, calibration of the UNet, of the encoder, of the decoder
     "tiny-sd1": (1001, 0.8801142672697703, 7.9393792152404785, 0.24252115190029144),
     "tiny-sd1-inpainting": (2002, 0.7791861395041147, 6.4513702392578125, 0.31712958216667175),
+    "tiny-sd2v": (3003, 0.9848174750804901, 8.263509750366211, 0.2709583342075348),
+    "tiny-sdxl": (4004, 1.0849720239639282, 12.000274658203125, 0.2875630259513855),
 }
+UNETS = {"tiny-sd2v": (64, 0.35, 0.10)}  # width, spread of its own part, and how much of its input it passes through
 
 
 def filled(shapes: Shapes, draw: Draw, gain: Callable[[str], float], norm: str) -> Weights:
@@ -119,7 +125,25 @@ UNET_GAIN = gains(
 VAE_GAIN = gains([(("conv2", "proj_out"), 0.8), (("attn",), 1.2), (("decoder.conv_in",), 0.35)], 1.2)
 
 
+OPEN_CLIP_GAIN = gains([(("in_proj_weight",), 1.4), (("out_proj", "c_proj"), 0.7)], 1.3)
+
+
+def open_clip_text(shapes: Shapes, draw: Draw) -> Weights:
+    if not shapes:
+        return {}
+    sd = filled(shapes, draw, OPEN_CLIP_GAIN, r"ln_")
+    for name, gain in (("token_embedding.weight", 0.6), ("positional_embedding", 0.2)):
+        sd[name] = gain * draw(name, tuple(shapes[name]))
+    shape = tuple(shapes["text_projection"])
+    sd["text_projection"] = draw("text_projection", shape) / math.sqrt(shape[0])
+    sd["ln_final.bias"] = -0.15 + 0.15 * draw("ln_final.bias", tuple(shapes["ln_final.bias"]))
+    sd["logit_scale"] = torch.tensor(4.6052)
+    return sd
+
+
 def clip_text(shapes: Shapes, draw: Draw) -> Weights:
+    if not shapes:
+        return {}
     sd = filled(shapes, draw, CLIP_GAIN, r"layer_norm")
     embeddings = "text_model.embeddings"
     for kind, gain in (("token", 0.6), ("position", 0.2)):

@@ -140,19 +140,22 @@ class Encoder:
     options: TextOptions
     embeddings: Mapping[str, Embedding]
     cache: TextCache
+    negative: TextOptions | None = None
+    """Those of the negative texts, where they differ."""
 
     def prompts(self, positive: Sequence[str], negative: Sequence[str], timeline: Timeline) -> Prompts:
         """The texts of a batch's pictures; equal ones are encoded once."""
         return Prompts(
             tuple(
-                tuple((self._timed(part.text, timeline), part.weight) for part in split_and(text)) for text in positive
+                tuple((self._timed(part.text, timeline, self.options), part.weight) for part in split_and(text))
+                for text in positive
             ),
-            tuple(self._timed(text, timeline) for text in negative),
+            tuple(self._timed(text, timeline, self.negative or self.options) for text in negative),
         )
 
     def empty(self) -> Tensor:
         """The tokens of an empty text: (77, width)."""
-        return self._timed("", Timeline(1)).entries[0][1].tokens
+        return self._timed("", Timeline(1), self.options).entries[0][1].tokens
 
-    def _timed(self, text: str, timeline: Timeline) -> Timed:
-        return self.cache.timed(text, timeline, self.model, self.model_key, self.options, self.embeddings)
+    def _timed(self, text: str, timeline: Timeline, options: TextOptions) -> Timed:
+        return self.cache.timed(text, timeline, self.model, self.model_key, options, self.embeddings)

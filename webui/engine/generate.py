@@ -22,7 +22,7 @@ from webui.engine.conditioning import TextCache, Timeline
 from webui.engine.families.family import Model
 from webui.engine.hires import HiresSize, hires_size
 from webui.engine.networks.embeddings import EmbeddingShelf
-from webui.engine.passes import Batch, Loaded, Pass, Start, Studio, denoised, noise_of
+from webui.engine.passes import Batch, Denoised, Loaded, Pass, Start, Studio, denoised, noise_of
 from webui.engine.previews import cheap
 from webui.engine.sampling.course import img2img_steps
 from webui.engine.start import Beginning, Beginnings, blank_conditioning, conditioning, from_levels
@@ -85,14 +85,14 @@ def _batch_pictures(
     beginning: Beginning | None = None
     if isinstance(request, Img2Img):
         beginning = beginnings.of(batch, loaded.model)
-        latents = image_pass(batch, loaded, beginning, studio)
+        latents, loaded = image_pass(batch, loaded, beginning, studio)
     elif request.enable_hr:
         size = hires_size(request, loaded.model.latent.factor, old=batch.render.use_old_hires_fix_width_height)
-        latents = first_pass(batch, loaded, size.first_width, size.first_height, studio, end=FIRST_OF_TWO)
-        small, loaded = loaded, lend(plan.hires_checkpoint) if plan.hires_checkpoint else loaded
-        latents = hires_pass(batch, small.model, loaded, latents, size, studio)
+        latents, small = first_pass(batch, loaded, size.first_width, size.first_height, studio, end=FIRST_OF_TWO)
+        loaded = lend(plan.hires_checkpoint) if plan.hires_checkpoint else loaded
+        latents, loaded = hires_pass(batch, small.model, loaded, latents, size, studio)
     else:
-        latents = first_pass(batch, loaded, request.width, request.height, studio)
+        latents, loaded = first_pass(batch, loaded, request.width, request.height, studio)
     watch.enter("decoding", SAMPLED, 1.0)
     for index, (picture, latent) in enumerate(zip(batch.pictures, latents, strict=True)):
         watch.check()
@@ -117,18 +117,18 @@ def _batch_pictures(
 
 def first_pass(
     batch: Batch, loaded: Loaded, width: int, height: int, studio: Studio, *, end: float = SAMPLED
-) -> Tensor:
+) -> Denoised:
     """Text to latents (b, c, h, w). width, height: in pixels. end: the share of the batch's work."""
     form = loaded.model.latent
     shape = (form.channels, height // form.factor, width // form.factor)
     concat = blank_conditioning(loaded.model, len(batch.pictures), width, height, batch.render, studio.watch)
     if concat is not None:
         batch.facts.note("Conditional mask weight", batch.render.inpainting_mask_weight)
-    this = replace(planned(batch), share=(0.0, end), concat=concat)
+    this = replace(planned(batch), share=(0.0, end), concat=concat, size=(width, height))
     return denoised(batch, this, loaded, noise_of(batch, shape, loaded.model.device), studio)
 
 
-def image_pass(batch: Batch, loaded: Loaded, beginning: Beginning, studio: Studio) -> Tensor:
+def image_pass(batch: Batch, loaded: Loaded, beginning: Beginning, studio: Studio) -> Denoised:
     """Picture and text to latents (b, c, h, w)."""
     request, start = batch.request, beginning.start
     steps, t_enc = img2img_steps(request.steps, request.denoising_strength, fix=batch.render.img2img_fix_steps)
@@ -137,7 +137,9 @@ def image_pass(batch: Batch, loaded: Loaded, beginning: Beginning, studio: Studi
     return denoised(batch, this, loaded, noise_of(batch, (channels, height, width), loaded.model.device), studio)
 
 
-def hires_pass(batch: Batch, small: Model, loaded: Loaded, latents: Tensor, size: HiresSize, studio: Studio) -> Tensor:
+def hires_pass(
+    batch: Batch, small: Model, loaded: Loaded, latents: Tensor, size: HiresSize, studio: Studio
+) -> Denoised:
     """Small latents to large ones: enlarged, noised, denoised again. small: the model of the first pass."""
     request, render, model = batch.request, batch.render, loaded.model
     if not isinstance(request, Txt2Img):
@@ -156,7 +158,14 @@ def hires_pass(batch: Batch, small: Model, loaded: Loaded, latents: Tensor, size
     concat = _hires_conditioning(model, large, pixels, render, watch)
     wanted = request.hr_second_pass_steps or request.steps
     steps, t_enc = img2img_steps(wanted, request.denoising_strength, requested=wanted)
-    this = replace(planned_hires(batch, request, wanted), steps=steps, t_enc=t_enc, start=Start(large), concat=concat)
+    this = replace(
+        planned_hires(batch, request, wanted),
+        steps=steps,
+        t_enc=t_enc,
+        start=Start(large),
+        concat=concat,
+        size=(size.width, size.height),
+    )
     noise = noise_of(batch, (large.shape[1], large.shape[2], large.shape[3]), model.device)
     return denoised(batch, this, loaded, noise, studio)
 
@@ -196,6 +205,7 @@ def planned(batch: Batch) -> Pass:
         positive=tuple(_text(picture.request.prompt, render, networks=True) for picture in batch.pictures),
         negative=tuple(_text(picture.request.negative_prompt, render) for picture in batch.pictures),
         timeline=Timeline(request.steps * entry.calls_per_step, old=render.use_old_scheduling),
+        size=(request.width, request.height),
     )
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from webui import registry
 from webui.base.errors import UserError
 from webui.engine.conditioning import Encoder, TextCache, Timeline
 from webui.engine.denoisers import Clock, Guidance, Prompted, guided, observed, on_device, switched
-from webui.engine.families.family import Model, TextOptions
+from webui.engine.families.family import Model, TextOptions, Told
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.networks.tiling import tiled
 from webui.engine.networks.token_merging import merging
@@ -113,6 +114,8 @@ class Pass:
     positive: tuple[str, ...]
     negative: tuple[str, ...]
     timeline: Timeline
+    size: tuple[int, int]
+    """(width, height) in pixels, as asked for."""
     start: Start | None = None
     concat: Tensor | None = None
     """(b, c', h, w): what checkpoints with more input channels see."""
@@ -122,16 +125,31 @@ class Pass:
         return self.steps if self.t_enc is None else self.t_enc + 1
 
 
-def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio: Studio) -> Tensor:
-    """The heart: what the sampler makes of the noise. Gives latents (b, c, h, w)."""
+class Denoised(NamedTuple):
+    """What a pass made, and who shall decode it."""
+
+    latents: Tensor
+    """(b, c, h, w)"""
+    loaded: Loaded
+    """A1111: the model that answered last, so that a refiner's VAE decodes what it refined."""
+
+
+def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio: Studio) -> Denoised:
+    """The heart: what the sampler makes of the noise."""
     render, watch, entry = batch.render, studio.watch, this.sampler
     process = process_of(loaded.model, entry, render)
-    way = course_of(this, process, render, batch.facts.note)
+    way = course_of(this, process, render, batch.facts.note, loaded.model.family.steps_table)
     clock = Clock(total=this.walked * entry.calls_per_step)
     base = prompted(batch, this, loaded, process, studio)
     bends = ExitStack()
     is_due = _refiner_due(batch, this, process, clock, studio)
-    source = switched(base, lambda: _refiner(batch, this, studio, bends), is_due)
+    answered = [loaded]
+
+    def refiner() -> Prompted:
+        answered.append(_refiner(studio))
+        return _refining(answered[-1], batch, this, studio, bends)
+
+    source = switched(base, refiner, is_due)
     denoise = guided(source, process, guidance_of(batch, this, loaded.model), clock, watch, batch.facts.note)
     if this.start is not None and this.start.mask is not None:
         denoise = kept(entry, denoise, this.start.mask, this.start.latents)
@@ -157,7 +175,7 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
         )
     if this.start is not None and this.start.mask is not None:
         latents = latents * this.start.mask + this.start.latents * (1 - this.start.mask)
-    return latents
+    return Denoised(latents, answered[-1])
 
 
 def begun(
@@ -183,13 +201,8 @@ def prompted(batch: Batch, this: Pass, loaded: Loaded, process: Process, studio:
     """The model with its texts for this pass."""
     studio.watch.check()
     render = batch.render
-    encoder = Encoder(
-        loaded.model,
-        loaded.key,
-        TextOptions(render.clip_skip, render.emphasis, render.comma_padding_backtrack),
-        studio.embeddings,
-        studio.cache,
-    )
+    positive, negative = text_options(loaded.model, this, render)
+    encoder = Encoder(loaded.model, loaded.key, positive, studio.embeddings, studio.cache, negative)
     prompts = encoder.prompts(this.positive, this.negative, this.timeline)
     _note_text(batch, prompts.embeddings, studio)
     return Prompted(
@@ -200,6 +213,17 @@ def prompted(batch: Batch, this: Pass, loaded: Loaded, process: Process, studio:
         concat=this.concat,
         empty=encoder.empty,
     )
+
+
+def text_options(model: Model, this: Pass, render: RenderSettings) -> tuple[TextOptions, TextOptions]:
+    """Those of prompt and negative prompt: they differ where the model is told numbers beside the text."""
+    options = TextOptions(render.clip_skip, render.emphasis, render.comma_padding_backtrack, render.sdxl_clip_l_skip)
+    if "told" not in model.family.supports:
+        return options, options
+    width, height = this.size
+    high, low = render.sdxl_refiner_high_aesthetic_score, render.sdxl_refiner_low_aesthetic_score
+    told = Told(height, width, render.sdxl_crop_top, render.sdxl_crop_left, high)
+    return replace(options, told=told), replace(options, told=replace(told, aesthetic_score=low, is_negative=True))
 
 
 def _note_text(batch: Batch, embeddings: tuple[str, ...], studio: Studio) -> None:
@@ -252,8 +276,14 @@ def process_of(model: Model, entry: SamplerEntry, render: RenderSettings) -> Pro
     return adapted(entry, process)
 
 
-def course_of(this: Pass, process: Process, render: RenderSettings, note: Callable[[str, object], None]) -> Course:
-    """Which noise levels the pass walks; notes what bent them."""
+def course_of(
+    this: Pass,
+    process: Process,
+    render: RenderSettings,
+    note: Callable[[str, object], None],
+    table: Literal["sd1", "sdxl"] = "sd1",
+) -> Course:
+    """Which noise levels the pass walks; notes what bent them. table: of Align Your Steps."""
     entry = this.sampler
     schedule = chosen_schedule(entry, this.schedule)
     if not entry.timesteps:
@@ -270,6 +300,7 @@ def course_of(this: Pass, process: Process, render: RenderSettings, note: Callab
         old_range=render.use_old_karras_scheduler_sigmas,
         beta_alpha=render.beta_dist_alpha,
         beta_beta=render.beta_dist_beta,
+        table=table,
         discard_penultimate=render.always_discard_next_to_last_sigma,
     )
     return course(entry, process, this.steps, function, schedule, options, t_enc=this.t_enc)
@@ -378,10 +409,13 @@ def noise_of(
 # ---------------------------------------------------------------- refiner
 
 
-def _refiner(batch: Batch, this: Pass, studio: Studio, bends: ExitStack) -> Prompted:
+def _refiner(studio: Studio) -> Loaded:
     if studio.refiner is None:
         raise UserError("There is no refiner.")
-    loaded = studio.refiner()
+    return studio.refiner()
+
+
+def _refining(loaded: Loaded, batch: Batch, this: Pass, studio: Studio, bends: ExitStack) -> Prompted:
     bend(bends, batch, this, loaded.model)
     process = process_of(loaded.model, this.sampler, batch.render)
     return prompted(batch, this, loaded, process, studio)

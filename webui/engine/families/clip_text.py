@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from webui.engine.families.family import Encoded, TextOptions
-from webui.engine.families.ldm import unfilled
+from webui.engine.families.family import Encoded, Placement, TextOptions
+from webui.engine.families.ldm import check_complete, fill, unfilled
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
 from webui.prompt.attention import Span, parse_attention
 from webui.prompt.chunks import Chunk, chunk_tokens, embedding_finder
-from webui.prompt.tokens import ClipTokenizer
+from webui.prompt.tokens import END, ClipTokenizer
 
 HEAD_WIDTH = 64
 """Of every CLIP text tower; head counts are in no shape."""
@@ -27,13 +27,13 @@ HEAD_WIDTH = 64
 EMPTY: tuple[Span, ...] = (Span("", 1.0),)
 
 
-def clip_config(file: WeightsFile, names: Mapping[str, str]) -> CLIPTextConfig:
-    """The tower's configuration by its shapes. names: without prefix -> in the file.
+def clip_config(file: WeightsFile, activation: str) -> CLIPTextConfig:
+    """The tower's configuration by the shapes of a view.
 
     Raises:
         ModelError: the tensors form no CLIP text tower.
     """
-    shapes = {name: file.shapes[full] for name, full in names.items()}
+    shapes = file.shapes
     layers = {match[1] for name in shapes if (match := re.match(r"encoder\.layers\.(\d+)\.", name))}
     try:
         vocabulary, width = shapes["embeddings.token_embedding.weight"]
@@ -48,9 +48,46 @@ def clip_config(file: WeightsFile, names: Mapping[str, str]) -> CLIPTextConfig:
         num_hidden_layers=len(layers),
         num_attention_heads=max(width // HEAD_WIDTH, 1),
         max_position_embeddings=positions,
-        hidden_act="quick_gelu",
+        hidden_act=activation,
         attn_implementation="sdpa",
     )
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedClip:
+    """A tower without weights, and the file in whose names they are found."""
+
+    model: CLIPTextModel
+    file: WeightsFile
+
+    @classmethod
+    def of(cls, file: WeightsFile, *, activation: str = "quick_gelu", pooled: bool = False) -> PreparedClip:
+        """By the shapes of a view of the file. pooled: with the projection of the pooled text.
+
+        Raises:
+            ModelError: it is not complete.
+        """
+        config = clip_config(file, activation)
+        model = build_clip(config)
+        if pooled:
+            width = file.shapes.get("text_projection.weight", (config.hidden_size,))[0]
+            with unfilled():
+                model.text_projection = nn.Linear(config.hidden_size, width, bias=False)
+        check_complete(model, _same(model), file, "text encoder")
+        return cls(model, file)
+
+    @property
+    def pooled_width(self) -> int:
+        return int(self.model.text_projection.out_features)
+
+    def load(self, placement: Placement) -> CLIPTextModel:
+        """With its weights."""
+        fill(self.model, _same(self.model), self.file, placement.rest, placement.dtype)
+        return self.model.to(placement.rest)  # the table of positions is no weight
+
+
+def _same(model: nn.Module) -> dict[str, str]:
+    return {name: name for name in model.state_dict()}
 
 
 def build_clip(config: CLIPTextConfig) -> CLIPTextModel:
@@ -61,16 +98,31 @@ def build_clip(config: CLIPTextConfig) -> CLIPTextModel:
     return model
 
 
+@dataclass(frozen=True, eq=False)
 class ClipText:
     """Text to the tokens that a UNet looks at."""
 
-    def __init__(self, model: CLIPTextModel, tokenizer: ClipTokenizer, tower: str = "clip") -> None:
-        self.model = model
-        self.tokenizer = tokenizer
-        self.tower = tower
+    model: CLIPTextModel
+    """With a `text_projection` where a pooled text is wanted."""
+    tokenizer: ClipTokenizer
+    tower: str = "clip"
+    """As textual inversion files name it."""
+    left_out: Callable[[TextOptions], int] = lambda options: options.clip_skip - 1
+    """How many of the last layers have no say."""
+    normed: bool = True
+    """The final norm acts on what comes out, whichever layer it is of."""
+    zeros_behind_end: bool = False
+    """Padded with token 0, as OpenCLIP does, not with the end token."""
+
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        return {"text": self.model}
 
     def encode(self, texts: Sequence[str], options: TextOptions, embeddings: Mapping[str, Embedding]) -> list[Encoded]:
-        """The texts of one prompt's schedule, each (77 * chunks, width): as many chunks as the longest needs."""
+        """The texts of one prompt's schedule, each (77 * chunks, width): as many chunks as the longest needs.
+
+        The pooled text, where there is one, is the first chunk's: (embedding,).
+        """
         mine = {name: vectors for name, e in embeddings.items() if (vectors := self._vectors(e)) is not None}
         finder = embedding_finder({name: len(vectors) for name, vectors in mine.items()}, self.tokenizer)
 
@@ -83,13 +135,20 @@ class ClipText:
         empty = chunked(EMPTY)[0]
         used: list[list[str]] = [[] for _ in texts]
         parts = []
+        pooled: Tensor | None = None
         for position in range(max(len(chunks) for chunks in prompts)):
             row = [chunks[position] if position < len(chunks) else empty for chunks in prompts]
             for chunk, names in zip(row, used, strict=True):
                 names.extend(fix.embedding for fix in chunk.fixes)
-            parts.append(self._row(row, options, mine))
+            hidden, whole = self._row(row, options, mine)
+            parts.append(hidden)
+            pooled = whole if pooled is None else pooled
         joined = torch.cat(parts, dim=1)
-        return [Encoded(tokens, embeddings=tuple(names)) for tokens, names in zip(joined, used, strict=True)]
+        whole_texts: Sequence[Tensor | None] = [None] * len(texts) if pooled is None else list(pooled)
+        return [
+            Encoded(tokens, vector, tuple(names))
+            for tokens, vector, names in zip(joined, whole_texts, used, strict=True)
+        ]
 
     def _vectors(self, embedding: Embedding) -> Tensor | None:
         """The embedding's vectors for this tower, or None when it was made for another."""
@@ -97,11 +156,13 @@ class ClipText:
         width = self.model.config.hidden_size
         return vectors if vectors is not None and vectors.shape[1] == width else None
 
-    def _row(self, row: Sequence[Chunk], options: TextOptions, vectors: Mapping[str, Tensor]) -> Tensor:
-        """The chunks at one place of all texts -> (texts, 77, width)."""
+    def _row(
+        self, row: Sequence[Chunk], options: TextOptions, vectors: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """The chunks at one place of all texts -> (texts, 77, width), and the pooled texts (texts, embedding)."""
         model = self.model
         weight = model.embeddings.token_embedding.weight
-        ids = torch.tensor([chunk.tokens for chunk in row], device=weight.device)
+        ids = torch.tensor([self._padded(chunk.tokens) for chunk in row], device=weight.device)
         inputs = model.embeddings.token_embedding(ids)
         for place, chunk in enumerate(row):
             for fix in chunk.fixes:
@@ -109,19 +170,36 @@ class ClipText:
                 start = fix.offset + 1
                 length = min(len(there), inputs.shape[1] - start)
                 inputs[place, start : start + length] = there[:length]
-        hidden = self._hidden(model.embeddings(inputs_embeds=inputs), options.clip_skip)
+        hidden, pooled = self._hidden(model.embeddings(inputs_embeds=inputs), ids, self.left_out(options))
         if all(set(chunk.multipliers) == {1.0} for chunk in row):
-            return hidden
+            return hidden, pooled
         multipliers = torch.tensor([chunk.multipliers for chunk in row], device=hidden.device)
-        return EMPHASIS.get(options.emphasis, _plain)(hidden, multipliers[..., None])
+        return EMPHASIS.get(options.emphasis, _plain)(hidden, multipliers[..., None]), pooled
 
-    def _hidden(self, hidden: Tensor, clip_skip: int) -> Tensor:
-        """Through all layers but the last `clip_skip - 1`, and the final norm; (b, 77, width) float32."""
-        layers = self.model.encoder.layers
-        for layer in layers[: max(len(layers) - (clip_skip - 1), 0)]:
+    def _padded(self, tokens: Sequence[int]) -> list[int]:
+        if not self.zeros_behind_end:
+            return list(tokens)
+        end = tokens.index(END) + 1
+        return [*tokens[:end], *[0] * (len(tokens) - end)]
+
+    def _hidden(self, hidden: Tensor, ids: Tensor, left_out: int) -> tuple[Tensor, Tensor | None]:
+        """Through all layers but the last, (b, 77, width) float32; and the pooled text through all of them."""
+        model = self.model
+        layers = model.encoder.layers
+        taken = max(len(layers) - left_out, 0)
+        for layer in layers[:taken]:
             hidden = layer(hidden, None, is_causal=True)
-        normed: Tensor = self.model.final_layer_norm(hidden)
-        return normed.float()
+        pooled = None
+        if hasattr(model, "text_projection"):
+            last = hidden
+            for layer in layers[taken:]:
+                last = layer(last, None, is_causal=True)
+            ends = (ids == END).int().argmax(dim=1)
+            rows = torch.arange(len(ids), device=ids.device)
+            pooled = model.text_projection(model.final_layer_norm(last)[rows, ends]).float()
+        if self.normed:
+            hidden = model.final_layer_norm(hidden)
+        return hidden.float(), pooled
 
 
 def _spans(text: str, emphasis: str) -> tuple[Span, ...]:
@@ -151,9 +229,9 @@ EMPHASIS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def clip_names(file: WeightsFile, *prefixes: str) -> dict[str, str]:
-    """Parameter of `CLIPTextModel` -> tensor in the file; old files leave out "text_model."."""
-    names: dict[str, Any] = {}
-    for name, full in file.under(*prefixes).items():
-        names[name.removeprefix("text_model.")] = full
-    return names
+def clip_view(file: WeightsFile, *prefixes: str) -> WeightsFile:
+    """The tower below the first prefix that the file has, under the names of `CLIPTextModel`; A1111: in old files
+    "text_model." is left out."""
+    names = {name.removeprefix("text_model."): full for name, full in file.under(*prefixes).items()}
+    shapes = {name: file.shapes[full] for name, full in names.items()}
+    return replace(file, shapes=shapes, tensor=lambda name: file.tensor(names[name]))

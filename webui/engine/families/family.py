@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -33,9 +33,22 @@ class Conditioning:
 
     tokens: Tensor
     vector: Tensor | None = None
-    """(b, v): pooled text and sizes (SDXL, SD3)."""
+    """(b, v): pooled text, and behind it the numbers that SDXL is told."""
     concat: Tensor | None = None
     """(b, c', h, w): more channels of the input (inpainting, InstructPix2Pix)."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What SDXL is told of a picture beside its text, in pixels. Podell et al. 2023, arXiv:2307.01952, section 2.2."""
+
+    height: int = 1024
+    width: int = 1024
+    crop_top: int = 0
+    crop_left: int = 0
+    aesthetic_score: float = 6.0
+    """The refiner's."""
+    is_negative: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,10 @@ class TextOptions:
     clip_skip: int = 1
     emphasis: str = "Original"
     comma_backtrack: int = 20
+    clip_l_skip: bool = False
+    """`clip_skip` acts on SDXL's first tower."""
+    told: Told | None = None
+    """For families that support "told"."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +110,7 @@ class Model(Protocol):
     def device(self) -> torch.device: ...
     @property
     def parts(self) -> Mapping[str, nn.Module]:
-        """The networks: "unet", "vae", and text encoders."""
+        """The networks: "unet", "vae"; text encoders: "text" (CLIP, or SD2's OpenCLIP), "text_2" (SDXL's second)."""
         ...
 
     @property
@@ -156,7 +173,12 @@ class Family:
     prepare: Callable[[WeightsFile], Prepared]
     """Builds the networks without memory. Raises ModelError where names and shapes do not fit."""
     supports: frozenset[str] = frozenset()
-    """What the rest may do with it: "negative", "img2img", "inpaint", "clip_skip", "hires" ..."""
+    """What the rest may do with it: "negative", "img2img", "inpaint", "clip_skip", "hires" ...
+
+    "told": its text encoders want `TextOptions.told`.
+    """
+    steps_table: Literal["sd1", "sdxl"] = "sd1"
+    """Of the schedule Align Your Steps."""
 
 
 def family_of(file: WeightsFile) -> Family:
@@ -176,8 +198,8 @@ _KINDS = (
     (("lora_unet_", "lora_te_", "lora_te1_", "lora_transformer_"), "a LoRA", "Put it into models/Lora."),
     (("double_blocks.", "model.diffusion_model.double_blocks."), "a Flux model", ""),
     (("joint_blocks.", "model.diffusion_model.joint_blocks."), "an SD3 model", ""),
-    (("conditioner.embedders.",), "an SDXL checkpoint", ""),
-    (("cond_stage_model.model.",), "an SD2 checkpoint", ""),
+    (("conditioner.embedders.",), "a part of an SDXL checkpoint", "The UNet or the text encoder is missing."),
+    (("cond_stage_model.model.",), "a part of an SD2 checkpoint", "The UNet is missing."),
     (("control_model.", "input_hint_block."), "a ControlNet", ""),
     (("string_to_param", "emb_params", "clip_l", "clip_g"), "an embedding", "Put it into models/embeddings."),
     (("decoder.conv_in.", "first_stage_model."), "a VAE", "Put it into models/VAE and choose it under SD VAE."),

@@ -20,9 +20,12 @@ from torch.nn.functional import interpolate
 from torch.overrides import TorchFunctionMode
 
 from webui.engine.families.weights import Shapes, WeightsFile
+from webui.engine.sampling.process import Prediction, sd_alphas_cumprod, zero_terminal_snr
 
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
+NUMBER_WIDTH = 256
+"""Of the sinusoids in which a UNet is told a number, such as a picture's height."""
 GROUPS = 32
 """Of every group norm, unless the file's metadata says otherwise; widths are multiples of it."""
 
@@ -42,9 +45,9 @@ class LdmSettings:
     def read(cls, config: Mapping[str, Any]) -> LdmSettings:
         """From the content of a yaml file; unknown or odd entries are passed over."""
         params = _section(config, "model", "params")
-        unet = _section(params, "unet_config", "params")
+        unet = _section(params, "unet_config", "params") or _section(params, "network_config", "params")
         heads, width = _number(unet, "num_heads"), _number(unet, "num_head_channels")
-        parameterization = params.get("parameterization")
+        parameterization = params.get("parameterization") or _sgm_parameterization(params)
         return cls(
             heads=int(heads) if heads and heads > 0 else None,
             head_width=int(width) if width and width > 0 else None,
@@ -53,6 +56,12 @@ class LdmSettings:
             linear_start=_number(params, "linear_start"),
             linear_end=_number(params, "linear_end"),
         )
+
+
+def _sgm_parameterization(params: Mapping[str, Any]) -> str | None:
+    """As generative-models' yaml files name it, by a class."""
+    target = str(_section(params, "denoiser_config", "params", "scaling_config").get("target", ""))
+    return {"VScaling": "v", "EpsScaling": "eps"}.get(target.rsplit(".", 1)[-1])
 
 
 def _section(config: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
@@ -67,6 +76,26 @@ def _number(section: Mapping[str, Any], key: str) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
+def prediction_of(file: WeightsFile, settings: LdmSettings) -> Prediction | None:
+    """What the network predicts, as far as the yaml, a marker key or the metadata (ModelSpec) say; else None."""
+    if settings.prediction is not None:
+        return "v" if settings.prediction == "v" else "eps"
+    if "v_pred" in file.shapes:
+        return "v"
+    said = file.metadata.get("modelspec.prediction_type", "").lower()
+    return "v" if said.startswith("v") else "eps" if said.startswith("eps") else None
+
+
+def noise_table(file: WeightsFile, settings: LdmSettings) -> Tensor:
+    """The products of alphas: the file's own table where it has one, else by the yaml or SD1's numbers. (1000,)."""
+    table = sd_alphas_cumprod(settings.linear_start or 0.00085, settings.linear_end or 0.012)
+    if file.shapes.get("alphas_cumprod") == (1000,):
+        own = file.tensor("alphas_cumprod").float().clone()
+        if bool((own[:-1] > own[1:]).all()) and float(own[-1]) > 0 and float(own[0]) < 1:
+            table = own
+    return zero_terminal_snr(table) if "ztsnr" in file.shapes else table
+
+
 # ---------------------------------------------------------------- UNet
 
 
@@ -78,35 +107,51 @@ def unet_config(file: WeightsFile, *, heads: int | None, head_width: int | None)
     """
     shapes = {name: file.shapes[full] for name, full in file.under(UNET).items()}
     try:
-        widths, layers, depths = _levels(shapes)
-        middle_depth = _depth(shapes, "middle_block.1")
-        linear = len(shapes["middle_block.1.proj_in.weight"]) == 2
-        context = shapes["middle_block.1.transformer_blocks.0.attn2.to_k.weight"][1]
+        levels = _levels(shapes)
+        layers = len(levels[0].depths)
+        up = _depths_up(shapes, len(levels), layers)
+        linear = len(next(shape for name, shape in shapes.items() if name.endswith(".1.proj_in.weight"))) == 2
+        context = next(shape for name, shape in shapes.items() if name.endswith(".attn2.to_k.weight"))[1]
         inputs, outputs = shapes["input_blocks.0.0.weight"][1], shapes["out.2.weight"][0]
-    except (KeyError, IndexError) as error:
-        raise file.error(
-            f"its UNet is not complete (no {error})", "The file may be damaged or of an unknown kind."
-        ) from error
-    # diffusers: the middle takes its depth from the last level, which itself may have no attention
-    per_level = [depth or 1 for depth in depths[:-1]] + [middle_depth]
-    counts = [heads if heads else max(width // (head_width or 64), 1) for width in widths]
+    except (KeyError, IndexError, StopIteration) as error:
+        cause = f"no {error}" if str(error) else "it has no attention"
+        raise file.error(f"its UNet is not complete ({cause})", "Is it damaged, or of an unknown kind?") from error
+    middle = _depth(shapes, "middle_block.1")
+    down = [level.depths for level in levels]
+    if middle:
+        if any(down[-1]) and set(down[-1]) != {middle}:
+            raise file.error("the middle of its UNet is not as deep as the level before it")
+        down[-1] = (middle,) * layers  # diffusers: the middle takes its depth from the last level
+    counts = [heads if heads else max(level.width // (head_width or 64), 1) for level in levels]
     groups = norm_groups(file, "unet")
-    for width, count in zip(widths, counts, strict=True):
-        if width % groups or width % count:
-            raise file.error(f"its UNet has levels of {width} channels, which {count} attention heads cannot share")
-    return {
+    for level, count in zip(levels, counts, strict=True):
+        if level.width % groups or (any(level.depths) and level.width % count):
+            raise file.error(
+                f"its UNet has levels of {level.width} channels, which {count} attention heads cannot share"
+            )
+    config: dict[str, Any] = {
         "in_channels": inputs,
         "out_channels": outputs,
-        "block_out_channels": tuple(widths),
+        "block_out_channels": tuple(level.width for level in levels),
         "layers_per_block": layers,
-        "down_block_types": tuple("CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths),
-        "up_block_types": tuple("CrossAttnUpBlock2D" if depth else "UpBlock2D" for depth in reversed(depths)),
-        "transformer_layers_per_block": tuple(per_level),
+        "down_block_types": tuple("CrossAttnDownBlock2D" if any(level.depths) else "DownBlock2D" for level in levels),
+        "mid_block_type": _middle_type(shapes),
+        "up_block_types": tuple("CrossAttnUpBlock2D" if any(depths) else "UpBlock2D" for depths in up),
+        "transformer_layers_per_block": tuple(_one_or_all(depths) for depths in down),
         "cross_attention_dim": context,
         "attention_head_dim": tuple(counts),  # diffusers' name for the number of heads
         "use_linear_projection": linear,
         "norm_num_groups": groups,
     }
+    if [_one_or_all(depths) for depths in up] != [_one_or_all(level.depths) for level in reversed(levels)]:
+        config["reverse_transformer_layers_per_block"] = tuple(_one_or_all(depths) for depths in up)
+    if told := shapes.get("label_emb.0.0.weight"):
+        config |= {
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": NUMBER_WIDTH,
+            "projection_class_embeddings_input_dim": told[1],
+        }
+    return config
 
 
 def norm_groups(file: WeightsFile, part: str) -> int:
@@ -121,11 +166,18 @@ def norm_groups(file: WeightsFile, part: str) -> int:
     return int(said)
 
 
-def _levels(shapes: Shapes) -> tuple[list[int], int, list[int]]:
-    """(width, residual blocks, transformer depth) per level of the way down; the blocks are as many at each level."""
-    widths: list[int] = []
-    counts: list[int] = []
-    depths: list[int] = []
+@dataclass(frozen=True)
+class _Level:
+    """One resolution of a UNet's way down."""
+
+    width: int
+    depths: tuple[int, ...]
+    """Of the transformer after each residual block; 0: none."""
+
+
+def _levels(shapes: Shapes) -> list[_Level]:
+    """From the highest resolution to the lowest; the residual blocks are as many at each."""
+    levels: list[_Level] = []
     fresh, index = True, 1
     while f"input_blocks.{index}.0.in_layers.2.weight" in shapes or f"input_blocks.{index}.0.op.weight" in shapes:
         block = f"input_blocks.{index}"
@@ -134,14 +186,33 @@ def _levels(shapes: Shapes) -> tuple[list[int], int, list[int]]:
             fresh = True
             continue
         if fresh:
-            widths.append(shapes[f"{block}.0.in_layers.2.weight"][0])
-            counts.append(0)
-            depths.append(_depth(shapes, f"{block}.1"))
+            levels.append(_Level(shapes[f"{block}.0.in_layers.2.weight"][0], ()))
             fresh = False
-        counts[-1] += 1
-    if len(set(counts)) != 1:
+        levels[-1] = _Level(levels[-1].width, (*levels[-1].depths, _depth(shapes, f"{block}.1")))
+    if len({len(level.depths) for level in levels}) != 1:
         raise KeyError("even levels")
-    return widths, counts[0], depths
+    return levels
+
+
+def _depths_up(shapes: Shapes, levels: int, layers: int) -> list[tuple[int, ...]]:
+    """The transformers' depths on the way up, from the lowest resolution; a level has one block more than down."""
+    each = layers + 1
+    return [
+        tuple(_depth(shapes, f"output_blocks.{level * each + block}.1") for block in range(each))
+        for level in range(levels)
+    ]
+
+
+def _middle_type(shapes: Shapes) -> str | None:
+    """Distilled UNets have a middle without attention, or none."""
+    if "middle_block.1.transformer_blocks.0.attn1.to_q.weight" in shapes:
+        return "UNetMidBlock2DCrossAttn"
+    return "UNetMidBlock2D" if "middle_block.0.in_layers.0.weight" in shapes else None
+
+
+def _one_or_all(depths: tuple[int, ...]) -> int | tuple[int, ...]:
+    """diffusers: one number where all blocks of a level are alike; 1 where there is no transformer."""
+    return depths if len(set(depths)) > 1 else depths[0] or 1
 
 
 def _depth(shapes: Shapes, place: str) -> int:

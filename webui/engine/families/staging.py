@@ -26,14 +26,16 @@ class Staging:
             onload_device=self.device, offload_device=torch.device("cpu"), offload_type="leaf_level", use_stream=True
         )
 
-    def use(self, name: str) -> None:
-        """The part is on the device afterwards; with turns, the others are not."""
-        if not self.takes_turns or name not in self.parts:
+    def use(self, *names: str) -> None:
+        """The parts are on the device afterwards; with turns, the others are not."""
+        if not self.takes_turns:
             return
         for other, module in self.parts.items():
-            if other != name and _is_on(module, self.device):
+            if other not in names and _is_on(module, self.device):
                 module.to("cpu")
-        self.parts[name].to(self.device)
+        for name in names:
+            if name in self.parts:
+                self.parts[name].to(self.device)
 
 
 def _is_on(module: nn.Module, device: torch.device) -> bool:

@@ -1,0 +1,168 @@
+"""A loaded checkpoint of the latent diffusion line: one UNet, one VAE, and the text encoders that its family has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor, nn
+
+from webui.engine.families import ldm
+from webui.engine.families.family import (
+    Conditioning,
+    Encoded,
+    Family,
+    LatentFormat,
+    Placement,
+    TextOptions,
+    vae_names,
+    without_vae,
+)
+from webui.engine.families.staging import Staging
+from webui.engine.families.weights import WeightsFile
+from webui.engine.networks.embeddings import Embedding
+from webui.engine.sampling.process import Diffusion
+
+
+class Text(Protocol):
+    """The text encoders of a family."""
+
+    @property
+    def parts(self) -> Mapping[str, nn.Module]: ...
+    def encode(
+        self, texts: Sequence[str], options: TextOptions, embeddings: Mapping[str, Embedding]
+    ) -> list[Encoded]: ...
+
+
+@dataclass(eq=False)
+class LdmModel:
+    """See `families.family.Model`."""
+
+    unet: UNet2DConditionModel
+    text: Text
+    vae: AutoencoderKL
+    process: Diffusion
+    scale: float
+    """Of the latents: their standard deviation over the training pictures becomes 1."""
+    preview: tuple[tuple[float, float, float], ...]
+    family: Family
+    placement: Placement
+    numbers: int = 0
+    """How many numbers stand behind the pooled text in a conditioning's vector (SDXL)."""
+
+    def __post_init__(self) -> None:
+        self.staging = Staging(self.parts, self.placement)
+
+    @cached_property
+    def latent(self) -> LatentFormat:
+        levels = len(self.vae.config.block_out_channels)
+        return LatentFormat(channels=self.vae.config.latent_channels, factor=2 ** (levels - 1), rgb=self.preview)
+
+    @property
+    def input_channels(self) -> int:
+        return int(self.unet.config.in_channels)
+
+    @property
+    def device(self) -> torch.device:
+        return self.placement.device
+
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        return {"unet": self.unet, **self.text.parts, "vae": self.vae}
+
+    @property
+    def nbytes(self) -> int:
+        return ldm.parameter_bytes(*self.parts.values())
+
+    @property
+    def vae_nbytes(self) -> int:
+        return ldm.parameter_bytes(self.vae)
+
+    def predict(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        self.staging.use("unet")
+        if conditioning.concat is not None:
+            x = torch.cat([x, conditioning.concat], dim=1)
+        dtype = self.placement.dtype
+        added = None
+        if conditioning.vector is not None:
+            pooled = conditioning.vector.shape[1] - self.numbers
+            vector = conditioning.vector
+            added = {"text_embeds": vector[:, :pooled].to(dtype), "time_ids": vector[:, pooled:]}
+        output: Tensor = self.unet(
+            x.to(dtype), t, conditioning.tokens.to(dtype), added_cond_kwargs=added, return_dict=False
+        )[0]
+        return output.float()
+
+    def encode_prompts(
+        self, texts: Sequence[str], options: TextOptions, embeddings: Mapping[str, Embedding]
+    ) -> list[Encoded]:
+        self.staging.use(*self.text.parts)
+        return self.text.encode(texts, options, embeddings)
+
+    @property
+    def vae_bytes_per_pixel(self) -> int:
+        width: int = self.vae.config.block_out_channels[0]
+        return ldm.VAE_PLANES * width * int(self.vae.dtype.itemsize)
+
+    def encode_image(self, pixels: Tensor, *, scaled: bool = True, tiled: bool = False) -> Tensor:
+        self.staging.use("vae")
+        ldm.set_tiling(self.vae, tiled)
+        mean: Tensor = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mean
+        return (mean * self.scale if scaled else mean).float()
+
+    def decode(self, latents: Tensor, *, tiled: bool = False) -> Tensor:
+        self.staging.use("vae")
+        ldm.set_tiling(self.vae, tiled)
+        pixels: Tensor = self.vae.decode((latents / self.scale).to(self.vae.dtype), return_dict=False)[0]
+        return pixels.float()
+
+    def widen_vae(self) -> bool:
+        if self.vae.dtype == torch.float32:
+            return False
+        self.vae.to(torch.float32)
+        return True
+
+    def with_vae(self, file: WeightsFile) -> LdmModel:
+        vae = load_vae(file, self.placement)
+        if vae.config.latent_channels != self.vae.config.latent_channels:
+            raise file.error(f"it is a VAE for {vae.config.latent_channels} channels", "It belongs to another family.")
+        return replace(self, vae=vae)
+
+    def to(self, device: torch.device) -> None:
+        rest = self.placement.rest if device == self.placement.device else device
+        for part in self.parts.values():
+            part.to(rest)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedUnet:
+    """A UNet without weights, and where they are."""
+
+    unet: UNet2DConditionModel
+    names: Mapping[str, str]
+    file: WeightsFile
+
+    @classmethod
+    def of(cls, file: WeightsFile, *, heads: int | None, head_width: int | None) -> PreparedUnet:
+        """By the file's shapes. Raises ModelError: it is not complete."""
+        config = ldm.unet_config(file, heads=heads, head_width=head_width)
+        unet, names = ldm.build_unet(config), ldm.unet_names(file, config)
+        ldm.check_complete(unet, names, file, "UNet")
+        return cls(unet, names, file)
+
+    def load(self, placement: Placement) -> UNet2DConditionModel:
+        """With its weights."""
+        ldm.fill(self.unet, self.names, self.file, placement.rest, placement.dtype)
+        return ldm.for_any_size(ldm.with_attention(self.unet, placement.attention))
+
+
+def load_vae(file: WeightsFile, placement: Placement) -> AutoencoderKL:
+    """The VAE of a checkpoint or VAE file. Raises ModelError: there is none."""
+    names = vae_names(file)
+    if not names:
+        raise without_vae(file)
+    return ldm.load_vae(file, names, placement.rest, placement.vae_dtype)
