@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import until
 from tests.server.conftest import Office
 from tests.server.stand_in import StandIn
-from webui.base.errors import Busy, NotFound, UserError
+from webui.base.errors import Busy, NotFound, StorageError, UserError
 from webui.request import infotext
 from webui.request.fields import Txt2Img
 from webui.request.messages import Interrupt, Run, Skip, Watch
@@ -299,3 +299,69 @@ def test_a_full_disk_costs_no_picture(office: Open) -> None:
     assert content.startswith(b"\x89PNG")
     blocked.unlink()
     assert here.catalog.pictures.save_again(job.pictures[0].id).path
+
+
+def test_a_job_can_be_had_again_as_it_was_or_changed(office: Open) -> None:
+    here = office()
+    job = result(here, here.queue.submit(small(seed=-1), "anna", settings={"CLIP_stop_at_last_layers": 2}))
+    here.settings.change({"CLIP_stop_at_last_layers": 3})
+    twin = result(here, here.queue.again(job.id, "anna"))
+    assert twin.seed != job.seed
+    other = result(here, here.queue.again(job.id, "anna", {"seed": job.seed, "steps": 9}))
+    assert (other.seed, other.request.steps, other.request.prompt) == (job.seed, 9, job.request.prompt)
+    skips = [sent.plan.batches[0][0].render.clip_skip for sent in here.engine.sent if isinstance(sent, Run)]
+    assert skips == [2, 2, 2]
+    with pytest.raises(UserError):
+        here.queue.again(job.id, "anna", {"steps": "many"})
+
+
+def test_forever_goes_on_until_somebody_stops_it_or_has_gone(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    there = {"anna": True}
+    here.queue.hub.is_there = lambda viewer, within: there[viewer]  # type: ignore[method-assign]
+    first = here.queue.submit(small(seed=-1), "anna")
+    here.queue.forever("anna", first)
+    for count in range(1, 4):
+        until(lambda count=count: len(here.engine.jobs) == count, "the next round")
+        here.engine.paint()
+    until(lambda: len(here.engine.jobs) == 4, "one more")
+    here.queue.forever("anna")
+    here.engine.paint()
+    assert result(here, here.engine.jobs[-1]).state == "done"
+    assert here.queue.repeated("anna") == ""
+    here.queue.forever("anna", first)
+    until(lambda: len(here.engine.jobs) == 5, "an ended job is begun anew")
+    there["anna"] = False
+    here.engine.paint()
+    until(lambda: here.queue.repeated("anna") == "", "the end")
+    assert here.queue.waiting() == 0
+
+
+def test_forever_ends_with_a_job_that_fails(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    job_id = here.queue.submit(small(), "anna")
+    here.queue.forever("anna", job_id)
+    running(here, job_id)
+    here.engine.fail("Too large.")
+    result(here, job_id)
+    assert here.queue.repeated("anna") == ""
+
+
+def test_the_end_of_a_job_that_cannot_be_written_down_is_told_and_written_later(office: Open) -> None:
+    """A full disk keeps the database from growing, too."""
+    here = office(StandIn(by_itself=False))
+    job_id = here.queue.submit(small())
+    running(here, job_id)
+    write = here.catalog.jobs.finish
+
+    def refused(*_: object, **__: object) -> bool:
+        raise StorageError("The database or disk is full.")
+
+    here.catalog.jobs.finish = refused  # type: ignore[method-assign]
+    here.engine.paint()
+    job = result(here, job_id)
+    assert (job.state, len(job.pictures)) == ("done", 1)
+    assert here.catalog.jobs.get(job_id).state == "running"
+    here.catalog.jobs.finish = write  # type: ignore[method-assign]
+    here.queue.pause(False)  # something happens
+    until(lambda: here.catalog.jobs.get(job_id).state == "done", "the row")

@@ -28,6 +28,13 @@ SILENCE = 15.0
 """Seconds after which a silent event stream says that it is still there."""
 
 
+class Again(BaseModel):
+    """What shall be different when a job is submitted once more."""
+
+    changes: dict[str, Any] = {}
+    """Field name -> value, such as {"seed": 7, "steps": 30}."""
+
+
 class Order(BaseModel):
     """Waiting jobs in the order in which they shall run."""
 
@@ -98,6 +105,27 @@ def routes(app: App) -> APIRouter:
     def cancel_all(request: Request) -> dict[str, int]:
         return {"cancelled": queue.cancel_all(caller_of(request.scope).owner)}
 
+    @router.post("/jobs/forever/stop")
+    def stop_forever(request: Request) -> None:
+        queue.forever(caller_of(request.scope).owner)
+
+    @router.get("/jobs/{job_id}")
+    def job(job_id: str, request: Request) -> dict[str, Any]:
+        """With `request`: every field as it was submitted, for the form."""
+        found = own_job(job_id, request)
+        return {**found.message(mine=True), "request": found.request.model_dump(mode="json")}
+
+    @router.post("/jobs/{job_id}/again")
+    def again(job_id: str, request: Request, wish: Again | None = None) -> dict[str, str]:
+        found = own_job(job_id, request)
+        return {"id": queue.again(found.id, found.owner, wish.changes if wish else None)}
+
+    @router.post("/jobs/{job_id}/forever")
+    def forever(job_id: str, request: Request) -> dict[str, str]:
+        found = own_job(job_id, request)
+        queue.forever(found.owner, found.id)
+        return {"id": queue.repeated(found.owner)}
+
     @router.post("/jobs/{job_id}/interrupt")
     def interrupt(job_id: str, request: Request) -> None:
         queue.interrupt(own_job(job_id, request).id)
@@ -137,6 +165,22 @@ def routes(app: App) -> APIRouter:
         own_picture(picture_id, request)
         content, kind = pictures.content(picture_id)
         return Response(content, media_type=MIME.get(kind, "application/octet-stream"), headers=KEPT_FOR_EVER)
+
+    @router.post("/picture/{picture_id}/save")
+    def save_picture(picture_id: str, request: Request) -> dict[str, str]:
+        """Try again to write a picture that could not be saved."""
+        own_picture(picture_id, request)
+        saved = pictures.save_again(picture_id)
+        queue.picture_saved(saved.job_id)
+        return {"path": saved.path}
+
+    @router.post("/picture/{picture_id}/discard")
+    def discard_picture(picture_id: str, request: Request) -> None:
+        """Give up a picture that could not be saved."""
+        own_picture(picture_id, request)
+        job_id = pictures.get(picture_id).job_id
+        pictures.give_up(picture_id)
+        queue.picture_saved(job_id)
 
     @router.get("/thumbnail/{picture_id}")
     def thumbnail(picture_id: str, request: Request) -> Response:

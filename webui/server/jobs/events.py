@@ -18,6 +18,8 @@ Message = Mapping[str, Any]
 
 REMEMBERED = 2000
 """So many things are remembered for readers that come back."""
+LEFT_REMEMBERED = 3600.0
+"""Seconds for which it is known who has read."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,19 @@ class Hub:
         self._seq = self._oldest = int(time.time() * 1000)
         self._notes: OrderedDict[str, Note] = OrderedDict()
         self._readers: set[Subscription] = set()
+        self._left: dict[str, float] = {}
 
     @property
     def watched(self) -> bool:
         """Whether anybody reads."""
         return bool(self._readers)
+
+    def is_there(self, viewer: str, within: float) -> bool:
+        """Whether this viewer reads, or did so in the last `within` seconds."""
+        with self._lock:
+            if any(reader.viewer == viewer for reader in self._readers):
+                return True
+            return time.monotonic() - self._left.get(viewer, -float("inf")) < within
 
     def publish(self, key: str, message: Message, *, owner: str = "", others: Message | None = None) -> None:
         """Tell all readers; with `owner`, the others see `others` instead (None: nothing)."""
@@ -119,6 +129,9 @@ class Hub:
         """End a subscription."""
         with self._lock:
             self._readers.discard(reader)
+            now = time.monotonic()
+            self._left = {viewer: left for viewer, left in self._left.items() if now - left < LEFT_REMEMBERED}
+            self._left[reader.viewer] = now
             last = not self._readers
         if last:
             self._watched()

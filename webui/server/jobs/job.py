@@ -33,6 +33,8 @@ class JobPicture:
     seed: int
     subseed: int
     infotext: str
+    saved: bool = True
+    """Not while it waits in memory, since it could not be written."""
 
     @property
     def message(self) -> dict[str, Any]:
@@ -43,6 +45,7 @@ class JobPicture:
             "height": self.height,
             "seed": self.seed,
             "infotext": self.infotext,
+            "saved": self.saved,
             "url": f"internal/picture/{self.id}",
             "thumb_url": f"internal/thumbnail/{self.id}",
         }

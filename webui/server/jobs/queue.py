@@ -61,6 +61,8 @@ CRASHES_ALLOWED = 1
 SHOWN_ENDED = 20
 """So many of a viewer's latest jobs are shown besides the waiting ones."""
 SHOWN_WAITING = 200
+GONE_SECONDS = 900.0
+"""Who has not been seen for so long does not want pictures for ever any more."""
 LOOKED_AHEAD = 50
 """So many waiting jobs are looked at for one whose model an engine has."""
 POLLED_SECONDS = 10.0
@@ -118,6 +120,7 @@ class JobQueue:
         self._unwritten: dict[str, Job] = {}
         self._passed_over: dict[str, float] = {}
         self._previews: dict[str, PreviewImage] = {}
+        self._forever: dict[str, str] = {}
         self._paused = False
         self._closing = False
         self._polled = 0.0
@@ -269,6 +272,52 @@ class JobQueue:
         request = REQUESTS[row.kind].made(**{**json.loads(row.request), **(changes or {})})
         return self.submit(request, owner, settings=json.loads(row.settings))
 
+    def forever(self, owner: str, job_id: str = "") -> None:
+        """When this job is done, submit it again, and so on; "" ends that.
+
+        It ends by itself with a job that fails or is cancelled, when this owner has not been seen for a while, and
+        with the program.
+
+        Raises:
+            NotFound: there is no such job.
+        """
+        if not job_id:
+            self._repeat(owner, "")
+        elif self.job(job_id).ended:
+            self._repeat(owner, self.again(job_id, owner))
+        else:
+            self._repeat(owner, job_id)
+
+    def repeated(self, owner: str) -> str:
+        """The id of the job that this owner wants again and again; "" is none."""
+        return self._forever.get(owner, "")
+
+    def _repeat(self, owner: str, job_id: str) -> None:
+        if job_id:
+            self._forever[owner] = job_id
+        else:
+            self._forever.pop(owner, None)
+        self.hub.publish(f"forever/{owner}", {"type": "forever", "job_id": job_id}, owner=owner)
+
+    def _go_round(self, ended: Job) -> None:
+        """A job is over that is wanted again and again."""
+        if self._forever.get(ended.owner) != ended.id:
+            return
+        following = ""
+        if ended.state == "done" and self.hub.is_there(ended.owner, GONE_SECONDS):
+            try:
+                following = self.again(ended.id, ended.owner)
+            except WebuiError as error:
+                log.warning("Generating forever ends: %s", error)
+        self._repeat(ended.owner, following)
+
+    def picture_saved(self, job_id: str) -> None:
+        """Tell the page that a picture of this job has been saved, or given up."""
+        try:
+            self._publish(self.job(job_id))
+        except NotFound:
+            log.debug("The job %s is forgotten.", job_id)
+
     def reorder(self, job_ids: list[str]) -> None:
         """Put these waiting jobs into this order. Raises Busy when one of them does not wait any more."""
         self._table.reorder(job_ids)
@@ -373,6 +422,7 @@ class JobQueue:
             "models": self.models.shown,
             "previews": [preview.message for preview in own if preview is not None],
             "paused": self._paused,
+            "forever": self.repeated(viewer),
         }
 
     def ended(self, job_id: str) -> Future[Job]:
@@ -603,7 +653,9 @@ class JobQueue:
         if seat.unit is not None:
             seat.unit.crashes = 0
         subseed = _subseed(running.plan, heard.position)
-        made = JobPicture(saved.id, heard.position, saved.width, saved.height, saved.seed, subseed, saved.infotext)
+        made = JobPicture(
+            saved.id, heard.position, saved.width, saved.height, saved.seed, subseed, saved.infotext, bool(saved.path)
+        )
         pictures = tuple(sorted((*job.pictures, made), key=lambda picture: picture.position))
         self._change(running, pictures=pictures, comments=tuple(running.comments))
 
@@ -778,6 +830,7 @@ class JobQueue:
         """A job is over: tell the page, and those who wait for it."""
         job = self.job(job_id)
         self._publish(job)
+        self._go_round(job)
         with self._lock:
             futures = self._waiters.pop(job_id, [])
         for future in futures:
@@ -810,6 +863,7 @@ class JobQueue:
                     result.seed,
                     result.subseed,
                     result.infotext,
+                    bool(picture.path),
                 )
             )
         return Job(
