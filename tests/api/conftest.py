@@ -26,14 +26,25 @@ class Api:
         self.client = TestClient(Guard(application(self.app), chosen, self.app.access), base_url="http://127.0.0.1")
 
 
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[Api]:
-    folder = tmp_path / "models" / "Stable-diffusion"
+def _opened(data: Path) -> Iterator[Api]:
+    folder = data / "models" / "Stable-diffusion"
     folder.mkdir(parents=True)
     for name in ("first.safetensors", "second.safetensors"):
         (folder / name).write_bytes(f"never opened: {name}".encode())
-    made = Api(tmp_path)
+    made = Api(data)
     made.app.catalog.checkpoints.hashing.wait(60)
     with made.client:
         yield made
     made.app.close()
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    """An installation of the test's own."""
+    yield from _opened(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One installation for all tests that leave its settings and files as they are."""
+    yield from _opened(tmp_path_factory.mktemp("standing"))

@@ -11,15 +11,15 @@ from tests.conftest import until
 from webui.request.messages import Interrupt, Unload
 
 
-def test_samplers_and_schedulers_are_said_as_a1111_says_them(api: Api) -> None:
-    samplers = {entry["name"]: entry for entry in api.client.get("/sdapi/v1/samplers").json()}
+def test_samplers_and_schedulers_are_said_as_a1111_says_them(standing: Api) -> None:
+    samplers = {entry["name"]: entry for entry in standing.client.get("/sdapi/v1/samplers").json()}
     assert samplers["DPM++ 3M SDE"] == {
         "name": "DPM++ 3M SDE",
         "aliases": ["k_dpmpp_3m_sde"],
         "options": {"scheduler": "exponential", "discard_next_to_last_sigma": "True", "brownian_noise": "True"},
     }
     assert samplers["DPM++ 2S a"]["options"] == {"scheduler": "karras", "uses_ensd": "True", "second_order": "True"}
-    schedulers = {entry["label"]: entry for entry in api.client.get("/sdapi/v1/schedulers").json()}
+    schedulers = {entry["label"]: entry for entry in standing.client.get("/sdapi/v1/schedulers").json()}
     assert schedulers["Karras"] == {
         "name": "karras",
         "label": "Karras",
@@ -50,11 +50,11 @@ def test_the_whole_dump_of_the_options_is_accepted_back(api: Api) -> None:
     ("values", "status"),
     [({"sd_model_checkpoint": "none"}, 404), ({"CLIP_stop_at_last_layers": 99}, 422), ({"samples_format": "bmp"}, 422)],
 )
-def test_options_that_do_not_fit_change_nothing(api: Api, values: dict[str, object], status: int) -> None:
-    before = api.client.get("/sdapi/v1/options").json()
-    answer = api.client.post("/sdapi/v1/options", json=values)
+def test_options_that_do_not_fit_change_nothing(standing: Api, values: dict[str, object], status: int) -> None:
+    before = standing.client.get("/sdapi/v1/options").json()
+    answer = standing.client.post("/sdapi/v1/options", json=values)
     assert answer.status_code == status, answer.text
-    assert api.client.get("/sdapi/v1/options").json() == before
+    assert standing.client.get("/sdapi/v1/options").json() == before
 
 
 @pytest.mark.parametrize(
@@ -65,12 +65,12 @@ def test_options_that_do_not_fit_change_nothing(api: Api, values: dict[str, obje
         "cmd-flags", "progress",
     ],
 )  # fmt: skip
-def test_every_list_answers(api: Api, path: str) -> None:
-    assert api.client.get(f"/sdapi/v1/{path}").status_code == 200
+def test_every_list_answers(standing: Api, path: str) -> None:
+    assert standing.client.get(f"/sdapi/v1/{path}").status_code == 200
 
 
-def test_flags_do_not_tell_passwords(api: Api) -> None:
-    flags = api.client.get("/sdapi/v1/cmd-flags").json()
+def test_flags_do_not_tell_passwords(standing: Api) -> None:
+    flags = standing.client.get("/sdapi/v1/cmd-flags").json()
     assert flags["nowebui"] is True
     assert not {"gradio_auth", "api_auth"} & flags.keys()
 
@@ -83,15 +83,15 @@ def test_refreshing_finds_new_files(api: Api) -> None:
     assert len(api.client.get("/sdapi/v1/sd-models").json()) == 3
 
 
-def test_unloading_reaches_the_engine(api: Api) -> None:
-    assert api.client.post("/sdapi/v1/unload-checkpoint").json() == {}
-    assert Unload() in api.engine.sent
-    assert api.client.post("/sdapi/v1/reload-checkpoint").json() == {}
+def test_unloading_reaches_the_engine(standing: Api) -> None:
+    assert standing.client.post("/sdapi/v1/unload-checkpoint").json() == {}
+    assert Unload() in standing.engine.sent
+    assert standing.client.post("/sdapi/v1/reload-checkpoint").json() == {}
 
 
-def test_the_server_is_not_stopped_by_strangers(api: Api) -> None:
+def test_the_server_is_not_stopped_by_strangers(standing: Api) -> None:
     for path in ("server-stop", "server-kill", "server-restart"):
-        assert api.client.post(f"/sdapi/v1/{path}").status_code == 422
+        assert standing.client.post(f"/sdapi/v1/{path}").status_code == 422
 
 
 def test_progress_from_first_to_last(api: Api) -> None:
@@ -124,8 +124,8 @@ def test_progress_from_first_to_last(api: Api) -> None:
     assert api.client.post("/internal/progress", json={"id_task": "task(mine)"}).json()["completed"] is True
 
 
-def test_the_documentation_shows_every_route_and_its_fields(api: Api) -> None:
-    schema = api.client.get("/openapi.json").json()
+def test_the_documentation_shows_every_route_and_its_fields(standing: Api) -> None:
+    schema = standing.client.get("/openapi.json").json()
     body = schema["components"]["schemas"]["Txt2ImgBody"]["properties"]
     assert body["steps"]["default"] == 50
     assert body["steps"]["minimum"] == 1
@@ -133,6 +133,6 @@ def test_the_documentation_shows_every_route_and_its_fields(api: Api) -> None:
     assert not [path for path in schema["paths"] if path.startswith("/internal")]
 
 
-def test_an_unknown_address_answers_in_the_same_shape(api: Api) -> None:
-    answer = api.client.get("/sdapi/v1/nothing")
+def test_an_unknown_address_answers_in_the_same_shape(standing: Api) -> None:
+    answer = standing.client.get("/sdapi/v1/nothing")
     assert (answer.status_code, answer.json()["detail"]) == (404, "Not Found")
