@@ -6,7 +6,8 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import psutil
 import torch
@@ -30,14 +31,20 @@ from webui.request.messages import (
     Finished,
     Interrupt,
     Loading,
+    Pictured,
     Preload,
     Run,
     Shutdown,
     Skip,
     Unload,
 )
+from webui.request.plan import Plan
 
 log = logging.getLogger(__name__)
+
+LEAN = "Low memory"
+"""The infotext's label of a picture that did not fit at first: its last bits may differ from those of a better day."""
+LEAN_REMARK = "Memory ran out; the picture was made again in a way that needs less."
 
 
 class Desk:
@@ -130,7 +137,7 @@ class Desk:
         watch = Watch(command.job_id, self.emit, cancel, self.viewing, stopwatch, batches=len(command.plan.batches))
         made, interrupted = 0, False
         try:
-            for picture in pictures(command.plan, self.models, self._cache, self._shelf, watch):
+            for picture in self._made(command.plan, watch):
                 self.emit(picture)
                 made += 1
         except Interrupted:
@@ -141,6 +148,34 @@ class Desk:
         interrupted = interrupted or (cancel.ends_now and made < command.plan.count)
         self.emit(Finished(command.job_id, interrupted, time.perf_counter() - start, stopwatch.seconds))
 
+    def _made(self, plan: Plan, watch: Watch) -> Iterator[Pictured]:
+        """The pictures of a plan; when memory runs out, those that are missing once more, in the leanest way."""
+        done: set[int] = set()
+        try:
+            for picture in pictures(plan, self.models, self._cache, self._shelf, watch):
+                done.add(picture.position)
+                yield picture
+            return
+        except Exception as error:
+            no_room = isinstance(error, OutOfMemory) and self.profile.device.type != "cpu"
+            if not (no_room or is_out_of_memory(error)):
+                raise
+            log.warning("Out of memory: %s. It is tried again with less.", error)
+        # Beyond the handler, so that nothing holds on to what the failed attempt had in its hands.
+        self._cache.forget()
+        self.models.unload()
+        give_back(self.profile.device)
+        rest = leaner(plan.without(frozenset(done)))
+        watch.batches = len(rest.batches)
+        self.models.profile = self.profile.leaner()
+        try:
+            for picture in pictures(rest, self.models, self._cache, self._shelf, watch):
+                facts = (*picture.facts, (LEAN, "True"))
+                yield replace(picture, facts=facts, comments=(*picture.comments, LEAN_REMARK))
+        finally:
+            self.models.unload()
+            self.models.profile = self.profile
+
     def _told(self, error: Exception) -> tuple[str, str, str]:
         """(code, message, hint) for the person."""
         if isinstance(error, WebuiError):
@@ -148,6 +183,7 @@ class Desk:
         if is_out_of_memory(error):
             log.warning("Out of memory: %s", error)
             self._cache.forget()
+            self.models.unload()
             give_back(self.profile.device)
             return (
                 OutOfMemory.code,
@@ -163,3 +199,15 @@ class Desk:
 
     def _announce(self, title: str, seconds: float) -> None:
         self.emit(Loading(title, seconds))
+
+
+def leaner(plan: Plan) -> Plan:
+    """The same pictures one by one, with prompt and negative prompt after one another instead of together."""
+    return replace(
+        plan,
+        batches=tuple(
+            (replace(picture, render=picture.render.changed(batch_cond_uncond=False)),)
+            for batch in plan.batches
+            for picture in batch
+        ),
+    )

@@ -6,7 +6,7 @@ import ctypes
 import gc
 import logging
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Literal
 
@@ -43,6 +43,12 @@ class Profile:
         """Where and how a model of so many parameters is held."""
         small = self.device.type == "cpu" and parameters < BF16_FROM
         return Placement(self.device, torch.float32 if small else self.half, self.vae, self.attention, self.offload)
+
+    def leaner(self) -> Profile:
+        """The same machine, used as sparingly as we can: for what did not fit otherwise."""
+        own_memory = self.device.type in ("cuda", "xpu")
+        offload: Offload = ("medium" if self.offload == "none" else "low") if own_memory else self.offload
+        return replace(self, attention="sliced", offload=offload)
 
     def info(self) -> DeviceInfo:
         """For people."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import torch
@@ -13,6 +14,8 @@ from webui.engine.memory import free_bytes, give_back, is_out_of_memory
 from webui.engine.networks.tiling import tiled
 from webui.engine.watch import Watch
 from webui.request.settings import RenderSettings
+
+log = logging.getLogger(__name__)
 
 ROOM = 0.7
 """The share of the free memory that the VAE may take before it works in pieces."""
@@ -45,14 +48,29 @@ def encoded(model: Model, pixels: Tensor, render: RenderSettings, watch: Watch, 
 
 
 def _run(model: Model, run: Callable[[bool], Tensor], pixel_count: int, render: RenderSettings, watch: Watch) -> Tensor:
-    """In pieces when the whole would not fit; seamless when the settings say so."""
+    """In pieces when the whole would not fit, in the host's memory when the pieces do not either; seamless when the
+    settings say so. What was computed before is not lost."""
     pieces = pixel_count * model.vae_bytes_per_pixel > free_bytes(model.device) * ROOM
     vae = model.parts.get("vae")
     with watch.stopwatch.running(), tiled([vae] if vae is not None and render.tiling else []):
+        if not pieces:
+            try:
+                return run(False)
+            except (RuntimeError, MemoryError) as error:
+                _excuse(error, model)
+            watch.remark("The VAE worked in pieces, since there was not enough memory for the whole picture.")
         try:
-            return run(pieces)
-        except RuntimeError as error:
-            if pieces or not is_out_of_memory(error):
-                raise
-        give_back(model.device)
-        return run(True)
+            return run(True)
+        except (RuntimeError, MemoryError) as error:
+            _excuse(error, model)
+        watch.remark("The VAE worked on the CPU, since there was not enough memory on the device.")
+        with model.vae_on_host():
+            return run(True)
+
+
+def _excuse(error: Exception, model: Model) -> None:
+    """Make room for the next try, unless this was no lack of memory. (A device's convolutions say it in many ways.)"""
+    if not is_out_of_memory(error) and model.device.type == "cpu":
+        raise error
+    log.warning("The VAE failed and is tried another way: %s", error)
+    give_back(model.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -145,6 +146,11 @@ class Model(Protocol):
 
     def decode(self, latents: Tensor, *, tiled: bool = False) -> Tensor:
         """(b, c, h, w) -> pixels (b, 3, h * factor, w * factor) about -1..1, float32."""
+        ...
+
+    def vae_on_host(self) -> AbstractContextManager[None]:
+        """For the length of the block the VAE computes in the host's memory, in 32 bits; pictures and latents come back
+        on the device all the same."""
         ...
 
     def widen_vae(self) -> bool:

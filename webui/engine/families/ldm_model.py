@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
@@ -111,14 +112,27 @@ class LdmModel:
     def encode_image(self, pixels: Tensor, *, scaled: bool = True, tiled: bool = False) -> Tensor:
         self.staging.use("vae")
         ldm.set_tiling(self.vae, tiled)
-        mean: Tensor = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mean
-        return (mean * self.scale if scaled else mean).float()
+        mean: Tensor = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist.mean
+        return (mean * self.scale if scaled else mean).to(pixels.device, torch.float32)
 
     def decode(self, latents: Tensor, *, tiled: bool = False) -> Tensor:
         self.staging.use("vae")
         ldm.set_tiling(self.vae, tiled)
-        pixels: Tensor = self.vae.decode((latents / self.scale).to(self.vae.dtype), return_dict=False)[0]
-        return pixels.float()
+        unscaled = (latents / self.scale).to(self.vae.device, self.vae.dtype)
+        pixels: Tensor = self.vae.decode(unscaled, return_dict=False)[0]
+        return pixels.to(latents.device, torch.float32)
+
+    @contextmanager
+    def vae_on_host(self) -> Iterator[None]:
+        device, dtype = self.vae.device, self.vae.dtype
+        staged = self.staging.parts.pop("vae", None)
+        self.vae.to("cpu", torch.float32)
+        try:
+            yield
+        finally:
+            self.vae.to(device, dtype)
+            if staged is not None:
+                self.staging.parts["vae"] = staged
 
     def widen_vae(self) -> bool:
         if self.vae.dtype == torch.float32:
