@@ -78,15 +78,14 @@ class RunningServer:
     def client(self, **options: object) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=PATIENCE, **options)  # type: ignore[arg-type]
 
+    def engines(self) -> list[psutil.Process]:
+        """The engine processes that live now."""
+        children = psutil.Process(self.process.pid).children()
+        return [child for child in children if "engine_child" in " ".join(_command(child))]
+
     def engine(self) -> psutil.Process:
         """The engine process that lives now."""
-        return until(
-            lambda: next(
-                (c for c in psutil.Process(self.process.pid).children() if "engine_child" in " ".join(c.cmdline())),
-                None,
-            ),
-            "an engine process",
-        )
+        return until(lambda: next(iter(self.engines()), None), "an engine process")
 
     def wait_for_page(self) -> None:
         """Until the real page answers instead of the waiting one."""
@@ -96,6 +95,13 @@ class RunningServer:
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(60)
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []  # It has just ended.
 
 
 def until(look: Callable[[], T], what: str, process: subprocess.Popen[str] | None = None) -> T:

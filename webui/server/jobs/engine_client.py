@@ -25,7 +25,7 @@ from typing import IO, Any, Literal, Protocol
 
 from webui.base.paths import PROGRAM
 from webui.request.engine_options import EngineOptions
-from webui.request.messages import Command, Configure, Event, Failed, Preload, Ready, Shutdown, Watch
+from webui.request.messages import Command, Configure, Event, Failed, Pictured, Preload, Ready, Shutdown, Watch
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ SILENCE_LIMIT = 120.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
 """Seconds before an engine is started again."""
 WELL_AFTER = 60.0
-"""An engine that lived so many seconds is started again at once."""
+"""An engine that lived so many seconds, or made a picture, is started again at once."""
 HOPELESS_AFTER = 3
 """Starts in a row without a sign of life, after which the engine counts as failed. (It is tried on.)"""
 
@@ -139,11 +139,11 @@ class LocalEngine:
         hear(EngineState("starting", "The engine starts."))
         while not self._closing.is_set():
             began = time.monotonic()
-            was_ready, reason = self._live(hear)
+            was_ready, useful, reason = self._live(hear)
             if self._closing.is_set():
                 return
             failures = 0 if was_ready else failures + 1
-            well = was_ready and time.monotonic() - began > WELL_AFTER
+            well = useful or (was_ready and time.monotonic() - began > WELL_AFTER)
             pause = SHORTEST_PAUSE if well else min(pause * 2, LONGEST_PAUSE)
             log.error("The engine %s; a new one starts in %.1f s.", reason, pause)
             hear(Lost(f"The engine {reason}."))
@@ -153,15 +153,15 @@ class LocalEngine:
                 hear(EngineState("restarting", f"The engine {reason}. A new one starts."))
             self._closing.wait(pause)
 
-    def _live(self, hear: Callable[[Heard], None]) -> tuple[bool, str]:
-        """One life of the process -> whether it was ever ready, and why it ended."""
+    def _live(self, hear: Callable[[Heard], None]) -> tuple[bool, bool, str]:
+        """One life of the process -> whether it was ever ready, whether it made a picture, and why it ended."""
         try:
             process = _Process(self._options)
         except OSError as error:
-            return False, f"cannot be started: {error.strerror or error}"
+            return False, False, f"cannot be started: {error.strerror or error}"
         with self._lock:
             self._process = process
-        ready, complaint = False, ""
+        ready, useful, complaint = False, False, ""
         heard = time.monotonic()
         try:
             while True:
@@ -169,7 +169,7 @@ class LocalEngine:
                 if not process.connection.poll(min(limit, 1.0)):
                     if time.monotonic() - heard > limit:
                         process.popen.kill()
-                        return ready, f"gave no sign of life for {limit:.0f} s"
+                        return ready, useful, f"gave no sign of life for {limit:.0f} s"
                     continue
                 event = _received(process.connection)
                 heard = time.monotonic()
@@ -183,13 +183,14 @@ class LocalEngine:
                 if isinstance(event, Failed) and not event.job_id:
                     complaint = f"{event.message} {event.hint}".strip()  # It cannot start, and says why.
                     continue
+                useful = useful or isinstance(event, Pictured)
                 hear(event)
         except pickle.UnpicklingError as error:
             process.popen.kill()
-            return ready, f"sent something that is no message: {error}"
+            return ready, useful, f"sent something that is no message: {error}"
         except (EOFError, OSError):
             ended = process.end()
-            return ready, f"ended: {complaint}" if complaint else ended
+            return ready, useful, f"ended: {complaint}" if complaint else ended
         finally:
             with self._lock:
                 self._process, self._ready = None, False
