@@ -229,6 +229,8 @@ FAMILIES: tuple[FamilyEntry, ...] = (
     FamilyEntry("SD1", "webui.engine.families.sd1:SD1"),
     FamilyEntry("SD2", "webui.engine.families.sd2:SD2"),
     FamilyEntry("SDXL", "webui.engine.families.sdxl:SDXL"),
+    FamilyEntry("SD3", "webui.engine.families.sd3:SD3"),
+    FamilyEntry("Flux", "webui.engine.families.flux:FLUX"),
 )
 
 LATENT_UPSCALERS: tuple[str, ...] = (

@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import torch
 
 from webui.base.errors import Interrupted, OutOfMemory, WebuiError
 from webui.engine.conditioning import TextCache
+from webui.engine.families.components import Components
 from webui.engine.generate import pictures
 from webui.engine.memory import give_back, is_out_of_memory, profile_of, total_bytes, used_bytes
 from webui.engine.model_manager import ModelManager
@@ -57,7 +59,11 @@ class Desk:
         if options.threads:
             torch.set_num_threads(options.threads)
         self.models = ModelManager(
-            self.profile, limit=options.resident_limit, budget=options.budget_bytes, announce=self._announce
+            self.profile,
+            limit=options.resident_limit,
+            budget=options.budget_bytes,
+            announce=self._announce,
+            components=Components(Path(options.models_dir) if options.models_dir else None),
         )
         self.viewing = Viewing()
         self._cache = TextCache()

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from webui.base.errors import ModelError, OutOfMemory
+from webui.engine.families.components import Components
 from webui.engine.families.family import Model, family_of
 from webui.engine.families.weights import open_weights
 from webui.engine.memory import Profile, free_bytes, give_back, total_bytes
@@ -66,6 +67,8 @@ class ModelManager:
     budget: int = 0
     """Bytes for all of them together; 0: half of what is free."""
     announce: Announce = lambda _title, _seconds: None
+    components: Components = field(default_factory=Components)
+    """Where parts of models are looked for that a checkpoint does not hold."""
     resident: tuple[str, ...] = ()
     """Titles, the last used first."""
     _residents: OrderedDict[Key, Resident] = field(default_factory=OrderedDict)
@@ -125,7 +128,7 @@ class ModelManager:
     def _loaded(self, checkpoint: CheckpointRef, vae: CheckpointRef | None, key: Key, source: Stamp) -> Resident:
         """Load from disk. What can be seen from names and shapes is checked before anything else is put away."""
         file = open_weights(checkpoint.path, checkpoint.config)
-        load = family_of(file).prepare(file)
+        load = family_of(file).prepare(file, self.components)
         with_vae = open_weights(vae.path) if vae else file
         placement = self.profile.placement(file.parameters)
         self._make_room(file.parameters * placement.dtype.itemsize, checkpoint)

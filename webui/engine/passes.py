@@ -23,7 +23,7 @@ from webui.engine.previews import Previewer
 from webui.engine.sampling.course import Course, adapted, course
 from webui.engine.sampling.masking import kept
 from webui.engine.sampling.noise import ImageNoise
-from webui.engine.sampling.process import Diffusion, Process, altered
+from webui.engine.sampling.process import Diffusion, Flow, Process, altered
 from webui.engine.sampling.schedules import ScheduleOptions
 from webui.engine.sampling.types import GeneratorKind, SamplerOptions
 from webui.engine.watch import Watch
@@ -137,7 +137,7 @@ class Denoised(NamedTuple):
 def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio: Studio) -> Denoised:
     """The heart: what the sampler makes of the noise."""
     render, watch, entry = batch.render, studio.watch, this.sampler
-    process = process_of(loaded.model, entry, render)
+    process = process_of(loaded.model, entry, render, noise.shape)
     way = course_of(this, process, render, batch.facts.note, loaded.model.family.steps_table)
     clock = Clock(total=this.walked * entry.calls_per_step)
     base = prompted(batch, this, loaded, process, studio)
@@ -147,7 +147,7 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
 
     def refiner() -> Prompted:
         answered.append(_refiner(studio))
-        return _refining(answered[-1], batch, this, studio, bends)
+        return _refining(answered[-1], batch, this, studio, bends, noise.shape)
 
     source = switched(base, refiner, is_due)
     denoise = guided(source, process, guidance_of(batch, this, loaded.model), clock, watch, batch.facts.note)
@@ -202,6 +202,8 @@ def prompted(batch: Batch, this: Pass, loaded: Loaded, process: Process, studio:
     studio.watch.check()
     render = batch.render
     positive, negative = text_options(loaded.model, this, render)
+    if "distilled_guidance" in loaded.model.family.supports:
+        batch.facts.note("Distilled CFG Scale", render.distilled_cfg_scale)
     encoder = Encoder(loaded.model, loaded.key, positive, studio.embeddings, studio.cache, negative)
     prompts = encoder.prompts(this.positive, this.negative, this.timeline)
     _note_text(batch, prompts.embeddings, studio)
@@ -217,7 +219,13 @@ def prompted(batch: Batch, this: Pass, loaded: Loaded, process: Process, studio:
 
 def text_options(model: Model, this: Pass, render: RenderSettings) -> tuple[TextOptions, TextOptions]:
     """Those of prompt and negative prompt: they differ where the model is told numbers beside the text."""
-    options = TextOptions(render.clip_skip, render.emphasis, render.comma_padding_backtrack, render.sdxl_clip_l_skip)
+    options = TextOptions(
+        render.clip_skip,
+        render.emphasis,
+        render.comma_padding_backtrack,
+        render.sdxl_clip_l_skip,
+        distilled_guidance=render.distilled_cfg_scale,
+    )
     if "told" not in model.family.supports:
         return options, options
     width, height = this.size
@@ -261,9 +269,11 @@ def merged_share(batch: Batch, this: Pass) -> float:
 # ---------------------------------------------------------------- settings into values
 
 
-def process_of(model: Model, entry: SamplerEntry, render: RenderSettings) -> Process:
-    """The model's process under the settings and as the sampler wants it; its table is on the CPU."""
+def process_of(model: Model, entry: SamplerEntry, render: RenderSettings, shape: tuple[int, ...]) -> Process:
+    """The model's process under the settings and as the sampler wants it; its table is on the CPU. shape: (c, h, w)."""
     process = model.process
+    if isinstance(process, Flow):
+        process = process.at_size(*shape[-2:])
     if isinstance(process, Diffusion):
         table = altered(
             process.alphas_cumprod,
@@ -415,9 +425,11 @@ def _refiner(studio: Studio) -> Loaded:
     return studio.refiner()
 
 
-def _refining(loaded: Loaded, batch: Batch, this: Pass, studio: Studio, bends: ExitStack) -> Prompted:
+def _refining(
+    loaded: Loaded, batch: Batch, this: Pass, studio: Studio, bends: ExitStack, shape: tuple[int, ...]
+) -> Prompted:
     bend(bends, batch, this, loaded.model)
-    process = process_of(loaded.model, this.sampler, batch.render)
+    process = process_of(loaded.model, this.sampler, batch.render, shape)
     return prompted(batch, this, loaded, process, studio)
 
 

@@ -376,6 +376,10 @@ class RenderSettings(Declared):
     """What the SDXL refiner is told of the negative prompt."""
     sdxl_refiner_high_aesthetic_score: Annotated[float, Number(ui="SDXL high aesthetic score")] = 6.0
     """What the SDXL refiner is told of the prompt."""
+    distilled_cfg_scale: Annotated[
+        float, Slider(label="Distilled CFG Scale", by_fact=True, min=1, max=30, step=0.1, ge=0, absent=3.5)
+    ] = 3.5
+    """How strongly Flux dev follows the prompt; its CFG scale proper stays at 1."""
     batch_cond_uncond: Annotated[bool, Toggle(ui="Batch cond/uncond")] = True
     """Prompt and negative prompt in one call of the model: faster, for more memory."""
     auto_vae_precision: Annotated[bool, Toggle(ui="Automatically revert VAE to 32-bit floats")] = True

@@ -291,13 +291,116 @@ def small(name: str, path: Path) -> Path:
         told=64 + 256 * numbers if numbers else 0,
     )
     shapes = {**narrow.shapes(), **_towers(kind, (64, 64), (3, 3)), **vae((32, 32, 32, 32), layers=1)}
-    generator = torch.Generator().manual_seed(len(name))
-    save_file({key: _random(key, shape, generator) for key, shape in shapes.items()}, path)
+    return written(shapes, path)
+
+
+# ---------------------------------------------------------------- flows
+
+
+def flux(width: int, head: int, double: int, single: int, text: int, pooled: int, *, guided: bool) -> Shapes:
+    """Flux's transformer in its own names, without prefix."""
+    out: Shapes = {}
+    _linear(out, "img_in", 64, width)
+    _linear(out, "txt_in", text, width)
+    for name, inside in (("time_in", 256), ("vector_in", pooled), *((("guidance_in", 256),) if guided else ())):
+        _linear(out, f"{name}.in_layer", inside, width)
+        _linear(out, f"{name}.out_layer", width, width)
+    for block in range(double):
+        for side in ("img", "txt"):
+            name = f"double_blocks.{block}.{side}"
+            _linear(out, f"{name}_mod.lin", width, 6 * width)
+            _linear(out, f"{name}_attn.qkv", width, 3 * width)
+            _linear(out, f"{name}_attn.proj", width, width)
+            _linear(out, f"{name}_mlp.0", width, 4 * width)
+            _linear(out, f"{name}_mlp.2", 4 * width, width)
+            for part in ("query", "key"):
+                out[f"{name}_attn.norm.{part}_norm.scale"] = (head,)
+    for block in range(single):
+        name = f"single_blocks.{block}"
+        _linear(out, f"{name}.linear1", width, 7 * width)
+        _linear(out, f"{name}.linear2", 5 * width, width)
+        _linear(out, f"{name}.modulation.lin", width, 3 * width)
+        for part in ("query", "key"):
+            out[f"{name}.norm.{part}_norm.scale"] = (head,)
+    _linear(out, "final_layer.linear", width, 64)
+    _linear(out, "final_layer.adaLN_modulation.1", width, 2 * width)
+    return out
+
+
+def sd3(
+    width: int, blocks: int, side: int, text: int, pooled: int, *, head: int = 64, normed: bool = False, dual: int = 0
+) -> Shapes:
+    """SD3's transformer in its own names, without prefix. normed, dual: as in SD3.5 large, and medium."""
+    out: Shapes = {"pos_embed": (1, side * side, width)}
+    _convolution(out, "x_embedder.proj", 16, width, kernel=2)
+    _linear(out, "context_embedder", text, width)
+    for name, inside in (("t_embedder", 256), ("y_embedder", pooled)):
+        _linear(out, f"{name}.mlp.0", inside, width)
+        _linear(out, f"{name}.mlp.2", width, width)
+    for block in range(blocks):
+        for kind in ("x", "context"):
+            name, ends = f"joint_blocks.{block}.{kind}_block", kind == "context" and block == blocks - 1
+            twice = kind == "x" and block < dual
+            _linear(out, f"{name}.adaLN_modulation.1", width, (2 if ends else 9 if twice else 6) * width)
+            for attention in ("attn", "attn2") if twice else ("attn",):
+                _linear(out, f"{name}.{attention}.qkv", width, 3 * width)
+                if not ends:
+                    _linear(out, f"{name}.{attention}.proj", width, width)
+                if normed:
+                    out[f"{name}.{attention}.ln_q.weight"] = out[f"{name}.{attention}.ln_k.weight"] = (head,)
+            if not ends:
+                _linear(out, f"{name}.mlp.fc1", width, 4 * width)
+                _linear(out, f"{name}.mlp.fc2", 4 * width, width)
+    _linear(out, "final_layer.linear", width, 64)
+    _linear(out, "final_layer.adaLN_modulation.1", width, 2 * width)
+    return out
+
+
+def t5(width: int, inner: int, forward: int, blocks: int, heads: int, words: int) -> Shapes:
+    out: Shapes = {"shared.weight": (words, width), "encoder.final_layer_norm.weight": (width,)}
+    for block in range(blocks):
+        name = f"encoder.block.{block}.layer"
+        for part in "qkv":
+            out[f"{name}.0.SelfAttention.{part}.weight"] = (inner, width)
+        out[f"{name}.0.SelfAttention.o.weight"] = (width, inner)
+        out[f"{name}.0.layer_norm.weight"] = out[f"{name}.1.layer_norm.weight"] = (width,)
+        out[f"{name}.1.DenseReluDense.wi_0.weight"] = out[f"{name}.1.DenseReluDense.wi_1.weight"] = (forward, width)
+        out[f"{name}.1.DenseReluDense.wo.weight"] = (width, forward)
+    out["encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"] = (32, heads)
+    return out
+
+
+def clip_alone(width: int, layers: int, projected: int = 0) -> Shapes:
+    """A tower in a file of its own."""
+    out = {name.removeprefix("transformer."): shape for name, shape in clip("", width, layers).items()}
+    return {**out, **({"text_projection.weight": (projected, width)} if projected else {})}
+
+
+def flow_vae(widths: tuple[int, ...] = (128, 256, 512, 512), layers: int = 2) -> Shapes:
+    """Of 16 channels, without the convolutions about the latents, in a file of its own."""
+    whole = vae(widths, layers, channels=16)
+    return {name.removeprefix("first_stage_model."): shape for name, shape in whole.items() if "quant" not in name}
+
+
+def under(prefix: str, shapes: Shapes) -> Shapes:
+    return {prefix + name: shape for name, shape in shapes.items()}
+
+
+def stand_in(shapes: Shapes) -> WeightsFile:
+    """A file with these names and shapes, and no tensor."""
+    return _file(shapes)
+
+
+def written(shapes: Shapes, path: Path) -> Path:
+    """A file with these names and shapes, and random numbers."""
+    generator = torch.Generator().manual_seed(len(shapes))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: _random(name, shape, generator) for name, shape in shapes.items()}, path)
     return path
 
 
 def _random(name: str, shape: Shape, generator: torch.Generator) -> Tensor:
     drawn = torch.randn(shape, generator=generator)
     if len(shape) == 1:
-        return (1 + 0.1 * drawn if name.endswith("weight") else 0.1 * drawn).half()
+        return (0.1 * drawn if name.endswith("bias") else 1 + 0.1 * drawn).half()
     return (drawn / math.sqrt(max(math.prod(shape[1:]), 1))).half()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tests.conftest import made_checkpoint
 from tests.engine.conftest import SMALL, Engine, most_apart, reference
+from webui.engine.families.components import Components
 from webui.engine.families.family import Conditioning, Model, Placement, TextOptions, Told, family_of
 from webui.engine.families.weights import open_weights
 from webui.engine.model_manager import ModelManager
@@ -41,7 +42,7 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     file = open_weights(path)
     with np.load(LATENTS / f"modules_{request.param}.npz") as recorded, torch.inference_mode():
         tensors = {name: torch.from_numpy(recorded[name]) for name in recorded}
-        yield Case(request.param, path, family_of(file).prepare(file)(file, CPU), tensors)
+        yield Case(request.param, path, family_of(file).prepare(file, Components())(file, CPU), tensors)
 
 
 def apart(ours: Tensor, theirs: Tensor) -> float:
@@ -77,7 +78,7 @@ def test_what_the_file_says_of_itself(case: Case) -> None:
     assert case.model.family.name == {"sd2v": "SD2", "sdxl": "SDXL"}[case.name]
     assert isinstance(case.model.process, Diffusion)
     file = open_weights(case.path, str(case.path.with_suffix(".yaml")))
-    with_yaml = family_of(file).prepare(file)(file, CPU)
+    with_yaml = family_of(file).prepare(file, Components())(file, CPU)
     assert isinstance(with_yaml.process, Diffusion)
     assert with_yaml.process.prediction == {"sd2v": "v", "sdxl": "eps"}[case.name]
 
@@ -86,7 +87,7 @@ def test_marker_keys_say_v_prediction_and_zero_terminal_snr(case: Case, tmp_path
     path = tmp_path / "marked.safetensors"
     save_file({**load_file(case.path), "v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}, path)
     file = open_weights(path)
-    process = family_of(file).prepare(file)(file, CPU).process
+    process = family_of(file).prepare(file, Components())(file, CPU).process
     assert isinstance(process, Diffusion)
     assert process.prediction == "v"
     assert process.sigma_max > 4000

@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.engine.conftest import SMALL, Engine, levels, reference
 from tests.engine.families.published import PUBLISHED, small, stripped
+from webui.engine.families.components import Components
 from webui.engine.families.family import Placement, family_of
 from webui.engine.model_manager import ModelManager
 from webui.engine.sampling.process import Diffusion
@@ -27,7 +28,7 @@ def test_names_and_shapes_tell_the_family_and_fit_its_networks(name: str) -> Non
     file = stripped(name)
     family = family_of(file)
     assert family.name == FAMILY[PUBLISHED[name][0]]
-    family.prepare(file)
+    family.prepare(file, Components())
 
 
 def picture() -> bytes:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.engine.conftest import reference
+from webui.engine.families.components import Components
 from webui.engine.families.family import Conditioning, Model, Placement, TextOptions
 from webui.engine.families.sd1 import SD1
 from webui.engine.families.weights import open_weights
@@ -33,7 +34,7 @@ def model(request: pytest.FixtureRequest, tiny_checkpoint: Path) -> Iterator[Mod
     config = str(tiny_checkpoint.with_suffix(".yaml")) if request.param == "with its yaml" else ""
     file = open_weights(tiny_checkpoint, config)
     with torch.inference_mode():
-        yield SD1.prepare(file)(file, Placement(torch.device("cpu")))
+        yield SD1.prepare(file, Components())(file, Placement(torch.device("cpu")))
 
 
 def apart(ours: Tensor, theirs: Tensor) -> float:
@@ -72,10 +73,10 @@ def test_a_yaml_may_say_v_prediction(tmp_path: Path, tiny_checkpoint: Path) -> N
     config = tmp_path / "v.yaml"
     config.write_text("model: {params: {parameterization: v, scale_factor: 0.5}}", "utf-8")
     file = open_weights(tiny_checkpoint, str(config))
-    model = SD1.prepare(file)(file, Placement(torch.device("cpu")))
+    model = SD1.prepare(file, Components())(file, Placement(torch.device("cpu")))
     assert isinstance(model.process, Diffusion)
     assert model.process.prediction == "v"
-    whole = SD1.prepare(open_weights(tiny_checkpoint))(file, Placement(torch.device("cpu")))
+    whole = SD1.prepare(open_weights(tiny_checkpoint), Components())(file, Placement(torch.device("cpu")))
     latents = torch.ones(1, 4, 8, 8)
     with torch.inference_mode():
         assert apart(model.decode(latents * 0.5), whole.decode(latents * 0.18215)) < CLOSE
@@ -83,7 +84,7 @@ def test_a_yaml_may_say_v_prediction(tmp_path: Path, tiny_checkpoint: Path) -> N
 
 def test_the_half_precision_vae_can_be_widened(tiny_checkpoint: Path) -> None:
     file = open_weights(tiny_checkpoint)
-    model = SD1.prepare(file)(file, Placement(torch.device("cpu"), vae_dtype=torch.bfloat16))
+    model = SD1.prepare(file, Components())(file, Placement(torch.device("cpu"), vae_dtype=torch.bfloat16))
     assert model.widen_vae()
     assert not model.widen_vae()
     with torch.inference_mode():

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.engine.conftest import reference
 from webui.base.errors import ModelError
+from webui.engine.families.components import Components
 from webui.engine.families.family import family_of
 from webui.engine.families.sd1 import SD1
 from webui.engine.families.weights import open_weights
@@ -22,7 +23,7 @@ from webui.engine.model_manager import ModelManager
 def refused(path: Path) -> str:
     """The text with which the file is refused."""
     with pytest.raises(ModelError) as caught:
-        family_of(open_weights(path)).prepare(open_weights(path))
+        family_of(open_weights(path)).prepare(open_weights(path), Components())
     assert path.name in caught.value.message
     return str(caught.value)
 
@@ -30,7 +31,7 @@ def refused(path: Path) -> str:
 def test_a_whole_checkpoint_is_known_and_checked(tiny_checkpoint: Path) -> None:
     file = open_weights(tiny_checkpoint)
     assert family_of(file) is SD1
-    SD1.prepare(file)
+    SD1.prepare(file, Components())
 
 
 def test_an_empty_file(tmp_path: Path) -> None:
@@ -141,14 +142,14 @@ def test_a_broken_yaml_is_named(tmp_path: Path, tiny_checkpoint: Path) -> None:
 def test_an_odd_yaml_changes_nothing(tmp_path: Path, tiny_checkpoint: Path) -> None:
     config = tmp_path / "model.yaml"
     config.write_text("- just\n- a list", "utf-8")
-    SD1.prepare(open_weights(tiny_checkpoint, str(config)))
+    SD1.prepare(open_weights(tiny_checkpoint, str(config)), Components())
 
 
 def test_heads_that_do_not_divide_the_width_are_refused(tmp_path: Path, tiny_checkpoint: Path) -> None:
     config = tmp_path / "model.yaml"
     config.write_text("model: {params: {unet_config: {params: {num_heads: 7}}}}", "utf-8")
     with pytest.raises(ModelError, match="7 attention heads"):
-        SD1.prepare(open_weights(tiny_checkpoint, str(config)))
+        SD1.prepare(open_weights(tiny_checkpoint, str(config)), Components())
 
 
 def test_the_mapped_file_may_be_overwritten_while_the_model_is_in_use(

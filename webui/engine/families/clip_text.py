@@ -103,7 +103,7 @@ class ClipText:
     """Text to the tokens that a UNet looks at."""
 
     model: CLIPTextModel
-    """With a `text_projection` where a pooled text is wanted."""
+    """With a `text_projection` where the pooled text is projected."""
     tokenizer: ClipTokenizer
     tower: str = "clip"
     """As textual inversion files name it."""
@@ -113,6 +113,8 @@ class ClipText:
     """The final norm acts on what comes out, whichever layer it is of."""
     zeros_behind_end: bool = False
     """Padded with token 0, as OpenCLIP does, not with the end token."""
+    pooled: bool = False
+    """The text as one vector comes out too; projected where the model has a projection."""
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:
@@ -190,13 +192,14 @@ class ClipText:
         for layer in layers[:taken]:
             hidden = layer(hidden, None, is_causal=True)
         pooled = None
-        if hasattr(model, "text_projection"):
+        if self.pooled:
             last = hidden
             for layer in layers[taken:]:
                 last = layer(last, None, is_causal=True)
             ends = (ids == END).int().argmax(dim=1)
             rows = torch.arange(len(ids), device=ids.device)
-            pooled = model.text_projection(model.final_layer_norm(last)[rows, ends]).float()
+            pooled = model.final_layer_norm(last)[rows, ends]
+            pooled = (model.text_projection(pooled) if hasattr(model, "text_projection") else pooled).float()
         if self.normed:
             hidden = model.final_layer_norm(hidden)
         return hidden.float(), pooled

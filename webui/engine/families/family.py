@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from webui.base.errors import ModelError
+from webui.engine.families.components import Components
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.sampling.process import Process
@@ -34,7 +35,7 @@ class Conditioning:
 
     tokens: Tensor
     vector: Tensor | None = None
-    """(b, v): pooled text, and behind it the numbers that SDXL is told."""
+    """(b, v): pooled text, and behind it the numbers that SDXL and Flux are told."""
     concat: Tensor | None = None
     """(b, c', h, w): more channels of the input (inpainting, InstructPix2Pix)."""
 
@@ -63,6 +64,8 @@ class TextOptions:
     """`clip_skip` acts on SDXL's first tower."""
     told: Told | None = None
     """For families that support "told"."""
+    distilled_guidance: float = 3.5
+    """What Flux is told in the place of guiding it by a negative prompt."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,12 +179,13 @@ class Family:
 
     name: str
     detect: Callable[[WeightsFile], bool]
-    prepare: Callable[[WeightsFile], Prepared]
-    """Builds the networks without memory. Raises ModelError where names and shapes do not fit."""
+    prepare: Callable[[WeightsFile, Components], Prepared]
+    """Builds the networks without memory, of the file and what lies beside it. Raises ModelError where names and shapes
+    do not fit."""
     supports: frozenset[str] = frozenset()
     """What the rest may do with it: "negative", "img2img", "inpaint", "clip_skip", "hires" ...
 
-    "told": its text encoders want `TextOptions.told`.
+    "told": its text encoders want `TextOptions.told`. "distilled_guidance": they want that.
     """
     steps_table: Literal["sd1", "sdxl"] = "sd1"
     """Of the schedule Align Your Steps."""
@@ -202,8 +206,6 @@ def family_of(file: WeightsFile) -> Family:
 
 _KINDS = (
     (("lora_unet_", "lora_te_", "lora_te1_", "lora_transformer_"), "a LoRA", "Put it into models/Lora."),
-    (("double_blocks.", "model.diffusion_model.double_blocks."), "a Flux model", ""),
-    (("joint_blocks.", "model.diffusion_model.joint_blocks."), "an SD3 model", ""),
     (("conditioner.embedders.",), "a part of an SDXL checkpoint", "The UNet or the text encoder is missing."),
     (("cond_stage_model.model.",), "a part of an SD2 checkpoint", "The UNet is missing."),
     (("control_model.", "input_hint_block."), "a ControlNet", ""),

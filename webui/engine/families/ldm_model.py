@@ -26,7 +26,7 @@ from webui.engine.families.family import (
 from webui.engine.families.staging import Staging
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
-from webui.engine.sampling.process import Diffusion
+from webui.engine.sampling.process import Diffusion, Flow
 
 
 class Text(Protocol):
@@ -46,14 +46,16 @@ class LdmModel:
     unet: UNet2DConditionModel
     text: Text
     vae: AutoencoderKL
-    process: Diffusion
+    process: Diffusion | Flow
     scale: float
     """Of the latents: their standard deviation over the training pictures becomes 1."""
     preview: tuple[tuple[float, float, float], ...]
     family: Family
     placement: Placement
     numbers: int = 0
-    """How many numbers stand behind the pooled text in a conditioning's vector (SDXL)."""
+    """How many numbers stand behind the pooled text in a conditioning's vector (SDXL, Flux)."""
+    shift: float = 0.0
+    """The mean of the latents before they are scaled."""
 
     def __post_init__(self) -> None:
         self.staging = Staging(self.parts, self.placement)
@@ -113,12 +115,12 @@ class LdmModel:
         self.staging.use("vae")
         ldm.set_tiling(self.vae, tiled)
         mean: Tensor = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist.mean
-        return (mean * self.scale if scaled else mean).to(pixels.device, torch.float32)
+        return ((mean - self.shift) * self.scale if scaled else mean).to(pixels.device, torch.float32)
 
     def decode(self, latents: Tensor, *, tiled: bool = False) -> Tensor:
         self.staging.use("vae")
         ldm.set_tiling(self.vae, tiled)
-        unscaled = (latents / self.scale).to(self.vae.device, self.vae.dtype)
+        unscaled = (latents / self.scale + self.shift).to(self.vae.device, self.vae.dtype)
         pixels: Tensor = self.vae.decode(unscaled, return_dict=False)[0]
         return pixels.to(latents.device, torch.float32)
 

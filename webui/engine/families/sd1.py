@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from webui.engine.families import ldm
 from webui.engine.families.clip_text import ClipText, PreparedClip, clip_view
+from webui.engine.families.components import Components
 from webui.engine.families.family import Family, Placement, Prepared
 from webui.engine.families.ldm_model import LdmModel, PreparedUnet, load_vae
 from webui.engine.families.weights import WeightsFile
@@ -24,7 +25,7 @@ def detect(file: WeightsFile) -> bool:
     return f"{ldm.UNET}input_blocks.0.0.weight" in file.shapes and bool(file.under(*TEXT))
 
 
-def prepare(file: WeightsFile) -> Prepared:
+def prepare(file: WeightsFile, _components: Components) -> Prepared:
     """The networks of the file, still without weights. Raises ModelError: a part is not complete."""
     settings = ldm.LdmSettings.read(file.config)
     heads = settings.heads or (None if settings.head_width else HEADS)

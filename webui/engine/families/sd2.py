@@ -10,6 +10,7 @@ from diffusers import UNet2DConditionModel
 
 from webui.engine.families import ldm
 from webui.engine.families.clip_text import ClipText, PreparedClip
+from webui.engine.families.components import Components
 from webui.engine.families.family import Family, Placement, Prepared
 from webui.engine.families.ldm_model import LdmModel, PreparedUnet, load_vae
 from webui.engine.families.open_clip import as_clip
@@ -31,7 +32,7 @@ def detect(file: WeightsFile) -> bool:
     )
 
 
-def prepare(file: WeightsFile) -> Prepared:
+def prepare(file: WeightsFile, _components: Components) -> Prepared:
     """The networks of the file, still without weights. Raises ModelError: a part is not complete."""
     settings = ldm.LdmSettings.read(file.config)
     unet = PreparedUnet.of(file, heads=settings.heads, head_width=settings.head_width or HEAD_WIDTH)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from webui.engine.families import ldm
 from webui.engine.families.clip_text import ClipText, PreparedClip, clip_view
+from webui.engine.families.components import Components
 from webui.engine.families.family import Encoded, Family, Placement, Prepared, TextOptions, Told
 from webui.engine.families.ldm_model import LdmModel, PreparedUnet, load_vae
 from webui.engine.families.open_clip import as_clip
@@ -85,7 +86,7 @@ def detect(file: WeightsFile) -> bool:
     )
 
 
-def prepare(file: WeightsFile) -> Prepared:
+def prepare(file: WeightsFile, _components: Components) -> Prepared:
     """The networks of the file, still without weights. Raises ModelError: a part is not complete."""
     settings = ldm.LdmSettings.read(file.config)
     unet = PreparedUnet.of(file, heads=settings.heads, head_width=settings.head_width or HEAD_WIDTH)
@@ -118,6 +119,7 @@ def prepare(file: WeightsFile) -> Prepared:
                     left_out=lambda _options: 1,
                     normed=False,
                     zeros_behind_end=True,
+                    pooled=True,
                 ),
             ),
             vae=decoder,

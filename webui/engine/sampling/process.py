@@ -5,6 +5,7 @@ x = alpha(sigma) * x0 + sigma * noise. Stable Diffusion in k-diffusion's form ha
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, Protocol
@@ -227,6 +228,15 @@ class Flow:
     """Moves the levels towards noise for large pictures: sigma = shift t / (1 + (shift - 1) t), section 5.3.2."""
     multiplier: float = 1000.0
     """The network is told sigma times this."""
+    by_size: bool = False
+    """The shift follows the picture's size, as Flux dev was trained."""
+
+    def at_size(self, height: int, width: int) -> Flow:
+        """The flow for latents of this size: log shift grows evenly from 0.5 at 256 patches to 1.15 at 4096."""
+        if not self.by_size:
+            return self
+        patches = -(-height // 2) * -(-width // 2)
+        return replace(self, shift=math.exp(0.5 + (1.15 - 0.5) * (patches - 256) / (4096 - 256)))
 
     @cached_property
     def sigmas(self) -> Tensor:

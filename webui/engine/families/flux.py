@@ -1,0 +1,212 @@
+"""FLUX.1 dev and schnell: whole checkpoints, and transformers alone with their other parts beside them.
+
+Black Forest Labs 2024. The transformer predicts the velocity of a rectified flow (arXiv:2403.03206).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from diffusers import FluxTransformer2DModel
+from torch import Tensor
+
+from webui.engine.families import flow_model, ldm
+from webui.engine.families.clip_text import ClipText, PreparedClip, clip_view
+from webui.engine.families.components import Components
+from webui.engine.families.family import Conditioning, Family, Placement, Prepared
+from webui.engine.families.flow_model import FlowModel, FlowText
+from webui.engine.families.ldm_model import load_vae
+from webui.engine.families.t5_text import T5Text
+from webui.engine.families.views import View
+from webui.engine.families.weights import WeightsFile
+from webui.engine.sampling.process import Flow
+from webui.prompt.tokens import clip_tokenizer
+
+KEY = "double_blocks.0.img_attn.qkv.weight"
+SCALE, SHIFT = 0.3611, 0.1159
+TEXT_LENGTH, FAST_TEXT_LENGTH = 512, 256
+"""Tokens of T5; the second for schnell."""
+
+_NAMES = (
+    (r"^time_in\.", "time_text_embed.timestep_embedder."),
+    (r"^vector_in\.", "time_text_embed.text_embedder."),
+    (r"^guidance_in\.", "time_text_embed.guidance_embedder."),
+    (r"\.in_layer\.", ".linear_1."),
+    (r"\.out_layer\.", ".linear_2."),
+    (r"^txt_in\.", "context_embedder."),
+    (r"^img_in\.", "x_embedder."),
+    (r"^double_blocks\.", "transformer_blocks."),
+    (r"^single_blocks\.", "single_transformer_blocks."),
+    (r"\.img_mod\.lin\.", ".norm1.linear."),
+    (r"\.txt_mod\.lin\.", ".norm1_context.linear."),
+    (r"\.modulation\.lin\.", ".norm.linear."),
+    (r"\.img_attn\.norm\.(query|key)_norm\.scale$", lambda m: f".attn.norm_{m[1][0]}.weight"),
+    (r"\.txt_attn\.norm\.(query|key)_norm\.scale$", lambda m: f".attn.norm_added_{m[1][0]}.weight"),
+    (r"\.norm\.(query|key)_norm\.scale$", lambda m: f".attn.norm_{m[1][0]}.weight"),
+    (r"\.img_attn\.proj\.", ".attn.to_out.0."),
+    (r"\.txt_attn\.proj\.", ".attn.to_add_out."),
+    (r"\.img_mlp\.0\.", ".ff.net.0.proj."),
+    (r"\.img_mlp\.2\.", ".ff.net.2."),
+    (r"\.txt_mlp\.0\.", ".ff_context.net.0.proj."),
+    (r"\.txt_mlp\.2\.", ".ff_context.net.2."),
+    (r"\.linear2\.", ".proj_out."),
+    (r"^final_layer\.linear\.", "proj_out."),
+)
+
+
+class FluxModel(FlowModel):
+    def predict(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        self.staging.use("unet")
+        dtype, height, width = self.placement.dtype, *x.shape[-2:]
+        x = self.even(x)
+        rows, columns = x.shape[-2] // 2, x.shape[-1] // 2
+        packed = (
+            x.reshape(len(x), -1, rows, 2, columns, 2).permute(0, 2, 4, 1, 3, 5).reshape(len(x), rows * columns, -1)
+        )
+        places = torch.zeros(rows, columns, 3, device=x.device)
+        places[..., 1] = torch.arange(rows, device=x.device)[:, None]
+        places[..., 2] = torch.arange(columns, device=x.device)[None]
+        vector = conditioning.vector if conditioning.vector is not None else x.new_zeros(len(x), self.numbers)
+        pooled = vector[:, : vector.shape[1] - self.numbers]
+        output: Tensor = self.unet(
+            hidden_states=packed.to(dtype),
+            encoder_hidden_states=conditioning.tokens.to(dtype),
+            pooled_projections=pooled.to(dtype),
+            timestep=(t / 1000).to(dtype),
+            img_ids=places.flatten(0, 1),
+            txt_ids=torch.zeros(conditioning.tokens.shape[1], 3, device=x.device),
+            guidance=vector[:, -1] if self.numbers else None,
+            return_dict=False,
+        )[0]
+        patches = output.float().reshape(len(x), rows, columns, -1, 2, 2).permute(0, 3, 1, 4, 2, 5)
+        return patches.reshape(x.shape)[..., :height, :width]
+
+
+def detect(file: WeightsFile) -> bool:
+    """Flux's own names for its double blocks."""
+    return bool(flow_model.under(file, KEY))
+
+
+def transformer_view(file: WeightsFile) -> WeightsFile:
+    """The transformer under the names of `FluxTransformer2DModel`."""
+    view = View(file)
+    for name, full in flow_model.under(file, KEY).items():
+        if match := re.fullmatch(r"double_blocks\.(\d+)\.(img|txt)_attn\.qkv\.(weight|bias)", name):
+            parts = [f"add_{p}_proj" if match[2] == "txt" else f"to_{p}" for p in "qkv"]
+            names = [f"transformer_blocks.{match[1]}.attn.{part}.{match[3]}" for part in parts]
+            view.split(names, full, file.shapes[full][0] // 3)
+        elif match := re.fullmatch(r"single_blocks\.(\d+)\.linear1\.(weight|bias)", name):
+            block = f"single_transformer_blocks.{match[1]}"
+            parts = ["attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"]
+            inner = file.shapes[full.replace("linear1", "linear2").replace("bias", "weight")][0]
+            view.split([f"{block}.{part}.{match[2]}" for part in parts], full, inner)
+        elif match := re.fullmatch(r"final_layer\.adaLN_modulation\.1\.(weight|bias)", name):
+            view.add(f"norm_out.linear.{match[1]}", full, halves_changed=True)
+        elif not name.startswith(("first_stage_model.", "text_encoders.", "vae.")) and "scale" not in name[-13:-5]:
+            view.add(_renamed(name), full)
+    return view.result()
+
+
+def _renamed(name: str) -> str:
+    for pattern, new in _NAMES:
+        name = re.sub(pattern, new, name)
+    return name
+
+
+def config_of(view: WeightsFile) -> dict[str, Any]:
+    """Arguments of `FluxTransformer2DModel` by the shapes of a view. Raises ModelError."""
+    shapes = view.shapes
+    try:
+        inner, inputs = shapes["x_embedder.weight"]
+        head = shapes["transformer_blocks.0.attn.norm_q.weight"][0]
+        if inputs != shapes["proj_out.weight"][0]:
+            raise view.error(
+                f"its transformer takes {inputs} channels", "Flux Fill, Depth and Canny are not supported."
+            )
+        return {
+            "in_channels": inputs,
+            "num_layers": _count(shapes, "transformer_blocks"),
+            "num_single_layers": _count(shapes, "single_transformer_blocks"),
+            "attention_head_dim": head,
+            "num_attention_heads": inner // head,
+            "joint_attention_dim": shapes["context_embedder.weight"][1],
+            "pooled_projection_dim": shapes["time_text_embed.text_embedder.linear_1.weight"][1],
+            "guidance_embeds": "time_text_embed.guidance_embedder.linear_1.weight" in shapes,
+            "axes_dims_rope": (head // 8, head * 7 // 16, head * 7 // 16),
+        }
+    except KeyError as error:
+        raise view.error(f"its Flux transformer is not complete (no {error})") from error
+
+
+def _count(shapes: Mapping[str, tuple[int, ...]], name: str) -> int:
+    return len({full.split(".")[1] for full in shapes if full.startswith(f"{name}.")})
+
+
+def prepare(file: WeightsFile, components: Components) -> Prepared:
+    """The networks of the file, still without weights. Raises ModelError: a part is not complete, or nowhere."""
+    view = transformer_view(file)
+    config = config_of(view)
+    with ldm.unfilled():
+        transformer = FluxTransformer2DModel(**config)
+    names = {name: name for name in transformer.state_dict()}
+    ldm.check_complete(transformer, names, view, "Flux transformer")
+    pooled = config["pooled_projection_dim"]
+    towers = [
+        (clip, prefix)
+        for clip, prefix in flow_model.clip_files(file, components)
+        if clip.shapes[prefix + flow_model.CLIP_KEY][1] == pooled
+    ]
+    if not towers:
+        raise file.error("there is no CLIP text encoder in it", "Put clip_l.safetensors into models/text_encoder.")
+    tower = PreparedClip.of(clip_view(towers[0][0], towers[0][1] + "text_model."))
+    t5 = flow_model.t5_of(file, components, config["joint_attention_dim"])
+    if t5 is None:
+        raise file.error(
+            "there is no T5 text encoder in it",
+            "Put t5xxl_fp16.safetensors (or its fp8 form) into models/text_encoder.",
+        )
+    tokenizer = components.tokenizer()
+    if tokenizer is None:
+        raise file.error(
+            "T5's vocabulary is missing", "Put the tokenizer.json of google/t5-v1_1-xxl into models/text_encoder."
+        )
+    distilled = bool(config["guidance_embeds"])
+
+    def load(vae: WeightsFile, placement: Placement) -> FluxModel:
+        decoder = load_vae(flow_model.vae_of(file, vae, components, ("ae", "flux")), placement)
+        ldm.fill(transformer, names, view, placement.rest, placement.dtype)
+        clip = ClipText(
+            tower.load(placement), clip_tokenizer(), tower="clip_l", left_out=lambda _options: 0, pooled=True
+        )
+        length = TEXT_LENGTH if distilled else FAST_TEXT_LENGTH
+        return FluxModel(
+            unet=transformer,
+            text=FlowText(
+                (clip,),
+                T5Text.of(t5.load(placement), tokenizer, length),
+                width=t5.width,
+                clip_tokens=False,
+                guidance=distilled,
+            ),
+            vae=decoder,
+            process=Flow(by_size=distilled),
+            scale=SCALE,
+            preview=flow_model.PREVIEW,
+            family=FLUX,
+            placement=placement,
+            numbers=int(distilled),
+            shift=SHIFT,
+        )
+
+    return load
+
+
+FLUX = Family(
+    name="Flux",
+    detect=detect,
+    prepare=prepare,
+    supports=frozenset({"img2img", "inpaint", "hires", "embeddings", "distilled_guidance"}),
+)
