@@ -19,7 +19,7 @@ from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.request.engine_options import EngineOptions
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.messages import Event, Pictured, Progress
-from webui.request.plan import CheckpointRef, Plan, resolve
+from webui.request.plan import CheckpointRef, NetworkRef, Plan, resolve
 from webui.request.settings import Settings
 
 SMALL: dict[str, object] = {"width": 64, "height": 64, "steps": 3, "seed": 7, "sampler_name": "Euler a"}
@@ -38,6 +38,7 @@ class Names:
 
     ref: CheckpointRef
     images: Mapping[str, bytes] = field(default_factory=dict)
+    networks: Mapping[str, NetworkRef] = field(default_factory=dict)
 
     def checkpoint(self, name: str) -> CheckpointRef:
         return self.ref
@@ -51,6 +52,9 @@ class Names:
     def picture(self, name: str) -> bytes:
         return self.images[name]
 
+    def network(self, kind: str, name: str) -> NetworkRef | None:
+        return self.networks.get(name)
+
 
 @dataclass
 class Engine:
@@ -61,9 +65,10 @@ class Engine:
     cache: TextCache = field(default_factory=TextCache)
     shelf: EmbeddingShelf = field(default_factory=EmbeddingShelf)
     events: list[Event] = field(default_factory=list)
+    networks: Mapping[str, NetworkRef] = field(default_factory=dict)
 
     def plan(self, request: Txt2Img | Img2Img, images: Mapping[str, bytes] | None = None) -> Plan:
-        return resolve(request, Settings(), Names(self.ref, images or {}), lambda: 1)
+        return resolve(request, Settings(), Names(self.ref, images or {}, self.networks), lambda: 1)
 
     def run(
         self,

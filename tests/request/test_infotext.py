@@ -12,7 +12,7 @@ from webui.request import infotext
 from webui.request.dialects import modern, novelai_infotext, todays_names
 from webui.request.facts import facts_of
 from webui.request.fields import SAME_SAMPLER, Img2Img, Txt2Img
-from webui.request.plan import CheckpointRef, resolve
+from webui.request.plan import CheckpointRef, NetworkRef, resolve
 from webui.request.settings import Settings
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "functions"
@@ -41,6 +41,9 @@ class Reference:
 
     def vae(self, name: str, checkpoint: CheckpointRef) -> CheckpointRef | None:
         return None if name == "Automatic" else CheckpointRef(path="", title=name, name=name, sha256="7a09da340e")
+
+    def network(self, kind: str, name: str) -> NetworkRef | None:
+        return NetworkRef("", name) if name == "known" else None
 
     def styled(self, prompt: str, negative: str, styles: tuple[str, ...]) -> tuple[str, str]:
         return prompt, negative

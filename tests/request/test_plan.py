@@ -9,7 +9,7 @@ import pytest
 
 from webui.base.errors import NotFound, UserError
 from webui.request.fields import Img2Img, Txt2Img
-from webui.request.plan import CheckpointRef, Plan, resolve
+from webui.request.plan import CheckpointRef, NetworkRef, Plan, resolve
 from webui.request.settings import Settings
 
 PICTURE = "a" * 64
@@ -26,6 +26,9 @@ class Known:
 
     def vae(self, name: str, checkpoint: CheckpointRef) -> CheckpointRef | None:
         return None if name == "Automatic" else CheckpointRef(path=f"/{name}", title=name, name=name)
+
+    def network(self, kind: str, name: str) -> NetworkRef | None:
+        return NetworkRef("", name) if name == "known" else None
 
     def styled(self, prompt: str, negative: str, styles: tuple[str, ...]) -> tuple[str, str]:
         return (f"{prompt}, styled", negative) if styles else (prompt, negative)
@@ -126,3 +129,11 @@ def test_what_remains_after_a_crash_keeps_its_seeds_and_places() -> None:
 def test_a_plan_is_plain_data() -> None:
     plan = planned(Txt2Img(seed=1))
     assert pickle.loads(pickle.dumps(plan)) == plan
+
+
+def test_tags_are_looked_up_and_the_hypernetwork_of_the_settings_joins_the_prompt() -> None:
+    settings = Settings().with_options({"sd_hypernetwork": "known", "sd_lora": "known"})
+    request = Txt2Img(prompt="a cat <lora:known:0.5> <lora:unknown> <thing:known>")
+    plan = resolve(request, settings, Known(), lambda: 1)
+    assert set(plan.networks) == {("lora", "known"), ("hypernet", "known")}
+    assert plan.batches[0][0].request.prompt == f"{request.prompt}<hypernet:known:1.0>"

@@ -16,19 +16,24 @@ from webui.base.paths import Paths
 from webui.catalog.checkpoints import Checkpoints
 from webui.catalog.database import Database
 from webui.catalog.hashes import Hashes
+from webui.catalog.history import History
+from webui.catalog.history_folders import FolderIndex
+from webui.catalog.hypernetworks import Hypernetworks
 from webui.catalog.job_table import JobTable
+from webui.catalog.loras import Loras
 from webui.catalog.pictures import NotSaved, Pictures, SavedPicture
 from webui.catalog.styles import Styles
 from webui.catalog.ui_defaults import UiDefaults
 from webui.catalog.uploads import PictureStore
 from webui.catalog.vaes import Vaes
-from webui.request.facts import facts_of
-from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, kind_of
+from webui.prompt.networks import HYPERNETWORK
+from webui.request.facts import facts_of, unwanted_labels
+from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img, kind_of
 from webui.request.filenames import Naming
 from webui.request.infotext import labels_of, write
 from webui.request.messages import Pictured
-from webui.request.plan import CheckpointRef, Picture, Plan
-from webui.request.settings import Settings
+from webui.request.plan import CheckpointRef, NetworkRef, Picture, Plan
+from webui.request.settings import SaveSettings, Settings
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +51,12 @@ class Catalog:
         self.hashes = Hashes(self.database)
         self.checkpoints = Checkpoints(paths, self.hashes)
         self.vaes = Vaes(paths, self.hashes)
+        self.loras = Loras(paths, self.hashes)
+        self.hypernetworks = Hypernetworks(paths, self.hashes)
         self.uploads = PictureStore(paths.uploads)
         self.pictures = Pictures(self.database, paths)
+        self.history = History(self.database, self.pictures)
+        self.folders = FolderIndex(self.database)
         self.jobs = JobTable(self.database)
         self.styles = Styles(paths)
         self.ui_defaults = UiDefaults(paths)
@@ -56,6 +65,7 @@ class Catalog:
         """Look again what is on disk, and hash what is new in the background."""
         self.checkpoints.refresh()
         self.vaes.refresh()
+        self.loras.refresh()
         self.styles.refresh()
         self.hash_in_background()
 
@@ -66,8 +76,15 @@ class Catalog:
             vae.path for vae in self.vaes.scan().values() if not self.hashes.cached(vae.path, vae.stamp)
         )
 
+    def look_for_pictures(self, save: SaveSettings) -> None:
+        """Bring pictures that lie in the output folders into the history, in a thread of its own."""
+        kinds = (save.outdir_samples, save.outdir_txt2img_samples, save.outdir_img2img_samples, save.outdir_extras_samples)
+        chosen = (self.paths.data / kind for kind in (*kinds, save.outdir_save) if kind)
+        self.folders.look((self.paths.outputs, *chosen))
+
     def close(self) -> None:
         """End the background work and close the database."""
+        self.folders.stop()
         self.checkpoints.close()
         self.database.close()
 
@@ -89,6 +106,10 @@ class Catalog:
         """The encoded bytes of an uploaded picture. Raises NotFound."""
         return self.uploads.get(name)
 
+    def network(self, kind: str, name: str) -> NetworkRef | None:
+        """The file that a tag `<kind:name>` of a prompt means, or None. Raises StorageError."""
+        return self.hypernetworks.ref(name) if kind == HYPERNETWORK else self.loras.ref(name)
+
     # --- lists for dropdowns --------------------------------------------------------------------------------------
 
     def choices(self, source: str) -> list[str]:
@@ -103,6 +124,8 @@ class Catalog:
             "checkpoints_or_same": lambda: [SAME_CHECKPOINT, *self.checkpoints.titles()],
             "vaes": self.vaes.names,
             "styles": self.styles.names,
+            "loras_or_none": lambda: ["None", *self.loras.names()],
+            "hypernetworks_or_none": lambda: ["None", *self.hypernetworks.names()],
             "samplers": _samplers,
             "samplers_or_same": lambda: [SAME_SAMPLER, *_samplers()],
             "schedules": _schedules,
@@ -121,7 +144,8 @@ class Catalog:
     ) -> str:
         """The infotext of a picture, with what is known by now: hashes may have come in since the plan was made."""
         facts = facts_of(picture, self._informed(plan), settings.save, version, user)
-        labels = labels_of(picture.request, picture.render, {**facts, **engine_facts})
+        said = {label: text for label, text in engine_facts.items() if label not in unwanted_labels(settings.save)}
+        labels = labels_of(picture.request, picture.render, {**facts, **said})
         return write(picture.request.prompt, picture.request.negative_prompt, labels)
 
     def keep(
@@ -163,6 +187,7 @@ class Catalog:
             model=plan.checkpoint.name,
             sampler=picture.request.sampler_name,
             created=now,
+            parent=self._parent(picture.request),
         )
         naming = Naming(
             picture=picture,
@@ -182,6 +207,16 @@ class Catalog:
             raise
         self._record(saved, picture)
         return saved
+
+    def _parent(self, request: Generation) -> str:
+        """The id of the picture that this one is made of, when it is one of ours; uploads are named by their sha256."""
+        if not isinstance(request, Img2Img) or not request.init_images:
+            return ""
+        try:
+            return self.pictures.id_of(request.init_images[0])
+        except StorageError as error:
+            log.warning("The parent of a picture is not known: %s", error)
+            return ""
 
     def _record(self, saved: SavedPicture, picture: Picture) -> None:
         try:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,8 @@ from webui.catalog.headers import header_length
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["sha256", "legacy", "contents"]
+Kind = Literal["sha256", "legacy", "contents", "summary"]
+"""A summary is no hash, but kept like one: what matters of a file's header, as JSON."""
 Stamp = tuple[int, int]
 """(mtime in ns, size in bytes)"""
 
@@ -65,6 +66,15 @@ class Hashes:
         """Everything that is known, by (path, stamp)."""
         rows = self._database.read("SELECT path, mtime_ns, size, value FROM hashes WHERE kind = ?", kind)
         return {(row["path"], (row["mtime_ns"], row["size"])): row["value"] for row in rows}
+
+    def remember(self, kind: Kind, values: Mapping[tuple[Path, Stamp], str]) -> None:
+        """Keep these, all at once."""
+        if values:
+            with self._database.writing() as connection:
+                connection.executemany(
+                    "INSERT OR REPLACE INTO hashes (path, kind, mtime_ns, size, value) VALUES (?, ?, ?, ?, ?)",
+                    [(str(path), kind, *stamp, value) for (path, stamp), value in values.items()],
+                )
 
     def _kept(self, path: Path, kind: Kind, stop: threading.Event | None) -> str:
         try:

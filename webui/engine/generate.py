@@ -19,6 +19,7 @@ from torch import Tensor
 
 from webui import registry
 from webui.engine.conditioning import TextCache, Timeline
+from webui.engine.dressing import with_added
 from webui.engine.families.family import Model
 from webui.engine.hires import HiresSize, hires_size
 from webui.engine.networks.embeddings import EmbeddingShelf
@@ -31,10 +32,10 @@ from webui.engine.upscalers.resize import scaled
 from webui.engine.vae import decoded, encoded
 from webui.engine.watch import Skipped, Watch
 from webui.prompt.comments import strip_comments
-from webui.prompt.networks import extract_networks
+from webui.prompt.networks import NetworkTag, extract_networks
 from webui.request.fields import SAME_SAMPLER, SAME_SCHEDULE, Img2Img, Txt2Img
 from webui.request.messages import Pictured
-from webui.request.plan import CheckpointRef, Plan
+from webui.request.plan import CheckpointRef, Plan, added_networks
 from webui.request.settings import RenderSettings
 
 FIRST_OF_TWO = 0.4
@@ -66,7 +67,7 @@ def pictures(plan: Plan, models: Lender, cache: TextCache, shelf: EmbeddingShelf
         with ExitStack() as loans:
             lend = partial(_lent, loans, models, plan.vae)
             refiner = partial(lend, plan.refiner) if plan.refiner else None
-            studio = Studio(watch, cache, embeddings, cheap, refiner)
+            studio = Studio(watch, cache, embeddings, cheap, refiner, plan.networks)
             try:
                 yield from _batch_pictures(Batch(batch), plan, lend, beginnings, studio)
             except Skipped:
@@ -206,6 +207,7 @@ def planned(batch: Batch) -> Pass:
         negative=tuple(_text(picture.request.negative_prompt, render) for picture in batch.pictures),
         timeline=Timeline(request.steps * entry.calls_per_step, old=render.use_old_scheduling),
         size=(request.width, request.height),
+        networks=_networks(request.prompt, render),
     )
 
 
@@ -227,6 +229,9 @@ def planned_hires(batch: Batch, request: Txt2Img, steps: int) -> Pass:
         positive=tuple(_text(own.hr_prompt or own.prompt, render, networks=True) for own in asked),
         negative=tuple(_text(own.hr_negative_prompt or own.negative_prompt, render) for own in asked),
         timeline=Timeline(first.timeline.steps, steps * entry.calls_per_step, render.use_old_scheduling),
+        networks=first.networks
+        if render.hires_fix_use_firstpass_conds
+        else _networks(request.hr_prompt or request.prompt, render),
     )
 
 
@@ -234,6 +239,12 @@ def _text(prompt: str, render: RenderSettings, *, networks: bool = False) -> str
     """The prompt without comments; with `networks` (the negative prompt has none) without their tags."""
     text = strip_comments(prompt) if render.enable_prompt_comments else prompt
     return extract_networks(text)[0] if networks else text
+
+
+def _networks(prompt: str, render: RenderSettings) -> tuple[NetworkTag, ...]:
+    """The tags of a prompt, and those that the settings add."""
+    text = strip_comments(prompt) if render.enable_prompt_comments else prompt
+    return with_added(extract_networks(text)[1], added_networks(render))
 
 
 # ---------------------------------------------------------------- pixels

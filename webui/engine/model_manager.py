@@ -17,6 +17,8 @@ from webui.engine.families.components import Components
 from webui.engine.families.family import Model, family_of
 from webui.engine.families.weights import open_weights
 from webui.engine.memory import Profile, free_bytes, give_back, total_bytes
+from webui.engine.networks.patches import Patches
+from webui.engine.networks.wardrobe import Wardrobe
 from webui.engine.passes import Loaded
 from webui.request.plan import CheckpointRef
 
@@ -44,6 +46,7 @@ class Resident:
     key: Key
     models: OrderedDict[Stamp, Model]
     """The same networks with one VAE or another, by the file that the VAE came from; the last is the last used."""
+    patches: Patches = field(default_factory=Patches)
     on_device: bool = True
     loans: int = 0
 
@@ -54,7 +57,7 @@ class Resident:
     @property
     def nbytes(self) -> int:
         others = list(self.models.values())[:-1]
-        return self.model.nbytes + sum(model.vae_nbytes for model in others)
+        return self.model.nbytes + sum(model.vae_nbytes for model in others) + self.patches.nbytes
 
 
 @dataclass
@@ -71,6 +74,8 @@ class ModelManager:
     """Where parts of models are looked for that a checkpoint does not hold."""
     resident: tuple[str, ...] = ()
     """Titles, the last used first."""
+    wardrobe: Wardrobe = field(default_factory=Wardrobe)
+    """Networks that the models wear."""
     _residents: OrderedDict[Key, Resident] = field(default_factory=OrderedDict)
 
     @contextmanager
@@ -84,7 +89,7 @@ class ModelManager:
         resident = self._borrowed(checkpoint, vae)
         try:
             self._move_in(resident)
-            yield Loaded(resident.model, checkpoint, resident.key)
+            yield Loaded(resident.model, checkpoint, resident.key, resident.patches)
         finally:
             resident.loans -= 1
 
@@ -99,6 +104,7 @@ class ModelManager:
 
     def unload(self) -> None:
         """Put all models away that are not on loan."""
+        self.wardrobe.forget()
         self._evict(lambda: False)
 
     # ------------------------------------------------------------ into memory
@@ -134,7 +140,7 @@ class ModelManager:
         self._make_room(file.parameters * placement.dtype.itemsize, checkpoint)
         with self._announced(checkpoint.title):
             model = load(with_vae, placement)
-        return Resident(checkpoint, key, OrderedDict({source: model}))
+        return Resident(checkpoint, key, OrderedDict({source: model}), Patches(self.wardrobe))
 
     @contextmanager
     def _announced(self, title: str) -> Iterator[None]:

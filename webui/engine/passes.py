@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
@@ -15,8 +15,11 @@ from webui import registry
 from webui.base.errors import UserError
 from webui.engine.conditioning import Encoder, TextCache, Timeline
 from webui.engine.denoisers import Clock, Guidance, Prompted, guided, observed, on_device, switched
+from webui.engine.dressing import Refs, dress, hypernetworks
 from webui.engine.families.family import Model, TextOptions, Told
 from webui.engine.networks.embeddings import Embedding
+from webui.engine.networks.hypernetworks import bent
+from webui.engine.networks.patches import Patches
 from webui.engine.networks.tiling import tiled
 from webui.engine.networks.token_merging import merging
 from webui.engine.previews import Previewer
@@ -27,6 +30,7 @@ from webui.engine.sampling.process import Diffusion, Flow, Process, altered
 from webui.engine.sampling.schedules import ScheduleOptions
 from webui.engine.sampling.types import GeneratorKind, SamplerOptions
 from webui.engine.watch import Watch
+from webui.prompt.networks import NetworkTag
 from webui.registry import SamplerEntry, ScheduleEntry
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.messages import Phase
@@ -51,6 +55,8 @@ class Loaded:
     model: Model
     ref: CheckpointRef
     key: Hashable
+    patches: Patches = field(default_factory=Patches)
+    """The networks that it wears."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +69,8 @@ class Studio:
     previewer: Callable[[Model], Previewer]
     refiner: Callable[[], Loaded] | None = None
     """Lends the refiner; called when it is due."""
+    networks: Refs = field(default_factory=dict)
+    """Files of the tags in prompts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +124,8 @@ class Pass:
     timeline: Timeline
     size: tuple[int, int]
     """(width, height) in pixels, as asked for."""
+    networks: tuple[NetworkTag, ...] = ()
+    """Tags of the first picture's prompt, and of the settings. A1111: they hold for the whole batch."""
     start: Start | None = None
     concat: Tensor | None = None
     """(b, c', h, w): what checkpoints with more input channels see."""
@@ -140,6 +150,8 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
     process = process_of(loaded.model, entry, render, noise.shape)
     way = course_of(this, process, render, batch.facts.note, loaded.model.family.steps_table)
     clock = Clock(total=this.walked * entry.calls_per_step)
+    if hashes := dress(loaded.patches, loaded.model, this.networks, studio.networks, watch.remark):
+        batch.facts.note("Lora hashes", hashes)
     base = prompted(batch, this, loaded, process, studio)
     bends = ExitStack()
     is_due = _refiner_due(batch, this, process, clock, studio)
@@ -166,7 +178,7 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
     together = render.no_dpmpp_sde_batch_determinism
     draws = way.noise(entry, noise, batch.seeds, together=together)
     with bends:
-        bend(bends, batch, this, loaded.model)
+        bend(bends, batch, this, loaded, studio)
         latents: Tensor = sampler(denoise, x, way.sigmas, draws, **options)
     if not bool(torch.isfinite(latents).all()):
         raise UserError(
@@ -201,12 +213,13 @@ def prompted(batch: Batch, this: Pass, loaded: Loaded, process: Process, studio:
     """The model with its texts for this pass."""
     studio.watch.check()
     render = batch.render
+    embeddings = {**studio.embeddings, **loaded.patches.embeddings}
     positive, negative = text_options(loaded.model, this, render)
     if "distilled_guidance" in loaded.model.family.supports:
         batch.facts.note("Distilled CFG Scale", render.distilled_cfg_scale)
-    encoder = Encoder(loaded.model, loaded.key, positive, studio.embeddings, studio.cache, negative)
+    encoder = Encoder(loaded.model, (loaded.key, loaded.patches.key), positive, embeddings, studio.cache, negative)
     prompts = encoder.prompts(this.positive, this.negative, this.timeline)
-    _note_text(batch, prompts.embeddings, studio)
+    _note_text(batch, [embeddings[name] for name in prompts.embeddings])
     return Prompted(
         loaded.model,
         on_device(process, loaded.model.device),
@@ -224,6 +237,7 @@ def text_options(model: Model, this: Pass, render: RenderSettings) -> tuple[Text
         render.emphasis,
         render.comma_padding_backtrack,
         render.sdxl_clip_l_skip,
+        render.use_old_emphasis_implementation,
         distilled_guidance=render.distilled_cfg_scale,
     )
     if "told" not in model.family.supports:
@@ -234,23 +248,24 @@ def text_options(model: Model, this: Pass, render: RenderSettings) -> tuple[Text
     return replace(options, told=told), replace(options, told=replace(told, aesthetic_score=low, is_negative=True))
 
 
-def _note_text(batch: Batch, embeddings: tuple[str, ...], studio: Studio) -> None:
+def _note_text(batch: Batch, embeddings: Sequence[Embedding]) -> None:
     request, render, note = batch.request, batch.render, batch.facts.note
     if render.emphasis != "Original" and any(bracket in request.prompt + request.negative_prompt for bracket in "(["):
         note("Emphasis", render.emphasis)
     if embeddings:
-        hashes = [f"{name}: {studio.embeddings[name].short_hash}" for name in embeddings]
+        hashes = [f"{embedding.name}: {embedding.short_hash}" for embedding in embeddings]
         note("TI hashes", ", ".join(hashes))
 
 
 # ---------------------------------------------------------------- bent networks
 
 
-def bend(bends: ExitStack, batch: Batch, this: Pass, model: Model) -> None:
+def bend(bends: ExitStack, batch: Batch, this: Pass, loaded: Loaded, studio: Studio) -> None:
     """Make the network compute as the settings say, until `bends` is closed."""
-    unet = model.parts.get("unet")
+    unet = loaded.model.parts.get("unet")
     if unet is None:
         return
+    bends.enter_context(bent(unet, hypernetworks(loaded.patches, this.networks, studio.networks, studio.watch.remark)))
     bends.enter_context(merging(unet, merged_share(batch, this)))
     if batch.render.tiling:
         bends.enter_context(tiled([unet]))
@@ -428,7 +443,8 @@ def _refiner(studio: Studio) -> Loaded:
 def _refining(
     loaded: Loaded, batch: Batch, this: Pass, studio: Studio, bends: ExitStack, shape: tuple[int, ...]
 ) -> Prompted:
-    bend(bends, batch, this, loaded.model)
+    dress(loaded.patches, loaded.model, this.networks, studio.networks, studio.watch.remark, strict=False)
+    bend(bends, batch, this, loaded, studio)
     process = process_of(loaded.model, this.sampler, batch.render, shape)
     return prompted(batch, this, loaded, process, studio)
 

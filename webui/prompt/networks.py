@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import NamedTuple
 
@@ -22,6 +23,42 @@ class NetworkTag(NamedTuple):
     def get(self, key: str, default: str = "") -> str:
         """The value of a named argument."""
         return dict(self.named).get(key, default)
+
+
+class LoraWeights(NamedTuple):
+    """How strongly a LoRA acts on text encoders and on the UNet, and up to which rank."""
+
+    te: float
+    unet: float
+    rank: int | None
+
+
+LORA_KINDS = ("lora", "lyco")
+HYPERNETWORK = "hypernet"
+
+
+def lora_weights(tag: NetworkTag) -> LoraWeights:
+    """Of `<lora:name:te:unet:rank>`, the numbers also as `te=`, `unet=`, `dyn=`; unet is te where it is not there.
+
+    Raises:
+        ValueError: one of them is no number.
+    """
+    te = multiplier(tag, "te")
+    unet = _number(tag.get("unet") or (tag.positional[2] if len(tag.positional) > 2 else str(te)))
+    rank = tag.get("dyn") or (tag.positional[3] if len(tag.positional) > 3 else "")
+    return LoraWeights(te, unet, int(rank) if rank else None)
+
+
+def multiplier(tag: NetworkTag, name: str = "") -> float:
+    """The first number of a tag, or that of a named argument; 1 where there is none. Raises ValueError."""
+    return _number(tag.get(name) or (tag.positional[1] if len(tag.positional) > 1 else "1"))
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no number")
+    return value
 
 
 _TAG = re.compile(r"<(\w++):([^>]+)>")

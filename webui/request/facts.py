@@ -46,6 +46,15 @@ def facts_of(picture: Picture, plan: Plan, save: SaveSettings, version: str, use
     }
 
 
+def unwanted_labels(save: SaveSettings) -> frozenset[str]:
+    """Labels that the settings leave out of infotexts."""
+    wanted = {
+        "Lora hashes": save.lora_add_hashes_to_infotext,
+        "TI hashes": save.textual_inversion_add_hashes_to_infotext,
+    }
+    return frozenset(label for label, is_wanted in wanted.items() if not is_wanted)
+
+
 def _models(plan: Plan, save: SaveSettings) -> dict[str, str]:
     found: dict[str, str] = {}
     if save.add_model_hash_to_info and plan.checkpoint.sha256:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from webui import registry
 from webui.base.errors import UserError
+from webui.prompt.networks import HYPERNETWORK, LORA_KINDS, NetworkTag, extract_networks
 from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img, Txt2Img
 from webui.request.settings import RenderSettings, Settings
 
@@ -40,6 +41,22 @@ class CheckpointRef:
         return self.sha256[:10]
 
 
+@dataclass(frozen=True)
+class NetworkRef:
+    """A LoRA or hypernetwork file; `path` is where the local engine finds it."""
+
+    path: str
+    name: str
+    """As the prompt has it."""
+    sha256: str = ""
+    """Of a LoRA, as its author wrote it into the file, else of its tensors."""
+
+    @property
+    def short_hash(self) -> str:
+        """First twelve hex digits, as infotexts name it, or ""."""
+        return self.sha256[:12]
+
+
 class Names(Protocol):
     """What the plan asks of the catalog: names to things on disk."""
 
@@ -57,6 +74,10 @@ class Names(Protocol):
 
     def picture(self, name: str) -> bytes:
         """The encoded bytes of a stored picture. Raises NotFound."""
+        ...
+
+    def network(self, kind: str, name: str) -> NetworkRef | None:
+        """The file that a tag `<kind:name>` of a prompt means, or None."""
         ...
 
 
@@ -88,6 +109,8 @@ class Plan:
     """Encoded pictures that the requests refer to."""
     embeddings: tuple[str, ...] = ()
     """Folders with textual inversion embeddings."""
+    networks: Mapping[tuple[str, str], NetworkRef] = field(default_factory=dict)
+    """(kind, name) of the tags in the prompts -> file; those that nobody knows are not here."""
 
     @property
     def count(self) -> int:
@@ -115,7 +138,7 @@ def resolve(
         UserError: an override setting's value is wrong, or img2img has no picture.
     """
     render = settings.with_options(request.override_settings, strict=False).render
-    request = _named(request, names)
+    request = _with_hypernetwork(_named(request, names), render, names)
     checkpoint = names.checkpoint(render.sd_model_checkpoint)
     render = render.changed(sd_model_checkpoint=checkpoint.title)
     seed = request.seed if request.seed >= 0 else random_seed()
@@ -152,7 +175,34 @@ def resolve(
         else None,
         images={name: names.picture(name) for name in _picture_names(request)},
         embeddings=embeddings,
+        networks=_networks(request, render, names),
     )
+
+
+def _networks(request: Generation, render: RenderSettings, names: Names) -> dict[tuple[str, str], NetworkRef]:
+    """The files of the tags in all prompts, and of those that the settings add."""
+    prompts = [request.prompt]
+    if isinstance(request, Txt2Img) and request.enable_hr:
+        prompts.append(request.hr_prompt)
+    asked = [(tag.kind, tag.name) for prompt in prompts for tag in extract_networks(prompt)[1]]
+    asked += [(tag.kind, tag.name) for tag in added_networks(render)]
+    found = {key: names.network(*key) for key in dict.fromkeys(asked) if key[0] in (*LORA_KINDS, HYPERNETWORK)}
+    return {key: ref for key, ref in found.items() if ref is not None}
+
+
+def _with_hypernetwork(request: Txt2Img | Img2Img, render: RenderSettings, names: Names) -> Txt2Img | Img2Img:
+    """A1111: the hypernetwork of the settings becomes part of the prompt, and so of the infotext; the LoRA does not."""
+    tags = [tag for tag in added_networks(render) if tag.kind == HYPERNETWORK]
+    named = {(tag.kind, tag.name) for tag in extract_networks(request.prompt)[1]}
+    new = [tag for tag in tags if (tag.kind, tag.name) not in named and names.network(tag.kind, tag.name)]
+    return request.changed(prompt=request.prompt + "".join(f"<{tag.kind}:{':'.join(tag.positional)}>" for tag in new))
+
+
+def added_networks(render: RenderSettings) -> list[NetworkTag]:
+    """The tags that the settings add to every prompt which has none for the same file."""
+    strength = str(render.extra_networks_default_multiplier)
+    added = ((HYPERNETWORK, render.sd_hypernetwork), (LORA_KINDS[0], render.sd_lora))
+    return [NetworkTag(kind, (name, strength), ()) for kind, name in added if name not in ("", "None")]
 
 
 def _named(request: Txt2Img | Img2Img, names: Names) -> Txt2Img | Img2Img:

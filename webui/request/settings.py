@@ -386,6 +386,14 @@ class RenderSettings(Declared):
     """Decodes again in full precision when a half-precision VAE gives nothing but black."""
     face_restoration: Annotated[bool, Toggle(ui="Restore faces")] = False
     """Sharpens faces afterwards, with the model chosen in the settings."""
+    sd_lora: Annotated[str, Choice(ui="Add network to prompt", source="loras_or_none")] = "None"
+    """A LoRA that acts on every picture whose prompt has no tag of its own for it."""
+    sd_hypernetwork: Annotated[str, Choice(ui="Add hypernetwork to prompt", source="hypernetworks_or_none")] = "None"
+    """A hypernetwork that acts on every picture whose prompt has no tag of its own for it."""
+    extra_networks_default_multiplier: Annotated[
+        float, Slider(ui="Default multiplier for extra networks", min=0, max=2, step=0.01)
+    ] = 1.0
+    """How strongly a network acts that is added by a card or by the settings above."""
 
 
 class SaveSettings(Declared):
@@ -449,6 +457,12 @@ class SaveSettings(Declared):
     """Which VAE."""
     add_vae_hash_to_info: Annotated[bool, Toggle(ui="Add VAE hash to infotext")] = True
     """Which VAE, beyond doubt."""
+    lora_add_hashes_to_infotext: Annotated[bool, Toggle(ui="Add Lora hashes to infotext")] = True
+    """Which LoRAs, beyond doubt."""
+    textual_inversion_add_hashes_to_infotext: Annotated[bool, Toggle(ui="Add Textual Inversion hashes to infotext")] = (
+        True
+    )
+    """Which embeddings, beyond doubt."""
     add_version_to_infotext: Annotated[bool, Toggle(ui="Add program version to infotext")] = True
     """Which version of this program."""
     add_user_name_to_info: Annotated[bool, Toggle(ui="Add user name to infotext when authenticated")] = False

@@ -58,7 +58,7 @@ def test_every_spelling_gives_its_vectors(tmp_path: Path, kind: str) -> None:
     found = EmbeddingShelf().read((str(tmp_path), str(tmp_path / "nowhere")))
     assert list(found) == ["word"]
     assert torch.equal(found["word"].towers["clip"], VECTORS)
-    assert len(found["word"].short_hash) == 10
+    assert len(found["word"].short_hash) == 12
 
 
 def test_an_embedding_for_two_towers_is_for_neither_alone(tmp_path: Path) -> None:

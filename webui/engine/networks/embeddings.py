@@ -40,8 +40,8 @@ class Embedding:
 
     @property
     def short_hash(self) -> str:
-        """First ten hex digits, as infotexts name it."""
-        return self.sha256[:10]
+        """First twelve hex digits, as infotexts name it."""
+        return self.sha256[:12]
 
 
 @dataclass
@@ -83,6 +83,12 @@ def _read(path: Path) -> Embedding | None:
             log.warning("%s holds no embedding.", path.name)
         return None
     return Embedding(path.stem, towers, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def embedding_of(name: str, content: Mapping[str, Any], sha256: str) -> Embedding | None:
+    """The embedding in a file's content, or None where it holds none."""
+    towers = _towers(content)
+    return Embedding(name, towers, sha256) if towers else None
 
 
 def _in_file(path: Path) -> dict[str, Any]:

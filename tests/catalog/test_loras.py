@@ -1,0 +1,118 @@
+"""LoRAs on disk: names, families, hashes."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from webui.base.paths import Paths
+from webui.catalog.database import Database
+from webui.catalog.hashes import Hashes
+from webui.catalog.loras import Loras
+from webui.catalog.network_families import family_of_network, is_for
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path / "db.sqlite3")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def loras(tmp_path: Path, database: Database) -> Loras:
+    return Loras(Paths(tmp_path, lora_dirs=(tmp_path / "more",)), Hashes(database))
+
+
+def put(path: Path, metadata: dict[str, str] | None = None, *, width: int = 768, content: bytes = b"") -> Path:
+    """A safetensors file with one layer of cross attention."""
+    content = content or bytes(2 * width * 2)
+    tensor = {"dtype": "F16", "shape": [2, width], "data_offsets": [0, len(content)]}
+    header = json.dumps({"lora_unet_x_attn2_to_k.lora_down.weight": tensor, "__metadata__": metadata or {}}).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(struct.pack("<Q", len(header)) + header + content)
+    return path
+
+
+def test_a_prompt_may_call_it_by_stem_alias_or_path(tmp_path: Path, loras: Loras) -> None:
+    path = put(tmp_path / "models/Lora/people/anna-v2.safetensors", {"ss_output_name": "anna"})
+    for name in ("anna-v2", "anna", "people/anna-v2", "ANNA"):
+        found = loras.ref(name)
+        assert found is not None, name
+        assert (found.path, found.name) == (str(path), name)
+    assert loras.ref("nobody") is None
+
+
+def test_stems_win_over_aliases_and_a_shared_alias_is_not_written(tmp_path: Path, loras: Loras) -> None:
+    for name in ("one", "two"):
+        put(tmp_path / f"models/Lora/{name}.safetensors", {"ss_output_name": "two"})
+    put(tmp_path / "more/three.safetensors", {"ss_output_name": "other"})
+    found = {lora.stem: lora for lora in loras.scan()}
+    assert loras.find("two") == found["two"]
+    assert loras.mention(found["one"]) == "one"
+    assert loras.mention(found["three"]) == "other"
+    assert loras.mention(found["three"], by_alias=False) == "three"
+
+
+def test_a_file_that_came_later_is_found(tmp_path: Path, loras: Loras) -> None:
+    assert loras.scan() == ()
+    put(tmp_path / "models/LyCORIS/new.safetensors")
+    assert loras.find("new") is not None
+
+
+def test_the_hash_is_the_trainers_or_that_of_the_tensors(tmp_path: Path, loras: Loras) -> None:
+    put(tmp_path / "models/Lora/a.safetensors", {"sshs_model_hash": "f" * 64})
+    put(tmp_path / "models/Lora/b.safetensors", {"ss_note": "one"})
+    put(tmp_path / "models/Lora/c.safetensors", {"ss_note": "another note"})
+    hashes = [ref.short_hash for name in "abc" if (ref := loras.ref(name))]
+    assert hashes[0] == "f" * 12
+    assert hashes[1] == hashes[2]
+    assert len(hashes[1]) == 12
+
+
+def test_headers_are_read_once(
+    tmp_path: Path, loras: Loras, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        put(tmp_path / f"models/Lora/{number}.safetensors", width=2048)
+    first = loras.scan()
+    monkeypatch.setattr("webui.catalog.loras.read_header", lambda path: pytest.fail(f"{path} was read again"))
+    again = Loras(Paths(tmp_path), Hashes(database)).scan()
+    assert again == first
+    assert {lora.family for lora in again} == {"SDXL"}
+
+
+def test_a_broken_file_is_listed_and_has_no_family(tmp_path: Path, loras: Loras) -> None:
+    (tmp_path / "models/Lora").mkdir(parents=True)
+    (tmp_path / "models/Lora/odd.safetensors").write_bytes(b"nothing")
+    assert [(lora.stem, lora.family) for lora in loras.scan()] == [("odd", "")]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "metadata", "family"),
+    [
+        ({"lora_unet_down_blocks_0_attn2_to_k.lora_down.weight": (4, 768)}, {}, "SD1"),
+        ({"unet.down_blocks.0.attn2.to_k.lora_A.weight": (4, 1024)}, {}, "SD2"),
+        ({"lora_unet_input_blocks_4_1_attn2_to_k.hada_w1_b": (4, 2048)}, {}, "SDXL"),
+        ({"lora_te2_text_model_x.lora_up.weight": (4, 4)}, {}, "SDXL"),
+        ({"lora_unet_double_blocks_0_img_attn_qkv.lora_up.weight": (4, 4)}, {}, "Flux"),
+        ({"lora_unet_joint_blocks_0_x_block_attn_qkv.lora_up.weight": (4, 4)}, {}, "SD3"),
+        ({}, {"ss_base_model_version": "sd_v1"}, "SD1"),
+        ({}, {"modelspec.architecture": "stable-diffusion-xl-v1-base/lora"}, "SDXL"),
+        ({}, {"ss_v2": "True"}, "SD2"),
+        ({"lora_unet_x.lora_up.weight": (4, 4)}, {}, ""),
+    ],
+)
+def test_families(shapes: dict[str, tuple[int, ...]], metadata: dict[str, str], family: str) -> None:
+    assert family_of_network(shapes, metadata) == family
+
+
+def test_a_network_of_unknown_family_may_fit_any_model() -> None:
+    assert is_for("", "SD1")
+    assert is_for("SDXL", "SDXL refiner")
+    assert is_for("Flux", "FLUX.1")
+    assert not is_for("SD1", "SDXL")

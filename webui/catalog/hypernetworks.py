@@ -1,0 +1,31 @@
+"""Hypernetworks on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from webui.base.paths import Paths
+from webui.catalog.files import Found, find_files
+from webui.catalog.hashes import Hashes
+from webui.request.plan import NetworkRef
+
+
+class Hypernetworks:
+    """The hypernetworks of an installation: `models/hypernetworks` or `--hypernetwork-dir`."""
+
+    def __init__(self, paths: Paths, hashes: Hashes) -> None:
+        self.folder: Path = paths.hypernetworks
+        self._hashes = hashes
+
+    def scan(self) -> list[Found]:
+        """All of them, in natural order."""
+        return find_files(self.folder, (".pt",))
+
+    def names(self) -> list[str]:
+        """What a dropdown offers."""
+        return [file.stem for file in self.scan()]
+
+    def ref(self, name: str) -> NetworkRef | None:
+        """What the engine gets, by the file's stem."""
+        found = {file.stem.casefold(): file for file in reversed(self.scan())}.get(name.casefold())
+        return NetworkRef(str(found.path), name, self._hashes.sha256(found.path)) if found else None

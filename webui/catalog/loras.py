@@ -1,0 +1,148 @@
+"""LoRAs and their kin on disk: found, named, told apart by family; ten thousand of them without waiting."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from webui.base.errors import ModelError
+from webui.base.paths import Paths
+from webui.catalog.files import Found, find_files
+from webui.catalog.hashes import Hashes, Stamp
+from webui.catalog.headers import read_header, read_metadata
+from webui.catalog.network_families import family_of_network
+from webui.request.plan import NetworkRef
+
+ENDINGS = (".safetensors", ".pt", ".ckpt")
+SETTLED = ("none", "addams")
+"""A1111: aliases that mean something else."""
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A network file."""
+
+    path: Path
+    name: str
+    """`folder/name.safetensors`, relative to the folder of LoRAs that it lies in."""
+    stamp: Stamp
+    alias: str = ""
+    """What its author called it ("ss_output_name"), or the file's stem."""
+    family: str = ""
+    """The model family that it was made for, or ""."""
+    author_hash: str = ""
+    """The hash that its trainer wrote into it."""
+
+    @property
+    def stem(self) -> str:
+        """What prompts call it."""
+        return self.path.stem
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the trainer wrote into a safetensors file."""
+        return read_metadata(self.path)
+
+
+class Loras:
+    """The LoRAs of an installation: `models/Lora`, `models/LyCORIS`, and the folders of `--lora-dir`.
+
+    What stands in a file's header is read once and kept in the database until the file changes.
+    """
+
+    def __init__(self, paths: Paths, hashes: Hashes) -> None:
+        self._folders = tuple(dict.fromkeys((paths.loras, paths.models / "LyCORIS", *paths.lora_dirs)))
+        self._hashes = hashes
+        self._lock = threading.RLock()
+        self._known: tuple[Lora, ...] | None = None
+        self._names: Mapping[str, Lora] = {}
+        self._shared: frozenset[str] = frozenset()
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        return self._folders
+
+    def scan(self) -> tuple[Lora, ...]:
+        """All LoRAs in natural order, as they were at the last look."""
+        with self._lock:
+            return self._known if self._known is not None else self.refresh()
+
+    def refresh(self) -> tuple[Lora, ...]:
+        """Look again what is on disk."""
+        with self._lock:
+            files = [file for folder in self._folders for file in find_files(folder, ENDINGS)]
+            files = list({file.path: file for file in files}.values())
+            known = self._hashes.all_cached("summary")
+            fresh = {file: _summary(file.path) for file in files if (str(file.path), file.stamp) not in known}
+            self._hashes.remember("summary", {(file.path, file.stamp): text for file, text in fresh.items()})
+            self._known = tuple(_lora(file, fresh.get(file) or known[str(file.path), file.stamp]) for file in files)
+            self._names = _named(self._known)
+            counts = Counter(name for lora in self._known for name in {lora.alias.lower(), lora.stem.lower()})
+            self._shared = frozenset({*SETTLED, *(name for name, count in counts.items() if count > 1)})
+            return self._known
+
+    def names(self) -> list[str]:
+        """What a dropdown offers."""
+        return [lora.stem for lora in self.scan()]
+
+    def find(self, name: str) -> Lora | None:
+        """The LoRA that a prompt calls so: by stem, alias or path; else the folders are looked at again."""
+        self.scan()
+        return self._found(name) or (self.refresh() and self._found(name)) or None
+
+    def mention(self, lora: Lora, *, by_alias: bool = True) -> str:
+        """The name to write into a prompt: the alias, where it is wanted and no other file has it."""
+        return lora.alias if by_alias and lora.alias.lower() not in self._shared else lora.stem
+
+    def hash_of(self, lora: Lora) -> str:
+        """64 hex digits: the trainer's, else those of the tensors. Reads the file once. Raises StorageError."""
+        if lora.author_hash:
+            return lora.author_hash
+        whole = lora.path.suffix.lower() != ".safetensors"
+        return self._hashes.sha256(lora.path) if whole else self._hashes.contents(lora.path)
+
+    def ref(self, name: str) -> NetworkRef | None:
+        """What the engine gets. Raises StorageError."""
+        lora = self.find(name)
+        return NetworkRef(str(lora.path), name, self.hash_of(lora)) if lora else None
+
+    def _found(self, name: str) -> Lora | None:
+        return self._names.get(name) or self._names.get(name.casefold())
+
+
+def _named(loras: tuple[Lora, ...]) -> dict[str, Lora]:
+    """Every name -> file; stems win over aliases, exact letters over others."""
+    names: dict[str, Lora] = {}
+    called = [(lora.stem, lora.name.rsplit(".", 1)[0], lora.alias) for lora in loras]
+    for rank in range(3):
+        for lora, calls in zip(loras, called, strict=True):
+            names.setdefault(calls[rank], lora)
+    return {**{name.casefold(): lora for name, lora in reversed(names.items())}, **names}
+
+
+def _summary(path: Path) -> str:
+    """What is kept of a file's header, as JSON."""
+    try:
+        header = read_header(path) if path.suffix.lower() == ".safetensors" else {}
+    except ModelError:
+        header = {}
+    metadata = header.pop("__metadata__", None)
+    metadata = metadata if isinstance(metadata, dict) else {}
+    shapes = {name: tuple(entry.get("shape", ())) for name, entry in header.items() if isinstance(entry, dict)}
+    return json.dumps(
+        {
+            "alias": str(metadata.get("ss_output_name") or ""),
+            "family": family_of_network(shapes, metadata),
+            "hash": str(metadata.get("sshs_model_hash") or ""),
+        }
+    )
+
+
+def _lora(file: Found, summary: str) -> Lora:
+    said = json.loads(summary)
+    return Lora(file.path, file.name, file.stamp, said["alias"] or file.path.stem, said["family"], said["hash"])

@@ -1,0 +1,51 @@
+"""For which model family a network file (LoRA and its kin) was made, by its shapes and by what its author wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+WIDTHS = {768: "SD1", 1024: "SD2", 2048: "SDXL"}
+"""Width of the text that a family's UNet looks at."""
+MARKS = (("double_blocks", "Flux"), ("single_transformer_blocks", "Flux"), ("joint_blocks", "SD3"))
+"""Parts of layers' names that only one family has."""
+SAID = (
+    ("sdxl", "SDXL"),
+    ("stable-diffusion-xl", "SDXL"),
+    ("flux", "Flux"),
+    ("sd3", "SD3"),
+    ("stable-diffusion-3", "SD3"),
+    ("sd_v2", "SD2"),
+    ("stable-diffusion-v2", "SD2"),
+    ("sd_v1", "SD1"),
+    ("stable-diffusion-v1", "SD1"),
+)
+"""Text in what trainers write -> family."""
+
+
+def family_of_network(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, Any]) -> str:
+    """ "SD1", "SD2", "SDXL", "SD3", "Flux", or "" where nothing tells. shapes: of the tensors by name."""
+    return _by_shapes(shapes) or _by_metadata(metadata)
+
+
+def is_for(network: str, model: str) -> bool:
+    """Whether a network of this family may fit a model of that: one of unknown family may."""
+    return not network or model.upper().startswith(network.upper())
+
+
+def _by_shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    for mark, family in MARKS:
+        if any(mark in name for name in shapes):
+            return family
+    for name, shape in shapes.items():
+        if "attn2_to_k" in name.replace(".", "_") and len(shape) > 1 and shape[1] in WIDTHS:
+            return WIDTHS[shape[1]]
+    return "SDXL" if any(name.startswith(("lora_te2_", "text_encoder_2.")) for name in shapes) else ""
+
+
+def _by_metadata(metadata: Mapping[str, Any]) -> str:
+    said = f"{metadata.get('ss_base_model_version', '')} {metadata.get('modelspec.architecture', '')}".lower()
+    for text, family in SAID:
+        if text in said:
+            return family
+    return "SD2" if str(metadata.get("ss_v2", "")) == "True" else ""

@@ -1,0 +1,142 @@
+"""Hypernetworks: small networks that bend what attention looks at. A format of 2022; nothing of it was published."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.attention_processor import Attention
+from torch import Tensor, nn
+from torch.nn import functional
+
+from webui.base.errors import ModelError
+from webui.engine.families.weights import load_pickle
+
+Activation = Callable[[Tensor], Tensor]
+
+_SPECIAL: Mapping[str, Activation] = {
+    "relu": functional.relu,
+    "leakyrelu": functional.leaky_relu,
+    "elu": functional.elu,
+    "swish": functional.hardswish,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+}
+_OLD = {"linear1": "linear.0", "linear2": "linear.1"}
+"""Names of the first files' layers."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bend:
+    """x -> x + f(x): linear layers, with activations and layer norms between them."""
+
+    layers: tuple[tuple[Tensor, Tensor | None], ...]
+    """(weight, bias): of a linear layer where the weight has two dimensions, else of a layer norm."""
+    activation: Activation | None
+    activates_output: bool
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for layer in self.layers for tensor in layer if tensor is not None)
+
+    def __call__(self, x: Tensor, strength: float) -> Tensor:
+        hidden = x
+        last = max(index for index, (weight, _) in enumerate(self.layers) if weight.ndim == 2)
+        for index, (weight, bias) in enumerate(self.layers):
+            weight, bias = weight.to(x), None if bias is None else bias.to(x)
+            if weight.ndim == 2:
+                hidden = functional.linear(hidden, weight, bias)
+                if self.activation and (index != last or self.activates_output):
+                    hidden = self.activation(hidden)
+            else:
+                hidden = functional.layer_norm(hidden, weight.shape, weight, bias)
+        return x + hidden * strength
+
+
+@dataclass(frozen=True, eq=False)
+class Hypernetwork:
+    """For each width of context: the bends of keys and of values."""
+
+    bends: Mapping[int, tuple[Bend, Bend]]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(bend.nbytes for pair in self.bends.values() for bend in pair)
+
+
+def read_hypernetwork(path: Path) -> Hypernetwork:
+    """Read a file.
+
+    Raises:
+        ModelError: it is no hypernetwork, or wants an activation that torch has not.
+    """
+    content = load_pickle(path)
+    if not isinstance(content, dict):
+        raise _error(path, "it holds no hypernetwork")
+    activation = _activation(path, str(content.get("activation_func") or "linear"))
+    activates_output = bool(content.get("activate_output", True))  # A1111: of files that do not say, it does
+    bends = {
+        width: (_bend(path, pair[0], activation, activates_output), _bend(path, pair[1], activation, activates_output))
+        for width, pair in content.items()
+        if isinstance(width, int) and isinstance(pair, Sequence) and len(pair) >= 2
+    }
+    if not bends:
+        raise _error(path, "it holds no hypernetwork")
+    return Hypernetwork(bends)
+
+
+def _error(path: Path, cause: str) -> ModelError:
+    return ModelError(f"{path.name} cannot be used: {cause}.", hint="Is it the file that you meant?")
+
+
+def _activation(path: Path, name: str) -> Activation | None:
+    if name == "linear":
+        return None
+    if name.lower() in _SPECIAL:
+        return _SPECIAL[name.lower()]
+    kinds = {kind.lower(): kind for kind in torch.nn.modules.activation.__all__}
+    if name.lower() not in kinds:
+        raise _error(path, f"nobody knows its activation {name!r}")
+    module: nn.Module = getattr(torch.nn, kinds[name.lower()])()
+    return module
+
+
+def _bend(path: Path, state: Any, activation: Activation | None, activates_output: bool) -> Bend:
+    layers: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in state.items() if isinstance(state, dict) else ():
+        stem, _, kind = str(name).rpartition(".")
+        match = re.fullmatch(r"linear\.(\d+)", _OLD.get(stem, stem))
+        if match and kind in ("weight", "bias") and isinstance(tensor, Tensor):
+            layers.setdefault(int(match[1]), {})[kind] = tensor.detach().float().clone()
+    ordered = [(layers[number]["weight"], layers[number].get("bias")) for number in sorted(layers)]
+    if not any(weight.ndim == 2 for weight, _ in ordered):
+        raise _error(path, "it is damaged")
+    return Bend(tuple(ordered), activation, activates_output)
+
+
+@contextmanager
+def bent(unet: nn.Module, networks: Sequence[tuple[Hypernetwork, float]]) -> Iterator[None]:
+    """Within the block every attention's keys and values see what the networks, one after the other, make of them."""
+    with ExitStack() as hooks:
+        for attention in unet.modules() if networks else ():
+            if isinstance(attention, Attention):
+                for place, layer in ((0, attention.to_k), (1, attention.to_v)):
+                    hooks.callback(layer.register_forward_pre_hook(_bending(place, networks)).remove)
+        yield
+
+
+def _bending(place: int, networks: Sequence[tuple[Hypernetwork, float]]) -> Callable[..., tuple[Any, ...]]:
+    def before(_layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        context: Tensor = args[0]
+        for network, strength in networks:
+            pair = network.bends.get(context.shape[-1])
+            if pair is not None:
+                context = pair[place](context, strength)
+        return (context, *args[1:])
+
+    return before

@@ -1,0 +1,238 @@
+"""Networks merged into a model's weights, and taken off again bit for bit.
+
+What a model wears stays on it after a picture: the same networks cost nothing the next time. The weights as they were
+are kept aside while they are changed, and every change begins with them, so nothing adds up from picture to picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+import torch
+from torch import Tensor, nn
+
+from webui.base.errors import UserError
+from webui.catalog.network_families import is_for
+from webui.engine.families.family import Model
+from webui.engine.networks.adapter import Adapter
+from webui.engine.networks.deltas import Kind, bias_change, fits, kind_of, looks_at_weight, weight_change
+from webui.engine.networks.embeddings import Embedding
+from webui.engine.networks.targets import Home, Place, Target, Targets
+from webui.engine.networks.wardrobe import Wardrobe
+from webui.request.plan import NetworkRef
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A network file, and how strongly it shall act."""
+
+    ref: NetworkRef
+    te: float = 1.0
+    """On text encoders."""
+    unet: float = 1.0
+    rank: int | None = None
+    """The highest rank that counts; None: all."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How much of a network's file a model could use."""
+
+    ref: NetworkRef
+    applied: int
+    total: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """A layer of a network file at work on some of a model's layers."""
+
+    name: str
+    source: Hashable
+    """The file."""
+    kind: Kind
+    tensors: Mapping[str, Tensor]
+    target: Target
+    strength: float
+    rank: int | None
+
+    @property
+    def key(self) -> Hashable:
+        return (self.source, self.name, self.rank, self.strength)
+
+
+@dataclass(eq=False)
+class Patches:
+    """What one model wears. The same networks under another VAE are the same model here."""
+
+    wardrobe: Wardrobe = field(default_factory=Wardrobe)
+    key: Hashable = ()
+    """Tells states of the weights apart."""
+    fit: tuple[Fit, ...] = ()
+    embeddings: Mapping[str, Embedding] = field(default_factory=dict)
+    """That the worn files brought along."""
+    _targets: Targets | None = None
+    _originals: dict[tuple[str, str, str], Tensor] = field(default_factory=dict)
+    """Weights as they were, by (part, module, "weight" or "bias"); only of those that are changed."""
+    _layers: dict[Home, tuple[_Layer, ...]] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the weights kept aside."""
+        return sum(tensor.nbytes for tensor in self._originals.values())
+
+    def wear(self, model: Model, wanted: Sequence[Wanted], *, strict: bool = True) -> None:
+        """Make the model's weights those with exactly these networks, in this order.
+
+        Not `strict`: networks that do not fit are left out.
+
+        Raises:
+            ModelError: a file cannot be read; the weights are as before.
+            UserError: a network is for another family, or nothing in it fits; the weights are as before.
+        """
+        opened = [(one, *self.wardrobe.adapter(one.ref)) for one in wanted]
+        key = tuple((source, one.te, one.unet, one.rank) for one, source, _ in opened)
+        if key == self.key:
+            return
+        if self._targets is None:
+            self._targets = Targets.of(model.parts)
+        layers: dict[Home, list[_Layer]] = {}
+        fit: list[Fit] = []
+        embeddings: dict[str, Embedding] = {}
+        for one, source, adapter in opened:
+            found = _fitting(one, source, adapter, model, self._targets)
+            if (adapter.layers and not found) or not is_for(adapter.family, model.family.name):
+                if not strict:
+                    continue
+                raise _refused(one.ref, adapter, model)
+            for layer in found:
+                layers.setdefault(self._targets.homes[_key(layer.target[0])], []).append(layer)
+            fit.append(Fit(one.ref, len(found), len(adapter.layers)))
+            embeddings.update(adapter.embeddings)
+        try:
+            self._change(model, {home: tuple(acting) for home, acting in layers.items()})
+        except BaseException:
+            self._take_off(model)
+            raise
+        self.key, self.fit, self.embeddings = key, tuple(fit), embeddings
+
+    def _change(self, model: Model, layers: dict[Home, tuple[_Layer, ...]]) -> None:
+        """Bring the weights from what they are to these layers; those whose layers stay are not touched."""
+        for home in dict.fromkeys([*self._layers, *layers]):
+            before, after = self._layers.get(home, ()), layers.get(home, ())
+            if [layer.key for layer in before] == [layer.key for layer in after]:
+                continue
+            self._restore(model, home)
+            if after:
+                self._set_aside(model, home)
+                self._merge(model, home, after)
+            self._layers[home] = after
+        self._layers = {home: acting for home, acting in self._layers.items() if acting}
+
+    def _take_off(self, model: Model) -> None:
+        """Back to the weights of the checkpoint, whatever state they are in."""
+        for home in {self._home(part, module) for part, module, _ in self._originals}:
+            self._restore(model, home)
+        self._layers, self.key, self.fit, self.embeddings = {}, (), (), {}
+
+    def _home(self, part: str, module: str) -> Home:
+        return self._targets.homes[part, module] if self._targets else ((part, module),)
+
+    def _set_aside(self, model: Model, home: Home) -> None:
+        """Keep the weights as they are, in the host's memory: a GPU has better to do with its own."""
+        for part, module in home:
+            for name, parameter in _parameters(model, part, module).items():
+                self._originals[part, module, name] = parameter.detach().to("cpu", copy=True)
+
+    def _restore(self, model: Model, home: Home) -> None:
+        for part, module in home:
+            for name, parameter in _parameters(model, part, module).items():
+                original = self._originals.pop((part, module, name), None)
+                if original is not None:
+                    parameter.data.copy_(original)
+
+    def _merge(self, model: Model, home: Home, layers: tuple[_Layer, ...]) -> None:
+        """The weights of the checkpoint, and the layers' changes one after the other, in float32."""
+        modules = [_parameters(model, part, module) for part, module in home]
+        whole = torch.cat([own["weight"].detach().to(model.device, torch.float32) for own in modules])
+        has_bias = all("bias" in own for own in modules)
+        bias = (
+            torch.cat([own["bias"].detach().to(model.device, torch.float32) for own in modules]) if has_bias else None
+        )
+        ends = list(accumulate(own["weight"].shape[0] for own in modules))
+        rows = {
+            key: slice(end - own["weight"].shape[0], end) for key, own, end in zip(home, modules, ends, strict=True)
+        }
+        for layer in layers:
+            if layer.strength == 0.0:
+                continue
+            mine = slice(rows[_key(layer.target[0])].start, rows[_key(layer.target[-1])].stop)
+            swap = layer.target[0].halves_swapped
+            change = self._computed(layer, _swapped(whole[mine], swap))
+            whole[mine] += _swapped(change, swap) * layer.strength
+            own_bias = bias_change(layer.tensors)
+            if own_bias is not None and bias is not None and own_bias.numel() == bias[mine].numel():
+                bias[mine] += _swapped(own_bias.to(bias).flatten(), swap) * layer.strength
+        for key, own in zip(home, modules, strict=True):
+            own["weight"].data.copy_(whole[rows[key]])
+            if bias is not None:
+                own["bias"].data.copy_(bias[rows[key]])
+
+    def _computed(self, layer: _Layer, weight: Tensor) -> Tensor:
+        """The layer's change at full strength."""
+
+        def computed() -> Tensor:
+            tensors = {name: _as_float(tensor, weight.device) for name, tensor in layer.tensors.items()}
+            return weight_change(layer.kind, tensors, weight, layer.rank)
+
+        if weight.device.type != "cpu" or looks_at_weight(layer.kind, layer.tensors):
+            return computed()
+        return self.wardrobe.changes.get((layer.source, layer.name, layer.rank, weight.shape), computed)
+
+
+def _fitting(one: Wanted, source: Hashable, adapter: Adapter, model: Model, targets: Targets) -> list[_Layer]:
+    """The layers of the file that the model has."""
+    found = []
+    for name, tensors in adapter.layers.items():
+        kind, target = kind_of(tensors), targets.find(name)
+        if kind is not None and target is not None and fits(kind, tensors, _shape(model, target)):
+            strength = one.te if target[0].part.startswith("text") else one.unet
+            found.append(_Layer(name, source, kind, tensors, target, strength, one.rank))
+    return found
+
+
+def _key(place: Place) -> tuple[str, str]:
+    return place.part, place.module
+
+
+def _shape(model: Model, target: Target) -> torch.Size:
+    """Of the layers' weights, one below the other."""
+    shapes = [_parameters(model, place.part, place.module)["weight"].shape for place in target]
+    return torch.Size((sum(shape[0] for shape in shapes), *shapes[0][1:]))
+
+
+def _parameters(model: Model, part: str, module: str) -> dict[str, nn.Parameter]:
+    """The weight of a layer, and its bias where it has one."""
+    own = model.parts[part].get_submodule(module)._parameters
+    return {name: parameter for name in ("weight", "bias") if (parameter := own.get(name)) is not None}
+
+
+def _swapped(rows: Tensor, swap: bool) -> Tensor:
+    return torch.cat(rows.chunk(2)[::-1]) if swap else rows
+
+
+def _as_float(tensor: Tensor, device: torch.device) -> Tensor:
+    return tensor.to(device, torch.float32) if tensor.is_floating_point() else tensor.to(device)
+
+
+def _refused(ref: NetworkRef, adapter: Adapter, model: Model) -> UserError:
+    hint = f"Choose a checkpoint that it was made for, or take {ref.name} out of the prompt."
+    if not is_for(adapter.family, model.family.name):
+        cause = f"{ref.name} is for {adapter.family}, and the checkpoint is {model.family.name}."
+        return UserError(cause, hint=hint)
+    return UserError(
+        f"{ref.name} does not fit this {model.family.name} checkpoint: none of its {len(adapter.layers)} layers do.",
+        hint=hint,
+    )
