@@ -59,7 +59,7 @@ def test_more_presses_wait_in_line_and_can_be_taken_back(visitor: Visitor) -> No
 
 
 def test_alt_enter_skips_to_the_next_picture(visitor: Visitor) -> None:
-    visitor.set("txt2img", width=64, height=64, steps=150, n_iter=2)
+    visitor.set("txt2img", width=64, height=64, steps=40, n_iter=2)
     job = visitor.submit()
     visitor.until("id => gesso.live.job(id).step >= 1", job)
     visitor.page.press("#txt2img_prompt textarea", "Alt+Enter")

@@ -18,7 +18,7 @@ def test_nothing_is_wider_than_the_window(enter: Enter, width: int) -> None:
     visitor = enter(width=width, height=844, dark=width == 390)
     for tab in TABS:
         visitor.open(tab)
-        visitor.page.wait_for_selector(f"#tab_{tab} :is(button, input)")
+        visitor.page.wait_for_selector(f"#tab_{tab} :is(button, input):visible")
         assert visitor.overflow <= 0, tab
     visitor.open("txt2img")
     visitor.page.click("#txt2img_enable_hr input")
@@ -37,7 +37,7 @@ def test_nothing_is_wider_than_the_window(enter: Enter, width: int) -> None:
 def test_every_button_and_every_field_has_a_name(visitor: Visitor) -> None:
     for tab in TABS:
         visitor.open(tab)
-        visitor.page.wait_for_selector(f"#tab_{tab} :is(button, input)")
+        visitor.page.wait_for_selector(f"#tab_{tab} :is(button, input):visible")
         nameless = visitor.page.evaluate(
             """tab => [...document.querySelectorAll(`#tab_${tab} :is(button, input, textarea), #quicksettings button`)]
               .filter(item => item.offsetParent)
@@ -90,14 +90,16 @@ def test_tokens_are_counted_while_typing(visitor: Visitor) -> None:
 
 
 def test_hires_fix_says_what_comes_out(visitor: Visitor) -> None:
+    says = "text => document.querySelector('#txt2img_hires_text').textContent.trim() === text"
+    visitor.set("txt2img", width=512, height=512)
     visitor.page.click("#txt2img_enable_hr input")
-    visitor.until("() => document.querySelector('#txt2img_hires_text').textContent === 'from 512×512 to 1024×1024'")
+    visitor.until(says, "from 512×512 to 1024×1024")
     visitor.set("txt2img", width=640)
-    visitor.until("() => document.querySelector('#txt2img_hires_text').textContent === 'from 640×512 to 1280×1024'")
+    visitor.until(says, "from 640×512 to 1280×1024")
     visitor.page.click("#txt2img_res_switch_btn")
-    visitor.until("() => document.querySelector('#txt2img_hires_text').textContent === 'from 512×640 to 1024×1280'")
+    visitor.until(says, "from 512×640 to 1024×1280")
     visitor.set("txt2img", hr_resize_y=960)
-    visitor.until("() => document.querySelector('#txt2img_hires_text').textContent === 'from 512×640 to 768×960'")
+    visitor.until(says, "from 512×640 to 768×960")
 
 
 def test_pasted_values_beyond_a_slider_and_of_other_settings_are_taken(visitor: Visitor) -> None:

@@ -33,7 +33,8 @@ class Visitor:
         return self
 
     def until(self, script: str, given: object = None) -> None:
-        self.page.wait_for_function(script, arg=given)
+        """Until the script's answer is true; asks by the clock, for a page behind another one draws no frames."""
+        self.page.wait_for_function(script, arg=given, polling=100)
 
     def see(self, selector: str) -> Locator:
         found = self.page.locator(selector)

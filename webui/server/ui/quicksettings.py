@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from webui.base.errors import NotFound, WebuiError
+from webui.catalog.settings_store import SettingsStore
 from webui.request.params import Choice, Colour, Declared, Number, Param, Slider, Text
 from webui.request.settings import Settings
 from webui.server.ui import notices
@@ -97,20 +98,19 @@ def quicksettings(app: App) -> Quicksettings:
         gr.HTML("<span id='gesso_status' class='status' role='status'></span>", elem_classes="bare status-box")
         tool_button("moon", "Dark or light", "theme_toggle")
     notice = gr.HTML(elem_id="quicksettings_notice", elem_classes="notices")
-    previous = gr.Textbox(visible="hidden", elem_id="quicksettings_previous", label="Previous checkpoint")
-    revert = gr.Button("Go back to the previous checkpoint", visible="hidden", elem_id="quicksettings_revert")
+    revert = gr.Button("Show the settings as they are", visible="hidden", elem_id="quicksettings_revert")
     standing = {section: form for section, form in forms.items() if form.components}
     bar = Quicksettings(standing, notice, lambda name, value: _effective(app, name, value))
     for section, controls in bar.controls.items():
         for name in controls:
-            _saves(app, bar, section, name, previous)
-    _reverts(app, bar, revert, previous)
+            _saves(app, bar, section, name)
+    _reverts(app, bar, revert)
     if refresh is not None:
         refresh.click(lambda: _refreshed(app, bar), None, bar.components, **QUIET)
     return bar
 
 
-def _saves(app: App, bar: Quicksettings, section: str, name: str, previous: Component) -> None:
+def _saves(app: App, bar: Quicksettings, section: str, name: str) -> None:
     controls = bar.controls[section]
     component = controls[name]
 
@@ -120,10 +120,10 @@ def _saves(app: App, bar: Quicksettings, section: str, name: str, previous: Comp
             app.settings.change(controls.values({component: value}))
         except WebuiError as error:
             return {bar.notice: notices.failure(error), **controls.show({name: before})[0]}
-        return {bar.notice: "", **({previous: str(before)} if name == CHECKPOINT else {})}
+        return {bar.notice: ""}
 
     for event in _finished_changing(component, type(controls.declared.params()[name])):
-        event(save, component, [component, bar.notice, previous], **QUIET)
+        event(save, component, [component, bar.notice], **QUIET)
 
 
 def _finished_changing(component: Component, kind: type[Param]) -> list[Any]:
@@ -137,24 +137,47 @@ def _finished_changing(component: Component, kind: type[Param]) -> list[Any]:
     return [component.input]
 
 
-def _reverts(app: App, bar: Quicksettings, revert: Component, previous: Component) -> None:
-    """The page presses this button when a checkpoint was loaded, or could not be: then the one before comes back."""
+def _reverts(app: App, bar: Quicksettings, revert: Component) -> None:
+    """The page presses this button when a checkpoint was loaded, to show it; or could not be, to go back."""
+    before = _Before(app.settings)
 
-    def go_back(title: str) -> dict[Component, Any]:
+    def show(failed: str | None) -> dict[Component, Any]:
+        now = app.settings.current.render.sd_model_checkpoint
         try:
-            if title:
-                app.settings.change({CHECKPOINT: title})
+            # Only the page that still shows the failed one takes it back; others have nothing to do with it.
+            if (
+                failed
+                and before.title is not None
+                and _effective(app, CHECKPOINT, failed) == _effective(app, CHECKPOINT, now)
+            ):
+                app.settings.change({CHECKPOINT: before.title})
         except WebuiError as error:
             return {bar.notice: notices.failure(error)}
-        return {**bar.shown(app.settings.current), previous: ""}
+        return bar.shown(app.settings.current)
 
+    checkpoint = next((controls[CHECKPOINT] for controls in bar.controls.values() if CHECKPOINT in controls), None)
+    shown = gr.Textbox(visible="hidden", label="Checkpoint") if checkpoint is None else checkpoint
     revert.click(
-        go_back,
-        previous,
-        [*bar.components, bar.notice, previous],
-        js="(title) => [gesso.previousCheckpoint(title)]",
+        show,
+        shown,
+        [*bar.components, bar.notice],
+        js="(title) => [gesso.hasFailedToLoad() ? title : '']",
         **QUIET,
     )
+
+
+class _Before:
+    """Remembers which checkpoint was the setting before the current one."""
+
+    def __init__(self, settings: SettingsStore) -> None:
+        self.title: str | None = None
+        self._now = settings.current.render.sd_model_checkpoint
+        settings.subscribe(self._note)
+
+    def _note(self, settings: Settings) -> None:
+        title = settings.render.sd_model_checkpoint
+        if title != self._now:
+            self.title, self._now = self._now, title
 
 
 def _refreshed(app: App, bar: Quicksettings) -> dict[Component, Any]:

@@ -161,8 +161,9 @@ def stylesheet() -> str:
 
 
 def head(facts: Mapping[str, object]) -> str:
-    """The page's scripts, with what they are to know from the server as `gesso.facts`."""
+    """The page's scripts, with what they are to know from the server as `gesso.facts`; rules around Gradio's blocks."""
     told = json.dumps(facts, ensure_ascii=True).replace("<", "\\u003c")
     scripts = [f"window.gesso = {{facts: {told}}};"]
     scripts += [(ASSETS / f"{name}.js").read_text("utf-8") for name in SCRIPTS]
-    return "\n".join(f"<script>{script}</script>" for script in scripts)
+    rules = (ASSETS / "page.css").read_text("utf-8")
+    return "\n".join([f"<style>{rules}</style>", *(f"<script>{script}</script>" for script in scripts)])

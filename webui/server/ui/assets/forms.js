@@ -108,9 +108,9 @@
     going = true;
     gesso.byId("quicksettings_revert")?.click();
   }
-  gesso.previousCheckpoint = (title) => {
-    const wanted = going ? title : "";
+  gesso.hasFailedToLoad = () => {
+    const has = going;
     going = false;
-    return wanted;
+    return has;
   };
 })();

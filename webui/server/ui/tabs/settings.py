@@ -11,6 +11,7 @@ from webui.request.settings import Settings
 from webui.server.ui import notices
 from webui.server.ui.controls import QUIET, Component, Data
 from webui.server.ui.quicksettings import settings_form
+from webui.server.ui.wiring import owner_of
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -38,21 +39,17 @@ def settings(app: App) -> None:
         for section, declared in Settings.sections().items():
             form = forms[section] = settings_form(app, section, explained=True)
             with (
-                gr.Tab(
-                    TITLES.get(section, section.capitalize()),
-                    id=section,
-                    elem_id=f"settings_{section}",
-                    render_children=True,
-                ),
+                gr.Tab(TITLES.get(section, section.capitalize()), id=section, elem_id=f"settings_{section}"),
                 gr.Column(elem_classes="settings-page"),
             ):
                 form.add_all(name for name in declared.params() if (section, name) not in in_the_bar)
     restart.click(None, None, None, js="() => gesso.restart()", **QUIET)
 
-    def save(data: Data) -> dict[Component, Any]:
+    def save(data: Data, request: gr.Request) -> dict[Component, Any]:
         before = app.settings.current
         values = {name: value for form in forms.values() for name, value in form.values(data).items()}
         try:
+            app.access.require_admin(owner_of(request))
             after = app.settings.change(values)
         except WebuiError as error:
             return {notice: notices.failure(error)}
