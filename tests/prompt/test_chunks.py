@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from tests.prompt.golden import golden
 from tests.prompt.texts import HOSTILE, prompts
 from webui.prompt.attention import Span, parse_attention
-from webui.prompt.chunks import CHUNK_LENGTH, Count, FoundEmbedding, chunk_tokens, count_tokens, embedding_finder
+from webui.prompt.chunks import (
+    CHUNK_LENGTH,
+    Count,
+    FoundEmbedding,
+    chunk_tokens,
+    chunk_with_brackets,
+    count_tokens,
+    embedding_finder,
+)
 from webui.prompt.schedule import prompt_schedule
 from webui.prompt.tokens import END, START, clip_tokenizer
 
@@ -49,6 +57,23 @@ def test_every_chunk_has_the_encoders_size_and_no_token_is_lost(text, comma_back
         if token != END
     ]
     assert ceil(max(token_count, 1) / CHUNK_LENGTH) == len(chunks)
+
+
+def test_old_emphasis_weighs_brackets_as_tokens_and_keeps_one_chunk():
+    tokenizer = clip_tokenizer()
+    a, cat = tokenizer.encode("a cat")
+    chunk = chunk_with_brackets("a ((cat)) [cat] a", tokenizer)
+    assert chunk.tokens[1:5] == (a, cat, cat, a)
+    assert chunk.multipliers[1:5] == pytest.approx((1.0, 1.21, 1 / 1.1, 1.0))
+    literal = tuple(tokenizer.encode("((cat))"))
+    assert chunk_with_brackets("((cat))", tokenizer, emphasis=False).tokens[1 : len(literal) + 1] == literal
+    assert chunk_with_brackets("cat " * 100, tokenizer).tokens == (START, *[cat] * CHUNK_LENGTH, END)
+
+
+@given(prompts)
+def test_old_emphasis_never_raises(text):
+    chunk = chunk_with_brackets(text, clip_tokenizer())
+    assert len(chunk.tokens) == len(chunk.multipliers) == CHUNK_LENGTH + 2
 
 
 def test_what_follows_the_last_comma_goes_to_the_next_chunk():

@@ -11,7 +11,7 @@ from webui.prompt.comments import strip_comments
 from webui.prompt.composition import split_and
 from webui.prompt.networks import extract_networks
 from webui.prompt.schedule import prompt_schedule
-from webui.prompt.tokens import COMMA, END, START, ClipTokenizer, clip_tokenizer
+from webui.prompt.tokens import COMMA, END, START, ClipTokenizer, bracket_weights, clip_tokenizer
 
 CHUNK_LENGTH = 75
 """Tokens of a chunk between its start and its end."""
@@ -97,6 +97,29 @@ def chunk_tokens(
                 filling.add_embedding(found, span.weight)
                 position += found.length
     return filling.result()
+
+
+def chunk_with_brackets(
+    text: str, tokenizer: ClipTokenizer, *, emphasis: bool = True, find_embedding: FindEmbedding | None = None
+) -> Chunk:
+    """The one chunk of a text as in 2022: brackets weigh as tokens, `:1.5` is text, and what is too long is cut off."""
+    changes = bracket_weights() if emphasis else {}
+    filling, weight, position = _Filling(), 1.0, 0
+    tokens = tokenizer.encode(text)
+    while position < len(tokens):
+        found = find_embedding(tokens, position) if find_embedding else None
+        if tokens[position] in changes:
+            weight *= changes[tokens[position]]
+            position += 1
+        elif len(filling.tokens) + (found.vectors if found else 1) > CHUNK_LENGTH:
+            break
+        elif found:
+            filling.add_embedding(found, weight)
+            position += found.length
+        else:
+            filling.add(tokens[position], weight)
+            position += 1
+    return filling.result().chunks[0]
 
 
 def embedding_finder(vectors: Mapping[str, int], tokenizer: ClipTokenizer) -> FindEmbedding:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,6 +100,20 @@ def open_clip_tokenizer() -> ClipTokenizer:
     """The tokenizer of OpenCLIP (SD2, SDXL's second tower): the same table, other special words, all HTML unescaped."""
     special = {"<start_of_text>": START, "<end_of_text>": END}
     return ClipTokenizer(_vocabulary(), special, lambda text: html.unescape(html.unescape(made_plain(text))))
+
+
+@cache
+def bracket_weights() -> Mapping[int, float]:
+    """What each token with round or square brackets in it multiplies the weight of all that follows by."""
+    factors = {"(": 1.1, ")": 1 / 1.1, "[": 1 / 1.1, "]": 1.1}
+    vocabulary = _vocabulary()
+    brackets = {vocabulary.bytes[ord(bracket)]: bracket for bracket in factors}
+    brackets |= {token + _AT_WORD_END: bracket for token, bracket in brackets.items()}
+    for (left, right), merged in vocabulary.merges.items():
+        if both := brackets.get(left, "") + brackets.get(right, ""):
+            brackets[merged] = both
+    weights = {token: prod(factors[bracket] for bracket in found) for token, found in brackets.items()}
+    return {token: weight for token, weight in weights.items() if weight != 1.0}
 
 
 @cache

@@ -18,14 +18,11 @@ from webui.engine.families.ldm import check_complete, fill, unfilled
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
 from webui.prompt.attention import Span, parse_attention
-from webui.prompt.chunks import Chunk, chunk_tokens, embedding_finder
+from webui.prompt.chunks import Chunk, chunk_tokens, chunk_with_brackets, embedding_finder
 from webui.prompt.tokens import END, ClipTokenizer
 
 HEAD_WIDTH = 64
 """Of every CLIP text tower; head counts are in no shape."""
-
-EMPTY: tuple[Span, ...] = (Span("", 1.0),)
-
 
 def clip_config(file: WeightsFile, activation: str) -> CLIPTextConfig:
     """The tower's configuration by the shapes of a view.
@@ -128,13 +125,17 @@ class ClipText:
         mine = {name: vectors for name, e in embeddings.items() if (vectors := self._vectors(e)) is not None}
         finder = embedding_finder({name: len(vectors) for name, vectors in mine.items()}, self.tokenizer)
 
-        def chunked(spans: Sequence[Span]) -> tuple[Chunk, ...]:
+        def chunked(text: str) -> tuple[Chunk, ...]:
+            weighs = options.emphasis != "None"
+            if options.old_emphasis:
+                return (chunk_with_brackets(text, self.tokenizer, emphasis=weighs, find_embedding=finder),)
+            spans = parse_attention(text) if weighs else (Span(text, 1.0),)
             return chunk_tokens(
                 spans, self.tokenizer, comma_backtrack=options.comma_backtrack, find_embedding=finder
             ).chunks
 
-        prompts = [chunked(_spans(text, options.emphasis)) for text in texts]
-        empty = chunked(EMPTY)[0]
+        prompts = [chunked(text) for text in texts]
+        empty = chunked("")[0]
         used: list[list[str]] = [[] for _ in texts]
         parts = []
         pooled: Tensor | None = None
@@ -203,10 +204,6 @@ class ClipText:
         if self.normed:
             hidden = model.final_layer_norm(hidden)
         return hidden.float(), pooled
-
-
-def _spans(text: str, emphasis: str) -> tuple[Span, ...]:
-    return (Span(text, 1.0),) if emphasis == "None" else parse_attention(text)
 
 
 def _plain(hidden: Tensor, _multipliers: Tensor) -> Tensor:

@@ -62,6 +62,8 @@ class TextOptions:
     comma_backtrack: int = 20
     clip_l_skip: bool = False
     """`clip_skip` acts on SDXL's first tower."""
+    old_emphasis: bool = False
+    """Brackets weigh as in 2022."""
     told: Told | None = None
     """For families that support "told"."""
     distilled_guidance: float = 3.5
