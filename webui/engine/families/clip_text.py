@@ -24,6 +24,7 @@ from webui.prompt.tokens import END, ClipTokenizer
 HEAD_WIDTH = 64
 """Of every CLIP text tower; head counts are in no shape."""
 
+
 def clip_config(file: WeightsFile, activation: str) -> CLIPTextConfig:
     """The tower's configuration by the shapes of a view.
 
