@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,14 @@ class Api:
         self.client = TestClient(Guard(application(self.app), chosen, self.app.access), base_url="http://127.0.0.1")
 
 
-def _opened(data: Path) -> Iterator[Api]:
+@contextmanager
+def opened(data: Path, *line: str) -> Iterator[Api]:
+    """An installation with two checkpoints, started with these flags."""
     folder = data / "models" / "Stable-diffusion"
     folder.mkdir(parents=True)
     for name in ("first.safetensors", "second.safetensors"):
         (folder / name).write_bytes(f"never opened: {name}".encode())
-    made = Api(data)
+    made = Api(data, *line)
     made.app.catalog.checkpoints.hashing.wait(60)
     with made.client:
         yield made
@@ -41,10 +44,12 @@ def _opened(data: Path) -> Iterator[Api]:
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[Api]:
     """An installation of the test's own."""
-    yield from _opened(tmp_path)
+    with opened(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """One installation for all tests that leave its settings and files as they are."""
-    yield from _opened(tmp_path_factory.mktemp("standing"))
+    with opened(tmp_path_factory.mktemp("standing")) as made:
+        yield made

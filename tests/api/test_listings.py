@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import struct
 import threading
+from pathlib import Path
 
 import pytest
 
-from tests.api.conftest import Api
+from tests.api.conftest import Api, opened
 from tests.conftest import until
 from webui.request.messages import Interrupt, Unload
 
@@ -83,6 +86,34 @@ def test_refreshing_finds_new_files(api: Api) -> None:
     assert len(api.client.get("/sdapi/v1/sd-models").json()) == 3
 
 
+def test_networks_are_listed_with_what_their_headers_tell(api: Api) -> None:
+    write_tensors(api.app.paths.loras / "style" / "ink.safetensors", {"x": [2, 2]}, ss_output_name="Ink drawing")
+    write_tensors(api.app.paths.embeddings[0] / "bad-hands.safetensors", {"emb_params": [8, 768]})
+    (api.app.paths.loras / "broken.safetensors").write_bytes(b"no header")
+    (api.app.paths.embeddings[0] / "old.pt").write_bytes(b"never opened")
+    (api.app.paths.hypernetworks).mkdir(parents=True, exist_ok=True)
+    (api.app.paths.hypernetworks / "anime.pt").write_bytes(b"never opened")
+    loras = {entry["name"]: entry for entry in api.client.get("/sdapi/v1/loras").json()}
+    assert loras.keys() == {"ink", "broken"}
+    assert (loras["ink"]["alias"], loras["ink"]["metadata"]["ss_output_name"]) == ("Ink drawing", "Ink drawing")
+    embeddings = api.client.get("/sdapi/v1/embeddings").json()["loaded"]
+    assert (embeddings["bad-hands"]["vectors"], embeddings["bad-hands"]["shape"]) == (8, 768)
+    assert embeddings["old"]["vectors"] is None
+    assert [entry["name"] for entry in api.client.get("/sdapi/v1/hypernetworks").json()] == ["anime"]
+
+
+def write_tensors(path: Path, shapes: dict[str, list[int]], **metadata: str) -> None:
+    """A safetensors file of zeros."""
+    header: dict[str, object] = {"__metadata__": metadata}
+    end = 0
+    for name, shape in shapes.items():
+        begin, end = end, end + 2 * shape[0] * shape[1]
+        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(end))
+
+
 def test_unloading_reaches_the_engine(standing: Api) -> None:
     assert standing.client.post("/sdapi/v1/unload-checkpoint").json() == {}
     assert Unload() in standing.engine.sent
@@ -91,7 +122,73 @@ def test_unloading_reaches_the_engine(standing: Api) -> None:
 
 def test_the_server_is_not_stopped_by_strangers(standing: Api) -> None:
     for path in ("server-stop", "server-kill", "server-restart"):
-        assert standing.client.post(f"/sdapi/v1/{path}").status_code == 422
+        answer = standing.client.post(f"/sdapi/v1/{path}")
+        assert (answer.status_code, "--api-server-stop" in answer.json()["detail"]) == (404, True)
+
+
+def test_the_server_is_stopped_where_a_flag_allows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+    killed = threading.Event()
+    with opened(tmp_path, "--api-server-stop") as api:
+        api.app.stoppable(lambda: ended.append("stopped"))
+        monkeypatch.setattr("os._exit", lambda _status: killed.set())
+        assert api.client.post("/sdapi/v1/server-stop").json() == "Stopping."
+        assert ended == ["stopped"]
+        assert api.client.post("/sdapi/v1/server-kill").status_code == 200
+        assert killed.wait(60)
+        api.app.has_launcher = False
+        assert api.client.post("/sdapi/v1/server-restart").status_code == 501
+        api.app.has_launcher = True
+        assert api.client.post("/sdapi/v1/server-restart").json() == "Restarting."
+        assert api.app.restart_asked
+
+
+def test_a_report_of_a_fault_tells_no_password(tmp_path: Path) -> None:
+    with opened(tmp_path, "--api-auth", "bot:hush-hush") as api:
+        report = api.client.get("/internal/sysinfo")
+        assert {"Platform", "Version", "RAM", "Packages", "Config", "Commandline"} <= report.json().keys()
+        assert "hush-hush" not in report.text
+        kept = api.client.get("/internal/sysinfo-download")
+        assert "attachment" in kept.headers["content-disposition"]
+
+
+def test_settings_by_their_titles(standing: Api) -> None:
+    hints = standing.client.get("/internal/quicksettings-hint").json()
+    assert {"name": "CLIP_stop_at_last_layers", "label": "Clip skip"} in hints
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("interrogate", {}, 404),
+        ("interrogate", {"image": "aGk=", "model": "parrot"}, 404),
+        ("interrogate", {"image": "!!"}, 422),
+        ("interrogate", {"image": "aGk=", "model": "clip"}, 501),
+        ("create/embedding", {"name": "x"}, 501),
+        ("create/hypernetwork", {"name": "x"}, 501),
+        ("train/embedding", {}, 501),
+        ("train/hypernetwork", {}, 501),
+    ],
+)
+def test_what_is_not_served_says_so(standing: Api, path: str, body: dict[str, str], status: int) -> None:
+    answer = standing.client.post(f"/sdapi/v1/{path}", json=body)
+    assert answer.status_code == status
+    assert answer.json()["detail"]
+
+
+def test_scripts_that_are_accepted_are_listed_with_their_values(standing: Api) -> None:
+    assert "refiner" in standing.client.get("/sdapi/v1/scripts").json()["txt2img"]
+    found = {
+        (entry["name"], entry["is_img2img"]): entry for entry in standing.client.get("/sdapi/v1/script-info").json()
+    }
+    strength = found["seed", True]["args"][2]
+    assert (strength["label"], strength["minimum"], strength["maximum"]) == ("Variation strength", 0, 1)
+
+
+def test_answers_say_how_long_they_took(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with opened(tmp_path, "--api-log") as api, caplog.at_level("INFO"):
+        assert float(api.client.get("/sdapi/v1/samplers").headers["x-process-time"]) >= 0
+    assert "GET /sdapi/v1/samplers 200" in caplog.text
 
 
 def test_progress_from_first_to_last(api: Api) -> None:

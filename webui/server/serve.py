@@ -25,6 +25,7 @@ from webui.flags import DEFAULT_PORT, Flags
 from webui.registry import resolved
 from webui.server import live
 from webui.server.api import errors, sdapi
+from webui.server.api.stopwatch import Stopwatch
 from webui.server.guard import Guard, caller_of
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def application(app: App) -> FastAPI:
     server.include_router(live.routes(app))
     server.include_router(sdapi.routes(app))
     server.add_middleware(GZipMiddleware, minimum_size=1000)
+    server.add_middleware(Stopwatch, logged=flags.api_log)
     # Always there, so that Gradio adds no permissive headers of its own.
     server.add_middleware(
         CORSMiddleware,

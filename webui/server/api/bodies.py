@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -185,8 +186,18 @@ def _overrides_in(body: Body) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-ALWAYS_ON = frozenset({"extra options", "hypertile", "refiner", "sampler", "seed", "comments", "soft inpainting"})
-"""A1111: scripts that every installation has. What they set are parameters here."""
+ALWAYS_ON: Mapping[str, tuple[str, ...]] = {
+    "comments": (),
+    "extra options": (),
+    "hypertile": (),
+    "refiner": ("refiner_checkpoint", "refiner_switch_at"),
+    "sampler": ("steps", "sampler_name", "scheduler"),
+    "seed": ("seed", "subseed", "subseed_strength", "seed_resize_from_w", "seed_resize_from_h"),
+}
+"""A1111: scripts that every installation has -> the parameters that are theirs.
+
+What a client sends as their values has no effect, there as here: over the API the fields of the request hold.
+"""
 
 
 def check_scripts(body: Envelope) -> None:
@@ -198,10 +209,16 @@ def check_scripts(body: Envelope) -> None:
     if body.script_name and body.script_name.lower() != "none":
         raise UserError(f"Script {body.script_name!r} not found.", field="script_name")
     for title, values in body.alwayson_scripts.items():
-        if title.lower() not in ALWAYS_ON:
+        if title.lower() not in ALWAYS_ON and not _is_off(title, values):
             raise UserError(f"always on script {title} not found", field="alwayson_scripts")
         if values and not (isinstance(values, dict) and isinstance(values.get("args", []), list)):
             raise UserError(f"The values of {title!r} must be a list under the key args.", field="alwayson_scripts")
+
+
+def _is_off(title: str, values: Any) -> bool:
+    """Whether a script of A1111 that is not here is sent by a client only to say that it shall do nothing."""
+    arguments = values.get("args", []) if isinstance(values, dict) else []
+    return title.lower() == "soft inpainting" and isinstance(arguments, list) and not any(arguments[:1])
 
 
 def decoded(text: str, field: str) -> bytes:

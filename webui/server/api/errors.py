@@ -19,6 +19,13 @@ PLURAL = {"sampler_name": "Sampler not found", "sampler_index": "Sampler not fou
 """What clients look for in `detail` when a name is nothing's."""
 
 
+class NotServed(WebuiError):
+    """A route of A1111 behind which there is nothing yet."""
+
+    code = "not_served"
+    status = 501
+
+
 def install(server: FastAPI) -> None:
     """Let every error become a JSON answer."""
     server.add_exception_handler(WebuiError, _answer_ours)

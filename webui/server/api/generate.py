@@ -16,7 +16,7 @@ from webui.base.errors import WebuiError
 from webui.catalog.image_files import read_infotext
 from webui.request import infotext
 from webui.server.api.bodies import Body, Img2ImgBody, Txt2ImgBody, decoded, request_of, settings_for
-from webui.server.guard import caller_of
+from webui.server.guard import caller_of, require_admin
 from webui.server.jobs.job import Job
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ async def _made(app: App, body: Body, request: Request) -> dict[str, Any]:
         wanted = request_of(body, given, app.catalog, app.settings.current)
         job_id = app.queue.submit(wanted, owner, settings=settings_for(body))
         if not body.override_settings_restore_afterwards:
+            require_admin(request.scope)
             app.settings.change(body.override_settings, strict=False)
         return job_id
 

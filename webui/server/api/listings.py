@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 from fastapi import APIRouter
 
 from webui import registry
-from webui.base.errors import UserError
+from webui.base.errors import ModelError
+from webui.catalog.files import find_files
+from webui.catalog.headers import read_header, read_metadata
 from webui.registry import SamplerEntry, ScheduleEntry
+from webui.request.fields import Generation
+from webui.request.params import Choice, Slider, default_of
+from webui.server.api.bodies import ALWAYS_ON
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
 ASKS_MODEL = frozenset({"Uniform", "SGM Uniform", "Simple", "Normal", "DDIM", "Beta"})
 """A1111: schedules that need the model itself."""
 NO_SCALE = 4.0
+NETWORK_ENDINGS = (".safetensors", ".pt", ".ckpt")
+EMBEDDING_ENDINGS = (".safetensors", ".pt", ".bin")
 
 
 def routes(app: App) -> APIRouter:
@@ -72,57 +79,52 @@ def routes(app: App) -> APIRouter:
             for style in catalog.styles.all().values()
         ]
 
-    def nothing() -> list[Any]:
-        return []
-
-    for path in ("hypernetworks", "face-restorers", "realesrgan-models", "loras", "sd-modules", "script-info"):
-        router.get(f"/{path}", name=path, description="None yet.")(nothing)
-    router.get("/extensions", name="extensions", description="Extensions of A1111 are not run.")(nothing)
+    @router.get("/sd-modules")
+    def modules() -> list[dict[str, str]]:
+        """Forge's name for the list of VAEs."""
+        return vaes()
 
     @router.get("/scripts")
     def scripts() -> dict[str, list[str]]:
-        """Scripts by tab. None yet."""
-        return {"txt2img": [], "img2img": []}
+        """Titles of scripts by tab, in small letters: what `alwayson_scripts` takes."""
+        titles = sorted(ALWAYS_ON)
+        return {"txt2img": titles, "img2img": titles}
+
+    @router.get("/script-info")
+    def script_info() -> list[dict[str, Any]]:
+        """Scripts and their values by position."""
+        return [
+            {"name": title, "is_alwayson": True, "is_img2img": img2img, "args": _arguments(names)}
+            for img2img in (False, True)
+            for title, names in ALWAYS_ON.items()
+        ]
+
+    @router.get("/loras")
+    def loras() -> list[dict[str, Any]]:
+        """LoRAs; `alias` is what their author called them."""
+        folders = (app.paths.loras, *app.paths.lora_dirs)
+        files = {file.path: file for folder in folders for file in find_files(folder, NETWORK_ENDINGS)}
+        return [_lora(path) for path in files]
+
+    @router.get("/hypernetworks")
+    def hypernetworks() -> list[dict[str, str]]:
+        """Hypernetworks by the name that a prompt calls them."""
+        files = find_files(app.paths.hypernetworks, (".pt",))
+        return [{"name": file.path.stem, "path": str(file.path)} for file in files]
+
+    def nothing() -> list[Any]:
+        return []
+
+    for path in ("face-restorers", "realesrgan-models"):
+        router.get(f"/{path}", name=path, description="None yet.")(nothing)
+    router.get("/extensions", name="extensions", description="Extensions of A1111 are not run.")(nothing)
 
     @router.get("/embeddings")
     def embeddings() -> dict[str, dict[str, Any]]:
         """Textual inversion embeddings by name."""
-        found = {}
-        for folder in app.paths.embeddings:
-            if folder.is_dir():
-                for file in sorted(folder.rglob("*")):
-                    if file.suffix.lower() in (".pt", ".safetensors", ".bin"):
-                        found[file.stem] = {
-                            "step": None,
-                            "sd_checkpoint": None,
-                            "sd_checkpoint_name": None,
-                            "shape": None,
-                            "vectors": None,
-                        }
+        files = [file for folder in app.paths.embeddings for file in find_files(folder, EMBEDDING_ENDINGS)]
+        found = {file.path.stem: _embedding(file.path) for file in files}
         return {"loaded": found, "skipped": {}}
-
-    @router.get("/memory")
-    def memory() -> dict[str, Any]:
-        """Memory of the machine and of the GPU, in bytes."""
-        ram = psutil.virtual_memory()
-        beat = app.queue.models.beat
-        answer: dict[str, Any] = {"ram": {"free": ram.available, "used": beat.ram_used, "total": ram.total}}
-        if not beat.vram_total:
-            return {**answer, "cuda": {"error": "unavailable"}}
-        use = {"current": beat.vram_used, "peak": beat.vram_used}
-        answer["cuda"] = {
-            "system": {
-                "free": beat.vram_total - beat.vram_used,
-                "used": beat.vram_used,
-                "total": beat.vram_total,
-            },
-            "active": use,
-            "allocated": use,
-            "reserved": use,
-            "inactive": {"current": 0, "peak": 0},
-            "events": {"retries": 0, "oom": 0},
-        }
-        return answer
 
     @router.post("/refresh-checkpoints")
     def refresh_checkpoints() -> None:
@@ -140,38 +142,27 @@ def routes(app: App) -> APIRouter:
     def refresh_networks() -> None:
         """They are looked for at each job."""
 
-    @router.post("/unload-checkpoint")
-    def unload() -> dict[str, str]:
-        """Put all models away and give the memory back."""
-        app.queue.unload()
-        return {}
-
-    @router.post("/reload-checkpoint")
-    def reload() -> dict[str, str]:
-        """Load the checkpoint of the settings again."""
-        app.queue.preload()
-        return {}
-
-    def stoppable() -> None:
-        if not app.flags.api_server_stop:
-            raise UserError("The server cannot be stopped over the API.", hint="Start it with --api-server-stop.")
-
-    @router.post("/server-stop")
-    @router.post("/server-kill")
-    def stop() -> str:
-        """End the server."""
-        stoppable()
-        app.stop()
-        return "Stopping."
-
-    @router.post("/server-restart")
-    def restart() -> str:
-        """End the server and start it again."""
-        stoppable()
-        app.restart()
-        return "Restarting."
-
     return router
+
+
+def _lora(path: Path) -> dict[str, Any]:
+    metadata = read_metadata(path)
+    alias = str(metadata.get("ss_output_name") or path.stem)
+    return {"name": path.stem, "alias": alias, "path": str(path), "metadata": metadata}
+
+
+def _embedding(path: Path) -> dict[str, Any]:
+    """What the file's header tells of an embedding; the older formats have none that is safe to open here."""
+    unknown = {"step": None, "sd_checkpoint": None, "sd_checkpoint_name": None, "shape": None, "vectors": None}
+    if path.suffix.lower() != ".safetensors":
+        return unknown
+    try:
+        shapes = [entry["shape"] for name, entry in read_header(path).items() if name != "__metadata__"]
+    except ModelError:
+        return unknown
+    if len(shapes) != 1 or len(shapes[0]) != 2:
+        return unknown
+    return {**unknown, "vectors": shapes[0][0], "shape": shapes[0][1]}
 
 
 def _options(sampler: SamplerEntry) -> dict[str, str]:
@@ -199,3 +190,22 @@ def _schedule(entry: ScheduleEntry) -> dict[str, Any]:
         "default_rho": entry.default_rho or -1.0,
         "need_inner_model": entry.name in ASKS_MODEL,
     }
+
+
+def _arguments(names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """What A1111 tells of a script's values; here they are parameters of every request."""
+    found = []
+    for name in names:
+        param = Generation.params()[name]
+        slider = param if isinstance(param, Slider) else None
+        found.append(
+            {
+                "label": param.title,
+                "value": default_of(Generation, name),
+                "minimum": slider.min if slider else None,
+                "maximum": slider.max if slider else None,
+                "step": slider.step if slider else None,
+                "choices": list(param.choices) if isinstance(param, Choice) and param.choices else None,
+            }
+        )
+    return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Body
 
 from webui.base.errors import NotFound
-from webui.flags import WITHOUT_EFFECT, declared
+from webui.flags import WITHOUT_EFFECT, Flags, declared
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -42,14 +42,19 @@ def routes(app: App) -> APIRouter:
         app.settings.change(changes, strict=False)
 
     @router.get("/cmd-flags")
-    def flags() -> dict[str, Any]:
+    def cmd_flags() -> dict[str, Any]:
         """The command line of this run."""
-        ignored = {name.lstrip("-").replace("-", "_"): False for group in WITHOUT_EFFECT for name in group.names}
-        given = {name.lstrip("-").replace("-", "_"): True for name in app.flags.without_effect}
-        said = {name: getattr(app.flags, name) for name in declared() if name not in SECRET}
-        return {**ignored, **given, **{name: _plain(value) for name, value in said.items()}}
+        return flags_told(app.flags)
 
     return router
+
+
+def flags_told(flags: Flags) -> dict[str, Any]:
+    """All flags by A1111's names, but for passwords."""
+    ignored = {name.lstrip("-").replace("-", "_"): False for group in WITHOUT_EFFECT for name in group.names}
+    given = {name.lstrip("-").replace("-", "_"): True for name in flags.without_effect}
+    said = {name: getattr(flags, name) for name in declared() if name not in SECRET}
+    return {**ignored, **given, **{name: _plain(value) for name, value in said.items()}}
 
 
 def _plain(value: Any) -> Any:

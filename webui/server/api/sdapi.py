@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
-from webui.server.api import generate, listings, options, progress
+from webui.server.api import generate, listings, machine, options, progress, unserved
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -15,6 +15,6 @@ if TYPE_CHECKING:
 def routes(app: App) -> APIRouter:
     """Every route of the API."""
     router = APIRouter()
-    for part in (generate, progress, options, listings):
+    for part in (generate, progress, options, listings, machine, unserved):
         router.include_router(part.routes(app))
     return router

@@ -1,0 +1,129 @@
+"""The machine over HTTP: its memory, the models in it, the end of the server, and what a report of a fault needs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import threading
+from importlib.metadata import distributions
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from webui.base.errors import NotFound
+from webui.base.version import NAME, VERSION
+from webui.request.settings import setting_title
+from webui.server.api.errors import NotServed
+from webui.server.api.options import flags_told
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+LAST_WORDS = 0.2
+"""Seconds in which the answer to server-kill leaves the house."""
+TOLD_VARIABLES = ("COMMANDLINE_ARGS", "CUDA_VISIBLE_DEVICES", "HF_HOME", "OMP_NUM_THREADS", "PYTORCH_CUDA_ALLOC_CONF")
+"""Environment variables in a report; others may hold secrets."""
+
+
+def routes(app: App) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/sdapi/v1/memory")
+    def memory() -> dict[str, Any]:
+        """Memory of the machine and of the GPU, in bytes."""
+        ram = psutil.virtual_memory()
+        beat = app.queue.models.beat
+        answer: dict[str, Any] = {"ram": {"free": ram.available, "used": beat.ram_used, "total": ram.total}}
+        if not beat.vram_total:
+            return {**answer, "cuda": {"error": "unavailable"}}
+        use = {"current": beat.vram_used, "peak": beat.vram_used}
+        free = beat.vram_total - beat.vram_used
+        answer["cuda"] = {
+            "system": {"free": free, "used": beat.vram_used, "total": beat.vram_total},
+            "active": use,
+            "allocated": use,
+            "reserved": use,
+            "inactive": {"current": 0, "peak": 0},
+            "events": {"retries": 0, "oom": 0},
+        }
+        return answer
+
+    @router.post("/sdapi/v1/unload-checkpoint")
+    def unload() -> dict[str, str]:
+        """Put all models away and give the memory back."""
+        app.queue.unload()
+        return {}
+
+    @router.post("/sdapi/v1/reload-checkpoint")
+    def reload() -> dict[str, str]:
+        """Load the checkpoint of the settings again."""
+        app.queue.preload()
+        return {}
+
+    def check_stoppable() -> None:
+        if not app.flags.api_server_stop:
+            # A1111: without the flag these addresses do not exist.
+            raise NotFound("The server cannot be stopped over the API.", hint="Start it with --api-server-stop.")
+
+    @router.post("/sdapi/v1/server-stop")
+    def stop() -> str:
+        """End the server in order; jobs that wait go on at its next start. Only with `--api-server-stop`."""
+        check_stoppable()
+        app.stop()
+        return "Stopping."
+
+    @router.post("/sdapi/v1/server-kill")
+    def kill() -> str:
+        """End the server at once, whatever it is doing. Only with `--api-server-stop`."""
+        check_stoppable()
+        threading.Timer(LAST_WORDS, os._exit, (0,)).start()
+        return "Killed."
+
+    @router.post("/sdapi/v1/server-restart")
+    def restart() -> str:
+        """End the server and start it again. Only with `--api-server-stop`; 501 where no launcher started it."""
+        check_stoppable()
+        if not app.has_launcher:
+            raise NotServed("Nobody is there to start the server again.", hint="Start it by launch.py.")
+        app.restart()
+        return "Restarting."
+
+    @router.get("/internal/quicksettings-hint", include_in_schema=False)
+    def settings_by_title() -> list[dict[str, str]]:
+        return [{"name": key, "label": setting_title(key)} for key in app.settings.current.options()]
+
+    @router.get("/internal/sysinfo", include_in_schema=False)
+    def sysinfo() -> JSONResponse:
+        return JSONResponse(_report(app))
+
+    @router.get("/internal/sysinfo-download", include_in_schema=False)
+    def sysinfo_file() -> JSONResponse:
+        return JSONResponse(_report(app), headers={"content-disposition": 'attachment; filename="sysinfo.json"'})
+
+    return router
+
+
+def _report(app: App) -> dict[str, Any]:
+    """What a report of a fault needs, under A1111's titles where it has one; no password, no key."""
+    ram = psutil.virtual_memory()
+    return {
+        "Platform": platform.platform(),
+        "Python": platform.python_version(),
+        "Version": f"{NAME} {VERSION}",
+        "Data path": str(app.paths.data),
+        "Commandline": flags_told(app.flags),
+        "CPU": {
+            "model": platform.processor(),
+            "count logical": psutil.cpu_count(),
+            "count physical": psutil.cpu_count(logical=False),
+        },
+        "RAM": {"total": ram.total, "used": ram.used, "free": ram.available},
+        "Engine": app.queue.models.shown,
+        "Environment": {name: os.environ[name] for name in TOLD_VARIABLES if name in os.environ},
+        "Config": app.settings.current.changed_options(),
+        "Packages": sorted({f"{found.metadata['Name']}=={found.version}" for found in distributions()}, key=str.lower),
+        "Executable": sys.executable,
+    }
