@@ -88,10 +88,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m webui train-demo", description="Train the demo checkpoint.")
     parser.add_argument("--size", type=int, choices=(128, 256), help="pixels; 256 on a CUDA GPU, else 128")
     parser.add_argument("--minutes", type=float, help="of training, all stages together")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/gesso/train-demo",
-                        help="folder for downloads and half-trained networks (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=PROGRAM / "models/Stable-diffusion/emoji-3d.safetensors",
-                        help="the checkpoint to write (default: %(default)s)")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path.home() / ".cache/gesso/train-demo",
+        help="folder for downloads and half-trained networks (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=PROGRAM / "models/Stable-diffusion/emoji-3d.safetensors",
+        help="the checkpoint to write (default: %(default)s)",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with a stopped run (the default)")
     parser.add_argument("--fresh", action="store_true", help="begin anew, keeping only the downloads")
     return parser

@@ -213,8 +213,10 @@ def downloaded(cache: Path) -> Path:
             continue
         npm = shutil.which("npm")
         if npm is None:
-            raise UserError("npm is not installed; it fetches the training pictures.",
-                            hint=f"Install Node.js, or unpack {package} from the npm registry into {folder}.")
+            raise UserError(
+                "npm is not installed; it fetches the training pictures.",
+                hint=f"Install Node.js, or unpack {package} from the npm registry into {folder}.",
+            )
         root.mkdir(parents=True, exist_ok=True)
         done = subprocess.run([npm, "pack", "--silent", package], cwd=root, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -231,7 +233,8 @@ def load_emoji(cache: Path, size: int) -> Emoji:
     """All base emoji (without skin tones) at `size` pixels, from the packages in `cache`."""
     root = downloaded(cache)
     described: dict[str, dict[str, Any]] = json.loads(
-        (root / "unicode-emoji-json-0.9.0/package/data-by-emoji.json").read_text("utf-8"))
+        (root / "unicode-emoji-json-0.9.0/package/data-by-emoji.json").read_text("utf-8")
+    )
     base: list[dict[str, Any]] = json.loads((root / "emojibase-data-17.0.0/package/en/data.json").read_text("utf-8"))
     tags = {plain_code(entry["hexcode"]): tuple(entry.get("tags", ())) for entry in base}
     assets = root / "lobehub-fluent-emoji-3d-1.1.0/package/assets"

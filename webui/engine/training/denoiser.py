@@ -40,10 +40,13 @@ class Denoiser(nn.Module):
         self.register_buffer("seen", torch.zeros(VOCABULARY, dtype=torch.bool))
         self.seen: Tensor
         """Which tokens have been in a caption, (49408,) bool."""
+        self.text_learns = True
 
     def forward(self, x: Tensor, t: Tensor, ids: Tensor) -> Tensor:
         """The noise in x (n, 4, h, w) at steps t (n,) under token ids (n, 77)."""
-        noise: Tensor = self.unet(x, t, self.text(input_ids=ids).last_hidden_state).sample
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.text_learns):
+            context = self.text(input_ids=ids).last_hidden_state
+        noise: Tensor = self.unet(x, t, context).sample
         return noise
 
 
@@ -165,18 +168,22 @@ def teach_text(text: CLIPTextModel, lessons: Lessons, device: torch.device) -> N
             log.info("text step %d, %.1f min, left unexplained %.3f", step, clock.spent / 60, recent)
 
 
-def train_denoiser(
-    training: Training, emoji: Emoji, latents: Latents, cache: Path, device: torch.device
-) -> Denoiser:
+def train_denoiser(training: Training, emoji: Emoji, latents: Latents, cache: Path, device: torch.device) -> Denoiser:
     """The trained networks, averaged over steps; resumes from `cache/denoiser.pt` and leaves it complete."""
     plan, state = training.denoiser, cache / "denoiser.pt"
     torch.manual_seed(training.seed)
     model = Denoiser(build_unet(training.networks), build_text_tower(training.networks)).to(device)
+    model.text_learns = plan.text_share > 0
     mean = copy.deepcopy(model).requires_grad_(False).eval()
     optimizer = torch.optim.AdamW(
-        [{"params": list(model.unet.parameters()), "weight_decay": plan.weight_decay, "share": 1.0},
-         {"params": list(model.text.parameters()), "weight_decay": 0.0, "share": plan.text_share}],
-        plan.rate, betas=(0.9, 0.99), fused=True)
+        [
+            {"params": list(model.unet.parameters()), "weight_decay": plan.weight_decay, "share": 1.0},
+            {"params": list(model.text.parameters()), "weight_decay": 0.0, "share": plan.text_share},
+        ],
+        plan.rate,
+        betas=(0.9, 0.99),
+        fused=True,
+    )
     clock, step = Clock(plan.minutes * 60), 0
     if state.exists():
         saved = torch.load(state, map_location=device, weights_only=True)
@@ -219,6 +226,14 @@ def train_denoiser(
             log.info("denoiser step %d, %.1f min, loss %.4f", step, clock.spent / 60, recent)
         if clock.over or clock.spent - last_save > 150:
             last_save = clock.spent
-            torch.save({"model": model.state_dict(), "mean": mean.state_dict(), "optimizer": optimizer.state_dict(),
-                        "spent": clock.spent, "step": step}, state)
+            torch.save(
+                {
+                    "model": model.state_dict(),
+                    "mean": mean.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "spent": clock.spent,
+                    "step": step,
+                },
+                state,
+            )
     return mean

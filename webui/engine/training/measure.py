@@ -52,8 +52,15 @@ class Figures:
 
 @torch.no_grad()
 def generated(
-    model: Denoiser, vae: AutoencoderKL, captions: Sequence[str], *, side: int, seed: int, guidance: float = 6.0,
-    steps: int = 20, device: torch.device,
+    model: Denoiser,
+    vae: AutoencoderKL,
+    captions: Sequence[str],
+    *,
+    side: int,
+    seed: int,
+    guidance: float = 6.0,
+    steps: int = 20,
+    device: torch.device,
 ) -> NDArray[np.uint8]:
     """Pictures (n, 8 side, 8 side, 3) uint8 by DDIM without noise (Song et al. 2021, arXiv:2010.02502, eq. 12).
 
@@ -119,9 +126,7 @@ def measured(model: Denoiser, vae: AutoencoderKL, emoji: Emoji, *, seed: int, de
     return Figures(len(ranks), sum(rank == 0 for rank in ranks), sum(rank < 5 for rank in ranks), len(colours), right)
 
 
-def write_sheet(
-    path: Path, model: Denoiser, vae: AutoencoderKL, *, size: int, seed: int, device: torch.device
-) -> None:
+def write_sheet(path: Path, model: Denoiser, vae: AutoencoderKL, *, size: int, seed: int, device: torch.device) -> None:
     """A PNG with a picture and its prompt for each of `SHEET`, six in a row."""
     pictures = generated(model, vae, SHEET, side=size // 8, seed=seed, device=device)
     cell, columns = (size + 12, size + 30), 6

@@ -114,8 +114,16 @@ def _trained(
             log.info("%s step %d, %.1f min, error %.4f, kl %.2f", state.stem, step, clock.spent / 60, recent, kl.item())
         if clock.over or clock.spent - last_save > 60:
             last_save = clock.spent
-            torch.save({"vae": vae.state_dict(), "mean": mean.state_dict(), "optimizer": optimizer.state_dict(),
-                        "spent": clock.spent, "step": step}, state)
+            torch.save(
+                {
+                    "vae": vae.state_dict(),
+                    "mean": mean.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "spent": clock.spent,
+                    "step": step,
+                },
+                state,
+            )
     return mean
 
 
