@@ -1,4 +1,5 @@
-"""The command line: `python -m webui` serves; `txt2img`, `img2img`, `bench`, `train-demo`, `flags` do what they say."""
+"""The command line: `python -m webui` serves; `txt2img`, `img2img`, `bench`, `account`, `train-demo`, `flags` do what
+they say."""
 
 # ruff: noqa: T201 - the command line speaks to people
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str]) -> int:
         "txt2img": lambda rest: _pictures("txt2img", rest),
         "img2img": lambda rest: _pictures("img2img", rest),
         "bench": bench,
+        "account": account,
         "train-demo": train_demo,
         "flags": flags,
     }
@@ -111,6 +113,13 @@ def bench(argv: Sequence[str]) -> int:
     code = "webui.server.bench:main" if argv and argv[0] == "start" else "webui.engine.bench:main"
     result: int = resolved(code)(list(argv[1:] if code.startswith("webui.server") else argv))
     return result
+
+
+def account(argv: Sequence[str]) -> int:
+    """Add, remove and list accounts."""
+    from webui.account_command import main as accounts
+
+    return accounts(argv)
 
 
 def train_demo(argv: Sequence[str]) -> int:

@@ -11,6 +11,7 @@ from webui.base import version
 from webui.base.errors import UserError
 from webui.catalog.catalog import Catalog
 from webui.catalog.settings_store import SettingsStore
+from webui.catalog.tokens import Tokens
 from webui.flags import Flags
 from webui.server.access import Access, accounts_of, secret_in
 from webui.server.api.tasks import Tasks
@@ -39,9 +40,11 @@ class App:
         self.flags = flags
         self.paths = flags.paths
         self.version = version.VERSION
-        self.access = Access(accounts_of(flags), secret_in(self.paths.state / "secret.key"))
         engines = [engine] if engine is not None else [LocalEngine(options) for options in flags.engines]
+        accounts = accounts_of(flags)
         self.catalog = Catalog(self.paths)
+        self.tokens = Tokens(self.catalog.database)
+        self.access = Access(accounts, secret_in(self.paths.state / "secret.key"), self.tokens)
         self.settings = SettingsStore(self.paths)
         self.queue = JobQueue(
             self.catalog,

@@ -68,6 +68,11 @@ class Paths:
         return self.state / "gesso.sqlite3"
 
     @property
+    def accounts(self) -> Path:
+        """Who may enter."""
+        return self.state / "accounts.json"
+
+    @property
     def uploads(self) -> Path:
         """Pictures that requests refer to, by the hash of their bytes."""
         return self.state / "uploads"

@@ -20,11 +20,15 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.concurrency import run_in_threadpool
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from webui.base.errors import WebuiError
+from webui.catalog.accounts import Role
+from webui.catalog.tokens import Scope, Token
 from webui.flags import Flags
-from webui.server.access import LOGIN_SECONDS, Access, exposed
+from webui.server.access import LOGIN_SECONDS, Access, NotAllowed, exposed
 from webui.server.jobs.job import ANONYMOUS
 
 SESSION_COOKIE = "gesso_session"
@@ -49,7 +53,15 @@ class Caller:
     name: str = ""
     """The login name; "" without login."""
     program: bool = False
-    """Shows a password with each request, as programs do."""
+    """Shows a password or a token with each request, as programs do."""
+    role: Role = "admin"
+    """What the caller may do besides the own work; without accounts everybody may do everything."""
+    sees_all: bool = False
+    """May look at other people's jobs and pictures, and stop them."""
+
+    def may_see(self, owner: str) -> bool:
+        """Whether what belongs to `owner` is shown to the caller."""
+        return self.sees_all or owner == self.owner
 
 
 class Refused(WebuiError):
@@ -60,10 +72,41 @@ class Refused(WebuiError):
         self.status = status
 
 
-def caller_of(scope: Scope) -> Caller:
+def caller_of(scope: AsgiScope) -> Caller:
     """Who sent this request: the one answer that everything behind the gate goes by."""
     found = scope.get(CALLER)
     return found if isinstance(found, Caller) else Caller(ANONYMOUS)
+
+
+ADMINS = re.compile(
+    r"/sdapi/v1/(options|refresh-.*|reload-.*|unload-.*|server-.*|create/.*|train/.*|sysinfo)"
+    r"|/internal/(restart|queue/.*|models/.*|settings.*|sysinfo.*|extensions.*)"
+    r"|/api/v1/(options|settings|queue|models|server|engines|accounts)(/.*)?"
+)
+"""What changes something for everybody."""
+ADMINS_READ = re.compile(r"/(internal|api/v1)/(sysinfo|accounts).*")
+"""What only admins may even read."""
+READING_POSTS = re.compile(r"/sdapi/v1/png-info|/internal/(progress|pending-tasks|ping)")
+"""What looks at something, though it is sent by POST."""
+
+
+def needed_scope(method: str, path: str) -> Scope:
+    """What a caller must be allowed to do to call this route; nobody calls any without having entered."""
+    if ADMINS_READ.fullmatch(path):
+        return "admin"
+    if method in SAFE_METHODS or READING_POSTS.fullmatch(path):
+        return "read"
+    return "admin" if ADMINS.fullmatch(path) else "generate"
+
+
+def require_admin(scope: AsgiScope) -> None:
+    """For what changes something for everybody and has no route of its own.
+
+    Raises:
+        NotAllowed: the caller is no admin.
+    """
+    if caller_of(scope).role != "admin":
+        raise NotAllowed("Only an admin may change this.", hint="Ask somebody who has such an account.")
 
 
 class Guard:
@@ -84,7 +127,7 @@ class Guard:
         """From now on the server is known by this name too: that of a tunnel."""
         self._hosts.add(name.lower())
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._inner(scope, receive, send)
             return
@@ -100,7 +143,7 @@ class Guard:
             if request.path == "/logout" and scope["type"] == "http":
                 await _respond(send, 303, b"", request, location="login", cookies=[_expired(LOGIN_COOKIE)])
                 return
-            cookies = self._identify(request)
+            cookies = await self._identify(request)
         except Refused as refusal:
             await self._refuse(refusal, request, receive, send)
             return
@@ -108,7 +151,7 @@ class Guard:
 
     # --- who calls --------------------------------------------------------------------------------------------------
 
-    def _identify(self, request: _Request) -> list[str]:
+    async def _identify(self, request: _Request) -> list[str]:
         """Put the caller into the scope -> cookies to set.
 
         Raises:
@@ -118,16 +161,23 @@ class Guard:
             return []  # Browsers ask without credentials whether they may ask with them.
         name = self._access.name_in(request.cookie(LOGIN_COOKIE))
         program = False
+        token = await self._token(request)
+        if token is not None:
+            request.scope[CALLER] = self._holder(token, request)
+            return []
         basic = _basic(request.header("authorization"))
-        of_api = request.path.startswith("/sdapi/")
+        of_api = request.path.startswith(("/sdapi/", "/api/"))
         if not name and basic is not None and (self._access.required or (of_api and self._access.accounts.programs)):
-            name = self._checked(basic, request, of_api)
+            name = await run_in_threadpool(self._checked, basic, request, of_api)
             program = True
         needed = self._access.required or (of_api and bool(self._access.accounts.programs))
         if needed and not name:
             raise Refused(401, "A password is needed.", "Log in, or send name and password by HTTP Basic.")
         if name:
-            request.scope[CALLER] = Caller(name, name, program)
+            role = self._access.role_of(name)
+            if role != "admin" and needed_scope(request.method, request.path) == "admin":
+                raise Refused(403, "Only an admin may do this.", "Ask somebody who has such an account.")
+            request.scope[CALLER] = Caller(name, name, program, role, self._access.oversees(name))
             return []
         session = request.cookie(SESSION_COOKIE)
         cookies = []
@@ -138,6 +188,32 @@ class Guard:
             cookies = [_cookie(SESSION_COOKIE, session, request, 365 * 24 * 3600)] if session else []
         request.scope[CALLER] = Caller(ANONYMOUS + session)
         return cookies
+
+    async def _token(self, request: _Request) -> Token | None:
+        """The token that is shown.
+
+        Raises:
+            Refused: it is none of ours, or its scope is too small.
+        """
+        kind, _, secret = request.header("authorization").partition(" ")
+        if kind.lower() != "bearer":
+            return None
+        token = await run_in_threadpool(self._access.token, secret.strip())
+        if token is None:
+            raise Refused(401, "This token is not known here.", "It may have been taken back; make another one.")
+        needed = needed_scope(request.method, request.path)
+        if "admin" not in token.scopes and needed not in token.scopes and not (needed == "read" and token.scopes):
+            raise Refused(403, f"This token may not do that: it lacks the scope {needed!r}.")
+        return token
+
+    def _holder(self, token: Token, request: _Request) -> Caller:
+        """Who shows a token: its owner, who may do no more than the owner may."""
+        name = "" if token.owner.startswith(ANONYMOUS) else token.owner
+        role = self._access.role_of(name)
+        if role != "admin" and needed_scope(request.method, request.path) == "admin":
+            raise Refused(403, "Only an admin may do this.", "Ask somebody who has such an account.")
+        all_seeing = "admin" in token.scopes and self._access.oversees(name)
+        return Caller(token.owner, name, True, role if "admin" in token.scopes else "user", all_seeing)
 
     def _checked(self, basic: tuple[str, str], request: _Request, of_api: bool) -> str:
         right = self._access.login(*basic, request.address, program=of_api)
@@ -157,7 +233,7 @@ class Guard:
         form = parse_qs((await _body(receive)).decode("utf-8", "replace"), keep_blank_values=True)
         name, password = form.get("username", [""])[0], form.get("password", [""])[0]
         target = _target(form.get("next", [""])[0])
-        right = self._access.login(name, password, request.address)
+        right = await run_in_threadpool(self._access.login, name, password, request.address)
         if right is None:
             page = _login_page(target, "Too many wrong passwords. Wait a minute, then try again.")
             await _respond(send, 429, page, request)
@@ -224,7 +300,7 @@ class Guard:
         content = json.dumps(body).encode()
         await _respond(send, refusal.status, content, request, kind="application/json", headers=headers)
 
-    def _below_root(self, scope: Scope) -> Scope:
+    def _below_root(self, scope: AsgiScope) -> AsgiScope:
         """The same request with `--subpath` in front, whether the proxy has taken it away or not."""
         scope = dict(scope)
         if self._root:
@@ -237,7 +313,7 @@ class Guard:
 class _Request:
     """What the gate looks at."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: AsgiScope) -> None:
         self.scope = scope
         self.method: str = scope.get("method", "GET")
         self.path: str = scope["path"].removeprefix(scope.get("root_path", "")) or "/"

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
-from webui.base.errors import NotFound
+from webui.base.errors import NotFound, UserError
+from webui.catalog.tokens import Token
 from webui.prompt.chunks import count_tokens
 from webui.server.guard import caller_of
 from webui.server.jobs.job import Job
@@ -35,6 +36,13 @@ class Again(BaseModel):
     """Field name -> value, such as {"seed": 7, "steps": 30}."""
 
 
+class TokenWish(BaseModel):
+    """A token to be made."""
+
+    name: str = ""
+    scopes: list[str] = ["read", "generate"]
+
+
 class Order(BaseModel):
     """Waiting jobs in the order in which they shall run."""
 
@@ -49,7 +57,7 @@ def routes(app: App) -> APIRouter:
     def own_job(job_id: str, connection: HTTPConnection) -> Job:
         """The job, if it is the caller's; somebody else's is as if it were not there."""
         job = queue.job(job_id)
-        if job.owner != caller_of(connection.scope).owner:
+        if not caller_of(connection.scope).may_see(job.owner):
             raise NotFound(f"There is no job {job_id!r} of yours.")
         return job
 
@@ -157,7 +165,7 @@ def routes(app: App) -> APIRouter:
     def own_picture(picture_id: str, request: Request) -> None:
         """Pictures of named users are theirs alone; those of browsers without login are known by their number."""
         owner = pictures.get(picture_id).owner
-        if app.access.required and owner != caller_of(request.scope).owner:
+        if app.access.required and not caller_of(request.scope).may_see(owner):
             raise NotFound(f"There is no picture {picture_id!r} of yours.")
 
     @router.get("/picture/{picture_id}")
@@ -201,8 +209,35 @@ def routes(app: App) -> APIRouter:
         count = await run_in_threadpool(count_tokens, text[:20_000], min(max(steps, 1), 1000), positive=positive)
         return {"used": count.used, "max": count.max}
 
+    @router.get("/access/tokens")
+    def list_tokens(request: Request) -> list[dict[str, Any]]:
+        return [_shown(token) for token in app.tokens.of(caller_of(request.scope).owner)]
+
+    @router.post("/access/tokens")
+    def make_token(wish: TokenWish, request: Request) -> dict[str, Any]:
+        """The secret is in this answer alone."""
+        caller = caller_of(request.scope)
+        if caller.program:
+            raise UserError("A program cannot make tokens.", hint="Make it on the page.")
+        token, secret = app.tokens.make(caller.owner, wish.name, wish.scopes)
+        return {**_shown(token), "token": secret}
+
+    @router.delete("/access/tokens/{token_id}")
+    def revoke_token(token_id: str, request: Request) -> None:
+        app.tokens.revoke(token_id, caller_of(request.scope).owner)
+
     @router.get("/ping")
     def ping() -> dict[str, str]:
         return {}
 
     return router
+
+
+def _shown(token: Token) -> dict[str, Any]:
+    return {
+        "id": token.id,
+        "name": token.name,
+        "scopes": sorted(token.scopes),
+        "created": token.created,
+        "used": token.used,
+    }

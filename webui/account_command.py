@@ -1,0 +1,48 @@
+"""`python -m webui account`: who may enter, and as what."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from webui.base.errors import UserError
+from webui.base.paths import PROGRAM, Paths
+from webui.catalog.accounts import ROLES, AccountFile
+from webui.server.passwords import hashed
+
+
+def main(argv: Sequence[str]) -> int:
+    """`add NAME [--role user]`, `remove NAME`, `list`. A running server sees changes at its next start."""
+    parser = argparse.ArgumentParser(prog="python -m webui account", description="Who may enter, and as what.")
+    parser.add_argument("--data-dir", type=Path, default=PROGRAM, metavar="DIR")
+    commands = parser.add_subparsers(dest="command", required=True)
+    adding = commands.add_parser("add", help="add an account, or change one; the password is asked for, or piped in")
+    adding.add_argument("name")
+    adding.add_argument("--role", choices=ROLES, default="user", help="a user sees own jobs and pictures alone")
+    commands.add_parser("remove", help="remove an account").add_argument("name")
+    commands.add_parser("list", help="all accounts")
+    chosen = parser.parse_args(argv)
+    accounts = AccountFile(Paths(data=chosen.data_dir.resolve()).accounts)
+    if chosen.command == "add":
+        accounts.put(chosen.name, chosen.role, hashed(_password()))
+    elif chosen.command == "remove":
+        accounts.remove(chosen.name)
+    for name, account in accounts.read().items():
+        sys.stdout.write(f"{account.role:5}  {name}\n")
+    return 0
+
+
+def _password() -> str:
+    """From the keyboard without showing it, or from what is piped in."""
+    if not sys.stdin.isatty():
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = getpass.getpass("Password: ")
+        if getpass.getpass("Once more: ") != password:
+            raise UserError("These are two different passwords.")
+    if not password:
+        raise UserError("An empty password is none.")
+    return password
