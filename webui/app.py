@@ -71,6 +71,7 @@ class App:
             self.settings.change(chosen)
         self.queue.start(preload=not self.flags.skip_load_model_at_start)
         self.catalog.hash_in_background()
+        self.catalog.look_for_pictures(self.settings.current.save)
 
     def _engines_beside_the_first(self, devices: int) -> list[Engine]:
         return [LocalEngine(options) for options in self.flags.engines_beside_the_first(devices)]

@@ -16,6 +16,8 @@ from webui.base.paths import Paths
 from webui.catalog.checkpoints import Checkpoints
 from webui.catalog.database import Database
 from webui.catalog.hashes import Hashes
+from webui.catalog.history import History
+from webui.catalog.history_folders import FolderIndex
 from webui.catalog.hypernetworks import Hypernetworks
 from webui.catalog.job_table import JobTable
 from webui.catalog.loras import Loras
@@ -26,12 +28,12 @@ from webui.catalog.uploads import PictureStore
 from webui.catalog.vaes import Vaes
 from webui.prompt.networks import HYPERNETWORK
 from webui.request.facts import facts_of, unwanted_labels
-from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, kind_of
+from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img, kind_of
 from webui.request.filenames import Naming
 from webui.request.infotext import labels_of, write
 from webui.request.messages import Pictured
 from webui.request.plan import CheckpointRef, NetworkRef, Picture, Plan
-from webui.request.settings import Settings
+from webui.request.settings import SaveSettings, Settings
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,8 @@ class Catalog:
         self.hypernetworks = Hypernetworks(paths, self.hashes)
         self.uploads = PictureStore(paths.uploads)
         self.pictures = Pictures(self.database, paths)
+        self.history = History(self.database, self.pictures)
+        self.folders = FolderIndex(self.database)
         self.jobs = JobTable(self.database)
         self.styles = Styles(paths)
         self.ui_defaults = UiDefaults(paths)
@@ -72,8 +76,15 @@ class Catalog:
             vae.path for vae in self.vaes.scan().values() if not self.hashes.cached(vae.path, vae.stamp)
         )
 
+    def look_for_pictures(self, save: SaveSettings) -> None:
+        """Bring pictures that lie in the output folders into the history, in a thread of its own."""
+        by_kind = (save.outdir_txt2img_samples, save.outdir_img2img_samples, save.outdir_extras_samples)
+        chosen = (self.paths.data / name for name in (save.outdir_samples, save.outdir_save, *by_kind) if name)
+        self.folders.look((self.paths.outputs, *chosen))
+
     def close(self) -> None:
         """End the background work and close the database."""
+        self.folders.stop()
         self.checkpoints.close()
         self.database.close()
 
@@ -176,6 +187,7 @@ class Catalog:
             model=plan.checkpoint.name,
             sampler=picture.request.sampler_name,
             created=now,
+            parent=self._parent(picture.request),
         )
         naming = Naming(
             picture=picture,
@@ -195,6 +207,16 @@ class Catalog:
             raise
         self._record(saved, picture)
         return saved
+
+    def _parent(self, request: Generation) -> str:
+        """The id of the picture that this one is made of, when it is one of ours; uploads are named by their sha256."""
+        if not isinstance(request, Img2Img) or not request.init_images:
+            return ""
+        try:
+            return self.pictures.id_of(request.init_images[0])
+        except StorageError as error:
+            log.warning("The parent of a picture is not known: %s", error)
+            return ""
 
     def _record(self, saved: SavedPicture, picture: Picture) -> None:
         try:

@@ -64,6 +64,58 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX tokens_of_owner ON tokens (owner, created);
     """,
+    """
+    CREATE TABLE history (
+        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, path TEXT NOT NULL, kind TEXT NOT NULL,
+        job_id TEXT NOT NULL, position INTEGER NOT NULL, owner TEXT NOT NULL, infotext TEXT NOT NULL,
+        width INTEGER NOT NULL, height INTEGER NOT NULL, seed INTEGER NOT NULL, model TEXT NOT NULL,
+        sampler TEXT NOT NULL, created REAL NOT NULL, parent TEXT NOT NULL DEFAULT '', digest TEXT NOT NULL DEFAULT '',
+        prompt TEXT NOT NULL DEFAULT '', rating INTEGER NOT NULL DEFAULT 0, favourite INTEGER NOT NULL DEFAULT 0,
+        tags TEXT NOT NULL DEFAULT ''
+    );
+    INSERT INTO history (
+        number, id, path, kind, job_id, position, owner, infotext, width, height, seed, model, sampler, created, prompt
+    )
+    SELECT
+        CAST(created * 1000000 AS INTEGER) * 1000 + row_number() OVER (ORDER BY created) % 1000, id, path, kind,
+        job_id, position, owner, infotext, width, height, seed, model, sampler, created,
+        CASE
+            WHEN infotext LIKE 'Negative prompt:%' OR infotext LIKE 'Steps: %' THEN ''
+            WHEN instr(infotext, char(10) || 'Negative prompt:')
+                THEN substr(infotext, 1, instr(infotext, char(10) || 'Negative prompt:') - 1)
+            WHEN instr(infotext, char(10) || 'Steps: ')
+                THEN substr(infotext, 1, instr(infotext, char(10) || 'Steps: ') - 1)
+            ELSE infotext
+        END
+    FROM pictures;
+    DROP TABLE pictures;
+    ALTER TABLE history RENAME TO pictures;
+    CREATE INDEX pictures_of_owner ON pictures (owner);
+    CREATE INDEX pictures_by_path ON pictures (path);
+    CREATE INDEX pictures_by_model ON pictures (model);
+    CREATE INDEX pictures_by_sampler ON pictures (sampler);
+    CREATE INDEX pictures_by_rating ON pictures (rating) WHERE rating > 0;
+    CREATE INDEX pictures_favourite ON pictures (favourite) WHERE favourite = 1;
+    CREATE INDEX pictures_by_digest ON pictures (digest) WHERE digest != '';
+    CREATE INDEX pictures_by_parent ON pictures (parent) WHERE parent != '';
+    CREATE VIRTUAL TABLE picture_words USING fts5 (
+        prompt, tags, content = 'pictures', content_rowid = 'number', prefix = '2 3 4',
+        tokenize = 'unicode61 remove_diacritics 2'
+    );
+    INSERT INTO picture_words (picture_words) VALUES ('rebuild');
+    CREATE TRIGGER picture_comes AFTER INSERT ON pictures BEGIN
+        INSERT INTO picture_words (rowid, prompt, tags) VALUES (new.number, new.prompt, new.tags);
+    END;
+    CREATE TRIGGER picture_goes AFTER DELETE ON pictures BEGIN
+        INSERT INTO picture_words (picture_words, rowid, prompt, tags)
+            VALUES ('delete', old.number, old.prompt, old.tags);
+    END;
+    CREATE TRIGGER picture_changes AFTER UPDATE OF prompt, tags ON pictures BEGIN
+        INSERT INTO picture_words (picture_words, rowid, prompt, tags)
+            VALUES ('delete', old.number, old.prompt, old.tags);
+        INSERT INTO picture_words (rowid, prompt, tags) VALUES (new.number, new.prompt, new.tags);
+    END;
+    """,
 )
 """What to run to get from version N to N + 1. Never change a line that was released: add one."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import secrets
@@ -17,6 +18,7 @@ from webui.base.files import write_atomically, write_new
 from webui.base.paths import Paths
 from webui.catalog.database import Database
 from webui.catalog.image_files import as_format, encode, read_infotext, readable
+from webui.request import infotext
 from webui.request.filenames import Naming, apply_pattern, file_name, folder_parts
 from webui.request.settings import SaveSettings
 
@@ -50,6 +52,8 @@ class SavedPicture:
     """Seconds since 1970."""
     id: str = ""
     path: str = ""
+    parent: str = ""
+    """The id of the picture that this one was made of, by img2img or an upscaler."""
 
 
 _COLUMNS = ", ".join(column.name for column in fields(SavedPicture))
@@ -134,6 +138,13 @@ class Pictures:
             raise NotFound(f"There is no picture {picture_id!r}.")
         return _picture(rows[0])
 
+    def id_of(self, digest: str) -> str:
+        """The id of the newest picture whose file has this sha256; "" is none."""
+        rows = self._database.read(
+            "SELECT id FROM pictures WHERE digest = ? AND digest != '' ORDER BY number DESC LIMIT 1", digest
+        )
+        return str(rows[0][0]) if rows else ""
+
     def content(self, picture_id: str) -> tuple[bytes, str]:
         """(bytes of the file, its kind: "png", "jpg", "webp", "avif")
 
@@ -158,7 +169,7 @@ class Pictures:
             UserError: the file is broken.
         """
         self.get(picture_id)  # whoever asks by another name than an id gets no further
-        kept = self._paths.state / "thumbnails" / picture_id[:2] / f"{picture_id}.webp"
+        kept = self._kept_thumbnail(picture_id)
         if kept.is_file():
             return kept.read_bytes()
         content, _ = self.content(picture_id)
@@ -169,13 +180,21 @@ class Pictures:
             log.warning("The thumbnail is not kept: %s", error)
         return small
 
+    def forget(self, picture_id: str) -> None:
+        """Drop the record and the thumbnail; the file, if there is one, stays."""
+        self._database.write("DELETE FROM pictures WHERE id = ?", picture_id)
+        try:
+            self._kept_thumbnail(picture_id).unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("The thumbnail of %s stays: %s", picture_id, error.strerror or error)
+
     def newest(
         self, *, owner: str | None = None, limit: int = 100, before: float | None = None
     ) -> tuple[SavedPicture, ...]:
         """The latest pictures, of one owner or of all, made before a time."""
         rows = self._database.read(
             f"SELECT {_COLUMNS} FROM pictures WHERE (? IS NULL OR owner = ?) AND (? IS NULL OR created < ?)"
-            " ORDER BY created DESC LIMIT ?",
+            " ORDER BY number DESC LIMIT ?",
             owner,
             owner,
             before,
@@ -231,17 +250,17 @@ class Pictures:
             except OSError as error:
                 log.warning("%s stays: %s", path, error.strerror or error)
 
+    def _kept_thumbnail(self, picture_id: str) -> Path:
+        return self._paths.state / "thumbnails" / picture_id[:2] / f"{picture_id}.webp"
+
     def _keep(self, pending: _Pending) -> SavedPicture:
         try:
             # A second try finds the file already written when only the record had failed.
             path = Path(pending.picture.path) if pending.picture.path else self._write(pending)
             picture = replace(pending.picture, path=str(path))
             pending = replace(pending, picture=picture)
-            columns = asdict(picture)
-            self._database.write(
-                f"INSERT INTO pictures ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
-                *columns.values(),
-            )
+            with self._database.writing() as connection:
+                record(connection, picture, hashlib.sha256(pending.content).hexdigest())
         except StorageError as error:
             log.error("%s", error)
             self._wait(pending)
@@ -298,6 +317,29 @@ class Pictures:
                 _make_folder(folder)  # Before the next one asks, who would begin anew, too.
             self._numbers[folder] = number + 1
             return number
+
+
+def record(connection: sqlite3.Connection, picture: SavedPicture, digest: str = "") -> None:
+    """Write a picture's row. Its `number` is the time in nanoseconds, and with it its place in the history.
+
+    A picture whose file it has taken the place of goes. `digest` is the sha256 of the file, in hex; "": not known.
+    """
+    number = int(picture.created * 1_000_000) * 1000
+    if connection.execute("SELECT 1 FROM pictures WHERE number = ?", (number,)).fetchone():
+        within = (number, number + 1_000_000_000)
+        rows = connection.execute("SELECT max(number) + 1 FROM pictures WHERE number >= ? AND number < ?", within)
+        number = rows.fetchone()[0]
+    connection.execute("DELETE FROM pictures WHERE path = ?", (picture.path,))
+    columns = {
+        **asdict(picture),
+        "number": number,
+        "digest": digest,
+        "prompt": infotext.read(picture.infotext).prompt,
+    }
+    connection.execute(
+        f"INSERT INTO pictures ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+        tuple(columns.values()),
+    )
 
 
 def _make_folder(folder: Path) -> None:
