@@ -141,6 +141,7 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
     Raises:
         UserError: a picture is none, or a script does not exist.
     """
+    check_scripts(body)
     cls = Img2Img if isinstance(body, Img2ImgBody) else Txt2Img
     values = {name: getattr(body, name) for name in cls.model_fields}
     if "hr_upscaler" in values and "hr_upscaler" not in given:
@@ -158,6 +159,7 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
     values["sampler_name"] = values["sampler_name"] or body.sampler_index
     overrides |= _overrides_in(body)
     if isinstance(body, Img2ImgBody):
+        values |= {name: value for name, value in _of_scripts(body).items() if name not in given}
         values["init_images"] = tuple(catalog.uploads.put(decoded(text, "init_images")) for text in body.init_images)
         values["mask"] = catalog.uploads.put(decoded(body.mask, "mask")) if body.mask else ""
         if body.mask_blur is not None:
@@ -165,7 +167,6 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
     elif body.enable_hr and (body.firstphase_width or body.firstphase_height):
         values["width"] = body.firstphase_width or body.width
         values["height"] = body.firstphase_height or body.height
-    check_scripts(body)
     return cls.made(**values)
 
 
@@ -186,6 +187,7 @@ def _overrides_in(body: Body) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+SOFT_INPAINTING = "soft inpainting"
 ALWAYS_ON: Mapping[str, tuple[str, ...]] = {
     "comments": (),
     "extra options": (),
@@ -193,10 +195,20 @@ ALWAYS_ON: Mapping[str, tuple[str, ...]] = {
     "refiner": ("refiner_checkpoint", "refiner_switch_at"),
     "sampler": ("steps", "sampler_name", "scheduler"),
     "seed": ("seed", "subseed", "subseed_strength", "seed_resize_from_w", "seed_resize_from_h"),
+    SOFT_INPAINTING: (
+        "soft_inpainting",
+        "soft_schedule_bias",
+        "soft_preservation",
+        "soft_contrast_boost",
+        "soft_mask_influence",
+        "soft_difference_threshold",
+        "soft_difference_contrast",
+    ),
 }
 """A1111: scripts that every installation has -> the parameters that are theirs.
 
-What a client sends as their values has no effect, there as here: over the API the fields of the request hold.
+What a client sends as their values has no effect, there as here: over the API the fields of the request hold. Only
+soft inpainting's values, by position, are taken where the request has no field of that name.
 """
 
 
@@ -209,16 +221,16 @@ def check_scripts(body: Envelope) -> None:
     if body.script_name and body.script_name.lower() != "none":
         raise UserError(f"Script {body.script_name!r} not found.", field="script_name")
     for title, values in body.alwayson_scripts.items():
-        if title.lower() not in ALWAYS_ON and not _is_off(title, values):
+        if title.lower() not in ALWAYS_ON:
             raise UserError(f"always on script {title} not found", field="alwayson_scripts")
         if values and not (isinstance(values, dict) and isinstance(values.get("args", []), list)):
             raise UserError(f"The values of {title!r} must be a list under the key args.", field="alwayson_scripts")
 
 
-def _is_off(title: str, values: Any) -> bool:
-    """Whether a script of A1111 that is not here is sent by a client only to say that it shall do nothing."""
-    arguments = values.get("args", []) if isinstance(values, dict) else []
-    return title.lower() == "soft inpainting" and isinstance(arguments, list) and not any(arguments[:1])
+def _of_scripts(body: Img2ImgBody) -> dict[str, Any]:
+    """Fields that the values of a script say."""
+    found = {title.lower(): values for title, values in body.alwayson_scripts.items()}.get(SOFT_INPAINTING) or {}
+    return dict(zip(ALWAYS_ON[SOFT_INPAINTING], found.get("args", []), strict=False))
 
 
 def decoded(text: str, field: str) -> bytes:

@@ -34,10 +34,10 @@ def install(server: FastAPI) -> None:
     server.add_exception_handler(Exception, _answer_unforeseen)
 
 
-async def _answer_ours(_request: Request, error: Exception) -> JSONResponse:
+async def _answer_ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, WebuiError)
     detail = str(error)
-    if isinstance(error, NotFound) and error.field in PLURAL:
+    if isinstance(error, NotFound) and error.field in PLURAL and "/sdapi/" in request.url.path:
         # A1111: clients compare this text, and try again with another sampler.
         detail = PLURAL[error.field]
     return shaped(error.status, type(error).__name__, detail, str(error), field=error.field)

@@ -1,4 +1,4 @@
-"""All of `/sdapi/v1`, and the few `/internal` routes of A1111 that clients use."""
+"""All of `/sdapi/v1`, our own `/api/v1`, and the few `/internal` routes of A1111 that clients use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
-from webui.server.api import generate, listings, machine, options, progress, unserved
+from webui.server.api import generate, listings, machine, options, own, progress, unserved
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -15,6 +15,6 @@ if TYPE_CHECKING:
 def routes(app: App) -> APIRouter:
     """Every route of the API."""
     router = APIRouter()
-    for part in (generate, progress, options, listings, machine, unserved):
+    for part in (generate, progress, options, listings, machine, unserved, own):
         router.include_router(part.routes(app))
     return router

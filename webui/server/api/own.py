@@ -1,0 +1,345 @@
+"""Our own API below `/api/v1`: a job gets its number at once, and is watched, stopped and fetched by it.
+
+One queue with `/sdapi/v1` and the page. Errors are JSON with a sentence in `detail`, as everywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from webui.base.errors import NotFound
+from webui.catalog.job_table import State
+from webui.request.fields import Generation, Img2Img, Txt2Img
+from webui.server.api.bodies import decoded
+from webui.server.guard import caller_of
+from webui.server.jobs.job import Job
+from webui.server.jobs.stream import server_sent
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+MIME = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
+KEPT_FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
+ALL_STATES: tuple[State, ...] = ("queued", "running", "done", "failed", "cancelled")
+LONGEST_WAIT = 60.0
+"""Seconds that one question may wait for the end of a job."""
+
+
+class Wish(BaseModel):
+    """A job to be done."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    save: bool | None = None
+    """Whether the pictures go into the folder of outputs; left out, the settings say. Others are kept until the next
+    start of the program."""
+
+
+class Txt2ImgJob(Wish):
+    """Pictures out of text. Fields that are left out are as on the fresh page."""
+
+    kind: Literal["txt2img"]
+    request: Txt2Img
+
+
+class Img2ImgJob(Wish):
+    """Pictures out of pictures, which are base64, with or without `data:...;base64,` before it."""
+
+    kind: Literal["img2img"]
+    request: Img2Img
+
+
+Submission = Annotated[Txt2ImgJob | Img2ImgJob, Field(discriminator="kind")]
+
+
+class MadePicture(BaseModel):
+    """A finished picture of a job."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: str
+    position: int
+    """Its rank within the job, from 0."""
+    width: int
+    height: int
+    seed: int
+    subseed: int
+    infotext: str
+    saved: bool
+    """Not while it could not be written and waits in memory."""
+
+
+class Failure(BaseModel):
+    """Why a job failed."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    code: str
+    """Its kind, for programs: "bad_request", "not_found", "model_error", "out_of_memory", "engine_crashed", ..."""
+    message: str
+    hint: str
+
+
+class JobAnswer(BaseModel):
+    """A job at this moment. Times are seconds since 1970."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: str
+    kind: str
+    state: State
+    place: int
+    """Among the waiting jobs of all, from 1; 0: it does not wait."""
+    progress: float
+    """From 0 to 1."""
+    text: str
+    """What is being done, in words."""
+    step: int
+    steps: int
+    eta_seconds: float | None
+    count: int
+    """How many pictures were asked for."""
+    seed: int
+    """Of the first picture."""
+    prompt: str
+    pictures: list[MadePicture]
+    comments: list[str]
+    error: Failure | None
+    created: float
+    started: float | None
+    finished: float | None
+
+
+class JobPage(BaseModel):
+    """Jobs, the newest first."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    jobs: list[JobAnswer]
+    before: int | None
+    """What to ask with for older ones; null: there are none."""
+
+
+class QueueAnswer(BaseModel):
+    """How the queue is."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    version: str
+    paused: bool
+    waiting: int
+    """How many jobs wait, of all people."""
+    engine: str
+    """ "starting", "ready", "restarting" or "failed" """
+    text: str
+
+
+class Order(BaseModel):
+    """Waiting jobs in the order in which they shall run."""
+
+    ids: list[str] = Field(min_length=1, max_length=1000)
+
+
+class Changes(BaseModel):
+    """What shall be different when a job is submitted once more."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    changes: dict[str, Any] = Field(default_factory=dict)
+    """Field -> value, such as {"seed": 7, "steps": 30}."""
+
+
+def routes(app: App) -> APIRouter:
+    router = APIRouter(prefix="/api/v1", tags=["own"])
+    queue, pictures = app.queue, app.catalog.pictures
+
+    def own(job_id: str, request: Request) -> Job:
+        """The job, if it is the caller's; somebody else's is as if it were not there."""
+        job = queue.job(job_id)
+        if job.owner != caller_of(request.scope).owner:
+            raise NotFound(f"There is no job {job_id!r} of yours.")
+        return job
+
+    def told(job: Job) -> JobAnswer:
+        return _answer(job, _place(app, job))
+
+    @router.get("/queue")
+    def look_at_queue() -> QueueAnswer:
+        """How the queue and the engines are."""
+        engine = queue.engine_state
+        return QueueAnswer(
+            version=queue.version, paused=queue.paused, waiting=queue.waiting(), engine=engine.state, text=engine.text
+        )
+
+    @router.post("/queue/pause")
+    def pause() -> None:
+        """Begin no further job; what is in work goes on."""
+        queue.pause(True)
+
+    @router.post("/queue/resume")
+    def resume() -> None:
+        """Go on after a pause."""
+        queue.pause(False)
+
+    @router.post("/jobs", status_code=202)
+    def submit(wish: Submission, request: Request) -> JobAnswer:
+        """Put a job at the end of the queue. The answer comes at once."""
+        settings = {} if wish.save is None else {"samples_save": wish.save, "grid_save": wish.save}
+        job_id = queue.submit(_uploaded(app, wish.request), caller_of(request.scope).owner, settings=settings)
+        return told(queue.job(job_id))
+
+    @router.get("/jobs")
+    def list_jobs(
+        request: Request,
+        state: Annotated[list[State], Query(description="Only jobs in these states.")] = [],  # noqa: B006
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        before: Annotated[int | None, Query(ge=0, le=2**62, description="From the page before this one.")] = None,
+    ) -> JobPage:
+        """Your jobs, the newest first."""
+        rows = app.catalog.jobs.list(
+            owner=caller_of(request.scope).owner,
+            states=tuple(dict.fromkeys(state)) or ALL_STATES,
+            limit=limit,
+            after=before,
+            newest_first=True,
+        )
+        return JobPage(
+            jobs=[told(queue.job(row.id)) for row in rows],
+            before=rows[-1].position if len(rows) == limit else None,
+        )
+
+    @router.post("/jobs/order")
+    def reorder(order: Order, request: Request) -> None:
+        """Let these waiting jobs of yours run in this order, at the places that they hold."""
+        queue.reorder([own(job_id, request).id for job_id in dict.fromkeys(order.ids)])
+
+    @router.post("/jobs/cancel")
+    def cancel_all(request: Request) -> dict[str, int]:
+        """Give up all your jobs -> how many waited."""
+        return {"cancelled": queue.cancel_all(caller_of(request.scope).owner)}
+
+    @router.get("/jobs/{job_id}")
+    async def look(
+        job_id: str,
+        request: Request,
+        wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for its end.")] = 0,
+    ) -> JobAnswer:
+        """How far a job is."""
+        job = await run_in_threadpool(own, job_id, request)
+        if wait and not job.ended:
+            await asyncio.wait([asyncio.wrap_future(queue.ended(job_id))], timeout=wait)
+        return await run_in_threadpool(lambda: told(queue.job(job_id)))
+
+    @router.get("/jobs/{job_id}/request")
+    def look_at_request(job_id: str, request: Request) -> dict[str, Any]:
+        """Every field as it was submitted; pictures by the name under which they are kept."""
+        return own(job_id, request).request.model_dump(mode="json")
+
+    @router.post("/jobs/{job_id}/again", status_code=202)
+    def again(job_id: str, request: Request, wish: Changes | None = None) -> JobAnswer:
+        """Submit a job once more, with some fields changed."""
+        job = own(job_id, request)
+        return told(queue.job(queue.again(job.id, job.owner, wish.changes if wish else None)))
+
+    @router.post("/jobs/{job_id}/cancel")
+    def cancel(job_id: str, request: Request) -> None:
+        """Give a job up, waiting or in work; its finished pictures stay."""
+        queue.cancel(own(job_id, request).id)
+
+    @router.post("/jobs/{job_id}/interrupt")
+    def interrupt(job_id: str, request: Request) -> None:
+        """Stop a job in work; it is done with the pictures that it has."""
+        queue.interrupt(own(job_id, request).id)
+
+    @router.post("/jobs/{job_id}/skip")
+    def skip(job_id: str, request: Request) -> None:
+        """Go on with the next batch."""
+        queue.skip(own(job_id, request).id)
+
+    @router.get("/jobs/{job_id}/preview", response_class=Response, responses=_BINARY)
+    def preview(job_id: str, request: Request) -> Response:
+        """The latest look at a job in work, as JPEG; 404 while there is none."""
+        latest = queue.preview_of(own(job_id, request).id)
+        if latest is None:
+            raise NotFound(f"There is no preview of the job {job_id!r}.")
+        return Response(latest.jpeg, media_type="image/jpeg", headers={"cache-control": "no-store"})
+
+    @router.get("/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
+    async def events(
+        request: Request,
+        since: Annotated[int | None, Query(ge=0, le=2**62, description="The number of the last event seen.")] = None,
+    ) -> StreamingResponse:
+        """Server-sent events: first the whole state, then each change of your jobs; `Last-Event-ID` resumes."""
+        last = request.headers.get("last-event-id", "")
+        after = int(last[:18]) if last.isdecimal() and last.isascii() else since
+        lines = server_sent(queue.hub, caller_of(request.scope).owner, after)
+        return StreamingResponse(lines, media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+    def check_picture(picture_id: str, request: Request) -> None:
+        """Pictures of named users are theirs alone; those of programs without login are known by their number."""
+        if app.access.required and pictures.get(picture_id).owner != caller_of(request.scope).owner:
+            raise NotFound(f"There is no picture {picture_id!r} of yours.")
+
+    @router.get("/pictures/{picture_id}", response_class=Response, responses=_BINARY)
+    def picture(picture_id: str, request: Request) -> Response:
+        """The file of a finished picture, with its infotext in it."""
+        check_picture(picture_id, request)
+        content, kind = pictures.content(picture_id)
+        return Response(content, media_type=MIME.get(kind, "application/octet-stream"), headers=KEPT_FOR_EVER)
+
+    @router.get("/pictures/{picture_id}/thumbnail", response_class=Response, responses=_BINARY)
+    def thumbnail(picture_id: str, request: Request) -> Response:
+        """The picture as WebP of at most 256 pixels a side."""
+        check_picture(picture_id, request)
+        return Response(pictures.thumbnail(picture_id), media_type="image/webp", headers=KEPT_FOR_EVER)
+
+    return router
+
+
+_BINARY: dict[int | str, dict[str, Any]] = {200: {"content": {"image/*": {}}, "description": "The picture."}}
+
+
+def _uploaded(app: App, wanted: Txt2Img | Img2Img) -> Generation:
+    """The request with its pictures kept, and named in place of their base64."""
+    if isinstance(wanted, Txt2Img):
+        return wanted
+    keep = app.catalog.uploads.put
+    given = tuple(keep(decoded(text, "init_images")) for text in wanted.init_images)
+    return wanted.changed(init_images=given, mask=keep(decoded(wanted.mask, "mask")) if wanted.mask else "")
+
+
+def _place(app: App, job: Job) -> int:
+    """Its place among those that wait; 0 where it does not, or is far behind."""
+    if job.state != "queued":
+        return 0
+    waiting = app.catalog.jobs.list(states=("queued",), limit=1000)
+    return next((place for place, row in enumerate(waiting, 1) if row.id == job.id), 0)
+
+
+def _answer(job: Job, place: int) -> JobAnswer:
+    return JobAnswer(
+        id=job.id,
+        kind=job.kind,
+        state=job.state,
+        place=place,
+        progress=1.0 if job.state == "done" else job.progress.fraction,
+        text=job.progress.text,
+        step=job.progress.step,
+        steps=job.progress.steps,
+        eta_seconds=job.progress.eta_seconds,
+        count=job.count,
+        seed=job.seed,
+        prompt=job.request.prompt,
+        pictures=[MadePicture(**vars(picture)) for picture in job.pictures],
+        comments=list(job.comments),
+        error=Failure(code=job.error.code, message=job.error.message, hint=job.error.hint) if job.error else None,
+        created=job.created,
+        started=job.started,
+        finished=job.finished,
+    )
