@@ -9,12 +9,15 @@ from collections.abc import Callable
 
 from webui.base import version
 from webui.base.errors import UserError
+from webui.base.folder_lock import FolderLock
 from webui.catalog.catalog import Catalog
 from webui.catalog.settings_store import SettingsStore
 from webui.catalog.tokens import Tokens
 from webui.flags import Flags
+from webui.request.settings import Settings
 from webui.server.access import Access, accounts_of, secret_in
 from webui.server.api.tasks import Tasks
+from webui.server.housekeeping import Housekeeping
 from webui.server.jobs.engine_client import Engine, LocalEngine
 from webui.server.jobs.queue import JobQueue
 
@@ -56,11 +59,20 @@ class App:
         self.tasks = Tasks()
         self.has_launcher = "GESSO_RESTART_FILE" in os.environ
         self.restart_asked = False
+        self._housekeeping = Housekeeping(self.catalog, self.settings)
+        self._lock: FolderLock | None = None
+        self._allow(self.settings.current)
+        self.settings.subscribe(self._allow)
         self._stop: Callable[[], None] | None = None
         self._page_ready = threading.Event()
 
     def start(self) -> None:
-        """Start the engine and the queue; begin with the models that the flags name."""
+        """Start the engine and the queue; begin with the models that the flags name.
+
+        Raises:
+            UserError: another server works with the same folder.
+        """
+        self._lock = FolderLock(self.paths.state / "server.lock")
         self.catalog.pictures.forget_unsaved()
         chosen: dict[str, str] = {}
         if self.flags.ckpt:
@@ -71,6 +83,7 @@ class App:
             self.settings.change(chosen)
         self.queue.start(preload=not self.flags.skip_load_model_at_start)
         self.catalog.hash_in_background()
+        self._housekeeping.start()
         self.catalog.look_for_pictures(self.settings.current.save)
 
     def _engines_beside_the_first(self, devices: int) -> list[Engine]:
@@ -78,8 +91,15 @@ class App:
 
     def close(self) -> None:
         """Stop everything; what is in the queue goes on at the next start."""
+        self._housekeeping.close()
         self.queue.close()
         self.catalog.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def _allow(self, settings: Settings) -> None:
+        limits = settings.limits
+        self.catalog.uploads.allow(limits.most_upload_megabytes * 2**20, int(limits.most_upload_megapixels * 1e6))
 
     def stoppable(self, stop: Callable[[], None]) -> None:
         """How the server is ended from within."""

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from webui.base.errors import NotFound, StorageError, UserError
-from webui.catalog import uploads
 from webui.catalog.uploads import PictureStore
 
 from .conftest import png
@@ -70,10 +69,18 @@ def test_what_is_no_picture_is_refused_with_its_reason(
     assert not list(tmp_path.glob("uploads/**/*"))
 
 
-def test_a_file_of_too_many_bytes_is_not_even_opened(store: PictureStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "MOST_BYTES", 10)
+def test_a_file_of_too_many_bytes_is_not_even_opened(store: PictureStore) -> None:
+    store.allow(10, 1_000)
     with pytest.raises(UserError, match="bytes"):
         store.put(png())
+
+
+def test_how_large_a_picture_may_be_is_the_installation_s_choice(store: PictureStore) -> None:
+    store.allow(2**20, 10)
+    with pytest.raises(UserError, match="too many"):
+        store.put(png())
+    store.allow(2**20, 2**20)
+    store.put(png())
 
 
 HOSTILE_NAMES = ("", ".", "..", "../../etc/passwd", "/etc/passwd", "a" * 63, "A" * 64, "a" * 63 + "\n", "a" * 64 + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import sqlite3
 import time
@@ -64,6 +65,7 @@ class Result:
     infotext: str
 
 
+_PICTURE_NAME = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _COLUMNS = ", ".join(column.name for column in fields(JobRow))
 _FIRST = (
     "FROM jobs WHERE state = 'queued' AND position = ("
@@ -267,6 +269,11 @@ class JobTable:
         if owner is None:
             return int(self._database.read("SELECT COUNT(*) FROM jobs WHERE state = 'queued'")[0][0])
         return int(self._database.read("SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND owner = ?", owner)[0][0])
+
+    def pictures_needed(self) -> frozenset[str]:
+        """Names of the uploaded pictures that any job refers to, also one that may be submitted again."""
+        rows = self._database.read("SELECT request FROM jobs WHERE kind != 'txt2img'")
+        return frozenset(name for row in rows for name in _PICTURE_NAME.findall(row[0]))
 
     def delete_old(self, before: float) -> int:
         """Forget jobs that ended before this time -> how many. Their pictures stay."""

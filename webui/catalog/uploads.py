@@ -30,6 +30,11 @@ class PictureStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._most_bytes, self._most_pixels = MOST_BYTES, MOST_PIXELS
+
+    def allow(self, most_bytes: int, most_pixels: int) -> None:
+        """How large a file and a picture may be from now on."""
+        self._most_bytes, self._most_pixels = most_bytes, most_pixels
 
     def put(self, content: bytes) -> str:
         """Keep a picture file -> its name. It is decoded once, so that no job stumbles over it later.
@@ -38,9 +43,9 @@ class PictureStore:
             UserError: it is no picture, cut off, or too large.
             StorageError: it cannot be written.
         """
-        if len(content) > MOST_BYTES:
-            raise UserError(f"This file has {len(content):,} bytes; at most {MOST_BYTES:,} are taken.")
-        _check(content)
+        if len(content) > self._most_bytes:
+            raise UserError(f"This file has {len(content):,} bytes; at most {self._most_bytes:,} are taken.")
+        _check(content, self._most_pixels)
         name = hashlib.sha256(content).hexdigest()
         path = self._path(name)
         if path.is_file():
@@ -87,20 +92,20 @@ class PictureStore:
         return self._folder / name[:2] / name
 
 
-def _check(content: bytes) -> None:
+def _check(content: bytes, most_pixels: int) -> None:
     if not content:
         raise UserError("This file is empty.")
     if content[:512].lstrip()[:5].lower() in (b"<svg ", b"<?xml") or b"<svg" in content[:512].lower():
         raise UserError("SVG is a drawing, not a picture of pixels.", hint="Save it as PNG first.")
-    readable(lambda: _decode(content))
+    readable(lambda: _decode(content, most_pixels))
 
 
-def _decode(content: bytes) -> None:
+def _decode(content: bytes, most_pixels: int) -> None:
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         width, height = image.size
-        if width * height > MOST_PIXELS:
+        if width * height > most_pixels:
             raise UserError(
                 f"This picture has {width}x{height} pixels, which is too many.",
-                hint=f"At most {MOST_PIXELS // 2**20} megapixels are taken.",
+                hint=f"At most {most_pixels / 1e6:.0f} megapixels are taken.",
             )
         image.load()

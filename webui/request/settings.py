@@ -538,9 +538,34 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     render: RenderSettings = RenderSettings()
+    unload_after_minutes: Annotated[
+        float, Number(ui="Put models away after so many idle minutes (0: never)", ge=0)
+    ] = 0.0
+    """Gives their memory back while nobody makes pictures; the next picture loads them again."""
     save: SaveSettings = SaveSettings()
     ui: UiSettings = UiSettings()
     system: SystemSettings = SystemSettings()
+
+class LimitSettings(Declared):
+    """What one job or one upload may ask for at most: so that nobody fills the machine, by mistake or on purpose."""
+
+    most_prompt_characters: Annotated[int, Number(ui="Longest prompt, characters", ge=100, le=1_000_000)] = 200_000
+    """Of the prompt, and of the negative prompt."""
+    most_pictures: Annotated[int, Number(ui="Most pictures of one job", ge=1, le=1_000_000)] = 10_000
+    """Batch size times batch count."""
+    most_batch_size: Annotated[int, Number(ui="Largest batch size", ge=1, le=512)] = 64
+    """Pictures that are made at once."""
+    most_steps: Annotated[int, Number(ui="Most sampling steps", ge=1, le=10_000)] = 1_000
+    """Of a pass."""
+    most_megapixels: Annotated[float, Number(ui="Largest picture that is made, megapixels", ge=0.1, le=1000)] = 64.0
+    """Width times height, after the hires pass."""
+    most_upload_megabytes: Annotated[int, Number(ui="Largest uploaded file, megabytes", ge=1, le=1024)] = 128
+    """Of a single picture."""
+    most_upload_megapixels: Annotated[float, Number(ui="Largest uploaded picture, megapixels", ge=1, le=85)] = 64.0
+    """A small file can hold a very large picture."""
+    keep_jobs_days: Annotated[int, Number(ui="Days after which ended jobs are forgotten (0: never)", ge=0)] = 30
+    """Their pictures stay."""
+
 
     @classmethod
     def sections(cls) -> dict[str, type[Declared]]:
@@ -551,6 +576,7 @@ class Settings(BaseModel):
     def keys(cls) -> dict[str, tuple[str, str]]:
         """Every key that people may use (our name and A1111's) -> (section, field)."""
         found: dict[str, tuple[str, str]] = {}
+    limits: LimitSettings = LimitSettings()
         for section, declared in cls.sections().items():
             for name, param in declared.params().items():
                 found[name] = (section, name)

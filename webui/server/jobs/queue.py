@@ -51,6 +51,7 @@ from webui.server.jobs.engine_client import Engine, EngineState, Heard, Lost
 from webui.server.jobs.estimate import Pace
 from webui.server.jobs.events import Hub
 from webui.server.jobs.job import ANONYMOUS, PHASES, Job, JobError, JobPicture, Progressed
+from webui.server.jobs.limits import within
 from webui.server.jobs.seat import ModelState, Seat, models_of, state_of
 from webui.server.jobs.work import Unit, Work
 
@@ -67,10 +68,6 @@ LOOKED_AHEAD = 50
 """So many waiting jobs are looked at for one whose model an engine has."""
 POLLED_SECONDS = 10.0
 """Who asked for a preview so long ago counts as watching."""
-MOST_PICTURES = 10_000
-"""Of one job."""
-LONGEST_PROMPT = 200_000
-"""Characters."""
 AFFINITY_SECONDS = 20.0
 """So long a job waits for an engine that has its model, while another one would have to load it."""
 
@@ -124,6 +121,7 @@ class JobQueue:
         self._paused = False
         self._closing = False
         self._polled = 0.0
+        self._idle_since: float | None = time.monotonic()
         self._watching = False
         self._told: tuple[str, str] | None = None
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
@@ -179,14 +177,7 @@ class JobQueue:
             Busy: the engine does not start.
         """
         current = self._settings.current.with_options(settings or {}, strict=False)
-        if max(len(request.prompt), len(request.negative_prompt)) > LONGEST_PROMPT:
-            raise UserError(f"A prompt may have at most {LONGEST_PROMPT} characters.", field="prompt")
-        if request.picture_count > MOST_PICTURES:
-            raise UserError(
-                f"{request.picture_count} pictures in one job are too many.",
-                hint=f"Ask for at most {MOST_PICTURES}, as often as you like.",
-                field="n_iter",
-            )
+        within(request, self._settings.current.limits)
         engines = self.engine_state
         if engines.state == "failed":
             raise Busy(engines.text, hint="The log says more. It is tried again by itself.")
@@ -482,6 +473,7 @@ class JobQueue:
                 self._set_models(seat, loading="", beat=Beat())
                 self._survive(seat, heard.reason)
             case Beat():
+                self._unload_when_idle()
                 changed = heard.resident != seat.models.beat.resident
                 seat.models = replace(seat.models, beat=heard)
                 if changed:
@@ -512,6 +504,15 @@ class JobQueue:
                 self._keep(seat, work, heard)
             case _:
                 pass
+
+    def _unload_when_idle(self) -> None:
+        """Nobody has made pictures for the time that the settings say: the models go."""
+        minutes = self._settings.current.system.unload_after_minutes
+        if self._works or not minutes or self._idle_since is None:
+            return
+        if time.monotonic() - self._idle_since > minutes * 60 and self.models.beat.resident:
+            self._idle_since = None  # Once; the next job begins the time anew.
+            self.unload()
 
     def _take_in_more(self, devices: int) -> None:
         """The first engine has said how many devices there are: engines for the others, when they are wished for."""
@@ -699,6 +700,7 @@ class JobQueue:
             log.error("The end of the job %s is not written down yet: %s", ended.id, failure)
             self._unwritten[ended.id] = ended
         self._works.pop(ended.id, None)
+        self._idle_since = time.monotonic()
         self._ended(ended.id)
 
     def _write_down(self, ended: Job) -> None:
