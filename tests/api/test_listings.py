@@ -93,6 +93,7 @@ def test_networks_are_listed_with_what_their_headers_tell(api: Api) -> None:
     (api.app.paths.embeddings[0] / "old.pt").write_bytes(b"never opened")
     (api.app.paths.hypernetworks).mkdir(parents=True, exist_ok=True)
     (api.app.paths.hypernetworks / "anime.pt").write_bytes(b"never opened")
+    assert api.client.post("/sdapi/v1/refresh-loras").json() is None
     loras = {entry["name"]: entry for entry in api.client.get("/sdapi/v1/loras").json()}
     assert loras.keys() == {"ink", "broken"}
     assert (loras["ink"]["alias"], loras["ink"]["metadata"]["ss_output_name"]) == ("Ink drawing", "Ink drawing")
@@ -164,13 +165,17 @@ def test_settings_by_their_titles(standing: Api) -> None:
         ("interrogate", {"image": "aGk=", "model": "parrot"}, 404),
         ("interrogate", {"image": "!!"}, 422),
         ("interrogate", {"image": "aGk=", "model": "clip"}, 501),
+        ("extra-single-image", {"image": "aGk=", "upscaler_1": "Lanczos"}, 501),
+        ("extra-single-image", {"image": "!!"}, 422),
+        ("extra-batch-images", {"imageList": [{"data": "aGk=", "name": "a.png"}]}, 501),
+        ("extra-batch-images", {}, 422),
         ("create/embedding", {"name": "x"}, 501),
         ("create/hypernetwork", {"name": "x"}, 501),
         ("train/embedding", {}, 501),
         ("train/hypernetwork", {}, 501),
     ],
 )
-def test_what_is_not_served_says_so(standing: Api, path: str, body: dict[str, str], status: int) -> None:
+def test_what_is_not_served_says_so(standing: Api, path: str, body: dict[str, object], status: int) -> None:
     answer = standing.client.post(f"/sdapi/v1/{path}", json=body)
     assert answer.status_code == status
     assert answer.json()["detail"]

@@ -11,8 +11,12 @@ from schemathesis import GenerationMode
 
 from tests.api.conftest import Api
 
-EXAMPLES = int(os.environ.get("GESSO_SCHEMA_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("GESSO_SCHEMA_EXAMPLES", "3"))
 """For each route, of the fitting kind and of the other."""
+LEFT_OUT = ("/api/v1/events", "/api/v1/queue/pause")
+"""A stream that does not end, and what keeps all others waiting; they have tests of their own."""
+FEW = ("n_iter", "batch_size")
+"""What a test has no patience for, though it is allowed."""
 
 
 def test_nothing_breaks_the_server(api: Api) -> None:
@@ -20,6 +24,8 @@ def test_nothing_breaks_the_server(api: Api) -> None:
     calls = 0
     for found in schema.get_all_operations():
         operation = found.ok()
+        if operation.path in LEFT_OUT:
+            continue
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             if mode is GenerationMode.NEGATIVE and not (operation.body or operation.query):
                 continue
@@ -30,9 +36,10 @@ def test_nothing_breaks_the_server(api: Api) -> None:
                 nonlocal calls
                 calls += 1
                 case.headers = {"host": "127.0.0.1"}
-                for name in ("n_iter", "batch_size") if isinstance(case.body, dict) else ():
-                    if case.body.get(name) in range(5, 10_000):
-                        case.body[name] = 2  # Allowed, and a test of patience.
+                asked = case.body.get("request", case.body) if isinstance(case.body, dict) else None
+                for name in FEW if isinstance(asked, dict) else ():
+                    if asked.get(name) in range(3, 10_000):
+                        asked[name] = 2
                 response = case.call()
                 told = f"{case.method} {case.path} {case.body!r:.500}: {response.status_code} {response.text:.300}"
                 assert response.status_code < 500 or response.status_code == 501, told
@@ -40,6 +47,6 @@ def test_nothing_breaks_the_server(api: Api) -> None:
                     assert response.json()["detail"], told
 
             never_breaks()
-    assert calls > 60
+    assert calls >= 130
     api.client.post("/sdapi/v1/options", json={"samples_save": True})
     assert api.client.get("/sdapi/v1/progress").json()["state"]["job_count"] == 0, "the queue went on"

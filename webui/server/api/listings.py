@@ -10,9 +10,9 @@ from fastapi import APIRouter
 from webui import registry
 from webui.base.errors import ModelError
 from webui.catalog.files import find_files
-from webui.catalog.headers import read_header, read_metadata
+from webui.catalog.headers import read_header
 from webui.registry import SamplerEntry, ScheduleEntry
-from webui.request.fields import Generation
+from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.params import Choice, Slider, default_of
 from webui.server.api.bodies import ALWAYS_ON
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 ASKS_MODEL = frozenset({"Uniform", "SGM Uniform", "Simple", "Normal", "DDIM", "Beta"})
 """A1111: schedules that need the model itself."""
 NO_SCALE = 4.0
-NETWORK_ENDINGS = (".safetensors", ".pt", ".ckpt")
 EMBEDDING_ENDINGS = (".safetensors", ".pt", ".bin")
 
 
@@ -94,23 +93,23 @@ def routes(app: App) -> APIRouter:
     def script_info() -> list[dict[str, Any]]:
         """Scripts and their values by position."""
         return [
-            {"name": title, "is_alwayson": True, "is_img2img": img2img, "args": _arguments(names)}
-            for img2img in (False, True)
+            {"name": title, "is_alwayson": True, "is_img2img": cls is Img2Img, "args": _arguments(cls, names)}
+            for cls in (Txt2Img, Img2Img)
             for title, names in ALWAYS_ON.items()
         ]
 
     @router.get("/loras")
     def loras() -> list[dict[str, Any]]:
         """LoRAs; `alias` is what their author called them."""
-        folders = (app.paths.loras, *app.paths.lora_dirs)
-        files = {file.path: file for folder in folders for file in find_files(folder, NETWORK_ENDINGS)}
-        return [_lora(path) for path in files]
+        return [
+            {"name": lora.stem, "alias": lora.alias, "path": str(lora.path), "metadata": lora.metadata}
+            for lora in catalog.loras.scan()
+        ]
 
     @router.get("/hypernetworks")
     def hypernetworks() -> list[dict[str, str]]:
         """Hypernetworks by the name that a prompt calls them."""
-        files = find_files(app.paths.hypernetworks, (".pt",))
-        return [{"name": file.path.stem, "path": str(file.path)} for file in files]
+        return [{"name": file.stem, "path": str(file.path)} for file in catalog.hypernetworks.scan()]
 
     def nothing() -> list[Any]:
         return []
@@ -137,18 +136,16 @@ def routes(app: App) -> APIRouter:
         """Look again which VAEs there are."""
         catalog.vaes.refresh()
 
-    @router.post("/refresh-embeddings")
     @router.post("/refresh-loras")
-    def refresh_networks() -> None:
-        """They are looked for at each job."""
+    def refresh_loras() -> None:
+        """Look again which LoRAs there are."""
+        catalog.loras.refresh()
+
+    @router.post("/refresh-embeddings")
+    def refresh_embeddings() -> None:
+        """Embeddings are looked for at each job."""
 
     return router
-
-
-def _lora(path: Path) -> dict[str, Any]:
-    metadata = read_metadata(path)
-    alias = str(metadata.get("ss_output_name") or path.stem)
-    return {"name": path.stem, "alias": alias, "path": str(path), "metadata": metadata}
 
 
 def _embedding(path: Path) -> dict[str, Any]:
@@ -192,16 +189,18 @@ def _schedule(entry: ScheduleEntry) -> dict[str, Any]:
     }
 
 
-def _arguments(names: tuple[str, ...]) -> list[dict[str, Any]]:
+def _arguments(cls: type[Generation], names: tuple[str, ...]) -> list[dict[str, Any]]:
     """What A1111 tells of a script's values; here they are parameters of every request."""
     found = []
     for name in names:
-        param = Generation.params()[name]
+        param = cls.params().get(name)
+        if param is None:
+            continue
         slider = param if isinstance(param, Slider) else None
         found.append(
             {
                 "label": param.title,
-                "value": default_of(Generation, name),
+                "value": default_of(cls, name),
                 "minimum": slider.min if slider else None,
                 "maximum": slider.max if slider else None,
                 "step": slider.step if slider else None,
