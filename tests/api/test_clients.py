@@ -71,6 +71,17 @@ def test_webuiapi(library: Any) -> None:
     library.refresh_checkpoints()
     assert library.interrupt() == {}
     library.skip()
+    assert library.custom_get("sdapi/v1/script-info")
+    assert library.custom_post("internal/progress", {"id_task": "none"}).json["active"] is False
+    assert library.util_get_scheduler_names()
+    library.set_auth("somebody", "unasked")
+    for absent in (
+        lambda: library.extra_single_image(made.image, upscaler_1="Lanczos"),
+        lambda: library.extra_batch_images([made.image], upscaler_1="Lanczos"),
+        lambda: library.interrogate(made.image),
+    ):
+        with pytest.raises(RuntimeError, match="here yet"):
+            absent()
 
 
 def test_sillytavern(client: httpx.Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -10,10 +11,14 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from starlette.requests import Request
 
 from tests.api.conftest import Api
+from tests.conftest import until
+from webui.request.fields import Txt2Img
 from webui.request.messages import Run
 from webui.request.plan import Picture
+from webui.server.api.generate import ended
 
 SMALL = {"prompt": "a red apple", "width": 64, "height": 64, "steps": 2, "seed": 5}
 
@@ -167,7 +172,7 @@ def test_img2img_takes_base64_and_data_urls(standing: Api) -> None:
         ("txt2img", {"steps": "many"}, 422, "steps"),
         ("txt2img", {"width": -8}, 422, "width"),
         ("txt2img", {"height": 10**9}, 422, "height"),
-        ("txt2img", {"batch_size": 512, "n_iter": 1000}, 422, "512000"),
+        ("txt2img", {"batch_size": 512, "n_iter": 1000}, 422, "512,000"),
         ("txt2img", {"prompt": "x" * 1_000_000}, 422, "prompt"),
         ("txt2img", {"seed": 2**70}, 422, "seed"),
         ("txt2img", {"script_name": "x/y/z plot"}, 422, "not found"),
@@ -228,3 +233,29 @@ def test_png_info_reads_what_txt2img_wrote(standing: Api) -> None:
     assert found["parameters"]["Seed"] == "5"
     assert standing.client.post("/sdapi/v1/png-info", json={"image": picture()}).json()["info"] == ""
     assert standing.client.post("/sdapi/v1/png-info", json={"image": ""}).status_code == 422
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_client_that_hangs_up_gives_up_its_waiting_job_if_it_asked_for_that(api: Api, busy: bool) -> None:
+    """A job in work goes on, for its pictures are half made."""
+    api.engine.by_itself = False
+    queue = api.app.queue
+    wanted = Txt2Img(prompt="x", width=64, height=64, steps=2)
+    if busy:
+        queue.submit(wanted, "another")
+        until(lambda: api.engine.jobs, "the other's job")
+    job_id = queue.submit(wanted, "~")
+    if not busy:
+        until(lambda: api.engine.jobs, "the job")
+
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def hangs_up() -> str:
+        waiting = asyncio.create_task(ended(queue, job_id, Request({"type": "http"}, gone)))
+        if not busy:
+            await asyncio.sleep(0.05)
+            await asyncio.to_thread(api.engine.paint, 1)
+        return (await waiting).state
+
+    assert asyncio.run(hangs_up()) == ("cancelled" if busy else "done")

@@ -136,3 +136,17 @@ def test_a_silent_stream_says_that_it_is_there(standing: Api) -> None:
         return found
 
     assert asyncio.run(heard()) == ":\n\n"
+
+
+def test_programs_show_a_token_that_says_what_they_may_do(api: Api) -> None:
+    made = {scope: api.app.tokens.make("~", scope, [scope]) for scope in ("read", "generate")}
+    bearer = {scope: {"authorization": f"Bearer {secret}"} for scope, (_, secret) in made.items()}
+    body = {"kind": "txt2img", "request": SMALL}
+    assert api.client.post("/api/v1/jobs", json=body, headers=bearer["read"]).status_code == 403
+    job = api.client.post("/api/v1/jobs", json=body, headers=bearer["generate"])
+    assert job.status_code == 202
+    assert api.client.get(f"/api/v1/jobs/{job.json()['id']}", headers=bearer["read"]).status_code == 200
+    assert api.client.post("/api/v1/queue/pause", headers=bearer["generate"]).status_code == 403
+    api.app.tokens.revoke(made["read"][0].id, "~")
+    answer = api.client.get("/api/v1/jobs", headers=bearer["read"])
+    assert (answer.status_code, "token" in answer.json()["detail"]) == (401, True)

@@ -61,6 +61,8 @@ class Envelope(BaseModel):
     """Fills every field that the request does not give."""
     comments: dict[str, Any] | None = None
     """Taken, without effect."""
+    cancel_on_disconnect: bool = False
+    """Ours: whoever hangs up gives the job up while it still waits. Otherwise it is done all the same."""
     disable_extra_networks: bool = False
     """Leave tags such as <lora:name:1> without effect."""
 

@@ -18,10 +18,13 @@ from webui.request import infotext
 from webui.server.api.bodies import Body, Img2ImgBody, Txt2ImgBody, decoded, request_of, settings_for
 from webui.server.guard import caller_of, require_admin
 from webui.server.jobs.job import Job
+from webui.server.jobs.queue import JobQueue
 
 if TYPE_CHECKING:
     from webui.app import App
 
+LOOKED_AFTER = 1.0
+"""Seconds between two looks whether a client is still there, where it asked for that."""
 STATUS = {"bad_request": 422, "not_found": 404, "model_error": 422, "busy": 503}
 """HTTP status of a job's error code; 500 for the others."""
 
@@ -83,10 +86,21 @@ async def _made(app: App, body: Body, request: Request) -> dict[str, Any]:
 
     job_id = await run_in_threadpool(submitted)
     app.tasks.add(body.force_task_id or f"task({job_id})", job_id)
-    job = await asyncio.wrap_future(app.queue.ended(job_id))
+    job = await ended(app.queue, job_id, request if body.cancel_on_disconnect else None)
     if job.state == "failed" and job.error is not None:
         raise JobFailed(STATUS.get(job.error.code, 500), job.error.message, job.error.hint)
     return await run_in_threadpool(_answer, app, body, job)
+
+
+async def ended(queue: JobQueue, job_id: str, request: Request | None = None) -> Job:
+    """The job when it is over. When the client of `request` goes away, the job is given up while it still waits."""
+    waiting = asyncio.wrap_future(queue.ended(job_id))
+    while request is not None and not (await asyncio.wait([waiting], timeout=LOOKED_AFTER))[0]:
+        if await request.is_disconnected():
+            if (await run_in_threadpool(queue.job, job_id)).state == "queued":
+                await run_in_threadpool(queue.cancel, job_id)
+            break
+    return await waiting
 
 
 def _answer(app: App, body: Body, job: Job) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def routes(app: App) -> APIRouter:
     def own(job_id: str, request: Request) -> Job:
         """The job, if it is the caller's; somebody else's is as if it were not there."""
         job = queue.job(job_id)
-        if job.owner != caller_of(request.scope).owner:
+        if not caller_of(request.scope).may_see(job.owner):
             raise NotFound(f"There is no job {job_id!r} of yours.")
         return job
 
@@ -283,7 +283,7 @@ def routes(app: App) -> APIRouter:
 
     def check_picture(picture_id: str, request: Request) -> None:
         """Pictures of named users are theirs alone; those of programs without login are known by their number."""
-        if app.access.required and pictures.get(picture_id).owner != caller_of(request.scope).owner:
+        if app.access.required and not caller_of(request.scope).may_see(pictures.get(picture_id).owner):
             raise NotFound(f"There is no picture {picture_id!r} of yours.")
 
     @router.get("/pictures/{picture_id}", response_class=Response, responses=_BINARY)

@@ -72,7 +72,10 @@ def routes(app: App) -> APIRouter:
             return ProgressAnswer()
         look = None if skip_current_image else queue.look()
         image = base64.b64encode(look.jpeg).decode() if look is not None and look.job_id == job.id else None
+        stopping = queue.is_stopping(job.id)
         state = State(
+            interrupted=stopping,
+            stopping_generation=stopping,
             job=app.tasks.name_of(job.id),
             job_count=max(job.request.n_iter, 1),
             job_timestamp=time.strftime("%Y%m%d%H%M%S", time.localtime(job.started or job.created)),

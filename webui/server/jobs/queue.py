@@ -370,6 +370,11 @@ class JobQueue:
         """The job in work; of several the one that was begun first."""
         return next(iter(self.in_work), None)
 
+    def is_stopping(self, job_id: str) -> bool:
+        """Whether somebody has asked the running job to end."""
+        work = self._works.get(job_id)
+        return work is not None and bool(work.interrupts or work.cancelled)
+
     @property
     def engine_state(self) -> EngineState:
         """How the engines are, in one."""
