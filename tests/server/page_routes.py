@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fastapi.testclient import TestClient
 
+from tests.server.hostile import hostile_names
 from tests.server.routes import basic, paths
 from tests.server.stand_in import StandIn
 from webui import flags
@@ -30,8 +31,11 @@ def main(data: Path) -> None:
     for method, path in paths(list(inner.router.routes)):
         sys.stdout.write(f"{method} {path} {client.request(method, path).status_code}\n")
     secrets = ("/etc/passwd", str(app.paths.state / "secret.key"), str(app.paths.database))
-    for path in ("/config", *(f"/gradio_api/file={secret}" for secret in secrets)):
-        sys.stdout.write(f"ANNA {path} {client.get(path, headers=basic('anna', 'one')).status_code}\n")
+    tricks = hostile_names(app.paths.state / "secret.key")
+    for path in ("/config", *(f"/gradio_api/file={secret}" for secret in (*secrets, *tricks))):
+        answer = client.get(path, headers=basic("anna", "one"))
+        leaked = (app.paths.state / "secret.key").read_bytes() in answer.content
+        sys.stdout.write(f"ANNA {path} {'LEAKED' if leaked else answer.status_code}\n")
     app.close()
 
 
