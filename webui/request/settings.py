@@ -509,6 +509,15 @@ class UiSettings(Declared):
         ),
     ] = "Apply if any"
     """Whether pieces of a pasted prompt that are saved as styles become styles again."""
+    lora_preferred_name: Annotated[
+        str,
+        Choice(
+            ui="When adding to prompt, refer to Lora by",
+            radio=True,
+            choices=("Alias from file", "Filename"),
+        ),
+    ] = "Alias from file"
+    """The name that a card writes; a file's name stands where two files have the same alias."""
     keyedit_precision_attention: Annotated[
         float, Slider(ui="Precision for (attention:1.1) with Ctrl+up/down", min=0.01, max=0.2, step=0.001, ge=0.001)
     ] = 0.1

@@ -27,9 +27,12 @@ SCRIPTS = (
     "prompt",
     "shortcuts",
     "styles",
+    "cards",
     "settings",
 )
 """The scripts in the order in which they run."""
+SHEETS = ("style", "cards")
+"""The stylesheets, later ones winning."""
 
 CHALK = gr.themes.Color(
     name="chalk",
@@ -157,7 +160,7 @@ def stylesheet() -> str:
         f".glyph-{icon.stem}{{--icon:url('data:image/svg+xml,{quote(icon.read_text('utf-8').strip())}')}}"
         for icon in sorted((ASSETS / "icons").glob("*.svg"))
     ]
-    return "\n".join([(ASSETS / "style.css").read_text("utf-8"), *icons])
+    return "\n".join([*((ASSETS / f"{name}.css").read_text("utf-8") for name in SHEETS), *icons])
 
 
 def head(facts: Mapping[str, object]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from webui.base.errors import UserError
+from webui.server.ui.cards import cards
 from webui.server.ui.controls import QUIET, Component, Data
 from webui.server.ui.parts import SIZE, batch, guidance, override_chips, refiner, sampling, seed, size
 from webui.server.ui.results import results
@@ -47,6 +48,7 @@ def img2img(app: App) -> Pane:
     """Build the tab, inside a `gr.Tab`."""
     controls = form(app, "img2img")
     top = toprow(controls)
+    cards("img2img")
     with gr.Row(elem_classes="panes", equal_height=False):
         with gr.Column(scale=1, min_width=320, elem_id="img2img_settings", elem_classes="settings"):
             modes = _modes()

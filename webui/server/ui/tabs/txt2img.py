@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
+from webui.server.ui.cards import cards
 from webui.server.ui.controls import QUIET
 from webui.server.ui.parts import (
     batch_and_size,
@@ -36,6 +37,7 @@ def txt2img(app: App) -> Pane:
     """Build the tab, inside a `gr.Tab`."""
     controls = form(app, "txt2img")
     top = toprow(controls)
+    cards("txt2img")
     with gr.Row(elem_classes="panes", equal_height=False):
         with gr.Column(scale=1, min_width=320, elem_id="txt2img_settings", elem_classes="settings"):
             sampling(controls)

@@ -1,0 +1,99 @@
+"""Cards: paged, searched, sorted, written about."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.catalog.test_loras import put
+from webui.base.errors import NotFound, StorageError, UserError
+from webui.base.paths import Paths
+from webui.catalog.cards import Cards, Wish
+from webui.catalog.catalog import Catalog
+
+
+@pytest.fixture
+def cards(tmp_path: Path) -> Iterator[Cards]:
+    for number, folder in enumerate(("", "people/", "people/old/")):
+        put(tmp_path / f"models/Lora/{folder}lora{number}.safetensors", {"ss_output_name": f"alias{number}"})
+    put(tmp_path / "models/Lora/wide.safetensors", width=2048)
+    (tmp_path / "models/Lora/lora0.json").write_text(
+        json.dumps({"description": "Woodcut lines", "preferred weight": 0.5, "activation text": "woodcut", "own": [1]})
+    )
+    (tmp_path / "embeddings").mkdir()
+    (tmp_path / "embeddings/word.pt").write_bytes(b"x")
+    catalog = Catalog(Paths(tmp_path))
+    yield Cards(catalog.paths, catalog.checkpoints, catalog.loras, catalog.hypernetworks)
+    catalog.close()
+
+
+def names(cards: Cards, **wish: object) -> list[str]:
+    return [card["name"] for card in cards.show("loras", Wish(**wish))["cards"]]  # type: ignore[arg-type]
+
+
+def id_of(cards: Cards, name: str) -> str:
+    found = cards.show("loras", Wish())["cards"] + cards.show("embeddings", Wish())["cards"]
+    return str(next(card["id"] for card in found if card["name"] == name))
+
+
+def test_search_folders_families_order_and_pages(cards: Cards) -> None:
+    assert names(cards) == ["lora0", "lora1", "lora2", "wide"]
+    assert names(cards, search="woodcut") == ["lora0"]
+    assert names(cards, search="people lora2") == ["lora2"]
+    assert names(cards, folder="people") == ["lora1", "lora2"]
+    assert names(cards, family="SDXL") == ["wide"]
+    assert names(cards, sort="name", descending=True) == ["wide", "lora2", "lora1", "lora0"]
+    assert names(cards, start=1, count=2) == ["lora1", "lora2"]
+    found = cards.show("loras", Wish())
+    assert found["folders"] == ["people", "people/old"]
+    assert found["families"] == ["SD1", "SDXL"]
+
+
+def test_a_click_writes_alias_preferred_weight_and_activation_text(cards: Cards) -> None:
+    first = cards.find(id_of(cards, "lora0"))
+    assert cards.insertion(first, 1.0, by_alias=True)["prompt"] == "<lora:alias0:0.5> woodcut"
+    assert cards.insertion(first, 1.0, by_alias=False)["prompt"] == "<lora:lora0:0.5> woodcut"
+    assert cards.insertion(cards.find(id_of(cards, "lora1")), 0.8, by_alias=False)["prompt"] == "<lora:lora1:0.8>"
+    assert cards.insertion(cards.find(id_of(cards, "word")), 1.0, by_alias=True)["prompt"] == "word"
+
+
+def test_what_is_written_stands_beside_the_file_with_what_was_there(cards: Cards, tmp_path: Path) -> None:
+    card = cards.find(id_of(cards, "lora0"))
+    cards.write(card, {"negative text": "photo"})
+    said = json.loads((tmp_path / "models/Lora/lora0.json").read_text("utf-8"))
+    assert said["own"] == [1]
+    assert said["negative text"] == "photo"
+    assert cards.insertion(cards.find(card.id), 1.0, by_alias=True)["negative"] == "(photo:1)"
+    with pytest.raises(UserError):
+        cards.write(card, {"path": "elsewhere"})
+
+
+def test_a_picture_of_the_gallery_becomes_the_cards(cards: Cards) -> None:
+    card = cards.find(id_of(cards, "lora1"))
+    with pytest.raises(NotFound):
+        cards.picture(card)
+    buffer = io.BytesIO()
+    Image.new("RGB", (640, 960), "red").save(buffer, "PNG")
+    cards.set_picture(card, buffer.getvalue())
+    assert cards.shown(cards.find(card.id))["picture"]
+    with Image.open(io.BytesIO(cards.picture(cards.find(card.id)))) as small:
+        assert max(small.size) == 320
+    with pytest.raises(StorageError):
+        cards.set_picture(card, b"<svg>")
+
+
+def test_ids_are_all_that_reaches_a_file(cards: Cards) -> None:
+    for wrong in ("", "../../etc/passwd", "0" * 16):
+        with pytest.raises(NotFound):
+            cards.find(wrong)
+
+
+def test_details_say_what_the_trainer_wrote(cards: Cards) -> None:
+    details = cards.details(cards.find(id_of(cards, "lora0")))
+    assert details["metadata"]["ss_output_name"] == "alias0"
+    assert details["said"] == {"description": "Woodcut lines", "preferred weight": 0.5, "activation text": "woodcut"}

@@ -1,0 +1,329 @@
+"""Cards: what people see of a model file before they use it. Paged, searched and sorted here; known by ids, not paths.
+
+What people write about a file lies beside it, in `<name>.json` and `<name>.preview.png`, as A1111 keeps it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from PIL import Image, UnidentifiedImageError
+
+from webui.base.errors import NotFound, StorageError, UserError
+from webui.base.files import write_atomically
+from webui.base.paths import Paths
+from webui.catalog.checkpoints import Checkpoints
+from webui.catalog.files import Found, find_files, natural_key
+from webui.catalog.headers import read_metadata
+from webui.catalog.hypernetworks import Hypernetworks
+from webui.catalog.json_file import read_table, write_table
+from webui.catalog.loras import Lora, Loras
+
+log = logging.getLogger(__name__)
+
+Page = Literal["embeddings", "hypernetworks", "checkpoints", "loras"]
+PAGES: Mapping[Page, str] = {
+    "embeddings": "Textual Inversion",
+    "hypernetworks": "Hypernetworks",
+    "checkpoints": "Checkpoints",
+    "loras": "Lora",
+}
+EMBEDDINGS = (".safetensors", ".pt", ".bin")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif")
+SIDE = 320
+"""Longer side of a card's picture in pixels."""
+MOST = 200
+"""Cards that one answer holds."""
+TAGS = 24
+"""Of the most frequent words of a training set that are shown."""
+EDITABLE = ("description", "notes", "activation text", "negative text", "preferred weight", "sd version", "vae")
+"""What people may write about a file. A1111: these keys."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A model file."""
+
+    page: Page
+    path: Path
+    name: str
+    """Relative to the folder of its kind, with forward slashes."""
+    stamp: tuple[int, int]
+    family: str = ""
+    lora: Lora | None = None
+
+    @property
+    def id(self) -> str:
+        return hashlib.sha256(f"{self.page}\0{self.path}".encode()).hexdigest()[:16]
+
+    @property
+    def stem(self) -> str:
+        return self.path.stem
+
+    @property
+    def folder(self) -> str:
+        """Where it lies, "" at the top."""
+        return self.name.rpartition("/")[0]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Which cards somebody wants to see."""
+
+    search: str = ""
+    folder: str = ""
+    family: str = ""
+    sort: str = "path"
+    """"path", "name", "date created" or "date modified"."""
+    descending: bool = False
+    start: int = 0
+    count: int = 60
+
+
+class Cards:
+    """The cards of all pages."""
+
+    def __init__(self, paths: Paths, checkpoints: Checkpoints, loras: Loras, hypernetworks: Hypernetworks) -> None:
+        self._paths = paths
+        self._checkpoints, self._loras, self._hypernetworks = checkpoints, loras, hypernetworks
+        self._lock = threading.Lock()
+        self._pages: dict[Page, dict[str, Card]] = {}
+        self._beside: dict[Page, dict[str, Path]] = {}
+        self._said: dict[tuple[Path, int], dict[str, Any]] = {}
+
+    def refresh(self, page: Page) -> None:
+        """Look again what is on disk."""
+        refresh: Mapping[Page, Callable[[], object]] = {
+            "checkpoints": self._checkpoints.refresh,
+            "loras": self._loras.refresh,
+        }
+        if page in refresh:
+            refresh[page]()
+        with self._lock:
+            self._pages.pop(page, None)
+
+    def find(self, card_id: str) -> Card:
+        """The card with this id. Raises NotFound."""
+        for page in PAGES:
+            if found := self._cards(page).get(card_id):
+                return found
+        raise NotFound("There is no such card.", hint="Press the refresh button.")
+
+    def show(self, page: Page, wish: Wish) -> dict[str, Any]:
+        """The cards that are wanted, and among how many: {"total", "folders", "families", "cards": [...]}."""
+        cards = list(self._cards(page).values())
+        words = wish.search.casefold().split()
+        fitting = [card for card in cards if self._fits(card, wish, words)]
+        fitting.sort(key=_order(wish.sort), reverse=wish.descending)
+        start = max(wish.start, 0)
+        shown = fitting[start : start + min(max(wish.count, 1), MOST)]
+        return {
+            "total": len(fitting),
+            "folders": _folders(cards),
+            "families": sorted({card.family for card in cards if card.family}),
+            "cards": [self.shown(card) for card in shown],
+        }
+
+    def shown(self, card: Card) -> dict[str, Any]:
+        """What a card tells."""
+        said, picture = self.said(card), self._picture(card)
+        return {
+            "id": card.id,
+            "name": card.stem,
+            "path": card.name,
+            "folder": card.folder,
+            "family": str(said.get("sd version") or "") or card.family,
+            "description": self._description(card, said),
+            "picture": str(picture.stat().st_mtime_ns) if picture else "",
+        }
+
+    def said(self, card: Card) -> dict[str, Any]:
+        """What people wrote about the file; {} when nothing can be read."""
+        path = self._companion(card, ".json")
+        if path is None:
+            return {}
+        try:
+            key = (path, path.stat().st_mtime_ns)
+            if key not in self._said:
+                found = json.loads(path.read_text("utf-8"))
+                self._said[key] = found if isinstance(found, dict) else {}
+            return self._said[key]
+        except (OSError, ValueError, RecursionError) as error:
+            log.warning("%s is passed over: %s", path, error)
+            return {}
+
+    def write(self, card: Card, values: Mapping[str, Any]) -> None:
+        """Keep what somebody wrote about the file; what else stands there stays.
+
+        Raises:
+            UserError: a value is none of those that people write.
+            StorageError: the file cannot be written.
+        """
+        for key, value in values.items():
+            if key not in EDITABLE or not isinstance(value, str | int | float):
+                raise UserError(f"{key!r} cannot be written about a model.")
+        path = card.path.with_suffix(".json")
+        write_table(path, {**read_table(path), **values})
+        with self._lock:
+            self._pages.pop(card.page, None)
+
+    def details(self, card: Card) -> dict[str, Any]:
+        """Everything that is known of the file, for the editor and the table of metadata."""
+        metadata = read_metadata(card.path)
+        said = self.said(card)
+        return {
+            **self.shown(card),
+            "file": card.path.name,
+            "bytes": card.stamp[1],
+            "modified": card.stamp[0] / 1e9,
+            "said": {key: said[key] for key in EDITABLE if key in said},
+            "metadata": {key: value for key, value in sorted(metadata.items()) if key != "ss_tag_frequency"},
+            "tags": _frequent(metadata.get("ss_tag_frequency")),
+        }
+
+    def picture(self, card: Card) -> bytes:
+        """The card's picture as WebP, small. Raises NotFound."""
+        path = self._picture(card)
+        if path is None:
+            raise NotFound(f"There is no picture of {card.stem}.")
+        try:
+            with Image.open(path) as image:
+                image.draft("RGB", (SIDE, SIDE))
+                small = image.convert("RGBA" if "A" in image.getbands() else "RGB")
+                small.thumbnail((SIDE, SIDE))
+                buffer = io.BytesIO()
+                small.save(buffer, "WEBP", quality=80)
+        except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            raise NotFound(f"The picture of {card.stem} cannot be read.") from error
+        return buffer.getvalue()
+
+    def set_picture(self, card: Card, content: bytes) -> None:
+        """Make this encoded picture the card's, its infotext included. Raises StorageError."""
+        kinds = {b"\x89PNG": ".png", b"\xff\xd8": ".jpg", b"RIFF": ".webp"}
+        ending = next((kind for start, kind in kinds.items() if content.startswith(start)), None)
+        if ending is None:
+            raise StorageError("This kind of picture cannot be kept beside a model.")
+        for other in PICTURES:
+            if other != ending:
+                card.path.with_suffix(f".preview{other}").unlink(missing_ok=True)
+        write_atomically(card.path.with_suffix(f".preview{ending}"), content)
+        with self._lock:
+            self._pages.pop(card.page, None)
+
+    def insertion(self, card: Card, multiplier: float, *, by_alias: bool) -> dict[str, str]:
+        """What a click writes: {"prompt", "negative", "checkpoint"}; for a checkpoint its title, to choose it."""
+        said = self.said(card)
+        if card.page == "checkpoints":
+            return {"prompt": "", "negative": "", "checkpoint": self._checkpoints.find(str(card.path)).title}
+        if card.page == "embeddings":
+            return {"prompt": card.stem, "negative": "", "checkpoint": ""}
+        weight = said.get("preferred weight")
+        weight = weight if isinstance(weight, int | float) and weight else multiplier
+        kind, name = "hypernet", card.stem
+        if card.lora is not None:
+            kind, name = "lora", self._loras.mention(card.lora, by_alias=by_alias)
+        activation, negative = (str(said.get(key) or "") for key in ("activation text", "negative text"))
+        return {
+            "prompt": f"<{kind}:{name}:{weight:g}>" + (f" {activation}" if activation else ""),
+            "negative": f"({negative}:1)" if negative else "",
+            "checkpoint": "",
+        }
+
+    # ------------------------------------------------------------
+
+    def _cards(self, page: Page) -> dict[str, Card]:
+        with self._lock:
+            if page not in self._pages:
+                cards = list(self._found(page))
+                self._pages[page] = {card.id: card for card in cards}
+                self._beside[page] = _companions({card.path.parent for card in cards})
+            return self._pages[page]
+
+    def _found(self, page: Page) -> Iterable[Card]:
+        if page == "loras":
+            for lora in self._loras.scan():
+                yield Card(page, lora.path, lora.name, lora.stamp, lora.family, lora)
+            return
+        if page == "checkpoints":
+            for checkpoint in self._checkpoints.scan():
+                yield Card(page, checkpoint.path, checkpoint.name, checkpoint.stamp)
+            return
+        found: list[Found] = []
+        if page == "hypernetworks":
+            found = self._hypernetworks.scan()
+        else:
+            found = [file for folder in self._paths.embeddings for file in find_files(folder, EMBEDDINGS)]
+        for file in found:
+            yield Card(page, file.path, file.name, file.stamp)
+
+    def _companion(self, card: Card, ending: str) -> Path | None:
+        return self._beside.get(card.page, {}).get(f"{card.path.with_suffix('')}{ending}")
+
+    def _picture(self, card: Card) -> Path | None:
+        endings = (*(f".preview{kind}" for kind in PICTURES), *PICTURES)
+        return next((path for ending in endings if (path := self._companion(card, ending))), None)
+
+    def _description(self, card: Card, said: Mapping[str, Any]) -> str:
+        if text := said.get("description"):
+            return str(text)
+        for ending in (".txt", ".description.txt"):
+            if path := self._companion(card, ending):
+                try:
+                    return path.read_text("utf-8", "replace")[:2000]
+                except OSError as error:
+                    log.debug("%s: %s", path, error)
+        return ""
+
+    def _fits(self, card: Card, wish: Wish, words: Collection[str]) -> bool:
+        if wish.folder and card.folder != wish.folder and not card.folder.startswith(f"{wish.folder}/"):
+            return False
+        if wish.family and card.family not in ("", wish.family):
+            return False
+        if not words:
+            return True
+        text = f"{card.name} {self._description(card, self.said(card))}".casefold()
+        return all(word in text for word in words)
+
+
+def _companions(folders: Collection[Path]) -> dict[str, Path]:
+    """What lies beside models: path as text -> path."""
+    endings = (".json", ".txt", *PICTURES)
+    return {str(file.path): file.path for folder in folders for file in find_files(folder, endings, deep=False)}
+
+
+def _folders(cards: Iterable[Card]) -> list[str]:
+    """All folders with cards somewhere below them, in natural order."""
+    found: set[str] = set()
+    for folder in {card.folder for card in cards}:
+        parts = folder.split("/")
+        found.update("/".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+    return sorted(found - {""}, key=natural_key)
+
+
+def _order(sort: str) -> Callable[[Card], Any]:
+    if sort == "name":
+        return lambda card: natural_key(card.stem)
+    if sort == "date modified":
+        return lambda card: card.stamp
+    if sort == "date created":
+        return lambda card: card.path.stat().st_ctime_ns
+    return lambda card: natural_key(card.name)
+
+
+def _frequent(frequency: Any) -> list[dict[str, Any]]:
+    """The words of a LoRA's training set that occur most."""
+    counts: dict[str, int] = {}
+    for words in frequency.values() if isinstance(frequency, dict) else ():
+        for word, count in words.items() if isinstance(words, dict) else ():
+            if isinstance(count, int):
+                counts[str(word).strip()] = counts.get(str(word).strip(), 0) + count
+    most = sorted(counts.items(), key=lambda item: -item[1])[:TAGS]
+    return [{"tag": tag, "count": count} for tag, count in most]

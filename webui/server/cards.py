@@ -1,0 +1,82 @@
+"""Routes of the cards, below `/internal/cards`: for the page alone, behind the same gate as everything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request, Response
+
+from webui.base.errors import NotFound
+from webui.catalog.cards import PAGES, Cards, Page, Wish
+from webui.server.guard import caller_of, require_admin
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+KEPT = {"cache-control": "private, max-age=31536000, immutable"}
+"""A picture's address changes with the picture."""
+
+
+def routes(app: App) -> APIRouter:
+    """The routes; everything else they need is the App's."""
+    router = APIRouter(prefix="/internal/cards", include_in_schema=False)
+    catalog, pictures = app.catalog, app.catalog.pictures
+    cards = Cards(app.paths, catalog.checkpoints, catalog.loras, catalog.hypernetworks)
+
+    @router.get("/list/{page}")
+    def list_cards(
+        page: str,
+        search: str = "",
+        folder: str = "",
+        family: str = "",
+        sort: str = "path",
+        descending: bool = False,
+        start: int = 0,
+        count: int = 60,
+    ) -> dict[str, Any]:
+        return cards.show(_known(page), Wish(search[:500], folder, family, sort, descending, start, count))
+
+    @router.post("/refresh/{page}")
+    def refresh(page: str) -> None:
+        cards.refresh(_known(page))
+
+    @router.get("/card/{card_id}")
+    def details(card_id: str) -> dict[str, Any]:
+        return cards.details(cards.find(card_id))
+
+    @router.get("/card/{card_id}/insertion")
+    def insertion(card_id: str) -> dict[str, str]:
+        settings = app.settings.current
+        return cards.insertion(
+            cards.find(card_id),
+            settings.render.extra_networks_default_multiplier,
+            by_alias=settings.ui.lora_preferred_name == "Alias from file",
+        )
+
+    @router.get("/card/{card_id}/picture")
+    def picture(card_id: str) -> Response:
+        return Response(cards.picture(cards.find(card_id)), media_type="image/webp", headers=KEPT)
+
+    @router.post("/card/{card_id}")
+    def write(card_id: str, values: dict[str, Any], request: Request) -> dict[str, Any]:
+        require_admin(request.scope)
+        cards.write(cards.find(card_id), values)
+        return cards.shown(cards.find(card_id))
+
+    @router.post("/card/{card_id}/picture/{picture_id}")
+    def replace_picture(card_id: str, picture_id: str, request: Request) -> dict[str, Any]:
+        """The card's picture is from now on this one of the gallery."""
+        require_admin(request.scope)
+        if app.access.required and not caller_of(request.scope).may_see(pictures.get(picture_id).owner):
+            raise NotFound(f"There is no picture {picture_id!r} of yours.")
+        cards.set_picture(cards.find(card_id), pictures.content(picture_id)[0])
+        return cards.shown(cards.find(card_id))
+
+    return router
+
+
+def _known(page: str) -> Page:
+    found = next((known for known in PAGES if known == page), None)
+    if found is None:
+        raise NotFound(f"There is no page of cards {page!r}.")
+    return found
