@@ -537,23 +537,13 @@ class SystemSettings(Declared):
     """The least recently used model is put away when more would be needed."""
     resume_jobs_at_start: Annotated[bool, Toggle(ui="Go on with unfinished jobs at start")] = True
     """Jobs that a crash or a restart cut off."""
+    unload_after_minutes: Annotated[float, Number(ui="Put models away after so many idle minutes (0: never)", ge=0)] = (
+        0.0
+    )
+    """Gives their memory back while nobody makes pictures; the next picture loads them again."""
     samples_log_stdout: Annotated[bool, Toggle(ui="Always print all generation info to standard output")] = False
     """For those who watch the console."""
 
-
-class Settings(BaseModel):
-    """All settings: a frozen value; a change makes a new one."""
-
-    model_config = ConfigDict(frozen=True)
-
-    render: RenderSettings = RenderSettings()
-    unload_after_minutes: Annotated[
-        float, Number(ui="Put models away after so many idle minutes (0: never)", ge=0)
-    ] = 0.0
-    """Gives their memory back while nobody makes pictures; the next picture loads them again."""
-    save: SaveSettings = SaveSettings()
-    ui: UiSettings = UiSettings()
-    system: SystemSettings = SystemSettings()
 
 class LimitSettings(Declared):
     """What one job or one upload may ask for at most: so that nobody fills the machine, by mistake or on purpose."""
@@ -576,6 +566,17 @@ class LimitSettings(Declared):
     """Their pictures stay."""
 
 
+class Settings(BaseModel):
+    """All settings: a frozen value; a change makes a new one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    render: RenderSettings = RenderSettings()
+    save: SaveSettings = SaveSettings()
+    ui: UiSettings = UiSettings()
+    system: SystemSettings = SystemSettings()
+    limits: LimitSettings = LimitSettings()
+
     @classmethod
     def sections(cls) -> dict[str, type[Declared]]:
         """Section name -> its class, in the order of the Settings tab."""
@@ -585,7 +586,6 @@ class LimitSettings(Declared):
     def keys(cls) -> dict[str, tuple[str, str]]:
         """Every key that people may use (our name and A1111's) -> (section, field)."""
         found: dict[str, tuple[str, str]] = {}
-    limits: LimitSettings = LimitSettings()
         for section, declared in cls.sections().items():
             for name, param in declared.params().items():
                 found[name] = (section, name)
