@@ -233,6 +233,9 @@ def test_the_documentation_shows_every_route_and_its_fields(standing: Api) -> No
     assert body["steps"]["minimum"] == 1
     assert body["cfg_scale"]["description"]
     assert not [path for path in schema["paths"] if path.startswith("/internal")]
+    assert "HTTPValidationError" not in schema["components"]["schemas"], "no answer has that shape"
+    refused = schema["paths"]["/sdapi/v1/txt2img"]["post"]["responses"]["422"]["content"]["application/json"]["schema"]
+    assert refused["$ref"].endswith("/ErrorAnswer")
 
 
 def test_an_unknown_address_answers_in_the_same_shape(standing: Api) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from webui.base.errors import NotFound, UserError, WebuiError
@@ -24,6 +25,30 @@ class NotServed(WebuiError):
 
     code = "not_served"
     status = 501
+
+
+class ErrorAnswer(BaseModel):
+    """Why a call was refused."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    error: str
+    """Its kind."""
+    detail: str
+    """A sentence for people: what is wrong with which value, and what to do."""
+    body: str = ""
+    errors: str = ""
+    """The same with more detail, where there is more."""
+    field: str = ""
+    """The field that it is about, where there is one."""
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorAnswer, "description": "What was asked for cannot be done, or not by this caller."},
+    422: {"model": ErrorAnswer, "description": "A value does not fit."},
+    "5XX": {"model": ErrorAnswer, "description": "It went wrong here, or is not served."},
+}
+"""For the documentation of every route."""
 
 
 def install(server: FastAPI) -> None:

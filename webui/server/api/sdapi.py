@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter
 
 from webui.server.api import generate, listings, machine, options, own, progress, unserved
+from webui.server.api.errors import REFUSALS
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -16,5 +17,5 @@ def routes(app: App) -> APIRouter:
     """Every route of the API."""
     router = APIRouter()
     for part in (generate, progress, options, listings, machine, unserved, own):
-        router.include_router(part.routes(app))
+        router.include_router(part.routes(app), responses=REFUSALS)
     return router
