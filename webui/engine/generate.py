@@ -100,7 +100,7 @@ def _batch_pictures(
         levels = to_levels(decoded(loaded.model, latent[None], batch.render, watch))[0]
         result = Image.fromarray(levels.numpy())
         if beginning is not None:
-            result = beginning.finished(index, result, batch)
+            result = beginning.finished(index, result, latent, batch)
         watch.step(index + 1, len(batch.pictures))
         yield Pictured(
             watch.job_id,

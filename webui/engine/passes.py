@@ -24,7 +24,7 @@ from webui.engine.networks.tiling import tiled
 from webui.engine.networks.token_merging import merging
 from webui.engine.previews import Previewer
 from webui.engine.sampling.course import Course, adapted, course
-from webui.engine.sampling.masking import kept
+from webui.engine.sampling.masking import Softness, blended, firmly, kept, softly
 from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.process import Diffusion, Flow, Process, altered
 from webui.engine.sampling.schedules import ScheduleOptions
@@ -164,7 +164,9 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
     source = switched(base, refiner, is_due)
     denoise = guided(source, process, guidance_of(batch, this, loaded.model), clock, watch, batch.facts.note)
     if this.start is not None and this.start.mask is not None:
-        denoise = kept(entry, denoise, this.start.mask, this.start.latents)
+        softness = softness_of(batch.request)
+        soft = softly(this.start.mask, this.start.latents, softness) if softness else None
+        denoise = kept(entry, denoise, soft or firmly(this.start.mask, this.start.latents))
     denoise = observed(denoise, clock, entry.calls_per_step, studio.previewer(loaded.model), watch)
     first = noise.first()
     original = this.start.latents if this.start else None
@@ -185,8 +187,8 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
             f"{loaded.ref.name} gave numbers that are none (NaN).",
             hint="Half precision may be too coarse for this model: start with --no-half.",
         )
-    if this.start is not None and this.start.mask is not None:
-        latents = latents * this.start.mask + this.start.latents * (1 - this.start.mask)
+    if this.start is not None and this.start.mask is not None and softness_of(batch.request) is None:
+        latents = blended(latents, this.start.mask, this.start.latents)
     return Denoised(latents, answered[-1])
 
 
@@ -282,6 +284,13 @@ def merged_share(batch: Batch, this: Pass) -> float:
 
 
 # ---------------------------------------------------------------- settings into values
+
+
+def softness_of(request: Txt2Img | Img2Img) -> Softness | None:
+    """How soft inpainting lets the original through; None where it is off."""
+    if not isinstance(request, Img2Img) or not request.soft_inpainting:
+        return None
+    return Softness(request.soft_schedule_bias, request.soft_preservation, request.soft_contrast_boost)
 
 
 def process_of(model: Model, entry: SamplerEntry, render: RenderSettings, shape: tuple[int, ...]) -> Process:

@@ -15,8 +15,20 @@ from torch.nn.functional import interpolate, pad
 from webui.base.errors import UserError
 from webui.engine.colours import corrected
 from webui.engine.families.family import Model
-from webui.engine.inpaint import Masking, Overlay, blurred, filled, flattened, latent_mask, mask_of, masking, overlay_of
+from webui.engine.inpaint import (
+    Box,
+    Masking,
+    Overlay,
+    blurred,
+    filled,
+    flattened,
+    latent_mask,
+    mask_of,
+    masking,
+    overlay_of,
+)
 from webui.engine.passes import Batch, Start, noise_of
+from webui.engine.soft_overlay import Differences, changed_part, uncropped
 from webui.engine.upscalers.resize import FILL, fitted
 from webui.engine.vae import encoded
 from webui.engine.watch import Watch
@@ -39,6 +51,10 @@ class Given:
     picture: Image.Image
     """RGB, what is encoded."""
     overlay: Overlay | None = None
+    whole: Image.Image | None = None
+    """Before it was cropped to the mask and filled."""
+    box: Box | None = None
+    """Only masked: the part that is made anew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +65,31 @@ class Beginning:
     givens: tuple[Given, ...]
     """One a picture of the batch."""
 
-    def finished(self, index: int, result: Image.Image, batch: Batch) -> Image.Image:
-        """The picture with the given one's colours and its untouched part, as the settings say."""
-        given, render = self.givens[index], batch.render
+    def finished(self, index: int, result: Image.Image, latent: Tensor, batch: Batch) -> Image.Image:
+        """The picture with the given one's colours and its untouched part, as the settings say.
+
+        latent: what the result was decoded from, (c, h, w).
+        """
+        given, render, request = self.givens[index], batch.render, _img2img(batch)
+        overlay = given.overlay if render.overlay_inpaint else None
+        if request.soft_inpainting and self.start.mask is not None and given.whole is not None:
+            overlay = self._soft_overlay(index, given.whole, given.box, latent, request)
         if render.img2img_color_correction:
             result = corrected(result, given.picture)
-        if given.overlay is not None and render.overlay_inpaint:
-            result = given.overlay.over(result)
-        return result
+        return overlay.over(result) if overlay is not None else result
+
+    def _soft_overlay(
+        self, index: int, whole: Image.Image, box: Box | None, latent: Tensor, request: Img2Img
+    ) -> Overlay:
+        """The given picture where its latents have hardly changed."""
+        assert self.start.mask is not None
+        differences = Differences(
+            request.soft_mask_influence, request.soft_difference_threshold, request.soft_difference_contrast
+        )
+        before, after = (x.float().cpu().numpy() for x in (self.start.latents[index], latent))
+        mask = self.start.mask[0, 0].float().cpu().numpy()
+        shows = changed_part(before, after, mask, differences, (request.width, request.height))
+        return overlay_of(whole, uncropped(shows, whole.size, box), box)
 
 
 @dataclass
@@ -81,7 +114,7 @@ class Beginnings:
         mask = None
         if masked is not None:
             height, width = latents.shape[2:]
-            mask = torch.from_numpy(latent_mask(masked.latent, width, height, rounded=request.mask_round))
+            mask = torch.from_numpy(latent_mask(masked.latent, width, height, rounded=request.rounds_mask))
             mask = mask.to(latents.device)[None, None]
             if request.inpainting_fill == FILL_NOISE:
                 latents = latents * (1 - mask) + _fill_noise(batch, latents) * mask
@@ -99,14 +132,14 @@ class Beginnings:
                 masked.latent if masked else None,
                 render,
                 self.watch,
-                rounded=request.mask_round,
+                rounded=request.rounds_mask,
             )
         return Beginning(Start(latents, mask, concat), tuple(givens[name] for name in names))
 
     def _masking(self, request: Img2Img, batch: Batch) -> Masking | None:
         if not request.mask:
             return None
-        mask = mask_of(_opened(self.images[request.mask]), rounded=request.mask_round)
+        mask = mask_of(_opened(self.images[request.mask]), rounded=request.rounds_mask)
         if request.inpainting_mask_invert:
             mask = ImageOps.invert(mask)
         mask = blurred(mask, request.mask_blur_x, request.mask_blur_y)
@@ -129,7 +162,7 @@ class Beginnings:
         box = masked.box if masked else None
         if box is None and request.resize_mode != LATENT_RESIZE:
             picture = fitted(picture, request.width, request.height, request.resize_mode)
-        overlay = None
+        overlay, whole = None, picture
         if masked is not None:
             over = masked.overlay
             if over.size != picture.size:
@@ -140,7 +173,7 @@ class Beginnings:
         if masked is not None and request.inpainting_fill != FILL_ORIGINAL:
             under = masked.latent
             picture = filled(picture, under if under.size == picture.size else under.resize(picture.size))
-        return Given(picture, overlay)
+        return Given(picture, overlay, whole, box)
 
     def _latents(self, name: str, given: Given, request: Img2Img, model: Model, render: RenderSettings) -> Tensor:
         """(1, c, h, w)"""

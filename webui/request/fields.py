@@ -37,6 +37,10 @@ def _has_even_blur(request: Any) -> bool:
     return bool(request.mask) and request.mask_blur_x == request.mask_blur_y
 
 
+def _is_soft(request: Any) -> bool:
+    return bool(request.mask) and request.soft_inpainting is True
+
+
 DenoisingStrength = Annotated[
     float,
     Slider(
@@ -337,6 +341,95 @@ class Img2Img(Generation):
         int, Choice(ui="Resize mode", choices=RESIZE_MODES, radio=True, by_index=True, ge=0, le=3)
     ] = 0
     """What happens when the given picture has another shape than asked for."""
+    soft_inpainting: Annotated[
+        bool, Toggle(label="Soft inpainting enabled", ui="Soft inpainting", place=75, absent=False, when=_is_soft)
+    ] = False
+    """Blends the result with what was there by how much has changed; wants a soft mask (Mask blur)."""
+    soft_schedule_bias: Annotated[
+        float,
+        Slider(
+            label="Soft inpainting schedule bias",
+            ui="Schedule bias",
+            min=0,
+            max=8,
+            step=0.1,
+            ge=0,
+            absent=1.0,
+            when=_is_soft,
+        ),
+    ] = 1.0
+    """Below 1 what was there holds from the beginning, above 1 in the last steps alone."""
+    soft_preservation: Annotated[
+        float,
+        Slider(
+            label="Soft inpainting preservation strength",
+            ui="Preservation strength",
+            min=0,
+            max=8,
+            step=0.05,
+            ge=0,
+            absent=0.5,
+            when=_is_soft,
+        ),
+    ] = 0.5
+    """How strongly partly masked contents hold."""
+    soft_contrast_boost: Annotated[
+        float,
+        Slider(
+            label="Soft inpainting transition contrast boost",
+            ui="Transition contrast boost",
+            min=1,
+            max=32,
+            step=0.5,
+            ge=0.1,
+            absent=4.0,
+            when=_is_soft,
+        ),
+    ] = 4.0
+    """Keeps contrast where old and new are mixed; 1 is no boost."""
+    soft_mask_influence: Annotated[
+        float,
+        Slider(
+            label="Soft inpainting mask influence",
+            ui="Mask influence",
+            min=0,
+            max=1,
+            step=0.05,
+            ge=0,
+            le=1,
+            absent=0.0,
+            when=_is_soft,
+        ),
+    ] = 0.0
+    """How much the mask, not the difference alone, says where the original comes back."""
+    soft_difference_threshold: Annotated[
+        float,
+        Slider(
+            label="Soft inpainting difference threshold",
+            ui="Difference threshold",
+            min=0,
+            max=8,
+            step=0.25,
+            ge=0,
+            absent=0.5,
+            when=_is_soft,
+        ),
+    ] = 0.5
+    """How much a pixel may change before the original no longer comes back."""
+    soft_difference_contrast: Annotated[
+        float,
+        Slider(
+            label="Soft inpainting difference contrast",
+            ui="Difference contrast",
+            min=0,
+            max=8,
+            step=0.25,
+            ge=0,
+            absent=2.0,
+            when=_is_soft,
+        ),
+    ] = 2.0
+    """How sharp the transition to the original is."""
     inpainting_mask_invert: Annotated[
         int,
         Choice(
@@ -415,6 +508,10 @@ class Img2Img(Generation):
     @property
     def is_img2img(self) -> bool:
         return True
+
+    @property
+    def rounds_mask(self) -> bool:
+        return self.mask_round and not self.soft_inpainting
 
     @property
     def enable_hr(self) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.engine.sampling import golden
 from webui.engine.sampling.course import adapted, course, img2img_steps
-from webui.engine.sampling.masking import blended, kept
+from webui.engine.sampling.masking import blended, firmly, kept
 from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.process import Diffusion, Process, sd_alphas_cumprod
 from webui.engine.sampling.schedules import ScheduleOptions
@@ -53,7 +53,7 @@ def test_latents_are_a1111s(name, unet):
     denoise = guided(unet, process, request["cfg_scale"] * entry.cfg_factor)
     mask = RECORDED.get(f"{name}.mask")
     if mask is not None and original is not None:
-        denoise = kept(entry, denoise, mask, original)
+        denoise = kept(entry, denoise, firmly(mask, original))
     options = way.options(SamplerOptions(eta=0.0 if entry.timesteps else 1.0)).of(entry.options)
     drawn = way.noise(entry, noise, (request["seed"],))
     got = resolved(entry.function)(denoise, way.begin(noise.first(), original), way.sigmas, drawn, **options)

@@ -26,6 +26,15 @@ DENOISING = ("denoising_strength",)
 IMAGE_GUIDANCE = ("image_cfg_scale",)
 MASK_EDGE = ("mask_blur_x", "mask_blur_y")
 INPAINT = ("inpainting_mask_invert", "inpainting_fill", "inpaint_full_res")
+SOFT_INPAINTING = (
+    "soft_inpainting",
+    "soft_schedule_bias",
+    "soft_preservation",
+    "soft_contrast_boost",
+    "soft_mask_influence",
+    "soft_difference_threshold",
+    "soft_difference_contrast",
+)
 INPAINT_MORE = ("inpaint_full_res_padding", "mask_round")
 
 PAINTED = "data:image/png;base64,"
@@ -59,6 +68,8 @@ def img2img(app: App) -> Pane:
                     controls.add_all(INPAINT, min_width=180)
                 with gr.Row():
                     controls.add_all(INPAINT_MORE, min_width=180)
+                with gr.Accordion("Soft inpainting", open=False, elem_id="img2img_soft", elem_classes="fold"):
+                    controls.add_all(SOFT_INPAINTING)
             controls.add_all(RESIZE)
             sampling(controls)
             refiner(controls)
