@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.server.stand_in import StandIn
 from webui.base.errors import Busy, NotFound, StorageError, UserError
 from webui.request import infotext
 from webui.request.fields import Txt2Img
-from webui.request.messages import Interrupt, Run, Skip, Watch
+from webui.request.messages import Interrupt, Prefetch, Run, Skip, Watch
 from webui.server.jobs.job import Job
 
 Open = Callable[..., Office]
@@ -365,3 +366,15 @@ def test_the_end_of_a_job_that_cannot_be_written_down_is_told_and_written_later(
     here.catalog.jobs.finish = write  # type: ignore[method-assign]
     here.queue.pause(False)  # something happens
     until(lambda: here.catalog.jobs.get(job_id).state == "done", "the row")
+
+
+def test_an_engine_at_work_reads_the_next_jobs_model_ahead(office: Open, tmp_path: Path) -> None:
+    (tmp_path / "models" / "Stable-diffusion" / "other.safetensors").write_bytes(b"never opened")
+    here = office(StandIn(by_itself=False))
+    here.queue.submit(small())
+    until(lambda: here.engine.jobs, "the first job")
+    other = here.catalog.checkpoints.scan()[-1]
+    here.queue.submit(small(override_settings={"sd_model_checkpoint": other.title}))
+    here.queue.submit(small())
+    until(lambda: any(isinstance(command, Prefetch) for command in here.engine.sent), "the model to be read ahead")
+    assert [command.path for command in here.engine.sent if isinstance(command, Prefetch)] == [str(other.path)]

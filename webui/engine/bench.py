@@ -16,15 +16,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import torch
 
 from webui import registry
+from webui.base.errors import UserError
 from webui.base.paths import PROGRAM
 from webui.engine.conditioning import TextCache
-from webui.engine.generate import pictures
+from webui.engine.families.ldm_model import LdmModel
+from webui.engine.generate import first_pass, pictures
 from webui.engine.memory import profile_of
 from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
+from webui.engine.passes import Batch, Studio
+from webui.engine.previews import cheap
+from webui.engine.stand_ins import sd15
+from webui.engine.throughput import Job, Speeds, speeds
 from webui.engine.training.config import CUDA_256
 from webui.engine.training.export import sd1_tensors, write_checkpoint
 from webui.engine.training.networks import build_text_tower, build_unet, build_vae
@@ -74,6 +81,14 @@ class Bench:
                 pass
         return Timing(time.perf_counter() - start, stopwatch.seconds)
 
+    def sample(self, request: Txt2Img) -> None:
+        """The request's latents, which nobody decodes."""
+        stopwatch = Stopwatch(self.models.profile.device)
+        watch = Watch("bench", lambda _event: None, Cancel(), Viewing(), stopwatch)
+        studio = Studio(watch, self.cache, {}, cheap)
+        with torch.inference_mode(), self.models.lend(self.checkpoint, None) as loaded:
+            first_pass(Batch(_batch(request)), loaded, request.width, request.height, studio)
+
 
 def _batch(request: Txt2Img) -> tuple[Picture, ...]:
     render = RenderSettings()
@@ -102,11 +117,23 @@ def samplers(bench: Bench, steps: int = 10) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Swap:
-    """Seconds to a model that can be used, and to the bytes of its file."""
+    """Seconds to a model that can be used, and what they cannot fall below."""
 
     from_disk: float
     resident: float
     reading: float
+    """The bytes of the file, all in one."""
+    copying: float
+    """The weights to the device, in the precision that they have there."""
+
+    @property
+    def disk_ratio(self) -> float:
+        return self.from_disk / (self.reading + self.copying)
+
+    @property
+    def resident_ratio(self) -> float:
+        """Where models stay on the device, or the device is the host, nothing is copied and this says little."""
+        return self.resident / self.copying
 
 
 def swap(bench: Bench, other: CheckpointRef, repeats: int = 5) -> Swap:
@@ -125,8 +152,46 @@ def swap(bench: Bench, other: CheckpointRef, repeats: int = 5) -> Swap:
         models.configure(1, 2**40)
         from_disk = _fastest(switch, repeats) / 2
         models.unload()
-    reading = _fastest(lambda: [Path(ref.path).read_bytes() for ref in both], repeats) / 2
-    return Swap(from_disk, resident, reading)
+    reading = _fastest(lambda: [_bytes_of(Path(ref.path)) for ref in both], repeats) / 2
+    return Swap(from_disk, resident, reading, _copying(models, bench.checkpoint, repeats))
+
+
+def _bytes_of(path: Path) -> bytearray:
+    """Read into memory of its own, as a loader does."""
+    content = bytearray(path.stat().st_size)
+    with path.open("rb", buffering=0) as stream:
+        stream.readinto(content)
+    return content
+
+
+def _copying(models: ModelManager, checkpoint: CheckpointRef, repeats: int) -> float:
+    """Seconds of one copy of a model's weights from the host's memory to the device."""
+    with torch.inference_mode(), models.lend(checkpoint, None) as loaded:
+        amount, device = loaded.model.nbytes, loaded.model.device
+    models.unload()
+    host = torch.zeros(amount, dtype=torch.uint8)
+    copied = torch.empty_like(host, device=device)
+
+    def copy() -> None:
+        copied.copy_(host)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return _fastest(copy, repeats)
+
+
+def growth(models: ModelManager, checkpoints: list[CheckpointRef], switches: int = 50) -> int:
+    """Bytes that the process holds more after all switches among the checkpoints than after the first ten."""
+    process, held = psutil.Process(), 0
+    models.configure(1, 2**40)
+    with torch.inference_mode():
+        for number in range(switches):
+            models.preload(checkpoints[number % len(checkpoints)], None)
+            if number == 9:
+                held = process.memory_info().rss
+    grown = int(process.memory_info().rss) - held
+    models.unload()
+    return grown
 
 
 def _fastest(action: Callable[[], object], repeats: int) -> float:
@@ -156,7 +221,7 @@ def stand_in(path: Path) -> Path:
 
 @contextmanager
 def checkpoints(wanted: list[Path]) -> Iterator[list[CheckpointRef]]:
-    """Two checkpoints: those asked for, else the demo checkpoint, else stand-ins of its shape."""
+    """At least two checkpoints: those asked for, the demo checkpoint, stand-ins of its shape."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [path for path in [*wanted, DEMO] if path.is_file()]
         while len(paths) < 2:
@@ -164,34 +229,108 @@ def checkpoints(wanted: list[Path]) -> Iterator[list[CheckpointRef]]:
         yield [reference(path) for path in paths]
 
 
+@contextmanager
+def large_checkpoints(wanted: list[Path], count: int) -> Iterator[list[CheckpointRef]]:
+    """Those asked for, and for the rest SD 1.5 checkpoints of 2.1 GB with random weights, made on the spot."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [path for path in wanted if path.is_file()]
+        while len(paths) < count:
+            paths.append(sd15(Path(folder) / f"random-{len(paths)}.safetensors"))
+        yield [reference(path) for path in paths]
+
+
+def speed(models: ModelManager, checkpoint: CheckpointRef, job: Job) -> Speeds:
+    """Our generation of the job beside the stock pipeline and the bare network."""
+    bench = Bench(models, checkpoint)
+    request = Txt2Img(
+        prompt="a red apple",
+        negative_prompt="a red apple",
+        sampler_name="Euler",
+        width=job.side,
+        height=job.side,
+        batch_size=job.batch,
+        steps=job.steps,
+        seed=1,
+    )
+    with torch.inference_mode(), models.lend(checkpoint, None) as loaded:
+        if not isinstance(loaded.model, LdmModel):
+            raise UserError(f"{checkpoint.name} is of a family that the measure does not know.")
+        return speeds(loaded.model, lambda: bench.sample(request), job)
+
+
+MEASURES = ("overhead", "swap", "samplers", "cpu", "gpu")
+SWAP_LIMIT = 1.3
+FLAT = 100 * 2**20
+"""Bytes by which 50 switches may let the process grow."""
+
+
 def main(argv: list[str]) -> int:
-    """Run the measures named (all by default) and print their ratios; 1 where one is over its limit."""
+    """Run the measures named (overhead, swap and samplers by default), print their ratios; 1: one is over its limit."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("measures", nargs="*", metavar="overhead|swap|samplers")
+    parser.add_argument("measures", nargs="*", metavar="|".join(MEASURES))
     parser.add_argument("--checkpoint", action="append", default=[], type=Path, help="a file to measure with")
     parser.add_argument("--use-cpu", action="store_true", help="measure on the CPU")
     parser.add_argument("--no-half", action="store_true", help="in 32 bits")
+    parser.add_argument("--side", type=int, default=0, help="of the pictures of cpu and gpu, in pixels")
+    parser.add_argument("--steps", type=int, default=0, help="of cpu and gpu")
     chosen = parser.parse_args(argv)
     wanted = chosen.measures or ["overhead", "swap", "samplers"]
-    if unknown := set(wanted) - {"overhead", "swap", "samplers"}:
+    if unknown := set(wanted) - set(MEASURES):
         parser.error(f"there is no measure {', '.join(sorted(unknown))}")
     options = EngineOptions(device="cpu" if chosen.use_cpu else "", no_half=chosen.no_half)
     within = True
-    with checkpoints(chosen.checkpoint) as (first, other, *_):
-        bench = Bench(ModelManager(profile_of(options)), first)
-        info = bench.models.profile.info()
-        print(f"{first.name} on {info.name} ({info.device}, {info.dtype}, {torch.get_num_threads()} threads)")
-        if "overhead" in wanted:
-            ratio = overhead(bench)
-            within &= ratio <= OVERHEAD_LIMIT
-            print(f"overhead   {ratio:.3f}   generation over networks, 20 steps, batch 4; limit {OVERHEAD_LIMIT}")
-        if "swap" in wanted:
-            times = swap(bench, other)
-            print(f"swap       {times.resident / times.reading:.3f}   resident, over reading the file's bytes")
-            ratio = times.from_disk / times.reading
-            print(f"swap       {ratio:.2f}   from disk ({times.from_disk:.2f} s), over reading them")
-        if "samplers" in wanted:
-            for name, ratio in samplers(bench).items():
-                within &= ratio <= SAMPLER_LIMIT
-                print(f"samplers   {ratio:.3f}   {name}; limit {SAMPLER_LIMIT}")
+    if {"overhead", "samplers"} & set(wanted):
+        with checkpoints(chosen.checkpoint) as (first, *_):
+            bench = Bench(ModelManager(profile_of(options)), first)
+            _print_machine(bench.models, first.name)
+            if "overhead" in wanted:
+                ratio = overhead(bench)
+                within &= ratio <= OVERHEAD_LIMIT
+                print(f"overhead   {ratio:.3f}   generation over networks, 20 steps, batch 4; limit {OVERHEAD_LIMIT}")
+            if "samplers" in wanted:
+                for name, ratio in samplers(bench).items():
+                    within &= ratio <= SAMPLER_LIMIT
+                    print(f"samplers   {ratio:.3f}   {name}; limit {SAMPLER_LIMIT}")
+    if "swap" in wanted:
+        with large_checkpoints(chosen.checkpoint, 3) as refs:
+            within &= _print_swap(ModelManager(profile_of(options)), refs)
+    for measure in ("cpu", "gpu"):
+        if measure in wanted:
+            _print_speed(measure, chosen.checkpoint, Job(chosen.side, 1, chosen.steps))
     return 0 if within else 1
+
+
+def _print_machine(models: ModelManager, name: str) -> None:
+    info = models.profile.info()
+    print(f"{name} on {info.name} ({info.device}, {info.dtype}, {torch.get_num_threads()} threads)")
+
+
+def _print_swap(models: ModelManager, refs: list[CheckpointRef]) -> bool:
+    _print_machine(models, f"{Path(refs[0].path).stat().st_size / 1e9:.1f} GB")
+    times = swap(Bench(models, refs[0]), refs[1], repeats=3)
+    grown = growth(models, refs)
+    reading, copying = f"reading {times.reading:.2f} s", f"copying to the device {times.copying:.2f} s"
+    print(f"swap       {times.disk_ratio:.2f}   from disk {times.from_disk:.2f} s; {reading} and {copying}")
+    print(f"swap       {times.resident_ratio:.3f}   resident {times.resident:.3f} s; {copying}; limit {SWAP_LIMIT}")
+    print(f"swap       {grown / 2**20:+.0f} MB   after 50 switches among {len(refs)} models; limit {FLAT / 2**20:.0f}")
+    return max(times.disk_ratio, times.resident_ratio) <= SWAP_LIMIT and grown < FLAT
+
+
+def _print_speed(measure: str, wanted: list[Path], asked: Job) -> None:
+    """On a GPU at batch 1 and 4, on the CPU in 32 bits and in what suits it."""
+    if measure == "gpu" and not torch.cuda.is_available():
+        print("gpu        there is no CUDA device here")
+        return
+    on_gpu = measure == "gpu"
+    runs = [(False, 1), (False, 4)] if on_gpu else [(True, 1), (False, 1)]
+    with large_checkpoints(wanted, 1) as refs:
+        for ref in refs:
+            for full, batch in runs:
+                models = ModelManager(profile_of(EngineOptions(device="" if on_gpu else "cpu", no_half=full)))
+                _print_machine(models, ref.name)
+                job = Job(asked.side or (512 if on_gpu else 256), batch, asked.steps or (20 if on_gpu else 4))
+                found = speed(models, ref, job)
+                print(
+                    f"{measure}        {found.over_stock:.2f}   over diffusers' pipeline, {found.of_bare:.2f} of the"
+                    f" bare network; {found.ours:.2f} it/s at {job.side} x {job.side}, batch {batch}"
+                )

@@ -20,6 +20,7 @@ from webui.engine.generate import pictures
 from webui.engine.memory import give_back, is_out_of_memory, profile_of, total_bytes, used_bytes
 from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
+from webui.engine.prefetch import Prefetcher
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.registry import families, resolved
 from webui.request import messages
@@ -34,6 +35,7 @@ from webui.request.messages import (
     Interrupt,
     Loading,
     Pictured,
+    Prefetch,
     Preload,
     Run,
     Shutdown,
@@ -66,6 +68,7 @@ class Desk:
             components=Components(Path(options.models_dir) if options.models_dir else None),
         )
         self.viewing = Viewing()
+        self._prefetcher = Prefetcher()
         self._cache = TextCache()
         self._shelf = EmbeddingShelf()
         self._cancels: dict[str, Cancel] = {}
@@ -92,10 +95,12 @@ class Desk:
                 case Shutdown():
                     for cancel in self._cancels.values():
                         cancel.interrupt()
+                case Prefetch():
+                    self._prefetcher.begin(command.path)
                 case messages.Watch():
                     self.viewing.watched = command.watched
                     self.viewing.period, self.viewing.method = command.period, command.method
-        return not isinstance(command, Interrupt | Skip | messages.Watch)
+        return not isinstance(command, Interrupt | Skip | Prefetch | messages.Watch)
 
     def serve(self, command: Command) -> None:
         """Carry it out. Raises whatever goes wrong; `failed` makes an event of it."""

@@ -54,6 +54,13 @@ class Preload:
 
 
 @dataclass(frozen=True)
+class Prefetch:
+    """This file will be wanted next: read it into the system's cache meanwhile."""
+
+    path: str
+
+
+@dataclass(frozen=True)
 class Unload:
     """Put all models away and give the memory back."""
 
@@ -71,7 +78,7 @@ class Shutdown:
     """End the process."""
 
 
-Command = Run | Interrupt | Skip | Watch | Preload | Unload | Configure | Shutdown
+Command = Run | Interrupt | Skip | Watch | Preload | Prefetch | Unload | Configure | Shutdown
 
 # --- events from the engine ---------------------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from webui.request.messages import (
     Interrupt,
     Loading,
     Pictured,
+    Prefetch,
     Preload,
     Preview,
     Progress,
@@ -116,6 +117,7 @@ class JobQueue:
         self._works: dict[str, Work] = {}
         self._unwritten: dict[str, Job] = {}
         self._passed_over: dict[str, float] = {}
+        self._read_ahead = ""
         self._previews: dict[str, PreviewImage] = {}
         self._forever: dict[str, str] = {}
         self._paused = False
@@ -545,6 +547,17 @@ class JobQueue:
                     break
         if not self._works:
             self._watch()
+        self._prefetch()
+
+    def _prefetch(self) -> None:
+        """An engine at work reads the model of the next job ahead."""
+        seat = next((seat for seat in self._seats if seat.job_id), None)
+        following = self._table.first_waiting() if seat is not None else None
+        if seat is None or following is None or following.model in ("", self._read_ahead):
+            return
+        if all(other.checkpoint != following.model for other in self._seats):
+            self._read_ahead = following.model
+            seat.engine.send(Prefetch(following.model))
 
     def _begin_next(self, seat: Seat) -> bool:
         """Take up the next job -> False when there is none for this engine now."""

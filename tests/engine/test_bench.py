@@ -1,0 +1,49 @@
+"""The measures of speed: that they run, and compare like with like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.engine.conftest import reference
+from webui.engine.bench import Bench, speed, swap
+from webui.engine.families.weights import open_weights
+from webui.engine.model_manager import ModelManager
+from webui.engine.prefetch import Prefetcher
+from webui.engine.stand_ins import _written
+from webui.engine.throughput import Job
+
+
+@pytest.mark.filterwarnings("ignore:__array__")  # inside diffusers' scheduler
+def test_speeds_are_of_the_same_work(models: ModelManager, tiny_checkpoint: Path) -> None:
+    found = speed(models, reference(tiny_checkpoint), Job(side=64, batch=1, steps=2))
+    assert found.ours > 0
+    assert found.stock > 0
+    assert found.bare > 0
+
+
+def test_a_swap_is_measured_against_reading_and_copying(models: ModelManager, tiny_checkpoint: Path) -> None:
+    times = swap(Bench(models, reference(tiny_checkpoint)), reference(tiny_checkpoint), repeats=1)
+    assert times.from_disk > 0
+    assert times.reading > 0
+    assert times.copying > 0
+    models.configure(2, 2**32)
+
+
+def test_stand_ins_hold_finite_numbers(tmp_path: Path) -> None:
+    file = open_weights(
+        _written({"a.weight": (3, 5), "norm.weight": (4,), "norm.bias": (4,)}, tmp_path / "x.safetensors")
+    )
+    assert file.tensor("norm.weight").tolist() == [1, 1, 1, 1]
+    assert torch.isfinite(file.tensor("a.weight")).all()
+
+
+def test_a_file_is_read_ahead_and_its_absence_is_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(bytes(1000))
+    prefetcher = Prefetcher()
+    prefetcher.begin(str(tmp_path / "model"))
+    prefetcher.begin(str(tmp_path / "none"))
+    prefetcher.wait()
+    prefetcher.stop()
