@@ -84,23 +84,18 @@ def routes(_app: App) -> APIRouter:
             "Pictures are not described here yet.", hint="/sdapi/v1/png-info reads the prompt that a picture carries."
         )
 
-    no_extras = NotServed(
-        "Pictures are not enlarged on their own here yet.",
-        hint="/sdapi/v1/img2img enlarges while it paints: give it the larger width and height.",
-    )
-
     @router.post("/extra-single-image")
     def extra_single(body: SingleBody) -> dict[str, str]:
         """Enlarge a picture. Not served yet."""
         decoded(body.image, "image")
-        raise no_extras
+        raise _no_extras()
 
     @router.post("/extra-batch-images")
     def extra_batch(body: BatchBody) -> dict[str, str]:
         """Enlarge pictures. Not served yet."""
         for picture in body.imageList:
             decoded(picture.data, "imageList")
-        raise no_extras
+        raise _no_extras()
 
     def untrained() -> dict[str, str]:
         raise NotServed(
@@ -111,3 +106,10 @@ def routes(_app: App) -> APIRouter:
     for path in ("create/embedding", "create/hypernetwork", "train/embedding", "train/hypernetwork"):
         router.post(f"/{path}", name=path, description="Not served yet.")(untrained)
     return router
+
+
+def _no_extras() -> NotServed:
+    return NotServed(
+        "Pictures are not enlarged on their own here yet.",
+        hint="/sdapi/v1/img2img enlarges while it paints: give it the larger width and height.",
+    )
