@@ -10,6 +10,7 @@ import pytest
 
 from webui.engine.hires import hires_size
 from webui.request.fields import Txt2Img
+from webui.request.plan import with_old_hires_size
 
 FUNCTIONS = Path(__file__).parents[1] / "golden" / "functions"
 RECORDED: list[dict[str, Any]] = json.loads((FUNCTIONS / "hires_resolution.json").read_text())
@@ -29,6 +30,8 @@ def test_as_recorded(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", OLD, ids=lambda case: str(case["in"]))
 def test_the_old_way_as_recorded(case: dict[str, Any]) -> None:
     width, height = case["in"]
-    size = hires_size(Txt2Img(width=width, height=height), old=True)
+    request = with_old_hires_size(Txt2Img(width=width, height=height, enable_hr=True))
+    assert isinstance(request, Txt2Img)
+    size = hires_size(request)
     assert [size.first_width, size.first_height] == case["out"]
     assert (size.width - 8 * size.cut_x, size.height - 8 * size.cut_y) == pytest.approx((width, height), abs=15)

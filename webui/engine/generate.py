@@ -88,7 +88,7 @@ def _batch_pictures(
         beginning = beginnings.of(batch, loaded.model)
         latents, loaded = image_pass(batch, loaded, beginning, studio)
     elif request.enable_hr:
-        size = hires_size(request, loaded.model.latent.factor, old=batch.render.use_old_hires_fix_width_height)
+        size = hires_size(request, loaded.model.latent.factor)
         latents, small = first_pass(batch, loaded, size.first_width, size.first_height, studio, end=FIRST_OF_TWO)
         loaded = lend(plan.hires_checkpoint) if plan.hires_checkpoint else loaded
         latents, loaded = hires_pass(batch, small.model, loaded, latents, size, studio)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from webui.request.fields import Txt2Img
@@ -21,16 +20,10 @@ class HiresSize:
     """What is cut off the enlarged latents, half of it on each side."""
 
 
-def hires_size(request: Txt2Img, factor: int = 8, *, old: bool = False) -> HiresSize:
-    """From the request's width, height and either its scale or its target size.
-
-    factor: pixels per latent pixel. old: width and height are those of the result (A1111 before 1.0).
-    """
+def hires_size(request: Txt2Img, factor: int = 8) -> HiresSize:
+    """From the request's width, height and either its scale or its target size. factor: pixels per latent pixel."""
     width, height = request.width, request.height
     wide, high = request.hr_resize_x, request.hr_resize_y
-    if old:
-        wide, high = width, height
-        width, height = _old_first_size(width, height)
     if not wide and not high:
         return HiresSize(width, height, int(width * request.hr_scale), int(height * request.hr_scale))
     if not high:
@@ -42,9 +35,3 @@ def hires_size(request: Txt2Img, factor: int = 8, *, old: bool = False) -> Hires
     else:
         to_width, to_height = high * width // height, high
     return HiresSize(width, height, to_width, to_height, (to_width - wide) // factor, (to_height - high) // factor)
-
-
-def _old_first_size(width: int, height: int) -> tuple[int, int]:
-    """About as many pixels as 512 x 512, in multiples of 64."""
-    scale = math.sqrt(512 * 512 / (width * height))
-    return math.ceil(scale * width / 64) * 64, math.ceil(scale * height / 64) * 64

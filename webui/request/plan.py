@@ -5,6 +5,7 @@ A `Plan` is plain data and determines the pictures: the same plan gives the same
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -139,6 +140,8 @@ def resolve(
     """
     render = settings.with_options(request.override_settings, strict=False).render
     request = _with_hypernetwork(_named(request, names), render, names)
+    if render.use_old_hires_fix_width_height:
+        request = with_old_hires_size(request)
     checkpoint = names.checkpoint(render.sd_model_checkpoint)
     render = render.changed(sd_model_checkpoint=checkpoint.title)
     seed = request.seed if request.seed >= 0 else random_seed()
@@ -231,6 +234,20 @@ def _named(request: Txt2Img | Img2Img, names: Names) -> Txt2Img | Img2Img:
         if own_schedule:
             changes["hr_scheduler"] = hr_schedule.name
     return request.changed(**changes)
+
+
+def with_old_hires_size(request: Txt2Img | Img2Img) -> Txt2Img | Img2Img:
+    """Width and height as the result's (A1111 before 1.0): the first pass has about 512 x 512 pixels."""
+    if not isinstance(request, Txt2Img) or not request.enable_hr:
+        return request
+    width, height = request.width, request.height
+    scale = math.sqrt(512 * 512 / (width * height))
+    return request.changed(
+        width=math.ceil(scale * width / 64) * 64,
+        height=math.ceil(scale * height / 64) * 64,
+        hr_resize_x=width,
+        hr_resize_y=height,
+    )
 
 
 def _init_images(request: Generation) -> tuple[str, ...]:
