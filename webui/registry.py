@@ -55,6 +55,8 @@ class ScheduleEntry:
     function: str
     """`(n, low, high, process, **options) -> sigmas`; "" for Automatic."""
     aliases: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
+    """A1111: names that its API lists for it, but does not know itself: asked for, they mean Automatic."""
     options: tuple[str, ...] = ()
     default_rho: float = 0.0
     """0: it takes none."""
@@ -216,7 +218,7 @@ SCHEDULES: tuple[ScheduleEntry, ...] = (
     ScheduleEntry(
         "Polyexponential", f"{_S}.schedules:polyexponential", ("polyexponential",), options=("rho",), default_rho=1.0
     ),
-    ScheduleEntry("SGM Uniform", f"{_S}.schedules:sgm_uniform", ("sgm_uniform", "SGMUniform")),
+    ScheduleEntry("SGM Uniform", f"{_S}.schedules:sgm_uniform", ("sgm_uniform",), listed=("SGMUniform",)),
     ScheduleEntry("KL Optimal", f"{_S}.schedules:kl_optimal", ("kl_optimal",)),
     ScheduleEntry("Align Your Steps", f"{_S}.schedules:align_your_steps", ("align_your_steps",), options=("table",)),
     ScheduleEntry("Simple", f"{_S}.schedules:simple", ("simple",)),
@@ -349,7 +351,8 @@ def _sampler_names() -> dict[str, SamplerEntry]:
 
 @cache
 def _schedule_names() -> dict[str, ScheduleEntry]:
-    return _by_names((alias, entry) for entry in schedules() for alias in (entry.name, *entry.aliases))
+    known = [(alias, entry) for entry in schedules() for alias in (entry.name, *entry.aliases)]
+    return _by_names([*((name, SCHEDULES[0]) for entry in schedules() for name in entry.listed), *known])
 
 
 def _by_names(pairs: Iterable[tuple[str, E]]) -> dict[str, E]:

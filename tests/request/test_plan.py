@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from webui import registry
 from webui.base.errors import NotFound, UserError
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.plan import CheckpointRef, NetworkRef, Plan, resolve
@@ -77,6 +78,11 @@ def test_names_are_put_into_ours() -> None:
     assert (request.sampler_name, request.scheduler) == ("DPM++ 2M", "Karras")
     with pytest.raises(NotFound, match=r"No sampler is called 'Eular'.* Did you mean 'Euler'"):
         planned(Txt2Img(sampler_name="Eular"))
+
+
+def test_a_schedule_s_name_that_a1111_lists_but_does_not_know_is_automatic() -> None:
+    assert registry.schedule("SGMUniform").name == "Automatic"
+    assert registry.schedule("SGM Uniform") is registry.schedule("sgm_uniform")
 
 
 def test_override_settings_hold_for_this_plan_alone() -> None:

@@ -179,7 +179,7 @@ def _options(sampler: SamplerEntry) -> dict[str, str]:
 
 
 def _schedule(entry: ScheduleEntry) -> dict[str, Any]:
-    name, *aliases = entry.aliases
+    name, *aliases = (*entry.aliases, *entry.listed)
     return {
         "name": name,
         "label": entry.name,
