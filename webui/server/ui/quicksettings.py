@@ -114,9 +114,10 @@ def _saves(app: App, bar: Quicksettings, section: str, name: str) -> None:
     controls = bar.controls[section]
     component = controls[name]
 
-    def save(value: Any) -> dict[Component, Any]:
+    def save(value: Any, request: gr.Request) -> dict[Component, Any]:
         before = getattr(getattr(app.settings.current, section), name)
         try:
+            app.access.require_admin(str(request.username or ""))
             app.settings.change(controls.values({component: value}))
         except WebuiError as error:
             return {bar.notice: notices.failure(error), **controls.show({name: before})[0]}
