@@ -107,12 +107,14 @@ def _pictures(kind: str, argv: Sequence[str]) -> int:
 
 
 def bench(argv: Sequence[str]) -> int:
-    """Measure: `start` the server's way to the page; `queue`, `events`, `soak` its work; anything else the engine."""
+    """Measure: `start` the way to the page; `queue`, `events`, `soak`, `history` the server's work; else the engine."""
     from webui.registry import resolved
 
     if argv and argv[0] in ("queue", "events", "soak"):
         measured: int = resolved("webui.server.bench_jobs:main")(argv)
         return measured
+    if argv and argv[0] == "history":
+        return int(resolved("webui.server.bench_history:main")(argv[1:]))
     code = "webui.server.bench:main" if argv and argv[0] == "start" else "webui.engine.bench:main"
     result: int = resolved(code)(list(argv[1:] if code.startswith("webui.server") else argv))
     return result

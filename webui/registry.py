@@ -251,6 +251,8 @@ TABS: tuple[TabEntry, ...] = (
     TabEntry("txt2img", "webui.server.ui.tabs.txt2img:txt2img", "tab_txt2img"),
     TabEntry("img2img", "webui.server.ui.tabs.img2img:img2img", "tab_img2img"),
     TabEntry("PNG Info", "webui.server.ui.tabs.pnginfo:pnginfo", "tab_pnginfo"),
+    TabEntry("Queue", "webui.server.ui.tabs.queue:queue", "tab_queue"),
+    TabEntry("History", "webui.server.ui.tabs.history:history", "tab_history"),
     TabEntry("Settings", "webui.server.ui.tabs.settings:settings", "tab_settings"),
 )
 

@@ -199,9 +199,9 @@ def routes(app: App) -> APIRouter:
     def preview(job_id: str, number: int, request: Request) -> Response:
         own_job(job_id, request)
         latest = queue.preview_of(job_id)
-        # Whatever number is asked for, the newest look is the one that is wanted.
+        del number  # It keeps browsers from showing an old look; the newest is the one that is wanted.
         if latest is None:
-            raise NotFound(f"There is no preview {number} of the job {job_id!r}.")
+            return Response(status_code=204, headers=NEVER_KEPT)  # The job was over sooner than the page could ask.
         return Response(latest.jpeg, media_type="image/jpeg", headers=NEVER_KEPT)
 
     @router.get("/tokens")

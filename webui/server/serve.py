@@ -23,7 +23,7 @@ from webui.base.errors import UserError
 from webui.base.version import NAME, VERSION
 from webui.flags import DEFAULT_PORT, Flags
 from webui.registry import resolved
-from webui.server import cards, live
+from webui.server import cards, history, live
 from webui.server.api import errors, sdapi
 from webui.server.api.stopwatch import Stopwatch
 from webui.server.guard import Guard, caller_of
@@ -110,6 +110,7 @@ def application(app: App) -> FastAPI:
     )
     errors.install(server)
     server.include_router(live.routes(app))
+    server.include_router(history.routes(app))
     server.include_router(cards.routes(app))
     server.include_router(sdapi.routes(app))
     server.add_middleware(GZipMiddleware, minimum_size=1000)

@@ -29,9 +29,11 @@ SCRIPTS = (
     "styles",
     "cards",
     "settings",
+    "history",
+    "jobs",
 )
 """The scripts in the order in which they run."""
-SHEETS = ("style", "cards")
+SHEETS = ("style", "cards", "history")
 """The stylesheets, later ones winning."""
 
 CHALK = gr.themes.Color(

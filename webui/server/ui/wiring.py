@@ -17,7 +17,7 @@ from gradio.processing_utils import save_bytes_to_cache
 from webui.base.errors import NotFound, WebuiError
 from webui.catalog.pictures import SavedPicture, read_infotext
 from webui.request import infotext
-from webui.request.fields import REQUESTS, Generation
+from webui.request.fields import REQUESTS, Generation, Img2Img
 from webui.server.ui import notices
 from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.results import Results
@@ -44,6 +44,23 @@ class Pane:
     results: Results
     takes: Mapping[str, Component] = field(default_factory=dict)
     """Where a picture can be sent in this tab: name of the target -> the component that takes it."""
+
+
+@dataclass(frozen=True)
+class PicturePane:
+    """A tab that shows pictures and is no form: they can be sent from it."""
+
+    kind: str
+    results: Results
+
+
+@dataclass(frozen=True)
+class QueuePane:
+    """The tab of jobs. `picked` carries the id of one; `editors` are buttons by the kind of job that they edit."""
+
+    notice: Component
+    picked: Component
+    editors: Mapping[str, Component]
 
 
 @dataclass(frozen=True)
@@ -95,15 +112,23 @@ def connect(app: App, panes: Mapping[str, object]) -> None:
     forms = [pane for pane in panes.values() if isinstance(pane, Pane)]
     infos = [pane for pane in panes.values() if isinstance(pane, InfoPane)]
     targets = {name: (pane, component) for pane in forms for name, component in pane.takes.items()}
+    kinds = {pane.kind: pane for pane in forms}
     for pane in forms:
         _pastes(app, pane)
         _applies_styles(app, pane)
-        for target, button in pane.results.senders.items():
+    for source in (pane for pane in panes.values() if isinstance(pane, Pane | PicturePane)):
+        for target, button in source.results.senders.items():
             if target in targets:
-                _sends_picture(app, pane, button, *targets[target])
+                _sends_picture(app, source, button, *targets[target])
+            elif target in kinds:
+                _sends_parameters(app, source, button, kinds[target])
             for info in infos:
                 if target == "pnginfo":
-                    _shows_info(app, pane, button, info)
+                    _shows_info(app, source, button, info)
+    for jobs in (pane for pane in panes.values() if isinstance(pane, QueuePane)):
+        for kind, button in jobs.editors.items():
+            if kind in kinds:
+                _edits_job(app, jobs, button, kinds[kind])
     for info in infos:
         for target, button in info.senders.items():
             pane = next(pane for pane in forms if target == pane.kind or target in pane.takes)
@@ -186,7 +211,59 @@ def _applies_styles(app: App, pane: Pane) -> None:
     )
 
 
-def _sends_picture(app: App, source: Pane, button: Component, target: Pane, image: Component) -> None:
+def _sends_parameters(app: App, source: Pane | PicturePane, button: Component, target: Pane) -> None:
+    """All that a finished picture says goes into a form that takes no picture."""
+    notice = target.results.notice
+
+    def send(picture_id: str, request: gr.Request) -> dict[Component, Any]:
+        try:
+            saved, _, _ = _picture(app, picture_id, owner_of(request))
+        except WebuiError as error:
+            return {source.results.notice: notices.failure(error)}
+        values, remarks = told(app, saved.infotext, _kind(target))
+        updates, more = target.controls.show(values)
+        return {**updates, notice: notices.remarks(remarks + more)}
+
+    button.click(
+        send,
+        source.results.picked,
+        list({*target.controls.components, notice, source.results.notice}),
+        js=f"() => [gesso.results.send('{source.kind}', '{target.kind}', '')]",
+        **QUIET,
+    )
+
+
+def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> None:
+    """What was submitted goes back into its form, with the picture that it begins with."""
+    notice = target.results.notice
+
+    def edit(job_id: str, request: gr.Request) -> dict[Component, Any]:
+        try:
+            job = app.queue.job(job_id)
+            if job.owner != (owner := owner_of(request)) and not app.access.oversees(owner):
+                raise NotFound(f"There is no job {job_id!r} of yours.")
+            asked = job.request
+            updates, remarks = target.controls.show({name: getattr(asked, name) for name in target.controls})
+            if isinstance(asked, Img2Img) and asked.init_images:
+                image = target.takes.get("inpaint" if asked.mask else "img2img")
+                content = app.catalog.uploads.get(asked.init_images[0])
+                if image is not None:
+                    updates[image] = cached_copy(content, f"{asked.init_images[0][:12]}.png", image)
+                remarks += ["The mask has to be painted again."] if asked.mask else []
+        except WebuiError as error:
+            return {source.notice: notices.failure(error)}
+        return {**updates, notice: notices.remarks(remarks)}
+
+    button.click(
+        edit,
+        source.picked,
+        [*target.controls.components, *target.takes.values(), notice, source.notice],
+        js=f"() => {{ gesso.openTab('{target.kind}'); return [gesso.jobs.picked()]; }}",
+        **QUIET,
+    )
+
+
+def _sends_picture(app: App, source: Pane | PicturePane, button: Component, target: Pane, image: Component) -> None:
     """A finished picture and what it was made with go into another form."""
     notice = target.results.notice
     place = next(name for name, component in target.takes.items() if component is image)
@@ -215,7 +292,7 @@ def _sends_picture(app: App, source: Pane, button: Component, target: Pane, imag
     )
 
 
-def _shows_info(app: App, source: Pane, button: Component, info: InfoPane) -> None:
+def _shows_info(app: App, source: Pane | PicturePane, button: Component, info: InfoPane) -> None:
     def show(picture_id: str, request: gr.Request) -> dict[Component, Any]:
         try:
             _, content, name = _picture(app, picture_id, owner_of(request))
@@ -266,7 +343,7 @@ def _picture(app: App, picture_id: str, owner: str) -> tuple[SavedPicture, bytes
     if not picture_id:
         raise NotFound("There is no picture yet.", hint="Press Generate first.")
     saved = app.catalog.pictures.get(picture_id)
-    if app.access.required and saved.owner != owner:
+    if app.access.required and saved.owner != owner and not app.access.oversees(owner):
         raise NotFound(f"There is no picture {picture_id!r} of yours.")
     content, kind = app.catalog.pictures.content(picture_id)
     return saved, content, Path(saved.path).name or f"{saved.seed}.{kind}"

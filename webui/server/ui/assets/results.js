@@ -23,9 +23,10 @@
         make("div.line", {}, this.words, this.numbers), make("div.track", {}, this.bar));
       this.thumbs = make("div.thumbs", { role: "listbox", "aria-label": "Pictures of this job" });
       this.error = make("div.notice.bad", { role: "alert", hidden: true });
+      this.unsaved = make("div.notice.bad", { role: "alert", hidden: true });
       this.queue = make("div.queue");
       this.stage.append(this.progress);
-      place.append(this.error, this.stage, this.thumbs, this.queue);
+      place.append(this.error, this.unsaved, this.stage, this.thumbs, this.queue);
       this.stage.addEventListener("click", () => this.current && gesso.lightbox.open(this));
       this.stage.addEventListener("auxclick", (event) => {
         if (event.button === 1 && this.current) window.open(gesso.url(this.current.url));
@@ -86,6 +87,7 @@
       this.drawProgress(running);
       this.drawThumbs();
       this.drawError();
+      this.drawUnsaved();
       gesso.queue.draw(this.queue, this.tab);
       drawInfotext(this);
       this.stage.classList.toggle("full", Boolean(this.current || watching));
@@ -154,6 +156,41 @@
       }
       [...this.thumbs.children].forEach((thumb, index) =>
         thumb.setAttribute("aria-selected", String(index === Math.min(this.index, pictures.length - 1))));
+    }
+
+    /** Pictures that could not be written: tried again, saved by the browser, or given up. */
+    drawUnsaved() {
+      const waiting = this.jobs.flatMap((job) => job.pictures).filter((picture) => picture.saved === false);
+      const key = waiting.map((picture) => picture.id).join();
+      if ((this.unsaved.dataset.shown ?? "") === key) return;
+      this.unsaved.dataset.shown = key;
+      this.unsaved.hidden = !waiting.length;
+      if (!waiting.length) return;
+      const each = (what) => async () => {
+        for (const picture of waiting) {
+          const answer = await gesso.post(`internal/picture/${picture.id}/${what}`);
+          if (answer.ok) continue;
+          const said = await answer.json().catch(() => ({}));
+          gesso.say(said.detail || "The server did not answer.", "bad");
+          return;
+        }
+      };
+      const link = (name, act) => make("button.link", { type: "button", onclick: act }, name);
+      this.unsaved.replaceChildren(
+        make("b", {}, waiting.length > 1 ? `${waiting.length} pictures could not be saved.` : "A picture could not be saved."),
+        make("span.hint", {}, "Kept in memory for now. Make room or mend the folder, and save again; or save in the browser."),
+        make("div.unsaved-buttons", {}, link("Save again", each("save")),
+          link("Save in the browser", async () => {
+            try {
+              for (const picture of waiting) {
+                const { name, content } = await named(picture);
+                download(name, content);
+              }
+            } catch (error) {
+              gesso.say(error.message, "bad");
+            }
+          }),
+          link("Discard", each("discard"))));
     }
 
     drawError() {
@@ -280,6 +317,11 @@
     },
 
     infotext: (tab) => picked(tab)?.infotext ?? "",
+
+    coloured,
+
+    /** Another place that shows pictures: {pictures, index, current, pick(index), described(picture), update()}. */
+    register: (tab, view) => views.set(tab, view),
   };
 
   gesso.when(".gesso-results", (place) => {

@@ -1,0 +1,98 @@
+"""The History tab: pictures come by themselves, are found again, sent on, judged, compared and deleted."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.conftest import Enter
+from tests.browser.visitor import TINY, Visitor
+
+CARD = ".history-card"
+
+
+def cards(visitor: Visitor) -> list[str]:
+    """Ids of the pictures on the page, in their order."""
+    found = visitor.page.evaluate("() => [...document.querySelectorAll('.history-card')].map(card => card.dataset.id)")
+    return [str(one) for one in found]
+
+
+def search(visitor: Visitor, words: str, count: int) -> None:
+    visitor.page.fill("#history_search", words)
+    visitor.until("count => document.querySelectorAll('.history-card').length === count", count)
+
+
+def test_a_picture_comes_by_itself_is_found_sent_on_and_deleted(visitor: Visitor) -> None:
+    visitor.open("history")
+    visitor.see("#history_search")
+    visitor.open("txt2img").set("txt2img", **TINY, cfg_scale=6.5, n_iter=2)
+    visitor.write("txt2img_prompt", "a heliotrope <img src=x onerror=alert(1)> in a vase")
+    job = visitor.generate()
+    made = [picture["id"] for picture in visitor.job(job)["pictures"]]
+    visitor.open("history")
+    visitor.until("id => document.querySelector(`.history-card[data-id='${id}']`)", made[1])
+    search(visitor, "heliotr vase", 2)
+    assert cards(visitor) == made[::-1]
+
+    visitor.page.click(f"{CARD}[data-id='{made[0]}'] .history-open")
+    assert "heliotrope <img src=x" in visitor.see(".history-detail .infotext").inner_text()
+    assert not visitor.page.locator(".gesso-history img[src='x']").count()
+    visitor.page.click(".history-stars [data-star='4']")
+    visitor.see(f"{CARD}[data-id='{made[0]}'] .history-marks:text-is('★★★★')")
+    visitor.page.click(".history-detail .glyph-heart")
+    visitor.page.click(".history-filters .glyph-heart")
+    visitor.until("() => document.querySelectorAll('.history-card').length === 1")
+    visitor.page.click(".history-filters .glyph-heart")
+    visitor.until("() => document.querySelectorAll('.history-card').length === 2")
+
+    for picture in made:
+        visitor.page.check(f"{CARD}[data-id='{picture}'] input", force=True)
+    visitor.page.click(".history-bar .glyph-compare")
+    assert "Seed" in visitor.see("#compare dl").inner_text()
+    visitor.page.keyboard.press("Escape")
+    visitor.until("() => !document.querySelector('#compare')")
+
+    visitor.page.click(".history-detail .glyph-image")
+    visitor.see("#img2img_image img")
+    visitor.until("() => gesso.field('img2img_prompt').value.startsWith('a heliotrope')")
+    assert float(visitor.page.input_value("#img2img_cfg_scale input[type=number]")) == 6.5
+    child = visitor.generate("img2img")
+    visitor.open("history")
+    visitor.until("() => document.querySelectorAll('.history-card').length === 3")
+    born = str(visitor.job(child)["pictures"][0]["id"])
+    visitor.page.click(f"{CARD}[data-id='{born}'] .history-open")
+    visitor.page.click(".history-family :text('made of it') >> nth=0")
+    visitor.page.click(".history-family button >> nth=0")
+    visitor.see(f"{CARD}.shown[data-id='{made[0]}']")
+
+    answer = visitor.page.evaluate(
+        "ids => gesso.post('internal/history/delete', {ids, for_good: true}).then(answer => answer.json())", [born]
+    )
+    assert answer["deleted"] == [born]
+    visitor.until("id => !gesso.live.job(id).pictures.length", child)
+
+
+def test_the_page_says_when_there_is_nothing(visitor: Visitor) -> None:
+    visitor.open("history")
+    search(visitor, "nothing is called xyzzy", 0)
+    assert "No picture is like that" in visitor.see(".history-empty").inner_text()
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_history_and_queue_fit_into_the_window(enter: Enter, width: int) -> None:
+    visitor = enter(width=width, height=844, dark=width == 390).set("txt2img", **TINY)
+    visitor.write("txt2img_prompt", "word " * 60)
+    visitor.generate()
+    visitor.open("queue").see(".gesso-jobs li")
+    assert visitor.overflow <= 0
+    visitor.open("history").see(CARD)
+    visitor.page.locator(".history-open").first.click()
+    visitor.see(".history-detail .infotext")
+    assert visitor.overflow <= 0
+    for tab in ("queue", "history"):
+        nameless = visitor.page.evaluate(
+            """tab => [...document.querySelectorAll(`#tab_${tab} :is(button, input, select)`)].filter(item =>
+              !(item.getAttribute('aria-label') || item.title || item.textContent.trim() || item.closest('label')))
+              .map(item => item.outerHTML.slice(0, 200))""",
+            tab,
+        )
+        assert not nameless, f"{tab}: {nameless}"

@@ -1,0 +1,188 @@
+"""Routes of the history: pictures listed by page, judged, deleted."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+from starlette.requests import HTTPConnection
+
+from webui.base.errors import WebuiError
+from webui.catalog.history import HistoryPicture, Wanted
+from webui.server.guard import caller_of
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+MOST_AT_ONCE = 1000
+
+
+class Listed(BaseModel):
+    """A picture of the history."""
+
+    id: str
+    kind: str
+    """"txt2img", "img2img", ..."""
+    prompt: str
+    infotext: str
+    width: int
+    height: int
+    seed: int
+    model: str
+    sampler: str
+    created: float
+    """Seconds since 1970."""
+    parent: str
+    """The id of the picture that it was made of, or ""."""
+    rating: int
+    favourite: bool
+    tags: tuple[str, ...]
+    name: str
+    """Of the file."""
+    url: str
+    thumb_url: str
+
+
+class Page(BaseModel):
+    """Some pictures, newest first."""
+
+    pictures: list[Listed]
+    next: str
+    """What to give as `before` for the next page; "" where this one is the last."""
+
+
+class Choices(BaseModel):
+    """What occurs in the history."""
+
+    model: list[str]
+    sampler: list[str]
+    kind: list[str]
+
+
+class Opinion(BaseModel):
+    """What somebody thinks of a picture; what is left out stays."""
+
+    rating: Annotated[int, Field(ge=0, le=5)] | None = None
+    favourite: bool | None = None
+    tags: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=100)] | None = None
+
+
+class Doomed(BaseModel):
+    """Pictures to delete."""
+
+    ids: Annotated[list[str], Field(max_length=MOST_AT_ONCE)]
+    for_good: bool = False
+    """Without the system's bin."""
+
+
+class Failure(BaseModel):
+    id: str
+    message: str
+
+
+class Deleted(BaseModel):
+    """What became of it."""
+
+    deleted: list[str]
+    failed: list[Failure]
+
+
+class Search(BaseModel):
+    """How far the search for pictures in the output folders is."""
+
+    running: bool
+    seen: int
+    new: int
+
+
+def viewer_of(app: App, connection: HTTPConnection) -> str | None:
+    """Whose pictures the caller sees: their own where people have names; None is everybody's."""
+    caller = caller_of(connection.scope)
+    return caller.owner if app.access.required and not caller.sees_all else None
+
+
+def routes(app: App, prefix: str = "/internal/history", *, documented: bool = False) -> APIRouter:
+    """The routes, below `prefix`; everything else they need is the App's."""
+    router = APIRouter(prefix=prefix, tags=["history"], include_in_schema=documented)
+    history = app.catalog.history
+
+    @router.get("/pictures")
+    def pictures(
+        request: Request,
+        search: Annotated[str, Query(max_length=1000)] = "",
+        model: str = "",
+        sampler: str = "",
+        kind: str = "",
+        since: Annotated[float | None, Query(ge=0, le=9e9)] = None,
+        until: Annotated[float | None, Query(ge=0, le=9e9)] = None,
+        rating: Annotated[int, Query(ge=0, le=5)] = 0,
+        favourite: bool = False,
+        parent: str = "",
+        before: Annotated[str, Query(pattern="^[0-9]{0,18}$|^[0-8][0-9]{18}$")] = "",
+        limit: Annotated[int, Query(ge=1, le=500)] = 60,
+    ) -> Page:
+        """Newest first; `search` is for words of the prompt and the tags, `rating` the fewest stars."""
+        wanted = Wanted(search, model, sampler, kind, since, until, rating, favourite, parent)
+        found = history.page(wanted, owner=viewer_of(app, request), before=int(before) if before else None, limit=limit)
+        return Page(pictures=[_listed(one) for one in found], next=str(found[-1].number) if len(found) == limit else "")
+
+    @router.get("/pictures/{picture_id}")
+    def picture(picture_id: str, request: Request) -> Listed:
+        return _listed(history.get(picture_id, viewer_of(app, request)))
+
+    @router.post("/pictures/{picture_id}")
+    def judge(picture_id: str, opinion: Opinion, request: Request) -> Listed:
+        """Rate it, mark it as a favourite, give it tags."""
+        judged = history.judge(
+            picture_id,
+            owner=viewer_of(app, request),
+            rating=opinion.rating,
+            favourite=opinion.favourite,
+            tags=None if opinion.tags is None else tuple(opinion.tags),
+        )
+        return _listed(judged)
+
+    @router.get("/choices")
+    def choices(request: Request) -> Choices:
+        """Models, samplers and kinds that occur."""
+        return Choices(**history.choices(viewer_of(app, request)))
+
+    @router.post("/delete")
+    def delete(doomed: Doomed, request: Request) -> Deleted:
+        """Put pictures into the system's bin."""
+        owner = viewer_of(app, request)
+        answer = Deleted(deleted=[], failed=[])
+        jobs = set()
+        for picture_id in dict.fromkeys(doomed.ids):
+            try:
+                jobs.add(history.delete(picture_id, owner=owner, for_good=doomed.for_good).job_id)
+                answer.deleted.append(picture_id)
+            except WebuiError as error:
+                answer.failed.append(Failure(id=picture_id, message=str(error)))
+        for job_id in jobs - {""}:
+            app.queue.picture_saved(job_id)  # Its pictures are fewer now: the page is told.
+        return answer
+
+    @router.get("/search")
+    def search_state() -> Search:
+        return Search(**asdict(app.catalog.folders.looked))
+
+    @router.post("/search")
+    def search() -> Search:
+        """Look for pictures in the output folders that are not known yet; it goes on in the background."""
+        app.catalog.look_for_pictures(app.settings.current.save)
+        return Search(**asdict(app.catalog.folders.looked))
+
+    return router
+
+
+def _listed(picture: HistoryPicture) -> Listed:
+    shown: dict[str, Any] = {name: value for name, value in asdict(picture).items() if name in Listed.model_fields}
+    return Listed(
+        **shown,
+        name=picture.path.replace("\\", "/").rsplit("/", 1)[-1],
+        url=f"internal/picture/{picture.id}",
+        thumb_url=f"internal/thumbnail/{picture.id}",
+    )
