@@ -95,3 +95,67 @@ def test_a_mask_may_come_as_a_file(visitor: Visitor, photo: Path, tmp_path: Path
     visitor.see("#img2img_upload_mask img")
     visitor.set("img2img", width=96, height=64, steps=2, mask_blur_x=0, mask_blur_y=0)
     assert visitor.job(visitor.generate("img2img"))["state"] == "done"
+
+
+def paint_left(visitor: Visitor, box_id: str) -> None:
+    """A stroke over the left quarter of the picture in this box."""
+    canvas = visitor.see(f"#{box_id} canvas.mask")
+    visitor.until("id => document.querySelector(`#${id} canvas.mask`).width === 96", box_id)
+    box = canvas.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 2
+    mouse = visitor.page.mouse
+    mouse.move(x - 20, y)
+    mouse.down()
+    mouse.move(x, y, steps=4)
+    mouse.up()
+
+
+def test_a_sketch_goes_along_and_to_other_sub_tabs(visitor: Visitor, photo: Path) -> None:
+    visitor.open("img2img")
+    visitor.page.click("#mode_img2img_sketch-button")
+    visitor.page.set_input_files("#img2img_sketch_image input[type=file]", photo)
+    paint_left(visitor, "img2img_sketch_image")
+    visitor.until("() => gesso.field('img2img_sketch_strokes').value.length > 100")
+    visitor.set("img2img", width=96, height=64, steps=2, denoising_strength=0)
+    visitor.generate("img2img")
+    visitor.page.click("#img2img_copy_to_img2img")
+    copied = visitor.see("#img2img_image .image-frame img")
+    visitor.until("() => document.querySelector('#img2img_image .image-frame img').naturalWidth === 96")
+    with Image.open(io.BytesIO(visitor.fetch(str(copied.get_attribute("src"))))) as sheet:
+        assert sheet.convert("RGB").getpixel((20, 32)) == (0xF2, 0xB1, 0x34)
+        assert sheet.convert("RGB").getpixel((20, 2)) == (0x2F, 0x7D, 0x5B)
+
+
+def test_an_inpaint_sketch_changes_what_was_sketched_on_at_a_scaled_size(visitor: Visitor, photo: Path) -> None:
+    visitor.open("img2img")
+    visitor.page.click("#mode_img2img_inpaint_sketch-button")
+    visitor.page.set_input_files("#img2img_inpaint_sketch_image input[type=file]", photo)
+    visitor.see("#img2img_inpaint_sketch_image canvas.mask")
+    visitor.page.click("#img2img_generate")
+    assert "no mask" in visitor.notice("img2img")
+    paint_left(visitor, "img2img_inpaint_sketch_image")
+    visitor.until("() => gesso.field('img2img_inpaint_sketch_strokes').value.length > 100")
+    visitor.page.click("#img2img_tab_resize_by-button")
+    visitor.set("img2img", scale=1.5, steps=2, mask_blur_x=0, mask_blur_y=0)
+    visitor.until("() => document.querySelector('#img2img_scale_text').textContent === 'from 96×64 to 144×96'")
+    job = visitor.job(visitor.generate("img2img"))
+    assert (job["pictures"][0]["width"], job["pictures"][0]["height"]) == (144, 96)
+    visitor.page.click("#img2img_tab_resize_to-button")
+
+
+def test_a_batch_makes_a_job_of_each_picture_of_a_folder(visitor: Visitor, photo: Path, tmp_path: Path) -> None:
+    photo.rename(tmp_path / "one.png")
+    Image.new("RGB", (64, 64), "#ffffff").save(tmp_path / "two.jpg")
+    visitor.open("img2img")
+    visitor.page.click("#mode_img2img_batch-button")
+    visitor.page.click("#img2img_generate")
+    assert "There are no pictures." in visitor.notice("img2img")
+    visitor.page.click("#img2img_batch_from_dir-button")
+    visitor.page.fill("#img2img_batch_input_dir :is(input, textarea)", str(tmp_path))
+    visitor.page.fill("#img2img_batch_output_dir :is(input, textarea)", str(tmp_path / "made"))
+    visitor.set("img2img", width=64, height=64, steps=2)
+    visitor.page.click("#img2img_generate")
+    visitor.until("() => document.querySelector('#img2img_notice')?.textContent.includes('2 jobs submitted.')")
+    visitor.until("() => gesso.live.of('img2img').filter(job => job.state === 'done').length >= 2")
+    assert len(list((tmp_path / "made").rglob("*.png"))) == 2

@@ -3,7 +3,7 @@
   const { live } = gesso;
   const MODE = "#mode_img2img";
 
-  /** The open sub-tab of img2img: "img2img", "inpaint", "inpaint_upload". */
+  /** The open sub-tab of img2img: "img2img", "sketch", "inpaint", "inpaint_sketch", "inpaint_upload", "batch". */
   gesso.mode = () =>
     document.querySelector(`${MODE} button[role=tab][aria-selected=true]`)?.id
       ?.replace(/^mode_img2img_|-button$/g, "") || "img2img";
@@ -17,6 +17,7 @@
   function showMode() {
     const column = gesso.byId("img2img_settings");
     if (column) column.dataset.mode = gesso.mode();
+    gesso.scaleText?.();
   }
   gesso.when(MODE, (tabs) => {
     showMode();
@@ -47,15 +48,18 @@
     return size ? size.map(eighths) : [width, height];
   };
 
-  gesso.scaledSize = (by, width, height) => {
+  /** Says what "Resize by" makes of the picture; the server computes the same. */
+  gesso.scaleText = (by) => {
+    const text = gesso.byId("img2img_scale_text");
+    if (!text) return;
     const size = source();
-    const text = document.querySelector("#img2img_scale_text");
-    const result = size ? size.map((side) => eighths(side * by)) : [width, height];
-    if (text) {
-      text.textContent = size ? `from ${size.join("×")} to ${result.join("×")}` : "Drop a picture first.";
-    }
-    return result;
+    const factor = Number(by ?? document.querySelector("#img2img_scale input[type=number]")?.value ?? 1);
+    const down = (side) => Math.max(Math.floor((side * factor) / 8) * 8, 8);
+    const bold = (sides) => gesso.make("b", {}, sides.join("×"));
+    if (size) text.replaceChildren("from ", bold(size), " to ", bold(size.map(down)));
+    else text.textContent = gesso.mode() === "batch" ? "of each picture's own size" : "Drop a picture first.";
   };
+  gesso.when("#mode_img2img .source img", (image) => image.addEventListener("load", () => gesso.scaleText()));
 
   /** What the paste button reads: the prompt, or the infotext of the last picture when that is empty. */
   gesso.infotextFor = (tab, text) => text.trim() || gesso.results.infotext(tab);

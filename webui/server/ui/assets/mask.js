@@ -1,30 +1,41 @@
-// Painting a mask over the picture of the Inpaint tab. The picture stays a file on the server; what is sent along is
-// the mask alone, as a black and white PNG of the picture's size.
+// Painting over a picture: a mask in the Inpaint tab, colours in the sketch tabs. The picture stays a file on the
+// server; what is sent along is the paint alone, as a PNG of the picture's size: a mask in black and white, or colours on
+// nothing.
 (() => {
   const { make } = gesso;
   const LARGEST = 4096;
-  const PICTURE = "#img2img_inpaint_image .image-frame img";
-  const VALUE = "img2img_inpaint_mask";
-  let painter = null;
+  const MASK_COLOUR = "#4a47dc";
+  const SURFACES = [
+    { box: "img2img_inpaint_image", value: "img2img_inpaint_mask" },
+    { box: "img2img_sketch_image", value: "img2img_sketch_strokes", coloured: true },
+    { box: "img2img_inpaint_sketch_image", value: "img2img_inpaint_sketch_strokes", coloured: true },
+  ];
+  const painters = new Map(); // id of the box -> its painter
 
   class Painter {
-    constructor(image) {
+    constructor(image, { value, coloured = false }) {
       this.image = image;
+      this.value = value;
+      this.coloured = coloured;
       this.done = [];
       this.undone = [];
       this.erasing = false;
-      this.canvas = make("canvas.mask", { "aria-label": "Mask: paint over what shall change" });
+      this.canvas = make(coloured ? "canvas.mask.coloured" : "canvas.mask",
+        { "aria-label": coloured ? "Sketch: paint on the picture" : "Mask: paint over what shall change" });
       this.pen = this.canvas.getContext("2d", { willReadFrequently: true });
       this.cursor = make("div.mask-cursor", { hidden: true });
       this.slider = make("input", { type: "range", min: "1", max: "100", value: "22", title: "Brush size (Q, W, or Ctrl and wheel)", "aria-label": "Brush size" });
       this.brush = gesso.iconButton("brush", "Brush (B)", () => this.choose(false));
       this.eraser = gesso.iconButton("eraser", "Eraser (E)", () => this.choose(true));
-      this.bar = make("div.mask-bar", { role: "toolbar", "aria-label": "Mask" },
-        this.brush, this.eraser, this.slider,
+      this.colour = make("input.swatch", { type: "color", value: "#f2b134", title: "Colour", "aria-label": "Colour",
+        oninput: () => this.choose(false) });
+      this.dropper = gesso.iconButton("dropper", "Pick a colour from the picture (Alt and click)", () => this.pickNext());
+      this.bar = make("div.mask-bar", { role: "toolbar", "aria-label": coloured ? "Sketch" : "Mask" },
+        this.brush, this.eraser, coloured && this.colour, coloured && this.dropper, this.slider,
         gesso.iconButton("undo", "Undo (Ctrl+Z)", () => this.undo()),
         gesso.iconButton("redo", "Redo (Ctrl+Shift+Z)", () => this.redo()),
-        gesso.iconButton("invert", "Invert the mask", () => this.add({ kind: "invert" })),
-        gesso.iconButton("clear", "Clear the mask", () => this.add({ kind: "clear" })));
+        !coloured && gesso.iconButton("invert", "Invert the mask", () => this.add({ kind: "invert" })),
+        gesso.iconButton("clear", coloured ? "Clear the sketch" : "Clear the mask", () => this.add({ kind: "clear" })));
       this.frame = image.closest(".image-frame");
       this.frame.append(this.canvas, this.cursor);
       this.frame.closest(".source").append(this.bar);
@@ -71,6 +82,24 @@
       this.eraser.setAttribute("aria-pressed", String(erasing));
     }
 
+    /** The next click takes a colour instead of painting. */
+    pickNext() {
+      this.picking = !this.picking;
+      this.dropper.setAttribute("aria-pressed", String(this.picking));
+    }
+
+    /** The colour of what is seen at a place: picture and paint. */
+    pick([x, y]) {
+      const sheet = make("canvas", { width: 1, height: 1 }).getContext("2d");
+      const shrink = this.image.naturalWidth / this.canvas.width;
+      sheet.drawImage(this.image, x * shrink, y * shrink, 1, 1, 0, 0, 1, 1);
+      sheet.drawImage(this.canvas, x, y, 1, 1, 0, 0, 1, 1);
+      const [red, green, blue] = sheet.getImageData(0, 0, 1, 1).data;
+      this.colour.value = `#${[red, green, blue].map((part) => part.toString(16).padStart(2, "0")).join("")}`;
+      if (this.picking) this.pickNext();
+      this.choose(false);
+    }
+
     resize(by) {
       this.slider.value = Number(this.slider.value) + by;
       this.point();
@@ -86,8 +115,18 @@
       canvas.addEventListener("pointerdown", (event) => {
         if (event.button !== 0) return;
         event.preventDefault();
+        if (this.coloured && (this.picking || event.altKey)) {
+          this.pick(this.at(event));
+          return;
+        }
         canvas.setPointerCapture(event.pointerId);
-        this.stroke = { kind: "stroke", erasing: this.erasing || event.shiftKey, radius: this.radius, points: [this.at(event)] };
+        this.stroke = {
+          kind: "stroke",
+          erasing: this.erasing || event.shiftKey,
+          colour: this.coloured ? this.colour.value : MASK_COLOUR,
+          radius: this.radius,
+          points: [this.at(event)],
+        };
         this.draw(this.stroke);
       });
       canvas.addEventListener("pointermove", (event) => {
@@ -134,7 +173,7 @@
     draw(step) {
       const { pen, canvas } = this;
       pen.save();
-      pen.fillStyle = pen.strokeStyle = "#4a47dc";
+      pen.fillStyle = pen.strokeStyle = step.colour ?? MASK_COLOUR;
       if (step.kind === "clear") pen.clearRect(0, 0, canvas.width, canvas.height);
       else if (step.kind === "invert") {
         pen.globalCompositeOperation = "xor";
@@ -178,9 +217,9 @@
       this.tell();
     }
 
-    /** Puts the mask into the form; "" while nothing is painted. */
+    /** Puts the paint into the form; "" while there is none. */
     tell() {
-      const field = gesso.field(VALUE);
+      const field = gesso.field(this.value);
       if (field) gesso.type(field, this.exported());
     }
 
@@ -188,6 +227,10 @@
       const { width, height } = this.canvas;
       if (!this.done.length || !width) return "";
       const pixels = this.pen.getImageData(0, 0, width, height);
+      if (this.coloured) {
+        for (let at = 3; at < pixels.data.length; at += 4) if (pixels.data[at]) return this.canvas.toDataURL("image/png");
+        return "";
+      }
       let painted = false;
       for (let at = 0; at < pixels.data.length; at += 4) {
         const white = pixels.data[at + 3] > 127 ? 255 : 0;
@@ -203,7 +246,7 @@
 
     remove() {
       this.bar.remove();
-      const field = gesso.field(VALUE);
+      const field = gesso.field(this.value);
       if (field) gesso.type(field, "");
     }
 
@@ -216,21 +259,26 @@
     }
   }
 
-  gesso.when(PICTURE, (image) => {
-    painter?.bar.remove();
-    painter = new Painter(image);
-  });
-  gesso.when("#img2img_inpaint_image", (box) => {
-    new MutationObserver(() => {
-      if (painter && !painter.isThere) {
-        painter.remove();
-        painter = null;
-      }
-    }).observe(box, { childList: true, subtree: true });
-  });
+  for (const surface of SURFACES) {
+    gesso.when(`#${surface.box} .image-frame img`, (image) => {
+      painters.get(surface.box)?.bar.remove();
+      painters.set(surface.box, new Painter(image, surface));
+    });
+    gesso.when(`#${surface.box}`, (box) => {
+      new MutationObserver(() => {
+        const painter = painters.get(surface.box);
+        if (painter && !painter.isThere) {
+          painter.remove();
+          painters.delete(surface.box);
+        }
+      }).observe(box, { childList: true, subtree: true });
+    });
+  }
 
   document.addEventListener("keydown", (event) => {
-    if (!painter?.isThere || !painter.isUsed || /^(TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
+    if (/^(TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
+    const painter = [...painters.values()].find((one) => one.isThere && one.isUsed);
+    if (!painter) return;
     const command = event.ctrlKey || event.metaKey;
     const act = command
       ? { z: () => (event.shiftKey ? painter.redo() : painter.undo()), y: () => painter.redo() }[event.key.toLowerCase()]

@@ -1,0 +1,81 @@
+"""Colours painted on a picture, put together with it: the page sends the paint alone."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+
+from PIL import Image, ImageFilter, ImageOps
+
+from webui.base.errors import UserError
+from webui.catalog.image_files import FORMATS, readable
+
+PNG = "data:image/png;base64,"
+
+
+def painted(data_url: str) -> bytes:
+    """The PNG in a data URL.
+
+    Raises:
+        UserError: it is none.
+    """
+    broken = UserError("What was painted cannot be read.", hint="Paint it again.", field="mask")
+    if not data_url.startswith(PNG):
+        raise broken
+    try:
+        return base64.b64decode(data_url.removeprefix(PNG), validate=True)
+    except binascii.Error as error:
+        raise broken from error
+
+
+def size_of(picture: bytes) -> tuple[int, int]:
+    """Width and height of a picture as it is seen, turned as its EXIF says. Raises UserError."""
+    return _opened(picture).size
+
+
+def sketched(picture: bytes, paint: bytes) -> bytes:
+    """A PNG of the picture with the paint (colours on nothing) over it. Raises UserError."""
+    below = _opened(picture)
+    return _png(Image.alpha_composite(below, _fitted(paint, below.size)))
+
+
+def sketched_to_inpaint(
+    picture: bytes, paint: bytes, blur: tuple[float, float], transparency: float
+) -> tuple[bytes, bytes]:
+    """(PNG of the picture with softened, partly transparent paint; PNG of the mask: where paint is).
+
+    `blur` are the radii of the softening in pixels, x and y; `transparency` is 0 to 100.
+
+    Raises:
+        UserError: one of both is no picture.
+    """
+    below = _opened(picture)
+    layer = _fitted(paint, below.size)
+    # A1111: whatever was painted on is masked, and the transparency darkens the mask itself.
+    mask = layer.getchannel("A").point(lambda alpha: round(255 * (1 - transparency / 100)) if alpha else 0)
+    softened = ImageFilter.GaussianBlur(blur)
+    covered = Image.composite(Image.alpha_composite(below, layer).filter(softened), below, mask.filter(softened))
+    return _png(covered), _png(mask)
+
+
+def _fitted(paint: bytes, size: tuple[int, int]) -> Image.Image:
+    layer = _opened(paint)
+    return layer if layer.size == size else layer.resize(size, Image.Resampling.BILINEAR)
+
+
+def _opened(content: bytes) -> Image.Image:
+    """RGBA, upright."""
+
+    def look() -> Image.Image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            return ImageOps.exif_transpose(image).convert("RGBA")
+
+    return readable(look)
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    opaque = image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255)
+    (image.convert("RGB") if opaque else image).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

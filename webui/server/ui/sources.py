@@ -1,0 +1,207 @@
+"""The ways to give img2img its picture: the sub-tabs, and what each adds to the request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from webui.base.errors import UserError
+from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.sketch import painted, size_of, sketched, sketched_to_inpaint
+from webui.server.ui.wiring import Complete, cached_copy, file_content, upload
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+INIT, MASK = "init_images", "mask"
+SIZE = ("width", "height")
+MASK_EDGE = ("mask_blur_x", "mask_blur_y")
+
+Added = dict[str, Any]
+"""Fields of the request."""
+Add = Callable[["App", str, Any, Data], Added]
+"""(app, name of the uploaded picture, value of the mode's second component, all values) -> what the mode adds."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A way to give the picture: its sub-tab, and what it adds to the request."""
+
+    name: str
+    title: str
+    picture: Component
+    """Where the picture is dropped."""
+    add: Add
+    second: Component | None = None
+    """The mask's file, or what was painted as a data URL."""
+    sketch: bool = False
+    """The paint is colours, which go along when the picture is copied to another sub-tab."""
+
+    more: tuple[Component, ...] = ()
+    """Other components that it reads."""
+
+    @property
+    def inputs(self) -> tuple[Component, ...]:
+        return (self.picture, *(() if self.second is None else (self.second,)), *self.more)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The choice between "Resize to" and "Resize by"."""
+
+    tab: Component
+    """Holds "to" or "by"."""
+    factor: Component
+
+    def size(self, data: Data, natural: tuple[int, int]) -> Added:
+        """The size to ask for, where it goes by the picture's own."""
+        if data[self.tab] != "by":
+            return {}
+        factor = float(data[self.factor] or 1)
+        return {name: scaled(side, factor) for name, side in zip(SIZE, natural, strict=True)}
+
+
+def scaled(side: int, factor: float) -> int:
+    """A side in pixels after "Resize by"."""
+    # A1111: down to what the latents can have.
+    return max(int(side * factor) // 8 * 8, 8)
+
+
+def modes(controls: Controls) -> list[Mode]:
+    """Lay out the sub-tabs in which one picture is given; call inside a `gr.Tabs`."""
+    with gr.Tab("img2img", id="img2img", elem_id="mode_img2img_img2img"):
+        found = [Mode("img2img", "img2img", source("Picture", "img2img_image"), _plain)]
+    with gr.Tab("Sketch", id="sketch", elem_id="mode_img2img_sketch"):
+        picture = source("Picture to sketch on", "img2img_sketch_image", paintable=True)
+        found.append(Mode("sketch", "Sketch", picture, _sketch, _paint("img2img_sketch_strokes", "Sketch"), True))
+    with gr.Tab("Inpaint", id="inpaint", elem_id="mode_img2img_inpaint"):
+        picture = source("Picture to paint on", "img2img_inpaint_image", paintable=True)
+        found.append(Mode("inpaint", "Inpaint", picture, _inpaint, _paint("img2img_inpaint_mask", "Painted mask")))
+    with gr.Tab("Inpaint sketch", id="inpaint_sketch", elem_id="mode_img2img_inpaint_sketch"):
+        picture = source("Picture to sketch on", "img2img_inpaint_sketch_image", paintable=True)
+        strokes = _paint("img2img_inpaint_sketch_strokes", "Sketch")
+        transparency = gr.Slider(
+            0, 100, 0, step=1, label="Mask transparency", elem_id="img2img_mask_alpha", interactive=True, buttons=[]
+        )
+        add = _inpaint_sketch(controls, transparency)
+        found.append(Mode("inpaint_sketch", "Inpaint sketch", picture, add, strokes, True, (transparency,)))
+    with gr.Tab("Inpaint upload", id="inpaint_upload", elem_id="mode_img2img_inpaint_upload"), gr.Row():
+        picture = source("Picture", "img2img_upload_image", height=300)
+        mask = source("Mask: white may change", "img2img_upload_mask", height=300)
+        found.append(Mode("inpaint_upload", "Inpaint upload", picture, _inpaint_upload, mask))
+    return found
+
+
+def source(label: str, elem_id: str, *, height: int = 420, paintable: bool = False) -> Component:
+    """A place for a picture's file, which keeps all that is in it."""
+    return gr.Image(
+        label=label,
+        type="filepath",
+        image_mode=None,
+        format="png",
+        sources=["upload", "clipboard"],
+        elem_id=elem_id,
+        elem_classes=["source", "paintable"] if paintable else "source",
+        height=height,
+        min_width=200,
+        interactive=True,
+        buttons=[],
+    )
+
+
+def copies(app: App, found: Sequence[Mode]) -> None:
+    """A line of buttons that take the picture, with what is sketched on it, to another sub-tab."""
+    given = [component for mode in found for component in (mode.picture, *((mode.second,) if mode.sketch else ()))]
+    with gr.Row(elem_id="img2img_copy_to", elem_classes="copy-to", equal_height=True):
+        gr.HTML("<span>Copy picture to</span>", elem_classes="bare")
+        for mode in found:
+            if mode.name != "inpaint_upload":
+                button = gr.Button(mode.title, elem_id=f"img2img_copy_to_{mode.name}", size="sm", min_width=60, scale=0)
+                _copies(app, found, given, mode, button)
+
+
+def _copies(app: App, found: Sequence[Mode], given: list[Component], target: Mode, button: Component) -> None:
+    here = gr.Textbox(visible="hidden", elem_id=f"img2img_copied_from_{target.name}", label="Sub-tab")
+
+    def copy(data: Data) -> Any:
+        mode = next((mode for mode in found if mode.name == data[here]), target)
+        content = file_content(data[mode.picture])
+        if not content or mode is target:
+            return gr.skip()
+        app.catalog.uploads.put(content)  # looks at it with suspicion
+        if mode.sketch and data[mode.second]:
+            content = sketched(content, painted(data[mode.second]))
+        return cached_copy(content, f"{target.name}.png", target.picture)
+
+    # The name of the open sub-tab must be there before the handler's inputs are read: two steps.
+    button.click(None, None, here, js="() => gesso.mode()", **QUIET).then(
+        copy, {here, *given}, target.picture, js=None, **QUIET
+    ).then(None, None, None, js=f"() => gesso.openSubTab('mode_img2img_{target.name}')", **QUIET)
+
+
+def completed(app: App, mode: Mode, scaling: Scaling) -> Complete:
+    """What a mode adds to the request: the names of its pictures, and their size where it goes by that."""
+
+    def complete(data: Data) -> Added:
+        name = upload(app, data[mode.picture])
+        if not name:
+            raise UserError(
+                "There is no picture to start from.", hint=f"Drop one into the tab {mode.title}.", field=INIT
+            )
+        added = mode.add(app, name, None if mode.second is None else data[mode.second], data)
+        return {**added, **scaling.size(data, size_of(app.catalog.uploads.get(name)))}
+
+    return complete
+
+
+def _paint(elem_id: str, label: str) -> Component:
+    return gr.Textbox(visible="hidden", elem_id=elem_id, label=label)
+
+
+def _plain(_app: App, name: str, _second: Any, _data: Data) -> Added:
+    return {INIT: (name,)}
+
+
+def _sketch(app: App, name: str, strokes: Any, _data: Data) -> Added:
+    if not strokes:
+        return {INIT: (name,)}
+    uploads = app.catalog.uploads
+    return {INIT: (uploads.put(sketched(uploads.get(name), _kept_paint(app, strokes))),)}
+
+
+def _inpaint(app: App, name: str, strokes: Any, _data: Data) -> Added:
+    mask = app.catalog.uploads.put(painted(strokes)) if strokes else ""
+    return {INIT: (name,), MASK: _some(mask, "Paint over what shall change.")}
+
+
+def _inpaint_sketch(controls: Controls, transparency: Component) -> Add:
+    def add(app: App, name: str, strokes: Any, data: Data) -> Added:
+        _some(strokes, "Paint over what shall change, in the colours that it shall have.")
+        uploads = app.catalog.uploads
+        x, y = (float(data[controls[side]] or 0) for side in MASK_EDGE)
+        picture, mask = sketched_to_inpaint(
+            uploads.get(name), _kept_paint(app, strokes), (x, y), float(data[transparency] or 0)
+        )
+        return {INIT: (uploads.put(picture),), MASK: uploads.put(mask)}
+
+    return add
+
+
+def _inpaint_upload(app: App, name: str, mask: Any, _data: Data) -> Added:
+    return {INIT: (name,), MASK: _some(upload(app, mask or None), "Drop a mask beside the picture.")}
+
+
+def _kept_paint(app: App, strokes: str) -> bytes:
+    """The paint, looked at as any picture that comes in."""
+    paint = painted(strokes)
+    app.catalog.uploads.put(paint)
+    return paint
+
+
+def _some(mask: str, hint: str) -> str:
+    if not mask:
+        raise UserError("There is no mask: nothing may change.", hint=hint, field=MASK)
+    return mask
