@@ -76,16 +76,18 @@ def weighted_ranks(values: Array, low: float, high: float, least: float = 1.0) -
     first, last = np.where(narrow, middle - least / 2, first), np.where(narrow, middle + least / 2, last)
     first, last = np.where(last > total, total - least, first), np.minimum(last, total)
     share = (np.minimum(last, ends) - np.maximum(first, ends - weights)).clip(min=0)
-    found: Array = (sorted_values * share).sum(axis=-1) / share.sum(axis=-1)
-    return found.astype(values.dtype)
+    means = (sorted_values * share).sum(axis=-1) / share.sum(axis=-1)
+    found: Array = means.astype(values.dtype)
+    return found
 
 
 def _gaussian(spread: float = 1.5, reach: int = 2) -> Array:
     """(2 reach + 1, 2 reach + 1), 1 in the middle, lowered so that it is 0 just beyond its reach."""
     along = np.arange(-reach, reach + 1.0) ** 2
     beyond = np.exp(-((reach + 1.0) ** 2) / spread**2)
-    bell: Array = (np.exp(-(along[:, None] + along) / spread**2) - beyond) / (1 - beyond)
-    return bell.clip(min=0)
+    bell = (np.exp(-(along[:, None] + along) / spread**2) - beyond) / (1 - beyond)
+    lowered: Array = bell.clip(min=0)
+    return lowered
 
 
 def _smoother(x: Array) -> Array:
