@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
+from webui.server import history
 from webui.server.api import generate, listings, machine, options, own, progress, unserved
 from webui.server.api.errors import REFUSALS
 
@@ -18,4 +19,5 @@ def routes(app: App) -> APIRouter:
     router = APIRouter()
     for part in (generate, progress, options, listings, machine, unserved, own):
         router.include_router(part.routes(app), responses=REFUSALS)
+    router.include_router(history.routes(app, "/api/v1/history", documented=True), responses=REFUSALS)
     return router
