@@ -97,7 +97,8 @@ def events(argv: Sequence[str]) -> bool:
     """
     with _serving(argv) as server:
         server.make(steps=4)
-        alone, watched = [], []
+        alone: list[float] = []
+        watched: list[float] = []
         for number in range(ROUNDS):
             for _ in range(2):
                 watching = len(watched) + len(alone) & 1 == number & 1
@@ -108,7 +109,7 @@ def events(argv: Sequence[str]) -> bool:
         ratio = median(watched) / median(alone)
     say(f"events: {median(alone):.2f} s alone, {median(watched):.2f} s with {WATCHERS} pages: ratio {ratio:.3f}")
     say(f"events: at most {DEAREST}")
-    return ratio <= DEAREST
+    return bool(ratio <= DEAREST)
 
 
 def soak(argv: Sequence[str]) -> bool:

@@ -53,7 +53,8 @@ def mixed(a: Tensor, b: Tensor, share: Tensor, contrast_boost: float) -> Tensor:
     wanted = (_length(a) ** contrast_boost * (1 - weight) + _length(b) ** contrast_boost * weight) ** (
         1 / contrast_boost
     )
-    return straight * (wanted / (_length(straight) + 1e-5)).to(straight.dtype)
+    factor: Tensor = wanted / (_length(straight) + 1e-5)
+    return straight * factor.to(straight.dtype)
 
 
 def _length(x: Tensor) -> Tensor:
