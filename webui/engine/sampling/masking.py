@@ -53,8 +53,8 @@ def mixed(a: Tensor, b: Tensor, share: Tensor, contrast_boost: float) -> Tensor:
     wanted = (_length(a) ** contrast_boost * (1 - weight) + _length(b) ** contrast_boost * weight) ** (
         1 / contrast_boost
     )
-    factor: Tensor = wanted / (_length(straight) + 1e-5)
-    return straight * factor.to(straight.dtype)
+    lengthened: Tensor = straight * (wanted / (_length(straight) + 1e-5)).to(straight.dtype)
+    return lengthened
 
 
 def _length(x: Tensor) -> Tensor:
