@@ -53,13 +53,13 @@ def mixed(a: Tensor, b: Tensor, share: Tensor, contrast_boost: float) -> Tensor:
     wanted = (_length(a) ** contrast_boost * (1 - weight) + _length(b) ** contrast_boost * weight) ** (
         1 / contrast_boost
     )
-    lengthened: Tensor = straight * (wanted / (_length(straight) + 1e-5)).to(straight.dtype)
-    return lengthened
+    return straight * (wanted / (_length(straight) + 1e-5)).to(straight.dtype)
 
 
 def _length(x: Tensor) -> Tensor:
     """Of the vectors of latent pixels: (b, 1, h, w), in double precision for high powers."""
-    return torch.linalg.vector_norm(x, dim=1, keepdim=True).double()
+    lengths: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return lengths.double()
 
 
 def kept(sampler: SamplerTraits, denoise: Denoiser, blend: Blend) -> Denoiser:
