@@ -51,13 +51,13 @@ class VaeTraining:
 
 @dataclass(frozen=True)
 class DenoiserTraining:
-    text_minutes: float = 14.0
+    text_minutes: float = 60.0
     """Before all: the text tower alone, see `denoiser.teach_text`."""
     text_batch: int = 64
     text_rate: float = 1.5e-3
     text_share: float = 0.0
     """Of `rate`: how fast the text tower still learns along with the UNet; 0 spares its backward pass."""
-    minutes: float = 62.0
+    minutes: float = 120.0
     batch: int = 16
     rate: float = 1.0e-3
     weight_decay: float = 0.01
