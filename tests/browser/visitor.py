@@ -9,6 +9,7 @@ from playwright.sync_api import Locator, Page
 
 TINY = {"width": 64, "height": 64, "steps": 2}
 """A picture that takes no time."""
+MENU = {"queue": "Queue", "history": "History", "settings": "Settings"}
 
 
 class Visitor:
@@ -44,7 +45,13 @@ class Visitor:
     # --- doing --------------------------------------------------------------------------------------------------------
 
     def open(self, tab: str) -> Visitor:
-        self.page.click(f"#tab_{tab}-button")
+        """Press a tab, or pick it from the menu that a narrow window has for those without room."""
+        button = self.page.locator(f"#tab_{tab}-button")
+        if button.count():
+            button.click()
+        else:
+            self.page.click(".overflow-menu > button >> visible=true")
+            self.page.click(f".overflow-dropdown button:text-is('{MENU[tab]}')")
         return self
 
     def write(self, name: str, text: str) -> Visitor:
