@@ -23,6 +23,9 @@ from webui.server.jobs.queue import JobQueue
 
 log = logging.getLogger(__name__)
 
+CORES_FOR_BOTH = 4
+"""Processor cores from which the page is built and the engine started at the same time."""
+
 
 class NoLauncher(UserError):
     """The program cannot be started again from within."""
@@ -43,7 +46,10 @@ class App:
         self.flags = flags
         self.paths = flags.paths
         self.version = version.VERSION
-        engines = [engine] if engine is not None else [LocalEngine(options) for options in flags.engines]
+        self._page_ready = threading.Event()
+        # On two cores the engine's imports would keep the page waiting.
+        page_first = self._page_ready if not flags.nowebui and (os.cpu_count() or 1) < CORES_FOR_BOTH else None
+        engines = [engine] if engine is not None else [LocalEngine(one, after=page_first) for one in flags.engines]
         accounts = accounts_of(flags)
         self.catalog = Catalog(self.paths)
         self.tokens = Tokens(self.catalog.database)
@@ -64,7 +70,6 @@ class App:
         self._allow(self.settings.current)
         self.settings.subscribe(self._allow)
         self._stop: Callable[[], None] | None = None
-        self._page_ready = threading.Event()
 
     def start(self) -> None:
         """Start the engine and the queue; begin with the models that the flags name.

@@ -6,7 +6,9 @@ import os
 import queue
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psutil
 import pytest
@@ -46,7 +48,7 @@ Start = Callable[..., tuple[LocalEngine, "queue.SimpleQueue[Heard]"]]
 def start(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     started: list[LocalEngine] = []
 
-    def begin(program: str, **limits: float) -> tuple[LocalEngine, queue.SimpleQueue[Heard]]:
+    def begin(program: str, **limits: Any) -> tuple[LocalEngine, queue.SimpleQueue[Heard]]:
         (tmp_path / "stand_in_engine.py").write_text(program)  # type: ignore[operator]
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         monkeypatch.setattr(engine_client, "CHILD", "stand_in_engine")
@@ -93,6 +95,17 @@ def test_whatever_ends_it_another_one_comes(start: Start, number: signal.Signals
     assert second.info.name != first.info.name
     next_of(heard, Beat)
     assert next_of(heard, Beat) == Beat(resident=("Watch",)), "what holds for all engines is told to the new one"
+
+
+def test_its_first_start_lets_the_page_go_before(start: Start) -> None:
+    page = threading.Event()
+    engine, heard = start(HEALTHY, after=page)
+    assert isinstance(heard.get(timeout=60), EngineState)
+    with pytest.raises(queue.Empty):
+        heard.get(timeout=0.5)
+    assert engine.pid is None
+    page.set()
+    assert isinstance(next_of(heard, Ready), Ready)
 
 
 def test_one_that_falls_silent_is_replaced(start: Start) -> None:

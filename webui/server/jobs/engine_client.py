@@ -40,6 +40,8 @@ WELL_AFTER = 60.0
 """An engine that lived so many seconds, or made a picture, is started again at once."""
 HOPELESS_AFTER = 3
 """Starts in a row without a sign of life, after which the engine counts as failed. (It is tried on.)"""
+YIELDING = 10.0
+"""Seconds that an engine lets something else go first, see `LocalEngine`."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,11 @@ class LocalEngine:
         *,
         start_limit: float = START_LIMIT,
         silence_limit: float = SILENCE_LIMIT,
+        after: threading.Event | None = None,
     ) -> None:
+        """`after`: what its first start lets go before, for at most `YIELDING` seconds."""
         self._options = options
+        self._after = after
         self._start_limit = start_limit
         self._silence_limit = silence_limit
         self._closing = threading.Event()
@@ -137,6 +142,10 @@ class LocalEngine:
     def _supervise(self, hear: Callable[[Heard], None]) -> None:
         pause, failures = SHORTEST_PAUSE, 0
         hear(EngineState("starting", "The engine starts."))
+        patience = time.monotonic() + YIELDING
+        while self._after is not None and not self._closing.is_set() and time.monotonic() < patience:
+            if self._after.wait(0.2):
+                break
         while not self._closing.is_set():
             began = time.monotonic()
             was_ready, useful, reason = self._live(hear)
