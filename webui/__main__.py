@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from webui.base import log
-from webui.base.errors import WebuiError
+from webui.base.errors import UserError, WebuiError
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -76,20 +76,24 @@ def _announce(app: App, server: Server) -> None:
     import threading
 
     from webui.server.access import MADE_UP_USER, exposed
-    from webui.server.serve import open_browser, share
+    from webui.server.serve import address_for_others, open_browser, share
 
     print(f"\nGesso is at {server.url}", flush=True)
     if app.flags.without_effect:
         print(f"Without effect: {', '.join(app.flags.without_effect)}", flush=True)
     if exposed(app.flags):
-        print("\nOther machines can reach it.", flush=True)
+        others = address_for_others(app.flags, server.port)
+        print(f"\nOther machines can reach it{f' at {others}' if others else ''}.", flush=True)
         if app.access.accounts.made_up:
             print(f"Name: {MADE_UP_USER}   Password for this run: {app.access.accounts.made_up}", flush=True)
             print("Set your own with --gradio-auth name:password.", flush=True)
         elif app.flags.no_auth:
             print("No password is asked for (--no-auth): everybody who reaches it can use it.", flush=True)
     if app.flags.share:
-        print(f"Public address: {share(server.guard, server.port)}", flush=True)
+        try:
+            print(f"Public address: {share(server.guard, server.port)}", flush=True)
+        except UserError as error:
+            print(f"{error.message} {error.hint} The program goes on without a public address.", flush=True)
     if app.flags.autolaunch and not os.environ.get("GESSO_RESTARTED"):
         url = server.url
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import os
@@ -202,6 +203,21 @@ def address(flags: Flags, port: int) -> str:
     return f"{scheme}://{host}:{port}{_root(flags)}/"
 
 
+def address_for_others(flags: Flags, port: int) -> str:
+    """Where other machines of the network find the page; empty where that cannot be told."""
+    with contextlib.suppress(ValueError):
+        if not ipaddress.ip_address(flags.host).is_unspecified:
+            return ""  # It is the address that was asked for.
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(("192.0.2.1", 9))  # Sends nothing: only asks which way a packet would leave.
+            own = str(probe.getsockname()[0])
+    except OSError:
+        return ""
+    scheme = "https" if flags.tls_certfile else "http"
+    return f"{scheme}://{own}:{port}{_root(flags)}/"
+
+
 class Server:
     """An App, served over HTTP until somebody stops it."""
 
@@ -247,7 +263,8 @@ def share(guard: Guard, port: int) -> str:
         url = str(setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None))
     except (RuntimeError, OSError, ValueError) as error:
         raise UserError(
-            f"--share does not work here: {error}.", hint="Gradio's tunnel needs the internet and a small download."
+            f"--share does not work here: {str(error).rstrip('.')}.",
+            hint="Gradio's tunnel needs the internet and a small download.",
         ) from error
     guard.allow_host(url.split("//", 1)[1].split("/", 1)[0])
     return url
