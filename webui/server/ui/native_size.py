@@ -17,7 +17,7 @@ Size = tuple[int, int]
 
 
 def follow_checkpoint(app: App, page: Any, bar: Quicksettings, forms: list[Pane]) -> None:
-    """On a change of checkpoint, and when the page comes, forms whose size nobody chose take the checkpoint's own.
+    """From the first, on a change of checkpoint, and when the page comes, forms whose size nobody chose take the checkpoint's own.
 
     A size that is the form's default or some checkpoint's own counts as not chosen.
     """
@@ -38,6 +38,10 @@ def follow_checkpoint(app: App, page: Any, bar: Quicksettings, forms: list[Pane]
     def first(*values: Any) -> dict[Component, Any]:
         return fitted(app.settings.current.render.sd_model_checkpoint, *values)
 
+    # The page is served with these values, for whoever presses Generate before its load events have run.
+    starting = [side for default in defaults for side in default]
+    for component, update in first(*starting).items():
+        component.value = update["value"]
     page.load(first, fields, fields, **QUIET)
     chosen = next((controls[CHECKPOINT] for controls in bar.controls.values() if CHECKPOINT in controls), None)
     if chosen is not None:
