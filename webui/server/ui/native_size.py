@@ -17,7 +17,7 @@ Size = tuple[int, int]
 
 
 def follow_checkpoint(app: App, page: Any, bar: Quicksettings, forms: list[Pane]) -> None:
-    """From the first, on a change of checkpoint, and when the page comes, forms whose size nobody chose take the checkpoint's own.
+    """Forms whose size nobody chose take the checkpoint's own: from the first, when the page comes, and on a change.
 
     A size that is the form's default or some checkpoint's own counts as not chosen.
     """
