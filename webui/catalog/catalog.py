@@ -19,6 +19,8 @@ from webui.catalog.hashes import Hashes
 from webui.catalog.history import History
 from webui.catalog.history_folders import FolderIndex
 from webui.catalog.hypernetworks import Hypernetworks
+from webui.catalog.init_pictures import LABEL as INIT_HASH
+from webui.catalog.init_pictures import init_hash, keep_init_pictures
 from webui.catalog.job_table import JobTable
 from webui.catalog.loras import Loras
 from webui.catalog.pictures import NotSaved, Pictures, SavedPicture
@@ -144,6 +146,8 @@ class Catalog:
     ) -> str:
         """The infotext of a picture, with what is known by now: hashes may have come in since the plan was made."""
         facts = facts_of(picture, self._informed(plan), settings.save, version, user)
+        if settings.save.save_init_img and (told := init_hash(picture, plan)):
+            facts[INIT_HASH] = told
         said = {label: text for label, text in engine_facts.items() if label not in unwanted_labels(settings.save)}
         labels = labels_of(picture.request, picture.render, {**facts, **said})
         return write(picture.request.prompt, picture.request.negative_prompt, labels)
@@ -175,6 +179,8 @@ class Catalog:
         infotext = self.infotext(picture, plan, settings, dict(pictured.facts), version, user)
         if pictured.position == 0:
             self._remember(infotext)
+            if settings.save.save_init_img:
+                keep_init_pictures(picture, plan, self.paths, settings.save)
         draft = SavedPicture(
             kind=kind_of(picture.request),
             job_id=pictured.job_id,

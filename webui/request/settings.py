@@ -433,6 +433,12 @@ class SaveSettings(Declared):
     """Relative to the data folder."""
     outdir_save: Annotated[str, Text(ui="Directory for saving images using the Save button")] = "log/images"
     """Relative to the data folder."""
+    outdir_init_images: Annotated[str, Text(ui="Directory for saving init images when using img2img")] = (
+        "outputs/init-images"
+    )
+    """Relative to the data folder."""
+    save_init_img: Annotated[bool, Toggle(ui="Save init images when using img2img")] = False
+    """Keeps each picture that img2img started from, named by its hash, which the infotext then says."""
     grid_save: Annotated[bool, Toggle(ui="Always save all generated image grids")] = True
     """A sheet of all pictures of one run."""
     grid_only_if_multiple: Annotated[bool, Toggle(ui="Do not save grids consisting of one picture")] = True
