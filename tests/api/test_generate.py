@@ -128,6 +128,21 @@ def test_override_settings_stay_if_that_is_asked_for(api: Api) -> None:
     assert api.app.settings.current.render.clip_skip == 2
 
 
+def test_names_that_a1111_passes_over_are_remarked_upon(standing: Api) -> None:
+    overrides = {"sd_model_checkpoint": "second"}
+    known = asked(standing, override_settings=overrides)
+    overrides = {"sd_model_checkpoint": "none such", "sd_vae": "no vae.pt"}
+    answer = asked(standing, override_settings=overrides, styles=["no style"])
+    assert json.loads(known["info"])["comments"] == []
+    info = json.loads(answer["info"])
+    assert info["sd_model_name"] == "second"  # the one that is in use
+    assert [any(name in remark for name in ("none such", "no vae", "no style")) for remark in info["comments"]] == [
+        True
+    ] * 3
+    request = planned(standing).request
+    assert request.override_settings["sd_vae"] == "None"
+
+
 def test_an_infotext_fills_what_the_client_leaves_open(standing: Api) -> None:
     text = "a boat\nNegative prompt: rain\nSteps: 7, Sampler: Heun, CFG scale: 3.0, Seed: 9, Size: 64x64, Clip skip: 2"
     answer = standing.client.post("/sdapi/v1/txt2img", json={"infotext": text, "steps": 3})
@@ -165,8 +180,6 @@ def test_img2img_takes_base64_and_data_urls(standing: Api) -> None:
         ("txt2img", {"sampler_name": "Eulr"}, 404, "Sampler not found"),
         ("txt2img", {"sampler_index": "Eulr"}, 404, "Sampler not found"),
         ("txt2img", {"scheduler": "Karos"}, 404, "Karos"),
-        ("txt2img", {"styles": ["none such"]}, 404, "none such"),
-        ("txt2img", {"override_settings": {"sd_model_checkpoint": "none such"}}, 404, "none such"),
         ("txt2img", {"enable_hr": True, "hr_checkpoint_name": "none such"}, 404, "none such"),
         ("txt2img", {"steps": 0}, 422, "steps"),
         ("txt2img", {"steps": "many"}, 422, "steps"),

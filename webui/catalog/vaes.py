@@ -87,6 +87,14 @@ class Vaes:
         found = self._of_card(checkpoint) or self._named_like(checkpoint.name) or chosen
         return self._ref(found) if found else None
 
+    def check(self, setting: str) -> None:
+        """
+        Raises:
+            NotFound: the setting names a VAE that does not exist.
+        """
+        if setting not in ("", AUTOMATIC, NONE):
+            self._chosen(setting)
+
     def _chosen(self, name: str) -> Vae:
         known = self.scan()
         folded = {known_name.casefold(): vae for known_name, vae in known.items()}

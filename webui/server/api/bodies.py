@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from webui.base.errors import UserError
+from webui.base.errors import NotFound, UserError
 from webui.catalog.catalog import Catalog
 from webui.request import infotext
 from webui.request.fields import Generation, Img2Img, Txt2Img
@@ -135,6 +136,37 @@ def _completed(cls: type[Declared], values: Any) -> Any:
     said = {"sampler_name": NO_SAMPLER}
     said |= {name: param.api_default for name, param in cls.params().items() if param.api_default is not MISSING}
     return said | given
+
+
+def forgiven(body: Body, catalog: Catalog, in_use: str) -> tuple[Body, tuple[str, ...]]:
+    """The body without the names that nothing has and that A1111 passes over -> and a sentence about each.
+
+    A1111: an unknown checkpoint or VAE among the override settings, or an unknown style, ends no request: clients
+    carry settings from one installation to the next. `in_use`: the title of the checkpoint that goes on, or "" for
+    that of the settings.
+    """
+    overrides, remarks = dict(body.override_settings), []
+    checkpoint, vae = overrides.get("sd_model_checkpoint"), overrides.get("sd_vae")
+    if isinstance(checkpoint, str) and not _is_found(partial(catalog.checkpoint, checkpoint)):
+        remarks.append(f"There is no checkpoint {checkpoint!r}; the one in use goes on.")
+        del overrides["sd_model_checkpoint"]
+        if in_use:
+            overrides["sd_model_checkpoint"] = in_use
+    if isinstance(vae, str) and not _is_found(partial(catalog.vaes.check, vae)):
+        remarks.append(f"There is no VAE {vae!r}; the checkpoint's own is used.")
+        overrides["sd_vae"] = "None"
+    known = {"None", *catalog.styles.names()} if body.styles else set()
+    remarks += [f"There is no style {name!r}." for name in body.styles if name not in known]
+    styles = tuple(name for name in body.styles if name in known)
+    return body.model_copy(update={"override_settings": overrides, "styles": styles}), tuple(remarks)
+
+
+def _is_found(look: Callable[[], object]) -> bool:
+    try:
+        look()
+    except NotFound:
+        return False
+    return True
 
 
 def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Settings) -> Generation:

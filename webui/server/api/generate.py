@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from webui.base.errors import WebuiError
 from webui.catalog.image_files import read_infotext
 from webui.request import infotext
-from webui.server.api.bodies import Body, Img2ImgBody, Txt2ImgBody, decoded, request_of, settings_for
+from webui.server.api.bodies import Body, Img2ImgBody, Txt2ImgBody, decoded, forgiven, request_of, settings_for
 from webui.server.guard import caller_of, require_admin
 from webui.server.jobs.job import Job
 from webui.server.jobs.queue import JobQueue
@@ -76,20 +76,23 @@ async def _made(app: App, body: Body, request: Request) -> dict[str, Any]:
     given = frozenset(name for name, value in (await request.json()).items() if value is not None)
     owner = caller_of(request.scope).owner
 
-    def submitted() -> str:
-        wanted = request_of(body, given, app.catalog, app.settings.current)
+    def submitted() -> tuple[str, tuple[str, ...]]:
+        settings = app.settings.current
+        in_use = "" if settings.render.sd_model_checkpoint else app.queue.checkpoint_in_use
+        known, remarks = forgiven(body, app.catalog, in_use)
+        wanted = request_of(known, given, app.catalog, settings)
         job_id = app.queue.submit(wanted, owner, settings=settings_for(body))
         if not body.override_settings_restore_afterwards:
             require_admin(request.scope)
-            app.settings.change(body.override_settings, strict=False)
-        return job_id
+            app.settings.change(known.override_settings, strict=False)
+        return job_id, remarks
 
-    job_id = await run_in_threadpool(submitted)
+    job_id, remarks = await run_in_threadpool(submitted)
     app.tasks.add(body.force_task_id or f"task({job_id})", job_id)
     job = await ended(app.queue, job_id, request if body.cancel_on_disconnect else None)
     if job.state == "failed" and job.error is not None:
         raise JobFailed(STATUS.get(job.error.code, 500), job.error.message, job.error.hint)
-    return await run_in_threadpool(_answer, app, body, job)
+    return await run_in_threadpool(_answer, app, body, job, remarks)
 
 
 async def ended(queue: JobQueue, job_id: str, request: Request | None = None) -> Job:
@@ -103,7 +106,7 @@ async def ended(queue: JobQueue, job_id: str, request: Request | None = None) ->
     return await waiting
 
 
-def _answer(app: App, body: Body, job: Job) -> dict[str, Any]:
+def _answer(app: App, body: Body, job: Job, remarks: tuple[str, ...]) -> dict[str, Any]:
     images = []
     if body.send_images:
         images = [base64.b64encode(app.catalog.pictures.content(picture.id)[0]).decode() for picture in job.pictures]
@@ -113,7 +116,8 @@ def _answer(app: App, body: Body, job: Job) -> dict[str, Any]:
     parameters = body.model_dump(mode="json")
     if isinstance(body, Img2ImgBody) and not body.include_init_images:
         parameters |= {"init_images": None, "mask": None}
-    return {"images": images, "parameters": parameters, "info": json.dumps(info_of(app, job))}
+    info = {**info_of(app, job), "comments": [*remarks, *job.comments]}
+    return {"images": images, "parameters": parameters, "info": json.dumps(info)}
 
 
 def info_of(app: App, job: Job) -> dict[str, Any]:

@@ -388,6 +388,13 @@ class JobQueue:
         return models_of(self._seats)
 
     @property
+    def checkpoint_in_use(self) -> str:
+        """The title of the checkpoint that an engine used last; "" is none."""
+        paths = {seat.checkpoint for seat in self._seats if seat.checkpoint}
+        known = self._catalog.checkpoints.scan() if paths else ()
+        return next((checkpoint.title for checkpoint in known if str(checkpoint.path) in paths), "")
+
+    @property
     def preview(self) -> PreviewImage | None:
         """The latest look at the job in work."""
         return next((self._previews[job.id] for job in self.in_work if job.id in self._previews), None)
