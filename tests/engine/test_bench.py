@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from webui.engine.bench import Bench, speed, swap
 from webui.engine.families.weights import open_weights
 from webui.engine.model_manager import ModelManager
 from webui.engine.prefetch import Prefetcher
-from webui.engine.stand_ins import _written
+from webui.engine.stand_ins import _written, sd15_shapes
 from webui.engine.throughput import Job
 
 
@@ -38,6 +39,12 @@ def test_stand_ins_hold_finite_numbers(tmp_path: Path) -> None:
     )
     assert file.tensor("norm.weight").tolist() == [1, 1, 1, 1]
     assert torch.isfinite(file.tensor("a.weight")).all()
+
+
+def test_a_stand_in_has_the_published_size() -> None:
+    shapes = sd15_shapes()
+    assert sum(math.prod(shape) for shape in shapes.values()) == 1_066_235_307
+    assert shapes["model.diffusion_model.input_blocks.1.1.proj_in.weight"] == (320, 320, 1, 1)
 
 
 def test_a_file_is_read_ahead_and_its_absence_is_no_failure(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from webui.engine.families.ldm import unfilled
-from webui.engine.training.export import sd1_tensors
+from webui.engine.training.export import sd1_named
 
 SPREAD = 0.02
 """Of the weights: sampling stays finite."""
@@ -20,6 +20,11 @@ SPREAD = 0.02
 
 def sd15(path: Path) -> Path:
     """An SD 1.5 checkpoint, 2.1 GB in float16."""
+    return _written(sd15_shapes(), path)
+
+
+def sd15_shapes() -> dict[str, tuple[int, ...]]:
+    """Tensor name -> shape in an SD 1.5 checkpoint."""
     with unfilled():
         unet = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8)
         vae = AutoencoderKL(
@@ -29,8 +34,7 @@ def sd15(path: Path) -> Path:
             layers_per_block=2,
         )
         text = CLIPTextModel(CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_attention_heads=12))
-    shapes = {name: tuple(tensor.shape) for name, tensor in sd1_tensors(unet, vae, text).items()}
-    return _written(shapes, path)
+    return {name: tuple(tensor.shape) for name, tensor in sd1_named(unet, vae, text).items()}
 
 
 def _written(shapes: dict[str, tuple[int, ...]], path: Path) -> Path:

@@ -107,6 +107,12 @@ def ldm_vae(vae: AutoencoderKL) -> dict[str, Tensor]:
 
 def sd1_tensors(unet: UNet2DConditionModel, vae: AutoencoderKL, text: CLIPTextModel) -> dict[str, Tensor]:
     """All tensors of a checkpoint, float16, under the names of an SD1 file."""
+    named = sd1_named(unet, vae, text).items()
+    return {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in named}
+
+
+def sd1_named(unet: UNet2DConditionModel, vae: AutoencoderKL, text: CLIPTextModel) -> dict[str, Tensor]:
+    """All tensors of a checkpoint under the names of an SD1 file, as and where they are."""
     parts = {
         "model.diffusion_model.": ldm_unet(unet),
         "first_stage_model.": ldm_vae(vae),
@@ -116,11 +122,7 @@ def sd1_tensors(unet: UNet2DConditionModel, vae: AutoencoderKL, text: CLIPTextMo
             if not name.endswith("position_ids")
         },
     }
-    return {
-        prefix + name: tensor.detach().to("cpu", torch.float16).contiguous()
-        for prefix, tensors in parts.items()
-        for name, tensor in tensors.items()
-    }
+    return {prefix + name: tensor for prefix, tensors in parts.items() for name, tensor in tensors.items()}
 
 
 def write_checkpoint(path: Path, tensors: dict[str, Tensor], size: int) -> None:
