@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +46,35 @@ def test_everything_is_found_in_the_order_in_which_people_count(paths: Paths, ch
     (paths.models / "Lora" / "lora.safetensors").write_bytes(b"lora")
     names = [checkpoint.name for checkpoint in checkpoints.scan()]
     assert names == ["M2.ckpt", "m10.safetensors", "sub/deep/x.safetensors", "Upper.SAFETENSORS", "top.ckpt"]
+
+
+def test_a_folder_of_diffusers_is_one_checkpoint(paths: Paths, database: Database) -> None:
+    folder = paths.checkpoints / "tried" / "Small-2.1"
+    for name, content in (
+        ("model_index.json", "{}"),
+        ("transformer/config.json", '{"sample_size": 64}'),
+        ("transformer/diffusion_pytorch_model.safetensors", "weights"),
+        ("vae/config.json", '{"block_out_channels": [1, 2, 3, 4]}'),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    shutil.copytree(folder, paths.models / "diffusers" / "Other")
+    checkpoints = Checkpoints(paths, Hashes(database))
+    found = {checkpoint.name: checkpoint for checkpoint in checkpoints.scan()}
+    assert set(found) == {"tried/Small-2.1", "Other"}
+    small = found["tried/Small-2.1"]
+    assert (small.stem, small.native_size, small.ref.path) == ("Small-2.1", (512, 512), str(folder))
+    checkpoints.hash_in_background()
+    assert checkpoints.hashing.wait(60)
+    lines = "".join(
+        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    )
+    wanted = hashlib.sha256(lines.encode()).hexdigest()
+    assert checkpoints.find("Small-2.1").title == f"tried/Small-2.1 [{wanted[:10]}]"
+    checkpoints.close()
+    (folder / "transformer" / "diffusion_pytorch_model.safetensors").write_text("other weights")
+    assert Checkpoints(paths, Hashes(database)).find("Small-2.1").sha256 == ""
 
 
 def test_links_are_followed_and_circles_are_not(paths: Paths, checkpoints: Checkpoints, tmp_path: Path) -> None:

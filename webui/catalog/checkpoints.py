@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Iterable
@@ -11,30 +12,41 @@ from typing import Any
 
 from webui.base.errors import NotFound, StorageError, did_you_mean
 from webui.base.paths import Paths
-from webui.catalog.files import Found, find_files
-from webui.catalog.hashes import BackgroundHashing, Hashes, Stamp, stamp_of
+from webui.catalog.files import Found, find_files, stamp_of
+from webui.catalog.hashes import BackgroundHashing, Hashes, Stamp
 from webui.catalog.headers import read_metadata
 from webui.request.plan import CheckpointRef
 
 ENDINGS = (".safetensors", ".ckpt")
+PIPELINE = "model_index.json"
+"""The file that makes a folder one checkpoint: a pipeline of diffusers."""
+PIPELINE_SIDE = 1024
+"""Width and height in pixels of pipelines that do not say theirs; most were trained so."""
 SUGGESTED = 2000
 """Of more checkpoints than this, only so many are compared with a misspelt name."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file that can make pictures; its hash is "" until it is computed."""
+    """A file, or a folder of diffusers, that can make pictures; its hash is "" until it is computed."""
 
     path: Path
     name: str
     """`folder/name.safetensors`, relative to the folder of checkpoints that it lies in; no two have the same."""
     stamp: Stamp
     sha256: str = ""
+    whole: bool = False
+    """It is a folder: a pipeline of diffusers, which is run as a whole."""
 
     @property
     def stem(self) -> str:
         """The file's name without folder and extension."""
-        return self.name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+        return self.bare.rsplit("/", 1)[-1]
+
+    @property
+    def bare(self) -> str:
+        """The name without extension; a folder has none, whatever dots are in it."""
+        return self.name if self.whole else self.name.rsplit(".", 1)[0]
 
     @property
     def short_hash(self) -> str:
@@ -54,7 +66,7 @@ class Checkpoint:
     def config(self) -> Path | None:
         """The yaml file beside it that describes its architecture, where there is one."""
         beside = self.path.with_suffix(".yaml")
-        return beside if beside.is_file() else None
+        return beside if beside.is_file() and not self.whole else None
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -64,6 +76,8 @@ class Checkpoint:
     @property
     def native_size(self) -> tuple[int, int] | None:
         """(width, height) in pixels that its author says it was trained at (ModelSpec's `modelspec.resolution`)."""
+        if self.whole:
+            return _pipeline_size(self.path)
         found = re.fullmatch(r"(\d{2,5})x(\d{2,5})", str(self.metadata.get("modelspec.resolution", "")))
         return (int(found[1]), int(found[2])) if found else None
 
@@ -83,7 +97,8 @@ class Checkpoint:
 class Checkpoints:
     """The checkpoints of an installation. Listing them never waits for hashes: those come in the background.
 
-    Which is which: files of `models/Stable-diffusion` and below, of `models` itself, and of `--ckpt-dir` and below.
+    Which is which: files of `models/Stable-diffusion` and below, of `models` itself, and of `--ckpt-dir` and below; and
+    folders there, and in `models/diffusers`, that are pipelines of diffusers.
     """
 
     def __init__(self, paths: Paths, hashes: Hashes) -> None:
@@ -103,7 +118,13 @@ class Checkpoints:
         """Look again what is on disk."""
         hashes = self._hashes.all_cached()
         found = tuple(
-            Checkpoint(path=file.path, name=name, stamp=file.stamp, sha256=hashes.get((str(file.path), file.stamp), ""))
+            Checkpoint(
+                path=file.path,
+                name=name,
+                stamp=file.stamp,
+                sha256=hashes.get((str(file.path), file.stamp), ""),
+                whole=not name.lower().endswith(ENDINGS),
+            )
             for name, file in self._named()
         )
         with self._lock:
@@ -177,6 +198,7 @@ class Checkpoints:
         """(folder, whether its subfolders count)"""
         yield self._paths.checkpoints, True
         yield self._paths.models, False
+        yield self._paths.models / "diffusers", True
         for folder in self._paths.checkpoint_dirs:
             yield folder, True
 
@@ -185,7 +207,7 @@ class Checkpoints:
         named: dict[str, Found] = {}
         seen: set[Path] = set()
         for folder, deep in self._folders():
-            for file in find_files(folder, ENDINGS, deep=deep):
+            for file in find_files(folder, ENDINGS, deep=deep, whole=PIPELINE):
                 if ".vae." in file.path.name.lower() or file.path in seen:
                     continue
                 seen.add(file.path)
@@ -230,6 +252,8 @@ class Checkpoints:
         if wanted is None:
             return None
         for checkpoint in self.scan():
+            if checkpoint.whole:
+                continue
             try:
                 if self._hashes.legacy(checkpoint.path) == wanted[1].lower():
                     return checkpoint
@@ -238,9 +262,28 @@ class Checkpoints:
         return None
 
 
+def _config(part: Path) -> dict[str, Any]:
+    """What a part of a pipeline says of itself; {} where nothing can be read."""
+    try:
+        found = json.loads((part / "config.json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _pipeline_size(folder: Path) -> tuple[int, int]:
+    """The side of the latents that a pipeline's network was made for, in pixels."""
+    vae, network = _config(folder / "vae"), _config(folder / "transformer") or _config(folder / "unet")
+    side = network.get("sample_size")
+    levels = vae.get("block_out_channels") or vae.get("encoder_block_out_channels")
+    if not isinstance(side, int) or not isinstance(levels, list) or not 0 < side <= 512:
+        return PIPELINE_SIDE, PIPELINE_SIDE
+    return side * 2 ** (len(levels) - 1), side * 2 ** (len(levels) - 1)
+
+
 def _aliases_of(checkpoint: Checkpoint) -> list[str]:
     name = checkpoint.name
-    without_ending = name.rsplit(".", 1)[0]
+    without_ending = checkpoint.bare
     aliases = [checkpoint.title, name, without_ending, checkpoint.path.name, checkpoint.stem, str(checkpoint.path)]
     # A1111: its name for a model has underscores for the folder's slashes.
     aliases.append(without_ending.replace("/", "_"))

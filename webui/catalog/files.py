@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
+import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +30,34 @@ class Found:
         return self.name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
 
 
-def find_files(root: Path, endings: Collection[str], *, deep: bool = True) -> list[Found]:
+def find_files(root: Path, endings: Collection[str], *, deep: bool = True, whole: str = "") -> list[Found]:
     """Files whose lower-case name ends with one of `endings`, below `root`; a folder is entered once at most.
 
     Follows symbolic links; leaves out what cannot be read, links to nothing, and the `._` files that macOS makes.
+    whole: a folder below `root` with a file of this name is found itself, and what is in it is not.
     """
-    return sorted(_walk(str(root), "", tuple(endings), deep, set()), key=lambda found: natural_key(found.name))
+    found = _walk(str(root), "", _Wanted(tuple(endings), deep, whole), set())
+    return sorted(found, key=lambda found: natural_key(found.name))
+
+
+def folder_files(folder: Path) -> list[Found]:
+    """The files of a folder that stands for one thing, such as a pipeline of diffusers; hidden ones are no part."""
+    return [file for file in find_files(folder, ("",)) if not f"/{file.name}".count("/.")]
+
+
+def stamp_of(path: Path) -> tuple[int, int]:
+    """When a file was changed last, in ns, and its bytes; of a folder those of all files in it. Raises OSError."""
+    status = path.stat()
+    if not stat.S_ISDIR(status.st_mode):
+        return status.st_mtime_ns, status.st_size
+    stamps = [file.stamp for file in folder_files(path)]
+    return max((changed for changed, _ in stamps), default=status.st_mtime_ns), sum(size for _, size in stamps)
+
+
+class _Wanted(NamedTuple):
+    endings: tuple[str, ...]
+    deep: bool
+    whole: str
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
@@ -42,9 +66,7 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
 
 
-def _walk(
-    folder: str, prefix: str, endings: tuple[str, ...], deep: bool, entered: set[tuple[int, int]]
-) -> Iterator[Found]:
+def _walk(folder: str, prefix: str, wanted: _Wanted, entered: set[tuple[int, int]]) -> Iterator[Found]:
     try:
         status = Path(folder).stat()
         if (status.st_dev, status.st_ino) in entered:
@@ -57,12 +79,15 @@ def _walk(
     except OSError as error:
         log.warning("The folder %s is left out: %s", folder, error.strerror or error)
         return
+    if wanted.whole and prefix and any(entry.name == wanted.whole for entry in entries):
+        yield Found(Path(folder), prefix.rstrip("/"), stamp_of(Path(folder)))
+        return
     for entry in entries:
         try:
             if entry.is_dir():
-                if deep:
-                    yield from _walk(entry.path, f"{prefix}{entry.name}/", endings, deep, entered)
-            elif entry.name.lower().endswith(endings) and not entry.name.startswith("._") and entry.is_file():
+                if wanted.deep:
+                    yield from _walk(entry.path, f"{prefix}{entry.name}/", wanted, entered)
+            elif entry.name.lower().endswith(wanted.endings) and not entry.name.startswith("._") and entry.is_file():
                 file = entry.stat()
                 yield Found(Path(entry.path), prefix + entry.name, (file.st_mtime_ns, file.st_size))
         except OSError as error:

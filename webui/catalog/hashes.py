@@ -12,6 +12,7 @@ from typing import Literal
 
 from webui.base.errors import Interrupted, StorageError
 from webui.catalog.database import Database
+from webui.catalog.files import folder_files, stamp_of
 from webui.catalog.headers import header_length
 
 log = logging.getLogger(__name__)
@@ -157,14 +158,13 @@ class BackgroundHashing:
             self._hashed(path)
 
 
-def stamp_of(path: Path) -> Stamp:
-    """When the file was changed last, and its size."""
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size
-
-
 def _computed(path: Path, kind: Kind, stop: threading.Event | None) -> str:
     digest = hashlib.sha256()
+    if path.is_dir():
+        # As `sha256sum` lists the files of a folder, in the order of their names.
+        for file in sorted(folder_files(path), key=lambda file: file.name):
+            digest.update(f"{_computed(file.path, 'sha256', stop)}  {file.name}\n".encode())
+        return digest.hexdigest()
     with path.open("rb") as file:
         if kind == "legacy":
             file.seek(LEGACY_OFFSET)

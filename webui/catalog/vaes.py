@@ -10,8 +10,8 @@ from pathlib import Path
 
 from webui.base.errors import NotFound, did_you_mean
 from webui.base.paths import Paths
-from webui.catalog.files import find_files, natural_key
-from webui.catalog.hashes import Hashes, Stamp, stamp_of
+from webui.catalog.files import find_files, natural_key, stamp_of
+from webui.catalog.hashes import Hashes, Stamp
 from webui.request.plan import CheckpointRef
 
 log = logging.getLogger(__name__)
