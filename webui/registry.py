@@ -233,6 +233,7 @@ FAMILIES: tuple[FamilyEntry, ...] = (
     FamilyEntry("SDXL", "webui.engine.families.sdxl:SDXL"),
     FamilyEntry("SD3", "webui.engine.families.sd3:SD3"),
     FamilyEntry("Flux", "webui.engine.families.flux:FLUX"),
+    FamilyEntry("Diffusers", "webui.engine.families.diffusers_pipeline:DIFFUSERS"),
 )
 
 LATENT_UPSCALERS: tuple[str, ...] = (

@@ -20,6 +20,7 @@ from torch import Tensor
 from webui import registry
 from webui.engine.conditioning import TextCache, Timeline
 from webui.engine.dressing import with_added
+from webui.engine.families.diffusers_pipeline import PipelineModel
 from webui.engine.families.family import Model
 from webui.engine.hires import HiresSize, hires_size
 from webui.engine.networks.embeddings import EmbeddingShelf
@@ -31,6 +32,7 @@ from webui.engine.upscalers.latent import MODES, enlarged_latents
 from webui.engine.upscalers.resize import scaled
 from webui.engine.vae import decoded, encoded
 from webui.engine.watch import Skipped, Watch
+from webui.engine.whole import whole_pictures
 from webui.prompt.comments import strip_comments
 from webui.prompt.networks import NetworkTag, extract_networks
 from webui.request.fields import SAME_SAMPLER, SAME_SCHEDULE, Img2Img, Txt2Img
@@ -83,6 +85,9 @@ def _batch_pictures(
 ) -> Iterator[Pictured]:
     watch, request = studio.watch, batch.request
     loaded = lend(plan.checkpoint)
+    if isinstance(loaded.model, PipelineModel):
+        yield from whole_pictures(batch, loaded.model, beginnings, watch)
+        return
     beginning: Beginning | None = None
     if isinstance(request, Img2Img):
         beginning = beginnings.of(batch, loaded.model)

@@ -136,6 +136,21 @@ class Beginnings:
             )
         return Beginning(Start(latents, mask, concat), tuple(givens[name] for name in names))
 
+    def pixels(self, batch: Batch) -> tuple[Beginning, Image.Image | None]:
+        """The same for a model that takes pixels: no latents, and the mask at the generation's size, white where the
+        picture may change.
+
+        Raises:
+            UserError: a picture cannot be read.
+        """
+        request, render = _img2img(batch), batch.render
+        masked = self._masking(request, batch)
+        givens = tuple(
+            self._given(picture.init_image, request, masked, render.img2img_background_color)
+            for picture in batch.pictures
+        )
+        return Beginning(Start(torch.empty(0)), givens), masked.latent if masked else None
+
     def _masking(self, request: Img2Img, batch: Batch) -> Masking | None:
         if not request.mask:
             return None

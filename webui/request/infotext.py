@@ -58,7 +58,7 @@ def write(prompt: str, negative: str, labels: Iterable[tuple[str, str]]) -> str:
 def labels_of(request: Generation, render: RenderSettings, facts: Mapping[str, str]) -> list[tuple[str, str]]:
     """What the infotext of a picture says, in order: declared values that matter, and facts.
 
-    A fact stands for the declared value of the same label.
+    A fact stands for the declared value of the same label; "" leaves the label out.
     """
     found: dict[str, tuple[int, str]] = {}
     for declared in (request, render):
@@ -71,7 +71,7 @@ def labels_of(request: Generation, render: RenderSettings, facts: Mapping[str, s
     for label, text in facts.items():
         found.setdefault(label, (PLACES.get(label, LAST_PLACE), text))
     ordered = sorted(found.items(), key=lambda item: item[1][0])
-    return [(label, text) for label, (_, text) in ordered]
+    return [(label, text) for label, (_, text) in ordered if text or label not in facts]
 
 
 def spelt(param: Param, value: Any) -> str:

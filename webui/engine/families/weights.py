@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,10 +24,16 @@ Shapes = Mapping[str, tuple[int, ...]]
 _LONGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors format itself."""
 
+INDEX = "model_index.json"
+PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack")
+LEFT_OUT = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
+"""Parts of a pipeline that a picture does without. A1111: nothing looks at what was made."""
+_SHARD = re.compile(r"-\d{5}-of-\d{5}")
+
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A checkpoint, VAE or network file, opened."""
+    """A checkpoint, VAE or network file, or a folder of diffusers, opened."""
 
     path: Path
     shapes: Shapes
@@ -63,6 +70,8 @@ def open_weights(path: str | Path, config: str = "") -> WeightsFile:
         ModelError: missing, empty, cut off, of another format, or a pickle that wants to run code.
     """
     path = Path(path)
+    if path.is_dir():
+        return _folder(path)
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
@@ -70,14 +79,15 @@ def open_weights(path: str | Path, config: str = "") -> WeightsFile:
     except OSError as error:
         raise ModelError(f"{path.name} cannot be read: {error.strerror or error}.") from error
     if size == 0:
-        raise _broken(path, "the file is empty", "Download it again.")
+        raise broken(path, "the file is empty", "Download it again.")
     settings = _yaml(Path(config)) if config else {}
     if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".bin"):
         return _pickled(path, settings)
     return _safetensors(path, size, int.from_bytes(start, "little"), settings)
 
 
-def _broken(path: Path, cause: str, hint: str = "") -> ModelError:
+def broken(path: Path, cause: str, hint: str = "") -> ModelError:
+    """A ModelError that names a file or folder of weights."""
     return ModelError(f"{path.name} cannot be loaded: {cause}.", hint=hint)
 
 
@@ -85,14 +95,14 @@ def _yaml(path: Path) -> Mapping[str, Any]:
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise _broken(path, f"it is no readable yaml ({str(error).splitlines()[0]})") from error
+        raise broken(path, f"it is no readable yaml ({str(error).splitlines()[0]})") from error
     return content if isinstance(content, dict) else {}
 
 
 def _safetensors(path: Path, size: int, header_size: int, settings: Mapping[str, Any]) -> WeightsFile:
     if header_size < 2 or header_size > min(_LONGEST_HEADER, size - 8):
         cut_off = 8 < size < header_size + 8 < _LONGEST_HEADER
-        raise _broken(path, "the file is cut off" if cut_off else "this is no safetensors file", "Download it again.")
+        raise broken(path, "the file is cut off" if cut_off else "this is no safetensors file", "Download it again.")
     with path.open("rb") as stream:
         stream.seek(8)
         text = stream.read(header_size)
@@ -102,14 +112,14 @@ def _safetensors(path: Path, size: int, header_size: int, settings: Mapping[str,
         shapes = {name: tuple(entry["shape"]) for name, entry in _by_offset(header)}
         needed = max((entry["data_offsets"][1] for entry in header.values()), default=0)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise _broken(path, "its header is damaged", "Download it again.") from error
+        raise broken(path, "its header is damaged", "Download it again.") from error
     if 8 + header_size + needed > size:
         missing = 8 + header_size + needed - size
-        raise _broken(path, f"the file is cut off, {missing:,} bytes are missing", "Download it again.")
+        raise broken(path, f"the file is cut off, {missing:,} bytes are missing", "Download it again.")
     try:
         opened = safe_open(path, framework="pt", device="cpu")
     except (SafetensorError, OSError) as error:
-        raise _broken(path, f"it is damaged ({error})", "Download it again.") from error
+        raise broken(path, f"it is damaged ({error})", "Download it again.") from error
     return WeightsFile(path, shapes, metadata, opened.get_tensor, settings)
 
 
@@ -132,7 +142,7 @@ def _pickled(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     tensors = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if not tensors:
-        raise _broken(path, "there are no tensors in it")
+        raise broken(path, "there are no tensors in it")
     return WeightsFile(path, {n: tuple(t.shape) for n, t in tensors.items()}, {}, tensors.__getitem__, settings)
 
 
@@ -152,7 +162,7 @@ def load_pickle(path: Path) -> Any:
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
         cause = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise _broken(path, f"it is damaged or no torch file ({cause})", "Download it again.") from error
+        raise broken(path, f"it is damaged or no torch file ({cause})", "Download it again.") from error
 
 
 def _torch_load(path: Path) -> Any:
@@ -170,3 +180,66 @@ def _wanted(error: Exception) -> str:
         if "GLOBAL" in line or "global" in line:
             return line.strip()[:160]
     return str(error).splitlines()[0][:160]
+
+
+# ---------------------------------------------------------------- folders of diffusers
+
+
+def _folder(path: Path) -> WeightsFile:
+    """All tensors of the folder's parts as "part/name"; `config` is the content of its index.
+
+    Raises:
+        ModelError: there is no index, a file is broken, or there are weights that could run code.
+    """
+    try:
+        index = json.loads((path / INDEX).read_text("utf-8"))
+    except OSError as error:
+        raise broken(path, f"{INDEX} cannot be read ({error.strerror or error})", "Copy the whole folder.") from error
+    except (ValueError, RecursionError) as error:
+        raise broken(path, f"its {INDEX} is damaged", "Download it again.") from error
+    if not isinstance(index, dict):
+        raise broken(path, f"its {INDEX} is no table", "Download it again.")
+    shapes: dict[str, tuple[int, ...]] = {}
+    for part in parts_of(index):
+        for file in weight_files(path, part):
+            shapes |= {f"{part}/{name}": shape for name, shape in open_weights(file).shapes.items()}
+
+    def unread(name: str) -> Tensor:
+        raise broken(path, f"{name} is not read by itself")
+
+    return WeightsFile(path, shapes, {}, unread, index)
+
+
+def parts_of(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Part -> (library, class) of those that are loaded."""
+    found: dict[str, tuple[str, str]] = {}
+    for part, said in index.items():
+        if part.startswith("_") or part in LEFT_OUT or not isinstance(said, list) or len(said) != 2 or not said[0]:
+            continue
+        found[part] = (str(said[0]), str(said[1]))
+    return found
+
+
+def variant_of(path: Path) -> str | None:
+    """What the names of the weights have between name and ending ("fp16"), where there are none without it."""
+    endings = {_variant(file) for part in path.iterdir() if part.is_dir() for file in part.glob("*.safetensors")}
+    return None if None in endings or not endings else sorted(ending for ending in endings if ending)[0]
+
+
+def weight_files(folder: Path, part: str) -> list[Path]:
+    """The safetensors files of a part that are loaded; none for parts without weights."""
+    files = sorted((folder / part).glob("*.safetensors"))
+    if not files and any(file.suffix in PICKLES for file in (folder / part).glob("*")):
+        raise broken(
+            folder,
+            f"the weights of its {part} are no .safetensors file, and could run code",
+            "Download the .safetensors files of the model.",
+        )
+    variants = {_variant(file) for file in files}
+    wanted = None if None in variants else min((variant for variant in variants if variant), default=None)
+    return [file for file in files if _variant(file) == wanted]
+
+
+def _variant(file: Path) -> str | None:
+    name = _SHARD.sub("", file.name).removesuffix(".safetensors")
+    return name.partition(".")[2] or None

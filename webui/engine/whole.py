@@ -1,0 +1,138 @@
+"""Pictures of models that are run as a whole by a pipeline of diffusers, one after the other.
+
+What the request asks for and the pipeline cannot do is named in a remark; see `request/whole.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from PIL import Image
+
+from webui.base.errors import UserError
+from webui.engine.families.diffusers_pipeline import PipelineModel, Task, fitting, interruptible, spatial
+from webui.engine.passes import Batch
+from webui.engine.previews import jpeg
+from webui.engine.start import Beginnings
+from webui.engine.watch import Watch
+from webui.prompt.attention import parse_attention
+from webui.prompt.comments import strip_comments
+from webui.prompt.networks import extract_networks
+from webui.prompt.schedule import prompt_schedule
+from webui.request.fields import Img2Img
+from webui.request.messages import Pictured
+from webui.request.plan import Picture
+from webui.request.settings import RenderSettings
+from webui.request.whole import unhonoured
+
+SAMPLED = 0.95
+"""The share of a picture's work after which only decoding is left."""
+
+
+def whole_pictures(batch: Batch, model: PipelineModel, beginnings: Beginnings, watch: Watch) -> Iterator[Pictured]:
+    """The pictures of a batch.
+
+    Raises:
+        UserError: the pipeline cannot do it.
+    """
+    request = batch.request
+    beginning, mask = beginnings.pixels(batch) if isinstance(request, Img2Img) else (None, None)
+    task: Task = "txt2img" if beginning is None else "img2img" if mask is None else "inpaint"
+    pipeline = model.of(task)
+    for remark in unhonoured(request, batch.render):
+        watch.remark(remark)
+    batch.facts.note("Sampler", type(pipeline.scheduler).__name__.removesuffix("Scheduler"))
+    batch.facts.note("Schedule type", "")
+    for index, picture in enumerate(batch.pictures):
+        watch.check()
+        start, share = index / len(batch.pictures), 1 / len(batch.pictures)
+        watch.enter("sampling", start, start + SAMPLED * share)
+        result = _run(picture, pipeline, model, beginning.givens[index].picture if beginning else None, mask, watch)
+        if beginning is not None:
+            result = beginning.finished(index, result, torch.empty(0), batch)
+        yield Pictured(
+            watch.job_id,
+            picture.position,
+            width=result.width,
+            height=result.height,
+            rgb=result.tobytes(),
+            facts=tuple(batch.facts.noted.items()),
+            comments=tuple(watch.comments),
+        )
+
+
+def _run(
+    picture: Picture,
+    pipeline: Any,
+    model: PipelineModel,
+    given: Image.Image | None,
+    mask: Image.Image | None,
+    watch: Watch,
+) -> Image.Image:
+    request = picture.request
+    width, height = (max(side // model.multiple, 1) * model.multiple for side in (request.width, request.height))
+    if (width, height) != (request.width, request.height):
+        watch.remark(f"Made at {width}x{height}: {model.name} takes sizes in steps of {model.multiple} pixels.")
+    rgb = torch.tensor(model.latent_rgb)
+
+    def seen(step: int, latents: torch.Tensor) -> None:
+        watch.check()
+        watch.step(step + 1, getattr(pipeline, "num_timesteps", 0) or request.steps)
+        if len(rgb) and watch.wants_preview():
+            flat = spatial(pipeline, latents, height, width)
+            if flat is not None and flat.shape[1] == len(rgb):
+                watch.show(jpeg(torch.einsum("bchw,cr->brhw", flat.float().cpu(), rgb)))
+
+    def after_step(_pipeline: Any, step: int, _time: Any, values: dict[str, Any]) -> dict[str, Any]:
+        seen(step, values["latents"])
+        return values
+
+    wished: dict[str, Any] = {
+        "prompt": _text(request.prompt, request.steps, picture.render, watch),
+        "negative_prompt": _text(request.negative_prompt, request.steps, picture.render, watch),
+        "width": width,
+        "height": height,
+        "num_inference_steps": request.steps,
+        "generator": torch.Generator("cpu").manual_seed(picture.seed % 2**63),
+        "callback_on_step_end": after_step,
+        "callback": lambda step, _time, latents: seen(step, latents),
+        "callback_steps": 1,
+        "use_resolution_binning": False,
+        "clean_caption": False,
+        **_guidance(pipeline, request.cfg_scale, picture.render),
+    }
+    if given is not None and isinstance(request, Img2Img):
+        wished |= {"image": given.resize((width, height)), "strength": request.denoising_strength}
+    if mask is not None:
+        wished["mask_image"] = mask.resize((width, height))
+    try:
+        with watch.stopwatch.running(), interruptible(model, watch.check):
+            result: Image.Image = pipeline(**fitting(pipeline, wished)).images[0]
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise UserError(f"{model.name} cannot make this picture: {str(error).splitlines()[0][:300]}") from error
+    return result.convert("RGB")
+
+
+def _guidance(pipeline: Any, scale: float, render: RenderSettings) -> dict[str, float]:
+    """Where a pipeline has both, `true_cfg_scale` is the one with a negative prompt."""
+    if "true_cfg_scale" not in fitting(pipeline, {"true_cfg_scale": scale}):
+        return {"guidance_scale": scale}
+    config = getattr(getattr(pipeline, "transformer", None), "config", {})
+    distilled = {"guidance_scale": render.distilled_cfg_scale} if config.get("guidance_embeds") else {}
+    return {"true_cfg_scale": scale, **distilled}
+
+
+def _text(prompt: str, steps: int, render: RenderSettings, watch: Watch) -> str:
+    """The prompt as these models read it: plain, as it stands at the first step."""
+    text = strip_comments(prompt) if render.enable_prompt_comments else prompt
+    text, tags = extract_networks(text)
+    if tags:
+        watch.remark(f"Networks of prompts are not for diffusers' pipelines: {', '.join(tag.name for tag in tags)}.")
+    edits = prompt_schedule(text, max(steps, 1))
+    spans = parse_attention(edits[0].text)
+    if len(edits) > 1 or any(span.is_break or span.weight != 1 for span in spans):
+        watch.remark("Diffusers' pipelines read prompts as plain text: without weights, BREAK and changes on the way.")
+        return " ".join(span.text.strip() for span in spans if not span.is_break)
+    return edits[0].text

@@ -1,0 +1,45 @@
+"""What a checkpoint cannot honour that is run as a whole by a pipeline of diffusers: greyed out, and remarked upon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from webui.request.fields import Generation
+from webui.request.params import default_of
+from webui.request.settings import RenderSettings
+
+REASON = "Not for this checkpoint: diffusers runs it as a whole, with its own sampler and schedule."
+
+FIELDS: Mapping[str, str] = {
+    "sampler_name": "",
+    "scheduler": "",
+    "enable_hr": "Hires. fix",
+    "refiner_checkpoint": "The refiner",
+    "refiner_switch_at": "",
+    "subseed": "",
+    "subseed_strength": "The variation seed",
+    "seed_resize_from_w": "Resizing the seed",
+    "seed_resize_from_h": "",
+    "soft_inpainting": "Soft inpainting",
+}
+"""Field of a request -> what a remark calls it; "" where none is needed."""
+SETTINGS: Mapping[str, str] = {
+    "clip_skip": "Clip skip",
+    "eta_noise_seed_delta": "ENSD",
+    "tiling": "Tiling",
+    "token_merging_ratio": "Token merging",
+    "sd_hypernetwork": "The hypernetwork of the settings",
+    "sd_lora": "The LoRA of the settings",
+}
+"""Likewise, of the settings that change pictures."""
+
+
+def unhonoured(request: Generation, render: RenderSettings) -> list[str]:
+    """A sentence for each wish of a request that such a checkpoint passes over."""
+    found = [(request, name, said) for name, said in FIELDS.items() if said and name in type(request).params()]
+    found += [(render, name, said) for name, said in SETTINGS.items()]  # type: ignore[misc]
+    return [
+        f"{said} was left out: diffusers runs this checkpoint as a whole."
+        for owner, name, said in found
+        if getattr(owner, name) not in (default_of(type(owner), name), "", "None")
+    ]
