@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 import torch
 
+from webui.base.errors import NotFound, did_you_mean
 from webui.engine.conditioning import TextCache
 from webui.engine.generate import pictures
 from webui.engine.memory import profile_of
 from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
+from webui.registry import PIXEL_UPSCALERS
 from webui.request.engine_options import EngineOptions
+from webui.request.extras import UpscalerRef
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.messages import Event, Pictured, Progress
 from webui.request.plan import CheckpointRef, NetworkRef, Plan, resolve
@@ -54,6 +57,11 @@ class Names:
 
     def network(self, kind: str, name: str) -> NetworkRef | None:
         return self.networks.get(name)
+
+    def upscaler(self, name: str, field: str = "") -> UpscalerRef:
+        if name not in PIXEL_UPSCALERS:
+            raise NotFound(f"No upscaler is called {name!r}.", hint=did_you_mean(name, PIXEL_UPSCALERS), field=field)
+        return UpscalerRef(name)
 
 
 @dataclass

@@ -10,6 +10,7 @@ import pytest
 
 from webui.request import infotext
 from webui.request.dialects import modern, novelai_infotext, todays_names
+from webui.request.extras import UpscalerRef
 from webui.request.facts import facts_of
 from webui.request.fields import SAME_SAMPLER, Img2Img, Txt2Img
 from webui.request.plan import CheckpointRef, NetworkRef, resolve
@@ -44,6 +45,9 @@ class Reference:
 
     def network(self, kind: str, name: str) -> NetworkRef | None:
         return NetworkRef("", name) if name == "known" else None
+
+    def upscaler(self, name: str, field: str = "") -> UpscalerRef:
+        return UpscalerRef(name)
 
     def styled(self, prompt: str, negative: str, styles: tuple[str, ...]) -> tuple[str, str]:
         return prompt, negative

@@ -9,6 +9,7 @@ import pytest
 
 from webui import registry
 from webui.base.errors import NotFound, UserError
+from webui.request.extras import UpscalerRef
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.plan import CheckpointRef, NetworkRef, Plan, resolve
 from webui.request.settings import Settings
@@ -30,6 +31,9 @@ class Known:
 
     def network(self, kind: str, name: str) -> NetworkRef | None:
         return NetworkRef("", name) if name == "known" else None
+
+    def upscaler(self, name: str, field: str = "") -> UpscalerRef:
+        return UpscalerRef(name)
 
     def styled(self, prompt: str, negative: str, styles: tuple[str, ...]) -> tuple[str, str]:
         return (f"{prompt}, styled", negative) if styles else (prompt, negative)

@@ -23,16 +23,18 @@ from webui.catalog.init_pictures import LABEL as INIT_HASH
 from webui.catalog.init_pictures import init_hash, keep_init_pictures
 from webui.catalog.job_table import JobTable
 from webui.catalog.loras import Loras
-from webui.catalog.pictures import NotSaved, Pictures, SavedPicture
+from webui.catalog.pictures import NotSaved, Pictures, SavedPicture, read_infotext
 from webui.catalog.styles import Styles
 from webui.catalog.ui_defaults import UiDefaults
 from webui.catalog.uploads import PictureStore
+from webui.catalog.upscalers import Upscalers
 from webui.catalog.vaes import Vaes
 from webui.prompt.networks import HYPERNETWORK
+from webui.request.extras import ExtrasPlan, Retouch, UpscalerRef, kind_of
 from webui.request.facts import facts_of, unwanted_labels
-from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img, kind_of
+from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img
 from webui.request.filenames import Naming
-from webui.request.infotext import labels_of, write
+from webui.request.infotext import joined, labels_of, quoted, read, write
 from webui.request.messages import Pictured
 from webui.request.plan import CheckpointRef, NetworkRef, Picture, Plan
 from webui.request.settings import SaveSettings, Settings
@@ -55,6 +57,7 @@ class Catalog:
         self.vaes = Vaes(paths, self.hashes)
         self.loras = Loras(paths, self.hashes)
         self.hypernetworks = Hypernetworks(paths, self.hashes)
+        self.upscalers = Upscalers(paths)
         self.uploads = PictureStore(paths.uploads)
         self.pictures = Pictures(self.database, paths)
         self.history = History(self.database, self.pictures)
@@ -112,6 +115,10 @@ class Catalog:
         """The file that a tag `<kind:name>` of a prompt means, or None. Raises StorageError."""
         return self.hypernetworks.ref(name) if kind == HYPERNETWORK else self.loras.ref(name)
 
+    def upscaler(self, name: str, field: str = "") -> UpscalerRef:
+        """The upscaler of this name; `field` asked for it. Raises NotFound."""
+        return self.upscalers.ref(name, field)
+
     # --- lists for dropdowns --------------------------------------------------------------------------------------
 
     def choices(self, source: str) -> list[str]:
@@ -132,7 +139,8 @@ class Catalog:
             "samplers_or_same": lambda: [SAME_SAMPLER, *_samplers()],
             "schedules": _schedules,
             "schedules_or_same": lambda: [SAME_SCHEDULE, *_schedules()],
-            "hires_upscalers": lambda: [*registry.LATENT_UPSCALERS, *registry.PIXEL_UPSCALERS],
+            "upscalers": self.upscalers.names,
+            "hires_upscalers": lambda: [*registry.LATENT_UPSCALERS, *self.upscalers.names()],
             "settings": lambda: list(Settings().options()),
         }
         if source not in lists:
@@ -214,17 +222,63 @@ class Catalog:
         self._record(saved, picture)
         return saved
 
-    def _parent(self, request: Generation) -> str:
-        """The id of the picture that this one is made of, when it is one of ours; uploads are named by their sha256."""
-        if not isinstance(request, Img2Img) or not request.init_images:
-            return ""
+    def keep_extras(
+        self,
+        pictured: Pictured,
+        plan: ExtrasPlan,
+        settings: Settings,
+        *,
+        owner: str,
+        now: float | None = None,
+    ) -> SavedPicture:
+        """Save what the Extras tab made of a picture. What the picture said of itself is kept, and what was done to it
+        is said beside.
+
+        Raises:
+            NotSaved: the disk is full or not writable; the picture waits in memory, and its job has the result.
+        """
+        retouch = plan.at(pictured.position)
+        done = ", ".join(f"{label}: {quoted(value)}" for label, value in pictured.facts)
+        before, items = read_infotext(plan.images[retouch.image])
+        labels = read(before).labels
+        draft = SavedPicture(
+            kind="extras",
+            job_id=pictured.job_id,
+            position=pictured.position,
+            owner=owner,
+            infotext=joined(before, done),
+            width=pictured.width,
+            height=pictured.height,
+            seed=_number(labels.get("Seed", "")),
+            model=labels.get("Model", ""),
+            sampler=labels.get("Sampler", ""),
+            created=time.time() if now is None else now,
+            parent=self._made_of(retouch.image),
+        )
+        # A1111: the picture's own infotext stays as it was; what was done stands in two chunks of its own.
+        chunks = {**items, "parameters": before, "postprocessing": done, "extras": done}
+        stem = retouch.name if settings.save.use_original_name_batch else ""
         try:
-            return self.pictures.id_of(request.init_images[0])
+            saved = self.pictures.save_extras(pictured.rgb, draft, stem, chunks, settings.save)
+        except NotSaved as error:
+            self._record(error.picture, retouch)
+            raise
+        self._record(saved, retouch)
+        return saved
+
+    def _parent(self, request: Generation) -> str:
+        """The id of the picture that this one is made of, when it is one of ours."""
+        return self._made_of(request.init_images[0]) if isinstance(request, Img2Img) and request.init_images else ""
+
+    def _made_of(self, upload: str) -> str:
+        """The id of the picture that was uploaded, when it is one of ours; uploads are named by their sha256."""
+        try:
+            return self.pictures.id_of(upload)
         except StorageError as error:
             log.warning("The parent of a picture is not known: %s", error)
             return ""
 
-    def _record(self, saved: SavedPicture, picture: Picture) -> None:
+    def _record(self, saved: SavedPicture, picture: Picture | Retouch) -> None:
         try:
             self.jobs.add_result(saved.job_id, saved.position, saved.id, picture.seed, picture.subseed, saved.infotext)
         except StorageError as error:
@@ -252,6 +306,11 @@ class Catalog:
             refiner=informed(plan.refiner),
             hires_checkpoint=informed(plan.hires_checkpoint),
         )
+
+
+def _number(text: str) -> int:
+    """A seed as the database can hold it; -1 for none."""
+    return int(text) if text.isdecimal() and len(text) < 19 else -1
 
 
 def _samplers() -> list[str]:

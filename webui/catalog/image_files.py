@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -44,20 +44,30 @@ class Encoded:
     holds_infotext: bool
 
 
-def encode(image: Image.Image, kind: Format, infotext: str, *, quality: int = 80, lossless: bool = False) -> Encoded:
+def encode(
+    image: Image.Image,
+    kind: Format,
+    infotext: str,
+    *,
+    quality: int = 80,
+    lossless: bool = False,
+    chunks: Mapping[str, str] | None = None,
+) -> Encoded:
     """A file with the picture, and the infotext in it ("" for none).
 
-    PNG has it in the text chunk `parameters`; JPEG, WebP and AVIF in EXIF's UserComment, as A1111.
+    PNG has it in the text chunk `parameters`, or has `chunks` instead, by name; JPEG, WebP and AVIF have it in EXIF's
+    UserComment, as A1111.
     """
     if max(image.size) > LARGEST_SIDE.get(kind, max(image.size)):
         kind = "png"
     buffer = io.BytesIO()
     text = infotext.encode("utf-8", "replace").decode("utf-8").replace("\0", " ")
     if kind == "png":
-        chunks = PngImagePlugin.PngInfo()
-        if text:
-            chunks.add_text(_LABEL, text)
-        image.save(buffer, "PNG", pnginfo=chunks, compress_level=PNG_COMPRESSION)
+        info = PngImagePlugin.PngInfo()
+        for name, value in ({_LABEL: text} if chunks is None or not text else chunks).items():
+            if value:
+                info.add_text(name, value.encode("utf-8", "replace").decode("utf-8").replace("\0", " "))
+        image.save(buffer, "PNG", pnginfo=info, compress_level=PNG_COMPRESSION)
         return Encoded(buffer.getvalue(), kind, True)
     exif = _exif(text) if text else b""
     holds = kind != "jpg" or len(exif) <= LARGEST_EXIF

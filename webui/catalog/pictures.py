@@ -8,6 +8,7 @@ import logging
 import secrets
 import sqlite3
 import threading
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from webui.base.paths import Paths
 from webui.catalog.database import Database
 from webui.catalog.image_files import as_format, encode, read_infotext, readable
 from webui.request import infotext
-from webui.request.filenames import Naming, apply_pattern, file_name, folder_parts
+from webui.request.filenames import Naming, apply_pattern, file_name, folder_parts, sanitized
 from webui.request.settings import SaveSettings
 
 __all__ = ["NotSaved", "Pictures", "SavedPicture", "read_infotext"]
@@ -82,6 +83,8 @@ class _Pending:
     stem: str
     numbered: bool
     sidecar: bool
+    spares: bool = False
+    """Where the name is taken already, it gets a number instead of taking its place."""
 
 
 class Pictures:
@@ -121,6 +124,37 @@ class Pictures:
                 stem=stem.replace("/", "_").replace("\\", "_"),
                 numbered=save.save_images_add_number or not stem or not save.samples_save,
                 sidecar=save.save_txt or not encoded.holds_infotext,
+            )
+        )
+
+    def save_extras(
+        self, rgb: bytes, picture: SavedPicture, stem: str, chunks: Mapping[str, str], save: SaveSettings
+    ) -> SavedPicture:
+        """Write what became of a picture, called `stem`, or by its number. `chunks`: the texts of a PNG by name.
+
+        Raises:
+            NotSaved: the disk is full or not writable.
+        """
+        image = Image.frombytes("RGB", (picture.width, picture.height), rgb)
+        encoded = encode(
+            image,
+            as_format(save.samples_format),
+            picture.infotext if save.enable_pnginfo else "",
+            quality=save.jpeg_quality,
+            lossless=save.webp_lossless,
+            chunks=chunks,
+        )
+        folder = self._paths.data / (save.outdir_samples or save.outdir_extras_samples)
+        return self._keep(
+            _Pending(
+                picture=replace(picture, id=secrets.token_hex(8)),
+                content=encoded.content,
+                folder=folder if save.samples_save else self._paths.state / "unsaved",
+                ending=encoded.kind,
+                stem=sanitized(stem, spaces=True),
+                numbered=not stem or not save.samples_save,
+                sidecar=save.save_txt or not encoded.holds_infotext,
+                spares=True,
             )
         )
 
@@ -280,12 +314,14 @@ class Pictures:
                 log.error("Too many pictures wait to be saved: the oldest, with the seed %d, is lost.", lost.seed)
 
     def _write(self, pending: _Pending) -> Path:
-        for _ in range(TRIES):
+        for turn in range(TRIES):
             stem = pending.stem
             if pending.numbered:
                 stem = f"{self._next_number(pending.folder):05}" + (f"-{stem}" if stem else "")
+            elif pending.spares and turn:
+                stem = f"{stem}-{turn}"
             path = pending.folder / file_name(stem, pending.ending)
-            if pending.numbered:
+            if pending.numbered or pending.spares:
                 if not write_new(path, pending.content):
                     continue
             else:

@@ -15,16 +15,19 @@ import torch
 
 from webui.base.errors import Interrupted, OutOfMemory, WebuiError
 from webui.engine.conditioning import TextCache
+from webui.engine.extras import retouched
 from webui.engine.families.components import Components
 from webui.engine.generate import pictures
 from webui.engine.memory import give_back, is_out_of_memory, profile_of, total_bytes, used_bytes
 from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.prefetch import Prefetcher
+from webui.engine.upscalers.models import UpscalerShelf
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.registry import families, resolved
 from webui.request import messages
 from webui.request.engine_options import EngineOptions
+from webui.request.extras import ExtrasPlan
 from webui.request.messages import (
     Beat,
     Command,
@@ -71,6 +74,7 @@ class Desk:
         self._prefetcher = Prefetcher()
         self._cache = TextCache()
         self._shelf = EmbeddingShelf()
+        self._upscalers = UpscalerShelf(self.profile.device, self.profile.half)
         self._cancels: dict[str, Cancel] = {}
         self._lock = threading.Lock()
         self._process = psutil.Process()
@@ -112,9 +116,11 @@ class Desk:
                     self.models.preload(command.checkpoint, command.vae)
                 case Unload():
                     self._cache.forget()
+                    self._upscalers.forget()
                     self.models.unload()
                 case Configure():
                     self.models.configure(command.resident_limit, command.budget_bytes)
+                    self.models.wanted = command.memory_profile
                 case _:
                     pass
 
@@ -136,6 +142,8 @@ class Desk:
             vram_used=used_bytes(device),
             vram_total=total_bytes(device) if device.type != "cpu" else 0,
             resident=self.models.resident,
+            parts=self.models.uses,
+            profile=self.models.ran.sentence if self.models.uses else "",
         )
 
     # ------------------------------------------------------------
@@ -159,11 +167,14 @@ class Desk:
         interrupted = interrupted or (cancel.ends_now and made < command.plan.count)
         self.emit(Finished(command.job_id, interrupted, time.perf_counter() - start, stopwatch.seconds))
 
-    def _made(self, plan: Plan, watch: Watch) -> Iterator[Pictured]:
+    def _made(self, plan: Plan | ExtrasPlan, watch: Watch) -> Iterator[Pictured]:
         """The pictures of a plan; when memory runs out, those that are missing once more, in the leanest way."""
+        if isinstance(plan, ExtrasPlan):
+            yield from retouched(plan, self._upscalers, watch)
+            return
         done: set[int] = set()
         try:
-            for picture in pictures(plan, self.models, self._cache, self._shelf, watch):
+            for picture in pictures(plan, self.models, self._cache, self._shelf, watch, self._upscalers):
                 done.add(picture.position)
                 yield picture
             return
@@ -174,13 +185,14 @@ class Desk:
             log.warning("Out of memory: %s. It is tried again with less.", error)
         # Beyond the handler, so that nothing holds on to what the failed attempt had in its hands.
         self._cache.forget()
+        self._upscalers.forget()
         self.models.unload()
         give_back(self.profile.device)
         rest = leaner(plan.without(frozenset(done)))
         watch.batches = len(rest.batches)
-        self.models.profile = self.profile.leaner()
+        self.models.profile = self.models.profile.leaner(self.models.ran.offload)
         try:
-            for picture in pictures(rest, self.models, self._cache, self._shelf, watch):
+            for picture in pictures(rest, self.models, self._cache, self._shelf, watch, self._upscalers):
                 facts = (*picture.facts, (LEAN, "True"))
                 yield replace(picture, facts=facts, comments=(*picture.comments, LEAN_REMARK))
         finally:

@@ -6,7 +6,7 @@ decoded one by one, and each picture leaves as soon as it is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import partial
@@ -23,13 +23,15 @@ from webui.engine.dressing import with_added
 from webui.engine.families.diffusers_pipeline import PipelineModel
 from webui.engine.families.family import Model
 from webui.engine.hires import HiresSize, hires_size
+from webui.engine.memory_plan import Use, Work
 from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.passes import Batch, Denoised, Loaded, Pass, Start, Studio, denoised, noise_of
 from webui.engine.previews import cheap
 from webui.engine.sampling.course import img2img_steps
 from webui.engine.start import Beginning, Beginnings, blank_conditioning, conditioning, from_levels
 from webui.engine.upscalers.latent import MODES, enlarged_latents
-from webui.engine.upscalers.resize import scaled
+from webui.engine.upscalers.models import UpscalerShelf
+from webui.engine.upscalers.resize import UPSCALERS, Enlarge, scaled
 from webui.engine.vae import decoded, encoded
 from webui.engine.watch import Skipped, Watch
 from webui.engine.whole import whole_pictures
@@ -49,10 +51,19 @@ SAMPLED = 0.95
 class Lender(Protocol):
     """Who lends models: `ModelManager`."""
 
-    def lend(self, checkpoint: CheckpointRef, vae: CheckpointRef | None) -> AbstractContextManager[Loaded]: ...
+    def lend(
+        self, checkpoint: CheckpointRef, vae: CheckpointRef | None, use: Use
+    ) -> AbstractContextManager[Loaded]: ...
 
 
-def pictures(plan: Plan, models: Lender, cache: TextCache, shelf: EmbeddingShelf, watch: Watch) -> Iterator[Pictured]:
+def pictures(
+    plan: Plan,
+    models: Lender,
+    cache: TextCache,
+    shelf: EmbeddingShelf,
+    watch: Watch,
+    upscalers: UpscalerShelf | None = None,
+) -> Iterator[Pictured]:
     """Every picture of the plan, in order, as soon as it is finished.
 
     Raises:
@@ -67,17 +78,37 @@ def pictures(plan: Plan, models: Lender, cache: TextCache, shelf: EmbeddingShelf
             return
         watch.begin_batch(number)
         with ExitStack() as loans:
-            lend = partial(_lent, loans, models, plan.vae)
+            lend = partial(_lent, loans, models, plan.vae, use_of(batch))
             refiner = partial(lend, plan.refiner) if plan.refiner else None
-            studio = Studio(watch, cache, embeddings, cheap, refiner, plan.networks)
+            enlargers = _enlargers(plan, upscalers, batch[0].render, watch)
+            studio = Studio(watch, cache, embeddings, cheap, refiner, plan.networks, enlargers)
             try:
                 yield from _batch_pictures(Batch(batch), plan, lend, beginnings, studio)
             except Skipped:
                 continue
 
 
-def _lent(loans: ExitStack, models: Lender, vae: CheckpointRef | None, checkpoint: CheckpointRef) -> Loaded:
-    return loans.enter_context(models.lend(checkpoint, vae))
+def _lent(loans: ExitStack, models: Lender, vae: CheckpointRef | None, use: Use, checkpoint: CheckpointRef) -> Loaded:
+    return loans.enter_context(models.lend(checkpoint, vae, use))
+
+
+def use_of(pictures: tuple[Picture, ...]) -> Use:
+    """What a batch needs its models for."""
+    request, render = pictures[0].request, pictures[0].render
+    width, height = request.width, request.height
+    if isinstance(request, Txt2Img) and request.enable_hr:
+        hires = hires_size(request, 8)
+        width, height = max(width, hires.width), max(height, hires.height)
+    rows = len(pictures) * (1 if request.cfg_scale == 1.0 or not render.batch_cond_uncond else 2)
+    return Use(Work(width, height, rows), render.fp8_storage, render.cache_fp16_weight)
+
+
+def _enlargers(plan: Plan, shelf: UpscalerShelf | None, render: RenderSettings, watch: Watch) -> dict[str, Enlarge]:
+    """What enlarges pixels, by the name in the request."""
+    if shelf is None:
+        return dict(UPSCALERS)
+    tile, overlap = render.upscaler_tile, render.upscaler_tile_overlap
+    return shelf.enlargers(plan.upscalers, tile, overlap, lambda _done, _of: watch.check())
 
 
 def _batch_pictures(
@@ -157,7 +188,7 @@ def hires_pass(
         pixels = None
     else:
         levels = torch.cat([to_levels(decoded(small, latent[None], render, watch)) for latent in latents])
-        pixels = torch.cat([_enlarged(level, size, request.hr_upscaler, model) for level in levels])
+        pixels = torch.cat([_enlarged(level, size, request.hr_upscaler, studio.enlargers, model) for level in levels])
         large = torch.cat([encoded(model, picture[None], render, watch) for picture in pixels])
     top, left = size.cut_y // 2, size.cut_x // 2
     large = large[..., top : large.shape[2] - (size.cut_y + 1) // 2, left : large.shape[3] - (size.cut_x + 1) // 2]
@@ -176,9 +207,9 @@ def hires_pass(
     return denoised(batch, this, loaded, noise, studio)
 
 
-def _enlarged(level: Tensor, size: HiresSize, upscaler: str, model: Model) -> Tensor:
+def _enlarged(level: Tensor, size: HiresSize, upscaler: str, enlargers: Mapping[str, Enlarge], model: Model) -> Tensor:
     """(h, w, 3) uint8 -> (1, 3, h', w') in -1..1 at the second pass's size."""
-    picture = scaled(Image.fromarray(level.numpy()), size.width, size.height, upscaler)
+    picture = scaled(Image.fromarray(level.numpy()), size.width, size.height, upscaler, enlargers)
     return from_levels(torch.from_numpy(np.array(picture))[None], model)
 
 

@@ -29,6 +29,7 @@ from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.process import Diffusion, Flow, Process, altered
 from webui.engine.sampling.schedules import ScheduleOptions
 from webui.engine.sampling.types import GeneratorKind, SamplerOptions
+from webui.engine.upscalers.resize import UPSCALERS, Enlarge
 from webui.engine.watch import Watch
 from webui.prompt.networks import NetworkTag
 from webui.registry import SamplerEntry, ScheduleEntry
@@ -71,6 +72,8 @@ class Studio:
     """Lends the refiner; called when it is due."""
     networks: Refs = field(default_factory=dict)
     """Files of the tags in prompts."""
+    enlargers: Mapping[str, Enlarge] = field(default_factory=lambda: UPSCALERS)
+    """What enlarges pixels, by the name in the request."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +155,10 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
     clock = Clock(total=this.walked * entry.calls_per_step)
     if hashes := dress(loaded.patches, loaded.model, this.networks, studio.networks, watch.remark):
         batch.facts.note("Lora hashes", hashes)
+    if loaded.model.placement.narrow:
+        batch.facts.note("FP8 weight", render.fp8_storage)
+        if render.cache_fp16_weight:
+            batch.facts.note("Cache FP16 weight for LoRA", True)
     base = prompted(batch, this, loaded, process, studio)
     bends = ExitStack()
     is_due = _refiner_due(batch, this, process, clock, studio)

@@ -154,7 +154,7 @@ class Beginnings:
     def _masking(self, request: Img2Img, batch: Batch) -> Masking | None:
         if not request.mask:
             return None
-        mask = mask_of(_opened(self.images[request.mask]), rounded=request.rounds_mask)
+        mask = mask_of(opened(self.images[request.mask]), rounded=request.rounds_mask)
         if request.inpainting_mask_invert:
             mask = ImageOps.invert(mask)
         mask = blurred(mask, request.mask_blur_x, request.mask_blur_y)
@@ -173,7 +173,7 @@ class Beginnings:
         return found
 
     def _given(self, name: str, request: Img2Img, masked: Masking | None, background: str) -> Given:
-        picture = flattened(_opened(self.images[name]), background)
+        picture = flattened(opened(self.images[name]), background)
         box = masked.box if masked else None
         if box is None and request.resize_mode != LATENT_RESIZE:
             picture = fitted(picture, request.width, request.height, request.resize_mode)
@@ -209,7 +209,12 @@ def _img2img(batch: Batch) -> Img2Img:
     return batch.request
 
 
-def _opened(content: bytes) -> Image.Image:
+def opened(content: bytes) -> Image.Image:
+    """A picture file's pixels, upright.
+
+    Raises:
+        UserError: it is no picture.
+    """
     try:
         picture = Image.open(io.BytesIO(content))
         picture.load()

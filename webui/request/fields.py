@@ -520,8 +520,3 @@ class Img2Img(Generation):
 
 REQUESTS: dict[str, type[Generation]] = {"txt2img": Txt2Img, "img2img": Img2Img}
 """The kinds of generation by the name that tabs, routes and folders have for them."""
-
-
-def kind_of(request: Generation) -> str:
-    """The name of a request's kind: "txt2img" or "img2img"."""
-    return next(name for name, cls in REQUESTS.items() if type(request) is cls)

@@ -55,6 +55,13 @@ def write(prompt: str, negative: str, labels: Iterable[tuple[str, str]]) -> str:
     return "\n".join(part for part in (prompt, f"{NEGATIVE} {negative}" if negative else "", line) if part)
 
 
+def joined(text: str, more: str) -> str:
+    """An infotext with more labels at the end of its last line, or below it where that is none of labels."""
+    if not text or not more:
+        return text or more
+    return f"{text}, {more}" if read(text).labels else f"{text}\n{more}"
+
+
 def labels_of(request: Generation, render: RenderSettings, facts: Mapping[str, str]) -> list[tuple[str, str]]:
     """What the infotext of a picture says, in order: declared values that matter, and facts.
 

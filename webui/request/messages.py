@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from webui.request.extras import ExtrasPlan
 from webui.request.plan import CheckpointRef, Plan
 
 # --- commands to the engine ---------------------------------------------------------------------------------------
@@ -18,7 +19,7 @@ class Run:
     """Make these pictures."""
 
     job_id: str
-    plan: Plan
+    plan: Plan | ExtrasPlan
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class Configure:
 
     resident_limit: int
     budget_bytes: int
+    memory_profile: str = ""
+    """How models shall lie in memory, where no flag says so: "none", "medium", "low", "leaf"; "": as suits."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,19 @@ class Ready:
 
 
 @dataclass(frozen=True)
+class PartUse:
+    """What a part of a model takes in memory."""
+
+    model: str
+    """The checkpoint's title."""
+    part: str
+    """"unet", "text", "vae" ..."""
+    nbytes: int
+    device: str
+    """Where it is now."""
+
+
+@dataclass(frozen=True)
 class Beat:
     """A sign of life with the memory in use, in bytes."""
 
@@ -114,6 +130,15 @@ class Beat:
     vram_total: int = 0
     resident: tuple[str, ...] = ()
     """Titles of the models in memory."""
+    parts: tuple[PartUse, ...] = ()
+    """What the parts of these models take."""
+    profile: str = ""
+    """How the model that was used last lies in memory: a sentence."""
+
+    @property
+    def loaded(self) -> tuple[object, ...]:
+        """What people are told when it changes."""
+        return self.resident, self.parts, self.profile
 
 
 @dataclass(frozen=True)
@@ -125,7 +150,7 @@ class Loading:
     failure: str = ""
 
 
-Phase = Literal["waiting", "loading", "encoding", "sampling", "hires", "decoding"]
+Phase = Literal["waiting", "loading", "encoding", "sampling", "hires", "decoding", "upscaling"]
 
 
 @dataclass(frozen=True)

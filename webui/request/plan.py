@@ -6,13 +6,14 @@ A `Plan` is plain data and determines the pictures: the same plan gives the same
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from webui import registry
 from webui.base.errors import UserError
 from webui.prompt.networks import HYPERNETWORK, LORA_KINDS, NetworkTag, extract_networks
+from webui.request.extras import UpscalerRef
 from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img, Txt2Img
 from webui.request.settings import RenderSettings, Settings
 
@@ -81,6 +82,10 @@ class Names(Protocol):
         """The file that a tag `<kind:name>` of a prompt means, or None."""
         ...
 
+    def upscaler(self, name: str, field: str = "") -> UpscalerRef:
+        """The upscaler of this name; `field` asked for it. Raises NotFound."""
+        ...
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -112,10 +117,27 @@ class Plan:
     """Folders with textual inversion embeddings."""
     networks: Mapping[tuple[str, str], NetworkRef] = field(default_factory=dict)
     """(kind, name) of the tags in the prompts -> file; those that nobody knows are not here."""
+    upscalers: Mapping[str, UpscalerRef] = field(default_factory=dict)
+    """By the names in the requests; those that work on latents are not here."""
 
     @property
     def count(self) -> int:
         return sum(len(batch) for batch in self.batches)
+
+    @property
+    def model(self) -> str:
+        """Path of the checkpoint."""
+        return self.checkpoint.path
+
+    def only(self, positions: Iterable[int]) -> Plan:
+        """The part of the plan with the pictures at these positions."""
+        wanted = frozenset(positions)
+        kept = (tuple(picture for picture in batch if picture.position in wanted) for batch in self.batches)
+        return replace(self, batches=tuple(batch for batch in kept if batch))
+
+    def at(self, position: int) -> Picture:
+        """The picture at this position. Raises StopIteration: there is none."""
+        return next(picture for batch in self.batches for picture in batch if picture.position == position)
 
     def without(self, done: frozenset[int]) -> Plan:
         """The plan with the pictures at these positions left out: what remains after a crash, seeds unchanged."""
@@ -179,7 +201,16 @@ def resolve(
         images={name: names.picture(name) for name in _picture_names(request)},
         embeddings=embeddings,
         networks=_networks(request, render, names),
+        upscalers=_upscalers(request, names),
     )
+
+
+def _upscalers(request: Generation, names: Names) -> dict[str, UpscalerRef]:
+    """What enlarges pixels between the passes."""
+    if not isinstance(request, Txt2Img) or not request.enable_hr:
+        return {}
+    name = request.hr_upscaler
+    return {} if name in ("", *registry.LATENT_UPSCALERS) else {name: names.upscaler(name, "hr_upscaler")}
 
 
 def _networks(request: Generation, render: RenderSettings, names: Names) -> dict[tuple[str, str], NetworkRef]:

@@ -7,6 +7,7 @@ language; `alias` is given where ours reads better.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -25,6 +26,17 @@ from webui.request.params import (
     param_of,
     parsed,
 )
+
+
+MEMORY_PROFILES = MappingProxyType(
+    {
+        "Everything on the GPU": "none",
+        "Text encoder and VAE out while sampling": "medium",
+        "Block by block": "low",
+        "Layer by layer": "leaf",
+    }
+)
+"""Choices of the setting of this name, and the engine's names for them."""
 
 
 class RenderSettings(Declared):
@@ -382,8 +394,32 @@ class RenderSettings(Declared):
     """How strongly Flux dev follows the prompt; its CFG scale proper stays at 1."""
     batch_cond_uncond: Annotated[bool, Toggle(ui="Batch cond/uncond")] = True
     """Prompt and negative prompt in one call of the model: faster, for more memory."""
+    fp8_storage: Annotated[
+        str,
+        Choice(
+            label="FP8 weight",
+            by_fact=True,
+            choices=("Disable", "Enable for SDXL", "Enable"),
+            radio=True,
+            absent="Disable",
+        ),
+    ] = "Disable"
+    """Keeps the network's weights in 8 bits: half the memory, slightly other pictures."""
+    cache_fp16_weight: Annotated[
+        bool, Toggle(label="Cache FP16 weight for LoRA", by_fact=True, absent=False)
+    ] = False
+    """With 8 bits: keeps the weights as they were in the host's memory too, so that LoRAs are merged into these."""
     auto_vae_precision: Annotated[bool, Toggle(ui="Automatically revert VAE to 32-bit floats")] = True
     """Decodes again in full precision when a half-precision VAE gives nothing but black."""
+    upscaler_tile: Annotated[
+        int, Slider(ui="Tile size for upscalers", alias="ESRGAN_tile", min=0, max=512, step=16, ge=0, le=4096)
+    ] = 192
+    """An upscaler model sees so many pixels at once, along each side; 0: the whole picture."""
+    upscaler_tile_overlap: Annotated[
+        int,
+        Slider(ui="Tile overlap for upscalers", alias="ESRGAN_tile_overlap", min=0, max=48, step=1, ge=0, le=512),
+    ] = 8
+    """So many pixels neighbouring tiles have in common; too few show as seams."""
     face_restoration: Annotated[bool, Toggle(ui="Restore faces")] = False
     """Sharpens faces afterwards, with the model chosen in the settings."""
     sd_lora: Annotated[str, Choice(ui="Add network to prompt", source="loras_or_none")] = "None"
@@ -439,6 +475,10 @@ class SaveSettings(Declared):
     """Relative to the data folder."""
     save_init_img: Annotated[bool, Toggle(ui="Save init images when using img2img")] = False
     """Keeps each picture that img2img started from, named by its hash, which the infotext then says."""
+    use_original_name_batch: Annotated[
+        bool, Toggle(ui="Use original name for output filename during batch process in extras tab")
+    ] = True
+    """A result is called like the picture that it was made of; a namesake gets a number."""
     grid_save: Annotated[bool, Toggle(ui="Always save all generated image grids")] = True
     """A sheet of all pictures of one run."""
     grid_only_if_multiple: Annotated[bool, Toggle(ui="Do not save grids consisting of one picture")] = True
@@ -541,6 +581,15 @@ class SystemSettings(Declared):
         float, Number(ui="Memory for loaded models, GiB (0: half of what is free)", ge=0)
     ] = 0.0
     """The least recently used model is put away when more would be needed."""
+    memory_profile: Annotated[
+        str,
+        Choice(
+            ui="How models lie in the GPU's memory",
+            choices=("Automatic", *MEMORY_PROFILES),
+        ),
+    ] = "Automatic"
+    """Chosen from free memory, model and picture; --medvram and --lowvram win over this. Later ones need less memory
+    and more time."""
     resume_jobs_at_start: Annotated[bool, Toggle(ui="Go on with unfinished jobs at start")] = True
     """Jobs that a crash or a restart cut off."""
     unload_after_minutes: Annotated[float, Number(ui="Put models away after so many idle minutes (0: never)", ge=0)] = (
@@ -549,6 +598,11 @@ class SystemSettings(Declared):
     """Gives their memory back while nobody makes pictures; the next picture loads them again."""
     samples_log_stdout: Annotated[bool, Toggle(ui="Always print all generation info to standard output")] = False
     """For those who watch the console."""
+
+    @property
+    def offload(self) -> str:
+        """The engine's name for the memory profile; "" for Automatic."""
+        return MEMORY_PROFILES.get(self.memory_profile, "")
 
 
 class LimitSettings(Declared):

@@ -50,8 +50,14 @@ def _continue_edges(frame: Picture, inner: Picture, left: int, top: int) -> None
         frame.paste(inner.resize((left, height), box=(last, 0, last, height)), (left + last, 0))
 
 
-def scaled(picture: Picture, width: int, height: int, upscaler: str = "None") -> Picture:
-    """Stretched to exactly width x height: enlarged by the upscaler, the rest by Lanczos.
+def scaled(
+    picture: Picture,
+    width: int,
+    height: int,
+    upscaler: str = "None",
+    enlargers: Mapping[str, Enlarge] | None = None,
+) -> Picture:
+    """Stretched to exactly width x height: enlarged by the upscaler (one of `enlargers`), the rest by Lanczos.
 
     Raises:
         NotFound: there is no such upscaler.
@@ -59,19 +65,25 @@ def scaled(picture: Picture, width: int, height: int, upscaler: str = "None") ->
     width, height = max(width, 1), max(height, 1)
     factor = max(width / picture.width, height / picture.height)
     if upscaler not in ("", "None") and picture.mode != "L" and factor > 1:
-        picture = enlarged(picture, factor, upscaler)
+        picture = enlarged(picture, factor, upscaler, enlargers)
     return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def enlarged(picture: Picture, factor: float, upscaler: str) -> Picture:
-    """`factor` times as large, both sides cut down to multiples of 8."""
-    if upscaler not in UPSCALERS:
-        raise NotFound(f"No upscaler is called {upscaler!r}.", hint=did_you_mean(upscaler, UPSCALERS))
+def enlarged(picture: Picture, factor: float, upscaler: str, enlargers: Mapping[str, Enlarge] | None = None) -> Picture:
+    """`factor` times as large, both sides cut down to multiples of 8. `enlargers`: what there is, by name.
+
+    Raises:
+        NotFound: there is no such upscaler.
+    """
+    enlargers = UPSCALERS if enlargers is None else enlargers
+    if upscaler not in enlargers:
+        raise NotFound(f"No upscaler is called {upscaler!r}.", hint=did_you_mean(upscaler, enlargers))
     target = (int(picture.width * factor) // 8 * 8, int(picture.height * factor) // 8 * 8)
-    enlarge = UPSCALERS[upscaler]
-    for _ in range(3):  # a model that enlarges by less than the factor is asked again
+    enlarge = enlargers[upscaler]
+    for turn in range(3):  # a model that enlarges by less than the factor is asked again
         before = picture.size
-        if before[0] >= target[0] and before[1] >= target[1]:
+        # A1111: at factor 1 a model still cleans the picture up.
+        if before[0] >= target[0] and before[1] >= target[1] and (turn > 0 or factor != 1):
             break
         picture = enlarge(picture, factor)
         if picture.size == before:

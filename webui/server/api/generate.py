@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from webui.base.errors import WebuiError
 from webui.catalog.image_files import read_infotext
 from webui.request import infotext
+from webui.request.fields import Generation
 from webui.server.api.bodies import Body, Img2ImgBody, Txt2ImgBody, decoded, forgiven, request_of, settings_for
 from webui.server.guard import caller_of, require_admin
 from webui.server.jobs.job import Job
@@ -123,6 +124,8 @@ def _answer(app: App, body: Body, job: Job, remarks: tuple[str, ...]) -> dict[st
 def info_of(app: App, job: Job) -> dict[str, Any]:
     """A1111's summary of a finished job."""
     request = job.request
+    if not isinstance(request, Generation):
+        raise TypeError("Only pictures out of text or pictures have such a summary.")
     prompt, negative = app.catalog.styled(request.prompt, request.negative_prompt, request.styles)
     texts = [picture.infotext for picture in job.pictures]
     labels = dict(infotext.read(texts[0]).labels) if texts else {}

@@ -43,7 +43,11 @@ def routes(app: App) -> APIRouter:
     def upscalers() -> list[dict[str, Any]]:
         """What enlarges pictures."""
         empty = {"model_name": None, "model_path": None, "model_url": None, "scale": NO_SCALE}
-        return [{"name": name, **empty} for name in registry.PIXEL_UPSCALERS]
+        plain = [{"name": name, **empty} for name in registry.PIXEL_UPSCALERS]
+        return plain + [
+            {**empty, "name": file.name, "model_name": file.folder, "model_path": str(file.path)}
+            for file in catalog.upscalers.files()
+        ]
 
     @router.get("/latent-upscale-modes")
     def latent_modes() -> list[dict[str, str]]:
@@ -114,8 +118,13 @@ def routes(app: App) -> APIRouter:
     def nothing() -> list[Any]:
         return []
 
-    for path in ("face-restorers", "realesrgan-models"):
-        router.get(f"/{path}", name=path, description="None yet.")(nothing)
+    @router.get("/realesrgan-models")
+    def realesrgan_models() -> list[dict[str, Any]]:
+        """Upscalers of the family Real-ESRGAN."""
+        files = (file for file in catalog.upscalers.files() if file.folder == "RealESRGAN")
+        return [{"name": file.name, "path": str(file.path), "scale": NO_SCALE} for file in files]
+
+    router.get("/face-restorers", name="face-restorers", description="None yet.")(nothing)
     router.get("/extensions", name="extensions", description="Extensions of A1111 are not run.")(nothing)
 
     @router.get("/embeddings")

@@ -15,7 +15,9 @@ from starlette.concurrency import run_in_threadpool
 
 from webui.base.errors import NotFound
 from webui.catalog.job_table import State
-from webui.request.fields import Generation, Img2Img, Txt2Img
+from webui.request.extras import Extras
+from webui.request.extras import Request as Wanted
+from webui.request.fields import Img2Img, Txt2Img
 from webui.server.api.bodies import decoded
 from webui.server.guard import caller_of
 from webui.server.jobs.job import Job
@@ -55,7 +57,14 @@ class Img2ImgJob(Wish):
     request: Img2Img
 
 
-Submission = Annotated[Txt2ImgJob | Img2ImgJob, Field(discriminator="kind")]
+class ExtrasJob(Wish):
+    """Finished pictures made larger, cut, mirrored; they are base64."""
+
+    kind: Literal["extras"]
+    request: Extras
+
+
+Submission = Annotated[Txt2ImgJob | Img2ImgJob | ExtrasJob, Field(discriminator="kind")]
 
 
 class MadePicture(BaseModel):
@@ -305,11 +314,13 @@ def routes(app: App) -> APIRouter:
 _BINARY: dict[int | str, dict[str, Any]] = {200: {"content": {"image/*": {}}, "description": "The picture."}}
 
 
-def _uploaded(app: App, wanted: Txt2Img | Img2Img) -> Generation:
+def _uploaded(app: App, wanted: Txt2Img | Img2Img | Extras) -> Wanted:
     """The request with its pictures kept, and named in place of their base64."""
     if isinstance(wanted, Txt2Img):
         return wanted
     keep = app.catalog.uploads.put
+    if isinstance(wanted, Extras):
+        return wanted.changed(images=tuple(keep(decoded(text, "images")) for text in wanted.images))
     given = tuple(keep(decoded(text, "init_images")) for text in wanted.init_images)
     return wanted.changed(init_images=given, mask=keep(decoded(wanted.mask, "mask")) if wanted.mask else "")
 

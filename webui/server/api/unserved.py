@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from webui.base.errors import NotFound
 from webui.server.api.bodies import decoded
@@ -25,50 +25,6 @@ class InterrogateBody(BaseModel):
     """"clip" or "deepdanbooru"."""
 
 
-class ExtrasBody(BaseModel):
-    """How pictures shall be enlarged: by a factor, or to a size."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True, allow_inf_nan=False)
-
-    resize_mode: Literal[0, 1] = 0
-    """0: by `upscaling_resize`. 1: to `upscaling_resize_w` x `upscaling_resize_h`."""
-    show_extras_results: bool = True
-    """Whether the pictures come back."""
-    gfpgan_visibility: float = Field(default=0, ge=0, le=1)
-    codeformer_visibility: float = Field(default=0, ge=0, le=1)
-    codeformer_weight: float = Field(default=0, ge=0, le=1)
-    upscaling_resize: float = Field(default=2, gt=0)
-    """A factor."""
-    upscaling_resize_w: int = Field(default=512, ge=1)
-    """Pixels."""
-    upscaling_resize_h: int = Field(default=512, ge=1)
-    upscaling_crop: bool = True
-    """Cut off what stands out of the size."""
-    upscaler_1: str = "None"
-    upscaler_2: str = "None"
-    extras_upscaler_2_visibility: float = Field(default=0, ge=0, le=1)
-    upscale_first: bool = False
-
-
-class SingleBody(ExtrasBody):
-    """One picture, in base64."""
-
-    image: str = ""
-
-
-class NamedPicture(BaseModel):
-    """A picture in base64, and its file's name."""
-
-    data: str
-    name: str
-
-
-class BatchBody(ExtrasBody):
-    """Several pictures."""
-
-    imageList: list[NamedPicture]  # noqa: N815 - A1111's name
-
-
 def routes(_app: App) -> APIRouter:
     router = APIRouter(prefix="/sdapi/v1", responses={501: {"description": "Not served yet."}})
 
@@ -84,19 +40,6 @@ def routes(_app: App) -> APIRouter:
             "Pictures are not described here yet.", hint="/sdapi/v1/png-info reads the prompt that a picture carries."
         )
 
-    @router.post("/extra-single-image")
-    def extra_single(body: SingleBody) -> dict[str, str]:
-        """Enlarge a picture. Not served yet."""
-        decoded(body.image, "image")
-        raise _no_extras()
-
-    @router.post("/extra-batch-images")
-    def extra_batch(body: BatchBody) -> dict[str, str]:
-        """Enlarge pictures. Not served yet."""
-        for picture in body.imageList:
-            decoded(picture.data, "imageList")
-        raise _no_extras()
-
     def untrained() -> dict[str, str]:
         raise NotServed(
             "Embeddings and hypernetworks are not made here yet.",
@@ -106,10 +49,3 @@ def routes(_app: App) -> APIRouter:
     for path in ("create/embedding", "create/hypernetwork", "train/embedding", "train/hypernetwork"):
         router.post(f"/{path}", name=path, description="Not served yet.")(untrained)
     return router
-
-
-def _no_extras() -> NotServed:
-    return NotServed(
-        "Pictures are not enlarged on their own here yet.",
-        hint="/sdapi/v1/img2img enlarges while it paints: give it the larger width and height.",
-    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from webui.request.fields import Generation, Txt2Img
+from webui.request.extras import Extras, Request
+from webui.request.fields import Txt2Img
 
 MEMORY = 0.5
 """Weight of the newest job in the average."""
@@ -10,8 +11,10 @@ TRUSTED = 0.1
 """From this share of a job on, its own pace says more than that of others."""
 
 
-def work_in(request: Generation) -> float:
+def work_in(request: Request) -> float:
     """The size of a job: calls of the network times pixels."""
+    if isinstance(request, Extras):
+        return float(request.picture_count)
     pixels = request.width * request.height
     work = float(request.steps * pixels)
     if isinstance(request, Txt2Img) and request.enable_hr:
@@ -28,13 +31,13 @@ class Pace:
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
 
-    def learn(self, checkpoint: str, request: Generation, seconds: float) -> None:
+    def learn(self, checkpoint: str, request: Request, seconds: float) -> None:
         """A job with this checkpoint took so long."""
         rate = seconds / max(work_in(request), 1.0)
         known = self._seconds.get(checkpoint)
         self._seconds[checkpoint] = rate if known is None else MEMORY * rate + (1 - MEMORY) * known
 
-    def left(self, checkpoint: str, request: Generation, fraction: float, seconds: float) -> float | None:
+    def left(self, checkpoint: str, request: Request, fraction: float, seconds: float) -> float | None:
         """Seconds to go, after `fraction` of the job in `seconds`; None while nothing is known."""
         rate = self._seconds.get(checkpoint)
         before = rate * work_in(request) * (1 - fraction) if rate is not None else None

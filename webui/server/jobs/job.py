@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from webui.catalog.job_table import ENDED, State
-from webui.request.fields import Generation
+from webui.request.extras import Request
 
 ANONYMOUS = "~"
 """Begins the owner of jobs whose author has no name: a browser without login, a program."""
@@ -18,6 +18,7 @@ PHASES = {
     "sampling": "Sampling",
     "hires": "Hires. fix",
     "decoding": "Decoding",
+    "upscaling": "Upscaling",
 }
 """What the engine is doing, in words for people."""
 
@@ -80,10 +81,10 @@ class Job:
 
     id: str
     kind: str
-    """ "txt2img" or "img2img" """
+    """ "txt2img", "img2img" or "extras" """
     owner: str
     state: State
-    request: Generation
+    request: Request
     count: int
     """How many pictures were asked for."""
     pictures: tuple[JobPicture, ...] = ()

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from webui.base.errors import UserError
-from webui.request.fields import Generation, Txt2Img
+from webui.request.extras import RESIZE_TO, Extras, Request
+from webui.request.fields import Txt2Img
 from webui.request.settings import LimitSettings
 
 
-def within(request: Generation, limits: LimitSettings) -> None:
+def within(request: Request, limits: LimitSettings) -> None:
     """
     Raises:
         UserError: it asks for too much; says of what, and how much would be taken.
     """
+    if isinstance(request, Extras):
+        pixels = request.upscaling_resize_w * request.upscaling_resize_h if request.resize_mode == RESIZE_TO else 0
+        _refuse_beyond(request.picture_count, limits.most_pictures, "pictures in one job", "images")
+        _refuse_beyond(_mega(pixels), limits.most_megapixels, "megapixels in one picture", "upscaling_resize_w")
+        return
     steps = request.steps
     pixels = request.width * request.height
     if isinstance(request, Txt2Img) and request.enable_hr:
@@ -26,9 +32,17 @@ def within(request: Generation, limits: LimitSettings) -> None:
         (request.picture_count, limits.most_pictures, "pictures in one job", "n_iter"),
         (request.batch_size, limits.most_batch_size, "pictures in one batch", "batch_size"),
         (steps, limits.most_steps, "steps", "steps"),
-        (round(pixels / 1e6, 2), limits.most_megapixels, "megapixels in one picture", "width"),
+        (_mega(pixels), limits.most_megapixels, "megapixels in one picture", "width"),
     ):
-        if asked > most:
-            raise UserError(
-                f"{asked:,} {what} are too many.", hint=f"At most {most:,} are taken (Settings, Limits).", field=field
-            )
+        _refuse_beyond(asked, most, what, field)
+
+
+def _refuse_beyond(asked: float, most: float, what: str, field: str) -> None:
+    if asked > most:
+        raise UserError(
+            f"{asked:,} {what} are too many.", hint=f"At most {most:,} are taken (Settings, Limits).", field=field
+        )
+
+
+def _mega(pixels: int) -> float:
+    return round(pixels / 1e6, 2)

@@ -24,9 +24,10 @@ from PIL import Image
 from webui.base.errors import Busy, EngineCrashed, NotFound, StorageError, UserError, WebuiError
 from webui.catalog.catalog import Catalog
 from webui.catalog.job_table import ENDED, JobRow, State
-from webui.catalog.pictures import NotSaved
+from webui.catalog.pictures import NotSaved, SavedPicture
 from webui.catalog.settings_store import SettingsStore
-from webui.request.fields import REQUESTS, Generation, Img2Img, Txt2Img, kind_of
+from webui.request.extras import JOBS, Extras, ExtrasPlan, Request, kind_of, resolve_extras
+from webui.request.fields import Img2Img, Txt2Img
 from webui.request.messages import (
     Beat,
     Command,
@@ -168,7 +169,7 @@ class JobQueue:
 
     # --- what people ask for ----------------------------------------------------------------------------------------
 
-    def submit(self, request: Generation, owner: str = "", *, settings: Mapping[str, Any] | None = None) -> str:
+    def submit(self, request: Request, owner: str = "", *, settings: Mapping[str, Any] | None = None) -> str:
         """Put a job at the end of the queue -> its id. Seeds of -1 are fixed now.
 
         `settings` hold for this job alone, by A1111's names; the checkpoint and all others are those of this moment.
@@ -184,8 +185,8 @@ class JobQueue:
         if engines.state == "failed":
             raise Busy(engines.text, hint="The log says more. It is tried again by itself.")
         # Resolved now only to complain at once; what disk and settings say then decides when the turn comes.
-        one = _as_request(request).changed(n_iter=1, batch_size=1)
-        plan = resolve(one, current, self._catalog, _random_seed)
+        one = request if isinstance(request, Extras) else _as_request(request).changed(n_iter=1, batch_size=1)
+        plan = self._plan(one, current)
         first = plan.batches[0][0]
         row = self._table.submit(
             kind_of(request),
@@ -195,7 +196,7 @@ class JobQueue:
             seed=first.seed,
             subseed=first.subseed,
             pictures=request.picture_count,
-            model=plan.checkpoint.path,
+            model=plan.model,
         )
         self._publish(self._job(row))
         self._inbox.put(None)
@@ -262,7 +263,7 @@ class JobQueue:
             Busy: the engine does not start.
         """
         row = self._table.get(job_id)
-        request = REQUESTS[row.kind].made(**{**json.loads(row.request), **(changes or {})})
+        request = JOBS[row.kind].made(**{**json.loads(row.request), **(changes or {})})
         return self.submit(request, owner, settings=json.loads(row.settings))
 
     def forever(self, owner: str, job_id: str = "") -> None:
@@ -488,7 +489,7 @@ class JobQueue:
                 self._survive(seat, heard.reason)
             case Beat():
                 self._unload_when_idle()
-                changed = heard.resident != seat.models.beat.resident
+                changed = heard.loaded != seat.models.beat.loaded
                 seat.models = replace(seat.models, beat=heard)
                 if changed:
                     self._set_models(seat)
@@ -582,7 +583,7 @@ class JobQueue:
             if self._table.get(row.id).state != "running":
                 return True  # Cancelled meanwhile.
             self._works[row.id] = work
-        eta = self._pace.left(work.plan.checkpoint.path, work.request, 0.0, 0.0)
+        eta = self._pace.left(work.plan.model, work.request, 0.0, 0.0)
         self._change(work, progress=Progressed(work.fraction(()), PHASES["waiting"], eta_seconds=eta))
         self._publish_waiting()
         self._watch()
@@ -610,32 +611,40 @@ class JobQueue:
 
     def _give(self, seat: Seat, work: Work) -> None:
         unit = work.waiting.popleft()
-        seat.job_id, seat.unit, seat.checkpoint = work.job.id, unit, work.plan.checkpoint.path
-        seat.engine.send(Run(work.job.id, replace(work.plan, batches=unit.batches)))
+        seat.job_id, seat.unit = work.job.id, unit
+        seat.checkpoint = work.plan.model or seat.checkpoint
+        seat.engine.send(Run(work.job.id, work.plan.only(unit.positions)))
         if work.cancelled or work.interrupts:
             seat.engine.send(Interrupt(work.job.id))  # The wish came while this was handed out.
 
     def _prepared(self, row: JobRow) -> Work:
-        request = REQUESTS[row.kind].made(**json.loads(row.request))
+        request = JOBS[row.kind].made(**json.loads(row.request))
         settings = Settings().with_options(json.loads(row.settings), strict=False)
+        if isinstance(request, Extras):
+            return Work(job=self._job(row), request=request, settings=settings, plan=self._plan(request, settings))
         fixed = _as_request(request).changed(seed=row.seed, subseed=row.subseed)
-        folders = tuple(str(folder) for folder in self._catalog.paths.embeddings)
-        plan = resolve(fixed, settings, self._catalog, _random_seed, folders)
+        plan = self._plan(fixed, settings)
         settings = settings.with_options(request.override_settings, strict=False)
         return Work(job=self._job(row), request=request, settings=settings, plan=plan)
+
+    def _plan(self, request: Txt2Img | Img2Img | Extras, settings: Settings) -> Plan | ExtrasPlan:
+        """What the engine gets. Raises NotFound, UserError."""
+        if isinstance(request, Extras):
+            return resolve_extras(request, settings, self._catalog)
+        folders = tuple(str(folder) for folder in self._catalog.paths.embeddings)
+        return resolve(request, settings, self._catalog, _random_seed, folders)
 
     # --- what engines say of jobs -----------------------------------------------------------------------------------
 
     def _note_progress(self, seat: Seat, work: Work, heard: Progress) -> None:
         now = time.monotonic()
-        if work.sampling_since is None and heard.phase in ("sampling", "hires", "decoding"):
+        if work.sampling_since is None and heard.phase in ("sampling", "hires", "decoding", "upscaling"):
             work.sampling_since = now
         if seat.unit is not None:
             seat.unit.fraction = min(max(heard.fraction, 0.0), 1.0)
         fraction = work.fraction(self._units_of(work))
         seconds = now - work.sampling_since if work.sampling_since is not None else 0.0
-        path = work.plan.checkpoint.path
-        eta = None if work.resumed else self._pace.left(path, work.request, fraction, seconds)
+        eta = None if work.resumed else self._pace.left(work.plan.model, work.request, fraction, seconds)
         text = PHASES[heard.phase]
         if heard.phase in ("sampling", "hires"):
             text = f"{text} {heard.step}/{heard.steps}"
@@ -662,28 +671,36 @@ class JobQueue:
             return
         comments = [comment for comment in heard.comments if comment not in running.comments]
         try:
-            saved = self._catalog.keep(
-                heard,
-                running.plan,
-                running.settings,
-                owner=job.owner,
-                version=self.version,
-                user=user_name(job.owner),
-                request=running.request,
-                started=job.started,
-            )
+            saved = self._saved(running, heard)
         except NotSaved as error:
             saved = error.picture
             comments.append(str(error))
         running.comments += comments
         if seat.unit is not None:
             seat.unit.crashes = 0
-        subseed = _subseed(running.plan, heard.position)
+        subseed = running.plan.at(heard.position).subseed
         made = JobPicture(
             saved.id, heard.position, saved.width, saved.height, saved.seed, subseed, saved.infotext, bool(saved.path)
         )
         pictures = tuple(sorted((*job.pictures, made), key=lambda picture: picture.position))
         self._change(running, pictures=pictures, comments=tuple(running.comments))
+
+    def _saved(self, running: Work, heard: Pictured) -> SavedPicture:
+        """The picture, written and recorded. Raises NotSaved."""
+        job = running.job
+        if isinstance(running.plan, ExtrasPlan) or isinstance(running.request, Extras):
+            plan = cast("ExtrasPlan", running.plan)
+            return self._catalog.keep_extras(heard, plan, running.settings, owner=job.owner)
+        return self._catalog.keep(
+            heard,
+            running.plan,
+            running.settings,
+            owner=job.owner,
+            version=self.version,
+            user=user_name(job.owner),
+            request=running.request,
+            started=job.started,
+        )
 
     def _rise(self, seat: Seat, work: Work | None, heard: Finished) -> None:
         """An engine is through with its piece."""
@@ -704,7 +721,7 @@ class JobQueue:
         job = work.job
         if not work.stopped and work.sampling_since is not None and not work.resumed:
             seconds = time.monotonic() - work.sampling_since
-            self._pace.learn(work.plan.checkpoint.path, work.request, seconds)
+            self._pace.learn(work.plan.model, work.request, seconds)
         if work.stopped and len(job.pictures) < job.count:
             work.comments.append(f"Stopped after {len(job.pictures)} of {job.count} pictures.")
         self._put_down(work, "cancelled" if work.cancelled or (work.stopped and not job.pictures) else "done")
@@ -805,7 +822,7 @@ class JobQueue:
     def _configure(self, settings: Settings, seats: Sequence[Seat] | None = None) -> None:
         budget = int(settings.system.model_memory_budget * 2**30)
         for seat in self._seats if seats is None else seats:
-            seat.engine.send(Configure(settings.system.sd_checkpoints_limit, budget))
+            seat.engine.send(Configure(settings.system.sd_checkpoints_limit, budget, settings.system.offload))
         self._watch(settings)
 
     def _preload(self, settings: Settings) -> None:
@@ -916,22 +933,18 @@ def user_name(owner: str) -> str:
     return "" if owner.startswith(ANONYMOUS) else owner
 
 
-def _request_of(row: JobRow) -> Generation:
+def _request_of(row: JobRow) -> Request:
     """What was asked for; of a job whose request an older version took and this one does not, what can be said."""
     try:
-        return REQUESTS[row.kind].made(**json.loads(row.request))
+        return JOBS[row.kind].made(**json.loads(row.request))
     except UserError as error:
         log.warning("The request of the job %s cannot be read: %s", row.id, error)
-        return REQUESTS[row.kind]()
+        return JOBS[row.kind]()
 
 
-def _as_request(request: Generation) -> Txt2Img | Img2Img:
+def _as_request(request: Request) -> Txt2Img | Img2Img:
     return cast("Txt2Img | Img2Img", request)
 
 
 def _random_seed() -> int:
     return random.randrange(LARGEST_RANDOM_SEED)
-
-
-def _subseed(plan: Plan, position: int) -> int:
-    return next(picture.subseed for batch in plan.batches for picture in batch if picture.position == position)

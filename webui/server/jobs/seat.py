@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from webui.request.messages import Beat, DeviceInfo
@@ -24,7 +24,13 @@ class ModelState:
 
     @property
     def shown(self) -> dict[str, Any]:
-        return {"loading": self.loading, "resident": list(self.beat.resident), "message": self.message}
+        return {
+            "loading": self.loading,
+            "resident": list(self.beat.resident),
+            "message": self.message,
+            "profile": self.beat.profile,
+            "parts": [asdict(part) for part in self.beat.parts],
+        }
 
 
 @dataclass(eq=False)
@@ -71,6 +77,8 @@ def models_of(seats: Sequence[Seat]) -> ModelState:
             vram_used=sum(beat.vram_used for beat in beats),
             vram_total=sum(beat.vram_total for beat in beats),
             resident=tuple(dict.fromkeys(title for beat in beats for title in beat.resident)),
+            parts=tuple(part for beat in beats for part in beat.parts),
+            profile=next((beat.profile for beat in beats if beat.profile), ""),
         ),
         device=next((models.device for models in all_models if models.device is not None), None),
     )

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from webui.request.fields import Generation
+from webui.request.extras import ExtrasPlan, Request, Retouch
 from webui.request.plan import Picture, Plan
 from webui.request.settings import Settings
 from webui.server.jobs.job import Job
@@ -16,7 +16,7 @@ from webui.server.jobs.job import Job
 class Unit:
     """The part of a job that one engine makes at a time."""
 
-    batches: tuple[tuple[Picture, ...], ...]
+    batches: tuple[tuple[Picture | Retouch, ...], ...]
     crashes: int = 0
     """Engines that ended over it since its last finished picture."""
     fraction: float = 0.0
@@ -25,6 +25,11 @@ class Unit:
     @property
     def count(self) -> int:
         return sum(len(batch) for batch in self.batches)
+
+    @property
+    def positions(self) -> frozenset[int]:
+        """Of its pictures within the job."""
+        return frozenset(picture.position for batch in self.batches for picture in batch)
 
     def without(self, done: Iterable[int]) -> Unit:
         """What is left to do. A batch that is partly there is made again as a whole, since a picture's last bits may
@@ -39,9 +44,9 @@ class Work:
     """Belongs to the queue's thread, but for `job`, which is replaced as a whole, and the two wishes."""
 
     job: Job
-    request: Generation
+    request: Request
     settings: Settings
-    plan: Plan
+    plan: Plan | ExtrasPlan
     waiting: deque[Unit] = field(default_factory=deque)
     settled: int = 0
     """Pictures that no engine needs to be asked for any more."""

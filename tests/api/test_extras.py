@@ -1,0 +1,111 @@
+"""Extras over HTTP, and what becomes of their pictures on disk."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, PngImagePlugin
+
+from tests.api.conftest import Api
+from webui.catalog.image_files import read_infotext
+from webui.request.extras import Extras
+from webui.request.messages import Run
+
+TEXT = "a red apple\nSteps: 20, Sampler: Euler a, CFG scale: 7.0, Seed: 77, Size: 8x8, Model: emoji"
+
+
+def picture() -> bytes:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", TEXT)
+    info.add_text("Author", "somebody")
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+ENCODED = base64.b64encode(picture()).decode()
+
+
+def asked(api: Api) -> Extras:
+    """What the engine was told last."""
+    run = next(command for command in reversed(api.engine.sent) if isinstance(command, Run))
+    request = run.plan.batches[0][0].request
+    assert isinstance(request, Extras)
+    return request
+
+
+def test_one_picture_with_a1111_s_defaults(api: Api) -> None:
+    body = {"image": f"data:image/png;base64,{ENCODED}", "upscaler_1": "lanczos", "gfpgan_visibility": None}
+    answer = api.client.post("/sdapi/v1/extra-single-image", json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.json().keys() == {"html_info", "image"}
+    made = read_infotext(base64.b64decode(answer.json()["image"]))
+    assert made[0] == TEXT, "what the picture said of itself stays"
+    assert made[1]["Author"] == "somebody"
+    request = asked(api)
+    assert (request.resize_mode, request.upscaling_resize, request.upscaling_crop) == (0, 2.0, True)
+    assert not list(api.app.paths.outputs.rglob("*.png"))
+
+
+def test_several_pictures_are_one_job(api: Api) -> None:
+    pictures = [{"data": ENCODED, "name": f"{name}.png"} for name in "ab"]
+    body = {"imageList": pictures, "resize_mode": 1, "upscaling_resize_w": 64, "upscaling_resize_h": 32}
+    answer = api.client.post("/sdapi/v1/extra-batch-images", json=body)
+    assert len(answer.json()["images"]) == 2
+    assert len(asked(api).images) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        ({"upscaler_1": "Lanzos"}, 404, "upscaler_1"),
+        ({"upscaler_1": "Lanczos", "upscaler_2": "R-ESRGAN 4x+"}, 404, "upscaler_2"),
+        ({"image": "!!"}, 422, "image"),
+        ({"image": "aGk="}, 422, ""),
+        ({"resize_mode": 2}, 422, ""),
+        ({"upscaling_resize": -1}, 422, ""),
+        ({"resize_mode": 1, "upscaling_resize_w": 60000, "upscaling_resize_h": 60000}, 422, "upscaling_resize_w"),
+        ({"codeformer_visibility": 1}, 422, "codeformer_visibility"),
+    ],
+)
+def test_what_cannot_be_is_refused(standing: Api, body: dict[str, Any], status: int, field: str) -> None:
+    answer = standing.client.post("/sdapi/v1/extra-single-image", json={"image": ENCODED, **body})
+    assert (answer.status_code, answer.json().get("field", "")) == (status, field)
+    assert answer.json()["detail"]
+
+
+def test_a_missing_published_model_says_which_file_goes_where(standing: Api) -> None:
+    body = {"image": ENCODED, "upscaler_1": "R-ESRGAN 4x+"}
+    detail = standing.client.post("/sdapi/v1/extra-single-image", json=body).json()["detail"]
+    assert "RealESRGAN_x4plus" in detail
+    assert "models/RealESRGAN" in detail
+
+
+def test_model_files_are_listed_by_the_names_that_people_know(api: Api) -> None:
+    for name in ("ESRGAN/4x-Sharp.pth", "RealESRGAN/RealESRGAN_x4plus.pth"):
+        path = api.app.paths.models / name
+        path.parent.mkdir()
+        path.write_bytes(b"never opened")
+    listed = {entry["name"]: entry for entry in api.client.get("/sdapi/v1/upscalers").json()}
+    assert list(listed) == ["None", "Lanczos", "Nearest", "4x-Sharp", "R-ESRGAN 4x+"]
+    assert Path(listed["4x-Sharp"]["model_path"]).name == "4x-Sharp.pth"
+    assert [entry["name"] for entry in api.client.get("/sdapi/v1/realesrgan-models").json()] == ["R-ESRGAN 4x+"]
+    assert api.app.catalog.upscaler("realesrgan_x4plus").name == "R-ESRGAN 4x+"
+
+
+def test_a_job_of_our_own_api_is_kept_like_the_page_s(api: Api) -> None:
+    wish = {"images": [ENCODED, ENCODED], "names": ["apple", "apple"], "upscaler_1": "Nearest"}
+    job = api.client.post("/api/v1/jobs", json={"kind": "extras", "request": wish}).json()
+    done = api.client.get(f"/api/v1/jobs/{job['id']}", params={"wait": 60}).json()
+    assert (done["state"], done["prompt"]) == ("done", "Nearest by 4, 2 pictures")
+    folder = api.app.paths.outputs / "extras-images"
+    assert sorted(path.name for path in folder.iterdir()) == ["apple-1.png", "apple.png"]
+    found = api.client.get("/api/v1/history/pictures", params={"kind": "extras"}).json()["pictures"]
+    assert [(one["seed"], one["model"], one["sampler"]) for one in found] == [(77, "emoji", "Euler a")] * 2
+    again = api.client.post(f"/api/v1/jobs/{job['id']}/again", json={"changes": {"names": []}}).json()
+    api.client.get(f"/api/v1/jobs/{again['id']}", params={"wait": 60})
+    assert "00000.png" in {path.name for path in folder.iterdir()}

@@ -1,0 +1,108 @@
+"""The Extras tab's job in the engine: sizes, mixtures, parts, copies, and what the infotext says of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from webui.base.errors import NotFound, UserError
+from webui.engine.extras import retouched
+from webui.engine.upscalers.models import UpscalerShelf
+from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
+from webui.request.extras import MOST_PARTS, RESIZE_TO, Extras, UpscalerRef, resolve_extras
+from webui.request.messages import Pictured
+from webui.request.settings import Settings
+
+
+class Names:
+    """Two upscalers and one picture, 40 by 20, red and blue."""
+
+    def picture(self, name: str) -> bytes:
+        image = Image.new("RGB", (40, 20), "red")
+        image.paste("blue", (20, 0, 40, 20))
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def upscaler(self, name: str, field: str = "") -> UpscalerRef:
+        if name not in ("Lanczos", "Nearest"):
+            raise NotFound(f"No upscaler is called {name!r}.", field=field)
+        return UpscalerRef(name)
+
+
+def made(**asked: Any) -> list[Pictured]:
+    request = Extras(**{"images": ("x",), "upscaler_1": "Nearest", "upscaling_resize": 2, **asked})
+    device = torch.device("cpu")
+    watch = Watch("job", lambda event: None, Cancel(), Viewing(), Stopwatch(device))
+    return list(retouched(resolve_extras(request, Settings(), Names()), UpscalerShelf(device), watch))
+
+
+def sizes(pictures: list[Pictured]) -> list[tuple[int, int]]:
+    return [(picture.width, picture.height) for picture in pictures]
+
+
+@pytest.mark.parametrize(
+    ("asked", "size", "facts"),
+    [
+        ({}, (80, 40), {"Postprocess upscale by": "2.0", "Postprocess upscaler": "Nearest"}),
+        ({"upscaler_1": "None"}, (40, 20), {}),
+        ({"upscaling_resize": 4, "max_side_length": 120}, (120, 56), {"Max side length": "120"}),
+        (
+            {"resize_mode": RESIZE_TO, "upscaling_resize_w": 64, "upscaling_resize_h": 64},
+            (64, 64),
+            {"Postprocess upscale to": "64x64", "Postprocess crop to": "64x64"},
+        ),
+        (
+            {"resize_mode": RESIZE_TO, "upscaling_resize_w": 64, "upscaling_resize_h": 64, "upscaling_crop": False},
+            (128, 64),
+            {"Postprocess upscale to": "64x64"},
+        ),
+    ],
+)
+def test_by_a_factor_or_to_a_size(asked: dict[str, Any], size: tuple[int, int], facts: Mapping[str, str]) -> None:
+    pictures = made(**asked)
+    assert sizes(pictures) == [size]
+    assert facts.items() <= dict(pictures[0].facts).items()
+
+
+def test_a_second_upscaler_is_mixed_in() -> None:
+    one, other = made()[0], made(upscaler_1="Lanczos")[0]
+    mixed = made(upscaler_2="Lanczos", extras_upscaler_2_visibility=1)[0]
+    assert mixed.rgb == other.rgb != one.rgb
+    assert dict(mixed.facts)["Postprocess upscaler 2"] == "Lanczos"
+    assert made(upscaler_2="Lanczos")[0].rgb == one.rgb, "it is not visible"
+
+
+def test_parts_and_flipped_copies_are_pictures_of_their_own() -> None:
+    pictures = made(flip_horizontal=True, flip_vertical=True, flip_both=True, upscaler_1="None")
+    assert [picture.position for picture in pictures] == [0, 1, 2, 3]
+    red, blue = bytes((255, 0, 0)), bytes((0, 0, 255))
+    assert [picture.rgb[:3] for picture in pictures] == [red, blue, red, blue]
+    asked = {"resize_mode": RESIZE_TO, "upscaling_resize_w": 24, "upscaling_resize_h": 24, "upscaling_crop": False}
+    parts = made(images=("x", "y"), split_oversized=True, split_threshold=1, split_overlap=0.2, **asked)
+    assert sizes(parts) == [(24, 24)] * 6
+    assert parts[3].position == MOST_PARTS
+    bounds = {"crop_min_side": 64, "crop_max_side": 256, "crop_max_area": 128 * 256}
+    assert sizes(made(autosized_crop=True, **bounds)) == [(256, 128)]
+    assert sizes(made(autosized_crop=True, crop_objective="Minimize error", crop_min_side=64, crop_max_side=200)) == [
+        (128, 64)
+    ]
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(UserError, match="would become 2560x1280"):
+        device = torch.device("cpu")
+        small = Settings().with_options({"most_megapixels": 1})
+        plan = resolve_extras(Extras(images=("x",), upscaler_1="Nearest", upscaling_resize=64), small, Names())
+        watch = Watch("job", lambda event: None, Cancel(), Viewing(), Stopwatch(device))
+        list(retouched(plan, UpscalerShelf(device), watch))
+    with pytest.raises(NotFound, match="Lanzos") as caught:
+        made(upscaler_2="Lanzos")
+    assert caught.value.field == "upscaler_2"
+    with pytest.raises(UserError, match="no picture"):
+        made(images=())

@@ -1,0 +1,89 @@
+"""Upscalers: those that need no file, and the model files on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from webui import registry
+from webui.base.errors import NotFound, did_you_mean
+from webui.base.paths import Paths
+from webui.catalog.files import find_files
+from webui.request.extras import UpscalerRef
+
+FOLDERS = ("ESRGAN", "RealESRGAN", "SwinIR", "DAT", "HAT", "ScuNET", "BSRGAN", "upscale_models")
+"""Below `models/`; the last is what other programs call it."""
+ENDINGS = (".safetensors", ".pth", ".pt", ".ckpt")
+PLAIN_SCALE = 4.0
+# A1111: what pictures name after "Hires upscaler" -> the published file's stem.
+PUBLISHED: Mapping[str, str] = {
+    "R-ESRGAN 4x+": "RealESRGAN_x4plus",
+    "R-ESRGAN 4x+ Anime6B": "RealESRGAN_x4plus_anime_6B",
+    "R-ESRGAN 2x+": "RealESRGAN_x2plus",
+    "R-ESRGAN General 4xV3": "realesr-general-x4v3",
+    "R-ESRGAN General WDN 4xV3": "realesr-general-wdn-x4v3",
+    "R-ESRGAN AnimeVideo": "realesr-animevideov3",
+    "ESRGAN_4x": "ESRGAN",
+    "SwinIR_4x": "SwinIR_4x",
+    "DAT x2": "DAT_x2",
+    "DAT x3": "DAT_x3",
+    "DAT x4": "DAT_x4",
+}
+
+
+@dataclass(frozen=True)
+class UpscalerFile:
+    """A model file."""
+
+    name: str
+    """What people call it."""
+    folder: str
+    path: Path
+    stamp: tuple[int, int]
+
+
+class Upscalers:
+    """The upscalers of an installation. Looked for anew each time: there are few."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._models = paths.models
+
+    def files(self) -> list[UpscalerFile]:
+        """Model files, folder by folder; a name that occurs twice stands for the first."""
+        published = {stem.casefold(): name for name, stem in PUBLISHED.items()}
+        found: dict[str, UpscalerFile] = {}
+        for folder in FOLDERS:
+            for file in find_files(self._models / folder, ENDINGS):
+                name = published.get(file.stem.casefold(), file.stem)
+                found.setdefault(name, UpscalerFile(name, folder, file.path, file.stamp))
+        return list(found.values())
+
+    def names(self) -> list[str]:
+        """What a dropdown offers."""
+        return [*registry.PIXEL_UPSCALERS, *(file.name for file in self.files())]
+
+    def ref(self, name: str, field: str = "") -> UpscalerRef:
+        """The upscaler of this name, or of this file, in any letter case; `field` says where it was asked for.
+
+        Raises:
+            NotFound: there is none.
+        """
+        folded = name.casefold()
+        for plain in registry.PIXEL_UPSCALERS:
+            if plain.casefold() == folded:
+                return UpscalerRef(plain)
+        files = self.files()
+        for file in files:
+            if folded in (file.name.casefold(), file.path.stem.casefold(), file.path.name.casefold()):
+                return UpscalerRef(file.name, str(file.path), file.stamp)
+        stem = PUBLISHED.get(name)
+        if stem:
+            hint = f"Put {stem}.pth (or .safetensors) into models/{_folder_for(name)}."
+        else:
+            hint = did_you_mean(name, [*registry.PIXEL_UPSCALERS, *(file.name for file in files)])
+        raise NotFound(f"No upscaler is called {name!r}.", hint=hint, field=field)
+
+
+def _folder_for(name: str) -> str:
+    return next((folder for folder in ("SwinIR", "DAT") if name.startswith(folder)), "RealESRGAN")

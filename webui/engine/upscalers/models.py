@@ -1,0 +1,214 @@
+"""Upscaler models: opened, kept, and run over a picture in tiles."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from webui.base.errors import ModelError
+from webui.engine.families.weights import load_pickle, open_weights
+from webui.engine.upscalers.esrgan import network_of
+from webui.engine.upscalers.resize import UPSCALERS, Enlarge
+from webui.request.extras import UpscalerRef
+
+log = logging.getLogger(__name__)
+
+MOST_KEPT = 2
+SMALLEST_TILE = 32
+"""Pixels; where even these do not fit into memory, the picture cannot be made larger."""
+WRAPPED = ("params_ema", "params", "state_dict", "model")
+"""What training programs put the weights under."""
+
+OnTile = Callable[[int, int], None]
+"""(tiles done, of how many); may raise to stop."""
+
+
+@dataclass(frozen=True, eq=False)
+class Upscaler:
+    """A network that makes pictures `scale` times as large."""
+
+    network: nn.Module
+    """(b, 3, h, w) in 0..1 -> (b, 3, h * scale, w * scale)"""
+    scale: int
+    dtype: torch.dtype
+
+
+@dataclass
+class UpscalerShelf:
+    """The upscalers used last, on their device. Used from one thread."""
+
+    device: torch.device
+    half: torch.dtype = torch.float32
+    """What a GPU computes in."""
+    _kept: OrderedDict[UpscalerRef, Upscaler] = field(default_factory=OrderedDict)
+
+    def enlargers(
+        self, refs: Mapping[str, UpscalerRef], tile: int, overlap: int, on_tile: OnTile
+    ) -> dict[str, Enlarge]:
+        """Name -> what enlarges by that name: those that need no file, and these. A model is opened when it is used.
+
+        tile, overlap: in pixels; 0: the picture as a whole.
+        """
+
+        def enlarger(ref: UpscalerRef) -> Enlarge:
+            return lambda picture, _factor: enlarged_by(self._lent(ref), picture, tile, overlap, self.device, on_tile)
+
+        return {**UPSCALERS, **{name: enlarger(ref) for name, ref in refs.items() if ref.path}}
+
+    def forget(self) -> None:
+        """Give the memory back."""
+        self._kept.clear()
+
+    def _lent(self, ref: UpscalerRef) -> Upscaler:
+        found = self._kept.get(ref)
+        if found is None:
+            dtype = self.half if self.device.type == "cuda" else torch.float32
+            found = self._kept[ref] = opened(Path(ref.path), self.device, dtype)
+        self._kept.move_to_end(ref)
+        while len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+        return found
+
+
+def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Upscaler:
+    """The model in a file.
+
+    Raises:
+        ModelError: the file is broken, unsafe, or of a kind that we cannot open.
+    """
+    state = _state(path)
+    network: nn.Module | None = network_of(state)
+    scale = getattr(network, "scale", 0)
+    if network is None:
+        network, scale = _by_spandrel(path, state)
+    return Upscaler(network.eval().requires_grad_(False).to(device, dtype), scale, dtype)
+
+
+def _state(path: Path) -> dict[str, Tensor]:
+    if path.suffix.lower() == ".safetensors":
+        weights = open_weights(path)
+        return {name: weights.tensor(name) for name in weights.shapes}
+    content = load_pickle(path)
+    for key in WRAPPED:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    tensors = content.items() if isinstance(content, dict) else ()
+    state = {name: value for name, value in tensors if isinstance(name, str) and isinstance(value, Tensor)}
+    if not state:
+        raise ModelError(f"{path.name} cannot be loaded: there are no tensors in it.", hint="Download it again.")
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def _by_spandrel(path: Path, state: dict[str, Tensor]) -> tuple[nn.Module, int]:
+    """SwinIR, DAT, HAT and many others, by a library that need not be there."""
+    try:
+        spandrel = importlib.import_module("spandrel")
+    except ImportError as error:
+        raise ModelError(
+            f"{path.name} is no ESRGAN, Real-ESRGAN or compact model, and other kinds are opened by the package "
+            f"spandrel, which is not installed ({error}).",
+            hint="Install it beside the program: pip install spandrel.",
+        ) from error
+    try:
+        found = spandrel.ModelLoader().load_from_state_dict(state)
+    except (spandrel.UnsupportedModelError, RuntimeError, KeyError, ValueError) as error:
+        raise ModelError(f"{path.name} is of no kind of upscaler that is known ({type(error).__name__}).") from error
+    if not isinstance(found, spandrel.ImageModelDescriptor) or found.input_channels != 3:
+        raise ModelError(f"{path.name} is no model that makes pictures larger.")
+    return _Called(found), int(found.scale)
+
+
+class _Called(nn.Module):
+    """A model of spandrel's as a module: its call pads the picture as the network needs it."""
+
+    def __init__(self, descriptor: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self.inner: nn.Module = getattr(descriptor, "model")  # noqa: B009 - a protocol would say no more
+
+    def to(self, *where: object, **how: object) -> _Called:
+        """On another device, or in another precision, through the descriptor, which remembers both."""
+        self._descriptor.to(*where, **how)  # type: ignore[attr-defined]
+        return self
+
+    def forward(self, picture: Tensor) -> Tensor:
+        return self._descriptor(picture)
+
+
+# --- in tiles -----------------------------------------------------------------------------------------------------
+
+
+def enlarged_by(
+    upscaler: Upscaler, picture: Image.Image, tile: int, overlap: int, device: torch.device, on_tile: OnTile
+) -> Image.Image:
+    """The picture `upscaler.scale` times as large; with smaller tiles where memory runs out.
+
+    Raises:
+        torch.OutOfMemoryError: even the smallest tiles do not fit.
+    """
+    levels = torch.from_numpy(np.array(picture.convert("RGB")))
+    pixels = (levels.permute(2, 0, 1)[None].float() / 255.0).to(device, upscaler.dtype)
+    while True:
+        try:
+            large = tiled(upscaler, pixels, tile, overlap, on_tile)
+            break
+        except torch.OutOfMemoryError:
+            tile = (tile or max(picture.size)) // 2
+            if tile < SMALLEST_TILE:
+                raise
+            log.warning("Memory ran out; the picture is made larger in tiles of %d pixels.", tile)
+    made = (large[0].clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).permute(1, 2, 0)
+    return Image.fromarray(made.contiguous().numpy())
+
+
+def tiled(upscaler: Upscaler, pixels: Tensor, tile: int, overlap: int, on_tile: OnTile) -> Tensor:
+    """(1, 3, h, w) in 0..1 -> (1, 3, h * scale, w * scale) in float32 on the CPU.
+
+    Neighbouring tiles share `overlap` pixels, over which one fades into the other.
+    """
+    _, channels, height, width = pixels.shape
+    scale = upscaler.scale
+    rows, columns = (list(spans(side, tile or side, overlap)) for side in (height, width))
+    total = torch.zeros(1, channels, height * scale, width * scale)
+    weight = torch.zeros(1, 1, height * scale, width * scale)
+    for number, (top, bottom, left, right) in enumerate((*row, *column) for row in rows for column in columns):
+        on_tile(number, len(rows) * len(columns))
+        large = upscaler.network(pixels[..., top:bottom, left:right]).float().cpu()
+        fade = torch.outer(
+            _fade((bottom - top) * scale, overlap * scale, top > 0, bottom < height),
+            _fade((right - left) * scale, overlap * scale, left > 0, right < width),
+        )
+        where = (..., slice(top * scale, bottom * scale), slice(left * scale, right * scale))
+        total[where] += large * fade
+        weight[where] += fade
+    on_tile(len(rows) * len(columns), len(rows) * len(columns))
+    return total / weight
+
+
+def spans(side: int, tile: int, overlap: int) -> Iterator[tuple[int, int]]:
+    """(begin, end) of tiles over `side` pixels, spread evenly; each but the first shares `overlap` or more."""
+    if side <= tile:
+        yield 0, side
+        return
+    step = max(tile - overlap, 1)
+    count = -(-(side - tile) // step) + 1
+    for number in range(count):
+        begin = number * (side - tile) // (count - 1)
+        yield begin, begin + tile
+
+
+def _fade(length: int, overlap: int, fades_in: bool, fades_out: bool) -> Tensor:
+    """(length,) weights: 1, rising over the overlap where another tile lies before, falling where one follows."""
+    rise = torch.arange(1, length + 1) / (min(overlap, length) + 1)
+    up = rise.clamp(max=1.0) if fades_in else torch.ones(length)
+    down = rise.flip(0).clamp(max=1.0) if fades_out else torch.ones(length)
+    return torch.minimum(up, down)

@@ -1,0 +1,215 @@
+"""What is done to finished pictures: the parameters of the Extras tab, and the plan of such a job.
+
+The names are those of A1111's HTTP API; the labels are those of its infotext.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Protocol
+
+from webui.base.errors import UserError
+from webui.request.fields import REQUESTS, Generation
+from webui.request.params import Choice, Declared, Image, Number, Slider, Toggle
+from webui.request.settings import Settings
+
+RESIZE_BY, RESIZE_TO = 0, 1
+SIZES = ("Scale by", "Scale to")
+OBJECTIVES = ("Maximize area", "Minimize error")
+NONE = "None"
+"""No upscaler: the picture keeps its size."""
+MOST_PARTS = 1000
+"""One picture becomes at most so many: parts and flipped copies."""
+
+
+class Extras(Declared):
+    """Pictures made larger, cut, mirrored."""
+
+    images: Annotated[tuple[str, ...], Image(ui="Pictures")] = ()
+    """The pictures to work on."""
+    names: tuple[str, ...] = ()
+    """The names of their files without ending, where the results shall be named like them."""
+    resize_mode: Annotated[int, Choice(ui="Size", choices=SIZES, radio=True, by_index=True, ge=0, le=1)] = RESIZE_BY
+    """By a factor, or to a size in pixels."""
+    upscaling_resize: Annotated[
+        float,
+        Slider(label="Postprocess upscale by", ui="Resize", min=1, max=8, step=0.05, ge=0.01, le=64, api_default=2.0),
+    ] = 4.0
+    """How many times larger each side gets."""
+    max_side_length: Annotated[int, Number(label="Max side length", ge=0, le=65535)] = 0
+    """The longer side gets no longer than this, in pixels; 0: as long as the factor says."""
+    upscaling_resize_w: Annotated[int, Slider(ui="Width", min=64, max=8192, step=8, ge=1, le=65535)] = 512
+    """Width to scale to, in pixels."""
+    upscaling_resize_h: Annotated[int, Slider(ui="Height", min=64, max=8192, step=8, ge=1, le=65535)] = 512
+    """Height to scale to, in pixels."""
+    upscaling_crop: Annotated[bool, Toggle(ui="Crop to fit")] = True
+    """Cuts off what stands out of the size; without it the picture is as large as it must be to fill it."""
+    upscaler_1: Annotated[str, Choice(label="Postprocess upscaler", ui="Upscaler 1", source="upscalers")] = NONE
+    """What enlarges: Lanczos, Nearest, or a model file in models/ESRGAN, RealESRGAN, SwinIR, DAT, ... None keeps the
+    size."""
+    upscaler_2: Annotated[str, Choice(label="Postprocess upscaler 2", ui="Upscaler 2", source="upscalers")] = NONE
+    """A second one, mixed in."""
+    extras_upscaler_2_visibility: Annotated[
+        float, Slider(ui="Upscaler 2 visibility", min=0, max=1, step=0.001, ge=0, le=1)
+    ] = 0.0
+    """How much of the second one's picture is seen: 0 nothing, 1 it alone."""
+    split_oversized: Annotated[bool, Toggle(ui="Split oversized images")] = False
+    """Cuts pictures that are longer than the size to scale to into parts of that size."""
+    split_threshold: Annotated[float, Slider(ui="Threshold", min=0, max=1, step=0.05, ge=0, le=1)] = 0.5
+    """Split only when the shape differs so much from the wanted one: 0 never, 1 at any difference."""
+    split_overlap: Annotated[float, Slider(ui="Overlap ratio", min=0, max=0.9, step=0.05, ge=0, le=0.9)] = 0.2
+    """How much neighbouring parts have in common."""
+    autosized_crop: Annotated[bool, Toggle(ui="Auto-sized crop")] = False
+    """Cuts each picture to the best fitting size within the bounds, in steps of 64 pixels."""
+    crop_min_side: Annotated[int, Slider(ui="Dimension lower bound", min=64, max=2048, step=8, ge=64, le=8192)] = 384
+    """Shortest side, in pixels."""
+    crop_max_side: Annotated[int, Slider(ui="Dimension upper bound", min=64, max=2048, step=8, ge=64, le=8192)] = 768
+    """Longest side, in pixels."""
+    crop_min_area: Annotated[int, Slider(ui="Area lower bound", min=4096, max=4194304, ge=1)] = 4096
+    """In pixels."""
+    crop_max_area: Annotated[int, Slider(ui="Area upper bound", min=4096, max=4194304, ge=1)] = 409600
+    """In pixels."""
+    crop_objective: Annotated[str, Choice(ui="Resizing objective", choices=OBJECTIVES, radio=True)] = OBJECTIVES[0]
+    """Whether the largest size wins, or the one nearest in shape."""
+    crop_threshold: Annotated[float, Slider(ui="Error threshold", min=0, max=1, step=0.01, ge=0, le=1)] = 0.1
+    """Sizes whose shape differs more than this are left out."""
+    flip_horizontal: Annotated[bool, Toggle(ui="Flipped copy: horizontal")] = False
+    """One more picture, left and right exchanged."""
+    flip_vertical: Annotated[bool, Toggle(ui="Flipped copy: vertical")] = False
+    """One more picture, top and bottom exchanged."""
+    flip_both: Annotated[bool, Toggle(ui="Flipped copy: both")] = False
+    """One more picture, turned half around."""
+
+    @property
+    def picture_count(self) -> int:
+        """How many are asked for: one a picture; parts and copies come on top."""
+        return len(self.images)
+
+    @property
+    def n_iter(self) -> int:
+        """Batches, as the progress counts them."""
+        return len(self.images)
+
+    @property
+    def prompt(self) -> str:
+        """What the job does, for lists of jobs."""
+        wide, high = self.upscaling_resize_w, self.upscaling_resize_h
+        how = f"to {wide}x{high}" if self.resize_mode == RESIZE_TO else f"by {self.upscaling_resize:g}"
+        count = len(self.images)
+        what = f"{self.upscaler_1} {how}" if self.upscaler_1 != NONE else "Extras"
+        return f"{what}, {count} picture{'' if count == 1 else 's'}"
+
+
+Request = Generation | Extras
+"""Whatever can be a job."""
+JOBS: dict[str, type[Generation] | type[Extras]] = {**REQUESTS, "extras": Extras}
+"""The kinds of jobs by the name that tabs, routes and folders have for them."""
+
+
+def kind_of(request: Request) -> str:
+    """The name of a request's kind: "txt2img", "img2img", "extras"."""
+    return next(name for name, cls in JOBS.items() if type(request) is cls)
+
+
+# --- the plan -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class UpscalerRef:
+    """A way to enlarge pictures; `path` is the model's file where the local engine finds it, or ""."""
+
+    name: str
+    path: str = ""
+    stamp: tuple[int, int] = (0, 0)
+    """(mtime in ns, size in bytes): a file that changed is another model."""
+
+
+@dataclass(frozen=True)
+class Retouch:
+    """One picture to work on."""
+
+    request: Extras
+    position: int
+    """Of its first result within the job; further ones follow."""
+    image: str
+    """Key in `ExtrasPlan.images`."""
+    name: str = ""
+    """What the results' files are called, without ending; "": a number."""
+    seed: int = -1
+    subseed: int = -1
+
+
+@dataclass(frozen=True)
+class ExtrasPlan:
+    """A job for the engine, like `Plan`."""
+
+    batches: tuple[tuple[Retouch, ...], ...]
+    images: Mapping[str, bytes] = field(default_factory=dict)
+    upscalers: Mapping[str, UpscalerRef] = field(default_factory=dict)
+    """By the names in the request."""
+    tile: int = 192
+    """Pixels that a model sees at once; 0: all."""
+    tile_overlap: int = 8
+    most_pixels: int = 64_000_000
+    """A result may have no more."""
+
+    @property
+    def count(self) -> int:
+        return sum(len(batch) for batch in self.batches)
+
+    @property
+    def model(self) -> str:
+        """No checkpoint is needed."""
+        return ""
+
+    def only(self, positions: Iterable[int]) -> ExtrasPlan:
+        """The part of the plan with the pictures at these positions."""
+        wanted = frozenset(positions)
+        kept = (tuple(one for one in batch if one.position in wanted) for batch in self.batches)
+        return replace(self, batches=tuple(batch for batch in kept if batch))
+
+    def at(self, position: int) -> Retouch:
+        """The picture of which the result at this position comes."""
+        first = position - position % MOST_PARTS
+        return next(one for batch in self.batches for one in batch if one.position == first)
+
+
+class Names(Protocol):
+    """What such a plan asks of the catalog."""
+
+    def picture(self, name: str) -> bytes:
+        """The encoded bytes of a stored picture. Raises NotFound."""
+        ...
+
+    def upscaler(self, name: str, field: str = "") -> UpscalerRef:
+        """The upscaler of this name. Raises NotFound."""
+        ...
+
+
+def resolve_extras(request: Extras, settings: Settings, names: Names) -> ExtrasPlan:
+    """Find the files that the request names.
+
+    Raises:
+        NotFound: there is no such picture or upscaler.
+        UserError: there is no picture.
+    """
+    if not request.images:
+        raise UserError("There is no picture to work on.", hint="Drop one into the Extras tab.", field="images")
+    fields = ("upscaler_1", "upscaler_2")
+    asked = {getattr(request, name): name for name in reversed(fields) if getattr(request, name) not in ("", NONE)}
+    return ExtrasPlan(
+        batches=tuple(
+            (Retouch(request, number * MOST_PARTS, image, name),)
+            for number, (image, name) in enumerate(zip(request.images, _names(request), strict=True))
+        ),
+        images={name: names.picture(name) for name in request.images},
+        upscalers={name: names.upscaler(name, field) for name, field in asked.items()},
+        tile=settings.render.upscaler_tile,
+        tile_overlap=settings.render.upscaler_tile_overlap,
+        most_pixels=int(settings.limits.most_megapixels * 1e6),
+    )
+
+
+def _names(request: Extras) -> tuple[str, ...]:
+    return (*request.names, *("" for _ in request.images))[: len(request.images)]

@@ -1,0 +1,158 @@
+"""Finished pictures made larger over HTTP, as A1111 takes and answers it."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from starlette.concurrency import run_in_threadpool
+
+from webui.base.errors import UserError
+from webui.request.extras import NONE, Extras
+from webui.server.api.bodies import decoded
+from webui.server.api.generate import STATUS, JobFailed, ended
+from webui.server.guard import caller_of
+from webui.server.jobs.job import Job
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+
+class ExtrasBody(BaseModel):
+    """How pictures shall be enlarged: by a factor, or to a size."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, allow_inf_nan=False)
+
+    resize_mode: int = Field(default=0, ge=0, le=1)
+    """0: by `upscaling_resize`. 1: to `upscaling_resize_w` x `upscaling_resize_h`."""
+    show_extras_results: bool = True
+    """Taken, without effect."""
+    gfpgan_visibility: float = Field(default=0, ge=0, le=1)
+    """Faces are not restored yet: 0 alone is taken."""
+    codeformer_visibility: float = Field(default=0, ge=0, le=1)
+    """Faces are not restored yet: 0 alone is taken."""
+    codeformer_weight: float = Field(default=0, ge=0, le=1)
+    upscaling_resize: float = Field(default=2, ge=0.01, le=64)
+    """A factor."""
+    upscaling_resize_w: int = Field(default=512, ge=1, le=65535)
+    """Pixels."""
+    upscaling_resize_h: int = Field(default=512, ge=1, le=65535)
+    upscaling_crop: bool = True
+    """Cut off what stands out of the size."""
+    upscaler_1: str = NONE
+    """A name of `/sdapi/v1/upscalers`; None leaves the size as it is."""
+    upscaler_2: str = NONE
+    """A second one, mixed in."""
+    extras_upscaler_2_visibility: float = Field(default=0, ge=0, le=1)
+    """How much of the second one is seen."""
+    upscale_first: bool = False
+    """Taken, without effect."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:
+        """Null means the default."""
+        given = isinstance(values, dict)
+        return {name: value for name, value in values.items() if value is not None} if given else values
+
+
+class SingleBody(ExtrasBody):
+    """One picture, in base64."""
+
+    image: str = ""
+
+
+class NamedPicture(BaseModel):
+    """A picture in base64, and its file's name."""
+
+    data: str
+    name: str
+
+
+class BatchBody(ExtrasBody):
+    """Several pictures."""
+
+    imageList: list[NamedPicture]  # noqa: N815 - A1111's name
+
+
+class SingleAnswer(BaseModel):
+    """`html_info` says what was done, `image` is base64."""
+
+    html_info: str
+    image: str
+
+
+class BatchAnswer(BaseModel):
+    """`html_info` says what was done to the last one, `images` are base64."""
+
+    html_info: str
+    images: list[str]
+
+
+def routes(app: App) -> APIRouter:
+    router = APIRouter(prefix="/sdapi/v1")
+
+    @router.post("/extra-single-image")
+    async def extra_single(body: SingleBody, request: Request) -> SingleAnswer:
+        """Enlarge a picture. Answers when it is finished."""
+        html, images = await _made(app, body, [body.image], "image", request)
+        return SingleAnswer(html_info=html, image=images[0])
+
+    @router.post("/extra-batch-images")
+    async def extra_batch(body: BatchBody, request: Request) -> BatchAnswer:
+        """Enlarge pictures. Answers when all are finished."""
+        html, images = await _made(app, body, [one.data for one in body.imageList], "imageList", request)
+        return BatchAnswer(html_info=html, images=images)
+
+    return router
+
+
+async def _made(app: App, body: ExtrasBody, texts: list[str], field: str, request: Request) -> tuple[str, list[str]]:
+    """(what was done, as HTML; the pictures in base64)"""
+
+    def submitted() -> str:
+        wanted = request_of(body).changed(images=tuple(app.catalog.uploads.put(decoded(t, field)) for t in texts))
+        # A1111: what comes by the API is not kept in the folder of outputs.
+        return app.queue.submit(wanted, caller_of(request.scope).owner, settings={"samples_save": False})
+
+    job_id = await run_in_threadpool(submitted)
+    app.tasks.add(f"task({job_id})", job_id)
+    job = await ended(app.queue, job_id)
+    if job.state == "failed" and job.error is not None:
+        raise JobFailed(STATUS.get(job.error.code, 500), job.error.message, job.error.hint)
+    if len(job.pictures) < len(texts):
+        raise JobFailed(500, "The job was stopped before all pictures were finished.", "")
+    return await run_in_threadpool(_answer, app, job)
+
+
+def request_of(body: ExtrasBody) -> Extras:
+    """The request that a body stands for, but for its pictures.
+
+    Raises:
+        UserError: faces shall be restored.
+    """
+    for name in ("gfpgan_visibility", "codeformer_visibility"):
+        if getattr(body, name) > 0:
+            raise UserError(
+                f"{name} cannot be {getattr(body, name):g}: faces are not restored here yet.",
+                hint="Send 0, or leave it out.",
+                field=name,
+            )
+    return Extras.made(**{name: getattr(body, name) for name in Extras.model_fields if name in type(body).model_fields})
+
+
+def _answer(app: App, job: Job) -> tuple[str, list[str]]:
+    pictures = app.catalog.pictures
+    images = [base64.b64encode(pictures.content(picture.id)[0]).decode() for picture in job.pictures]
+    for picture in job.pictures:
+        pictures.discard(picture.id)
+    return f"<p>{escape(_done(job.pictures[-1].infotext))}</p>", images
+
+
+def _done(text: str) -> str:
+    """The end of an infotext that says what was done last; "" where nothing was."""
+    at = text.rfind("Postprocess upscale ")
+    return text[at:] if at >= 0 else ""
