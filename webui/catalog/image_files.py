@@ -13,7 +13,8 @@ from typing import Any, Literal, TypeVar, cast
 from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from webui.base.errors import StorageError, UserError
-from webui.request.dialects import novelai_infotext
+from webui.catalog.stealth import hidden_text
+from webui.request.foreign import told_infotext
 
 log = logging.getLogger(__name__)
 
@@ -115,12 +116,8 @@ def infotext_of(image: Image.Image) -> tuple[str, dict[str, str]]:
         infotext = comment
     elif not infotext and image.format == "GIF":
         infotext = items.get("comment", "")
-    if items.get("Software") == "NovelAI" and "Comment" in items:
-        try:
-            infotext = novelai_infotext(items.get("Description", ""), items["Comment"], *image.size)
-        except UserError as error:
-            log.info("%s", error)
-    return infotext.strip(), items
+    told = told_infotext({**_exif_texts(image), "parameters": infotext, **items}, *image.size)
+    return (told or infotext).strip(), items
 
 
 def _content(source: Path | bytes) -> bytes:
@@ -135,7 +132,9 @@ def _content(source: Path | bytes) -> bytes:
 def _from_image(stream: io.BytesIO) -> tuple[str, dict[str, str]]:
     def both() -> tuple[str, dict[str, str]]:
         with Image.open(stream, formats=FORMATS) as image:
-            return infotext_of(image)
+            infotext, items = infotext_of(image)
+            hidden = "" if infotext else hidden_text(image)
+            return (told_infotext({_LABEL: hidden}, *image.size) or hidden).strip() or infotext, items
 
     return readable(both)
 
@@ -172,6 +171,13 @@ def _exif(text: str) -> bytes:
     # EXIF 2.3, 4.6.5: a comment begins with the name of its encoding in 8 bytes.
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = b"UNICODE\0" + text.encode("utf-16-be")
     return exif.tobytes()
+
+
+def _exif_texts(image: Image.Image) -> dict[str, str]:
+    """The fields of EXIF in which other programs write, by name."""
+    exif = image.getexif()
+    tags = (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.ImageDescription, ExifTags.Base.Software)
+    return {tag.name: text for tag in tags if isinstance(text := exif.get(tag), str)}
 
 
 def _user_comment(image: Image.Image) -> str:
