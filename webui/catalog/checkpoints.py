@@ -17,7 +17,7 @@ from webui.catalog.hashes import BackgroundHashing, Hashes, Stamp
 from webui.catalog.headers import read_metadata
 from webui.request.plan import CheckpointRef
 
-ENDINGS = (".safetensors", ".ckpt")
+ENDINGS = (".safetensors", ".ckpt", ".gguf")
 PIPELINE = "model_index.json"
 """The file that makes a folder one checkpoint: a pipeline of diffusers."""
 PIPELINE_SIDE = 1024

@@ -162,8 +162,8 @@ def _computed(path: Path, kind: Kind, stop: threading.Event | None) -> str:
     digest = hashlib.sha256()
     if path.is_dir():
         # As `sha256sum` lists the files of a folder, in the order of their names.
-        for file in sorted(folder_files(path), key=lambda file: file.name):
-            digest.update(f"{_computed(file.path, 'sha256', stop)}  {file.name}\n".encode())
+        for part in sorted(folder_files(path), key=lambda part: part.name):
+            digest.update(f"{_computed(part.path, 'sha256', stop)}  {part.name}\n".encode())
         return digest.hexdigest()
     with path.open("rb") as file:
         if kind == "legacy":

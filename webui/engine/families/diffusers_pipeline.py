@@ -22,7 +22,7 @@ from webui.base.errors import UserError
 from webui.engine.families import flow_model, sd1, sdxl
 from webui.engine.families.components import Components
 from webui.engine.families.family import Conditioning, Encoded, Family, LatentFormat, Placement, Prepared, TextOptions
-from webui.engine.families.ldm import parameter_bytes
+from webui.engine.families.ldm import VAE_PLANES, parameter_bytes
 from webui.engine.families.pipeline_folder import pipeline_class
 from webui.engine.families.weights import LEFT_OUT, WeightsFile, variant_of
 from webui.engine.networks.embeddings import Embedding
@@ -66,7 +66,8 @@ class PipelineModel:
         """Of which the sides of a picture must be multiples, in pixels."""
         processor = getattr(self.pipeline, "image_processor", None)
         factor = int(getattr(processor.config, "vae_scale_factor", 8)) if processor is not None else 8
-        patch = next((network.config.get("patch_size") for network in self.denoisers if hasattr(network, "config")), 1)
+        config: Any = getattr(next(iter(self.denoisers), None), "config", {})
+        patch = config.get("patch_size", 1)
         scale = getattr(self.pipeline, "vae_scale_factor", 8)
         return max(factor, int(scale) * (patch if isinstance(patch, int) else 1))
 
@@ -98,7 +99,14 @@ class PipelineModel:
 
     @property
     def vae_nbytes(self) -> int:
-        return 0
+        return parameter_bytes(*(part for name, part in self.parts.items() if name == "vae"))
+
+    @property
+    def vae_bytes_per_pixel(self) -> int:
+        vae = self.parts.get("vae")
+        config: Any = getattr(vae, "config", {})
+        widths = config.get("block_out_channels") or config.get("decoder_block_out_channels") or (128,)
+        return VAE_PLANES * int(widths[0]) * next((p.element_size() for p in vae.parameters()), 2) if vae else 0
 
     def with_vae(self, file: WeightsFile) -> PipelineModel:
         """Itself: the pipeline has its own VAE, whatever file is chosen."""
@@ -120,10 +128,6 @@ class PipelineModel:
 
     @property
     def input_channels(self) -> int:
-        self._refuse()
-
-    @property
-    def vae_bytes_per_pixel(self) -> int:
         self._refuse()
 
     def predict(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from webui.base.errors import ModelError
+from webui.engine.families.gguf import read_gguf
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -81,6 +82,8 @@ def open_weights(path: str | Path, config: str = "") -> WeightsFile:
     if size == 0:
         raise broken(path, "the file is empty", "Download it again.")
     settings = _yaml(Path(config)) if config else {}
+    if path.suffix.lower() == ".gguf":
+        return _gguf(path, settings)
     if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".bin"):
         return _pickled(path, settings)
     return _safetensors(path, size, int.from_bytes(start, "little"), settings)
@@ -121,6 +124,16 @@ def _safetensors(path: Path, size: int, header_size: int, settings: Mapping[str,
     except (SafetensorError, OSError) as error:
         raise broken(path, f"it is damaged ({error})", "Download it again.") from error
     return WeightsFile(path, shapes, metadata, opened.get_tensor, settings)
+
+
+def _gguf(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
+    try:
+        found = read_gguf(path)
+    except ValueError as error:
+        raise broken(
+            path, str(error), "Download it again, or take one of the kinds F16, Q4_0 to Q8_0, Q2_K to Q6_K."
+        ) from error
+    return WeightsFile(path, found.shapes, found.metadata, found.tensor, settings)
 
 
 def _by_offset(header: dict[str, Any]) -> list[tuple[str, Any]]:
