@@ -10,6 +10,7 @@ from webui import registry
 from webui.request.fields import REQUESTS
 from webui.server.ui import theme
 from webui.server.ui.controls import QUIET, Component
+from webui.server.ui.greyed import grey_out
 from webui.server.ui.native_size import follow_checkpoint
 from webui.server.ui.quicksettings import Quicksettings, quicksettings
 from webui.server.ui.styles import styles_dialog
@@ -37,6 +38,7 @@ def build(app: App) -> Any:
         styles_dialog(app, forms)
         _loads(app, page, bar, forms)
         follow_checkpoint(app, page, bar, forms)
+        grey_out(app, page, bar, forms)
     return page
 
 
