@@ -251,6 +251,7 @@ PIXEL_UPSCALERS: tuple[str, ...] = ("None", "Lanczos", "Nearest")
 TABS: tuple[TabEntry, ...] = (
     TabEntry("txt2img", "webui.server.ui.tabs.txt2img:txt2img", "tab_txt2img"),
     TabEntry("img2img", "webui.server.ui.tabs.img2img:img2img", "tab_img2img"),
+    TabEntry("Extras", "webui.server.ui.tabs.extras:extras", "tab_extras"),
     TabEntry("PNG Info", "webui.server.ui.tabs.pnginfo:pnginfo", "tab_pnginfo"),
     TabEntry("Queue", "webui.server.ui.tabs.queue:queue", "tab_queue"),
     TabEntry("History", "webui.server.ui.tabs.history:history", "tab_history"),

@@ -11,8 +11,8 @@ from typing import Any
 from webui.base.errors import NotFound, UserError
 from webui.base.paths import Paths
 from webui.catalog.json_file import read_table, write_table
-from webui.request.fields import REQUESTS, Generation
-from webui.request.params import Choice, Image, Param, default_of, parsed
+from webui.request.extras import JOBS
+from webui.request.params import Choice, Declared, Image, Param, default_of, parsed
 
 log = logging.getLogger(__name__)
 
@@ -94,13 +94,13 @@ class UiDefaults:
         return found
 
 
-def _class(kind: str) -> type[Generation]:
-    if kind not in REQUESTS:
+def _class(kind: str) -> type[Declared]:
+    if kind not in JOBS:
         raise NotFound(f"There is no form {kind!r}.")
-    return REQUESTS[kind]
+    return JOBS[kind]
 
 
-def _params(cls: type[Generation]) -> dict[str, Param]:
+def _params(cls: type[Declared]) -> dict[str, Param]:
     return {name: param for name, param in cls.params().items() if param.title and not isinstance(param, Image)}
 
 

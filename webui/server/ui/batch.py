@@ -118,7 +118,7 @@ def submits_batch(
             from_folder = data[batch.place] == "folder"
             if from_folder:
                 app.access.require_admin(owner)
-            paths = _folder_files(data[batch.folder], "Input") if from_folder else _uploaded(data[batch.files])
+            paths = files_in(data[batch.folder], "Input") if from_folder else uploaded_files(data[batch.files])
             masks = _Masks(data[batch.masks] if from_folder else "")
             output = str(data[batch.output] or "").strip() if from_folder else ""
             where: dict[str, Any] | None = None
@@ -131,7 +131,7 @@ def submits_batch(
             refused: list[str] = []
             for path in paths:
                 try:
-                    content = _content(path)
+                    content = content_of(path)
                     name = app.catalog.uploads.put(content)
                     mask = masks.of(path)
                     added: Added = {INIT: (name,), **scaling.size(data, size_of(content))}
@@ -155,14 +155,14 @@ class _Masks:
     """A folder of masks."""
 
     def __init__(self, folder: str) -> None:
-        found = _folder_files(folder, "Mask") if folder and folder.strip() else []
+        found = files_in(folder, "Mask") if folder and folder.strip() else []
         self._by_stem = {path.stem: path for path in found}
         self._only = found[0] if len(found) == 1 else None
 
     def of(self, picture: Path) -> bytes:
         """The mask for a picture; b"" for none. A single mask serves every picture."""
         path = self._only or self._by_stem.get(picture.stem)
-        return _content(path) if path else b""
+        return content_of(path) if path else b""
 
 
 class _InfoFrom:
@@ -171,12 +171,12 @@ class _InfoFrom:
     def __init__(self, data: Data, batch: Batch) -> None:
         self._fields = {TAKEN[label] for label in data[batch.taken] or () if label in TAKEN}
         folder = str(data[batch.info_folder] or "")
-        self._by_name = {path.name: path for path in _folder_files(folder, "PNG info")} if folder.strip() else {}
+        self._by_name = {path.name: path for path in files_in(folder, "PNG info")} if folder.strip() else {}
 
     def of(self, picture: Path, content: bytes, base: Mapping[str, Any]) -> Added:
         """Fields of the request that this picture's infotext changes. Prompts are appended to what the form has."""
         other = self._by_name.get(picture.name)
-        text, _ = read_infotext(_content(other) if other else content)
+        text, _ = read_infotext(content_of(other) if other else content)
         if not text:
             return {}
         values = infotext.fields_of(infotext.read(text), REQUESTS["img2img"])
@@ -191,14 +191,15 @@ def _folder(label: str, name: str, info: str) -> Component:
     return gr.Textbox(label=label, info=info, elem_id=f"img2img_batch_{name}", max_lines=1, interactive=True)
 
 
-def _uploaded(given: Any) -> list[Path]:
+def uploaded_files(given: Any) -> list[Path]:
+    """The files that were dropped. Raises UserError: none, or too many."""
     paths = [Path(path) for path in given or ()]
     if not paths:
-        raise UserError("There are no pictures.", hint="Drop some into the Batch tab.", field=INIT)
+        raise UserError("There are no pictures.", hint="Drop some here first.", field=INIT)
     return _few(paths)
 
 
-def _folder_files(folder: str, which: str) -> list[Path]:
+def files_in(folder: str, which: str) -> list[Path]:
     """The pictures in a folder, by name.
 
     Raises:
@@ -226,7 +227,8 @@ def _few(paths: list[Path]) -> list[Path]:
     return paths
 
 
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """Its bytes. Raises StorageError."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from webui import registry
-from webui.request.fields import REQUESTS
+from webui.request.extras import JOBS
 from webui.server.ui import theme
-from webui.server.ui.controls import QUIET, Component
+from webui.server.ui.controls import QUIET, Component, Controls
 from webui.server.ui.greyed import grey_out
 from webui.server.ui.native_size import follow_checkpoint
 from webui.server.ui.quicksettings import Quicksettings, quicksettings
 from webui.server.ui.styles import styles_dialog
-from webui.server.ui.wiring import Pane, connect
+from webui.server.ui.wiring import ExtrasPane, Pane, connect
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -36,7 +36,8 @@ def build(app: App) -> Any:
         forms = [pane for pane in panes.values() if isinstance(pane, Pane)]
         connect(app, panes)
         styles_dialog(app, forms)
-        _loads(app, page, bar, forms)
+        lists = [pane.controls for pane in panes.values() if isinstance(pane, Pane | ExtrasPane)]
+        _loads(app, page, bar, lists)
         follow_checkpoint(app, page, bar, forms)
         grey_out(app, page, bar, forms)
     return page
@@ -56,16 +57,16 @@ def mount_options(app: App) -> dict[str, Any]:
     }
 
 
-def _loads(app: App, page: Any, bar: Quicksettings, forms: list[Pane]) -> None:
+def _loads(app: App, page: Any, bar: Quicksettings, lists: list[Controls]) -> None:
     """Lists and settings change while the page stands: what was built at start is brought up to date on loading."""
 
     def load() -> dict[Component, Any]:
         found = bar.shown(app.settings.current)
-        for pane in forms:
-            found |= pane.controls.refreshed()
+        for controls in lists:
+            found |= controls.refreshed()
         return found
 
-    listed = [component for pane in forms for component in pane.controls.refreshed()]
+    listed = [component for controls in lists for component in controls.refreshed()]
     page.load(load, None, [*bar.components, *listed], **QUIET)
 
 
@@ -79,7 +80,7 @@ def _facts(app: App) -> dict[str, object]:
         "precision": ui.keyedit_precision_attention,
         "help": {
             f"{kind}_{name}": info.description
-            for kind, declared in REQUESTS.items()
+            for kind, declared in JOBS.items()
             for name, info in declared.model_fields.items()
             if info.description
         },

@@ -25,6 +25,7 @@ class Results:
 TARGETS = {
     "img2img": ("image", "Send picture and parameters to img2img"),
     "inpaint": ("brush", "Send picture and parameters to Inpaint"),
+    "extras": ("enlarge", "Send picture to Extras"),
     "pnginfo": ("info", "Send to PNG Info"),
 }
 """Where a picture can be sent: icon and name of the button."""

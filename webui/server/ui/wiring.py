@@ -17,6 +17,7 @@ from gradio.processing_utils import save_bytes_to_cache
 from webui.base.errors import NotFound, WebuiError
 from webui.catalog.pictures import SavedPicture, read_infotext
 from webui.request import infotext
+from webui.request.extras import Extras
 from webui.request.fields import REQUESTS, Generation, Img2Img
 from webui.server.ui import notices
 from webui.server.ui.controls import QUIET, Component, Controls, Data
@@ -55,6 +56,16 @@ class PicturePane:
 
 
 @dataclass(frozen=True)
+class ExtrasPane:
+    """The Extras tab. `image` takes the picture that is sent to it."""
+
+    kind: str
+    controls: Controls
+    image: Component
+    results: Results
+
+
+@dataclass(frozen=True)
 class QueuePane:
     """The tab of jobs. `picked` carries the id of one; `editors` are buttons by the kind of job that they edit."""
 
@@ -77,6 +88,14 @@ def form(app: App, kind: str) -> Controls:
     """The controls of a kind of generation, with the defaults that people saved."""
     saved = app.catalog.ui_defaults
     return Controls(REQUESTS[kind], kind, app.catalog.choices, defaults=saved.values(kind), ranges=saved.ranges(kind))
+
+
+def extras_form(app: App) -> Controls:
+    """The controls of the Extras tab, with the defaults that people saved."""
+    saved = app.catalog.ui_defaults
+    return Controls(
+        Extras, "extras", app.catalog.choices, defaults=saved.values("extras"), ranges=saved.ranges("extras")
+    )
 
 
 def owner_of(request: gr.Request) -> str:
@@ -116,12 +135,15 @@ def connect(app: App, panes: Mapping[str, object]) -> None:
     for pane in forms:
         _pastes(app, pane)
         _applies_styles(app, pane)
-    for source in (pane for pane in panes.values() if isinstance(pane, Pane | PicturePane)):
+    extras = next((pane for pane in panes.values() if isinstance(pane, ExtrasPane)), None)
+    for source in (pane for pane in panes.values() if isinstance(pane, Pane | PicturePane | ExtrasPane)):
         for target, button in source.results.senders.items():
             if target in targets:
                 _sends_picture(app, source, button, *targets[target])
             elif target in kinds:
                 _sends_parameters(app, source, button, kinds[target])
+            elif extras is not None and target == extras.kind:
+                _sends_to_extras(app, source, button, extras)
             for info in infos:
                 if target == "pnginfo":
                     _shows_info(app, source, button, info)
@@ -129,10 +151,15 @@ def connect(app: App, panes: Mapping[str, object]) -> None:
         for kind, button in jobs.editors.items():
             if kind in kinds:
                 _edits_job(app, jobs, button, kinds[kind])
+            elif extras is not None and kind == extras.kind:
+                _edits_extras(app, jobs, button, extras)
     for info in infos:
         for target, button in info.senders.items():
+            if extras is not None and target == extras.kind:
+                _info_to_extras(info, button, extras)
+                continue
             pane = next(pane for pane in forms if target == pane.kind or target in pane.takes)
-            _sends_info(app, info, button, pane, pane.takes.get(target))
+            _sends_info(app, info, button, pane, target)
 
 
 def told(app: App, text: str, declared: type[Generation]) -> tuple[dict[str, Any], list[str]]:
@@ -211,7 +238,7 @@ def _applies_styles(app: App, pane: Pane) -> None:
     )
 
 
-def _sends_parameters(app: App, source: Pane | PicturePane, button: Component, target: Pane) -> None:
+def _sends_parameters(app: App, source: Pane | PicturePane | ExtrasPane, button: Component, target: Pane) -> None:
     """All that a finished picture says goes into a form that takes no picture."""
     notice = target.results.notice
 
@@ -263,7 +290,9 @@ def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> 
     )
 
 
-def _sends_picture(app: App, source: Pane | PicturePane, button: Component, target: Pane, image: Component) -> None:
+def _sends_picture(
+    app: App, source: Pane | PicturePane | ExtrasPane, button: Component, target: Pane, image: Component
+) -> None:
     """A finished picture and what it was made with go into another form."""
     notice = target.results.notice
     place = next(name for name, component in target.takes.items() if component is image)
@@ -292,7 +321,7 @@ def _sends_picture(app: App, source: Pane | PicturePane, button: Component, targ
     )
 
 
-def _shows_info(app: App, source: Pane | PicturePane, button: Component, info: InfoPane) -> None:
+def _shows_info(app: App, source: Pane | PicturePane | ExtrasPane, button: Component, info: InfoPane) -> None:
     def show(picture_id: str, request: gr.Request) -> dict[Component, Any]:
         try:
             _, content, name = _picture(app, picture_id, owner_of(request))
@@ -310,9 +339,9 @@ def _shows_info(app: App, source: Pane | PicturePane, button: Component, info: I
     )
 
 
-def _sends_info(app: App, info: InfoPane, button: Component, target: Pane, image: Component | None) -> None:
+def _sends_info(app: App, info: InfoPane, button: Component, target: Pane, place: str) -> None:
     """All that a picture says, and the picture itself where the form takes one, go into a form."""
-    notice = target.results.notice
+    notice, image = target.results.notice, target.takes.get(place)
 
     def send(text: str, path: str | None) -> dict[Component, Any]:
         found: dict[Component, Any] = {}
@@ -326,12 +355,66 @@ def _sends_info(app: App, info: InfoPane, button: Component, target: Pane, image
         return {**found, notice: notices.remarks(remarks)}
 
     outputs = [*target.controls.components, notice, *([] if image is None else [image])]
-    button.click(send, [info.text, info.image], outputs, js=_opening(target.kind), **QUIET)
+    script = _opening(target.kind, f"mode_{target.kind}_{place}" if image is not None else "")
+    button.click(send, [info.text, info.image], outputs, js=script, **QUIET)
 
 
-def _opening(tab: str) -> str:
+def _sends_to_extras(app: App, source: Pane | PicturePane | ExtrasPane, button: Component, target: ExtrasPane) -> None:
+    def send(picture_id: str, request: gr.Request) -> dict[Component, Any]:
+        try:
+            _, content, name = _picture(app, picture_id, owner_of(request))
+        except WebuiError as error:
+            return {source.results.notice: notices.failure(error)}
+        return {target.image: cached_copy(content, name, target.image)}
+
+    button.click(
+        send,
+        source.results.picked,
+        [target.image, source.results.notice],
+        js=f"() => [gesso.results.send('{source.kind}', '{target.kind}', 'single')]",
+        **QUIET,
+    )
+
+
+def _info_to_extras(info: InfoPane, button: Component, target: ExtrasPane) -> None:
+    def send(path: str | None) -> Any:
+        return cached_copy(file_content(path), Path(path).name, target.image) if path else gr.skip()
+
+    button.click(send, info.image, target.image, js=_opening(target.kind, f"mode_{target.kind}_single"), **QUIET)
+
+
+def _edits_extras(app: App, source: QueuePane, button: Component, target: ExtrasPane) -> None:
+    """What was submitted goes back into the tab, with the first of its pictures."""
+
+    def edit(job_id: str, request: gr.Request) -> dict[Component, Any]:
+        try:
+            job = app.queue.job(job_id)
+            if job.owner != (owner := owner_of(request)) and not app.access.oversees(owner):
+                raise NotFound(f"There is no job {job_id!r} of yours.")
+            asked = job.request
+            updates, remarks = target.controls.show({name: getattr(asked, name) for name in target.controls})
+            if isinstance(asked, Extras) and asked.images:
+                name = asked.images[0]
+                updates[target.image] = cached_copy(app.catalog.uploads.get(name), f"{name[:12]}.png", target.image)
+                others = len(asked.images) - 1
+                remarks += [f"The other {others} pictures have to be dropped in again."] if others else []
+        except WebuiError as error:
+            return {source.notice: notices.failure(error)}
+        return {**updates, target.results.notice: notices.remarks(remarks)}
+
+    button.click(
+        edit,
+        source.picked,
+        [*target.controls.components, target.image, target.results.notice, source.notice],
+        js=f"() => {{ gesso.openTab('{target.kind}'); return [gesso.jobs.picked()]; }}",
+        **QUIET,
+    )
+
+
+def _opening(tab: str, sub_tab: str = "") -> str:
     """Opens a tab first, in the browser: an answer that comes late must not pull anybody away from another one."""
-    return f"(...given) => {{ gesso.openTab('{tab}'); return given; }}"
+    inner = f"gesso.openSubTab('{sub_tab}'); " if sub_tab else ""
+    return f"(...given) => {{ gesso.openTab('{tab}'); {inner}return given; }}"
 
 
 def _picture(app: App, picture_id: str, owner: str) -> tuple[SavedPicture, bytes, str]:

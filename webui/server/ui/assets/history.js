@@ -189,6 +189,7 @@
         send("text", "Send parameters to txt2img", "txt2img"),
         send("image", "Send picture and parameters to img2img", "img2img"),
         send("brush", "Send picture and parameters to Inpaint", "inpaint"),
+        send("enlarge", "Send picture to Extras", "extras"),
         send("info", "Send to PNG Info", "pnginfo"),
         gesso.iconButton("save", "Save the picture as a file", () => gesso.results.save("history")),
         gesso.iconButton("bin", "Put it into the bin", () => remove([picture.id]))),

@@ -34,7 +34,7 @@ def pnginfo(_app: App) -> InfoPane:
             with gr.Row(elem_id="pnginfo_buttons", elem_classes="wide-buttons"):
                 senders = {
                     target: gr.Button(f"Send to {target}", elem_id=f"pnginfo_send_to_{target}", size="sm")
-                    for target in ("txt2img", "img2img")
+                    for target in ("txt2img", "img2img", "inpaint", "extras")
                 }
         with gr.Column(scale=1, min_width=320):
             report = gr.HTML(elem_id="pnginfo_report", elem_classes="report")

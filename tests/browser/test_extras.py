@@ -1,0 +1,31 @@
+"""A picture made larger, and sent around."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from tests.browser.visitor import Visitor
+
+
+def test_an_uploaded_picture_is_made_larger_and_sent_on(visitor: Visitor, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (48, 32), "#2f7d5b").save(photo)
+    page = visitor.open("extras").page
+    page.set_input_files("#extras_image input[type=file]", photo)
+    visitor.see("#extras_image img")
+    visitor.choose("extras_upscaler_1", "Nearest")
+    visitor.set("extras", upscaling_resize=2)
+    job = visitor.job(visitor.generate("extras"))
+    assert [(made["width"], made["height"]) for made in job["pictures"]] == [(96, 64)]
+    assert visitor.infotext("extras") == "Postprocess upscale by: 2.0, Postprocess upscaler: Nearest"
+    with Image.open(io.BytesIO(visitor.fetch(visitor.shown_picture("extras")))) as made:
+        assert made.size == (96, 64)
+        assert made.info["postprocessing"].startswith("Postprocess upscale by")
+    page.click("#extras_send_to_pnginfo")
+    visitor.until("() => document.querySelector('#pnginfo_image img')?.naturalWidth === 96")
+    page.click("#pnginfo_send_to_inpaint")
+    visitor.until("() => document.querySelector('#img2img_inpaint_image img')?.naturalWidth === 96")
+    assert page.evaluate("gesso.mode()") == "inpaint"

@@ -1,0 +1,157 @@
+"""The Extras tab: finished pictures made larger, cut, mirrored; one, several, or a folder of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from webui.base.errors import UserError, WebuiError
+from webui.request.extras import RESIZE_BY, RESIZE_TO, Extras
+from webui.server.ui import notices
+from webui.server.ui.batch import content_of, files_in, uploaded_files
+from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.results import results
+from webui.server.ui.sources import source
+from webui.server.ui.toprow import tool_button
+from webui.server.ui.wiring import ExtrasPane, extras_form, file_content, owner_of
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+SINGLE, SEVERAL, FOLDER = "single", "batch", "folder"
+AT_ONCE = 32
+"""Pictures of one job; more become several jobs."""
+
+UPSCALERS = ("upscaler_1", "upscaler_2", "extras_upscaler_2_visibility")
+BY = ("upscaling_resize", "max_side_length")
+TO = ("upscaling_resize_w", "upscaling_resize_h")
+CROP = "upscaling_crop"
+MODE = "resize_mode"
+SPLIT = ("split_oversized", "split_threshold", "split_overlap")
+AUTOSIZED = ("autosized_crop", "crop_objective", "crop_threshold")
+BOUNDS = ("crop_min_side", "crop_max_side", "crop_min_area", "crop_max_area")
+FLIPS = ("flip_horizontal", "flip_vertical", "flip_both")
+
+
+def extras(app: App) -> ExtrasPane:
+    """Build the tab, inside a `gr.Tab`."""
+    controls = extras_form(app)
+    with gr.Row(elem_classes="panes", equal_height=False):
+        with gr.Column(scale=1, min_width=320, elem_id="extras_settings", elem_classes="settings"):
+            place = gr.Textbox(SINGLE, visible="hidden", elem_id="extras_place", label="Source")
+            with gr.Tabs(elem_id="mode_extras", elem_classes="small"):
+                with gr.Tab("Single Image", elem_id="mode_extras_single") as single:
+                    image = source("Picture", "extras_image")
+                with gr.Tab("Batch Process", elem_id="mode_extras_batch") as several:
+                    files = gr.File(
+                        label="Pictures",
+                        file_count="multiple",
+                        file_types=["image"],
+                        elem_id="extras_batch_files",
+                        height=220,
+                        interactive=True,
+                        buttons=[],
+                    )
+                with gr.Tab("Batch from Directory", elem_id="mode_extras_batch_dir") as folder:
+                    given = _folder("Input directory", "input_dir", "A folder on the computer that Gesso runs on.")
+                    output = _folder("Output directory", "output_dir", "Empty: where all pictures go.")
+            _upscale(controls)
+            _more(controls)
+        with gr.Column(scale=1, min_width=320):
+            with gr.Row(elem_id="extras_generate_box", elem_classes="generate-box"):
+                gr.Button("Interrupt", elem_id="extras_interrupt", elem_classes="while-running", min_width=60)
+                gr.Button("Skip", elem_id="extras_skip", elem_classes="while-running", min_width=60)
+                generate = gr.Button(
+                    "Generate", elem_id="extras_generate", elem_classes="generate", variant="primary", min_width=90
+                )
+            shown = results("extras")
+    for tab, name in ((single, SINGLE), (several, SEVERAL), (folder, FOLDER)):
+        tab.select(None, None, place, js=f"() => '{name}'", **QUIET)
+    _submits(app, generate, controls, (place, image, files, given, output), shown.notice)
+    return ExtrasPane("extras", controls, image, shown)
+
+
+def _upscale(controls: Controls) -> None:
+    """By a factor or to a size, and what does it."""
+    with gr.Column(elem_id="extras_upscale", elem_classes="stacked"):
+        with gr.Tabs(elem_id="extras_resize_mode_tabs", elem_classes="small"):
+            with gr.Tab("Scale by", elem_id="extras_scale_by_tab") as by:
+                controls.add_all(BY)
+            with gr.Tab("Scale to", elem_id="extras_scale_to_tab") as to:
+                with gr.Row(elem_classes="size", equal_height=True):
+                    with gr.Column(scale=4, min_width=160, elem_classes="stacked"):
+                        controls.add_all(TO)
+                    sides = [controls[name] for name in TO]
+                    with gr.Column(scale=0, min_width=36, elem_classes="beside"):
+                        tool_button("swap", "Swap width and height", "extras_res_switch_btn").click(
+                            None, sides, sides, js="(w, h) => [h, w]", **QUIET
+                        )
+                controls.add(CROP)
+        controls.add(MODE, visible="hidden")
+        by.select(None, None, controls[MODE], js=f"() => {RESIZE_BY}", **QUIET)
+        to.select(None, None, controls[MODE], js=f"() => {RESIZE_TO}", **QUIET)
+        with gr.Row():
+            controls.add_all(UPSCALERS, min_width=150)
+
+
+def _more(controls: Controls) -> None:
+    """What is done besides; closed until somebody wants it."""
+    with gr.Accordion("Split oversized images", open=False, elem_id="extras_split", elem_classes="fold"), gr.Row():
+        controls.add_all(SPLIT, min_width=150)
+    with gr.Accordion("Auto-sized crop", open=False, elem_id="extras_crop", elem_classes="fold"):
+        with gr.Row():
+            controls.add_all(AUTOSIZED, min_width=150)
+        with gr.Row():
+            controls.add_all(BOUNDS, min_width=220)
+    with gr.Accordion("Create flipped copies", open=False, elem_id="extras_flips", elem_classes="fold"), gr.Row():
+        controls.add_all(FLIPS, min_width=120)
+
+
+def _submits(app: App, trigger: Component, controls: Controls, given: tuple[Component, ...], notice: Component) -> None:
+    place, image, files, folder, output = given
+
+    def submit(data: Data, request: gr.Request) -> str:
+        owner = owner_of(request)
+        where: dict[str, Any] | None = None
+        refused: list[str] = []
+        try:
+            request_without = Extras.made(**controls.values(data))
+            if data[place] == SINGLE:
+                content = file_content(data[image])
+                name = (app.catalog.uploads.put(content),) if content else ()
+                app.queue.submit(request_without.changed(images=name), owner=owner)
+                return ""
+            if data[place] == FOLDER:
+                app.access.require_admin(owner)
+                paths = files_in(data[folder], "Input")
+                if chosen := str(data[output] or "").strip():
+                    where = {"outdir_extras_samples": str(Path(chosen).expanduser())}
+            else:
+                paths = uploaded_files(data[files])
+            kept = _kept(app, paths, refused)
+            for begin in range(0, len(kept), AT_ONCE):
+                names, stems = zip(*kept[begin : begin + AT_ONCE], strict=True)
+                app.queue.submit(request_without.changed(images=names, names=stems), owner=owner, settings=where)
+        except WebuiError as error:
+            return notices.failure(error)
+        said = notices.done(f"{len(kept)} picture{'s' if len(kept) != 1 else ''} submitted.") if kept else ""
+        return said + notices.remarks(refused)
+
+    trigger.click(submit, {*controls.components, *given}, notice, **QUIET)
+
+
+def _kept(app: App, paths: list[Path], refused: list[str]) -> list[tuple[str, str]]:
+    """(name in the store, stem of the file) of those that are pictures; `refused` says which are not, and why."""
+    found = []
+    for path in paths:
+        try:
+            found.append((app.catalog.uploads.put(content_of(path)), path.stem))
+        except UserError as error:
+            refused.append(f"{path.name}: {error.message}")
+    return found
+
+
+def _folder(label: str, name: str, info: str) -> Component:
+    return gr.Textbox(label=label, info=info, elem_id=f"extras_batch_{name}", max_lines=1, interactive=True)
