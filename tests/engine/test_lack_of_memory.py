@@ -129,4 +129,4 @@ def test_a_leaner_profile_takes_less_and_ends_somewhere() -> None:
     assert (usual.leaner().attention, usual.leaner().offload) == ("sliced", "none")
     on_gpu = replace(usual, device=torch.device("cuda", 0))
     steps = [on_gpu.offload, on_gpu.leaner().offload, on_gpu.leaner().leaner().offload]
-    assert [*steps, on_gpu.leaner().leaner().leaner().offload] == ["none", "medium", "low", "low"]
+    assert [*steps, on_gpu.leaner().leaner().leaner().offload] == ["none", "medium", "low", "leaf"]

@@ -39,7 +39,7 @@ from webui.prompt.comments import strip_comments
 from webui.prompt.networks import NetworkTag, extract_networks
 from webui.request.fields import SAME_SAMPLER, SAME_SCHEDULE, Img2Img, Txt2Img
 from webui.request.messages import Pictured
-from webui.request.plan import CheckpointRef, Plan, added_networks
+from webui.request.plan import CheckpointRef, Picture, Plan, added_networks
 from webui.request.settings import RenderSettings
 
 FIRST_OF_TWO = 0.4

@@ -5,16 +5,22 @@ from __future__ import annotations
 import ctypes
 import gc
 import logging
+import math
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Literal
+from itertools import pairwise
+from typing import Any
 
 import psutil
 import torch
+from torch import nn
 
 from webui.base.errors import UserError
-from webui.engine.families.family import Placement
+from webui.engine.families.family import Model, Placement
+from webui.engine.families.weights import WeightsFile
+from webui.engine.memory_plan import PLANES, Attention, ModelSize, Offload, OffloadWish, Wishes
 from webui.request.engine_options import EngineOptions
 from webui.request.messages import DeviceInfo
 
@@ -22,10 +28,9 @@ log = logging.getLogger(__name__)
 
 BF16_FROM = 100_000_000
 """Parameters from which bfloat16 is used on a CPU that has it; small models lose by the conversions."""
-SMALL_DEVICE = 5 * 2**30
-"""Bytes of device memory below which networks take turns on it, if nothing else is said."""
-
-Offload = Literal["none", "medium", "low"]
+FP8_NAMES = {"Enable": "", "Enable for SDXL": "SDXL"}
+"""Values of the setting "FP8 weight": what the families' names begin with."""
+LEANER: Mapping[str, Offload] = {"": "medium", "none": "medium", "medium": "low", "low": "leaf", "leaf": "leaf"}
 
 
 @dataclass(frozen=True)
@@ -36,19 +41,30 @@ class Profile:
     half: torch.dtype
     """Of UNet and text encoder, for models that are large enough."""
     vae: torch.dtype
-    attention: Literal["sdpa", "xformers", "sliced"]
-    offload: Offload
+    attention: Attention
+    offload: OffloadWish
+    """What flags or settings want; "": as suits the model and the picture."""
 
     def placement(self, parameters: int) -> Placement:
         """Where and how a model of so many parameters is held."""
         small = self.device.type == "cpu" and parameters < BF16_FROM
-        return Placement(self.device, torch.float32 if small else self.half, self.vae, self.attention, self.offload)
+        offload = self.offload or "none"
+        return Placement(self.device, torch.float32 if small else self.half, self.vae, self.attention, offload)
 
-    def leaner(self) -> Profile:
-        """The same machine, used as sparingly as we can: for what did not fit otherwise."""
+    def leaner(self, ran: Offload = "none") -> Profile:
+        """The same machine, used more sparingly than it was: for what did not fit."""
         own_memory = self.device.type in ("cuda", "xpu")
-        offload: Offload = ("medium" if self.offload == "none" else "low") if own_memory else self.offload
+        offload = LEANER[self.offload or ran] if own_memory else self.offload
         return replace(self, attention="sliced", offload=offload)
+
+    @property
+    def wishes(self) -> Wishes:
+        return Wishes(self.offload, self.attention if self.attention != "sdpa" else "")
+
+    def takes_narrow(self, fp8_storage: str, family: str) -> bool:
+        """Whether a model of this family is kept in 8 bits under the setting."""
+        start = FP8_NAMES.get(fp8_storage)
+        return start is not None and family.startswith(start) and self.device.type != "mps"  # MPS knows no such numbers
 
     def info(self) -> DeviceInfo:
         """For people."""
@@ -107,7 +123,7 @@ def _half(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else torch.float32
 
 
-def _attention(wanted: str, device: torch.device) -> Literal["sdpa", "xformers", "sliced"]:
+def _attention(wanted: str, device: torch.device) -> Attention:
     if wanted == "xformers":
         if device.type == "cuda" and find_spec("xformers") is not None:
             return "xformers"
@@ -115,12 +131,8 @@ def _attention(wanted: str, device: torch.device) -> Literal["sdpa", "xformers",
     return "sliced" if wanted == "sliced" else "sdpa"
 
 
-def _offload(options: EngineOptions, device: torch.device) -> Offload:
-    if device.type not in ("cuda", "xpu"):
-        return "none"
-    if options.offload:
-        return options.offload
-    return "medium" if 0 < total_bytes(device) < SMALL_DEVICE else "none"
+def _offload(options: EngineOptions, device: torch.device) -> OffloadWish:
+    return options.offload if device.type in ("cuda", "xpu") else "none"
 
 
 def _name(device: torch.device) -> str:
@@ -159,6 +171,72 @@ def used_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.memory_reserved(device))
     return int(torch.xpu.memory_reserved(device)) if device.type == "xpu" else 0
+
+
+def model_size(model: Model) -> ModelSize:
+    """What a model in memory needs, in bytes."""
+    parts = model.parts
+    network = next((part for name, part in parts.items() if name in ("unet", "transformer")), None)
+    text = sum(bytes_of(part) for name, part in parts.items() if name.startswith("text"))
+    if network is None:
+        rest = max(model.nbytes - model.vae_nbytes - text, 0)
+        return ModelSize(rest, text, model.vae_nbytes, rest, rest, 0, 0, 0)
+    blocks = [bytes_of(block) for block in _blocks(network)] or [bytes_of(network)]
+    pairs = [before + after for before, after in pairwise(blocks)] or blocks
+    leaf = max((parameter.nbytes for parameter in network.parameters()), default=0)
+    step, scores = _step(network)
+    decode = model.vae_bytes_per_pixel
+    return ModelSize(bytes_of(network), text, model.vae_nbytes, max(pairs), leaf, step, scores, decode)
+
+
+def file_size(file: WeightsFile, itemsize: int) -> ModelSize:
+    """The same, as far as names and shapes tell before anything is loaded; what a call computes in is left out."""
+    names = {"text": ("cond_stage_model.", "conditioner.", "text_encoder"), "vae": ("first_stage_model.", "vae.")}
+    sizes = {
+        part: itemsize * sum(math.prod(shape) for name, shape in file.shapes.items() if name.startswith(starts))
+        for part, starts in names.items()
+    }
+    network = itemsize * file.parameters - sizes["text"] - sizes["vae"]
+    return ModelSize(network, sizes["text"], sizes["vae"], network // 2, network // 50, 0, 0, 0)
+
+
+def bytes_of(*modules: nn.Module) -> int:
+    return sum(parameter.nbytes for module in modules for parameter in module.parameters())
+
+
+def _blocks(network: nn.Module) -> list[nn.Module]:
+    """What comes to the device as one, in the order of computing."""
+    found: list[nn.Module] = []
+    for name, child in network.named_children():
+        if name == "mid_block":  # diffusers keeps it there with what stands outside the blocks
+            continue
+        found += list(child) if isinstance(child, nn.ModuleList) else []
+    return found
+
+
+def _step(network: nn.Module) -> tuple[int, int]:
+    """`ModelSize.step` and `ModelSize.scores` of a network."""
+    config: Mapping[str, Any] = getattr(network, "config", {})
+    itemsize = max((p.element_size() for p in network.parameters()), default=2)
+    widths = config.get("block_out_channels")
+    if widths:
+        kinds = list(config["down_block_types"])
+        finest = next((level for level, kind in enumerate(kinds) if "CrossAttn" in kind), len(kinds) - 1)
+        heads = config["attention_head_dim"]  # diffusers' name for the number of heads
+        count = heads if isinstance(heads, int) else heads[finest]
+        return PLANES * int(widths[0]) * itemsize, 256 * int(count) * itemsize // 16**finest
+    heads, width = int(config.get("num_attention_heads", 16)), int(config.get("attention_head_dim", 64))
+    return PLANES * heads * width * itemsize // 4, 256 * heads * itemsize // 16  # patches of 2 x 2
+
+
+def held_bytes(model: Model, device: torch.device) -> int:
+    """What a model's weights take on the device now."""
+    return sum(
+        parameter.nbytes
+        for part in model.parts.values()
+        for parameter in part.parameters()
+        if parameter.device.type == device.type
+    )
 
 
 def give_back(device: torch.device) -> None:

@@ -7,32 +7,44 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from webui.base.errors import ModelError, OutOfMemory
 from webui.engine.families.components import Components
-from webui.engine.families.family import Model, family_of
+from webui.engine.families.family import Model, Placement, family_of
+from webui.engine.families.ldm_model import LdmModel
 from webui.engine.families.weights import open_weights
-from webui.engine.memory import Profile, free_bytes, give_back, total_bytes
+from webui.engine.memory import (
+    FP8_NAMES,
+    Profile,
+    bytes_of,
+    file_size,
+    free_bytes,
+    give_back,
+    held_bytes,
+    model_size,
+)
+from webui.engine.memory_plan import Machine, MemoryProfile, OffloadWish, Use, Wishes, Work, peak, plan
 from webui.engine.networks.patches import Patches
 from webui.engine.networks.wardrobe import Wardrobe
 from webui.engine.passes import Loaded
+from webui.request.messages import PartUse
 from webui.request.plan import CheckpointRef
 
 log = logging.getLogger(__name__)
 
 Stamp = tuple[str, int, int]
 """(path, mtime in ns, size): a file that changed is another file."""
-Key = tuple[Stamp, Stamp | None]
-"""Of a checkpoint and the yaml file beside it."""
+Key = tuple[Stamp, Stamp | None, str]
+"""Of a checkpoint and the yaml file beside it, and how its weights are kept."""
 
-WORKROOM = 0.2
-"""The share of a device's memory that is kept free of weights, for what the networks compute."""
+WHATEVER = Use()
 MOST_VAES = 3
 """External VAEs kept with a checkpoint."""
+
 
 Announce = Callable[[str, float], None]
 """(title of what is being loaded, 0) at the beginning, ("", seconds) when that is over."""
@@ -59,6 +71,14 @@ class Resident:
         others = list(self.models.values())[:-1]
         return self.model.nbytes + sum(model.vae_nbytes for model in others) + self.patches.nbytes
 
+    @property
+    def uses(self) -> tuple[PartUse, ...]:
+        """What each part takes, and where it is."""
+        return tuple(
+            PartUse(self.ref.title, name, bytes_of(part), next((str(p.device) for p in part.parameters()), ""))
+            for name, part in self.model.parts.items()
+        )
+
 
 @dataclass
 class ModelManager:
@@ -76,22 +96,32 @@ class ModelManager:
     """Titles, the last used first."""
     wardrobe: Wardrobe = field(default_factory=Wardrobe)
     """Networks that the models wear."""
+    wanted: OffloadWish = ""
+    """How models shall lie in memory, where no flag says so (`Configure.memory_profile`)."""
+    ran: MemoryProfile = field(default_factory=MemoryProfile)
+    """How the model that was lent last lies in memory."""
+    uses: tuple[PartUse, ...] = ()
+    """What the parts of the models in memory take."""
     _residents: OrderedDict[Key, Resident] = field(default_factory=OrderedDict)
 
     @contextmanager
-    def lend(self, checkpoint: CheckpointRef, vae: CheckpointRef | None) -> Iterator[Loaded]:
+    def lend(self, checkpoint: CheckpointRef, vae: CheckpointRef | None, use: Use = WHATEVER) -> Iterator[Loaded]:
         """The model on its device, for the length of the block; it stays in memory afterwards while there is room.
+
+        use: for what; decides how the model lies in memory.
 
         Raises:
             ModelError: the file cannot be loaded; the models in memory are as before.
             OutOfMemory: there is no room for it.
         """
-        resident = self._borrowed(checkpoint, vae)
+        resident = self._borrowed(checkpoint, vae, use)
         try:
-            self._move_in(resident)
-            yield Loaded(resident.model, checkpoint, resident.key, resident.patches)
+            self._move_in(resident, use.work)
+            told = self.ran.sentence if self.ran.is_lean else ""
+            yield Loaded(resident.model, checkpoint, resident.key, resident.patches, told)
         finally:
             resident.loans -= 1
+            self._tell()
 
     def preload(self, checkpoint: CheckpointRef, vae: CheckpointRef | None) -> None:
         """Have it in memory and on the device. Raises like `lend`."""
@@ -109,15 +139,17 @@ class ModelManager:
 
     # ------------------------------------------------------------ into memory
 
-    def _borrowed(self, checkpoint: CheckpointRef, vae: CheckpointRef | None) -> Resident:
+    def _borrowed(self, checkpoint: CheckpointRef, vae: CheckpointRef | None, use: Use) -> Resident:
         """The model in memory, loaded now or before, with the VAE asked for, on loan."""
-        key: Key = (_stamp(checkpoint.path), _stamp(checkpoint.config) if checkpoint.config else None)
+        config = _stamp(checkpoint.config) if checkpoint.config else None
+        kept = f"{use.fp8_storage} {use.keep_exact}" if use.fp8_storage in FP8_NAMES else ""
+        key: Key = (_stamp(checkpoint.path), config, kept)
         source = _stamp(vae.path) if vae else key[0]
         for old in [k for k in self._residents if k[0][0] == checkpoint.path and k != key]:
             self._drop(old)
         resident = self._residents.get(key)
         if resident is None:
-            resident = self._loaded(checkpoint, vae, key, source)
+            resident = self._loaded(checkpoint, vae, key, source, use)
             self._residents[key] = resident
         self._residents.move_to_end(key)
         if source not in resident.models:
@@ -131,13 +163,22 @@ class ModelManager:
         self._tell()
         return resident
 
-    def _loaded(self, checkpoint: CheckpointRef, vae: CheckpointRef | None, key: Key, source: Stamp) -> Resident:
+    def _loaded(
+        self, checkpoint: CheckpointRef, vae: CheckpointRef | None, key: Key, source: Stamp, use: Use
+    ) -> Resident:
         """Load from disk. What can be seen from names and shapes is checked before anything else is put away."""
         file = open_weights(checkpoint.path, checkpoint.config)
-        load = family_of(file).prepare(file, self.components)
+        family = family_of(file)
+        load = family.prepare(file, self.components)
         with_vae = open_weights(vae.path) if vae else file
         placement = self.profile.placement(file.parameters)
-        self._make_room(file.parameters * placement.dtype.itemsize, checkpoint)
+        narrow = self.profile.takes_narrow(use.fp8_storage, family.name)
+        size = file_size(file, placement.dtype.itemsize)
+        found = plan(self._machine(), size, use.work, self._wishes)
+        # the way in is by parts or blocks; how it lies for this picture is decided when its true sizes are known
+        offload = "low" if found.offload == "leaf" else found.offload
+        placement = replace(placement, offload=offload, narrow=narrow, keep_exact=narrow and use.keep_exact)
+        self._make_room(file.parameters * placement.dtype.itemsize, checkpoint, placement)
         with self._announced(checkpoint.title):
             model = load(with_vae, placement)
         return Resident(checkpoint, key, OrderedDict({source: model}), Patches(self.wardrobe))
@@ -155,7 +196,7 @@ class ModelManager:
 
     # ------------------------------------------------------------ room
 
-    def _make_room(self, needed: int, checkpoint: CheckpointRef) -> None:
+    def _make_room(self, needed: int, checkpoint: CheckpointRef, placement: Placement) -> None:
         """Put models away until `needed` bytes more are within the budget.
 
         Raises:
@@ -163,9 +204,9 @@ class ModelManager:
         """
         host = torch.device("cpu")
         self._evict(lambda: self._bytes() + needed <= self._allowed())
-        if self._has_own_memory:
+        where = placement.rest
+        if self._has_own_memory and where != host:
             self._free_device(needed)
-        where = self.profile.placement(0).rest
         if needed > free_bytes(where):
             raise OutOfMemory(
                 f"{checkpoint.name} needs {needed / 2**30:.1f} GiB; {free_bytes(where) / 2**30:.1f} GiB are free.",
@@ -174,23 +215,41 @@ class ModelManager:
                 else "Start with --medvram, or choose a smaller model.",
             )
 
-    def _move_in(self, resident: Resident) -> None:
-        """Bring a waiting model to the device."""
-        if resident.on_device:
-            return
-        self._free_device(resident.nbytes)
+    def _move_in(self, resident: Resident, work: Work) -> None:
+        """Bring the model to the device, so much of it at a time as fits beside the work."""
+        size, machine = model_size(resident.model), self._machine(resident)
+        self.ran = plan(machine, size, work, self._wishes)
+        if self._has_own_memory:
+            held = held_bytes(resident.model, self.profile.device)
+            self._free_device(max(peak(self.ran, machine, size, work) - held, 0), keep=resident)
         for model in resident.models.values():
-            model.to(self.profile.device)
+            if isinstance(model, LdmModel):
+                model.arrange(offload=self.ran.offload, attention=self.ran.attention, vae_way=self.ran.vae)
+            if not resident.on_device:
+                model.to(self.profile.device)
         resident.on_device = True
+        self._tell()
 
-    def _free_device(self, needed: int) -> None:
-        """Move the least recently used models from the device to the host until there is room and some to work in."""
+    @property
+    def _wishes(self) -> Wishes:
+        """Flags win over the setting."""
+        wishes = self.profile.wishes
+        return wishes if wishes.offload else replace(wishes, offload=self.wanted)
+
+    def _machine(self, resident: Resident | None = None) -> Machine:
+        """What there is for a model: what is free, and what it and those that are not on loan hold already."""
         device = self.profile.device
-        workroom = int(total_bytes(device) * WORKROOM)
+        others = [other for other in self._residents.values() if other is resident or not other.loans]
+        held = sum(held_bytes(other.model, device) for other in others)
+        return Machine(device.type, free_bytes(device) + held)
+
+    def _free_device(self, needed: int, keep: Resident | None = None) -> None:
+        """Move the least recently used models from the device to the host until there is room."""
+        device = self.profile.device
         for other in list(self._residents.values()):
-            if free_bytes(device) >= needed + workroom:
+            if free_bytes(device) >= needed:
                 return
-            if other.on_device and not other.loans:
+            if other is not keep and other.on_device and not other.loans:
                 for model in other.models.values():
                     model.to(torch.device("cpu"))
                 other.on_device = False
@@ -198,7 +257,7 @@ class ModelManager:
 
     @property
     def _has_own_memory(self) -> bool:
-        return self.profile.device.type in ("cuda", "xpu") and self.profile.offload == "none"
+        return self.profile.device.type in ("cuda", "xpu")
 
     def _bytes(self) -> int:
         return sum(resident.nbytes for resident in self._residents.values())
@@ -231,6 +290,7 @@ class ModelManager:
             del self._residents[key]
 
     def _tell(self) -> None:
+        self.uses = tuple(use for resident in reversed(self._residents.values()) for use in resident.uses)
         self.resident = tuple(resident.ref.title for resident in reversed(self._residents.values()))
 
 

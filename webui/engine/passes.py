@@ -58,6 +58,8 @@ class Loaded:
     key: Hashable
     patches: Patches = field(default_factory=Patches)
     """The networks that it wears."""
+    memory: str = ""
+    """How it lies in memory, where that costs something: a sentence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +157,8 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
     clock = Clock(total=this.walked * entry.calls_per_step)
     if hashes := dress(loaded.patches, loaded.model, this.networks, studio.networks, watch.remark):
         batch.facts.note("Lora hashes", hashes)
+    if loaded.memory:
+        watch.remark(loaded.memory)
     if loaded.model.placement.narrow:
         batch.facts.note("FP8 weight", render.fp8_storage)
         if render.cache_fp16_weight:

@@ -50,9 +50,13 @@ def encoded(model: Model, pixels: Tensor, render: RenderSettings, watch: Watch, 
 def _run(model: Model, run: Callable[[bool], Tensor], pixel_count: int, render: RenderSettings, watch: Watch) -> Tensor:
     """In pieces when the whole would not fit, in the host's memory when the pieces do not either; seamless when the
     settings say so. What was computed before is not lost."""
-    pieces = pixel_count * model.vae_bytes_per_pixel > free_bytes(model.device) * ROOM
+    way = model.placement.vae_way
+    pieces = way == "tiled" or pixel_count * model.vae_bytes_per_pixel > free_bytes(model.device) * ROOM
     vae = model.parts.get("vae")
     with watch.stopwatch.running(), tiled([vae] if vae is not None and render.tiling else []):
+        if way == "host":
+            with model.vae_on_host():
+                return run(pieces)
         if not pieces:
             try:
                 return run(False)

@@ -66,13 +66,16 @@ class Unload:
     """Put all models away and give the memory back."""
 
 
+MemoryWish = Literal["", "none", "medium", "low", "leaf"]
+
+
 @dataclass(frozen=True)
 class Configure:
     """How many models may stay resident, in how many bytes (0: half of what is free)."""
 
     resident_limit: int
     budget_bytes: int
-    memory_profile: str = ""
+    memory_profile: MemoryWish = ""
     """How models shall lie in memory, where no flag says so: "none", "medium", "low", "leaf"; "": as suits."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -27,8 +27,7 @@ from webui.request.params import (
     parsed,
 )
 
-
-MEMORY_PROFILES = MappingProxyType(
+MEMORY_PROFILES: Mapping[str, Literal["none", "medium", "low", "leaf"]] = MappingProxyType(
     {
         "Everything on the GPU": "none",
         "Text encoder and VAE out while sampling": "medium",
@@ -405,9 +404,7 @@ class RenderSettings(Declared):
         ),
     ] = "Disable"
     """Keeps the network's weights in 8 bits: half the memory, slightly other pictures."""
-    cache_fp16_weight: Annotated[
-        bool, Toggle(label="Cache FP16 weight for LoRA", by_fact=True, absent=False)
-    ] = False
+    cache_fp16_weight: Annotated[bool, Toggle(label="Cache FP16 weight for LoRA", by_fact=True, absent=False)] = False
     """With 8 bits: keeps the weights as they were in the host's memory too, so that LoRAs are merged into these."""
     auto_vae_precision: Annotated[bool, Toggle(ui="Automatically revert VAE to 32-bit floats")] = True
     """Decodes again in full precision when a half-precision VAE gives nothing but black."""
@@ -600,7 +597,7 @@ class SystemSettings(Declared):
     """For those who watch the console."""
 
     @property
-    def offload(self) -> str:
+    def offload(self) -> Literal["", "none", "medium", "low", "leaf"]:
         """The engine's name for the memory profile; "" for Automatic."""
         return MEMORY_PROFILES.get(self.memory_profile, "")
 

@@ -90,12 +90,18 @@ class Placement:
     attention: str = "sdpa"
     """"sdpa", "xformers" or "sliced"."""
     offload: str = "none"
-    """"medium": parts take turns on the device; "low": the UNet comes layer by layer."""
+    """"medium": parts take turns on the device; "low", "leaf": the network comes block by block, layer by layer."""
+    vae_way: str = "whole"
+    """"tiled": it sees pictures in pieces; "host": it works in the host's memory."""
+    narrow: bool = False
+    """The network's weights are kept in 8 bits."""
+    keep_exact: bool = False
+    """And as they were, in the host's memory: networks are merged into these."""
 
     @property
     def rest(self) -> torch.device:
         """Where weights are loaded to."""
-        return self.device if self.offload == "none" else torch.device("cpu")
+        return self.device if self.offload == "none" and not self.narrow else torch.device("cpu")
 
 
 class Model(Protocol):
@@ -114,6 +120,8 @@ class Model(Protocol):
 
     @property
     def device(self) -> torch.device: ...
+    @property
+    def placement(self) -> Placement: ...
     @property
     def parts(self) -> Mapping[str, nn.Module]:
         """The networks: "unet", "vae"; text encoders: "text" (CLIP, or SD2's OpenCLIP), "text_2" (SDXL's second)."""

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+from diffusers.models.attention_processor import AttnProcessor2_0
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -234,6 +235,8 @@ def with_attention(unet: UNet2DConditionModel, attention: str) -> UNet2DConditio
         unet.enable_xformers_memory_efficient_attention()
     elif attention == "sliced":
         unet.set_attention_slice("auto")
+    elif isinstance(unet, UNet2DConditionModel):
+        unet.set_attn_processor(AttnProcessor2_0())
     return unet
 
 

@@ -23,7 +23,8 @@ from webui.engine.families.family import (
     vae_names,
     without_vae,
 )
-from webui.engine.families.staging import Staging
+from webui.engine.families.staging import Staging, offload_of
+from webui.engine.families.storage import narrowed
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.sampling.process import Diffusion, Flow
@@ -58,7 +59,17 @@ class LdmModel:
     """The mean of the latents before they are scaled."""
 
     def __post_init__(self) -> None:
+        if self.placement.narrow:
+            narrowed(self.unet, self.placement.dtype, exact=self.placement.keep_exact)
         self.staging = Staging(self.parts, self.placement)
+
+    def arrange(self, *, offload: str, attention: str, vae_way: str) -> None:
+        """Lie in memory so from now on; the names are those of `Placement`."""
+        if attention != self.placement.attention and isinstance(self.unet, UNet2DConditionModel):
+            ldm.with_attention(self.unet, attention)
+        if offload != self.staging.offload:
+            self.staging.arrange(offload)
+        self.placement = replace(self.placement, offload=offload, attention=attention, vae_way=vae_way)
 
     @cached_property
     def latent(self) -> LatentFormat:
@@ -149,9 +160,12 @@ class LdmModel:
         return replace(self, vae=vae)
 
     def to(self, device: torch.device) -> None:
-        rest = self.placement.rest if device == self.placement.device else device
+        back = device == self.placement.device
+        if back and self.placement.offload != "none":
+            return  # each part comes when it is used
         for part in self.parts.values():
-            part.to(rest)
+            if not offload_of(part):
+                part.to(device)
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,7 +61,7 @@ def _tried_out(unet: UNet2DConditionModel, placement: Placement) -> Prediction:
     """What the network predicts, as it answers to the last timestep: noise is like x there, velocity like minus x0."""
     if unet.config.in_channels != unet.config.out_channels:
         return "eps"  # A1111: inpainting and depth checkpoints predict noise
-    if placement.offload != "none":
+    if placement.rest != placement.device:
         unet = unet.to(placement.device)
     # A1111: these numbers, and this threshold
     x = torch.full((1, unet.config.in_channels, 8, 8), 0.5, device=placement.device, dtype=placement.dtype)

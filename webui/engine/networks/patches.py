@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from webui.base.errors import UserError
 from webui.catalog.network_families import is_for
 from webui.engine.families.family import Model
+from webui.engine.families.storage import exact_weights
 from webui.engine.networks.adapter import Adapter
 from webui.engine.networks.deltas import Kind, bias_change, fits, kind_of, looks_at_weight, weight_change
 from webui.engine.networks.embeddings import Embedding
@@ -156,7 +157,9 @@ class Patches:
     def _merge(self, model: Model, home: Home, layers: tuple[_Layer, ...]) -> None:
         """The weights of the checkpoint, and the layers' changes one after the other, in float32."""
         modules = [_parameters(model, part, module) for part, module in home]
-        whole = torch.cat([own["weight"].detach().to(model.device, torch.float32) for own in modules])
+        kept = [exact_weights(model.parts[part].get_submodule(module)) for part, module in home]
+        weights = [exact.get("weight", own["weight"].detach()) for exact, own in zip(kept, modules, strict=True)]
+        whole = torch.cat([weight.to(model.device, torch.float32) for weight in weights])
         has_bias = all("bias" in own for own in modules)
         bias = (
             torch.cat([own["bias"].detach().to(model.device, torch.float32) for own in modules]) if has_bias else None
