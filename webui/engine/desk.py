@@ -22,6 +22,7 @@ from webui.engine.memory import give_back, is_out_of_memory, profile_of, total_b
 from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.prefetch import Prefetcher
+from webui.engine.small_vae import SmallVaes
 from webui.engine.upscalers.models import UpscalerShelf
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.registry import families, resolved
@@ -74,6 +75,7 @@ class Desk:
         self._prefetcher = Prefetcher()
         self._cache = TextCache()
         self._shelf = EmbeddingShelf()
+        self._small = SmallVaes(Path(options.models_dir) if options.models_dir else None)
         self._upscalers = UpscalerShelf(self.profile.device, self.profile.half)
         self._cancels: dict[str, Cancel] = {}
         self._lock = threading.Lock()
@@ -174,7 +176,7 @@ class Desk:
             return
         done: set[int] = set()
         try:
-            for picture in pictures(plan, self.models, self._cache, self._shelf, watch, self._upscalers):
+            for picture in pictures(plan, self.models, self._cache, self._shelf, watch, self._upscalers, self._small):
                 done.add(picture.position)
                 yield picture
             return
@@ -192,7 +194,7 @@ class Desk:
         watch.batches = len(rest.batches)
         self.models.profile = self.models.profile.leaner(self.models.ran.offload)
         try:
-            for picture in pictures(rest, self.models, self._cache, self._shelf, watch, self._upscalers):
+            for picture in pictures(rest, self.models, self._cache, self._shelf, watch, self._upscalers, self._small):
                 facts = (*picture.facts, (LEAN, "True"))
                 yield replace(picture, facts=facts, comments=(*picture.comments, LEAN_REMARK))
         finally:

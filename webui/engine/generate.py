@@ -28,6 +28,7 @@ from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.passes import Batch, Denoised, Loaded, Pass, Start, Studio, denoised, noise_of
 from webui.engine.previews import cheap
 from webui.engine.sampling.course import img2img_steps
+from webui.engine.small_vae import SmallVaes
 from webui.engine.start import Beginning, Beginnings, blank_conditioning, conditioning, from_levels
 from webui.engine.upscalers.latent import MODES, enlarged_latents
 from webui.engine.upscalers.models import UpscalerShelf
@@ -63,6 +64,7 @@ def pictures(
     shelf: EmbeddingShelf,
     watch: Watch,
     upscalers: UpscalerShelf | None = None,
+    small_vaes: SmallVaes | None = None,
 ) -> Iterator[Pictured]:
     """Every picture of the plan, in order, as soon as it is finished.
 
@@ -72,24 +74,34 @@ def pictures(
     """
     embeddings = shelf.read(plan.embeddings)
     beginnings = Beginnings(plan.images, watch)
-    for number, batch in enumerate(plan.batches):
+    small = small_vaes or SmallVaes()
+    for number, pictured in enumerate(plan.batches):
         if watch.cancel.ends_now:
             watch.cancel.check()
             return
         watch.begin_batch(number)
         with ExitStack() as loans:
-            lend = partial(_lent, loans, models, plan.vae, use_of(batch))
+            batch = Batch(pictured)
+            around = partial(small.around, render=batch.render, note=batch.facts.note, remark=watch.remark)
+            lend = partial(_lent, loans, models, plan.vae, use_of(pictured), around)
             refiner = partial(lend, plan.refiner) if plan.refiner else None
-            enlargers = _enlargers(plan, upscalers, batch[0].render, watch)
+            enlargers = _enlargers(plan, upscalers, batch.render, watch)
             studio = Studio(watch, cache, embeddings, cheap, refiner, plan.networks, enlargers)
             try:
-                yield from _batch_pictures(Batch(batch), plan, lend, beginnings, studio)
+                yield from _batch_pictures(batch, plan, lend, beginnings, studio)
             except Skipped:
                 continue
 
 
-def _lent(loans: ExitStack, models: Lender, vae: CheckpointRef | None, use: Use, checkpoint: CheckpointRef) -> Loaded:
-    return loans.enter_context(models.lend(checkpoint, vae, use))
+def _lent(
+    loans: ExitStack,
+    models: Lender,
+    vae: CheckpointRef | None,
+    use: Use,
+    around: Callable[[Loaded], Loaded],
+    checkpoint: CheckpointRef,
+) -> Loaded:
+    return around(loans.enter_context(models.lend(checkpoint, vae, use)))
 
 
 def use_of(pictures: tuple[Picture, ...]) -> Use:

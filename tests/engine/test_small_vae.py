@@ -1,0 +1,95 @@
+"""TAESD reads and makes pictures in the place of a model's own VAE, when its file is there."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderTiny
+from PIL import Image
+from torch import nn
+
+from tests.engine.conftest import SMALL, Engine, levels
+from webui.base.errors import ModelError
+from webui.engine.generate import pictures
+from webui.engine.small_vae import SmallVaes
+from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
+from webui.request.fields import Img2Img, Txt2Img
+from webui.request.messages import Pictured
+
+BOTH = {"sd_vae_encode_method": "TAESD", "sd_vae_decode_method": "TAESD"}
+
+
+@pytest.fixture(scope="module")
+def tiny() -> AutoencoderTiny:
+    torch.manual_seed(3)
+    return AutoencoderTiny().eval()
+
+
+@pytest.fixture
+def models_folder(tmp_path: Path, tiny: AutoencoderTiny) -> Path:
+    """Files as TAESD's author publishes them: two halves, of which the decoder begins with a layer without weights."""
+    folder = tmp_path / "VAE-taesd"
+    folder.mkdir()
+    for side, half, shift in (("encoder", tiny.encoder, 0), ("decoder", tiny.decoder, 1)):
+        named = {name.removeprefix("layers."): tensor for name, tensor in half.state_dict().items()}
+        moved = {f"{int(name.split('.')[0]) + shift}.{name.partition('.')[2]}": named[name].clone() for name in named}
+        torch.save(moved, folder / f"taesd_{side}.pth")
+    return tmp_path
+
+
+def made(engine: Engine, request: Txt2Img | Img2Img, models: Path, images: dict[str, bytes] | None = None) -> Pictured:
+    plan = engine.plan(request, images)
+    watch = Watch("job", lambda _: None, Cancel(), Viewing(), Stopwatch(torch.device("cpu")), batches=1)
+    with torch.inference_mode():
+        (found,) = pictures(plan, engine.models, engine.cache, engine.shelf, watch, small_vaes=SmallVaes(models))
+    return found
+
+
+def test_the_decoder_makes_the_picture(
+    engine: Engine, models_folder: Path, tiny: AutoencoderTiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+    ours = SmallVaes.half
+
+    def half(self: SmallVaes, model: object, side: str) -> nn.Module | None:
+        found = ours(self, model, side)  # type: ignore[arg-type]
+        if found is not None:
+            found.register_forward_hook(lambda _module, args, _output: seen.append(args[0].clone()))
+        return found
+
+    monkeypatch.setattr(SmallVaes, "half", half)
+    request = Txt2Img(**SMALL, override_settings={"sd_vae_decode_method": "TAESD"})  # type: ignore[arg-type]
+    picture = made(engine, request, models_folder)
+    with torch.inference_mode():
+        expected = tiny.decode(seen[0]).sample.clamp(-1, 1)
+    wanted = (255 * (expected[0] + 1) / 2).to(torch.uint8).permute(1, 2, 0).numpy()
+    assert np.abs(levels(picture) - wanted.astype(int)).max() <= 1
+    assert "VAE Decoder" not in dict(picture.facts)  # the infotext says what the setting says
+
+
+def test_the_encoder_reads_the_given_picture(engine: Engine, models_folder: Path) -> None:
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(buffer, "PNG")
+    images = {"given": buffer.getvalue()}
+    plain = Img2Img(**SMALL, init_images=("given",), denoising_strength=0.3)  # type: ignore[arg-type]
+    asked = plain.changed(override_settings={"sd_vae_encode_method": "TAESD"})
+    assert made(engine, asked, models_folder, images).rgb != made(engine, plain, models_folder, images).rgb
+
+
+def test_without_its_file_the_own_vae_is_used_and_that_is_said(engine: Engine, tmp_path: Path) -> None:
+    request = Txt2Img(**SMALL, override_settings=BOTH)  # type: ignore[arg-type]
+    picture = made(engine, request, tmp_path)
+    assert picture.rgb == made(engine, Txt2Img(**SMALL), tmp_path).rgb  # type: ignore[arg-type]
+    assert dict(picture.facts) | {"VAE Encoder": "Full", "VAE Decoder": "Full"} == dict(picture.facts)
+    assert any("TAESD" in comment for comment in picture.comments)
+
+
+def test_a_file_that_is_something_else_is_named(engine: Engine, models_folder: Path) -> None:
+    torch.save({"0.weight": torch.zeros(2, 2)}, models_folder / "VAE-taesd" / "taesd_decoder.pth")
+    request = Txt2Img(**SMALL, override_settings=BOTH)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="taesd_decoder"):
+        made(engine, request, models_folder)
