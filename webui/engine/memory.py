@@ -219,13 +219,14 @@ def _step(network: nn.Module) -> tuple[int, int]:
     config: Mapping[str, Any] = getattr(network, "config", {})
     itemsize = max((p.element_size() for p in network.parameters()), default=2)
     widths = config.get("block_out_channels")
-    if widths:
+    if widths and "down_block_types" in config:
         kinds = list(config["down_block_types"])
         finest = next((level for level, kind in enumerate(kinds) if "CrossAttn" in kind), len(kinds) - 1)
         heads = config["attention_head_dim"]  # diffusers' name for the number of heads
         count = heads if isinstance(heads, int) else heads[finest]
         return PLANES * int(widths[0]) * itemsize, 256 * int(count) * itemsize // 16**finest
-    heads, width = int(config.get("num_attention_heads", 16)), int(config.get("attention_head_dim", 64))
+    said = (config.get("num_attention_heads"), config.get("attention_head_dim"))
+    heads, width = (one if isinstance(one, int) else usual for one, usual in zip(said, (16, 64), strict=True))
     return PLANES * heads * width * itemsize // 4, 256 * heads * itemsize // 16  # patches of 2 x 2
 
 

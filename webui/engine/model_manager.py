@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 
 from webui.base.errors import ModelError, OutOfMemory
+from webui.catalog.files import stamp_of
 from webui.engine.families.components import Components
-from webui.engine.families.family import Model, Placement, family_of
+from webui.engine.families.family import Model, Placement, Prepared, family_of
 from webui.engine.families.ldm_model import LdmModel
-from webui.engine.families.weights import open_weights
+from webui.engine.families.weights import WeightsFile, open_weights
 from webui.engine.memory import (
     FP8_NAMES,
     Profile,
@@ -25,6 +26,7 @@ from webui.engine.memory import (
     free_bytes,
     give_back,
     held_bytes,
+    is_out_of_memory,
     model_size,
 )
 from webui.engine.memory_plan import Machine, MemoryProfile, OffloadWish, Use, Wishes, Work, peak, plan
@@ -180,8 +182,23 @@ class ModelManager:
         placement = replace(placement, offload=offload, narrow=narrow, keep_exact=narrow and use.keep_exact)
         self._make_room(file.parameters * placement.dtype.itemsize, checkpoint, placement)
         with self._announced(checkpoint.title):
-            model = load(with_vae, placement)
+            model = self._read(load, with_vae, placement, checkpoint)
         return Resident(checkpoint, key, OrderedDict({source: model}), Patches(self.wardrobe))
+
+    def _read(self, load: Prepared, vae: WeightsFile, placement: Placement, checkpoint: CheckpointRef) -> Model:
+        """The model with its weights. Raises OutOfMemory: they do not fit after all; the others stay."""
+        try:
+            return load(vae, placement)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            log.warning("Out of memory while loading %s: %s", checkpoint.name, error)
+        # Beyond the handler, so that nothing holds on to what was read.
+        give_back(self.profile.device)
+        raise OutOfMemory(
+            f"{checkpoint.name} does not fit into the memory of {self.profile.device}; what was loaded before stays.",
+            hint="Close other programs, choose a smaller model, or start with --medvram.",
+        )
 
     @contextmanager
     def _announced(self, title: str) -> Iterator[None]:
@@ -296,9 +313,8 @@ class ModelManager:
 
 def _stamp(path: str) -> Stamp:
     try:
-        found = Path(path).stat()
+        return (path, *stamp_of(Path(path)))
     except OSError as error:
         raise ModelError(
             f"{Path(path).name} cannot be read: {error.strerror or error}.", hint="Was it moved? Refresh the list."
         ) from error
-    return (path, found.st_mtime_ns, found.st_size)

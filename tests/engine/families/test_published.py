@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,28 @@ def test_names_and_shapes_tell_the_family_and_fit_its_networks(name: str) -> Non
     family = family_of(file)
     assert family.name == FAMILY[PUBLISHED[name][0]]
     family.prepare(file, Components())
+
+
+@pytest.mark.parametrize(
+    ("likeness", "metadata", "changes", "family"),
+    [
+        ("SD 2.1", {}, {"cond_stage_model.": "conditioner.embedders.0."}, "SD2"),  # SD-Turbo names its tower so
+        ("SDXL", {"modelspec.title": "SDXL-Turbo"}, {}, "SDXL"),
+        ("SDXL", {"modelspec.title": "Lightning", "modelspec.prediction_type": "epsilon"}, {}, "SDXL"),
+        ("SD 2.1", {"modelspec.prediction_type": "v"}, {}, "SD2"),
+        ("SD 1.5", {"modelspec.title": "LCM"}, {}, "SD1"),
+    ],
+)
+def test_distilled_files_are_known_as_what_they_were_distilled_from(
+    likeness: str, metadata: dict[str, str], changes: dict[str, str], family: str
+) -> None:
+    file = stripped(likeness)
+    shapes = dict(file.shapes)
+    for old, new in changes.items():
+        shapes = {name.replace(old, new, 1): shape for name, shape in shapes.items()}
+    file = replace(file, shapes=shapes, metadata=metadata)
+    assert family_of(file).name == family
+    family_of(file).prepare(file, Components())
 
 
 def picture() -> bytes:

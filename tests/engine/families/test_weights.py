@@ -11,12 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.engine.conftest import reference
-from webui.base.errors import ModelError
+from tests.engine.conftest import OPTIONS, reference
+from webui.base.errors import ModelError, OutOfMemory
 from webui.engine.families.components import Components
 from webui.engine.families.family import family_of
 from webui.engine.families.sd1 import SD1
 from webui.engine.families.weights import open_weights
+from webui.engine.memory import profile_of
 from webui.engine.model_manager import ModelManager
 
 
@@ -161,3 +162,23 @@ def test_the_mapped_file_may_be_overwritten_while_the_model_is_in_use(
         before = loaded.model.parts["unet"].conv_in.weight.clone()
         path.write_bytes(b"")
         assert torch.equal(loaded.model.parts["unet"].conv_in.weight, before)
+
+
+def test_out_of_memory_while_loading_leaves_what_was_loaded(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = ModelManager(profile_of(OPTIONS), limit=2, budget=2**32)
+    models.preload(reference(tiny_checkpoint), None)
+    other = tmp_path / "other.safetensors"
+    shutil.copy(tiny_checkpoint, other)
+
+    def full(*_args: object, **_options: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    with monkeypatch.context() as context:
+        context.setattr("webui.engine.families.ldm.fill", full)
+        with pytest.raises(OutOfMemory, match="other does not fit into the memory of cpu"):
+            models.preload(reference(other), None)
+    assert models.resident == (tiny_checkpoint.name,)
+    models.preload(reference(other), None)
+    assert set(models.resident) == {tiny_checkpoint.name, other.name}
