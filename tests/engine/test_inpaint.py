@@ -73,3 +73,12 @@ def test_blur_spreads_and_keeps_the_sum() -> None:
     assert not across[27].any()
     assert across[30, 25] > 0
     assert np.array_equal(np.asarray(inpaint.blurred(mask, 0, 0)), np.asarray(mask))
+
+
+def test_a_result_is_cut_out_along_its_mask() -> None:
+    mask = Image.new("L", (16, 16))
+    mask.paste(255, (0, 0, 8, 16))
+    found = inpaint.cut_out(Image.new("RGB", (32, 32), "red"), mask)
+    assert (found.mode, found.size) == ("RGBA", (32, 32))
+    assert found.getpixel((4, 16)) == (255, 0, 0, 255)
+    assert found.getpixel((28, 16)) == (0, 0, 0, 0)

@@ -217,8 +217,10 @@ class Catalog:
         try:
             saved = self.pictures.save(pictured.rgb, draft, naming, settings.save)
         except NotSaved as error:
+            self.pictures.extras.keep(error.picture.id, pictured.extras)
             self._record(error.picture, picture)
             raise
+        self.pictures.extras.keep(saved.id, pictured.extras)
         self._record(saved, picture)
         return saved
 

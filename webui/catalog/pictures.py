@@ -18,6 +18,7 @@ from webui.base.errors import NotFound, StorageError
 from webui.base.files import write_atomically, write_new
 from webui.base.paths import Paths
 from webui.catalog.database import Database
+from webui.catalog.extra_pictures import ExtraPictures
 from webui.catalog.image_files import as_format, encode, read_infotext, readable
 from webui.request import infotext
 from webui.request.filenames import Naming, apply_pattern, file_name, folder_parts, sanitized
@@ -96,6 +97,7 @@ class Pictures:
         self._lock = threading.Lock()
         self._numbers: dict[Path, int] = {}
         self._pending: dict[str, _Pending] = {}
+        self.extras = ExtraPictures(paths.state / "extra")
 
     def save(self, rgb: bytes, picture: SavedPicture, naming: Naming, save: SaveSettings) -> SavedPicture:
         """Write a picture (8-bit RGB rows from the top) where the settings say, and record it.
@@ -215,8 +217,9 @@ class Pictures:
         return small
 
     def forget(self, picture_id: str) -> None:
-        """Drop the record and the thumbnail; the file, if there is one, stays."""
+        """Drop the record, the thumbnail and the extra pictures; the file, if there is one, stays."""
         self._database.write("DELETE FROM pictures WHERE id = ?", picture_id)
+        self.extras.forget(picture_id)
         try:
             self._kept_thumbnail(picture_id).unlink(missing_ok=True)
         except OSError as error:
@@ -274,12 +277,15 @@ class Pictures:
             log.warning("%s stays: %s", path, error.strerror or error)
             return
         self._database.write("DELETE FROM pictures WHERE id = ?", picture_id)
+        self.extras.forget(picture_id)
 
     def forget_unsaved(self) -> None:
         """At start: delete the files that were never meant to be kept (`samples_save` off)."""
         for path in self._paths.state.glob("unsaved/*"):
             try:
                 path.unlink()
+                for row in self._database.read("SELECT id FROM pictures WHERE path = ?", str(path)):
+                    self.extras.forget(str(row[0]))
                 self._database.write("DELETE FROM pictures WHERE path = ?", str(path))
             except OSError as error:
                 log.warning("%s stays: %s", path, error.strerror or error)

@@ -39,7 +39,7 @@ from webui.engine.whole import whole_pictures
 from webui.prompt.comments import strip_comments
 from webui.prompt.networks import NetworkTag, extract_networks
 from webui.request.fields import SAME_SAMPLER, SAME_SCHEDULE, Img2Img, Txt2Img
-from webui.request.messages import Pictured
+from webui.request.messages import ExtraPicture, Pictured
 from webui.request.plan import CheckpointRef, Picture, Plan, added_networks
 from webui.request.settings import RenderSettings
 
@@ -147,8 +147,9 @@ def _batch_pictures(
         watch.check()
         levels = to_levels(decoded(loaded.model, latent[None], batch.render, watch))[0]
         result = Image.fromarray(levels.numpy())
+        extras: tuple[ExtraPicture, ...] = ()
         if beginning is not None:
-            result = beginning.finished(index, result, latent, batch)
+            result, extras = beginning.finished(index, result, latent, batch)
         watch.step(index + 1, len(batch.pictures))
         yield Pictured(
             watch.job_id,
@@ -158,6 +159,7 @@ def _batch_pictures(
             rgb=result.tobytes(),
             facts=tuple(batch.facts.noted.items()),
             comments=tuple(watch.comments),
+            extras=extras,
         )
 
 

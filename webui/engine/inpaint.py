@@ -104,14 +104,18 @@ class Overlay:
     box: Box | None = None
     """The part that was made anew; None: all of it."""
 
+    def placed(self, result: Picture) -> Picture:
+        """The result in its place, with nothing around it."""
+        if self.box is None:
+            return result
+        left, top, right, bottom = self.box
+        ground = Image.new("RGBA", self.picture.size)
+        ground.paste(fitted(result, right - left, bottom - top, CROP), (left, top))
+        return ground
+
     def over(self, result: Picture) -> Picture:
         """The result in its place, under the untouched part. RGB."""
-        if self.box is not None:
-            left, top, right, bottom = self.box
-            ground = Image.new("RGBA", self.picture.size)
-            ground.paste(fitted(result, right - left, bottom - top, CROP), (left, top))
-            result = ground
-        result = result.convert("RGBA")
+        result = self.placed(result).convert("RGBA")
         result.alpha_composite(self.picture)
         return result.convert("RGB")
 
@@ -152,6 +156,13 @@ def latent_mask(mask: Picture, width: int, height: int, *, rounded: bool) -> np.
     """(height, width) float32 of latent pixels, 1 where the picture may change."""
     levels = np.asarray(mask.convert("RGB").resize((width, height)), dtype=np.float32)[..., 0] / 255
     return np.around(levels) if rounded else levels
+
+
+def cut_out(result: Picture, mask: Picture) -> Picture:
+    """RGBA: the part of the result that is under the mask."""
+    mask = fitted(mask, result.width, result.height, FILL).convert("L")
+    nothing = Image.new("RGBa", result.size)
+    return Image.composite(result.convert("RGBA").convert("RGBa"), nothing, mask).convert("RGBA")
 
 
 def flattened(picture: Picture, colour: str) -> Picture:

@@ -20,6 +20,7 @@ from webui.engine.inpaint import (
     Masking,
     Overlay,
     blurred,
+    cut_out,
     filled,
     flattened,
     latent_mask,
@@ -33,6 +34,7 @@ from webui.engine.upscalers.resize import FILL, fitted
 from webui.engine.vae import encoded
 from webui.engine.watch import Watch
 from webui.request.fields import Img2Img
+from webui.request.messages import ExtraPicture
 from webui.request.settings import RenderSettings
 
 LATENT_RESIZE = 3
@@ -55,6 +57,8 @@ class Given:
     """Before it was cropped to the mask and filled."""
     box: Box | None = None
     """Only masked: the part that is made anew."""
+    mask: Image.Image | None = None
+    """At the size of `whole`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,23 +69,32 @@ class Beginning:
     givens: tuple[Given, ...]
     """One a picture of the batch."""
 
-    def finished(self, index: int, result: Image.Image, latent: Tensor, batch: Batch) -> Image.Image:
-        """The picture with the given one's colours and its untouched part, as the settings say.
+    def finished(
+        self, index: int, result: Image.Image, latent: Tensor, batch: Batch
+    ) -> tuple[Image.Image, tuple[ExtraPicture, ...]]:
+        """The picture with the given one's colours and its untouched part, and its mask, as the settings say.
 
         latent: what the result was decoded from, (c, h, w).
         """
         given, render, request = self.givens[index], batch.render, _img2img(batch)
-        overlay = given.overlay if render.overlay_inpaint else None
+        overlay, mask = given.overlay if render.overlay_inpaint else None, given.mask
         if request.soft_inpainting and self.start.mask is not None and given.whole is not None:
-            overlay = self._soft_overlay(index, given.whole, given.box, latent, request)
+            mask = self._soft_mask(index, given.whole, given.box, latent, request)
+            overlay = overlay_of(given.whole, mask, given.box)
         if render.img2img_color_correction:
             result = corrected(result, given.picture)
-        return overlay.over(result) if overlay is not None else result
+        extras = []
+        if mask is not None and render.return_mask:
+            extras.append(ExtraPicture("mask", "png", _png(mask.convert("RGB"))))
+        if mask is not None and render.return_mask_composite:
+            made = overlay.placed(result) if overlay is not None else result
+            extras.append(ExtraPicture("mask-composite", "png", _png(cut_out(made, mask))))
+        return overlay.over(result) if overlay is not None else result, tuple(extras)
 
-    def _soft_overlay(
+    def _soft_mask(
         self, index: int, whole: Image.Image, box: Box | None, latent: Tensor, request: Img2Img
-    ) -> Overlay:
-        """The given picture where its latents have hardly changed."""
+    ) -> Image.Image:
+        """White where the latents have changed."""
         assert self.start.mask is not None
         differences = Differences(
             request.soft_mask_influence, request.soft_difference_threshold, request.soft_difference_contrast
@@ -89,7 +102,7 @@ class Beginning:
         before, after = (x.float().cpu().numpy() for x in (self.start.latents[index], latent))
         mask = self.start.mask[0, 0].float().cpu().numpy()
         shows = changed_part(before, after, mask, differences, (request.width, request.height))
-        return overlay_of(whole, uncropped(shows, whole.size, box), box)
+        return uncropped(shows, whole.size, box)
 
 
 @dataclass
@@ -177,7 +190,7 @@ class Beginnings:
         box = masked.box if masked else None
         if box is None and request.resize_mode != LATENT_RESIZE:
             picture = fitted(picture, request.width, request.height, request.resize_mode)
-        overlay, whole = None, picture
+        overlay, whole, over = None, picture, None
         if masked is not None:
             over = masked.overlay
             if over.size != picture.size:
@@ -188,7 +201,7 @@ class Beginnings:
         if masked is not None and request.inpainting_fill != FILL_ORIGINAL:
             under = masked.latent
             picture = filled(picture, under if under.size == picture.size else under.resize(picture.size))
-        return Given(picture, overlay, whole, box)
+        return Given(picture, overlay, whole, box, over)
 
     def _latents(self, name: str, given: Given, request: Img2Img, model: Model, render: RenderSettings) -> Tensor:
         """(1, c, h, w)"""
@@ -223,6 +236,12 @@ def opened(content: bytes) -> Image.Image:
             "A given picture cannot be read.", hint="Use PNG, JPEG or WebP.", field="init_images"
         ) from error
     return ImageOps.exif_transpose(picture)
+
+
+def _png(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()
 
 
 def _pixels(picture: Image.Image, model: Model) -> Tensor:

@@ -22,7 +22,7 @@ from webui.prompt.comments import strip_comments
 from webui.prompt.networks import extract_networks
 from webui.prompt.schedule import prompt_schedule
 from webui.request.fields import Img2Img
-from webui.request.messages import Pictured
+from webui.request.messages import ExtraPicture, Pictured
 from webui.request.plan import Picture
 from webui.request.settings import RenderSettings
 from webui.request.whole import unhonoured
@@ -50,8 +50,9 @@ def whole_pictures(batch: Batch, model: PipelineModel, beginnings: Beginnings, w
         start, share = index / len(batch.pictures), 1 / len(batch.pictures)
         watch.enter("sampling", start, start + SAMPLED * share)
         result = _run(picture, pipeline, model, beginning.givens[index].picture if beginning else None, mask, watch)
+        extras: tuple[ExtraPicture, ...] = ()
         if beginning is not None:
-            result = beginning.finished(index, result, torch.empty(0), batch)
+            result, extras = beginning.finished(index, result, torch.empty(0), batch)
         yield Pictured(
             watch.job_id,
             picture.position,
@@ -60,6 +61,7 @@ def whole_pictures(batch: Batch, model: PipelineModel, beginnings: Beginnings, w
             rgb=result.tobytes(),
             facts=tuple(batch.facts.noted.items()),
             comments=tuple(watch.comments),
+            extras=extras,
         )
 
 

@@ -179,6 +179,16 @@ class Preview:
 
 
 @dataclass(frozen=True)
+class ExtraPicture:
+    """A picture that comes with a result and is no result of its own, such as its mask: a whole file."""
+
+    name: str
+    """Lower-case words with hyphens: "mask"."""
+    kind: Literal["png", "webp"]
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Pictured:
     """A finished picture: 8-bit RGB rows from the top, and what the infotext shall say beyond the request."""
 
@@ -191,6 +201,7 @@ class Pictured:
     """(infotext label, value), such as ("NGMS", "2.5")."""
     comments: tuple[str, ...] = ()
     """Remarks for the person, such as "Lora not found: x"."""
+    extras: tuple[ExtraPicture, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,12 @@ class RenderSettings(Declared):
     """What shows through transparent parts of a given picture."""
     overlay_inpaint: Annotated[bool, Toggle(ui="Overlay original for inpaint")] = True
     """Puts the untouched part of the given picture back over the result."""
+    return_mask: Annotated[bool, Toggle(ui="For inpainting, include the greyscale mask in results for web")] = False
+    """The mask comes with the picture."""
+    return_mask_composite: Annotated[bool, Toggle(ui="For inpainting, include masked composite in results for web")] = (
+        False
+    )
+    """The part that was made anew, cut out along the mask, comes with the picture."""
     sd_vae_encode_method: Annotated[
         str, Choice(label="VAE Encoder", ui="VAE type for encode", choices=("Full", "TAESD"), radio=True, absent="Full")
     ] = "Full"

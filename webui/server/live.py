@@ -174,6 +174,13 @@ def routes(app: App) -> APIRouter:
         content, kind = pictures.content(picture_id)
         return Response(content, media_type=MIME.get(kind, "application/octet-stream"), headers=KEPT_FOR_EVER)
 
+    @router.get("/picture/{picture_id}/extra/{name}")
+    def extra_picture(picture_id: str, name: str, request: Request) -> Response:
+        """A picture that comes with another: its mask."""
+        own_picture(picture_id, request)
+        content, kind = pictures.extras.content(picture_id, name)
+        return Response(content, media_type=MIME.get(kind, "application/octet-stream"), headers=KEPT_FOR_EVER)
+
     @router.post("/picture/{picture_id}/save")
     def save_picture(picture_id: str, request: Request) -> dict[str, str]:
         """Try again to write a picture that could not be saved."""

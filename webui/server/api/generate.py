@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
@@ -14,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from webui.base.errors import WebuiError
 from webui.catalog.image_files import read_infotext
+from webui.catalog.pictures import Pictures
 from webui.request import infotext
 from webui.request.fields import Generation
 from webui.server.api.bodies import Body, Img2ImgBody, Txt2ImgBody, decoded, forgiven, request_of, settings_for
@@ -110,7 +112,7 @@ async def ended(queue: JobQueue, job_id: str, request: Request | None = None) ->
 def _answer(app: App, body: Body, job: Job, remarks: tuple[str, ...]) -> dict[str, Any]:
     images = []
     if body.send_images:
-        images = [base64.b64encode(app.catalog.pictures.content(picture.id)[0]).decode() for picture in job.pictures]
+        images = [base64.b64encode(content).decode() for content in _contents(app.catalog.pictures, job)]
     if not body.save_images:
         for picture in job.pictures:
             app.catalog.pictures.discard(picture.id)
@@ -119,6 +121,14 @@ def _answer(app: App, body: Body, job: Job, remarks: tuple[str, ...]) -> dict[st
         parameters |= {"init_images": None, "mask": None}
     info = {**info_of(app, job), "comments": [*remarks, *job.comments]}
     return {"images": images, "parameters": parameters, "info": json.dumps(info)}
+
+
+def _contents(pictures: Pictures, job: Job) -> Iterator[bytes]:
+    """The files of a job's pictures, each with those that come with it."""
+    for picture in job.pictures:
+        yield pictures.content(picture.id)[0]
+        for name in picture.extras:
+            yield pictures.extras.content(picture.id, name)[0]
 
 
 def info_of(app: App, job: Job) -> dict[str, Any]:

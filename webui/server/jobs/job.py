@@ -36,6 +36,8 @@ class JobPicture:
     infotext: str
     saved: bool = True
     """Not while it waits in memory, since it could not be written."""
+    extras: tuple[str, ...] = ()
+    """Names of the pictures that come with it: "0-mask.png"."""
 
     @property
     def message(self) -> dict[str, Any]:
@@ -49,6 +51,7 @@ class JobPicture:
             "saved": self.saved,
             "url": f"internal/picture/{self.id}",
             "thumb_url": f"internal/thumbnail/{self.id}",
+            "extras": [{"name": name, "url": f"internal/picture/{self.id}/extra/{name}"} for name in self.extras],
         }
 
 

@@ -680,7 +680,15 @@ class JobQueue:
             seat.unit.crashes = 0
         subseed = running.plan.at(heard.position).subseed
         made = JobPicture(
-            saved.id, heard.position, saved.width, saved.height, saved.seed, subseed, saved.infotext, bool(saved.path)
+            saved.id,
+            heard.position,
+            saved.width,
+            saved.height,
+            saved.seed,
+            subseed,
+            saved.infotext,
+            bool(saved.path),
+            self._catalog.pictures.extras.names(saved.id),
         )
         pictures = tuple(sorted((*job.pictures, made), key=lambda picture: picture.position))
         self._change(running, pictures=pictures, comments=tuple(running.comments))
@@ -908,6 +916,7 @@ class JobQueue:
                     result.subseed,
                     result.infotext,
                     bool(picture.path),
+                    self._catalog.pictures.extras.names(picture.id),
                 )
             )
         return Job(

@@ -26,7 +26,8 @@
       this.unsaved = make("div.notice.bad", { role: "alert", hidden: true });
       this.queue = make("div.queue");
       this.stage.append(this.progress);
-      place.append(this.error, this.unsaved, this.stage, this.thumbs, this.queue);
+      this.extras = make("div.thumbs", { "aria-label": "Pictures that come with this one", hidden: true });
+      place.append(this.error, this.unsaved, this.stage, this.thumbs, this.extras, this.queue);
       this.stage.addEventListener("click", () => this.current && gesso.lightbox.open(this));
       this.stage.addEventListener("auxclick", (event) => {
         if (event.button === 1 && this.current) window.open(gesso.url(this.current.url));
@@ -156,6 +157,21 @@
       }
       [...this.thumbs.children].forEach((thumb, index) =>
         thumb.setAttribute("aria-selected", String(index === Math.min(this.index, pictures.length - 1))));
+      this.drawExtras();
+    }
+
+    /** What comes with the picture, such as its mask: a click opens it in a tab of its own. */
+    drawExtras() {
+      const extras = this.current?.extras ?? [];
+      const key = extras.map((extra) => extra.url).join();
+      if (key === (this.extras.dataset.shown ?? "")) return;
+      this.extras.dataset.shown = key;
+      this.extras.hidden = !extras.length;
+      this.extras.replaceChildren(...extras.map((extra) => {
+        const name = extra.name.replace(/^\d+-|\.\w+$/g, "").replaceAll("-", " ");
+        return make("a.thumb", { href: gesso.url(extra.url), target: "_blank", title: name },
+          make("img", { src: gesso.url(extra.url), alt: name, loading: "lazy", decoding: "async" }));
+      }));
     }
 
     /** Pictures that could not be written: tried again, saved by the browser, or given up. */
