@@ -208,6 +208,17 @@ SAMPLERS: tuple[SamplerEntry, ...] = (
         options=("variant", "skip_type", "order", "lower_order_final", "whole"),
     ),
     SamplerEntry("LCM", f"{_S}.lcm:lcm", aliases=("k_lcm",), adapts=f"{_S}.lcm:consistency"),
+    # From here on: not in A1111.
+    SamplerEntry("Euler CFG++", f"{_S}.cfgpp:euler_cfgpp", aliases=("euler_cfg_pp",), cfg_factor=1 / 12.5),
+    SamplerEntry(
+        "DPM++ 2M CFG++",
+        f"{_S}.cfgpp:dpmpp_2m_cfgpp",
+        aliases=("dpmpp_2m_cfg_pp",),
+        schedule="Karras",
+        cfg_factor=1 / 12.5,
+    ),
+    SamplerEntry("Res Multistep", f"{_S}.res:res_multistep", aliases=("res_multistep",), schedule="Karras"),
+    SamplerEntry("ER SDE", f"{_S}.er_sde:er_sde", aliases=("er_sde",), options=("eta", "s_noise")),
 )
 
 SCHEDULES: tuple[ScheduleEntry, ...] = (

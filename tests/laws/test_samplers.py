@@ -211,3 +211,23 @@ def test_no_steps_to_walk_leave_x_as_it_is(entry):
     noise = ImageNoise("CPU", [1], (4, 8, 8))
     model = gaussian(PROCESSES["eps"], consistent=False)
     assert torch.equal(resolved(entry.function)(model, x, torch.zeros(0), noise), x)
+
+
+@every_process
+@pytest.mark.parametrize(("name", "plain"), [("Euler CFG++", "Euler"), ("DPM++ 2M CFG++", "DPM++ 2M")])
+def test_cfgpp_of_two_equal_predictions_is_the_sampler_it_is_named_after(kind, name, plain):
+    entries = {entry.name: entry for entry in SAMPLERS}
+    got, expected = (picture(entries[each], PROCESSES[kind], steps=20) for each in (name, plain))
+    assert torch.allclose(got, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["eps", "flow"])
+def test_a_step_of_cfgpp_keeps_the_noise_that_the_unconditional_prediction_saw(kind):
+    process = PROCESSES[kind]
+    sigmas = torch.tensor([0.8, 0.5])
+    guided, unconditional, eps = (torch.randn(1, 4, 8, 8) for _ in range(3))
+    x = process.alpha(sigmas[0]) * unconditional + sigmas[0] * eps
+    entry = next(entry for entry in SAMPLERS if entry.name == "Euler CFG++")
+    model = denoiser(process, lambda x, _: x, lambda x, _: (guided, unconditional))
+    got = resolved(entry.function)(model, x, sigmas, ImageNoise("CPU", [1], (4, 8, 8)))
+    assert torch.allclose(got, process.alpha(sigmas[1]) * guided + sigmas[1] * eps, atol=1e-5)
