@@ -15,6 +15,7 @@ from torch import nn
 from tests.engine.conftest import SMALL, Engine, levels
 from webui.base.errors import ModelError
 from webui.engine.generate import pictures
+from webui.engine.previews import as_chosen, cheap, jpeg
 from webui.engine.small_vae import SmallVaes
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.request.fields import Img2Img, Txt2Img
@@ -93,3 +94,16 @@ def test_a_file_that_is_something_else_is_named(engine: Engine, models_folder: P
     request = Txt2Img(**SMALL, override_settings=BOTH)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="taesd_decoder"):
         made(engine, request, models_folder)
+
+
+def test_previews_are_made_as_chosen(engine: Engine, models_folder: Path, tiny: AutoencoderTiny) -> None:
+    viewing, small = Viewing(), SmallVaes(models_folder)
+    latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    with engine.models.lend(engine.ref, None) as loaded, torch.inference_mode():
+        preview = as_chosen(loaded.model, viewing, lambda model: small.half(model, "decoder"))
+        assert preview(latents) == cheap(loaded.model)(latents)
+        viewing.method = "TAESD"
+        assert preview(latents) == jpeg(tiny.decode(latents).sample)
+        viewing.method = "Full"
+        with Image.open(io.BytesIO(preview(latents))) as picture:
+            assert picture.size == (128, 64)

@@ -26,7 +26,7 @@ from webui.engine.hires import HiresSize, hires_size
 from webui.engine.memory_plan import Use, Work
 from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.passes import Batch, Denoised, Loaded, Pass, Start, Studio, denoised, noise_of
-from webui.engine.previews import cheap
+from webui.engine.previews import as_chosen
 from webui.engine.sampling.course import img2img_steps
 from webui.engine.small_vae import SmallVaes
 from webui.engine.start import Beginning, Beginnings, blank_conditioning, conditioning, from_levels
@@ -75,6 +75,7 @@ def pictures(
     embeddings = shelf.read(plan.embeddings)
     beginnings = Beginnings(plan.images, watch)
     small = small_vaes or SmallVaes()
+    previewer = partial(as_chosen, viewing=watch.viewing, small=partial(small.half, side="decoder"))
     for number, pictured in enumerate(plan.batches):
         if watch.cancel.ends_now:
             watch.cancel.check()
@@ -86,7 +87,7 @@ def pictures(
             lend = partial(_lent, loans, models, plan.vae, use_of(pictured), around)
             refiner = partial(lend, plan.refiner) if plan.refiner else None
             enlargers = _enlargers(plan, upscalers, batch.render, watch)
-            studio = Studio(watch, cache, embeddings, cheap, refiner, plan.networks, enlargers)
+            studio = Studio(watch, cache, embeddings, previewer, refiner, plan.networks, enlargers)
             try:
                 yield from _batch_pictures(batch, plan, lend, beginnings, studio)
             except Skipped:

@@ -1,4 +1,4 @@
-"""Latents to small pictures while a picture is made: a matrix product, no network."""
+"""Latents to pictures while a picture is made: by a matrix product, a small network, or the VAE itself."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from webui.engine.families.family import LatentFormat, Model
+from webui.engine.watch import Viewing
 
 Previewer = Callable[[Tensor], bytes]
 """Latents (b, c, h, w) -> JPEG."""
@@ -44,3 +45,19 @@ def cheap(model: Model) -> Previewer:
     """A pixel of the preview for each of the latent's."""
     form = model.latent
     return lambda latents: jpeg(rgb_of(latents, form))
+
+
+def as_chosen(model: Model, viewing: Viewing, small: Callable[[Model], nn.Module | None]) -> Previewer:
+    """By the method that whoever looks has chosen; the cheap one where TAESD has no file for the model.
+
+    small: TAESD's decoder for a model.
+    """
+    plain = cheap(model)
+
+    def preview(latents: Tensor) -> bytes:
+        if viewing.method == "Full":
+            return jpeg(torch.cat([model.decode(latent[None]) for latent in latents]).float())
+        decoder = small(model) if viewing.method == "TAESD" else None
+        return plain(latents) if decoder is None else jpeg(decoder(latents.float()))
+
+    return preview
