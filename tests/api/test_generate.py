@@ -16,7 +16,7 @@ from starlette.requests import Request
 from tests.api.conftest import Api
 from tests.conftest import until
 from webui.request.fields import Txt2Img
-from webui.request.messages import Run
+from webui.request.messages import ExtraPicture, Run
 from webui.request.plan import Picture
 from webui.server.api.generate import ended
 
@@ -162,6 +162,27 @@ def test_images_are_kept_only_when_that_is_asked_for(api: Api, tmp_path: Path) -
     assert not list(tmp_path.rglob("*.png")), "not even where nobody looks"
     assert asked(api, save_images=True, send_images=False)["images"] == []
     assert len(list(outputs.rglob("*.png"))) == 1
+
+
+def test_what_comes_with_a_picture_follows_it(api: Api) -> None:
+    mask = base64.b64decode(picture())
+    api.engine.extras = (ExtraPicture("mask", "png", mask),)
+    images = asked(api, n_iter=2)["images"]
+    assert len(images) == 4
+    assert [base64.b64decode(image) == mask for image in images] == [False, True, False, True]
+    assert not list((api.app.catalog.paths.state / "extra").iterdir())  # none was to be saved
+
+
+def test_a_page_sees_what_comes_with_a_picture(api: Api) -> None:
+    mask = base64.b64decode(picture())
+    api.engine.extras = (ExtraPicture("mask", "png", mask),)
+    asked(api, save_images=True)
+    (saved,) = api.app.catalog.pictures.newest()
+    (told,) = api.app.queue.job(saved.job_id).pictures[0].message["extras"]
+    assert told["name"] == "0-mask.png"
+    answer = api.client.get(f"/{told['url']}")
+    assert (answer.content, answer.headers["content-type"]) == (mask, "image/png")
+    assert api.client.get(f"/internal/picture/{saved.id}/extra/none.png").status_code == 404
 
 
 def test_img2img_takes_base64_and_data_urls(standing: Api) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from webui.request.messages import (
     Command,
     DeviceInfo,
+    ExtraPicture,
     Failed,
     Finished,
     Interrupt,
@@ -24,6 +25,8 @@ class StandIn:
     def __init__(self, *, by_itself: bool = True, devices: int = 1) -> None:
         self.sent: list[Command] = []
         self.by_itself, self.devices = by_itself, devices
+        self.extras: tuple[ExtraPicture, ...] = ()
+        """What comes with each picture."""
         self._hear: Callable[[Heard], None] = lambda heard: None
         self._run: Run | None = None
         self._left: list[tuple[int, int]] = []
@@ -82,7 +85,7 @@ class StandIn:
         for _ in range(count):
             position, seed = self._left.pop(0)
             rgb = bytes((seed % 256, position % 256, 0)) * 64
-            self._hear(Pictured(self._run.job_id, position, 8, 8, rgb))
+            self._hear(Pictured(self._run.job_id, position, 8, 8, rgb, extras=self.extras))
         if not self._left:
             self.finish()
 
