@@ -81,6 +81,10 @@ class Flags:
             others=("--opt-split-attention-v1", "--opt-split-attention-invokeai", "--opt-sub-quad-attention"),
         ),
     ] = False
+    compile: Annotated[
+        bool,
+        Flag("Machine", "compile the networks: faster after minutes at the first picture; wants a C++ compiler"),
+    ] = False
     skip_load_model_at_start: Annotated[bool, Flag("Machine", "load the checkpoint when it is first used")] = False
 
     # --- the server
@@ -160,6 +164,7 @@ class Flags:
             no_half_vae=self.no_half_vae,
             attention=attention,
             offload=offload,
+            compile=self.compile,
             models_dir=str(self.paths.models),
             log_level=self.loglevel,
         )

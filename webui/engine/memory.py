@@ -45,11 +45,14 @@ class Profile:
     offload: OffloadWish
     """What flags or settings want; "": as suits the model and the picture."""
 
+    compiled: bool = False
+
     def placement(self, parameters: int) -> Placement:
         """Where and how a model of so many parameters is held."""
         small = self.device.type == "cpu" and parameters < BF16_FROM
         offload = self.offload or "none"
-        return Placement(self.device, torch.float32 if small else self.half, self.vae, self.attention, offload)
+        dtype = torch.float32 if small else self.half
+        return Placement(self.device, dtype, self.vae, self.attention, offload, compiled=self.compiled)
 
     def leaner(self, ran: Offload = "none") -> Profile:
         """The same machine, used more sparingly than it was: for what did not fit."""
@@ -95,6 +98,7 @@ def profile_of(options: EngineOptions) -> Profile:
         vae=torch.float32 if keeps else half,
         attention=_attention(options.attention, device),
         offload=_offload(options, device),
+        compiled=options.compile,
     )
 
 

@@ -25,6 +25,8 @@ class EngineOptions:
     attention: Attention = ""
     offload: Offload = ""
     """"medium" (`--medvram`): only the network in use is on the device. "low" (`--lowvram`): layer by layer."""
+    compile: bool = False
+    """Compile the networks' blocks when they are first used."""
     models_dir: str = ""
     """Where previews find their small decoders: `models/VAE-approx`."""
     resident_limit: int = 2

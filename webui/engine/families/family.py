@@ -95,6 +95,8 @@ class Placement:
     """"tiled": it sees pictures in pieces; "host": it works in the host's memory."""
     narrow: bool = False
     """The network's weights are kept in 8 bits."""
+    compiled: bool = False
+    """The network's transformer blocks are compiled, once for all sizes."""
     keep_exact: bool = False
     """And as they were, in the host's memory: networks are merged into these."""
 

@@ -23,6 +23,7 @@ from webui.engine.families.family import (
     vae_names,
     without_vae,
 )
+from webui.engine.families.fused_attention import fuse, unfuse
 from webui.engine.families.staging import Staging, offload_of
 from webui.engine.families.storage import narrowed
 from webui.engine.families.weights import WeightsFile
@@ -62,6 +63,17 @@ class LdmModel:
         if self.placement.narrow:
             narrowed(self.unet, self.placement.dtype, exact=self.placement.keep_exact)
         self.staging = Staging(self.parts, self.placement)
+        self._fuse()
+        is_compiled = any(module._compiled_call_impl is not None for module in self.unet.modules())
+        if self.placement.compiled and not is_compiled:
+            self.unet.compile_repeated_blocks(dynamic=True)
+
+    def _fuse(self) -> None:
+        """On a GPU, where calls cost more than sums: fewer of them. Not where the weights come and go."""
+        placement = self.placement
+        rests = placement.offload == "none" and placement.attention == "sdpa" and not placement.narrow
+        if placement.device.type in ("cuda", "xpu") and isinstance(self.unet, UNet2DConditionModel):
+            (fuse if rests else unfuse)(self.unet)
 
     def arrange(self, *, offload: str, attention: str, vae_way: str) -> None:
         """Lie in memory so from now on; the names are those of `Placement`."""
@@ -70,6 +82,7 @@ class LdmModel:
         if offload != self.staging.offload:
             self.staging.arrange(offload)
         self.placement = replace(self.placement, offload=offload, attention=attention, vae_way=vae_way)
+        self._fuse()
 
     @cached_property
     def latent(self) -> LatentFormat:
@@ -163,9 +176,13 @@ class LdmModel:
         back = device == self.placement.device
         if back and self.placement.offload != "none":
             return  # each part comes when it is used
+        if not back and isinstance(self.unet, UNet2DConditionModel):
+            unfuse(self.unet)
         for part in self.parts.values():
             if not offload_of(part):
                 part.to(device)
+        if back:
+            self._fuse()
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +203,9 @@ class PreparedUnet:
 
     def load(self, placement: Placement) -> UNet2DConditionModel:
         """With its weights."""
-        ldm.fill(self.unet, self.names, self.file, placement.rest, placement.dtype)
+        # a GPU's half-precision convolutions want channels innermost; on a CPU the UNet gains nothing by it
+        innermost = "" if placement.device.type == "cuda" else None
+        ldm.fill(self.unet, self.names, self.file, placement.rest, placement.dtype, channels_last=innermost)
         return ldm.for_any_size(ldm.with_attention(self.unet, placement.attention))
 
 
