@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate, pad
 
 from webui.base.errors import UserError
 from webui.engine.colours import corrected
+from webui.engine.families.depth import between
 from webui.engine.families.family import Model
 from webui.engine.inpaint import (
     Box,
@@ -42,8 +43,9 @@ LATENT_RESIZE = 3
 FILL_FILL, FILL_ORIGINAL, FILL_NOISE, FILL_NOTHING = range(4)
 """Contents of the masked part before it is denoised."""
 
-INPAINTING, EDITING = 9, 8
-"""Input channels of the networks that see a masked picture beside the latents, and of InstructPix2Pix."""
+INPAINTING, EDITING, DEPTH = 9, 8, 5
+"""Input channels of the networks that see a masked picture beside the latents, of InstructPix2Pix, and of SD2's that
+sees how near things are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,12 +283,15 @@ def conditioning(
     *,
     rounded: bool = True,
 ) -> Tensor:
-    """What the network sees beside x: (b, 5, h, w) for inpainting, (b, 4, h, w) for InstructPix2Pix.
+    """What the network sees beside x: (b, 5, h, w) for inpainting, (b, 4, h, w) for InstructPix2Pix, (b, 1, h, w) for
+    depth.
 
     pixels: (b, 3, h, w) in -1..1. size: of the latents. mask: white where the picture may change; None: everywhere.
     """
     if model.input_channels == EDITING:
         return torch.cat([encoded(model, picture[None], render, watch, scaled=False) for picture in pixels])
+    if model.input_channels == DEPTH:
+        return between(model.depth(pixels), tuple(size))
     where = torch.ones(1, 1, *pixels.shape[-2:], device=pixels.device)
     if mask is not None:
         levels = np.array(mask.convert("L"), dtype=np.float32) / 255.0

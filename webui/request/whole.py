@@ -8,7 +8,7 @@ from webui.request.fields import Generation
 from webui.request.params import default_of
 from webui.request.settings import RenderSettings
 
-REASON = "Not for this checkpoint: diffusers runs it as a whole, with its own sampler and schedule."
+REASON = "Not used: diffusers runs this checkpoint as a whole."
 
 FIELDS: Mapping[str, str] = {
     "sampler_name": "",
@@ -21,6 +21,7 @@ FIELDS: Mapping[str, str] = {
     "seed_resize_from_w": "Resizing the seed",
     "seed_resize_from_h": "",
     "soft_inpainting": "Soft inpainting",
+    "show_film": "The film strip",
 }
 """Field of a request -> what a remark calls it; "" where none is needed."""
 SETTINGS: Mapping[str, str] = {

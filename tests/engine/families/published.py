@@ -248,6 +248,7 @@ PUBLISHED: Mapping[str, tuple[str, Unet]] = {
     "BK-SDM-Small": ("sd1", BK_SMALL),
     "BK-SDM-Tiny": ("sd1", BK_TINY),
     "SD 2.1": ("sd2", SD2),
+    "SD 2 depth": ("sd2", replace(SD2, inputs=5)),
     "SD 2 inpainting": ("sd2", replace(SD2, inputs=9)),
     "SDXL": ("sdxl", SDXL),
     "SDXL inpainting": ("sdxl", replace(SDXL, inputs=9)),

@@ -18,7 +18,7 @@ def test_controls_are_greyed_out_with_the_reason_and_come_back() -> None:
         REASON,
         False,
     )
-    assert (back[sampler]["interactive"], back[sampler]["info"], back[hires]["interactive"]) == (True, None, True)
+    assert (back[sampler]["interactive"], back[sampler]["info"], back[hires]["interactive"]) == (True, "", True)
 
 
 def test_only_wishes_are_remarked_upon() -> None:

@@ -1,4 +1,5 @@
-"""Parts of models that lie beside checkpoints: text encoders in `models/text_encoder`, VAEs in `models/VAE`."""
+"""Parts of models that lie beside checkpoints: text encoders in `models/text_encoder`, VAEs in `models/VAE`,
+depth networks in `models/depth`."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from pathlib import Path
 from webui.base.errors import ModelError
 from webui.engine.families.weights import WeightsFile, open_weights
 
-TEXT_ENCODERS, VAES = "text_encoder", "VAE"
+TEXT_ENCODERS, VAES, DEPTH = "text_encoder", "VAE", "depth"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ class Components:
         """T5's `tokenizer.json`."""
         folder = self.models / TEXT_ENCODERS if self.models else None
         return next(iter(sorted(folder.rglob("*tokenizer.json"))), None) if folder and folder.is_dir() else None
+
+    def depth(self) -> Path | None:
+        """The folder of a depth network: its `config.json` and safetensors."""
+        folder = self.models / DEPTH if self.models else None
+        found = sorted(folder.rglob("config.json")) if folder and folder.is_dir() else []
+        return next((path.parent for path in found if any(path.parent.glob("*.safetensors"))), None)
 
     def _files(self, folder: str) -> Iterator[WeightsFile]:
         where = self.models / folder if self.models else None

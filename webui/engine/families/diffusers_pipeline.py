@@ -141,6 +141,9 @@ class PipelineModel:
     def encode_image(self, pixels: Tensor, *, scaled: bool = True, tiled: bool = False) -> Tensor:
         self._refuse()
 
+    def depth(self, pixels: Tensor) -> Tensor:
+        self._refuse()
+
     def decode(self, latents: Tensor, *, tiled: bool = False) -> Tensor:
         self._refuse()
 

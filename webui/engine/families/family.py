@@ -159,6 +159,13 @@ class Model(Protocol):
         """
         ...
 
+    def depth(self, pixels: Tensor) -> Tensor:
+        """(b, 3, h, w) in -1..1 -> (b, 1, h', w'), larger where it is nearer; for checkpoints that are shown it.
+
+        Raises UserError: there is no network that says so.
+        """
+        ...
+
     def decode(self, latents: Tensor, *, tiled: bool = False) -> Tensor:
         """(b, c, h, w) -> pixels (b, 3, h * factor, w * factor) about -1..1, float32."""
         ...

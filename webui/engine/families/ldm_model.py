@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,6 +12,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 
+from webui.base.errors import UserError
 from webui.engine.families import ldm
 from webui.engine.families.family import (
     Conditioning,
@@ -58,6 +59,8 @@ class LdmModel:
     """How many numbers stand behind the pooled text in a conditioning's vector (SDXL, Flux)."""
     shift: float = 0.0
     """The mean of the latents before they are scaled."""
+    depth_network: Callable[[Tensor], Tensor] | None = None
+    """Of depth checkpoints; pixels (b, 3, h, w) in -1..1 -> (b, 1, h', w')."""
 
     def __post_init__(self) -> None:
         if self.placement.narrow:
@@ -123,6 +126,14 @@ class LdmModel:
             x.to(dtype), t, conditioning.tokens.to(dtype), added_cond_kwargs=added, return_dict=False
         )[0]
         return output.float()
+
+    def depth(self, pixels: Tensor) -> Tensor:
+        if self.depth_network is None:
+            raise UserError(
+                "This checkpoint wants to see how near things are, and there is no network that says so.",
+                hint="Put the folder of a depth network (such as Intel/dpt-hybrid-midas) into models/depth.",
+            )
+        return self.depth_network(pixels)
 
     def encode_prompts(
         self, texts: Sequence[str], options: TextOptions, embeddings: Mapping[str, Embedding]

@@ -11,6 +11,7 @@ from diffusers import UNet2DConditionModel
 from webui.engine.families import ldm
 from webui.engine.families.clip_text import ClipText, PreparedClip
 from webui.engine.families.components import Components
+from webui.engine.families.depth import DepthNetwork
 from webui.engine.families.family import Family, Placement, Prepared
 from webui.engine.families.ldm_model import LdmModel, PreparedUnet, load_vae
 from webui.engine.families.open_clip import as_clip
@@ -21,6 +22,8 @@ from webui.prompt.tokens import open_clip_tokenizer
 
 TEXT = ("cond_stage_model.model.", "conditioner.embedders.0.model.")
 HEAD_WIDTH = 64
+DEPTH = 5
+"""Input channels of the depth checkpoint."""
 
 
 def detect(file: WeightsFile) -> bool:
@@ -32,11 +35,12 @@ def detect(file: WeightsFile) -> bool:
     )
 
 
-def prepare(file: WeightsFile, _components: Components) -> Prepared:
+def prepare(file: WeightsFile, components: Components) -> Prepared:
     """The networks of the file, still without weights. Raises ModelError: a part is not complete."""
     settings = ldm.LdmSettings.read(file.config)
     unet = PreparedUnet.of(file, heads=settings.heads, head_width=settings.head_width or HEAD_WIDTH)
     tower = PreparedClip.of(as_clip(file, *TEXT), activation="gelu")
+    beside = components.depth() if unet.unet.config.in_channels == DEPTH else None
 
     def load(vae: WeightsFile, placement: Placement) -> LdmModel:
         decoder, network = load_vae(vae, placement), unet.load(placement)
@@ -52,6 +56,7 @@ def prepare(file: WeightsFile, _components: Components) -> Prepared:
             preview=PREVIEW,
             family=SD2,
             placement=placement,
+            depth_network=DepthNetwork(beside) if beside else None,
         )
 
     return load

@@ -26,7 +26,8 @@ def grey_out(app: App, page: Any, bar: Quicksettings, forms: list[Pane]) -> None
         return looks(affected, whole=runs_whole(app, title))
 
     def now() -> dict[Component, Any]:
-        return updates(app.settings.current.render.sd_model_checkpoint)
+        title = app.settings.current.render.sd_model_checkpoint
+        return updates(title) if runs_whole(app, title) else dict.fromkeys(affected, gr.skip())
 
     page.load(now, None, affected, **QUIET)
     if chosen is not None:
@@ -46,6 +47,6 @@ def looks(controls: list[Component], *, whole: bool) -> dict[Component, Any]:
     return {
         control: gr.update(interactive=not whole)
         if isinstance(control, gr.Checkbox)
-        else gr.update(interactive=not whole, info=REASON if whole else None)
+        else gr.update(interactive=not whole, info=REASON if whole else "")
         for control in controls
     }
