@@ -22,6 +22,7 @@ from webui.engine.conditioning import TextCache, Timeline
 from webui.engine.dressing import with_added
 from webui.engine.families.diffusers_pipeline import PipelineModel
 from webui.engine.families.family import Model
+from webui.engine.film import Film
 from webui.engine.hires import HiresSize, hires_size
 from webui.engine.memory_plan import Use, Work
 from webui.engine.networks.embeddings import EmbeddingShelf
@@ -82,7 +83,7 @@ def pictures(
             return
         watch.begin_batch(number)
         with ExitStack() as loans:
-            batch = Batch(pictured)
+            batch = Batch(pictured, film=Film() if pictured[0].request.show_film else None)
             around = partial(small.around, render=batch.render, note=batch.facts.note, remark=watch.remark)
             lend = partial(_lent, loans, models, plan.vae, use_of(pictured), around)
             refiner = partial(lend, plan.refiner) if plan.refiner else None
@@ -149,6 +150,7 @@ def _batch_pictures(
         levels = to_levels(decoded(loaded.model, latent[None], batch.render, watch))[0]
         result = Image.fromarray(levels.numpy())
         extras: tuple[ExtraPicture, ...] = ()
+        film = batch.film.developed(index, result) if batch.film else ()
         if beginning is not None:
             result, extras = beginning.finished(index, result, latent, batch)
         watch.step(index + 1, len(batch.pictures))
@@ -160,7 +162,7 @@ def _batch_pictures(
             rgb=result.tobytes(),
             facts=tuple(batch.facts.noted.items()),
             comments=tuple(watch.comments),
-            extras=extras,
+            extras=(*extras, *film),
         )
 
 

@@ -17,6 +17,7 @@ from webui.engine.conditioning import Encoder, TextCache, Timeline
 from webui.engine.denoisers import Clock, Guidance, Prompted, guided, observed, on_device, switched
 from webui.engine.dressing import Refs, dress, hypernetworks
 from webui.engine.families.family import Model, TextOptions, Told
+from webui.engine.film import Film, filmed
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.networks.hypernetworks import bent
 from webui.engine.networks.patches import Patches
@@ -84,6 +85,8 @@ class Batch:
 
     pictures: tuple[Picture, ...]
     facts: Facts = field(default_factory=Facts)
+    film: Film | None = None
+    """Where it is wished."""
 
     @property
     def request(self) -> Txt2Img | Img2Img:
@@ -178,6 +181,9 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
         softness = softness_of(batch.request)
         soft = softly(this.start.mask, this.start.latents, softness) if softness else None
         denoise = kept(entry, denoise, soft or firmly(this.start.mask, this.start.latents))
+    if batch.film is not None:
+        called = "hires" if this.phase == "hires" else ""
+        denoise = filmed(denoise, batch.film, loaded.model.latent, called, this.walked, entry.calls_per_step)
     denoise = observed(denoise, clock, entry.calls_per_step, studio.previewer(loaded.model), watch)
     first = noise.first()
     original = this.start.latents if this.start else None

@@ -21,7 +21,7 @@ QUALITY = 80
 
 def jpeg(pixels: Tensor) -> bytes:
     """Pictures (b, 3, h, w) in -1..1 side by side on a sheet as JPEG."""
-    levels = ((pixels.clamp(-1, 1) + 1) * 127.5).to(torch.uint8)
+    levels = levels_of(pixels)
     columns = math.ceil(math.sqrt(len(levels)))
     rows = math.ceil(len(levels) / columns)
     height, width = levels.shape[2:]
@@ -32,6 +32,11 @@ def jpeg(pixels: Tensor) -> bytes:
     stream = io.BytesIO()
     sheet.save(stream, "JPEG", quality=QUALITY)
     return stream.getvalue()
+
+
+def levels_of(pixels: Tensor) -> Tensor:
+    """-1..1 -> 0..255, uint8."""
+    return ((pixels.clamp(-1, 1) + 1) * 127.5).to(torch.uint8)
 
 
 def rgb_of(latents: Tensor, form: LatentFormat) -> Tensor:

@@ -17,6 +17,7 @@ GUIDANCE = ("cfg_scale",)
 SEED = "seed"
 VARIATION = ("subseed", "subseed_strength")
 RESIZE = ("seed_resize_from_w", "seed_resize_from_h")
+FILM = "show_film"
 OVERRIDES = "override_settings"
 
 
@@ -103,6 +104,11 @@ def seed(controls: Controls) -> None:
                 controls.add(VARIATION[1], min_width=160, scale=4)
             with gr.Row():
                 controls.add_all(RESIZE, min_width=160)
+
+
+def film(controls: Controls) -> None:
+    """Whether the picture's way from noise is shown."""
+    controls.add(FILM, container=False)
 
 
 def override_chips(controls: Controls) -> None:

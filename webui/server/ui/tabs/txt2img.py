@@ -10,6 +10,7 @@ from webui.server.ui.cards import cards
 from webui.server.ui.controls import QUIET
 from webui.server.ui.parts import (
     batch_and_size,
+    film,
     guidance,
     override_chips,
     refiner,
@@ -64,4 +65,5 @@ def txt2img(app: App) -> Pane:
     for control in sized:
         control.change(None, sized, text, js="(...sizes) => gesso.hiresText(...sizes)", **QUIET)
     generates(app, top.generate, "txt2img", controls, shown.notice)
+            film(controls)
     return Pane("txt2img", controls, top, shown)
