@@ -59,11 +59,11 @@ def txt2img(app: App) -> Pane:
             batch_and_size(controls)
             guidance(controls)
             seed(controls)
+            film(controls)
             override_chips(controls)
         shown = results("txt2img")
     sized = [controls[name] for name in (HIRES_SWITCH, *FIRST_SIZE, *HIRES_SIZE)]
     for control in sized:
         control.change(None, sized, text, js="(...sizes) => gesso.hiresText(...sizes)", **QUIET)
     generates(app, top.generate, "txt2img", controls, shown.notice)
-            film(controls)
     return Pane("txt2img", controls, top, shown)
