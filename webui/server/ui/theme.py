@@ -31,9 +31,10 @@ SCRIPTS = (
     "settings",
     "history",
     "jobs",
+    "tokens",
 )
 """The scripts in the order in which they run."""
-SHEETS = ("style", "cards", "history")
+SHEETS = ("style", "cards", "history", "tokens")
 """The stylesheets, later ones winning."""
 
 CHALK = gr.themes.Color(
