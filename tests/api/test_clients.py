@@ -75,13 +75,38 @@ def test_webuiapi(library: Any) -> None:
     assert library.custom_post("internal/progress", {"id_task": "none"}).json["active"] is False
     assert library.util_get_scheduler_names()
     library.set_auth("somebody", "unasked")
-    for absent in (
-        lambda: library.extra_single_image(made.image, upscaler_1="Lanczos"),
-        lambda: library.extra_batch_images([made.image], upscaler_1="Lanczos"),
-        lambda: library.interrogate(made.image),
+    large = library.extra_single_image(made.image, upscaler_1=webuiapi.Upscaler.Lanczos, upscaling_resize=1.5)
+    assert large.image.size == (96, 96)
+    assert "Postprocess upscale by: 1.5" in large.info
+    assert large.image.info["parameters"] == made.image.info["parameters"]
+    several = library.extra_batch_images(made.images, upscaler_1="Nearest", resize_mode=1, upscaling_resize_w=80,
+                                         upscaling_resize_h=48)  # fmt: skip
+    assert [image.size for image in several.images] == [(80, 48)] * 2
+    with pytest.raises(RuntimeError, match="here yet"):
+        library.interrogate(made.image)
+
+
+def test_webuiapi_s_extensions_are_answered_as_by_an_installation_without_them(library: Any) -> None:
+    assert (library.has_controlnet, library.has_adetailer) == (False, False)
+    image = Image.new("RGB", (64, 64))
+    small = {"prompt": "x", "width": 64, "height": 64, "steps": 1}
+    for more in (
+        {"controlnet_units": [webuiapi.ControlNetUnit(image=image)]},
+        {"adetailer": [webuiapi.ADetailer(ad_model="face_yolov8n.pt")]},
+        {"roop": webuiapi.Roop(img=image)},
+        {"reactor": webuiapi.ReActor(img=image)},
+        {"sag": webuiapi.Sag()},
+        {"animatediff": webuiapi.AnimateDiff(model="mm_sd_v15")},
     ):
-        with pytest.raises(RuntimeError, match="here yet"):
+        with pytest.raises(RuntimeError, match=r"422.*always on script .* not found"):
+            library.txt2img(**small, **more)
+    for absent in (
+        library.controlnet_model_list, library.controlnet_version, library.list_prompt_gen_models,
+        lambda: webuiapi.RemBGInterface(library).rembg(image),
+    ):  # fmt: skip
+        with pytest.raises((RuntimeError, KeyError)):
             absent()
+    assert library.get_artists()["detail"], "a route that A1111 dropped"
 
 
 def test_sillytavern(client: httpx.Client) -> None:
@@ -160,6 +185,30 @@ def test_the_krita_plugin(client: httpx.Client) -> None:
     assert answer.status_code == 200, answer.text
     assert opened(answer.json()["images"][0]).size == (64, 64)
     assert client.get("progress", params={"skip_current_image": True}).json()["current_image"] is None
+
+
+def test_sizes_are_cut_down_to_eighths_and_a_mask_may_have_any_size(client: httpx.Client) -> None:
+    """As A1111 does, whose clients rely on it."""
+    body = {"prompt": "x", "steps": 1, "width": 70, "height": 79, "seed": 4}
+    answer = client.post("txt2img", json=body).json()
+    assert opened(answer["images"][0]).size == (64, 72)
+    assert "Size: 70x79" in json.loads(answer["info"])["infotexts"][0]
+    buffer = io.BytesIO()
+    Image.new("L", (31, 17), 255).save(buffer, "PNG")
+    mask = base64.b64encode(buffer.getvalue()).decode()
+    body |= {"init_images": [encoded()], "mask": mask, "inpainting_fill": 1, "inpaint_full_res": False}
+    answer = client.post("img2img", json=body)
+    assert answer.status_code == 200, answer.text
+    assert opened(answer.json()["images"][0]).size == (64, 72)
+
+
+def test_extra_networks_can_be_left_out(client: httpx.Client) -> None:
+    body = {"prompt": "a red apple <lora:none such:1>", "steps": 1, "width": 64, "height": 64, "seed": 4}
+    known = json.loads(client.post("txt2img", json=body).json()["info"])
+    left_out = json.loads(client.post("txt2img", json=body | {"disable_extra_networks": True}).json()["info"])
+    assert any("none such" in comment for comment in known["comments"])
+    assert left_out["comments"] == []
+    assert "<lora:none such:1>" in left_out["infotexts"][0]
 
 
 def test_fifty_clients_are_all_answered_and_lists_do_not_wait(server: RunningServer) -> None:

@@ -202,6 +202,7 @@ def test_img2img_takes_base64_and_data_urls(standing: Api) -> None:
         ("txt2img", {"sampler_index": "Eulr"}, 404, "Sampler not found"),
         ("txt2img", {"scheduler": "Karos"}, 404, "Karos"),
         ("txt2img", {"enable_hr": True, "hr_checkpoint_name": "none such"}, 404, "none such"),
+        ("txt2img", {"enable_hr": True, "hr_upscaler": "R-ESRGAN 5x"}, 404, "R-ESRGAN 5x"),
         ("txt2img", {"steps": 0}, 422, "steps"),
         ("txt2img", {"steps": "many"}, 422, "steps"),
         ("txt2img", {"width": -8}, 422, "width"),
@@ -231,6 +232,15 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
     assert {"error", "detail", "body", "errors"} <= found.keys()
     assert words in found["detail"]
     assert standing.engine.jobs == before
+
+
+def test_a_small_file_with_a_huge_picture_is_refused(standing: Api) -> None:
+    buffer = io.BytesIO()
+    Image.new("1", (10_000, 8_000)).save(buffer, "PNG")
+    body = {"init_images": [base64.b64encode(buffer.getvalue()).decode()], **SMALL}
+    answer = standing.client.post("/sdapi/v1/img2img", json=body)
+    assert answer.status_code == 422
+    assert "10000x8000 pixels" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -260,7 +260,7 @@ def planned(batch: Batch) -> Pass:
         negative=tuple(_text(picture.request.negative_prompt, render) for picture in batch.pictures),
         timeline=Timeline(request.steps * entry.calls_per_step, old=render.use_old_scheduling),
         size=(request.width, request.height),
-        networks=_networks(request.prompt, render),
+        networks=() if request.disable_extra_networks else _networks(request.prompt, render),
     )
 
 
@@ -283,7 +283,7 @@ def planned_hires(batch: Batch, request: Txt2Img, steps: int) -> Pass:
         negative=tuple(_text(own.hr_negative_prompt or own.negative_prompt, render) for own in asked),
         timeline=Timeline(first.timeline.steps, steps * entry.calls_per_step, render.use_old_scheduling),
         networks=first.networks
-        if render.hires_fix_use_firstpass_conds
+        if render.hires_fix_use_firstpass_conds or request.disable_extra_networks
         else _networks(request.hr_prompt or request.prompt, render),
     )
 

@@ -167,6 +167,8 @@ class Generation(Declared):
 
     show_film: Annotated[bool, Toggle(ui="Show how it came to be", axis=False)] = False
     """Gives a sheet and an animation of the picture at each step, from noise to the end, beside it."""
+    disable_extra_networks: Annotated[bool, Toggle(ui="Disable extra networks", axis=False)] = False
+    """Tags such as <lora:name:1> are left out of the prompt and have no effect."""
     override_settings: Annotated[dict[str, Any], Param(axis=False)] = Field(default_factory=dict)
     """Settings that hold for this picture alone, by their A1111 name."""
 

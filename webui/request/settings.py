@@ -543,6 +543,14 @@ class UiSettings(Declared):
     """Send to img2img takes the seed along."""
     send_size: Annotated[bool, Toggle(ui="Send size when sending prompt or image to another interface")] = True
     """Send to img2img takes the size along."""
+    hires_fix_show_sampler: Annotated[
+        bool, Toggle(ui="Hires fix: show hires checkpoint and sampler selection", restart=True)
+    ] = False
+    """Without it they come up when an infotext that is read wants them."""
+    hires_fix_show_prompts: Annotated[
+        bool, Toggle(ui="Hires fix: show hires prompt and negative prompt", restart=True)
+    ] = False
+    """Without it they come up when an infotext that is read has them."""
     disable_token_counters: Annotated[bool, Toggle(ui="Disable prompt token counters")] = False
     """No numbers at the prompt's edge."""
     disable_weights_auto_swap: Annotated[bool, Toggle(ui="Disregard checkpoint information from pasted infotext")] = (
@@ -599,6 +607,14 @@ class SystemSettings(Declared):
         0.0
     )
     """Gives their memory back while nobody makes pictures; the next picture loads them again."""
+    api_enable_requests: Annotated[
+        bool, Toggle(ui="Allow http:// and https:// addresses for input images in API")
+    ] = False
+    """Then the server fetches pictures from addresses that callers name."""
+    api_forbid_local_requests: Annotated[bool, Toggle(ui="Forbid addresses of local resources")] = True
+    """Nothing is fetched from this machine or its network."""
+    api_useragent: Annotated[str, Text(ui="User agent for requests")] = ""
+    """What the server calls itself when it fetches pictures; empty: Gesso."""
     samples_log_stdout: Annotated[bool, Toggle(ui="Always print all generation info to standard output")] = False
     """For those who watch the console."""
 

@@ -116,7 +116,7 @@ def _by_spandrel(path: Path, state: dict[str, Tensor]) -> tuple[nn.Module, int]:
         raise ModelError(
             f"{path.name} is no ESRGAN, Real-ESRGAN or compact model, and other kinds are opened by the package "
             f"spandrel, which is not installed ({error}).",
-            hint="Install it beside the program: pip install spandrel.",
+            hint="Install it beside the program, with the torchvision of your torch: pip install --no-deps spandrel.",
         ) from error
     try:
         found = spandrel.ModelLoader().load_from_state_dict(state)

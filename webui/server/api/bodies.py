@@ -19,6 +19,7 @@ from webui.request import infotext
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.params import MISSING, Declared
 from webui.request.settings import Settings
+from webui.server.api.fetch import fetched
 
 NO_SAMPLER = ""
 
@@ -64,8 +65,6 @@ class Envelope(BaseModel):
     """Taken, without effect."""
     cancel_on_disconnect: bool = False
     """Ours: whoever hangs up gives the job up while it still waits. Otherwise it is done all the same."""
-    disable_extra_networks: bool = False
-    """Leave tags such as <lora:name:1> without effect."""
 
 
 def _defaults_of_api(schema: dict[str, Any], cls: type[BaseModel]) -> None:
@@ -194,8 +193,9 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
     overrides |= _overrides_in(body)
     if isinstance(body, Img2ImgBody):
         values |= {name: value for name, value in _of_scripts(body).items() if name not in given}
-        values["init_images"] = tuple(catalog.uploads.put(decoded(text, "init_images")) for text in body.init_images)
-        values["mask"] = catalog.uploads.put(decoded(body.mask, "mask")) if body.mask else ""
+        keep = catalog.uploads.put
+        values["init_images"] = tuple(keep(decoded(text, "init_images", settings)) for text in body.init_images)
+        values["mask"] = keep(decoded(body.mask, "mask", settings)) if body.mask else ""
         if body.mask_blur is not None:
             values["mask_blur_x"] = values["mask_blur_y"] = body.mask_blur
     elif body.enable_hr and (body.firstphase_width or body.firstphase_height):
@@ -267,14 +267,14 @@ def _of_scripts(body: Img2ImgBody) -> dict[str, Any]:
     return dict(zip(ALWAYS_ON[SOFT_INPAINTING], found.get("args", []), strict=False))
 
 
-def decoded(text: str, field: str) -> bytes:
-    """The bytes of a picture in base64.
+def decoded(text: str, field: str, settings: Settings) -> bytes:
+    """The bytes of a picture in base64, or at an address where the settings allow that.
 
     Raises:
-        UserError: it is no base64.
+        UserError: it is no base64, or nothing comes from the address.
     """
     if text.startswith(("http://", "https://")):
-        raise UserError("Pictures are not fetched from other servers.", hint="Send them as base64.", field=field)
+        return fetched(text, field, settings)
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:

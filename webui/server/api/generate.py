@@ -70,7 +70,7 @@ def routes(app: App) -> APIRouter:
     @router.post("/png-info")
     async def png_info(body: ImageBody) -> dict[str, Any]:
         """What a picture says of how it was made."""
-        return await run_in_threadpool(_png_info, decoded(body.image, "image"))
+        return await run_in_threadpool(lambda: _png_info(decoded(body.image, "image", app.settings.current)))
 
     return router
 

@@ -318,11 +318,11 @@ def _uploaded(app: App, wanted: Txt2Img | Img2Img | Extras) -> Wanted:
     """The request with its pictures kept, and named in place of their base64."""
     if isinstance(wanted, Txt2Img):
         return wanted
-    keep = app.catalog.uploads.put
+    keep, settings = app.catalog.uploads.put, app.settings.current
     if isinstance(wanted, Extras):
-        return wanted.changed(images=tuple(keep(decoded(text, "images")) for text in wanted.images))
-    given = tuple(keep(decoded(text, "init_images")) for text in wanted.init_images)
-    return wanted.changed(init_images=given, mask=keep(decoded(wanted.mask, "mask")) if wanted.mask else "")
+        return wanted.changed(images=tuple(keep(decoded(text, "images", settings)) for text in wanted.images))
+    given = tuple(keep(decoded(text, "init_images", settings)) for text in wanted.init_images)
+    return wanted.changed(init_images=given, mask=keep(decoded(wanted.mask, "mask", settings)) if wanted.mask else "")
 
 
 def _place(app: App, job: Job) -> int:

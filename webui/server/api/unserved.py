@@ -25,7 +25,7 @@ class InterrogateBody(BaseModel):
     """"clip" or "deepdanbooru"."""
 
 
-def routes(_app: App) -> APIRouter:
+def routes(app: App) -> APIRouter:
     router = APIRouter(prefix="/sdapi/v1", responses={501: {"description": "Not served yet."}})
 
     @router.post("/interrogate")
@@ -35,7 +35,7 @@ def routes(_app: App) -> APIRouter:
             raise NotFound("Image not found", field="image")
         if body.model not in INTERROGATORS:
             raise NotFound("Model not found", field="model")
-        decoded(body.image, "image")
+        decoded(body.image, "image", app.settings.current)
         raise NotServed(
             "Pictures are not described here yet.", hint="/sdapi/v1/png-info reads the prompt that a picture carries."
         )

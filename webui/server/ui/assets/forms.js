@@ -61,8 +61,25 @@
   };
   gesso.when("#mode_img2img .source img", (image) => image.addEventListener("load", () => gesso.scaleText()));
 
-  /** What the paste button reads: the prompt, or the infotext of the last picture when that is empty. */
-  gesso.infotextFor = (tab, text) => text.trim() || gesso.results.infotext(tab);
+  let given = "";
+
+  /** What the paste button reads: what a file said, the prompt, or the infotext of the last picture. */
+  gesso.infotextFor = (tab, text) => {
+    const read = given || text.trim() || gesso.results.infotext(tab);
+    given = "";
+    return read;
+  };
+
+  /** Fills a form with what an infotext says. */
+  gesso.fill = (tab, text) => {
+    given = text;
+    gesso.byId(`${tab}_paste`)?.click();
+  };
+
+  /** Rows that the settings put away show themselves once something in them matters. */
+  gesso.untuck = (row, ...values) => {
+    if (values.some((value) => value && !String(value).startsWith("Use same "))) gesso.byId(row)?.classList.remove("tucked");
+  };
 
   /** Empties both prompts, with a way back. */
   gesso.cleared = () => {

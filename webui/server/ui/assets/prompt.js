@@ -201,41 +201,35 @@
     }
   });
 
-  // A picture or a text file dropped on a prompt: its infotext goes in.
+  // A picture or a text file dropped or pasted on a prompt: its infotext fills the form.
   gesso.when(".prompt textarea", (area) => {
     area.addEventListener("dragover", (event) => {
       if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
     });
-    area.addEventListener("drop", async (event) => {
-      const file = event.dataTransfer?.files[0];
-      if (!file) return;
-      event.preventDefault();
-      event.stopPropagation();
-      const text = file.type === "text/plain" && file.size < 10000 ? await file.text() : pngText(await file.arrayBuffer());
-      if (text) gesso.type(area, text);
-      else gesso.say("No infotext was found in this file.");
-    });
+    for (const [kind, carried] of [["drop", "dataTransfer"], ["paste", "clipboardData"]]) {
+      area.addEventListener(kind, (event) => {
+        const file = event[carried]?.files[0];
+        if (!file) return;
+        event.preventDefault();
+        event.stopPropagation();
+        readFile(file).then((text) => {
+          if (text) gesso.fill(area.closest("[id$=_prompt]").id.replace(/_(negative_)?prompt$/, ""), text);
+          else gesso.say("No infotext was found in this file.");
+        });
+      });
+    }
   });
 
-  /** The text chunk "parameters" of a PNG file. */
-  function pngText(buffer) {
-    const bytes = new Uint8Array(buffer);
-    const view = new DataView(buffer);
-    const latin = new TextDecoder("latin1");
-    if (bytes.length < 16 || view.getUint32(0) !== 0x89504e47) return "";
-    for (let at = 8; at + 12 <= bytes.length; ) {
-      const size = view.getUint32(at);
-      const kind = latin.decode(bytes.subarray(at + 4, at + 8));
-      const data = bytes.subarray(at + 8, at + 8 + size);
-      const zero = data.indexOf(0);
-      if ((kind === "tEXt" || kind === "iTXt") && latin.decode(data.subarray(0, zero)) === "parameters") {
-        if (kind === "tEXt") return latin.decode(data.subarray(zero + 1));
-        if (data[zero + 1]) return ""; // compressed
-        const language = data.indexOf(0, zero + 3);
-        return new TextDecoder().decode(data.subarray(data.indexOf(0, language + 1) + 1));
-      }
-      at += size + 12;
-    }
-    return "";
+  /** What a file says of how its picture was made; the server reads all that it can read of saved pictures. */
+  async function readFile(file) {
+    if (file.type === "text/plain") return file.size < 10000 ? file.text() : "";
+    const image = await new Promise((done) => {
+      const reader = new FileReader();
+      reader.onload = () => done(reader.result);
+      reader.onerror = () => done("");
+      reader.readAsDataURL(file);
+    });
+    const answer = await gesso.post("sdapi/v1/png-info", { image });
+    return answer.ok ? (await answer.json()).info : "";
   }
 })();

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from webui.server.ui.cards import cards
-from webui.server.ui.controls import QUIET
+from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.parts import (
     batch_and_size,
     film,
@@ -51,10 +51,16 @@ def txt2img(app: App) -> Pane:
                         controls.add_all(HIRES_METHOD, min_width=150)
                     with gr.Row():
                         controls.add_all(HIRES_SIZE, min_width=150)
-                    with gr.Row():
-                        controls.add_all(HIRES_MODEL, min_width=150)
-                    with gr.Row():
-                        controls.add_all(HIRES_PROMPTS, min_width=240, lines=2)
+                    ui = app.settings.current.ui
+                    _tucked(controls, "txt2img_hires_model", HIRES_MODEL, ui.hires_fix_show_sampler, min_width=150)
+                    _tucked(
+                        controls,
+                        "txt2img_hires_prompts",
+                        HIRES_PROMPTS,
+                        ui.hires_fix_show_prompts,
+                        min_width=240,
+                        lines=2,
+                    )
             refiner(controls)
             batch_and_size(controls)
             guidance(controls)
@@ -67,3 +73,13 @@ def txt2img(app: App) -> Pane:
         control.change(None, sized, text, js="(...sizes) => gesso.hiresText(...sizes)", **QUIET)
     generates(app, top.generate, "txt2img", controls, shown.notice)
     return Pane("txt2img", controls, top, shown)
+
+
+def _tucked(controls: Controls, elem_id: str, names: tuple[str, ...], shown: bool, **look: Any) -> None:
+    """A row of controls that is put away, unless the settings show it, until a value in it matters."""
+    with gr.Row(elem_id=elem_id, elem_classes=[] if shown else ["tucked"]):
+        controls.add_all(names, **look)
+    if not shown:
+        row = [controls[name] for name in names]
+        for control in row:
+            control.change(None, row, None, js=f"(...values) => gesso.untuck('{elem_id}', ...values)", **QUIET)
