@@ -29,6 +29,7 @@ SCRIPTS = (
     "styles",
     "cards",
     "settings",
+    "memory",
     "history",
     "jobs",
     "tokens",

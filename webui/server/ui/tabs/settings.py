@@ -43,6 +43,11 @@ def settings(app: App) -> None:
                 gr.Column(elem_classes="settings-page"),
             ):
                 form.add_all(name for name in declared.params() if (section, name) not in in_the_bar)
+                if section == "system":
+                    gr.HTML(
+                        "<h3>Models in memory</h3><div id='memory_parts' aria-live='polite'></div>",
+                        elem_classes="bare memory-panel",
+                    )
         with gr.Tab("API tokens", id="tokens", elem_id="settings_tokens"), gr.Column(elem_classes="settings-page"):
             gr.HTML("<section id='setting_tokens' aria-label='API tokens'></section>", elem_classes="bare")
     restart.click(None, None, None, js="() => gesso.restart()", **QUIET)
