@@ -340,8 +340,8 @@ def sampler_and_schedule(sampler_name: str, schedule_name: str) -> tuple[Sampler
     """
     combined = _split_combined(sampler_name)
     if combined is not None:
-        named, own = combined
-        return named, own if schedule_name.casefold() in ("", "automatic") else schedule(schedule_name)
+        schedule(schedule_name or "Automatic")  # to complain of a name that nothing has
+        return combined  # A1111: the schedule in the sampler's name wins
     return sampler(sampler_name), schedule(schedule_name or "Automatic")
 
 

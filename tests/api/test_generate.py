@@ -91,6 +91,7 @@ def test_null_means_default_and_unknown_fields_are_passed_over(standing: Api) ->
         ({"sampler_index": "Heun"}, "Heun", "Automatic"),
         ({"sampler_name": "DDIM", "sampler_index": "Heun"}, "DDIM", "Automatic"),
         ({"sampler_name": "DPM++ 2M Karras"}, "DPM++ 2M", "Karras"),
+        ({"sampler_name": "DPM++ 2M Karras", "scheduler": "Exponential"}, "DPM++ 2M", "Karras"),
         ({"sampler_name": "k_dpmpp_2m", "scheduler": "sgm_uniform"}, "DPM++ 2M", "SGM Uniform"),
     ],
 )
