@@ -82,6 +82,20 @@ def test_pictures_are_found_by_words_of_their_prompt(
     assert listed(history, text=text) == found
 
 
+def test_a_beginning_is_asked_for_by_the_whole_words_that_have_it(history: History, database: Database) -> None:
+    """What keeps a search for a common word as quick among many pictures as among few."""
+    for second, prompt in enumerate(("Lighthouse", "two lighthouses", "a LIGHTHÖUSE", "a light", "phare")):
+        known(database, prompt, second)
+    assert history._query("lightho") == '("lighthouse" OR "lighthöuse" OR "lighthouses")'
+    assert listed(history, text="lightho") == ["a LIGHTHÖUSE", "two lighthouses", "Lighthouse"]
+    assert listed(history, text="lightho two") == ["two lighthouses"]
+    assert history._query("ligh phares") == '"ligh"* AND "phares"*'
+    for number in range(110):
+        known(database, f"wonder{number}", 10.0 + number)
+    assert history._query("wonder") == '"wonder"*'
+    assert len(listed(history, text="wonder")) == 60
+
+
 def test_filters_go_together(history: History, database: Database) -> None:
     known(database, "one", 1.0, model="a", sampler="Euler")
     known(database, "two", 2.0, model="b", sampler="Euler", owner="anna")
@@ -232,7 +246,7 @@ def test_the_first_page_and_a_search_read_no_more_of_a_long_history(history: His
     """Measured in what SQLite does, since clocks differ: no step of the plan sorts, or reads the whole table."""
     for number in range(30):
         known(database, f"picture {number}", number)
-    source, conditions, _ = module._found_by_text("picture")
+    source, conditions, _ = history._found_by_text("picture")
     for sql, values in (
         (f"SELECT {module._COLUMNS} FROM pictures ORDER BY pictures.number DESC LIMIT 9", ()),
         (f"SELECT {module._COLUMNS} FROM {source} WHERE {conditions[0]} ORDER BY picture_words.rowid DESC LIMIT 9",

@@ -116,6 +116,12 @@ MIGRATIONS: tuple[str, ...] = (
         INSERT INTO picture_words (rowid, prompt, tags) VALUES (new.number, new.prompt, new.tags);
     END;
     """,
+    """
+    CREATE TABLE words (begin TEXT NOT NULL, word TEXT NOT NULL, PRIMARY KEY (begin, word)) WITHOUT ROWID;
+    CREATE VIRTUAL TABLE all_words USING fts5vocab ('picture_words', 'row');
+    INSERT INTO words SELECT term, term FROM all_words WHERE length(term) > 4;
+    DROP TABLE all_words;
+    """,
 )
 """What to run to get from version N to N + 1. Never change a line that was released: add one."""
 

@@ -12,6 +12,7 @@ from send2trash import TrashPermissionError, send2trash  # type: ignore[import-u
 
 from webui.base.errors import NotFound, StorageError
 from webui.catalog.database import Database
+from webui.catalog.picture_words import beginning, note_words
 from webui.catalog.pictures import Pictures, SavedPicture
 
 MOST_A_PAGE = 500
@@ -71,7 +72,7 @@ class History:
         self, wanted: Wanted, *, owner: str | None = None, before: int | None = None, limit: int = 60
     ) -> tuple[HistoryPicture, ...]:
         """The newest pictures that are wanted, older than the one with the number `before`."""
-        source, conditions, values = _found_by_text(wanted.text)
+        source, conditions, values = self._found_by_text(wanted.text)
         since = None if wanted.since is None else int(wanted.since * 1_000_000) * 1000
         until = None if wanted.until is None else int(wanted.until * 1_000_000) * 1000
         ends = [end for end in (before, until) if end is not None]
@@ -132,6 +133,7 @@ class History:
                 changes["favourite"] = int(favourite)
             if tags is not None:
                 changes["tags"] = _joined(tags)
+                note_words(connection, tags)
             for column, value in changes.items():
                 connection.execute(f"UPDATE pictures SET {column} = ? WHERE id = ?", (value, picture_id))
         return self.get(picture_id, owner)
@@ -159,6 +161,29 @@ class History:
         """The models, samplers and kinds that occur, for the filters."""
         return {column: self._occurring(column, owner) for column in ("model", "sampler", "kind")}
 
+    def _found_by_text(self, text: str) -> tuple[str, list[str], list[Any]]:
+        """(what to select from, conditions, their values)"""
+        text = text.strip()
+        if _WITHOUT_SPACES.search(text):
+            parts = text.split()
+            return "pictures", ["instr(pictures.prompt || ' ' || pictures.tags, ?) > 0"] * len(parts), list(parts)
+        query = self._query(text)
+        if query:
+            joined = "picture_words CROSS JOIN pictures ON pictures.number = picture_words.rowid"
+            return joined, ["picture_words MATCH ?"], [query]
+        # Only signs, no word: nothing has them.
+        return ("pictures", ["0"], []) if text else ("pictures", [], [])
+
+    def _query(self, text: str) -> str:
+        """In the language of FTS5: every word as it begins, every phrase in double quotes as it stands."""
+        parts = []
+        for phrase, word in _PIECE.findall(text):
+            words = re.findall(r"\w+", phrase or word)
+            if words:
+                together = " ".join(words)
+                parts.append(f'"{together}"' if phrase else beginning(together, self._database))
+        return " AND ".join(parts)
+
     def _occurring(self, column: str, owner: str | None) -> list[str]:
         rows = self._database.read(
             f"SELECT {column} FROM pictures WHERE {column} != '' AND (? IS NULL OR owner = ?) GROUP BY {column}"
@@ -167,30 +192,6 @@ class History:
             owner,
         )
         return [str(row[0]) for row in rows]
-
-
-def _found_by_text(text: str) -> tuple[str, list[str], list[Any]]:
-    """(what to select from, conditions, their values)"""
-    text = text.strip()
-    if _WITHOUT_SPACES.search(text):
-        parts = text.split()
-        return "pictures", ["instr(pictures.prompt || ' ' || pictures.tags, ?) > 0"] * len(parts), list(parts)
-    query = _query(text)
-    if query:
-        joined = "picture_words CROSS JOIN pictures ON pictures.number = picture_words.rowid"
-        return joined, ["picture_words MATCH ?"], [query]
-    # Only signs, no word: nothing has them.
-    return ("pictures", ["0"], []) if text else ("pictures", [], [])
-
-
-def _query(text: str) -> str:
-    """In the language of FTS5: every word as it begins, every phrase in double quotes as it stands."""
-    parts = []
-    for phrase, word in _PIECE.findall(text):
-        words = re.findall(r"\w+", phrase or word)
-        if words:
-            parts.append(f'"{" ".join(words)}"' + ("" if phrase else "*"))
-    return " ".join(parts)
 
 
 def _joined(tags: tuple[str, ...]) -> str:

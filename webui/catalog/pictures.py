@@ -20,6 +20,7 @@ from webui.base.paths import Paths
 from webui.catalog.database import Database
 from webui.catalog.extra_pictures import ExtraPictures
 from webui.catalog.image_files import as_format, encode, read_infotext, readable
+from webui.catalog.picture_words import note_words
 from webui.request import infotext
 from webui.request.filenames import Naming, apply_pattern, file_name, folder_parts, sanitized
 from webui.request.settings import SaveSettings
@@ -382,6 +383,7 @@ def record(connection: sqlite3.Connection, picture: SavedPicture, digest: str = 
         f"INSERT INTO pictures ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
         tuple(columns.values()),
     )
+    note_words(connection, [str(columns["prompt"])])
 
 
 def _make_folder(folder: Path) -> None:

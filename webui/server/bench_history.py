@@ -21,14 +21,17 @@ FEW, MANY = 1_000, 100_000
 ROUNDS = 30
 LIMIT = 3.0
 RARE = "chrysanthemum"
-"""A word of one picture in a hundred."""
+"""A word of one picture in ten: there are as many as a page holds among the few, too."""
+PAIR = "gilded lantern"
+"""A phrase of every second picture, so that one model's fill a page."""
 WORDS = ("red", "green", "blue", "apple", "cat", "castle", "lighthouse", "sea", "forest", "portrait", "oil", "night")
 
 QUESTIONS: dict[str, Wanted] = {
     "first page": Wanted(),
     "search, common word": Wanted(text="castle"),
     "search, beginning of a rare word": Wanted(text="chrys"),
-    "search, phrase and model": Wanted(text='"red apple"', model="model 1"),
+    "search, phrase and model": Wanted(text=f'"{PAIR}"', model="model 1"),
+    "search, two words": Wanted(text="castle lighthouse"),
     "favourites": Wanted(favourite=True),
     "rated 5": Wanted(rating=5),
 }
@@ -69,14 +72,15 @@ def fill(database: Database, count: int) -> None:
     chance = random.Random(1)
     with database.writing() as connection:
         for number in range(count):
-            prompt = " ".join(chance.choices(WORDS, k=12)) + (f" {RARE}" if number % 100 == 0 else "")
+            words = chance.choices(WORDS, k=12)
+            prompt = " ".join([*words, PAIR] if number % 2 else words) + (f" {RARE}" if number % 10 == 0 else "")
             text = f"{prompt}\nNegative prompt: blurry\nSteps: 20, Sampler: Euler, CFG scale: 7.0, Seed: {number}"
             draft = SavedPicture(
-                "txt2img", "", 0, "", text, 512, 512, number, f"model {number % 5}", "Euler", 1e9 + number
+                "txt2img", "", 0, "", text, 512, 512, number, f"model {number % 4}", "Euler", 1e9 + number
             )
             record(connection, replace(draft, id=f"{number:016x}", path=f"/p/{number}.png"))
-        # Every twentieth is a favourite, every tenth is rated 5.
-        connection.execute("UPDATE pictures SET favourite = 1 WHERE seed % 20 = 0")
+        # Every tenth is a favourite and rated 5.
+        connection.execute("UPDATE pictures SET favourite = 1 WHERE seed % 10 = 0")
         connection.execute("UPDATE pictures SET rating = 5 WHERE seed % 10 = 0")
 
 
