@@ -243,6 +243,7 @@ FAMILIES: tuple[FamilyEntry, ...] = (
     FamilyEntry("SD2", "webui.engine.families.sd2:SD2"),
     FamilyEntry("SDXL", "webui.engine.families.sdxl:SDXL"),
     FamilyEntry("SD3", "webui.engine.families.sd3:SD3"),
+    FamilyEntry("Diffusers file", "webui.engine.families.single_file:SINGLE_FILE"),  # Chroma has Flux's names and more
     FamilyEntry("Flux", "webui.engine.families.flux:FLUX"),
     FamilyEntry("Diffusers", "webui.engine.families.diffusers_pipeline:DIFFUSERS"),
 )

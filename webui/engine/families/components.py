@@ -40,6 +40,12 @@ class Components:
         found = sorted(folder.rglob("config.json")) if folder and folder.is_dir() else []
         return next((path.parent for path in found if any(path.parent.glob("*.safetensors"))), None)
 
+    def pipeline(self, name: str) -> Path | None:
+        """The folder of diffusers of this name."""
+        folders = (self.models / kind for kind in ("diffusers", "Stable-diffusion")) if self.models else ()
+        found = (path.parent for folder in folders for path in sorted(folder.rglob(f"{name}/model_index.json")))
+        return next(found, None)
+
     def _files(self, folder: str) -> Iterator[WeightsFile]:
         where = self.models / folder if self.models else None
         for path in sorted(where.rglob("*.safetensors")) if where and where.is_dir() else ():

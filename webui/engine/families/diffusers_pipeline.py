@@ -206,13 +206,16 @@ def prepare(file: WeightsFile, _components: Components) -> Prepared:
     cls = pipeline_class(file)
 
     def load(_vae: WeightsFile, placement: Placement) -> PipelineModel:
-        return PipelineModel(_loaded(file, cls, placement), DIFFUSERS, placement)
+        return PipelineModel(load_pipeline(file, cls, placement), DIFFUSERS, placement)
 
     return load
 
 
-def _loaded(file: WeightsFile, cls: type[DiffusionPipeline], placement: Placement) -> Any:
-    dtype, vae_dtype = (_wide(wanted, placement.device) for wanted in (placement.dtype, placement.vae_dtype))
+def load_pipeline(
+    file: WeightsFile, cls: type[DiffusionPipeline], placement: Placement, **parts: nn.Module
+) -> Any:
+    """The pipeline of an opened folder; `parts` stand for those of these names in it. Raises ModelError."""
+    dtype, vae_dtype = (wide(wanted, placement.device) for wanted in (placement.dtype, placement.vae_dtype))
     diffusers_logging.disable_progress_bar()
     left_out: dict[str, Any] = {part: None for part in LEFT_OUT if part in file.config}
     if "requires_safety_checker" in file.config:
@@ -225,18 +228,19 @@ def _loaded(file: WeightsFile, cls: type[DiffusionPipeline], placement: Placemen
             use_safetensors=True,
             variant=variant_of(file.path),
             **left_out,
+            **parts,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error).lower():
             raise
-        raise file.error(f"diffusers says: {_first_line(error)}", "Is every file of the download there?") from error
+        raise file.error(f"diffusers says: {first_line(error)}", "Is every file of the download there?") from error
     pipeline.set_progress_bar_config(disable=True)
     if placement.rest.type == "cpu":
         _own(pipeline)
     return _placed(pipeline, placement)
 
 
-def _wide(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+def wide(dtype: torch.dtype, device: torch.device) -> torch.dtype:
     """These networks were trained in bfloat16; many leave float16's range."""
     if dtype != torch.float16 or (device.type == "cuda" and not torch.cuda.is_bf16_supported()):
         return dtype
@@ -264,7 +268,8 @@ def _placed(pipeline: Any, placement: Placement) -> Any:
     return pipeline
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Of what a library says."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
