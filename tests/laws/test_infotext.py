@@ -13,6 +13,7 @@ from webui import registry
 from webui.base.paths import Paths
 from webui.catalog.catalog import Catalog
 from webui.request import infotext
+from webui.request.extras import UpscalerRef
 from webui.request.facts import facts_of
 from webui.request.fields import SAME_SCHEDULE, Generation, Img2Img, Txt2Img
 from webui.request.plan import resolve
@@ -201,12 +202,16 @@ def infotext_of(catalog: Catalog, request_: Generation) -> str:
 
 
 class _WithoutPictures:
-    """The catalog, but whatever picture a request names is there."""
+    """The catalog, but whatever picture or upscaler a request names is there."""
 
     def __init__(self, catalog: Catalog) -> None:
         self.checkpoint = catalog.checkpoint
         self.vae = catalog.vae
         self.styled = catalog.styled
+        self.network = catalog.network
+
+    def upscaler(self, name: str, field: str = "") -> UpscalerRef:
+        return UpscalerRef(name)
 
     def picture(self, name: str) -> bytes:
         return b""

@@ -11,7 +11,9 @@ from torch import Tensor
 from webui.base.errors import UserError
 from webui.engine.conditioning import Prompts, Stacked
 from webui.engine.families.family import Conditioning, Model
+from webui.engine.networks.perturbed import without_structure
 from webui.engine.previews import Previewer
+from webui.engine.sampling.guidance import Parts
 from webui.engine.sampling.process import Diffusion, Process
 from webui.engine.sampling.types import Denoiser, denoiser
 from webui.engine.watch import Watch
@@ -134,6 +136,29 @@ def guided(source: Source, process: Process, guidance: Guidance, clock: Clock, w
         return x0, x0 if unconditional is None else unconditional
 
     return denoiser(process, answer, both)
+
+
+def asked_again(source: Source, clock: Clock) -> Callable[[Parts], Tensor]:
+    """What the network says to the prompt of the last call when its self-attention sees no structure.
+
+    Raises UserError where the network is no UNet.
+    """
+
+    def ask(parts: Parts) -> Tensor:
+        network = source(parts.sigma)
+        unet = network.model.parts.get("unet")
+        if unet is None:
+            raise UserError(
+                f"Perturbed-attention guidance needs a UNet, and {network.model.family.name} has none.",
+                hint="Set Perturbed attention to 0.",
+                field="pag_scale",
+            )
+        positive = network.prompts.positive_at(max(clock.calls - 1, 0))
+        with without_structure(unet):
+            conditional = network.asked(parts.x, parts.sigma, positive)
+        return _combined(conditional, parts.unconditional, positive, 1.0)
+
+    return ask
 
 
 def _edited(

@@ -14,7 +14,17 @@ from torch import Tensor
 from webui import registry
 from webui.base.errors import UserError
 from webui.engine.conditioning import Encoder, TextCache, Timeline
-from webui.engine.denoisers import Clock, Guidance, Prompted, guided, observed, on_device, switched
+from webui.engine.denoisers import (
+    Clock,
+    Guidance,
+    Prompted,
+    Source,
+    asked_again,
+    guided,
+    observed,
+    on_device,
+    switched,
+)
 from webui.engine.dressing import Refs, dress, hypernetworks
 from webui.engine.families.family import Model, TextOptions, Told
 from webui.engine.film import Film, filmed
@@ -25,6 +35,7 @@ from webui.engine.networks.tiling import tiled
 from webui.engine.networks.token_merging import merging
 from webui.engine.previews import Previewer
 from webui.engine.sampling.course import Course, adapted, course
+from webui.engine.sampling.guidance import Change, changed, perturbed, projected, rescaled, thresholded
 from webui.engine.sampling.masking import Softness, blended, firmly, kept, softly
 from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.process import Diffusion, Flow, Process, altered
@@ -176,7 +187,9 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
         return _refining(answered[-1], batch, this, studio, bends, noise.shape)
 
     source = switched(base, refiner, is_due)
-    denoise = guided(source, process, guidance_of(batch, this, loaded.model), clock, watch, batch.facts.note)
+    guidance = guidance_of(batch, this, loaded.model)
+    denoise = guided(source, process, guidance, clock, watch, batch.facts.note)
+    denoise = changed(denoise, guidance.scale, guidance_changes(batch, this, guidance, source, clock, watch))
     if this.start is not None and this.start.mask is not None:
         softness = softness_of(batch.request)
         soft = softly(this.start.mask, this.start.latents, softness) if softness else None
@@ -431,6 +444,27 @@ def guidance_of(batch: Batch, this: Pass, model: Model) -> Guidance:
         image_scale=image_scale,
         by_timestep=this.sampler.timesteps,
     )
+
+
+def guidance_changes(
+    batch: Batch, this: Pass, guidance: Guidance, source: Source, clock: Clock, watch: Watch
+) -> tuple[Change, ...]:
+    """What the request does to the guided prediction beyond A1111."""
+    request, scale = batch.request, guidance.scale
+    changes: list[Change] = []
+    if request.apg:
+        changes.append(projected(scale, request.apg_eta, request.apg_threshold, request.apg_momentum))
+    if request.pag_scale and scale:
+        changes.append(perturbed(asked_again(source, clock), request.pag_scale))
+    if request.mimic_scale:
+        mimic = request.mimic_scale * this.sampler.cfg_factor
+        changes.append(thresholded(mimic, request.threshold_percentile))
+    if request.cfg_rescale:
+        changes.append(rescaled(request.cfg_rescale))
+    if changes and guidance.image_scale is not None:
+        watch.remark("InstructPix2Pix guides by two scales at once: what else would change its guidance was left out.")
+        return ()
+    return tuple(changes)
 
 
 def noise_of(

@@ -165,10 +165,92 @@ class Generation(Declared):
     ] = 0.8
     """The share of the way after which the refiner takes over."""
 
-    show_film: Annotated[bool, Toggle(ui="Show how it came to be", axis=False)] = False
-    """Gives a sheet and an animation of the picture at each step, from noise to the end, beside it."""
+    cfg_rescale: Annotated[
+        float, Slider(label="CFG rescale", place=85, min=0, max=1, step=0.05, ge=0, le=1, absent=0.0)
+    ] = 0.0
+    """Brings contrast back to what it is without guidance: against burnt pictures, 0.7 for v-prediction models."""
+    pag_scale: Annotated[
+        float, Slider(label="PAG scale", ui="Perturbed attention", min=0, max=10, step=0.5, ge=0, absent=0.0)
+    ] = 0.0
+    """Guides away from what the network draws when it loses sight of structure (3 is usual); half as slow again."""
+    apg: Annotated[bool, Toggle(label="APG", ui="Adaptive projected guidance", absent=False)] = False
+    """Guides across the picture and not along it: high CFG scales without burnt colours."""
+    apg_eta: Annotated[
+        float,
+        Slider(
+            label="APG eta",
+            ui="Parallel share",
+            min=0,
+            max=1,
+            step=0.05,
+            ge=0,
+            absent=0.0,
+            when=lambda r: r.apg and r.apg_eta != 0,
+        ),
+    ] = 0.0
+    """How much of the guidance along the picture is kept; 1 is all."""
+    apg_threshold: Annotated[
+        float,
+        Slider(
+            label="APG norm threshold",
+            ui="Norm threshold",
+            min=0,
+            max=50,
+            step=0.5,
+            ge=0,
+            absent=15.0,
+            when=lambda r: r.apg and r.apg_threshold != 15,
+        ),
+    ] = 15.0
+    """The longest that guidance may be; 0 is any length."""
+    apg_momentum: Annotated[
+        float,
+        Slider(
+            label="APG momentum",
+            ui="Momentum",
+            min=-1,
+            max=1,
+            step=0.05,
+            ge=-1,
+            le=1,
+            absent=-0.5,
+            when=lambda r: r.apg and r.apg_momentum != -0.5,
+        ),
+    ] = -0.5
+    """How the guidance of earlier steps counts; below 0 it pushes away from it."""
+    mimic_scale: Annotated[
+        float,
+        Slider(
+            label="Mimic scale",
+            ui="Dynamic thresholding: as at CFG scale",
+            min=0,
+            max=30,
+            step=0.5,
+            ge=0,
+            absent=0.0,
+        ),
+    ] = 0.0
+    """Keeps the colours in the range that they have at this lower CFG scale; 0 is off."""
+    threshold_percentile: Annotated[
+        float,
+        Slider(
+            label="Threshold percentile",
+            ui="Percentile",
+            min=0.9,
+            max=1,
+            step=0.005,
+            ge=0.5,
+            le=1,
+            absent=0.995,
+            when=lambda r: r.mimic_scale > 0 and r.threshold_percentile != 0.995,
+        ),
+    ] = 0.995
+    """The share of values that is not cut."""
+
     disable_extra_networks: Annotated[bool, Toggle(ui="Disable extra networks", axis=False)] = False
     """Tags such as <lora:name:1> are left out of the prompt and have no effect."""
+    show_film: Annotated[bool, Toggle(ui="Show how it came to be", axis=False)] = False
+    """Gives a sheet and an animation of the picture at each step, from noise to the end, beside it."""
     override_settings: Annotated[dict[str, Any], Param(axis=False)] = Field(default_factory=dict)
     """Settings that hold for this picture alone, by their A1111 name."""
 

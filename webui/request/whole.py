@@ -21,6 +21,10 @@ FIELDS: Mapping[str, str] = {
     "seed_resize_from_w": "Resizing the seed",
     "seed_resize_from_h": "",
     "soft_inpainting": "Soft inpainting",
+    "cfg_rescale": "CFG rescale",
+    "pag_scale": "Perturbed-attention guidance",
+    "apg": "Adaptive projected guidance",
+    "mimic_scale": "Dynamic thresholding",
     "show_film": "The film strip",
 }
 """Field of a request -> what a remark calls it; "" where none is needed."""

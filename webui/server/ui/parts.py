@@ -14,6 +14,8 @@ REFINER = ("refiner_checkpoint", "refiner_switch_at")
 SIZE = ("width", "height")
 BATCH = ("n_iter", "batch_size")
 GUIDANCE = ("cfg_scale",)
+MORE_GUIDANCE = (("cfg_rescale", "pag_scale"), ("mimic_scale", "threshold_percentile"), ("apg",))
+PROJECTED = ("apg_eta", "apg_threshold", "apg_momentum")
 SEED = "seed"
 VARIATION = ("subseed", "subseed_strength")
 RESIZE = ("seed_resize_from_w", "seed_resize_from_h")
@@ -78,6 +80,17 @@ def batch_and_size(controls: Controls) -> None:
 def guidance(controls: Controls) -> None:
     """How strictly the prompt is followed."""
     controls.add_all(GUIDANCE)
+
+
+def more_guidance(controls: Controls) -> None:
+    """What else may be done with the guidance, none of it from A1111; closed until somebody wants it."""
+    tab = controls.prefix
+    with gr.Accordion("More guidance", open=False, elem_id=f"{tab}_more_guidance", elem_classes="fold"):
+        for names in MORE_GUIDANCE:
+            with gr.Row():
+                controls.add_all(names, min_width=160)
+        with gr.Row():
+            controls.add_all(PROJECTED, min_width=120)
 
 
 def seed(controls: Controls) -> None:

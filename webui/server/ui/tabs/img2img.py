@@ -9,7 +9,7 @@ import gradio as gr
 from webui.server.ui.batch import batch_tab, submits_batch
 from webui.server.ui.cards import cards
 from webui.server.ui.controls import QUIET
-from webui.server.ui.parts import batch, film, guidance, override_chips, refiner, sampling, seed, size
+from webui.server.ui.parts import batch, film, guidance, more_guidance, override_chips, refiner, sampling, seed, size
 from webui.server.ui.results import results
 from webui.server.ui.sources import MASK_EDGE, Scaling, completed, copies, modes
 from webui.server.ui.toprow import toprow
@@ -75,6 +75,7 @@ def img2img(app: App) -> Pane:
             controls.add_all(DENOISING)
             guidance(controls)
             controls.add_all(IMAGE_GUIDANCE, visible="hidden")
+            more_guidance(controls)
             seed(controls)
             film(controls)
             override_chips(controls)

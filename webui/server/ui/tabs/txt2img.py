@@ -12,6 +12,7 @@ from webui.server.ui.parts import (
     batch_and_size,
     film,
     guidance,
+    more_guidance,
     override_chips,
     refiner,
     sampling,
@@ -64,6 +65,7 @@ def txt2img(app: App) -> Pane:
             refiner(controls)
             batch_and_size(controls)
             guidance(controls)
+            more_guidance(controls)
             seed(controls)
             film(controls)
             override_chips(controls)
