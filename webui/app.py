@@ -79,6 +79,7 @@ class App:
         """
         self._lock = FolderLock(self.paths.state / "server.lock")
         self.catalog.pictures.forget_unsaved()
+        self.catalog.recover()
         chosen: dict[str, str] = {}
         if self.flags.ckpt:
             chosen["sd_model_checkpoint"] = self.catalog.checkpoint(self.flags.ckpt).title

@@ -9,6 +9,7 @@ import pytest
 from webui import registry
 from webui.base.errors import NotFound
 from webui.base.paths import Paths
+from webui.catalog import pictures as pictures_module
 from webui.catalog.catalog import Catalog
 from webui.catalog.pictures import NotSaved
 from webui.prompt.styles import Style
@@ -115,3 +116,36 @@ def test_a_plan_has_no_picture_but_its_own(catalog: Catalog) -> None:
     plan = resolve(Txt2Img(seed=1), Settings(), catalog, lambda: 1)
     with pytest.raises(NotFound):
         catalog.keep(pictured("j", position=3), plan, Settings(), owner="me", version="")
+
+
+@pytest.mark.parametrize("moment", ["before the row", "before the result", "before the file"])
+def test_a_picture_is_there_once_whenever_the_program_was_killed(
+    catalog: Catalog, paths: Paths, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object, **__: object) -> None:
+        raise Killed
+
+    plan = resolve(Txt2Img(seed=5, subseed=9, width=16, height=8), Settings(), catalog, lambda: 1)
+    job = catalog.jobs.submit("txt2img", "me", "{}", seed=5, subseed=9)
+    with monkeypatch.context() as patched:
+        where, name = {
+            "before the row": (pictures_module, "record"),
+            "before the result": (catalog.jobs, "add_result"),
+            "before the file": (pictures_module, "write_new"),
+        }[moment]
+        patched.setattr(where, name, kill)
+        with pytest.raises(Killed):
+            catalog.keep(pictured(job.id), plan, Settings(), owner="me", version="")
+
+    again = Catalog(paths)
+    files = list(paths.outputs.rglob("*.png"))
+    assert again.recover() == len(files) == (0 if moment == "before the file" else 1)
+    assert again.recover() == 0
+    results = again.jobs.results(job.id)
+    assert [(result.position, result.subseed) for result in results] == [(0, 9)] * len(files)
+    assert [again.pictures.get(result.picture_id).path for result in results] == [str(path) for path in files]
+    assert len(again.pictures.newest()) == len(files)
+    again.close()

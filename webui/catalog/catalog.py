@@ -215,7 +215,7 @@ class Catalog:
             pixels=pictured.rgb,
         )
         try:
-            saved = self.pictures.save(pictured.rgb, draft, naming, settings.save)
+            saved = self.pictures.save(pictured.rgb, draft, naming, settings.save, subseed=picture.subseed)
         except NotSaved as error:
             self.pictures.extras.keep(error.picture.id, pictured.extras)
             self._record(error.picture, picture)
@@ -285,6 +285,22 @@ class Catalog:
             self.jobs.add_result(saved.job_id, saved.position, saved.id, picture.seed, picture.subseed, saved.infotext)
         except StorageError as error:
             log.error("Picture %d of the job %s is not recorded: %s", saved.position, saved.job_id, error)
+        else:
+            self.pictures.settle(saved.id)
+
+    def recover(self) -> int:
+        """At start: pictures whose files were written when the program was killed, and no more, become results of
+        their jobs -> how many. So no picture is made, and lies there, twice.
+
+        Raises:
+            StorageError: the database cannot be used.
+        """
+        count = 0
+        for saved, subseed in self.pictures.found_again():
+            self.jobs.add_result(saved.job_id, saved.position, saved.id, saved.seed, subseed, saved.infotext)
+            self.pictures.settle(saved.id)
+            count += 1
+        return count
 
     def _remember(self, infotext: str) -> None:
         """A1111: `params.txt` holds the last job's infotext, for the button that brings it back."""

@@ -122,6 +122,11 @@ MIGRATIONS: tuple[str, ...] = (
     INSERT INTO words SELECT term, term FROM all_words WHERE length(term) > 4;
     DROP TABLE all_words;
     """,
+    """
+    CREATE TABLE underway (
+        id TEXT PRIMARY KEY, path TEXT NOT NULL, digest TEXT NOT NULL, subseed INTEGER NOT NULL, picture TEXT NOT NULL
+    );
+    """,
 )
 """What to run to get from version N to N + 1. Never change a line that was released: add one."""
 

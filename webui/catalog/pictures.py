@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import logging
 import secrets
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -87,6 +88,11 @@ class _Pending:
     sidecar: bool
     spares: bool = False
     """Where the name is taken already, it gets a number instead of taking its place."""
+    subseed: int = 0
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
 
 
 class Pictures:
@@ -100,10 +106,13 @@ class Pictures:
         self._pending: dict[str, _Pending] = {}
         self.extras = ExtraPictures(paths.state / "extra")
 
-    def save(self, rgb: bytes, picture: SavedPicture, naming: Naming, save: SaveSettings) -> SavedPicture:
+    def save(
+        self, rgb: bytes, picture: SavedPicture, naming: Naming, save: SaveSettings, *, subseed: int = 0
+    ) -> SavedPicture:
         """Write a picture (8-bit RGB rows from the top) where the settings say, and record it.
 
-        `picture` says everything but `id` and `path`, which come with the answer.
+        `picture` says everything but `id` and `path`, which come with the answer. It counts as underway until
+        `settle` is called: should the program be killed before, `found_again` gives it at the next start.
 
         Raises:
             NotSaved: the disk is full or not writable.
@@ -127,6 +136,7 @@ class Pictures:
                 stem=stem.replace("/", "_").replace("\\", "_"),
                 numbered=save.save_images_add_number or not stem or not save.samples_save,
                 sidecar=save.save_txt or not encoded.holds_infotext,
+                subseed=subseed,
             )
         )
 
@@ -257,7 +267,38 @@ class Pictures:
             waiting = self._pending.get(picture_id)
         if waiting is None:
             raise NotFound(f"No picture {picture_id!r} waits to be saved.")
-        return self._keep(waiting)
+        saved = self._keep(waiting)
+        self.settle(picture_id)
+        return saved
+
+    def settle(self, picture_id: str) -> None:
+        """This picture is written, recorded, and a result of its job; or waits in memory to be saved again."""
+        try:
+            self._database.write("DELETE FROM underway WHERE id = ?", picture_id)
+        except StorageError as error:
+            log.warning("A picture counts as underway still: %s", error)
+
+    def found_again(self) -> Iterator[tuple[SavedPicture, int]]:
+        """At start: the pictures, with their subseeds, that were written when the program was killed, and recorded now
+        at the latest. Those of which there is no file were not, and are forgotten.
+
+        Raises:
+            StorageError: the database cannot be used.
+        """
+        for row in self._database.read("SELECT id, path, digest, subseed, picture FROM underway"):
+            path = Path(row["path"])
+            try:
+                there = hashlib.sha256(path.read_bytes()).hexdigest() == row["digest"]
+            except OSError:
+                there = False
+            if not there:
+                self.settle(row["id"])
+                continue
+            picture = SavedPicture(**{**json.loads(row["picture"]), "path": str(path)})
+            with self._database.writing() as connection:
+                if not connection.execute("SELECT 1 FROM pictures WHERE id = ?", (picture.id,)).fetchone():
+                    record(connection, picture, row["digest"])
+            yield picture, row["subseed"]
 
     def give_up(self, picture_id: str) -> None:
         """Forget a pending picture."""
@@ -301,7 +342,7 @@ class Pictures:
             picture = replace(pending.picture, path=str(path))
             pending = replace(pending, picture=picture)
             with self._database.writing() as connection:
-                record(connection, picture, hashlib.sha256(pending.content).hexdigest())
+                record(connection, picture, pending.digest)
         except StorageError as error:
             log.error("%s", error)
             self._wait(pending)
@@ -309,6 +350,20 @@ class Pictures:
         with self._lock:
             self._pending.pop(picture.id, None)
         return picture
+
+    def _announce(self, pending: _Pending, path: Path) -> None:
+        """Note which file is about to be written, so that it is known whose it is, whenever the program ends."""
+        try:
+            self._database.write(
+                "INSERT OR REPLACE INTO underway (id, path, digest, subseed, picture) VALUES (?, ?, ?, ?, ?)",
+                pending.picture.id,
+                str(path),
+                pending.digest,
+                pending.subseed,
+                json.dumps(asdict(pending.picture)),
+            )
+        except StorageError as error:
+            log.warning("A picture is written without a note beforehand: %s", error)
 
     def _wait(self, pending: _Pending) -> None:
         with self._lock:
@@ -328,6 +383,7 @@ class Pictures:
             elif pending.spares and turn:
                 stem = f"{stem}-{turn}"
             path = pending.folder / file_name(stem, pending.ending)
+            self._announce(pending, path)
             if pending.numbered or pending.spares:
                 if not write_new(path, pending.content):
                     continue
