@@ -211,9 +211,7 @@ def prepare(file: WeightsFile, _components: Components) -> Prepared:
     return load
 
 
-def load_pipeline(
-    file: WeightsFile, cls: type[DiffusionPipeline], placement: Placement, **parts: nn.Module
-) -> Any:
+def load_pipeline(file: WeightsFile, cls: type[DiffusionPipeline], placement: Placement, **parts: nn.Module) -> Any:
     """The pipeline of an opened folder; `parts` stand for those of these names in it. Raises ModelError."""
     dtype, vae_dtype = (wide(wanted, placement.device) for wanted in (placement.dtype, placement.vae_dtype))
     diffusers_logging.disable_progress_bar()
