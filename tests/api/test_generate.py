@@ -133,15 +133,15 @@ def test_names_that_a1111_passes_over_are_remarked_upon(standing: Api) -> None:
     overrides = {"sd_model_checkpoint": "second"}
     known = asked(standing, override_settings=overrides)
     overrides = {"sd_model_checkpoint": "none such", "sd_vae": "no vae.pt"}
-    answer = asked(standing, override_settings=overrides, styles=["no style"])
+    answer = asked(standing, override_settings=overrides, styles=["no style"], scheduler="Karos")
     assert json.loads(known["info"])["comments"] == []
     info = json.loads(answer["info"])
     assert info["sd_model_name"] == "second"  # the one that is in use
-    assert [any(name in remark for name in ("none such", "no vae", "no style")) for remark in info["comments"]] == [
-        True
-    ] * 3
+    assert [
+        any(name in remark for name in ("none such", "no vae", "no style", "Karos")) for remark in info["comments"]
+    ] == [True] * 4
     request = planned(standing).request
-    assert request.override_settings["sd_vae"] == "None"
+    assert (request.override_settings["sd_vae"], request.scheduler) == ("None", "Automatic")
 
 
 def test_an_infotext_fills_what_the_client_leaves_open(standing: Api) -> None:
@@ -201,7 +201,6 @@ def test_img2img_takes_base64_and_data_urls(standing: Api) -> None:
     [
         ("txt2img", {"sampler_name": "Eulr"}, 404, "Sampler not found"),
         ("txt2img", {"sampler_index": "Eulr"}, 404, "Sampler not found"),
-        ("txt2img", {"scheduler": "Karos"}, 404, "Karos"),
         ("txt2img", {"enable_hr": True, "hr_checkpoint_name": "none such"}, 404, "none such"),
         ("txt2img", {"enable_hr": True, "hr_upscaler": "R-ESRGAN 5x"}, 404, "R-ESRGAN 5x"),
         ("txt2img", {"steps": 0}, 422, "steps"),

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from webui import registry
 from webui.base.errors import NotFound, UserError
 from webui.catalog.catalog import Catalog
 from webui.request import infotext
@@ -140,7 +141,7 @@ def _completed(cls: type[Declared], values: Any) -> Any:
 def forgiven(body: Body, catalog: Catalog, in_use: str) -> tuple[Body, tuple[str, ...]]:
     """The body without the names that nothing has and that A1111 passes over -> and a sentence about each.
 
-    A1111: an unknown checkpoint or VAE among the override settings, or an unknown style, ends no request: clients
+    A1111: an unknown checkpoint or VAE among the override settings, style or schedule type ends no request: clients
     carry settings from one installation to the next. `in_use`: the title of the checkpoint that goes on, or "" for
     that of the settings.
     """
@@ -157,7 +158,11 @@ def forgiven(body: Body, catalog: Catalog, in_use: str) -> tuple[Body, tuple[str
     known = {"None", *catalog.styles.names()} if body.styles else set()
     remarks += [f"There is no style {name!r}." for name in body.styles if name not in known]
     styles = tuple(name for name in body.styles if name in known)
-    return body.model_copy(update={"override_settings": overrides, "styles": styles}), tuple(remarks)
+    changes: dict[str, Any] = {"override_settings": overrides, "styles": styles}
+    if body.scheduler and not _is_found(partial(registry.schedule, body.scheduler)):
+        remarks.append(f"There is no schedule type {body.scheduler!r}; the sampler's own is used.")
+        changes["scheduler"] = "Automatic"
+    return body.model_copy(update=changes), tuple(remarks)
 
 
 def _is_found(look: Callable[[], object]) -> bool:
