@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -31,6 +32,7 @@ from webui.engine.memory import profile_of
 from webui.engine.model_manager import ModelManager
 from webui.engine.sampling.process import Flow
 from webui.request.fields import Txt2Img
+from webui.request.plan import NetworkRef
 
 DEV = flux(3072, 128, 19, 38, 4096, 768, guided=True)
 SCHNELL = flux(3072, 128, 19, 38, 4096, 768, guided=False)
@@ -127,6 +129,25 @@ def test_sd3_does_without_t5_and_flux_says_what_it_lacks(tmp_path: Path) -> None
     with pytest.raises(ModelError, match="no T5") as error, models.lend(reference(path), None):
         pass
     assert "t5xxl" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    "layer", ["lora_unet_joint_blocks_0_x_block_attn_qkv", "lora_transformer_transformer_blocks_0_attn_to_q"]
+)
+def test_a_lora_for_sd3_in_either_spelling_changes_the_picture(layer: str, tmp_path: Path) -> None:
+    rows = 192 if layer.endswith("qkv") else 64
+    parts = {f"{layer}.lora_up.weight": torch.ones(rows, 1), f"{layer}.lora_down.weight": torch.ones(1, 64)}
+    save_file(parts, tmp_path / "ink.safetensors")
+    path = written(SMALL_SD3, tmp_path / "sd3.safetensors")
+    models = ModelManager(profile_of(OPTIONS), budget=2**32, components=furnished(tmp_path / "models"))
+    networks = {"ink": NetworkRef(str(tmp_path / "ink.safetensors"), "ink", "0" * 64)}
+    engine = Engine(models, reference(path), networks=networks)
+    request = Txt2Img(**{**SMALL, "prompt": "a red cat", "sampler_name": "Euler"})
+    plain = engine.run(request)[0]
+    dressed = engine.run(request.changed(prompt="a red cat<lora:ink:1>"))[0]
+    assert "ink: applied 1 of 1 keys." in dressed.comments
+    assert most_apart(plain, dressed) > 0
+    assert most_apart(plain, engine.run(request)[0]) == 0
 
 
 def test_the_shift_of_flux_dev_follows_the_size() -> None:
