@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from webui import registry
 from webui.base.errors import NotFound, StorageError
 from webui.base.files import write_atomically
 from webui.base.paths import Paths
+from webui.catalog import grid
 from webui.catalog.checkpoints import Checkpoints
 from webui.catalog.database import Database
 from webui.catalog.hashes import Hashes
@@ -35,11 +36,14 @@ from webui.request.facts import facts_of, unwanted_labels
 from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img
 from webui.request.filenames import Naming
 from webui.request.infotext import joined, labels_of, quoted, read, write
-from webui.request.messages import Pictured
+from webui.request.messages import ExtraPicture, Pictured
 from webui.request.plan import CheckpointRef, NetworkRef, Picture, Plan
 from webui.request.settings import SaveSettings, Settings
 
 log = logging.getLogger(__name__)
+
+BEHIND_ALL = 99
+"""The number of a sheet among the pictures that come with a result."""
 
 
 class Catalog:
@@ -267,6 +271,44 @@ class Catalog:
             raise
         self._record(saved, retouch)
         return saved
+
+    def keep_sheet(
+        self, pictures: Sequence[str], plan: Plan, settings: Settings, request: Generation, *, started: float, user: str
+    ) -> bool:
+        """Make the sheet of a run's pictures (ids, in their order), if the settings want one -> whether they do.
+
+        It comes with the first picture, and lies among the grids where these are saved.
+
+        Raises:
+            NotFound: a picture is gone.
+            StorageError: the disk is full or not writable.
+            UserError: a picture's file is broken.
+        """
+        save = settings.save
+        wanted = save.grid_save or settings.ui.return_grid
+        if not wanted or not pictures or (len(pictures) == 1 and save.grid_only_if_multiple):
+            return False
+        first = self.pictures.get(pictures[0])
+        contents = [self.pictures.content(each)[0] for each in pictures]
+        made = grid.sheet(contents, first.infotext, save, request.batch_size)
+        if settings.ui.return_grid:
+            extra = ExtraPicture(grid.NAME, made.kind, made.content)
+            self.pictures.extras.keep(first.id, [extra], first=BEHIND_ALL)
+        if save.grid_save:
+            naming = Naming(
+                picture=_at(plan, first.position),
+                plan=self._informed(plan),
+                now=datetime.now().astimezone(),
+                started=datetime.fromtimestamp(started).astimezone(),
+                user=user,
+                styles=request.styles,
+                plain_prompt=request.prompt,
+                prompt_words=save.directories_max_prompt_words,
+                pixels=b"",
+            )
+            by_kind = {"txt2img": save.outdir_txt2img_grids, "img2img": save.outdir_img2img_grids}
+            grid.save_sheet(made, self.paths.data / (save.outdir_grids or by_kind[first.kind]), naming, save)
+        return True
 
     def _parent(self, request: Generation) -> str:
         """The id of the picture that this one is made of, when it is one of ours."""

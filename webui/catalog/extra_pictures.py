@@ -22,9 +22,9 @@ class ExtraPictures:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, picture_id: str, extras: Sequence[ExtraPicture]) -> None:
-        """Write them; what cannot be written is left out, and the log says so."""
-        for number, extra in enumerate(extras):
+    def keep(self, picture_id: str, extras: Sequence[ExtraPicture], *, first: int = 0) -> None:
+        """Write them, numbered from `first` on; what cannot be written is left out, and the log says so."""
+        for number, extra in enumerate(extras, first):
             try:
                 write_atomically(self._folder / f"{picture_id}.{number}-{extra.name}.{extra.kind}", extra.content)
             except StorageError as error:

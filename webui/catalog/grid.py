@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import math
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from PIL import Image
 
+from webui.base.errors import StorageError
+from webui.base.files import write_new
+from webui.catalog.image_files import Encoded, as_format, encode, readable
+from webui.request.filenames import Naming, apply_pattern, file_name, folder_parts
+from webui.request.settings import SaveSettings
+
+NAME = "grid"
+"""What the sheet is called, as a file and among the pictures that come with the first one."""
 LARGEST_SIDE = 32768
 """Pixels; a sheet that would be larger is made of smaller pictures."""
+
+
+def is_sheet(name: str) -> bool:
+    """Whether the picture of this name, among those that come with a result, is a sheet."""
+    return name.partition("-")[2].partition(".")[0] == NAME
 
 
 def rows_of(count: int, batch_size: int, n_rows: int, *, prevent_empty_spots: bool = False) -> int:
@@ -46,3 +62,45 @@ def image_grid(pictures: Sequence[Image.Image], rows: int, background: str = "#f
         left, top = (width - picture.width) // 2, (height - picture.height) // 2
         sheet.paste(picture, (column * width + left, row * height + top))
     return sheet
+
+
+def sheet(contents: Sequence[bytes], infotext: str, save: SaveSettings, batch_size: int) -> Encoded:
+    """The file of a sheet, from the files of its pictures.
+
+    Raises:
+        UserError: one of them is broken.
+    """
+    pictures = [readable(lambda content=content: _opened(content)) for content in contents]
+    rows = rows_of(len(pictures), batch_size, save.n_rows, prevent_empty_spots=save.grid_prevent_empty_spots)
+    return encode(
+        image_grid(pictures, rows, save.grid_background_color),
+        as_format(save.grid_format),
+        infotext if save.enable_pnginfo else "",
+        quality=save.jpeg_quality,
+        lossless=save.webp_lossless,
+    )
+
+
+def save_sheet(made: Encoded, folder: Path, naming: Naming, save: SaveSettings) -> Path:
+    """Write a sheet below `folder`. A1111: `grid-0000.png`, with seed and prompt behind it where the settings say so.
+
+    Raises:
+        StorageError: the disk is full or not writable.
+    """
+    if save.grid_save_to_dirs:
+        folder = folder.joinpath(*folder_parts(save.directories_filename_pattern or "[prompt_words]", naming))
+    pattern = save.samples_filename_pattern or "[seed]-[prompt_spaces]"
+    behind = "-" + apply_pattern(pattern, naming).replace("/", "_").replace("\\", "_")
+    taken = [re.match(rf"{NAME}-(\d+)", path.name) for path in folder.glob(f"{NAME}-*")]
+    number = max((int(match[1]) for match in taken if match), default=-1) + 1
+    for free in range(number, number + 1000):
+        stem = f"{NAME}-{free:04}{behind if save.grid_extended_filename else ''}"
+        path = folder / file_name(stem, made.kind)
+        if write_new(path, made.content):
+            return path
+    raise StorageError(f"No name is free in {folder}.")
+
+
+def _opened(content: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(content)) as picture:
+        return picture.convert("RGB")

@@ -184,7 +184,7 @@ class ExtraPicture:
 
     name: str
     """Lower-case words with hyphens: "mask"."""
-    kind: Literal["png", "webp"]
+    kind: Literal["png", "jpg", "webp", "avif"]
     content: bytes = field(repr=False)
 
 

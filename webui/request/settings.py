@@ -470,6 +470,10 @@ class SaveSettings(Declared):
     """Relative to the data folder."""
     outdir_img2img_grids: Annotated[str, Text(ui="Output directory for img2img grids")] = "outputs/img2img-grids"
     """Relative to the data folder."""
+    outdir_grids: Annotated[str, Text(ui="Output directory for grids; if empty, defaults to two directories below")] = (
+        ""
+    )
+    """Relative to the data folder."""
     outdir_save: Annotated[str, Text(ui="Directory for saving images using the Save button")] = "log/images"
     """Relative to the data folder."""
     outdir_init_images: Annotated[str, Text(ui="Directory for saving init images when using img2img")] = (
@@ -484,6 +488,18 @@ class SaveSettings(Declared):
     """A result is called like the picture that it was made of; a namesake gets a number."""
     grid_save: Annotated[bool, Toggle(ui="Always save all generated image grids")] = True
     """A sheet of all pictures of one run."""
+    grid_format: Annotated[str, Choice(ui="File format for grids", choices=("png", "jpg", "webp", "avif"))] = "png"
+    """Of the sheets."""
+    grid_save_to_dirs: Annotated[bool, Toggle(ui="Save grids to a subdirectory")] = True
+    """Named as those of pictures."""
+    grid_extended_filename: Annotated[
+        bool, Toggle(ui="Add extended info (seed, prompt) to filename when saving grid")
+    ] = False
+    """Behind the sheet's number."""
+    grid_prevent_empty_spots: Annotated[bool, Toggle(ui="Prevent empty spots in grid (when set to autodetect)")] = False
+    """Only row counts that leave no spot empty."""
+    grid_background_color: Annotated[str, Colour(ui="Background color for image grids")] = "#ffffff"
+    """Shows in empty spots."""
     grid_only_if_multiple: Annotated[bool, Toggle(ui="Do not save grids consisting of one picture")] = True
     """A sheet of one is no sheet."""
     n_rows: Annotated[
@@ -607,9 +623,9 @@ class SystemSettings(Declared):
         0.0
     )
     """Gives their memory back while nobody makes pictures; the next picture loads them again."""
-    api_enable_requests: Annotated[
-        bool, Toggle(ui="Allow http:// and https:// addresses for input images in API")
-    ] = False
+    api_enable_requests: Annotated[bool, Toggle(ui="Allow http:// and https:// addresses for input images in API")] = (
+        False
+    )
     """Then the server fetches pictures from addresses that callers name."""
     api_forbid_local_requests: Annotated[bool, Toggle(ui="Forbid addresses of local resources")] = True
     """Nothing is fetched from this machine or its network."""

@@ -290,7 +290,5 @@ def decoded(text: str, field: str, settings: Settings) -> bytes:
 
 def settings_for(body: Envelope) -> dict[str, Any]:
     """Settings that hold for the job of an API call alone."""
-    kept: dict[str, Any] = {"grid_save": body.save_images}
-    if not body.save_images:
-        kept["samples_save"] = False
-    return kept
+    # A1111: a sheet comes back only where pictures are saved.
+    return {} if body.save_images else {"samples_save": False, "grid_save": False, "return_grid": False}

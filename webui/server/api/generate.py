@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from webui.base.errors import WebuiError
+from webui.catalog import grid
 from webui.catalog.image_files import read_infotext
 from webui.catalog.pictures import Pictures
 from webui.request import infotext
@@ -124,11 +125,16 @@ def _answer(app: App, body: Body, job: Job, remarks: tuple[str, ...]) -> dict[st
 
 
 def _contents(pictures: Pictures, job: Job) -> Iterator[bytes]:
-    """The files of a job's pictures, each with those that come with it."""
+    """The sheet, if there is one, and the files of a job's pictures, each with those that come with it."""
+    for picture in job.pictures[:1]:
+        for name in picture.extras:
+            if grid.is_sheet(name):
+                yield pictures.extras.content(picture.id, name)[0]
     for picture in job.pictures:
         yield pictures.content(picture.id)[0]
         for name in picture.extras:
-            yield pictures.extras.content(picture.id, name)[0]
+            if not grid.is_sheet(name):
+                yield pictures.extras.content(picture.id, name)[0]
 
 
 def info_of(app: App, job: Job) -> dict[str, Any]:
@@ -138,6 +144,7 @@ def info_of(app: App, job: Job) -> dict[str, Any]:
         raise TypeError("Only pictures out of text or pictures have such a summary.")
     prompt, negative = app.catalog.styled(request.prompt, request.negative_prompt, request.styles)
     texts = [picture.infotext for picture in job.pictures]
+    sheets = int(any(grid.is_sheet(name) for picture in job.pictures[:1] for name in picture.extras))
     labels = dict(infotext.read(texts[0]).labels) if texts else {}
     count = len(job.pictures)
     seeds = [picture.seed for picture in job.pictures] or [job.seed]
@@ -168,8 +175,8 @@ def info_of(app: App, job: Job) -> dict[str, Any]:
         "seed_resize_from_h": request.seed_resize_from_h,
         "denoising_strength": float(labels["Denoising strength"]) if "Denoising strength" in labels else None,
         "extra_generation_params": {label: text for label, text in labels.items() if label not in _STANDARD},
-        "index_of_first_image": 0,
-        "infotexts": texts,
+        "index_of_first_image": sheets,
+        "infotexts": [*texts[:sheets], *texts],
         "styles": list(request.styles),
         "job_timestamp": time.strftime("%Y%m%d%H%M%S", time.localtime(job.started or job.created)),
         "clip_skip": int(labels.get("Clip skip", 1)),

@@ -13,7 +13,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from io import BytesIO
 from queue import SimpleQueue
@@ -27,7 +27,7 @@ from webui.catalog.job_table import ENDED, JobRow, State
 from webui.catalog.pictures import NotSaved, SavedPicture
 from webui.catalog.settings_store import SettingsStore
 from webui.request.extras import JOBS, Extras, ExtrasPlan, Request, kind_of, resolve_extras
-from webui.request.fields import Img2Img, Txt2Img
+from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.messages import (
     Beat,
     Command,
@@ -128,6 +128,7 @@ class JobQueue:
         self._watching = False
         self._told: tuple[str, str] | None = None
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
+        self._aside = ThreadPoolExecutor(1, "aside")
         self.hub = Hub(self.snapshot, self._watch)
 
     def start(self, *, preload: bool = True) -> None:
@@ -166,6 +167,7 @@ class JobQueue:
             thread.start()
         for thread in (*closing, self._thread):
             thread.join(30.0)
+        self._aside.shutdown()
 
     # --- what people ask for ----------------------------------------------------------------------------------------
 
@@ -751,7 +753,22 @@ class JobQueue:
             self._unwritten[ended.id] = ended
         self._works.pop(ended.id, None)
         self._idle_since = time.monotonic()
-        self._ended(ended.id)
+        if state == "done" and isinstance(work.plan, Plan) and isinstance(work.request, Generation):
+            sheet = self._aside.submit(self._lay_out, work.plan, work.request, work.settings, ended)
+            sheet.add_done_callback(_note_failure)
+        else:
+            self._ended(ended.id)
+
+    def _lay_out(self, plan: Plan, request: Generation, settings: Settings, ended: Job) -> None:
+        """Make the sheet of a job's pictures, beside the queue's own thread, and only then call it over."""
+        pictures = [picture.id for picture in ended.pictures]
+        started, user = ended.started or ended.created, user_name(ended.owner)
+        try:
+            self._catalog.keep_sheet(pictures, plan, settings, request, started=started, user=user)
+        except WebuiError as error:
+            log.error("There is no grid of the job %s: %s", ended.id, error)
+        finally:
+            self._ended(ended.id)
 
     def _write_down(self, ended: Job) -> None:
         if ended.state == "done":
@@ -953,6 +970,11 @@ def _request_of(row: JobRow) -> Request:
 
 def _as_request(request: Request) -> Txt2Img | Img2Img:
     return cast("Txt2Img | Img2Img", request)
+
+
+def _note_failure(done: Future[None]) -> None:
+    if (error := done.exception()) is not None:
+        log.error("Something beside the queue failed", exc_info=error)
 
 
 def _random_seed() -> int:
