@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,6 +34,8 @@ DEAREST = 1.03
 ROUNDS = 5
 GROWN = 1.10
 """How much memory may grow after the third round of a soak."""
+SOAKED, A_ROUND, THIRD = 500, 10, 3
+"""Pictures of a soak, those between two changes of the checkpoint, and the round that the end is compared with."""
 PATIENCE = 600.0
 REQUEST = json.dumps({"prompt": "a red apple on a table, " * 10, "steps": 30, "width": 768})
 
@@ -112,34 +115,102 @@ def events(argv: Sequence[str]) -> bool:
     return bool(ratio <= DEAREST)
 
 
+@dataclass(frozen=True)
+class Round:
+    """Where memory stands after a checkpoint was switched to and pictures were made with it, in bytes."""
+
+    server: int
+    engine: int
+
+
 def soak(argv: Sequence[str]) -> bool:
-    """500 pictures and 50 changes of the checkpoint -> whether memory stays within 10 % of where it was after the third
-    change. Writes the course as `soak.csv`. Arguments: the folder of the checkpoints, and the number of pictures."""
-    pictures = int(argv[1]) if len(argv) > 1 else 500
-    rounds = max(pictures // 10, 4)
-    course: list[tuple[int, int, int]] = []
-    with _serving(argv) as server:
-        titles = server.titles()
-        for number in range(rounds):
-            title = titles[number % len(titles)]
-            server.make(
-                steps=2, n_iter=10, seed=random.randrange(2**32), override_settings={"sd_model_checkpoint": title}
-            )
-            course.append((number, *server.memory()))
-    Path("soak.csv").write_text("round,server,engine\n" + "".join(f"{a},{b},{c}\n" for a, b, c in course), "utf-8")
-    fine = True
-    for column, who in ((1, "server"), (2, "engine")):
-        sizes = [row[column] / 2**20 for row in course]
-        settled, last = sizes[min(2 * len(titles), 3, len(sizes) - 1)], median(sizes[-3:])
-        fine = fine and last <= settled * GROWN
-        say(f"soak: {who} {settled:.0f} MiB after the third round, {last:.0f} at the end: ratio {last / settled:.3f}")
-    say(f"soak: {rounds} changes of checkpoint, {rounds * 10} pictures; at most {GROWN}")
-    return fine
+    """500 pictures and 50 changes among three checkpoints -> whether memory stays within 10 % of where it was after the
+    third. Writes the course as `soak.csv` and `soak.svg`.
+
+    Arguments: the folder of the checkpoints (else the one that comes with the program, three times), and the number of
+    pictures.
+    """
+    rounds = max((int(argv[1]) if len(argv) > 1 else SOAKED) // A_ROUND, THIRD + 1)
+    with tempfile.TemporaryDirectory() as made, _serving(argv or [str(_three_times(Path(made)))]) as server:
+        course = course_of(server, server.titles()[:3], rounds, A_ROUND)
+    lines = [f"{number},{at.server},{at.engine}\n" for number, at in enumerate(course, 1)]
+    Path("soak.csv").write_text("round,server,engine\n" + "".join(lines), "utf-8")
+    Path("soak.svg").write_text(_plot(course), "utf-8")
+    ratios = growth(course)
+    for who, ratio in ratios.items():
+        then, now = getattr(course[THIRD - 1], who) / 2**20, getattr(course[-1], who) / 2**20
+        say(f"soak: {who} {then:.0f} MiB after the third round, {now:.0f} after the last: ratio {ratio:.3f}")
+    say(f"soak: {rounds} changes of checkpoint, {rounds * A_ROUND} pictures; at most {GROWN}")
+    return max(ratios.values()) <= GROWN
 
 
-class _Server:
-    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
-        self.port, self.process = port, process
+def course_of(server: Server, titles: Sequence[str], rounds: int, pictures: int) -> list[Round]:
+    """Switch from checkpoint to checkpoint, and make so many pictures with each."""
+    course = []
+    for number in range(rounds):
+        title = titles[number % len(titles)]
+        server.make(steps=2, width=64, height=64, n_iter=pictures, override_settings={"sd_model_checkpoint": title})
+        course.append(server.memory())
+    return course
+
+
+def growth(course: Sequence[Round]) -> dict[str, float]:
+    """How much more each process holds at the end (the median of three) than after the third round."""
+    third = course[THIRD - 1]
+    return {
+        "server": median(at.server for at in course[-3:]) / third.server,
+        "engine": median(at.engine for at in course[-3:]) / third.engine,
+    }
+
+
+def _three_times(folder: Path) -> Path:
+    demo = next(iter(sorted((PROGRAM / "models" / "Stable-diffusion").glob("*.safetensors"))), None)
+    if demo is None:
+        raise UserError("There is no checkpoint to soak with.", hint="Name a folder of checkpoints.")
+    for name in ("one", "two", "three"):
+        shutil.copy(demo, folder / f"{name}.safetensors")
+    return folder
+
+
+def _plot(course: Sequence[Round]) -> str:
+    """The course as an SVG picture: MiB over rounds, and the line that may not be crossed."""
+    wide, high, left, foot = 720, 360, 60, 40
+    top = max(max(at.server, at.engine) for at in course) * 1.2
+
+    def x(number: int) -> float:
+        return left + (wide - left - 10) * number / max(len(course) - 1, 1)
+
+    def y(size: float) -> float:
+        return high - foot - (high - foot - 10) * size / top
+
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" font-family="sans-serif">']
+    parts.append(f'<rect width="{wide}" height="{high}" fill="#fff"/>')
+    for fifth in range(6):
+        size = top * fifth / 5
+        parts.append(f'<path d="M{left} {y(size):.1f}H{wide - 10}" stroke="#ddd"/>')
+        parts.append(
+            f'<text x="{left - 6}" y="{y(size) + 4:.1f}" font-size="11" text-anchor="end">{size / 2**20:.0f}</text>'
+        )
+    for who, colour in (("server", "#b7791f"), ("engine", "#4a47dc")):
+        sizes = [getattr(at, who) for at in course]
+        points = " ".join(f"{x(number):.1f},{y(size):.1f}" for number, size in enumerate(sizes))
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        if len(sizes) >= THIRD:
+            bound = y(sizes[THIRD - 1] * GROWN)
+            parts.append(f'<path d="M{left} {bound:.1f}H{wide - 10}" stroke="{colour}" stroke-dasharray="3 4"/>')
+        parts.append(f'<text x="{left + 8}" y="{y(sizes[-1]) - 6:.1f}" font-size="12" fill="{colour}">{who}</text>')
+    parts.append(
+        f'<text x="{wide / 2}" y="{high - 12}" font-size="12" text-anchor="middle">'
+        f"MiB after each of {len(course)} changes of checkpoint</text></svg>\n"
+    )
+    return "".join(parts)
+
+
+class Server:
+    """A running server, by its port on this machine and its process."""
+
+    def __init__(self, port: int, pid: int) -> None:
+        self.port, self.process = port, psutil.Process(pid)
         self.events = f"ws://127.0.0.1:{port}/internal/ws"
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -157,20 +228,21 @@ class _Server:
     def make(self, **values: object) -> float:
         """Make pictures -> seconds."""
         began = time.perf_counter()
-        self.call("POST", "/sdapi/v1/txt2img", {"prompt": "a cat", "width": 128, "height": 128, **values})
+        body = {"prompt": "a cat", "width": 128, "height": 128, "send_images": False, **values}
+        self.call("POST", "/sdapi/v1/txt2img", body)
         return time.perf_counter() - began
 
     def titles(self) -> list[str]:
         return [str(model["title"]) for model in self.call("GET", "/sdapi/v1/sd-models")]
 
-    def memory(self) -> tuple[int, int]:
-        """Bytes of the server, and of its engine."""
-        server = psutil.Process(self.process.pid)
-        return server.memory_info().rss, sum(child.memory_info().rss for child in server.children())
+    def memory(self) -> Round:
+        """What the server and its engines hold now."""
+        engines = (child for child in self.process.children() if "engine_child" in " ".join(child.cmdline()))
+        return Round(self.process.memory_info().rss, sum(engine.memory_info().rss for engine in engines))
 
 
 @contextmanager
-def _serving(argv: Sequence[str]) -> Iterator[_Server]:
+def _serving(argv: Sequence[str]) -> Iterator[Server]:
     """A server of its own on the CPU, with the checkpoints of a folder."""
     checkpoints = Path(argv[0]) if argv else PROGRAM / "models" / "Stable-diffusion"
     with socket.socket() as probe:
@@ -180,7 +252,7 @@ def _serving(argv: Sequence[str]) -> Iterator[_Server]:
         command = [sys.executable, "-m", "webui", "--port", str(port), "--data-dir", folder, "--use-cpu", "all"]
         command += ["--nowebui", "--ckpt-dir", str(checkpoints)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        server = _Server(port, process)
+        server = Server(port, process.pid)
         try:
             end = time.monotonic() + PATIENCE
             while time.monotonic() < end and process.poll() is None:
