@@ -70,7 +70,7 @@ def sheet(contents: Sequence[bytes], infotext: str, save: SaveSettings, batch_si
     Raises:
         UserError: one of them is broken.
     """
-    pictures = [readable(lambda content=content: _opened(content)) for content in contents]
+    pictures = readable(lambda: [_opened(content) for content in contents])
     rows = rows_of(len(pictures), batch_size, save.n_rows, prevent_empty_spots=save.grid_prevent_empty_spots)
     return encode(
         image_grid(pictures, rows, save.grid_background_color),
