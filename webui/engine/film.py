@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from PIL import Image, ImageDraw, ImageFont
@@ -20,10 +21,12 @@ from webui.request.messages import ExtraPicture
 
 LONGEST = 64
 """Steps of a pass that are kept; of more, every second, third ... is."""
-CELL = 160
-"""Pixels of the longer side of a picture on the sheet."""
-SCREEN = 256
+CELL = 128
+"""Most pixels of the longer side of a picture on the sheet."""
+SCREEN = 192
 """Of the animation."""
+ENLARGED = 4
+"""More pixels than this for one of the latent's would show nothing more."""
 CAPTION = 30
 """Height of the two lines under each picture of the sheet."""
 GAP = 6
@@ -59,8 +62,13 @@ class Film:
             return ()
         stills = [Image.fromarray(frame.levels[index].cpu().contiguous().numpy()) for frame in self.frames]
         captions = [(frame.label, f"sigma {float(frame.sigma):.3g}") for frame in self.frames]
-        sheet = _sheet([*stills, finished], [*captions, ("Finished", "decoded")])
-        return ExtraPicture("film-strip", "png", sheet), ExtraPicture("film", "webp", _animation([*stills, finished]))
+        longest = ENLARGED * max(max(still.size) for still in stills)
+        with ThreadPoolExecutor(2) as hands:  # the encoders let go of the interpreter
+            sheet = hands.submit(
+                _sheet, [*stills, finished], [*captions, ("Finished", "decoded")], min(CELL, max(longest, 72))
+            )
+            film = hands.submit(_animation, [*stills, finished], min(SCREEN, longest))
+            return ExtraPicture("film-strip", "png", sheet.result()), ExtraPicture("film", "webp", film.result())
 
 
 def filmed(denoise: Denoiser, film: Film, form: LatentFormat, called: str, steps: int, calls_per_step: int) -> Denoiser:
@@ -90,9 +98,9 @@ def filmed(denoise: Denoiser, film: Film, form: LatentFormat, called: str, steps
     return denoiser(denoise.process, answer, both)
 
 
-def _sheet(pictures: list[Image.Image], captions: list[tuple[str, str]]) -> bytes:
+def _sheet(pictures: list[Image.Image], captions: list[tuple[str, str]], longest: int) -> bytes:
     """All pictures in rows, with their captions, as PNG."""
-    width, height = _within(pictures[-1].size, CELL)
+    width, height = _within(pictures[-1].size, longest)
     columns = math.ceil(math.sqrt(len(pictures) * (height + CAPTION) / width))
     rows = math.ceil(len(pictures) / columns)
     sheet = Image.new("RGB", (columns * (width + GAP) + GAP, rows * (height + CAPTION + GAP) + GAP), PAPER)
@@ -108,9 +116,9 @@ def _sheet(pictures: list[Image.Image], captions: list[tuple[str, str]]) -> byte
     return stream.getvalue()
 
 
-def _animation(pictures: list[Image.Image]) -> bytes:
+def _animation(pictures: list[Image.Image], longest: int) -> bytes:
     """One after the other, without end, as WebP."""
-    size = _within(pictures[-1].size, SCREEN)
+    size = _within(pictures[-1].size, longest)
     first, *others = [picture.resize(size, Image.Resampling.BICUBIC) for picture in pictures]
     stream = io.BytesIO()
     first.save(

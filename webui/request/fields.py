@@ -222,7 +222,7 @@ class Generation(Declared):
         float,
         Slider(
             label="Mimic scale",
-            ui="Dynamic thresholding: as at CFG scale",
+            ui="Mimic CFG scale",
             min=0,
             max=30,
             step=0.5,
@@ -230,7 +230,7 @@ class Generation(Declared):
             absent=0.0,
         ),
     ] = 0.0
-    """Keeps the colours in the range that they have at this lower CFG scale; 0 is off."""
+    """Dynamic thresholding: keeps the colours in the range that they have at this lower CFG scale; 0 is off."""
     threshold_percentile: Annotated[
         float,
         Slider(
