@@ -36,7 +36,7 @@ def test_a_change_is_saved_and_there_at_the_next_start(paths: Paths) -> None:
 def test_an_a1111_file_is_understood_and_what_we_do_not_know_is_kept(paths: Paths) -> None:
     theirs = {
         "CLIP_stop_at_last_layers": 2,
-        "ESRGAN_tile": 192,
+        "training_image_repeats_per_epoch": 100,
         "disabled_extensions": ["x"],
         "upscaler_for_img2img": None,
         "sd_model_checkpoint": None,
@@ -48,7 +48,7 @@ def test_an_a1111_file_is_understood_and_what_we_do_not_know_is_kept(paths: Path
     assert store.current == Settings().with_options({"clip_skip": 2, "samples_format": "jpg"})
     store.change({"samples_format": "webp"})
     saved = on_disk(paths)
-    assert saved["ESRGAN_tile"] == 192
+    assert saved["training_image_repeats_per_epoch"] == 100
     assert saved["disabled_extensions"] == ["x"]
     assert saved["upscaler_for_img2img"] is None
     assert saved["samples_format"] == "webp"
