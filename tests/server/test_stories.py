@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 from websockets.sync.client import connect
 
-from tests.conftest import RunningServer, until
+from tests.conftest import PATIENCE, RunningServer, until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
@@ -34,13 +34,14 @@ BATCH = {
     "seed": 11,
     "n_iter": 4,
     "save_images": True,
+    "override_settings": {"return_grid": False},
 }
 
 
-def made(server: RunningServer, **body: Any) -> tuple[list[bytes], list[str]]:
+def made(server: RunningServer, *, patience: float = PATIENCE, **body: Any) -> tuple[list[bytes], list[str]]:
     """Pixels and infotexts of what an API call answers."""
     with server.client() as client:
-        answer = client.post("sdapi/v1/txt2img", json={**BATCH, **body})
+        answer = client.post("sdapi/v1/txt2img", json={**BATCH, **body}, timeout=patience)
     assert answer.status_code == 200, answer.text
     found = answer.json()
     pixels = [Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB").tobytes() for text in found["images"]]
@@ -48,7 +49,8 @@ def made(server: RunningServer, **body: Any) -> tuple[list[bytes], list[str]]:
 
 
 def saved(data: Path) -> list[Path]:
-    return sorted((data / "outputs").rglob("*.png"))
+    """The pictures; sheets of them lie elsewhere."""
+    return sorted((data / "outputs").glob("*-images/**/*.png"))
 
 
 def test_an_engine_killed_at_any_moment_costs_nothing(server: RunningServer) -> None:
@@ -58,7 +60,7 @@ def test_an_engine_killed_at_any_moment_costs_nothing(server: RunningServer) -> 
     undisturbed = made(server, n_iter=12)
     before = saved(server.data)
     calls: list[Any] = []
-    calling = threading.Thread(target=lambda: calls.append(made(server, n_iter=12)))
+    calling = threading.Thread(target=lambda: calls.append(made(server, patience=PATIENCE * kills, n_iter=12)))
     calling.start()
     victims = set()
     for number in range(kills):
