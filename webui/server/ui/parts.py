@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from webui.request.presets import PRESETS, Preset, values_of
 from webui.server.ui.controls import QUIET, Component, Controls
 from webui.server.ui.toprow import tool_button
+
+if TYPE_CHECKING:
+    from webui.app import App
 
 SAMPLING = ("sampler_name", "scheduler", "steps")
 REFINER = ("refiner_checkpoint", "refiner_switch_at")
@@ -82,7 +86,7 @@ def guidance(controls: Controls) -> None:
     controls.add_all(GUIDANCE)
 
 
-def more_guidance(controls: Controls) -> None:
+def more_guidance(app: App, controls: Controls) -> None:
     """What else may be done with the guidance, none of it from A1111; closed until somebody wants it."""
     tab = controls.prefix
     with gr.Accordion("More guidance", open=False, elem_id=f"{tab}_more_guidance", elem_classes="fold"):
@@ -91,6 +95,24 @@ def more_guidance(controls: Controls) -> None:
                 controls.add_all(names, min_width=160)
         with gr.Row():
             controls.add_all(PROJECTED, min_width=120)
+        _presets(app, controls)
+
+
+def _presets(app: App, controls: Controls) -> None:
+    """A button for each kind of checkpoint that was distilled to few steps."""
+    tab = controls.prefix
+    preset_fields = [controls[name] for name in (*SAMPLING, *GUIDANCE)]
+    with gr.Row(elem_classes="presets", equal_height=True):
+        gr.HTML("<span>Settings for few steps</span>", elem_classes="bare")
+        for preset in PRESETS:
+
+            def chosen(preset: Preset = preset) -> dict[Component, Any]:
+                title = app.settings.current.render.sd_model_checkpoint
+                return controls.show(values_of(preset, title))[0]
+
+            gr.Button(
+                preset.name, elem_id=f"{tab}_preset_{preset.name.lower()}", size="sm", min_width=70, scale=0
+            ).click(chosen, None, preset_fields, **QUIET)
 
 
 def seed(controls: Controls) -> None:

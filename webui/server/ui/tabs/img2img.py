@@ -75,7 +75,7 @@ def img2img(app: App) -> Pane:
             controls.add_all(DENOISING)
             guidance(controls)
             controls.add_all(IMAGE_GUIDANCE, visible="hidden")
-            more_guidance(controls)
+            more_guidance(app, controls)
             seed(controls)
             film(controls)
             override_chips(controls)

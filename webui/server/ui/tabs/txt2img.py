@@ -65,7 +65,7 @@ def txt2img(app: App) -> Pane:
             refiner(controls)
             batch_and_size(controls)
             guidance(controls)
-            more_guidance(controls)
+            more_guidance(app, controls)
             seed(controls)
             film(controls)
             override_chips(controls)
