@@ -615,8 +615,7 @@ class SystemSettings(Declared):
             choices=("Automatic", *MEMORY_PROFILES),
         ),
     ] = "Automatic"
-    """Chosen from free memory, model and picture; --medvram and --lowvram win over this. Later ones need less memory
-    and more time."""
+    """Automatic: by free memory, model and picture. The later, the less memory and the slower; flags win over it."""
     resume_jobs_at_start: Annotated[bool, Toggle(ui="Go on with unfinished jobs at start")] = True
     """Jobs that a crash or a restart cut off."""
     unload_after_minutes: Annotated[float, Number(ui="Put models away after so many idle minutes (0: never)", ge=0)] = (

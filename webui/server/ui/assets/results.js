@@ -26,7 +26,7 @@
       this.unsaved = make("div.notice.bad", { role: "alert", hidden: true });
       this.queue = make("div.queue");
       this.stage.append(this.progress);
-      this.extras = make("div.thumbs", { "aria-label": "Pictures that come with this one", hidden: true });
+      this.extras = make("div.extras", { "aria-label": "Pictures that come with this one", hidden: true });
       place.append(this.error, this.unsaved, this.stage, this.thumbs, this.extras, this.queue);
       this.stage.addEventListener("click", () => this.current && gesso.lightbox.open(this));
       this.stage.addEventListener("auxclick", (event) => {
@@ -169,7 +169,7 @@
       this.extras.hidden = !extras.length;
       this.extras.replaceChildren(...extras.map((extra) => {
         const name = extra.name.replace(/^\d+-|\.\w+$/g, "").replaceAll("-", " ");
-        return make("a.thumb", { href: gesso.url(extra.url), target: "_blank", title: name },
+        return make("a.extra", { href: gesso.url(extra.url), target: "_blank", title: name },
           make("img", { src: gesso.url(extra.url), alt: name, loading: "lazy", decoding: "async" }));
       }));
     }
