@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import gradio as gr
+
 from webui.base.errors import NotFound
 from webui.request.params import default_of
 from webui.server.ui.controls import QUIET, Component
@@ -30,10 +32,11 @@ def follow_checkpoint(app: App, page: Any, bar: Quicksettings, forms: list[Pane]
         idle = {checkpoint.native_size for checkpoint in checkpoints.scan()}
         updates: dict[Component, Any] = {}
         for pane, default, now in zip(forms, defaults, zip(values[::2], values[1::2], strict=True), strict=True):
-            if now == default or now in idle:
-                width, height = native or default
+            width, height = native or default
+            # What is right already is not sent: whoever types at this moment keeps what they typed.
+            if now != (width, height) and (now == default or now in idle):
                 updates |= pane.controls.show({"width": width, "height": height})[0]
-        return updates
+        return updates or {fields[0]: gr.skip()}  # Gradio takes no empty answer.
 
     def first(*values: Any) -> dict[Component, Any]:
         return fitted(app.settings.current.render.sd_model_checkpoint, *values)
@@ -41,7 +44,7 @@ def follow_checkpoint(app: App, page: Any, bar: Quicksettings, forms: list[Pane]
     # The page is served with these values, for whoever presses Generate before its load events have run.
     starting = [side for default in defaults for side in default]
     for component, update in first(*starting).items():
-        component.value = update["value"]
+        component.value = update.get("value", component.value)
     page.load(first, fields, fields, **QUIET)
     chosen = next((controls[CHECKPOINT] for controls in bar.controls.values() if CHECKPOINT in controls), None)
     if chosen is not None:
