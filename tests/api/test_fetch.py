@@ -80,7 +80,9 @@ def test_what_is_no_picture_ends_in_a_sentence(path: str) -> None:
     assert caught.value.field == "image"
 
 
-@pytest.mark.parametrize("address", ["ftp://x/y", "http://", "http://user:word@example.org/", "http://[::1", "file:///x"])
+@pytest.mark.parametrize(
+    "address", ["ftp://x/y", "http://", "http://user:word@example.org/", "http://[::1", "file:///x"]
+)
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(UserError):
         fetched(address, "image", OPEN)
