@@ -10,6 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+NOT_IN_A1111 = ("Euler CFG++", "DPM++ 2M CFG++", "Res Multistep", "ER SDE")
+"""Samplers of ours that nothing was recorded for."""
+
 FOLDER = Path(__file__).resolve().parents[2] / "golden"
 
 
