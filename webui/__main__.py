@@ -5,6 +5,7 @@ they say."""
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -44,6 +45,9 @@ def main(argv: Sequence[str]) -> int:
 
 def serve(argv: Sequence[str]) -> int:
     """Serve the page and the API until somebody stops it."""
+    # What is imported and built at the start stays: looking through it for garbage again and again is a seventh of the
+    # way to the page. `serve.settled` turns it on again.
+    gc.disable()
     from webui.flags import read
 
     chosen = read(argv)

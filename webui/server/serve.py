@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import logging
 import os
@@ -99,6 +100,9 @@ def application(app: App) -> FastAPI:
             if not flags.nowebui:
                 page = asyncio.create_task(_mount_page(app, server, stack))
                 page.add_done_callback(_note_failure)
+                page.add_done_callback(lambda _: settled())
+            else:
+                settled()
             yield
             if page is not None:
                 page.cancel()
@@ -137,6 +141,12 @@ async def _starting(_request: Request) -> HTMLResponse:
 async def _no_page(_request: Request) -> HTMLResponse:
     text = NO_PAGE.replace("Gesso starts. This page comes by itself.", "The page cannot be shown; the log says why.")
     return HTMLResponse(text, 500)
+
+
+def settled() -> None:
+    """The start is over: what was made by it is kept for good, and garbage is collected from now on."""
+    gc.freeze()
+    gc.enable()
 
 
 def _note_failure(task: asyncio.Task[None]) -> None:
