@@ -29,7 +29,7 @@ from webui.engine.memory import (
     is_out_of_memory,
     model_size,
 )
-from webui.engine.memory_plan import Machine, MemoryProfile, OffloadWish, Use, Wishes, Work, peak, plan
+from webui.engine.memory_plan import Machine, MemoryProfile, ModelSize, OffloadWish, Use, Wishes, Work, peak, plan
 from webui.engine.networks.patches import Patches
 from webui.engine.networks.wardrobe import Wardrobe
 from webui.engine.passes import Loaded
@@ -63,6 +63,8 @@ class Resident:
     patches: Patches = field(default_factory=Patches)
     on_device: bool = True
     loans: int = 0
+    _size: tuple[object, ModelSize] | None = None
+    _uses: tuple[object, tuple[PartUse, ...]] | None = None
 
     @property
     def model(self) -> Model:
@@ -74,12 +76,24 @@ class Resident:
         return self.model.nbytes + sum(model.vae_nbytes for model in others) + self.patches.nbytes
 
     @property
+    def size(self) -> ModelSize:
+        """What the model needs. Looked for once, as thousands of weights are gone through."""
+        if self._size is None or self._size[0] is not self.model:
+            self._size = (self.model, model_size(self.model))
+        return self._size[1]
+
+    @property
     def uses(self) -> tuple[PartUse, ...]:
-        """What each part takes, and where it is."""
-        return tuple(
-            PartUse(self.ref.title, name, bytes_of(part), next((str(p.device) for p in part.parameters()), ""))
-            for name, part in self.model.parts.items()
-        )
+        """What each part takes, and where it is. Looked for again only where that can have changed."""
+        model, placement = self.model, self.model.placement
+        state = (id(model), placement, self.on_device)
+        if self._uses is None or self._uses[0] != state or placement.offload != "none":
+            parts = model.parts.items()
+            found = (
+                (name, bytes_of(part), next((str(p.device) for p in part.parameters()), "")) for name, part in parts
+            )
+            self._uses = (state, tuple(PartUse(self.ref.title, *one) for one in found))
+        return self._uses[1]
 
 
 @dataclass
@@ -234,7 +248,7 @@ class ModelManager:
 
     def _move_in(self, resident: Resident, work: Work) -> None:
         """Bring the model to the device, so much of it at a time as fits beside the work."""
-        size, machine = model_size(resident.model), self._machine(resident)
+        size, machine = resident.size, self._machine(resident)
         self.ran = plan(machine, size, work, self._wishes)
         if self._has_own_memory:
             held = held_bytes(resident.model, self.profile.device)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tests.engine.sampling import golden
-from webui.engine.sampling.brownian import BrownianNoise
+from webui.engine.sampling.brownian import BrownianNoise, _Interval
 from webui.engine.sampling.noise import ImageNoise, generator
 from webui.engine.sampling.philox import Philox, normals
 
@@ -121,6 +121,13 @@ def test_a_path_does_not_depend_on_the_order_of_questions_or_on_neighbours():
     ahead = [forwards(*interval)[0] for interval in intervals]
     back = [backwards(*interval)[1] for interval in reversed(intervals)]
     assert all(torch.equal(a, b) for a, b in zip(ahead, reversed(back), strict=True))
+
+
+@pytest.mark.parametrize("entropy", [0, 1, 2**32 - 1, 2**32 + 5, 2**63 - 2])
+def test_the_intervals_of_a_path_have_numpys_seeds(entropy):
+    path, node = brownian([entropy]), (5, 3)
+    keyed = np.random.SeedSequence(entropy, spawn_key=node, pool_size=24)
+    assert path.seeds[0].of(_Interval(0.0, 1.0, *node)) == int(keyed.generate_state(1)[0])
 
 
 def test_increments_add_up():

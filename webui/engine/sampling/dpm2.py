@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from webui.engine.sampling.euler import churn_factor, churned, slope
+from webui.engine.sampling.euler import Churn, slope
 from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
 
 
@@ -24,9 +24,9 @@ def dpm2(
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Steps along the slope at the midpoint in log sigma. Lu et al. 2022, arXiv:2206.00927, algorithm 1."""
+    churn = Churn(s_churn / (len(sigmas) - 1), s_tmin, s_tmax, s_noise)
     for i in range(len(sigmas) - 1):
-        gamma = churn_factor(sigmas[i], len(sigmas) - 1, s_churn, s_tmin, s_tmax)
-        hat, x = churned(denoise.process, x, sigmas[i], gamma, noise, s_noise)
+        hat, x = churn(denoise.process, x, sigmas[i], noise)
         x0 = denoise(x, per_image(hat, x))
         if on_step:
             on_step(i, x, sigmas[i], x0)

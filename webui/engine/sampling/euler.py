@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -23,9 +24,9 @@ def euler(
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Euler steps, with churn if asked for. Karras et al. 2022, arXiv:2206.00364, algorithm 2 without lines 9 to 11."""
+    churn = Churn(s_churn / (len(sigmas) - 1), s_tmin, s_tmax, s_noise)
     for i in range(len(sigmas) - 1):
-        gamma = churn_factor(sigmas[i], len(sigmas) - 1, s_churn, s_tmin, s_tmax)
-        hat, x = churned(denoise.process, x, sigmas[i], gamma, noise, s_noise)
+        hat, x = churn(denoise.process, x, sigmas[i], noise)
         x0 = denoise(x, per_image(hat, x))
         if on_step:
             on_step(i, x, sigmas[i], x0)
@@ -60,18 +61,23 @@ def slope(x: Tensor, sigma: Tensor, x0: Tensor) -> Tensor:
     return (x - x0) / sigma
 
 
-def churn_factor(sigma: Tensor, steps: int, s_churn: float, s_tmin: float, s_tmax: float) -> float:
-    """gamma of Karras et al. 2022, algorithm 2, line 3."""
-    return min(s_churn / steps, math.sqrt(2) - 1) if s_tmin <= sigma <= s_tmax else 0.0
+@dataclass(frozen=True)
+class Churn:
+    """Noise added before a step, that the step takes away again. Karras et al. 2022, algorithm 2, lines 3 to 6."""
 
+    share: float
+    """S_churn over the number of steps."""
+    s_tmin: float = 0.0
+    s_tmax: float = math.inf
+    s_noise: float = 1.0
 
-def churned(
-    process: Process, x: Tensor, sigma: Tensor, gamma: float, noise: Noise, s_noise: float
-) -> tuple[Tensor, Tensor]:
-    """(sigma hat, x hat): the level a little higher and x with fresh noise up to it; algorithm 2, lines 4 to 6."""
-    fresh = noise(sigma, sigma)  # A1111: drawn at every step, needed or not, so that its number is the step's
-    if gamma <= 0:
-        return sigma, x
-    hat = process.churned(sigma, gamma)
-    keep, up = process.noised_up(sigma, hat)
-    return hat, x * keep + fresh * s_noise * up
+    def __call__(self, process: Process, x: Tensor, sigma: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        """(sigma hat, x hat): the level a little higher and x with fresh noise up to it."""
+        if self.share <= 0:
+            return sigma, x
+        fresh = noise(sigma, sigma)  # A1111: drawn at every step, needed or not, so that its number is the step's
+        if not self.s_tmin <= sigma <= self.s_tmax:
+            return sigma, x
+        hat = process.churned(sigma, min(self.share, math.sqrt(2) - 1))
+        keep, up = process.noised_up(sigma, hat)
+        return hat, x * keep + fresh * self.s_noise * up

@@ -47,18 +47,18 @@ def normals(seeds: Sequence[int], shape: Sequence[int], device: torch.device | s
     low, high = keys.unsqueeze(-1).unbind(1)
     out = torch.empty(len(seeds), n, device=device)
     for start in range(0, n, block):
-        index = torch.arange(start, min(start + block, n), device=device).expand(len(seeds), -1)
+        index = torch.arange(start, min(start + block, n), device=device)
         out[:, start : start + block] = _box_muller(*_philox(offset, index, low, high))
     return out.reshape(len(seeds), *shape).to(wanted)
 
 
 def _philox(offset: int, index: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """The first two words of each counter (offset, 0, index, 0), as int64; the key's halves broadcast."""
+    """The first two words of each counter (offset, 0, index, 0), as int64: (seeds, n); the key's halves: (seeds, 1)."""
     # The first round by hand, as three words of the counter are the same for all.
     first = offset * _MULTIPLIERS[0]
     product = index * _MULTIPLIERS[1]
     c0, c1 = ((product >> 32) & _WORD) ^ low, product & _WORD
-    c2, c3 = (high ^ (first >> 32)).expand_as(index), torch.full_like(index, first & _WORD)
+    c2, c3 = (high ^ (first >> 32)).expand_as(c0), torch.full_like(c0, first & _WORD)
     for i in range(1, _ROUNDS):
         low, high = (low + _WEYL[0]) & _WORD, (high + _WEYL[1]) & _WORD
         a, b = (
