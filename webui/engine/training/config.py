@@ -62,7 +62,7 @@ class DenoiserTraining:
     rate: float = 1.0e-3
     weight_decay: float = 0.01
     warmup_steps: int = 100
-    plain_pictures: float = 0.6
+    plain_pictures: float = 0.75
     """Share of plain emoji on white among the lessons; the rest are composed scenes."""
     empty_captions: float = 0.1
     min_snr_gamma: float = 5.0

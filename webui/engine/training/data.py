@@ -42,6 +42,13 @@ HUES = {"red": 357, "orange": 28, "yellow": 50, "green": 125, "blue": 215, "purp
 COLOUR_WORD = re.compile(r"\b(red|orange|yellow|green|blue|purple|pink|black|white|brown)\b")
 POPULAR = {"Smileys & Emotion": 1.6, "Animals & Nature": 1.6, "Food & Drink": 1.6, "Flags": 0.7}
 """Sampling weight of a group; 1 where it is not named."""
+FIRST_ASKED = frozenset({
+    "red apple", "green apple", "cat", "cat face", "dog", "dog face", "red heart", "blue heart", "purple heart",
+    "grinning face", "smiling face with sunglasses", "octopus", "pizza", "hamburger", "unicorn", "sunflower", "rocket",
+    "automobile", "frog", "strawberry", "guitar", "avocado", "banana", "fox", "house", "rainbow", "star", "robot",
+})  # fmt: skip
+"""What the documentation shows, and what a newcomer is likely to type first."""
+FIRST_ASKED_WEIGHT = 6.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,12 @@ class Emoji:
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        weights = np.array([POPULAR.get(group, 1.0) for group in self.groups])
+        weights = np.array(
+            [
+                POPULAR.get(group, 1.0) * (FIRST_ASKED_WEIGHT if name in FIRST_ASKED else 1.0)
+                for name, group in zip(self.names, self.groups, strict=True)
+            ]
+        )
         shares: NDArray[np.float64] = weights / weights.sum()
         return shares
 
