@@ -78,7 +78,8 @@ def test_training_ends_on_time_and_is_not_repeated(tmp_path: Path) -> None:
     assert torch.load(tmp_path / "denoiser.pt", weights_only=True)["step"] == steps
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
-    longer = dataclasses.replace(TINY, denoiser=dataclasses.replace(TINY.denoiser, minutes=2 / 60))
+    spent = torch.load(tmp_path / "denoiser.pt", weights_only=True)["spent"]
+    longer = dataclasses.replace(TINY, denoiser=dataclasses.replace(TINY.denoiser, minutes=(spent + 0.1) / 60))
     train_denoiser(longer, emoji, latents, tmp_path, device)
     assert torch.load(tmp_path / "denoiser.pt", weights_only=True)["step"] > steps
 
