@@ -682,13 +682,20 @@ def find_browser(home: Home) -> str:
     return found
 
 
+MOST_TEST_WORKERS = 4
+"""Each may run a server, an engine and a browser."""
+
+
 def run_checks(home: Home, arguments: Sequence[str]) -> int:
     """Every check and test; 0 when all pass. `arguments` go to pytest."""
     browser = find_browser(home)
-    env = {**os.environ, "GESSO_TEST_BROWSER": browser, "HF_HUB_OFFLINE": "1"}
+    # Several tests at once, each on one core: torch's threads would get in each other's way.
+    env = {"OMP_NUM_THREADS": "1", **os.environ, "GESSO_TEST_BROWSER": browser, "HF_HUB_OFFLINE": "1"}
+    workers = max(min(os.cpu_count() or 1, MOST_TEST_WORKERS), 1)
     failed = []
     for step in ("ruff check webui tests launch.py", "mypy --strict webui launch.py", "pytest"):
-        command = [home.python, "-m", *step.split(), *(arguments if step == "pytest" else ())]
+        options = ["-n", str(workers), "--dist", "loadfile", *arguments] if step == "pytest" else []
+        command = [home.python, "-m", *step.split(), *options]
         say(f"== {step}")
         if subprocess.run(command, cwd=PROGRAM, env=env, check=False).returncode:
             failed.append(step)

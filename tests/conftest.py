@@ -39,10 +39,11 @@ def made_checkpoint(name: str, request: pytest.FixtureRequest) -> Path:
     if not kept.is_file():
         # In a process of its own: most tests never import torch.
         code = f"import sys, pathlib, make_checkpoints\nmake_checkpoints.make('{name}', pathlib.Path(sys.argv[1]))"
-        making = kept.parent / "making"
+        making = kept.parent / f"making-{os.getpid()}"
         env = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "golden"), "OMP_NUM_THREADS": "1"}
         subprocess.run([sys.executable, "-c", code, str(making)], env=env, check=True, timeout=PATIENCE)
-        shutil.copy(ROOT / "tests" / "golden" / "checkpoints" / f"{name}.yaml", kept.parent)
+        config = shutil.copy(ROOT / "tests" / "golden" / "checkpoints" / f"{name}.yaml", making)
+        Path(config).replace(kept.with_suffix(".yaml"))  # whole at once: other workers may be reading it
         (making / kept.name).replace(kept)
     return kept
 
