@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import cast
+
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from diffusers.loaders.single_file_utils import (
     convert_ldm_clip_checkpoint,
     convert_ldm_unet_checkpoint,
     convert_ldm_vae_checkpoint,
 )
+from diffusers.models.autoencoders.vae import DecoderOutput
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
-from webui.engine.training.config import Networks
-from webui.engine.training.export import sd1_tensors, write_checkpoint
+from webui.base.errors import ModelError
+from webui.engine.families import ldm, sd1
+from webui.engine.families.weights import open_weights
+from webui.engine.training.config import LATENT_SCALE, Networks
+from webui.engine.training.export import preview_factors, sd1_tensors, write_checkpoint
 from webui.engine.training.networks import build_text_tower, build_unet, build_vae
 
 SMALL = {
@@ -74,3 +83,27 @@ def test_the_file_says_what_it_is(tmp_path) -> None:  # type: ignore[no-untyped-
     with safe_open(tmp_path / "a.safetensors", "pt") as file:
         assert file.metadata()["modelspec.architecture"] == "stable-diffusion-v1"
         assert file.metadata()["modelspec.resolution"] == "128x128"
+
+
+def test_a_preview_has_the_colours_of_the_files_own_vae(tmp_path: Path) -> None:
+    """A VAE that shows its first three channels plainly is found out, and its file says so to whoever loads it."""
+    latents = torch.rand(40, 4, 2, 2) * 2 * LATENT_SCALE - LATENT_SCALE
+
+    class Plain(nn.Module):
+        def decode(self, latent: torch.Tensor) -> DecoderOutput:
+            return DecoderOutput(latent[:, :3].repeat_interleave(8, 2).repeat_interleave(8, 3) * 0.5 + 0.25)
+
+    factors = preview_factors(cast("AutoencoderKL", Plain()), latents)
+    path = tmp_path / "a.safetensors"
+    write_checkpoint(path, {"x": torch.zeros(2)}, 128, factors)
+    rows, bias = ldm.preview_of(open_weights(path), sd1.PREVIEW)
+    shown = torch.einsum("bchw,cr->brhw", latents, torch.tensor(rows)) + torch.tensor(bias)[:, None, None]
+    assert torch.allclose(shown, latents[:, :3] / LATENT_SCALE * 0.5 + 0.25, atol=1e-3)
+
+
+@pytest.mark.parametrize("said", ["[[1, 2, 3]]", "[[1, 2], [3, 4]]", "red", "[1, 2, 3, 4, 5]"])
+def test_damaged_preview_colours_are_an_error(said: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd.safetensors"
+    save_file({"x": torch.zeros(2)}, path, {"gesso.preview_rgb": said})
+    with pytest.raises(ModelError, match="odd"):
+        ldm.preview_of(open_weights(path), sd1.PREVIEW)

@@ -5,6 +5,7 @@ Rombach et al. 2022, arXiv:2112.10752. SD1, SD2 and SDXL are all written in thes
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -165,6 +166,27 @@ def norm_groups(file: WeightsFile, part: str) -> int:
     if not said.isdecimal() or not 1 <= int(said) <= 1024:
         raise file.error(f"its metadata gives {said!r} as the number of norm groups")
     return int(said)
+
+
+Row = tuple[float, float, float]
+
+
+def preview_of(file: WeightsFile, usual: tuple[Row, ...]) -> tuple[tuple[Row, ...], Row]:
+    """(a row of red, green and blue for each channel of the latents, what is added): by the VAE's metadata, else usual.
+
+    Raises:
+        ModelError: the metadata's numbers are none.
+    """
+    said = file.metadata.get("gesso.preview_rgb")
+    if said is None:
+        return usual, (0.0, 0.0, 0.0)
+    try:
+        *rows, bias = [(float(red), float(green), float(blue)) for red, green, blue in json.loads(said)]
+    except (ValueError, TypeError) as error:
+        raise file.error("the preview's colours in its metadata are damaged") from error
+    if len(rows) != len(usual):
+        raise file.error(f"its metadata gives the preview's colours of {len(rows)} channels instead of {len(usual)}")
+    return tuple(rows), bias
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ class LdmModel:
     placement: Placement
     numbers: int = 0
     """How many numbers stand behind the pooled text in a conditioning's vector (SDXL, Flux)."""
+    preview_bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
     shift: float = 0.0
     """The mean of the latents before they are scaled."""
     depth_network: Callable[[Tensor], Tensor] | None = None
@@ -90,7 +91,7 @@ class LdmModel:
     @cached_property
     def latent(self) -> LatentFormat:
         levels = len(self.vae.config.block_out_channels)
-        return LatentFormat(channels=self.vae.config.latent_channels, factor=2 ** (levels - 1), rgb=self.preview)
+        return LatentFormat(self.vae.config.latent_channels, 2 ** (levels - 1), self.preview, self.preview_bias)
 
     @property
     def input_channels(self) -> int:

@@ -34,13 +34,15 @@ def prepare(file: WeightsFile, _components: Components) -> Prepared:
 
     def load(vae: WeightsFile, placement: Placement) -> LdmModel:
         decoder = load_vae(vae, placement)
+        preview, bias = ldm.preview_of(vae, PREVIEW)
         return LdmModel(
             unet=unet.load(placement),
             text=ClipText(tower.load(placement), clip_tokenizer()),
             vae=decoder,
             process=Diffusion(ldm.noise_table(file, settings), ldm.prediction_of(file, settings) or "eps"),
             scale=settings.scale_factor or SCALE,
-            preview=PREVIEW,
+            preview=preview,
+            preview_bias=bias,
             family=SD1,
             placement=placement,
         )

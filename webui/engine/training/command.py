@@ -21,11 +21,14 @@ from webui.base.paths import PROGRAM
 from webui.engine.training.config import CPU_128, CUDA_256, Training
 from webui.engine.training.data import load_emoji
 from webui.engine.training.denoiser import Denoiser, cached_latents, train_denoiser
-from webui.engine.training.export import sd1_tensors, write_checkpoint
+from webui.engine.training.export import preview_factors, sd1_tensors, write_checkpoint
 from webui.engine.training.measure import measured, write_sheet
 from webui.engine.training.vae import normalise, sample_latents, train_vae
 
 log = logging.getLogger(__name__)
+
+PREVIEWED = 300
+"""About so many pictures of each kind tell how latents look."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -56,7 +59,9 @@ def run(training: Training, downloads: Path, cache: Path, out: Path, device: tor
     latents = cached_latents(training, vae, emoji, cache, device)
     model = train_denoiser(training, emoji, latents, cache, device)
     forget_unseen_tokens(model)
-    write_checkpoint(out, sd1_tensors(model.unet, vae, model.text), training.size)
+    some = torch.cat([kind[:: max(len(kind) // PREVIEWED, 1)] for kind in (latents.plain, latents.composed)])
+    preview = preview_factors(vae, some.to(device))
+    write_checkpoint(out, sd1_tensors(model.unet, vae, model.text), training.size, preview)
     log.info("%s: %.1f MB", out, out.stat().st_size / 1e6)
     log.info("%s", measured(model, vae, emoji, seed=training.seed, device=device))
     write_sheet(out.with_suffix(".png"), model, vae, size=training.size, seed=7, device=device)

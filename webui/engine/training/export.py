@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 from transformers import CLIPTextModel
 
 from webui.base.files import write_atomically
-from webui.engine.training.config import groups
+from webui.engine.training.config import LATENT_SCALE, groups
 
 _UNET_EDGES = {
     "time_embedding.linear_1": "time_embed.0",
@@ -125,7 +128,28 @@ def sd1_named(unet: UNet2DConditionModel, vae: AutoencoderKL, text: CLIPTextMode
     return {prefix + name: tensor for prefix, tensors in parts.items() for name, tensor in tensors.items()}
 
 
-def write_checkpoint(path: Path, tensors: dict[str, Tensor], size: int) -> None:
+@torch.no_grad()
+def preview_factors(vae: AutoencoderKL, latents: Tensor) -> list[list[float]]:
+    """How latents look without the VAE, by least squares: a row of red, green, blue per channel, and what is added.
+
+    latents: (n, c, h, w), scaled as the UNet sees them. Colours are -1..1. See `families.ldm.preview_of`.
+    """
+    decoded = torch.cat([vae.decode(latent[None].float() / LATENT_SCALE).sample for latent in latents])
+    colours = (
+        adaptive_avg_pool2d(decoded.clamp(-1, 1), (latents.shape[2], latents.shape[3]))
+        .permute(0, 2, 3, 1)
+        .flatten(0, 2)
+    )
+    known = latents.float().permute(0, 2, 3, 1).flatten(0, 2)
+    factors: list[list[float]] = torch.linalg.lstsq(
+        torch.cat([known, torch.ones_like(known[:, :1])], dim=1).double(), colours.double()
+    ).solution.tolist()
+    return [[round(number, 4) for number in row] for row in factors]
+
+
+def write_checkpoint(
+    path: Path, tensors: dict[str, Tensor], size: int, preview: Sequence[Sequence[float]] = ()
+) -> None:
     """Write a safetensors file whose metadata says what it is (the keys are those of the ModelSpec convention)."""
     metadata = {
         "modelspec.sai_model_spec": "1.0.0",
@@ -137,6 +161,7 @@ def write_checkpoint(path: Path, tensors: dict[str, Tensor], size: int) -> None:
         "modelspec.prediction_type": "epsilon",
         "format": "pt",
         **_norm_groups(tensors),
+        **({"gesso.preview_rgb": json.dumps(preview)} if preview else {}),
     }
     write_atomically(path, save(tensors, metadata))
 
