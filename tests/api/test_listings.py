@@ -100,6 +100,12 @@ def test_networks_are_listed_with_what_their_headers_tell(api: Api) -> None:
     embeddings = api.client.get("/sdapi/v1/embeddings").json()["loaded"]
     assert (embeddings["bad-hands"]["vectors"], embeddings["bad-hands"]["shape"]) == (8, 768)
     assert embeddings["old"]["vectors"] is None
+    write_tensors(api.app.paths.embeddings[0] / "bad-hands.safetensors", {"emb_params": [16, 768]})
+    assert api.client.get("/sdapi/v1/embeddings").json()["loaded"]["bad-hands"]["vectors"] == 16, "another file now"
+    write_tensors(api.app.paths.loras / "style" / "ink.safetensors", {"x": [2, 4]}, ss_output_name="Washed ink")
+    assert api.client.get("/sdapi/v1/loras").json() == list(loras.values()), "as they were at the last look"
+    api.client.post("/sdapi/v1/refresh-loras")
+    assert "Washed ink" in [entry["alias"] for entry in api.client.get("/sdapi/v1/loras").json()]
     assert [entry["name"] for entry in api.client.get("/sdapi/v1/hypernetworks").json()] == ["anime"]
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from webui import registry
 from webui.base.errors import ModelError
 from webui.catalog.files import find_files
 from webui.catalog.headers import read_header
+from webui.catalog.loras import Lora
 from webui.registry import SamplerEntry, ScheduleEntry
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.params import Choice, Slider, default_of
 from webui.server.api.bodies import ALWAYS_ON
+from webui.server.api.kept import KeptAnswer
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -102,13 +104,13 @@ def routes(app: App) -> APIRouter:
             for title, names in ALWAYS_ON.items()
         ]
 
-    @router.get("/loras")
-    def loras() -> list[dict[str, Any]]:
-        """LoRAs; `alias` is what their author called them."""
-        return [
-            {"name": lora.stem, "alias": lora.alias, "path": str(lora.path), "metadata": lora.metadata}
-            for lora in catalog.loras.scan()
-        ]
+    kept_loras, kept_embeddings = KeptAnswer(), KeptAnswer()
+
+    @router.get("/loras", response_model=list[dict[str, Any]])
+    def loras() -> Response:
+        """LoRAs; `alias` is what their author called them, `metadata` what its trainer wrote into the file."""
+        found = catalog.loras.scan()
+        return kept_loras.answer(found, lambda: [_lora(lora) for lora in found])
 
     @router.get("/hypernetworks")
     def hypernetworks() -> list[dict[str, str]]:
@@ -127,12 +129,13 @@ def routes(app: App) -> APIRouter:
     router.get("/face-restorers", name="face-restorers", description="None yet.")(nothing)
     router.get("/extensions", name="extensions", description="Extensions of A1111 are not run.")(nothing)
 
-    @router.get("/embeddings")
-    def embeddings() -> dict[str, dict[str, Any]]:
+    @router.get("/embeddings", response_model=dict[str, dict[str, Any]])
+    def embeddings() -> Response:
         """Textual inversion embeddings by name."""
         files = [file for folder in app.paths.embeddings for file in find_files(folder, EMBEDDING_ENDINGS)]
-        found = {file.path.stem: _embedding(file.path) for file in files}
-        return {"loaded": found, "skipped": {}}
+        return kept_embeddings.answer(
+            files, lambda: {"loaded": {file.path.stem: _embedding(file.path) for file in files}, "skipped": {}}
+        )
 
     @router.post("/refresh-checkpoints")
     def refresh_checkpoints() -> None:
@@ -155,6 +158,10 @@ def routes(app: App) -> APIRouter:
         """Embeddings are looked for at each job."""
 
     return router
+
+
+def _lora(lora: Lora) -> dict[str, Any]:
+    return {"name": lora.stem, "alias": lora.alias, "path": str(lora.path), "metadata": lora.metadata}
 
 
 def _embedding(path: Path) -> dict[str, Any]:
