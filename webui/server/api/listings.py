@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from webui import registry
 from webui.base.errors import ModelError
@@ -107,10 +107,10 @@ def routes(app: App) -> APIRouter:
     kept_loras, kept_embeddings = KeptAnswer(), KeptAnswer()
 
     @router.get("/loras", response_model=list[dict[str, Any]])
-    def loras() -> Response:
+    def loras(request: Request) -> Response:
         """LoRAs; `alias` is what their author called them, `metadata` what its trainer wrote into the file."""
         found = catalog.loras.scan()
-        return kept_loras.answer(found, lambda: [_lora(lora) for lora in found])
+        return kept_loras.answer(request, found, lambda: [_lora(lora) for lora in found])
 
     @router.get("/hypernetworks")
     def hypernetworks() -> list[dict[str, str]]:
@@ -130,11 +130,11 @@ def routes(app: App) -> APIRouter:
     router.get("/extensions", name="extensions", description="Extensions of A1111 are not run.")(nothing)
 
     @router.get("/embeddings", response_model=dict[str, dict[str, Any]])
-    def embeddings() -> Response:
+    def embeddings(request: Request) -> Response:
         """Textual inversion embeddings by name."""
         files = [file for folder in app.paths.embeddings for file in find_files(folder, EMBEDDING_ENDINGS)]
         return kept_embeddings.answer(
-            files, lambda: {"loaded": {file.path.stem: _embedding(file.path) for file in files}, "skipped": {}}
+            request, files, lambda: {"loaded": {file.path.stem: _embedding(file.path) for file in files}, "skipped": {}}
         )
 
     @router.post("/refresh-checkpoints")
