@@ -24,7 +24,7 @@ def dpm2(
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Steps along the slope at the midpoint in log sigma. Lu et al. 2022, arXiv:2206.00927, algorithm 1."""
-    churn = Churn(s_churn / (len(sigmas) - 1), s_tmin, s_tmax, s_noise)
+    churn = Churn(s_churn / max(len(sigmas) - 1, 1), s_tmin, s_tmax, s_noise)
     for i in range(len(sigmas) - 1):
         hat, x = churn(denoise.process, x, sigmas[i], noise)
         x0 = denoise(x, per_image(hat, x))

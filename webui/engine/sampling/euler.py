@@ -24,7 +24,7 @@ def euler(
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Euler steps, with churn if asked for. Karras et al. 2022, arXiv:2206.00364, algorithm 2 without lines 9 to 11."""
-    churn = Churn(s_churn / (len(sigmas) - 1), s_tmin, s_tmax, s_noise)
+    churn = Churn(s_churn / max(len(sigmas) - 1, 1), s_tmin, s_tmax, s_noise)
     for i in range(len(sigmas) - 1):
         hat, x = churn(denoise.process, x, sigmas[i], noise)
         x0 = denoise(x, per_image(hat, x))

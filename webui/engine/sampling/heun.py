@@ -23,7 +23,7 @@ def heun(
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Steps along the mean of the slopes at both ends. Karras et al. 2022, arXiv:2206.00364, algorithm 2."""
-    churn = Churn(s_churn / (len(sigmas) - 1), s_tmin, s_tmax, s_noise)
+    churn = Churn(s_churn / max(len(sigmas) - 1, 1), s_tmin, s_tmax, s_noise)
     for i in range(len(sigmas) - 1):
         hat, x = churn(denoise.process, x, sigmas[i], noise)
         x0 = denoise(x, per_image(hat, x))
