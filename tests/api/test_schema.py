@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -10,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 
 from tests.api.conftest import Api
+
+log = logging.getLogger(__name__)
 
 EXAMPLES = int(os.environ.get("GESSO_SCHEMA_EXAMPLES", "3"))
 """For each route, of the fitting kind and of the other."""
@@ -47,6 +50,7 @@ def test_nothing_breaks_the_server(api: Api) -> None:
                     assert response.json()["detail"], told
 
             never_breaks()
-    assert calls >= 130
+    log.info("%d calls", calls)
+    assert calls >= (2000 if EXAMPLES >= 55 else 130)
     api.client.post("/sdapi/v1/options", json={"samples_save": True})
     assert api.client.get("/sdapi/v1/progress").json()["state"]["job_count"] == 0, "the queue went on"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -81,3 +84,58 @@ def test_a_model_is_asked_again_until_the_picture_is_large_enough(tmp_path: Path
     enlargers = shelf.enlargers({"x2": UpscalerRef("x2", str(tmp_path / "x2.pth"))}, 0, 0, lambda _done, _of: None)
     with torch.inference_mode():
         assert enlarged(Image.new("RGB", (16, 8)), 3, "x2", enlargers).size == (48, 24)
+
+
+class Descriptor:
+    """What spandrel gives: a network, what is known of it, and a call that pads."""
+
+    def __init__(self, state: dict[str, torch.Tensor]) -> None:
+        if state.keys() != {"swin.weight"}:
+            raise UnsupportedModelError
+        self.model: torch.nn.Module = torch.nn.Upsample(scale_factor=3)
+        self.scale, self.input_channels = 3, int(state["swin.weight"].shape[0])
+
+    def to(self, *_where: object, **_how: object) -> Descriptor:
+        return self
+
+    def __call__(self, picture: torch.Tensor) -> torch.Tensor:
+        large: torch.Tensor = self.model(picture)
+        return large
+
+
+class UnsupportedModelError(Exception):
+    pass
+
+
+def test_other_kinds_are_opened_by_spandrel_where_that_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = SimpleNamespace(load_from_state_dict=Descriptor)
+    torch.save({"params-ema": {"module.swin.weight": torch.zeros(3)}}, tmp_path / "swin.pth")
+    monkeypatch.setitem(sys.modules, "spandrel", None)  # as where it is not installed
+    with pytest.raises(ModelError, match=r"swin\.pth .* spandrel, which is not installed.*upscalers"):
+        opened(tmp_path / "swin.pth", CPU, torch.float32)
+    names = SimpleNamespace(
+        ModelLoader=lambda: loader, UnsupportedModelError=UnsupportedModelError, ImageModelDescriptor=Descriptor
+    )
+    monkeypatch.setitem(sys.modules, "spandrel", names)
+    shelf = UpscalerShelf(CPU)
+    enlarge = shelf.enlargers({"swin": UpscalerRef("swin", str(tmp_path / "swin.pth"))}, 8, 2, lambda done, of: None)
+    assert enlarge["swin"](Image.new("RGB", (11, 7)), 2.0).size == (33, 21)
+    for name, channels, words in (("swin.weight", 1, "larger"), ("other", 3, "no kind")):
+        torch.save({name: torch.zeros(channels)}, tmp_path / "other.pth")
+        with pytest.raises(ModelError, match=rf"other\.pth .*{words}"):
+            opened(tmp_path / "other.pth", CPU, torch.float32)
+
+
+@pytest.mark.filterwarnings("ignore:torch.meshgrid:UserWarning")
+def test_spandrel_s_own_networks_come_out_as_from_itself(tmp_path: Path) -> None:
+    spandrel = pytest.importorskip("spandrel", exc_type=ImportError)
+    arch = importlib.import_module("spandrel.architectures.SwinIR")
+    network = arch.SwinIR(
+        upscale=2, img_size=16, window_size=8, depths=[2], embed_dim=12, num_heads=[2], upsampler="pixelshuffle"
+    )
+    torch.save({"params": network.state_dict()}, tmp_path / "swin.pth")
+    found = opened(tmp_path / "swin.pth", CPU, torch.float32)
+    picture = torch.rand(1, 3, 13, 21)
+    with torch.inference_mode():
+        wanted = spandrel.ModelLoader().load_from_state_dict(network.state_dict())(picture)
+        assert torch.equal(found.network(picture), wanted)

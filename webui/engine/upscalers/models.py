@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 MOST_KEPT = 2
 SMALLEST_TILE = 32
 """Pixels; where even these do not fit into memory, the picture cannot be made larger."""
-WRAPPED = ("params_ema", "params", "state_dict", "model")
+WRAPPED = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net")
 """What training programs put the weights under."""
 
 OnTile = Callable[[int, int], None]
@@ -105,7 +105,7 @@ def _state(path: Path) -> dict[str, Tensor]:
     state = {name: value for name, value in tensors if isinstance(name, str) and isinstance(value, Tensor)}
     if not state:
         raise ModelError(f"{path.name} cannot be loaded: there are no tensors in it.", hint="Download it again.")
-    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    return {name.removeprefix("module.").removeprefix("netG."): tensor for name, tensor in state.items()}
 
 
 def _by_spandrel(path: Path, state: dict[str, Tensor]) -> tuple[nn.Module, int]:
@@ -116,7 +116,8 @@ def _by_spandrel(path: Path, state: dict[str, Tensor]) -> tuple[nn.Module, int]:
         raise ModelError(
             f"{path.name} is no ESRGAN, Real-ESRGAN or compact model, and other kinds are opened by the package "
             f"spandrel, which is not installed ({error}).",
-            hint="Install it beside the program, with the torchvision of your torch: pip install --no-deps spandrel.",
+            hint="Install it in the program's environment: pip install '.[upscalers]'. The torchvision that it needs "
+            "must be of the same build as torch.",
         ) from error
     try:
         found = spandrel.ModelLoader().load_from_state_dict(state)
