@@ -241,6 +241,25 @@ def test_the_documentation_shows_every_route_and_its_fields(standing: Api) -> No
     assert refused["$ref"].endswith("/ErrorAnswer")
 
 
+def test_the_documentation_says_what_everything_means(standing: Api) -> None:
+    """Every field, parameter and route; the numbers of a body have limits, the answers a shape."""
+    schema = standing.client.get("/openapi.json").json()
+    silent = []
+    for name, model in schema["components"]["schemas"].items():
+        asked = name.endswith("Body") or name in ("Txt2Img", "Img2Img", "Extras")
+        silent += [] if model.get("description") else [name]
+        for field, told in model.get("properties", {}).items():
+            silent += [] if told.get("description") else [f"{name}.{field}"]
+            numbers = [kind for kind in (told, *told.get("anyOf", ())) if kind.get("type") in ("integer", "number")]
+            silent += [f"{name}.{field}: from where?" for kind in numbers if asked and "minimum" not in kind]
+    for path, methods in schema["paths"].items():
+        for method, route in methods.items():
+            silent += [] if route.get("description") else [f"{method} {path}"]
+            silent += [f"{path}?{p['name']}" for p in route.get("parameters", ()) if not p.get("description")]
+            silent += [] if route["responses"].keys() & {"200", "202"} else [f"{method} {path}: which answer?"]
+    assert not silent
+
+
 def test_an_unknown_address_answers_in_the_same_shape(standing: Api) -> None:
     answer = standing.client.get("/sdapi/v1/nothing")
     assert (answer.status_code, answer.json()["detail"]) == (404, "Not Found")

@@ -6,11 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import Field
 from starlette.requests import HTTPConnection
 
 from webui.base.errors import WebuiError
 from webui.catalog.history import HistoryPicture, Wanted
+from webui.server.api.documented import Documented, PictureId
 from webui.server.guard import caller_of
 
 if TYPE_CHECKING:
@@ -19,82 +20,112 @@ if TYPE_CHECKING:
 MOST_AT_ONCE = 1000
 
 
-class Listed(BaseModel):
+class Listed(Documented):
     """A picture of the history."""
 
     id: str
+    """For `/api/v1/pictures/{id}`."""
     kind: str
     """"txt2img", "img2img", ..."""
     prompt: str
+    """As its infotext has it."""
     infotext: str
+    """How it was made."""
     width: int
+    """In pixels."""
     height: int
+    """In pixels."""
     seed: int
+    """Its own."""
     model: str
+    """The checkpoint's name; "": unknown."""
     sampler: str
+    """The sampler's name; "": unknown."""
     created: float
     """Seconds since 1970."""
     parent: str
     """The id of the picture that it was made of, or ""."""
     rating: int
+    """Stars, 0 to 5; 0: not judged."""
     favourite: bool
+    """Whether it is one."""
     tags: tuple[str, ...]
+    """What people wrote on it."""
     name: str
     """Of the file."""
     url: str
+    """Its file, relative to the page."""
     thumb_url: str
+    """A small one, relative to the page."""
 
 
-class Page(BaseModel):
+class Page(Documented):
     """Some pictures, newest first."""
 
     pictures: list[Listed]
+    """As many as were asked for, or fewer."""
     next: str
     """What to give as `before` for the next page; "" where this one is the last."""
 
 
-class Choices(BaseModel):
+class Choices(Documented):
     """What occurs in the history."""
 
     model: list[str]
+    """Checkpoints."""
     sampler: list[str]
+    """Samplers."""
     kind: list[str]
+    """"txt2img", "img2img", "extras"."""
 
 
-class Opinion(BaseModel):
+class Opinion(Documented):
     """What somebody thinks of a picture; what is left out stays."""
 
     rating: Annotated[int, Field(ge=0, le=5)] | None = None
+    """Stars, 0 to 5; 0: not judged."""
     favourite: bool | None = None
+    """Whether it is one."""
     tags: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=100)] | None = None
+    """All of its tags: those that it had go."""
 
 
-class Doomed(BaseModel):
+class Doomed(Documented):
     """Pictures to delete."""
 
     ids: Annotated[list[str], Field(max_length=MOST_AT_ONCE)]
+    """Pictures, by id."""
     for_good: bool = False
     """Without the system's bin."""
 
 
-class Failure(BaseModel):
+class NotDeleted(Documented):
+    """A picture that is still there."""
+
     id: str
+    """The picture."""
     message: str
+    """Why."""
 
 
-class Deleted(BaseModel):
+class Deleted(Documented):
     """What became of it."""
 
     deleted: list[str]
-    failed: list[Failure]
+    """Ids of those that are gone."""
+    failed: list[NotDeleted]
+    """Those that are not."""
 
 
-class Search(BaseModel):
+class Search(Documented):
     """How far the search for pictures in the output folders is."""
 
     running: bool
+    """Whether it goes on."""
     seen: int
+    """How many files it has looked at."""
     new: int
+    """How many of them were unknown."""
 
 
 def viewer_of(app: App, connection: HTTPConnection) -> str | None:
@@ -111,17 +142,19 @@ def routes(app: App, prefix: str = "/internal/history", *, documented: bool = Fa
     @router.get("/pictures")
     def pictures(
         request: Request,
-        search: Annotated[str, Query(max_length=1000)] = "",
-        model: str = "",
-        sampler: str = "",
-        kind: str = "",
-        since: Annotated[float | None, Query(ge=0, le=9e9)] = None,
-        until: Annotated[float | None, Query(ge=0, le=9e9)] = None,
-        rating: Annotated[int, Query(ge=0, le=5)] = 0,
-        favourite: bool = False,
-        parent: str = "",
-        before: Annotated[str, Query(pattern="^[0-9]{0,18}$|^[0-8][0-9]{18}$")] = "",
-        limit: Annotated[int, Query(ge=1, le=500)] = 60,
+        search: Annotated[str, Query(max_length=1000, description="Words of the prompt and the tags.")] = "",
+        model: Annotated[str, Query(description="Only of this checkpoint.")] = "",
+        sampler: Annotated[str, Query(description="Only by this sampler.")] = "",
+        kind: Annotated[str, Query(description="Only of this kind, such as img2img.")] = "",
+        since: Annotated[float | None, Query(ge=0, le=9e9, description="Not older; seconds since 1970.")] = None,
+        until: Annotated[float | None, Query(ge=0, le=9e9, description="Not newer; seconds since 1970.")] = None,
+        rating: Annotated[int, Query(ge=0, le=5, description="The fewest stars.")] = 0,
+        favourite: Annotated[bool, Query(description="Only favourites.")] = False,
+        parent: Annotated[str, Query(description="Only those made of the picture with this id.")] = "",
+        before: Annotated[
+            str, Query(pattern="^[0-9]{0,18}$|^[0-8][0-9]{18}$", description="`next` of the page before this one.")
+        ] = "",
+        limit: Annotated[int, Query(ge=1, le=500, description="How many at most.")] = 60,
     ) -> Page:
         """Newest first; `search` is for words of the prompt and the tags, `rating` the fewest stars."""
         wanted = Wanted(search, model, sampler, kind, since, until, rating, favourite, parent)
@@ -129,11 +162,12 @@ def routes(app: App, prefix: str = "/internal/history", *, documented: bool = Fa
         return Page(pictures=[_listed(one) for one in found], next=str(found[-1].number) if len(found) == limit else "")
 
     @router.get("/pictures/{picture_id}")
-    def picture(picture_id: str, request: Request) -> Listed:
+    def picture(picture_id: PictureId, request: Request) -> Listed:
+        """One of them."""
         return _listed(history.get(picture_id, viewer_of(app, request)))
 
     @router.post("/pictures/{picture_id}")
-    def judge(picture_id: str, opinion: Opinion, request: Request) -> Listed:
+    def judge(picture_id: PictureId, opinion: Opinion, request: Request) -> Listed:
         """Rate it, mark it as a favourite, give it tags."""
         judged = history.judge(
             picture_id,
@@ -160,13 +194,14 @@ def routes(app: App, prefix: str = "/internal/history", *, documented: bool = Fa
                 jobs.add(history.delete(picture_id, owner=owner, for_good=doomed.for_good).job_id)
                 answer.deleted.append(picture_id)
             except WebuiError as error:
-                answer.failed.append(Failure(id=picture_id, message=str(error)))
+                answer.failed.append(NotDeleted(id=picture_id, message=str(error)))
         for job_id in jobs - {""}:
             app.queue.picture_saved(job_id)  # Its pictures are fewer now: the page is told.
         return answer
 
     @router.get("/search")
     def search_state() -> Search:
+        """How far the search for pictures in the output folders is."""
         return Search(**asdict(app.catalog.folders.looked))
 
     @router.post("/search")

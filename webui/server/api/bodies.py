@@ -20,32 +20,33 @@ from webui.request import infotext
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.params import MISSING, Declared
 from webui.request.settings import Settings
+from webui.server.api.documented import Documented
 from webui.server.api.fetch import fetched
 
 NO_SAMPLER = ""
 
 
-class Envelope(BaseModel):
+class Envelope(Documented):
     """What A1111's API takes besides the parameters. Null means the default, unknown fields are passed over."""
 
     sampler_index: str = "Euler"
     """The sampler where `sampler_name` is missing."""
     restore_faces: bool | None = None
-    """Sharpen faces afterwards."""
+    """Sharpen faces afterwards. Taken, without effect: faces are not restored yet."""
     tiling: bool | None = None
     """Make the picture's edges meet."""
     eta: float | None = Field(default=None, ge=0)
-    """How much fresh noise ancestral samplers and DDIM add."""
+    """How much fresh noise ancestral samplers and DDIM add: 0 none, 1 as much as the method says. Null: the setting."""
     s_min_uncond: float | None = Field(default=None, ge=0)
-    """Below this noise level every other step skips the negative prompt."""
+    """Below this noise level (sigma) every other step skips the negative prompt; 0: none does. Null: the setting."""
     s_churn: float | None = Field(default=None, ge=0)
-    """Noise put back at each step."""
+    """How much noise is put back over all steps, shared among them; 0: none. Null: the setting."""
     s_tmin: float | None = Field(default=None, ge=0)
-    """Lowest noise level at which it is put back."""
+    """Lowest noise level (sigma) at which it is put back. Null: the setting."""
     s_tmax: float | None = Field(default=None, ge=0)
-    """Highest noise level at which it is put back."""
+    """Highest noise level (sigma) at which it is put back; 0: no limit. Null: the setting."""
     s_noise: float | None = Field(default=None, ge=0)
-    """Scales the noise that is put back."""
+    """Scales the noise that is put back; 1: as it is. Null: the setting."""
     override_settings_restore_afterwards: bool = True
     """Off: the override settings stay in force afterwards."""
     script_name: str | None = None

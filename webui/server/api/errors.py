@@ -37,6 +37,7 @@ class ErrorAnswer(BaseModel):
     detail: str
     """A sentence for people: what is wrong with which value, and what to do."""
     body: str = ""
+    """Always "": it is there for A1111's clients."""
     errors: str = ""
     """The same with more detail, where there is more."""
     field: str = ""

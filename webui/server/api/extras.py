@@ -7,12 +7,13 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
 from webui.base.errors import UserError
 from webui.request.extras import NONE, Extras
 from webui.server.api.bodies import decoded
+from webui.server.api.documented import Documented
 from webui.server.api.generate import STATUS, JobFailed, ended
 from webui.server.guard import caller_of
 from webui.server.jobs.job import Job
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from webui.app import App
 
 
-class ExtrasBody(BaseModel):
+class ExtrasBody(Documented):
     """How pictures shall be enlarged: by a factor, or to a size."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, allow_inf_nan=False)
@@ -35,11 +36,13 @@ class ExtrasBody(BaseModel):
     codeformer_visibility: float = Field(default=0, ge=0, le=1)
     """Faces are not restored yet: 0 alone is taken."""
     codeformer_weight: float = Field(default=0, ge=0, le=1)
+    """Taken, without effect while faces are not restored."""
     upscaling_resize: float = Field(default=2, ge=0.01, le=64)
-    """A factor."""
+    """How many times as wide and as high."""
     upscaling_resize_w: int = Field(default=512, ge=1, le=65535)
-    """Pixels."""
+    """Width in pixels."""
     upscaling_resize_h: int = Field(default=512, ge=1, le=65535)
+    """Height in pixels."""
     upscaling_crop: bool = True
     """Cut off what stands out of the size."""
     upscaler_1: str = NONE
@@ -47,7 +50,7 @@ class ExtrasBody(BaseModel):
     upscaler_2: str = NONE
     """A second one, mixed in."""
     extras_upscaler_2_visibility: float = Field(default=0, ge=0, le=1)
-    """How much of the second one is seen."""
+    """How much of the second one is seen: 0 nothing, 1 it alone."""
     upscale_first: bool = False
     """Taken, without effect."""
 
@@ -60,36 +63,44 @@ class ExtrasBody(BaseModel):
 
 
 class SingleBody(ExtrasBody):
-    """One picture, in base64."""
+    """One picture."""
 
     image: str = ""
+    """Base64, with or without `data:...;base64,` before it."""
 
 
-class NamedPicture(BaseModel):
-    """A picture in base64, and its file's name."""
+class NamedPicture(Documented):
+    """A picture, and its file's name."""
 
     data: str
+    """Base64, with or without `data:...;base64,` before it."""
     name: str
+    """Taken, without effect: nothing is saved."""
 
 
 class BatchBody(ExtrasBody):
     """Several pictures."""
 
     imageList: list[NamedPicture]  # noqa: N815 - A1111's name
+    """The pictures, in the order in which they come back."""
 
 
-class SingleAnswer(BaseModel):
-    """`html_info` says what was done, `image` is base64."""
+class SingleAnswer(Documented):
+    """One enlarged picture."""
 
     html_info: str
+    """What was done, as HTML."""
     image: str
+    """Its PNG file in base64."""
 
 
-class BatchAnswer(BaseModel):
-    """`html_info` says what was done to the last one, `images` are base64."""
+class BatchAnswer(Documented):
+    """Several enlarged pictures."""
 
     html_info: str
+    """What was done to the last one, as HTML."""
     images: list[str]
+    """Their PNG files in base64."""
 
 
 def routes(app: App) -> APIRouter:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from webui.base.errors import WebuiError
@@ -19,7 +18,9 @@ from webui.catalog.image_files import read_infotext
 from webui.catalog.pictures import Pictures
 from webui.request import infotext
 from webui.request.fields import Generation
+from webui.server.api.answers import PngInfoAnswer
 from webui.server.api.bodies import Body, Img2ImgBody, Txt2ImgBody, decoded, forgiven, request_of, settings_for
+from webui.server.api.documented import Documented
 from webui.server.guard import caller_of, require_admin
 from webui.server.jobs.job import Job
 from webui.server.jobs.queue import JobQueue
@@ -33,18 +34,23 @@ STATUS = {"bad_request": 422, "not_found": 404, "model_error": 422, "busy": 503}
 """HTTP status of a job's error code; 500 for the others."""
 
 
-class Answer(BaseModel):
+class Answer(Documented):
     """Pictures in base64, the request as it was understood, and a JSON string that says what was made."""
 
     images: list[str]
+    """Files in base64, without `data:...` before it: first a sheet, if one was saved, then each picture with what comes
+    with it. [] where `send_images` is off."""
     parameters: dict[str, Any]
+    """The body's fields with their defaults; pictures are left out unless `include_init_images` is on."""
     info: str
+    """JSON in a string: `infotexts`, `all_seeds`, `all_prompts` and others by picture, and what holds for all."""
 
 
-class ImageBody(BaseModel):
+class ImageBody(Documented):
     """A picture in base64."""
 
     image: str = ""
+    """Base64, with or without `data:...;base64,` before it."""
 
 
 class JobFailed(WebuiError):
@@ -68,7 +74,7 @@ def routes(app: App) -> APIRouter:
         """Make pictures out of pictures. Answers when they are finished."""
         return await _made(app, body, request)
 
-    @router.post("/png-info")
+    @router.post("/png-info", response_model=PngInfoAnswer)
     async def png_info(body: ImageBody) -> dict[str, Any]:
         """What a picture says of how it was made."""
         return await run_in_threadpool(lambda: _png_info(decoded(body.image, "image", app.settings.current)))

@@ -15,6 +15,7 @@ from webui.catalog.loras import Lora
 from webui.registry import SamplerEntry, ScheduleEntry
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.params import Choice, Slider, default_of
+from webui.server.api import answers
 from webui.server.api.bodies import ALWAYS_ON
 from webui.server.api.kept import KeptAnswer
 
@@ -31,17 +32,17 @@ def routes(app: App) -> APIRouter:
     router = APIRouter(prefix="/sdapi/v1")
     catalog = app.catalog
 
-    @router.get("/samplers")
+    @router.get("/samplers", response_model=list[answers.SamplerItem])
     def samplers() -> list[dict[str, Any]]:
         """Samplers by the names that `sampler_name` takes."""
         return [{"name": s.name, "aliases": list(s.aliases), "options": _options(s)} for s in registry.samplers()]
 
-    @router.get("/schedulers")
+    @router.get("/schedulers", response_model=list[answers.SchedulerItem])
     def schedulers() -> list[dict[str, Any]]:
         """Schedules by the names that `scheduler` takes."""
         return [_schedule(entry) for entry in registry.schedules()]
 
-    @router.get("/upscalers")
+    @router.get("/upscalers", response_model=list[answers.UpscalerItem])
     def upscalers() -> list[dict[str, Any]]:
         """What enlarges pictures."""
         empty = {"model_name": None, "model_path": None, "model_url": None, "scale": NO_SCALE}
@@ -51,12 +52,12 @@ def routes(app: App) -> APIRouter:
             for file in catalog.upscalers.files()
         ]
 
-    @router.get("/latent-upscale-modes")
+    @router.get("/latent-upscale-modes", response_model=list[answers.Named])
     def latent_modes() -> list[dict[str, str]]:
         """What enlarges latents, for hires fix."""
         return [{"name": name} for name in registry.LATENT_UPSCALERS]
 
-    @router.get("/sd-models")
+    @router.get("/sd-models", response_model=list[answers.CheckpointItem])
     def models() -> list[dict[str, Any]]:
         """Checkpoints; `title` is what the setting `sd_model_checkpoint` takes."""
         return [
@@ -71,12 +72,12 @@ def routes(app: App) -> APIRouter:
             for checkpoint in catalog.checkpoints.scan()
         ]
 
-    @router.get("/sd-vae")
+    @router.get("/sd-vae", response_model=list[answers.VaeItem])
     def vaes() -> list[dict[str, str]]:
         """VAE files."""
         return [{"model_name": vae.name, "filename": str(vae.path)} for vae in catalog.vaes.scan().values()]
 
-    @router.get("/prompt-styles")
+    @router.get("/prompt-styles", response_model=list[answers.StyleItem])
     def styles() -> list[dict[str, str]]:
         """Saved pieces of prompt."""
         return [
@@ -84,18 +85,18 @@ def routes(app: App) -> APIRouter:
             for style in catalog.styles.all().values()
         ]
 
-    @router.get("/sd-modules")
+    @router.get("/sd-modules", response_model=list[answers.VaeItem])
     def modules() -> list[dict[str, str]]:
         """Forge's name for the list of VAEs."""
         return vaes()
 
-    @router.get("/scripts")
+    @router.get("/scripts", response_model=answers.ScriptTitles)
     def scripts() -> dict[str, list[str]]:
         """Titles of scripts by tab, in small letters: what `alwayson_scripts` takes."""
         titles = sorted(ALWAYS_ON)
         return {"txt2img": titles, "img2img": titles}
 
-    @router.get("/script-info")
+    @router.get("/script-info", response_model=list[answers.ScriptItem])
     def script_info() -> list[dict[str, Any]]:
         """Scripts and their values by position."""
         return [
@@ -106,13 +107,13 @@ def routes(app: App) -> APIRouter:
 
     kept_loras, kept_embeddings = KeptAnswer(), KeptAnswer()
 
-    @router.get("/loras", response_model=list[dict[str, Any]])
+    @router.get("/loras", response_model=list[answers.LoraItem])
     def loras(request: Request) -> Response:
         """LoRAs; `alias` is what their author called them, `metadata` what its trainer wrote into the file."""
         found = catalog.loras.scan()
         return kept_loras.answer(request, found, lambda: [_lora(lora) for lora in found])
 
-    @router.get("/hypernetworks")
+    @router.get("/hypernetworks", response_model=list[answers.HypernetworkItem])
     def hypernetworks() -> list[dict[str, str]]:
         """Hypernetworks by the name that a prompt calls them."""
         return [{"name": file.stem, "path": str(file.path)} for file in catalog.hypernetworks.scan()]
@@ -120,16 +121,19 @@ def routes(app: App) -> APIRouter:
     def nothing() -> list[Any]:
         return []
 
-    @router.get("/realesrgan-models")
+    @router.get("/realesrgan-models", response_model=list[answers.RealEsrganItem])
     def realesrgan_models() -> list[dict[str, Any]]:
         """Upscalers of the family Real-ESRGAN."""
         files = (file for file in catalog.upscalers.files() if file.folder == "RealESRGAN")
         return [{"name": file.name, "path": str(file.path), "scale": NO_SCALE} for file in files]
 
-    router.get("/face-restorers", name="face-restorers", description="None yet.")(nothing)
-    router.get("/extensions", name="extensions", description="Extensions of A1111 are not run.")(nothing)
+    for path, item, words in (
+        ("face-restorers", answers.RestorerItem, "None yet."),
+        ("extensions", answers.ExtensionItem, "Extensions of A1111 are not run."),
+    ):
+        router.get(f"/{path}", name=path, description=words, response_model=list[item])(nothing)  # type: ignore[valid-type]
 
-    @router.get("/embeddings", response_model=dict[str, dict[str, Any]])
+    @router.get("/embeddings", response_model=answers.EmbeddingsAnswer)
     def embeddings(request: Request) -> Response:
         """Textual inversion embeddings by name."""
         files = [file for folder in app.paths.embeddings for file in find_files(folder, EMBEDDING_ENDINGS)]

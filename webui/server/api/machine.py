@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 from webui.base.errors import NotFound
 from webui.base.version import NAME, VERSION
 from webui.request.settings import setting_title
+from webui.server.api.answers import MemoryAnswer
 from webui.server.api.errors import NotServed
 from webui.server.api.options import flags_told
 
@@ -31,7 +32,7 @@ TOLD_VARIABLES = ("COMMANDLINE_ARGS", "CUDA_VISIBLE_DEVICES", "HF_HOME", "OMP_NU
 def routes(app: App) -> APIRouter:
     router = APIRouter()
 
-    @router.get("/sdapi/v1/memory")
+    @router.get("/sdapi/v1/memory", response_model=MemoryAnswer)
     def memory() -> dict[str, Any]:
         """Memory of the machine and of the GPU, in bytes."""
         ram = psutil.virtual_memory()

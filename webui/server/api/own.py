@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from webui.base.errors import NotFound
@@ -19,6 +19,7 @@ from webui.request.extras import Extras
 from webui.request.extras import Request as Wanted
 from webui.request.fields import Img2Img, Txt2Img
 from webui.server.api.bodies import decoded
+from webui.server.api.documented import Documented, JobId, PictureId
 from webui.server.guard import caller_of
 from webui.server.jobs.job import Job
 from webui.server.jobs.stream import server_sent
@@ -33,7 +34,7 @@ LONGEST_WAIT = 60.0
 """Seconds that one question may wait for the end of a job."""
 
 
-class Wish(BaseModel):
+class Wish(Documented):
     """A job to be done."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -47,62 +48,73 @@ class Txt2ImgJob(Wish):
     """Pictures out of text. Fields that are left out are as on the fresh page."""
 
     kind: Literal["txt2img"]
+    """Which kind of request it is."""
     request: Txt2Img
+    """What is asked for."""
 
 
 class Img2ImgJob(Wish):
     """Pictures out of pictures, which are base64, with or without `data:...;base64,` before it."""
 
     kind: Literal["img2img"]
+    """Which kind of request it is."""
     request: Img2Img
+    """What is asked for."""
 
 
 class ExtrasJob(Wish):
     """Finished pictures made larger, cut, mirrored; they are base64."""
 
     kind: Literal["extras"]
+    """Which kind of request it is."""
     request: Extras
+    """What is asked for."""
 
 
 Submission = Annotated[Txt2ImgJob | Img2ImgJob | ExtrasJob, Field(discriminator="kind")]
 
 
-class MadePicture(BaseModel):
+class MadePicture(Documented):
     """A finished picture of a job."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
     id: str
+    """For `/api/v1/pictures/{id}`."""
     position: int
     """Its rank within the job, from 0."""
     width: int
+    """In pixels."""
     height: int
+    """In pixels."""
     seed: int
+    """Its own: the job's, counted on."""
     subseed: int
+    """Its own variation seed."""
     infotext: str
+    """How it was made, as its file says."""
     saved: bool
     """Not while it could not be written and waits in memory."""
 
 
-class Failure(BaseModel):
+class Failure(Documented):
     """Why a job failed."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     code: str
     """Its kind, for programs: "bad_request", "not_found", "model_error", "out_of_memory", "engine_crashed", ..."""
     message: str
+    """What happened, to which thing."""
     hint: str
+    """What to do; "": nobody knows."""
 
 
-class JobAnswer(BaseModel):
+class JobAnswer(Documented):
     """A job at this moment. Times are seconds since 1970."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
     id: str
+    """For `/api/v1/jobs/{id}`."""
     kind: str
+    """"txt2img", "img2img" or "extras"."""
     state: State
+    """Where it is: it waits, is in work, or is over in one of three ways."""
     place: int
     """Among the waiting jobs of all, from 1; 0: it does not wait."""
     progress: float
@@ -110,55 +122,64 @@ class JobAnswer(BaseModel):
     text: str
     """What is being done, in words."""
     step: int
+    """The step in work."""
     steps: int
+    """How many steps the pass in work has."""
     eta_seconds: float | None
+    """Until it is finished; null: nobody knows yet."""
     count: int
     """How many pictures were asked for."""
     seed: int
     """Of the first picture."""
     prompt: str
+    """As it was asked for."""
     pictures: list[MadePicture]
+    """What is finished, also while it is in work."""
     comments: list[str]
+    """Remarks: names that nothing has, networks that fit in part."""
     error: Failure | None
+    """Why it failed; null: it did not."""
     created: float
+    """When it was submitted."""
     started: float | None
+    """When its work began; null: it has not."""
     finished: float | None
+    """When it was over; null: it is not."""
 
 
-class JobPage(BaseModel):
+class JobPage(Documented):
     """Jobs, the newest first."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
     jobs: list[JobAnswer]
+    """As many as were asked for, or fewer."""
     before: int | None
     """What to ask with for older ones; null: there are none."""
 
 
-class QueueAnswer(BaseModel):
+class QueueAnswer(Documented):
     """How the queue is."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
     version: str
+    """The program's name and version."""
     paused: bool
+    """Whether no further job is begun."""
     waiting: int
     """How many jobs wait, of all people."""
     engine: str
     """ "starting", "ready", "restarting" or "failed" """
     text: str
+    """What the engine does, or why it does not, in words."""
 
 
-class Order(BaseModel):
+class Order(Documented):
     """Waiting jobs in the order in which they shall run."""
 
     ids: list[str] = Field(min_length=1, max_length=1000)
+    """Jobs of yours, by id."""
 
 
-class Changes(BaseModel):
+class Changes(Documented):
     """What shall be different when a job is submitted once more."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     changes: dict[str, Any] = Field(default_factory=dict)
     """Field -> value, such as {"seed": 7, "steps": 30}."""
@@ -207,7 +228,7 @@ def routes(app: App) -> APIRouter:
     def list_jobs(
         request: Request,
         state: Annotated[list[State], Query(description="Only jobs in these states.")] = [],  # noqa: B006
-        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        limit: Annotated[int, Query(ge=1, le=500, description="How many at most.")] = 50,
         before: Annotated[int | None, Query(ge=0, le=2**62, description="From the page before this one.")] = None,
     ) -> JobPage:
         """Your jobs, the newest first."""
@@ -235,7 +256,7 @@ def routes(app: App) -> APIRouter:
 
     @router.get("/jobs/{job_id}")
     async def look(
-        job_id: str,
+        job_id: JobId,
         request: Request,
         wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for its end.")] = 0,
     ) -> JobAnswer:
@@ -246,33 +267,33 @@ def routes(app: App) -> APIRouter:
         return await run_in_threadpool(lambda: told(queue.job(job_id)))
 
     @router.get("/jobs/{job_id}/request")
-    def look_at_request(job_id: str, request: Request) -> dict[str, Any]:
+    def look_at_request(job_id: JobId, request: Request) -> dict[str, Any]:
         """Every field as it was submitted; pictures by the name under which they are kept."""
         return own(job_id, request).request.model_dump(mode="json")
 
     @router.post("/jobs/{job_id}/again", status_code=202)
-    def again(job_id: str, request: Request, wish: Changes | None = None) -> JobAnswer:
+    def again(job_id: JobId, request: Request, wish: Changes | None = None) -> JobAnswer:
         """Submit a job once more, with some fields changed."""
         job = own(job_id, request)
         return told(queue.job(queue.again(job.id, job.owner, wish.changes if wish else None)))
 
     @router.post("/jobs/{job_id}/cancel")
-    def cancel(job_id: str, request: Request) -> None:
+    def cancel(job_id: JobId, request: Request) -> None:
         """Give a job up, waiting or in work; its finished pictures stay."""
         queue.cancel(own(job_id, request).id)
 
     @router.post("/jobs/{job_id}/interrupt")
-    def interrupt(job_id: str, request: Request) -> None:
+    def interrupt(job_id: JobId, request: Request) -> None:
         """Stop a job in work; it is done with the pictures that it has."""
         queue.interrupt(own(job_id, request).id)
 
     @router.post("/jobs/{job_id}/skip")
-    def skip(job_id: str, request: Request) -> None:
+    def skip(job_id: JobId, request: Request) -> None:
         """Go on with the next batch."""
         queue.skip(own(job_id, request).id)
 
     @router.get("/jobs/{job_id}/preview", response_class=Response, responses=_BINARY)
-    def preview(job_id: str, request: Request) -> Response:
+    def preview(job_id: JobId, request: Request) -> Response:
         """The latest look at a job in work, as JPEG; 404 while there is none."""
         latest = queue.preview_of(own(job_id, request).id)
         if latest is None:
@@ -296,14 +317,14 @@ def routes(app: App) -> APIRouter:
             raise NotFound(f"There is no picture {picture_id!r} of yours.")
 
     @router.get("/pictures/{picture_id}", response_class=Response, responses=_BINARY)
-    def picture(picture_id: str, request: Request) -> Response:
+    def picture(picture_id: PictureId, request: Request) -> Response:
         """The file of a finished picture, with its infotext in it."""
         check_picture(picture_id, request)
         content, kind = pictures.content(picture_id)
         return Response(content, media_type=MIME.get(kind, "application/octet-stream"), headers=KEPT_FOR_EVER)
 
     @router.get("/pictures/{picture_id}/thumbnail", response_class=Response, responses=_BINARY)
-    def thumbnail(picture_id: str, request: Request) -> Response:
+    def thumbnail(picture_id: PictureId, request: Request) -> Response:
         """The picture as WebP of at most 256 pixels a side."""
         check_picture(picture_id, request)
         return Response(pictures.thumbnail(picture_id), media_type="image/webp", headers=KEPT_FOR_EVER)

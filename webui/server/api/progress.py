@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from fastapi import APIRouter, Query, Request
 
 from webui.base.errors import NotFound
+from webui.server.api.documented import Documented
 from webui.server.guard import caller_of
 from webui.server.jobs.job import Job
 
@@ -17,31 +17,45 @@ if TYPE_CHECKING:
     from webui.app import App
 
 
-class State(BaseModel):
+class State(Documented):
     """A1111's state of the engine."""
 
     skipped: bool = False
+    """Whether the batch in work was given up."""
     interrupted: bool = False
+    """Whether the job in work is being stopped."""
     stopping_generation: bool = False
+    """The same."""
     job: str = ""
+    """The task's name: `force_task_id`, or `task(...)`; "": nothing is in work."""
     job_count: int = 0
+    """How many batches the job has; 0: nothing is in work."""
     job_timestamp: str = "0"
+    """When it began, as year, month, day, hour, minute and second in digits; "0": nothing is in work."""
     job_no: int = 0
+    """The batch in work, from 0."""
     sampling_step: int = 0
+    """The step in work."""
     sampling_steps: int = 0
+    """How many steps the pass in work has."""
 
 
-class ProgressAnswer(BaseModel):
-    """`progress` from 0 to 1, `eta_relative` in seconds, `current_image` in base64."""
+class ProgressAnswer(Documented):
+    """How far the job in work is."""
 
     progress: float = 0.0
+    """From 0 to 1; 0: nothing is in work."""
     eta_relative: float = 0.0
+    """Seconds until it is finished, as far as can be told."""
     state: State = State()
+    """Where it is."""
     current_image: str | None = None
+    """The latest look at the pictures in work, as JPEG in base64; null: there is none."""
     textinfo: str | None = None
+    """What is being done, in words."""
 
 
-class TaskBody(BaseModel):
+class TaskBody(Documented):
     """Which task is asked for, and which preview was seen last."""
 
     id_task: str | None = None
@@ -61,7 +75,10 @@ def routes(app: App) -> APIRouter:
         return job
 
     @router.get("/sdapi/v1/progress", response_model=ProgressAnswer)
-    def progress(request: Request, skip_current_image: bool = False) -> ProgressAnswer:
+    def progress(
+        request: Request,
+        skip_current_image: Annotated[bool, Query(description="Leave `current_image` out.")] = False,
+    ) -> ProgressAnswer:
         """How far the job in work is."""
         job = running_for(request)
         if job is None:

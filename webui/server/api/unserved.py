@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
-from pydantic import BaseModel
 
 from webui.base.errors import NotFound
+from webui.server.api.answers import CaptionAnswer
 from webui.server.api.bodies import decoded
+from webui.server.api.documented import Documented
 from webui.server.api.errors import NotServed
 
 if TYPE_CHECKING:
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 INTERROGATORS = ("clip", "deepdanbooru")
 
 
-class InterrogateBody(BaseModel):
-    """A picture in base64, and what shall describe it."""
+class InterrogateBody(Documented):
+    """A picture, and what shall describe it."""
 
     image: str = ""
+    """Base64, with or without `data:...;base64,` before it."""
     model: str = "clip"
     """"clip" or "deepdanbooru"."""
 
@@ -28,7 +30,7 @@ class InterrogateBody(BaseModel):
 def routes(app: App) -> APIRouter:
     router = APIRouter(prefix="/sdapi/v1", responses={501: {"description": "Not served yet."}})
 
-    @router.post("/interrogate")
+    @router.post("/interrogate", response_model=CaptionAnswer)
     def interrogate(body: InterrogateBody) -> dict[str, str]:
         """Describe a picture in words. Not served yet."""
         if not body.image:
