@@ -51,7 +51,7 @@ def test_every_line_of_the_registry_leads_to_code() -> None:
     lines = [*registry.samplers(), *registry.schedules()]
     codes = [line.function for line in lines if line.function]
     codes += [line.adapts for line in registry.samplers() if line.adapts]
-    codes += [line.code for line in (*registry.families(), *registry.tabs())]
+    codes += [line.code for line in (*registry.families(), *registry.restorers(), *registry.tabs())]
     for code in codes:
         assert registry.resolved(code) is not None, code
 

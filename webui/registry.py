@@ -2,8 +2,8 @@
 
 A line names its code as "module:function" and is resolved only when used: so both processes may read this table,
 there is no import cycle, and the server never imports torch. A package may add lines through entry points of the
-groups `webui.samplers`, `webui.schedules`, `webui.families`, `webui.upscalers`, `webui.tabs`, `webui.scripts`, each
-pointing at a record of the classes below.
+groups `webui.samplers`, `webui.schedules`, `webui.families`, `webui.upscalers`, `webui.restorers`, `webui.tabs`,
+`webui.scripts`, each pointing at a record of the classes below.
 """
 
 from __future__ import annotations
@@ -78,6 +78,14 @@ class UpscalerEntry:
     code: str
     files: str = ""
     scale: float = 4.0
+
+
+@dataclass(frozen=True)
+class RestorerEntry:
+    """What mends faces; `code` is a function from picture to picture (PIL, RGB, of one size), run by the engine."""
+
+    name: str
+    code: str
 
 
 @dataclass(frozen=True)
@@ -260,6 +268,9 @@ LATENT_UPSCALERS: tuple[str, ...] = (
 PIXEL_UPSCALERS: tuple[str, ...] = ("None", "Lanczos", "Nearest")
 """What can enlarge pictures without a model; None means Lanczos there."""
 
+RESTORERS: tuple[RestorerEntry, ...] = ()
+"""None of our own yet: it needs a face detector beside the model."""
+
 TABS: tuple[TabEntry, ...] = (
     TabEntry("txt2img", "webui.server.ui.tabs.txt2img:txt2img", "tab_txt2img"),
     TabEntry("img2img", "webui.server.ui.tabs.img2img:img2img", "tab_img2img"),
@@ -295,6 +306,10 @@ def schedules() -> tuple[ScheduleEntry, ...]:
 
 def families() -> tuple[FamilyEntry, ...]:
     return extended("families", FAMILIES)
+
+
+def restorers() -> tuple[RestorerEntry, ...]:
+    return extended("restorers", RESTORERS)
 
 
 def tabs() -> tuple[TabEntry, ...]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.catalog.conftest import png
 from webui.base.errors import NotFound
 from webui.catalog.catalog import Catalog
 from webui.catalog.extra_pictures import ExtraPictures
+from webui.catalog.image_files import read_infotext
 from webui.request.fields import Txt2Img
 from webui.request.messages import ExtraPicture, Pictured
 from webui.request.plan import resolve
@@ -26,6 +29,22 @@ def test_they_are_kept_in_order_and_forgotten(catalog: Catalog) -> None:
     assert extras.content(saved.id, "1-film-strip.webp") == (b"a film", "webp")
     catalog.pictures.forget(saved.id)
     assert extras.names(saved.id) == ()
+
+
+def test_copies_that_shall_be_saved_lie_beside_the_picture(catalog: Catalog) -> None:
+    plan = resolve(Txt2Img(prompt="a cat", seed=5, width=16, height=8), Settings(), catalog, lambda: 1)
+    copies = tuple(ExtraPicture(name, "png", png(), shown=False, saved=True) for name in ("mask", "mask-composite"))
+    pictured = Pictured("j", 0, 16, 8, bytes(16 * 8 * 3), extras=(FILM, *copies))
+    saved = catalog.keep(pictured, plan, Settings(), owner="me", version="")
+    path = Path(saved.path)
+    assert {file.name for file in path.parent.iterdir()} == {
+        f"{path.stem}{ending}" for ending in (".png", "-mask.png", "-mask-composite.png")
+    }
+    assert read_infotext(path.with_name(f"{path.stem}-mask.png"))[0] == saved.infotext
+    assert catalog.pictures.extras.names(saved.id) == ("0-film-strip.webp",)
+    settings = Settings().with_options({"samples_save": False})
+    unsaved = catalog.keep(replace(pictured, position=0), plan, settings, owner="me", version="")
+    assert [file.name for file in Path(unsaved.path).parent.iterdir()] == [Path(unsaved.path).name]
 
 
 def test_more_than_ten_stay_in_order(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import nn
 
 from tests.engine.conftest import SMALL, Engine, levels, most_apart, sampling_steps
+from webui import registry
 from webui.base.errors import Interrupted, UserError
 from webui.engine.watch import Cancel
 from webui.request.fields import Img2Img, Txt2Img
@@ -230,7 +231,15 @@ def test_a_given_picture_of_another_shape_is_fitted(engine: Engine, mode: int) -
 def test_only_the_masked_part_changes(engine: Engine) -> None:
     mask = Image.new("L", (64, 64))
     mask.paste(255, (16, 16, 48, 48))
-    made = from_picture(engine, mask=mask, mask_blur_x=0, mask_blur_y=0)[0]
+    wished = ("save_mask", "return_mask", "save_mask_composite", "face_restoration")
+    made = from_picture(engine, mask=mask, mask_blur_x=0, mask_blur_y=0, override_settings=dict.fromkeys(wished, True))[
+        0
+    ]
+    assert [(extra.name, extra.shown, extra.saved) for extra in made.extras] == [
+        ("mask", True, True),
+        ("mask-composite", False, True),
+    ]
+    assert any("Faces were not restored" in comment for comment in made.comments)
     change = np.abs(levels(made) - np.asarray(GRADIENT).astype(int)).max(axis=2)
     inside = np.asarray(mask) > 0
     assert change[~inside].max() <= CLOSE
@@ -248,6 +257,30 @@ def test_only_masked_works_at_full_size_and_pastes_back(engine: Engine) -> None:
     change = np.abs(levels(made) - np.asarray(given).astype(int)).max(axis=2)
     assert change[np.asarray(mask) == 0].max() <= CLOSE
     assert change[np.asarray(mask) > 0].mean() > CLOSE
+
+
+def inverted(picture: Image.Image) -> Image.Image:
+    """Stands for what mends faces."""
+    return ImageOps.invert(picture)
+
+
+def test_faces_are_mended_before_the_untouched_part_is_put_back(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = registry.RestorerEntry("Inverter", f"{__name__}:inverted")
+    monkeypatch.setattr(registry, "restorers", lambda: (entry,))
+    mask = Image.new("L", (64, 64))
+    mask.paste(255, (16, 16, 48, 48))
+    options = {"save_images_before_face_restoration": True, "face_restoration_model": "inverter"}
+    plain = from_picture(engine, mask=mask, mask_blur_x=0, mask_blur_y=0)[0]
+    made = from_picture(
+        engine, mask=mask, mask_blur_x=0, mask_blur_y=0, override_settings={"face_restoration": True, **options}
+    )[0]
+    inside = np.asarray(mask) > 0
+    assert np.abs(levels(made) + levels(plain) - 255)[inside].max() <= CLOSE
+    assert np.abs(levels(made) - levels(plain))[~inside].max() <= CLOSE
+    assert [(extra.name, extra.shown) for extra in made.extras] == [("before-face-restoration", False)]
+    assert dict(made.facts)["Face restoration"] == "Inverter"
 
 
 def test_a_blank_mask_is_said(engine: Engine) -> None:

@@ -144,6 +144,7 @@ class Catalog:
             "schedules": _schedules,
             "schedules_or_same": lambda: [SAME_SCHEDULE, *_schedules()],
             "upscalers": self.upscalers.names,
+            "face_restorers": lambda: [entry.name for entry in registry.restorers()],
             "hires_upscalers": lambda: [*registry.LATENT_UPSCALERS, *self.upscalers.names()],
             "settings": lambda: list(Settings().options()),
         }
@@ -218,13 +219,15 @@ class Catalog:
             prompt_words=settings.save.directories_max_prompt_words,
             pixels=pictured.rgb,
         )
+        shown = [extra for extra in pictured.extras if extra.shown]
         try:
             saved = self.pictures.save(pictured.rgb, draft, naming, settings.save, subseed=picture.subseed)
         except NotSaved as error:
-            self.pictures.extras.keep(error.picture.id, pictured.extras)
+            self.pictures.extras.keep(error.picture.id, shown)
             self._record(error.picture, picture)
             raise
-        self.pictures.extras.keep(saved.id, pictured.extras)
+        self.pictures.keep_beside(saved, [extra for extra in pictured.extras if extra.saved], settings.save)
+        self.pictures.extras.keep(saved.id, shown)
         self._record(saved, picture)
         return saved
 

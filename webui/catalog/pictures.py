@@ -9,7 +9,7 @@ import logging
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from webui.catalog.image_files import as_format, encode, read_infotext, readable
 from webui.catalog.picture_words import note_words
 from webui.request import infotext
 from webui.request.filenames import Naming, apply_pattern, file_name, folder_parts, sanitized
+from webui.request.messages import ExtraPicture
 from webui.request.settings import SaveSettings
 
 __all__ = ["NotSaved", "Pictures", "SavedPicture", "read_infotext"]
@@ -170,6 +171,24 @@ class Pictures:
                 spares=True,
             )
         )
+
+    def keep_beside(self, saved: SavedPicture, copies: Sequence[ExtraPicture], save: SaveSettings) -> None:
+        """Write copies and masks of a picture as NAME-mask.png beside it, with its infotext; the log names those that
+        cannot be written. What is not saved itself has none.
+
+        A1111: counts each of them as a picture of its own, 00001-7-mask.png beside 00000-7.png; here they share the
+        name.
+        """
+        path = Path(saved.path)
+        if not save.samples_save:
+            return
+        for extra in copies:
+            with Image.open(io.BytesIO(extra.content)) as image:
+                encoded = encode(image, "png", saved.infotext if save.enable_pnginfo else "")
+            try:
+                write_atomically(path.with_name(f"{path.stem}-{extra.name}.png"), encoded.content)
+            except StorageError as error:
+                log.warning("A picture's %s is not saved: %s", extra.name, error)
 
     def get(self, picture_id: str) -> SavedPicture:
         """

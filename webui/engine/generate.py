@@ -20,6 +20,7 @@ from torch import Tensor
 from webui import registry
 from webui.engine.conditioning import TextCache, Timeline
 from webui.engine.dressing import with_added
+from webui.engine.faces import mended
 from webui.engine.families.diffusers_pipeline import PipelineModel
 from webui.engine.families.family import Model
 from webui.engine.film import Film
@@ -30,7 +31,7 @@ from webui.engine.passes import Batch, Denoised, Loaded, Pass, Start, Studio, de
 from webui.engine.previews import as_chosen
 from webui.engine.sampling.course import img2img_steps
 from webui.engine.small_vae import SmallVaes
-from webui.engine.start import Beginning, Beginnings, blank_conditioning, conditioning, from_levels
+from webui.engine.start import Beginning, Beginnings, blank_conditioning, conditioning, copy, from_levels
 from webui.engine.upscalers.latent import MODES, enlarged_latents
 from webui.engine.upscalers.models import UpscalerShelf
 from webui.engine.upscalers.resize import UPSCALERS, Enlarge, scaled
@@ -40,7 +41,7 @@ from webui.engine.whole import whole_pictures
 from webui.prompt.comments import strip_comments
 from webui.prompt.networks import NetworkTag, extract_networks
 from webui.request.fields import SAME_SAMPLER, SAME_SCHEDULE, Img2Img, Txt2Img
-from webui.request.messages import ExtraPicture, Pictured
+from webui.request.messages import Pictured
 from webui.request.plan import CheckpointRef, Picture, Plan, added_networks
 from webui.request.settings import RenderSettings
 
@@ -134,12 +135,15 @@ def _batch_pictures(
         yield from whole_pictures(batch, loaded.model, beginnings, watch)
         return
     beginning: Beginning | None = None
+    before: list[Image.Image] = []
     if isinstance(request, Img2Img):
         beginning = beginnings.of(batch, loaded.model)
         latents, loaded = image_pass(batch, loaded, beginning, studio)
     elif request.enable_hr:
         size = hires_size(request, loaded.model.latent.factor)
         latents, small = first_pass(batch, loaded, size.first_width, size.first_height, studio, end=FIRST_OF_TWO)
+        if batch.render.save_images_before_highres_fix:
+            before = [picture_of(decoded(small.model, latent[None], batch.render, watch)) for latent in latents]
         loaded = lend(plan.hires_checkpoint) if plan.hires_checkpoint else loaded
         latents, loaded = hires_pass(batch, small.model, loaded, latents, size, studio)
     else:
@@ -147,12 +151,16 @@ def _batch_pictures(
     watch.enter("decoding", SAMPLED, 1.0)
     for index, (picture, latent) in enumerate(zip(batch.pictures, latents, strict=True)):
         watch.check()
-        levels = to_levels(decoded(loaded.model, latent[None], batch.render, watch))[0]
-        result = Image.fromarray(levels.numpy())
-        extras: tuple[ExtraPicture, ...] = ()
+        result = picture_of(decoded(loaded.model, latent[None], batch.render, watch))
         film = batch.film.developed(index, result) if batch.film else ()
+        unmended = result
+        result = mended(result, batch.render, batch.facts.note, watch.remark)
+        copies = [copy("before-highres-fix", before[index])] if before else []
+        if result is not unmended and batch.render.save_images_before_face_restoration:
+            copies.append(copy("before-face-restoration", unmended))
         if beginning is not None:
             result, extras = beginning.finished(index, result, latent, batch)
+            copies.extend(extras)
         watch.step(index + 1, len(batch.pictures))
         yield Pictured(
             watch.job_id,
@@ -162,7 +170,7 @@ def _batch_pictures(
             rgb=result.tobytes(),
             facts=tuple(batch.facts.noted.items()),
             comments=tuple(watch.comments),
-            extras=(*extras, *film),
+            extras=(*copies, *film),
         )
 
 
@@ -301,6 +309,11 @@ def _networks(prompt: str, render: RenderSettings) -> tuple[NetworkTag, ...]:
 
 
 # ---------------------------------------------------------------- pixels
+
+
+def picture_of(pixels: Tensor) -> Image.Image:
+    """(1, 3, h, w) in -1..1 as a picture."""
+    return Image.fromarray(to_levels(pixels)[0].numpy())
 
 
 def to_levels(pixels: Tensor) -> Tensor:

@@ -83,14 +83,18 @@ class Beginning:
         if request.soft_inpainting and self.start.mask is not None and given.whole is not None:
             mask = self._soft_mask(index, given.whole, given.box, latent, request)
             overlay = overlay_of(given.whole, mask, given.box)
-        if render.img2img_color_correction:
-            result = corrected(result, given.picture)
         extras = []
-        if mask is not None and render.return_mask:
-            extras.append(ExtraPicture("mask", "png", _png(mask.convert("RGB"))))
-        if mask is not None and render.return_mask_composite:
+        if render.img2img_color_correction:
+            if render.save_images_before_color_correction:
+                before = overlay.over(result) if overlay is not None else result
+                extras.append(copy("before-color-correction", before))
+            result = corrected(result, given.picture)
+        if mask is not None and (render.return_mask or render.save_mask):
+            extras.append(copy("mask", mask.convert("RGB"), shown=render.return_mask, saved=render.save_mask))
+        shown, saved = render.return_mask_composite, render.save_mask_composite
+        if mask is not None and (shown or saved):
             made = overlay.placed(result) if overlay is not None else result
-            extras.append(ExtraPicture("mask-composite", "png", _png(cut_out(made, mask))))
+            extras.append(copy("mask-composite", cut_out(made, mask), shown=shown, saved=saved))
         return overlay.over(result) if overlay is not None else result, tuple(extras)
 
     def _soft_mask(
@@ -240,10 +244,11 @@ def opened(content: bytes) -> Image.Image:
     return ImageOps.exif_transpose(picture)
 
 
-def _png(picture: Image.Image) -> bytes:
+def copy(name: str, picture: Image.Image, *, shown: bool = False, saved: bool = True) -> ExtraPicture:
+    """A picture that goes with a result, as it is now."""
     stream = io.BytesIO()
     picture.save(stream, "PNG")
-    return stream.getvalue()
+    return ExtraPicture(name, "png", stream.getvalue(), shown, saved)
 
 
 def _pixels(picture: Image.Image, model: Model) -> Tensor:

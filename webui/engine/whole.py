@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from webui.base.errors import UserError
+from webui.engine.faces import mended
 from webui.engine.families.diffusers_pipeline import PipelineModel, Task, fitting, interruptible, spatial
 from webui.engine.passes import Batch
 from webui.engine.previews import jpeg
@@ -51,6 +52,7 @@ def whole_pictures(batch: Batch, model: PipelineModel, beginnings: Beginnings, w
         watch.enter("sampling", start, start + SAMPLED * share)
         result = _run(picture, pipeline, model, beginning.givens[index].picture if beginning else None, mask, watch)
         extras: tuple[ExtraPicture, ...] = ()
+        result = mended(result, batch.render, batch.facts.note, watch.remark)
         if beginning is not None:
             result, extras = beginning.finished(index, result, torch.empty(0), batch)
         yield Pictured(

@@ -186,6 +186,10 @@ class ExtraPicture:
     """Lower-case words with hyphens: "mask"."""
     kind: Literal["png", "jpg", "webp", "avif"]
     content: bytes = field(repr=False)
+    shown: bool = True
+    """It comes along on the page and over the API."""
+    saved: bool = False
+    """It is written beside the result."""
 
 
 @dataclass(frozen=True)

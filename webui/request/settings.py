@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from webui.base.errors import NotFound, UserError, did_you_mean
 from webui.request.params import (
     Choice,
+    Codec,
     Colour,
     Declared,
     Number,
@@ -36,6 +37,9 @@ MEMORY_PROFILES: Mapping[str, Literal["none", "medium", "low", "leaf"]] = Mappin
     }
 )
 """Choices of the setting of this name, and the engine's names for them."""
+
+NAME_OR_NONE = Codec(write=str, read=lambda text: text.strip().casefold() not in ("", "none", "false"))
+"""A switch that infotexts name what it switches on by. A1111: "Face restoration: CodeFormer"."""
 
 
 class RenderSettings(Declared):
@@ -179,6 +183,22 @@ class RenderSettings(Declared):
         False
     )
     """The part that was made anew, cut out along the mask, comes with the picture."""
+    save_mask: Annotated[bool, Toggle(ui="For inpainting, save a copy of the greyscale mask")] = False
+    """A file beside the picture's: NAME-mask.png."""
+    save_mask_composite: Annotated[bool, Toggle(ui="For inpainting, save a masked composite")] = False
+    """A file beside the picture's: NAME-mask-composite.png."""
+    save_images_before_color_correction: Annotated[
+        bool, Toggle(ui="Save a copy of image before applying color correction to img2img results")
+    ] = False
+    """A file beside the picture's: NAME-before-color-correction.png."""
+    save_images_before_highres_fix: Annotated[bool, Toggle(ui="Save a copy of image before applying highres fix.")] = (
+        False
+    )
+    """A file beside the picture's: NAME-before-highres-fix.png."""
+    save_images_before_face_restoration: Annotated[
+        bool, Toggle(ui="Save a copy of image before doing face restoration.")
+    ] = False
+    """A file beside the picture's: NAME-before-face-restoration.png."""
     sd_vae_encode_method: Annotated[
         str, Choice(label="VAE Encoder", ui="VAE type for encode", choices=("Full", "TAESD"), radio=True, absent="Full")
     ] = "Full"
@@ -423,8 +443,12 @@ class RenderSettings(Declared):
         Slider(ui="Tile overlap for upscalers", alias="ESRGAN_tile_overlap", min=0, max=48, step=1, ge=0, le=512),
     ] = 8
     """So many pixels neighbouring tiles have in common; too few show as seams."""
-    face_restoration: Annotated[bool, Toggle(ui="Restore faces")] = False
-    """Sharpens faces afterwards, with the model chosen in the settings."""
+    face_restoration: Annotated[
+        bool, Toggle(label="Face restoration", ui="Restore faces", by_fact=True, codec=NAME_OR_NONE)
+    ] = False
+    """Mends faces afterwards, with what is chosen below."""
+    face_restoration_model: Annotated[str, Choice(ui="Face restoration model", source="face_restorers")] = ""
+    """What mends faces; empty: the first that is installed."""
     sd_lora: Annotated[str, Choice(ui="Add network to prompt", source="loras_or_none")] = "None"
     """A LoRA that acts on every picture whose prompt has no tag of its own for it."""
     sd_hypernetwork: Annotated[str, Choice(ui="Add hypernetwork to prompt", source="hypernetworks_or_none")] = "None"

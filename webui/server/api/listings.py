@@ -118,20 +118,21 @@ def routes(app: App) -> APIRouter:
         """Hypernetworks by the name that a prompt calls them."""
         return [{"name": file.stem, "path": str(file.path)} for file in catalog.hypernetworks.scan()]
 
-    def nothing() -> list[Any]:
-        return []
-
     @router.get("/realesrgan-models", response_model=list[answers.RealEsrganItem])
     def realesrgan_models() -> list[dict[str, Any]]:
         """Upscalers of the family Real-ESRGAN."""
         files = (file for file in catalog.upscalers.files() if file.folder == "RealESRGAN")
         return [{"name": file.name, "path": str(file.path), "scale": NO_SCALE} for file in files]
 
-    for path, item, words in (
-        ("face-restorers", answers.RestorerItem, "None yet."),
-        ("extensions", answers.ExtensionItem, "Extensions of A1111 are not run."),
-    ):
-        router.get(f"/{path}", name=path, description=words, response_model=list[item])(nothing)  # type: ignore[valid-type]
+    @router.get("/extensions", response_model=list[answers.ExtensionItem])
+    def extensions() -> list[Any]:
+        """Extensions of A1111 are not run."""
+        return []
+
+    @router.get("/face-restorers", response_model=list[answers.RestorerItem])
+    def face_restorers() -> list[dict[str, Any]]:
+        """What can mend faces; installed packages bring them."""
+        return [{"name": entry.name, "cmd_dir": None} for entry in registry.restorers()]
 
     @router.get("/embeddings", response_model=answers.EmbeddingsAnswer)
     def embeddings(request: Request) -> Response:
