@@ -260,6 +260,18 @@ def test_the_documentation_says_what_everything_means(standing: Api) -> None:
     assert not silent
 
 
-def test_an_unknown_address_answers_in_the_same_shape(standing: Api) -> None:
-    answer = standing.client.get("/sdapi/v1/nothing")
-    assert (answer.status_code, answer.json()["detail"]) == (404, "Not Found")
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("GET", "/sdapi/v1/nothing", 404, "no route /sdapi/v1/nothing"),
+        ("GET", "/sdapi/v1/txt2img", 405, "takes POST, not GET"),
+        ("DELETE", "/api/v1/jobs", 405, "takes GET, POST"),
+        ("POST", "/controlnet/detect", 404, "ControlNet is not here"),
+        ("POST", "/rembg", 404, "rembg is not here"),
+    ],
+)
+def test_where_nothing_is_a_sentence_says_so(standing: Api, method: str, path: str, status: int, words: str) -> None:
+    answer = standing.client.request(method, path)
+    assert (answer.status_code, "allow" in answer.headers) == (status, status == 405)
+    assert words in answer.json()["detail"]
+    assert {"error", "detail", "body", "errors"} <= answer.json().keys()

@@ -20,4 +20,5 @@ def routes(app: App) -> APIRouter:
     for part in (generate, extras, progress, options, listings, machine, unserved, own):
         router.include_router(part.routes(app), responses=REFUSALS)
     router.include_router(history.routes(app, "/api/v1/history", documented=True), responses=REFUSALS)
+    router.include_router(unserved.nowhere(tuple(router.routes)))
     return router

@@ -1,10 +1,13 @@
-"""Routes of A1111 behind which there is nothing yet: they say so, and what to do instead."""
+"""Routes of A1111 and its extensions behind which there is nothing: they say so, and what to do instead."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException, Request
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
 
 from webui.base.errors import NotFound
 from webui.server.api.answers import CaptionAnswer
@@ -16,6 +19,21 @@ if TYPE_CHECKING:
     from webui.app import App
 
 INTERROGATORS = ("clip", "deepdanbooru")
+EXTENSIONS: Mapping[str, str] = {
+    "adetailer": "ADetailer",
+    "agent-scheduler": "Agent Scheduler",
+    "controlnet": "ControlNet",
+    "faceswaplab": "FaceSwapLab",
+    "instruct-pix2pix": "Instruct-pix2pix",
+    "model_keyword": "Model Keyword",
+    "promptgen": "Promptgen",
+    "reactor": "ReActor",
+    "rembg": "rembg",
+    "sam": "Segment Anything",
+    "tagger": "Tagger",
+}
+"""Extensions of A1111 that clients ask for: where their routes lie -> what they are called."""
+ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
 class InterrogateBody(Documented):
@@ -51,3 +69,33 @@ def routes(app: App) -> APIRouter:
     for path in ("create/embedding", "create/hypernetwork", "train/embedding", "train/hypernetwork"):
         router.post(f"/{path}", name=path, description="Not served yet.")(untrained)
     return router
+
+
+def nowhere(known: Sequence[BaseRoute]) -> APIRouter:
+    """What answers where none of the `known` routes does: else the page would, in words of its own."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.api_route("/sdapi/{path:path}", methods=ALL_METHODS)
+    @router.api_route("/api/{path:path}", methods=ALL_METHODS)
+    def unknown(request: Request) -> None:
+        path, asked = request.url.path, request.method
+        methods = [method for method in ALL_METHODS if _is_taken({**request.scope, "method": method}, known)]
+        if methods:
+            allowed = ", ".join(methods)
+            raise HTTPException(405, f"{path} takes {allowed}, not {asked}.", {"allow": allowed})
+        raise NotFound(f"There is no route {path}.", hint="/docs lists all that there are.")
+
+    def absent(request: Request) -> None:
+        name = EXTENSIONS[request.url.path.removeprefix(request.scope.get("root_path", "")).split("/")[1]]
+        raise NotFound(
+            f"A1111's extension {name} is not here.", hint="/sdapi/v1/scripts lists what acts on pictures here."
+        )
+
+    for place in EXTENSIONS:
+        for path in (f"/{place}", f"/{place}/{{path:path}}"):
+            router.add_api_route(path, absent, methods=ALL_METHODS)
+    return router
+
+
+def _is_taken(scope: Scope, known: Sequence[BaseRoute]) -> bool:
+    return any(route.matches(scope)[0] is Match.FULL for route in known)
