@@ -243,6 +243,22 @@ def test_a_small_file_with_a_huge_picture_is_refused(standing: Api) -> None:
     assert "10000x8000 pixels" in answer.json()["detail"]
 
 
+def test_a_file_larger_than_the_settings_allow_is_refused(api: Api) -> None:
+    assert api.client.post("/sdapi/v1/options", json={"most_upload_megabytes": 1}).status_code == 200
+    padded = base64.b64encode(base64.b64decode(picture()) + bytes(2**20)).decode()
+    for path, body in (
+        ("img2img", {"init_images": [padded]}),
+        ("img2img", {"init_images": [picture()], "mask": padded}),
+        ("extra-single-image", {"image": padded}),
+    ):
+        answer = api.client.post(f"/sdapi/v1/{path}", json={**SMALL, **body})
+        assert (answer.status_code, "1,048,576" in answer.json()["detail"]) == (422, True)
+    huge = {"content-length": str(2**40), "content-type": "application/json"}
+    for path in ("sdapi/v1/img2img", "api/v1/jobs"):
+        answer = api.client.post(path, content=b"{}", headers=huge)
+        assert (answer.status_code, "larger" in answer.json()["detail"]) == (413, True)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"null", b'{"cfg_scale": NaN}', b'{"cfg_scale": 1e999}', b"\xff"]
 )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import re
 import struct
 import threading
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.api.conftest import Api, opened
 from tests.conftest import until
-from webui.request.messages import Interrupt, Unload
+from webui.request.messages import Interrupt, Skip, Unload
 
 
 def test_samplers_and_schedulers_are_said_as_a1111_says_them(standing: Api) -> None:
@@ -215,6 +219,19 @@ def test_progress_from_first_to_last(api: Api) -> None:
     )
     assert found["state"]["job_count"] == 2
     assert (found["state"]["sampling_step"], found["state"]["sampling_steps"]) == (1, 10)
+    assert (found["state"]["job"], found["state"]["job_no"], found["current_image"]) == ("task(mine)", 0, None)
+    assert re.fullmatch(r"[0-9]{14}", found["state"]["job_timestamp"])
+    assert not any(found["state"][name] for name in ("skipped", "interrupted", "stopping_generation"))
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, "JPEG")
+    api.engine.preview(buffer.getvalue())
+    found = until(
+        lambda: (answer := api.client.get("/sdapi/v1/progress").json())["current_image"] and answer, "the preview"
+    )
+    assert base64.b64decode(found["current_image"]) == buffer.getvalue()
+    assert api.client.get("/sdapi/v1/progress?skip_current_image=true").json()["current_image"] is None
+    task = api.client.post("/internal/progress", json={"id_task": "task(mine)"}).json()
+    assert (task["live_preview"], task["id_live_preview"]) == (f"data:image/jpeg;base64,{found['current_image']}", 1)
     task = api.client.post("/internal/progress", json={"id_task": "task(mine)"}).json()
     assert (task["active"], task["completed"], task["progress"]) == (True, False, 0.25)
     assert api.client.post("/internal/progress", json={"id_task": "task(other)"}).json()["active"] is False
@@ -223,6 +240,7 @@ def test_progress_from_first_to_last(api: Api) -> None:
     until(lambda: api.app.queue.running and api.app.queue.running.pictures, "the first picture")
     assert api.client.post("/sdapi/v1/interrupt").json() == {}
     assert [c.after_current for c in api.engine.sent if isinstance(c, Interrupt)] == [False]
+    assert Skip(api.engine.jobs[0]) in api.engine.sent
     calling.join(60)
     assert answers == [200]
     assert api.client.get("/sdapi/v1/progress").json()["progress"] == 0

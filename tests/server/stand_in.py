@@ -12,6 +12,7 @@ from webui.request.messages import (
     Finished,
     Interrupt,
     Pictured,
+    Preview,
     Progress,
     Ready,
     Run,
@@ -79,6 +80,10 @@ class StandIn:
     def step(self, fraction: float) -> None:
         assert self._run is not None
         self._hear(Progress(self._run.job_id, "sampling", 1, 10, 0, 1, fraction))
+
+    def preview(self, jpeg: bytes) -> None:
+        assert self._run is not None
+        self._hear(Preview(self._run.job_id, 1, jpeg))
 
     def paint(self, count: int = 1) -> None:
         assert self._run is not None

@@ -121,6 +121,7 @@ def application(app: App) -> FastAPI:
     server.include_router(history.routes(app))
     server.include_router(cards.routes(app))
     server.include_router(sdapi.routes(app))
+    server.add_middleware(errors.BodyLimit)
     server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=COMPRESSION)
     server.add_middleware(Stopwatch, logged=flags.api_log)
     # Always there, so that Gradio adds no permissive headers of its own.

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from webui.base.errors import NotFound, UserError, WebuiError
 
@@ -18,6 +19,24 @@ log = logging.getLogger(__name__)
 
 PLURAL = {"sampler_name": "Sampler not found", "sampler_index": "Sampler not found"}
 """What clients look for in `detail` when a name is nothing's."""
+
+LARGEST_BODY = 2**30
+"""Bytes. Six of the largest files that the settings allow at first, in base64; more is not even read."""
+TOO_LARGE = "This request is larger than any that is read here. Send fewer or smaller pictures at once."
+
+
+class BodyLimit:
+    """Around an ASGI application: requests that announce a larger body are refused. Routes count those that do not."""
+
+    def __init__(self, inner: ASGIApp) -> None:
+        self._inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        length = dict(scope.get("headers", ())).get(b"content-length", b"")
+        if length.isdigit() and int(length[:20]) > LARGEST_BODY:
+            await shaped(413, "HTTPException", TOO_LARGE, TOO_LARGE)(scope, receive, send)
+        else:
+            await self._inner(scope, receive, send)
 
 
 class NotServed(WebuiError):
@@ -76,7 +95,10 @@ async def _answer_invalid(_request: Request, error: Exception) -> JSONResponse:
 
 async def _answer_http(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    answer = shaped(error.status_code, "HTTPException", str(error.detail), str(error.detail))
+    detail = str(error.detail)
+    if error.status_code == 413:
+        detail = TOO_LARGE
+    answer = shaped(error.status_code, "HTTPException", detail, str(error.detail))
     answer.headers.update(error.headers or {})
     return answer
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from webui.server import history
 from webui.server.api import extras, generate, listings, machine, options, own, progress, unserved
-from webui.server.api.errors import REFUSALS
+from webui.server.api.errors import LARGEST_BODY, REFUSALS
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -18,7 +18,7 @@ def routes(app: App) -> APIRouter:
     """Every route of the API."""
     router = APIRouter()
     for part in (generate, extras, progress, options, listings, machine, unserved, own):
-        router.include_router(part.routes(app), responses=REFUSALS)
+        router.include_router(part.routes(app), responses=REFUSALS, max_body_size=LARGEST_BODY)
     router.include_router(history.routes(app, "/api/v1/history", documented=True), responses=REFUSALS)
     router.include_router(unserved.nowhere(tuple(router.routes)))
     return router
