@@ -236,6 +236,7 @@ def test_progress_from_first_to_last(api: Api) -> None:
     assert (task["active"], task["completed"], task["progress"]) == (True, False, 0.25)
     assert api.client.post("/internal/progress", json={"id_task": "task(other)"}).json()["active"] is False
     assert api.client.post("/sdapi/v1/skip").json() is None
+    assert api.client.get("/sdapi/v1/progress").json()["state"]["skipped"] is True
     api.engine.paint(1)
     until(lambda: api.app.queue.running and api.app.queue.running.pictures, "the first picture")
     assert api.client.post("/sdapi/v1/interrupt").json() == {}

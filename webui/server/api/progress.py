@@ -21,7 +21,7 @@ class State(Documented):
     """A1111's state of the engine."""
 
     skipped: bool = False
-    """Whether the batch in work was given up."""
+    """Whether the batch in work was given up by `/sdapi/v1/skip`."""
     interrupted: bool = False
     """Whether the job in work is being stopped."""
     stopping_generation: bool = False
@@ -91,6 +91,7 @@ def routes(app: App) -> APIRouter:
         image = base64.b64encode(look.jpeg).decode() if look is not None and look.job_id == job.id else None
         stopping = queue.is_stopping(job.id)
         state = State(
+            skipped=app.tasks.skipped == (job.id, job.progress.batch),
             interrupted=stopping,
             stopping_generation=stopping,
             job=app.tasks.name_of(job.id),
@@ -122,6 +123,7 @@ def routes(app: App) -> APIRouter:
         job = running_for(request)
         if job is not None:
             queue.skip(job.id)
+            app.tasks.skipped = job.id, job.progress.batch
 
     @router.post("/internal/progress", include_in_schema=False)
     def task_progress(body: TaskBody, request: Request) -> dict[str, Any]:

@@ -14,6 +14,8 @@ class Tasks:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._jobs: OrderedDict[str, str] = OrderedDict()
+        self.skipped: tuple[str, int] = ("", 0)
+        """The job of which a batch was given up last, and that batch, from 0."""
 
     def add(self, task: str, job_id: str) -> None:
         with self._lock:
