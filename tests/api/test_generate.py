@@ -108,11 +108,12 @@ def test_fields_that_are_settings_reach_the_picture(standing: Api) -> None:
         s_noise=1.1,
         s_tmax=1e30,
         tiling=True,
+        restore_faces=True,
         override_settings={"CLIP_stop_at_last_layers": 2, "sd_model_checkpoint": "second", "no_such_setting": 1},
     )
     render = planned(standing).render
     assert (render.eta_ancestral, render.eta_ddim, render.s_churn, render.s_noise) == (0.5, 0.5, 3, 1.1)
-    assert (render.tiling, render.clip_skip) == (True, 2)
+    assert (render.tiling, render.clip_skip, render.face_restoration) == (True, 2, True)
     assert render.sd_model_checkpoint.startswith("second.safetensors [")
     assert standing.app.settings.current.render.clip_skip == 1
 

@@ -32,7 +32,7 @@ class Envelope(Documented):
     sampler_index: str = "Euler"
     """The sampler where `sampler_name` is missing."""
     restore_faces: bool | None = None
-    """Sharpen faces afterwards. Taken, without effect: faces are not restored yet."""
+    """Mend faces afterwards, where a restorer is installed; else `comments` says that none is. Null: the setting."""
     tiling: bool | None = None
     """Make the picture's edges meet."""
     eta: float | None = Field(default=None, ge=0)
@@ -189,7 +189,7 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
     overrides = {key: value for key, value in body.override_settings.items() if key != "initial_noise_multiplier"}
     values["override_settings"] = overrides
     if body.infotext:
-        found = infotext.read(body.infotext)
+        found = catalog.pasted(body.infotext, settings)
         told = infotext.fields_of(found, cls)
         values |= {name: value for name, value in told.items() if name not in given and name != "init_images"}
         overrides |= {
