@@ -47,6 +47,18 @@ def test_a_prompt_may_call_it_by_stem_alias_or_path(tmp_path: Path, loras: Loras
     assert loras.ref("nobody") is None
 
 
+def test_an_infotexts_hash_finds_the_file_whatever_it_is_called_here(tmp_path: Path, loras: Loras) -> None:
+    put(tmp_path / "models/Lora/mine.safetensors", {"sshs_model_hash": "ab" * 32})
+    read = put(tmp_path / "models/Lora/read.safetensors", content=b"1" * 3072)
+    put(tmp_path / "models/Lora/their.safetensors", content=b"2" * 3072)
+    prompt = "<lora:their:0.5> a <lora:other:1:te=0> <lora:third> (<b:1>)"
+    digest = loras.hash_of(next(lora for lora in loras.scan() if lora.path == read))[:12]
+    told = f"their: {'ab' * 6}, other: {digest}, third: 123456789abc"
+    assert loras.called_here(prompt, told) == "<lora:mine:0.5> a <lora:read:1:te=0> <lora:third> (<b:1>)"
+    assert loras.called_here(prompt, "") == prompt
+    assert loras.called_here("<lora:mine:1>", f"mine: {'ab' * 6}") == "<lora:mine:1>"
+
+
 def test_stems_win_over_aliases_and_a_shared_alias_is_not_written(tmp_path: Path, loras: Loras) -> None:
     for name in ("one", "two"):
         put(tmp_path / f"models/Lora/{name}.safetensors", {"ss_output_name": "two"})

@@ -159,6 +159,26 @@ def test_what_a_missing_label_means_is_restored_too() -> None:
     assert infotext.settings_of(read, here) == {"randn_source": "GPU", "eta_ancestral": 1.0}
 
 
+def test_what_pasting_shall_pass_over_stays_as_it_is() -> None:
+    text = (
+        "a\nSteps: 30, Sampler: Euler, CFG scale: 7, Seed: 1, Clip skip: 3, Hires upscale: 2"
+    )
+    here = Settings().with_options({"infotext_skip_pasting": ["Steps", "Clip skip", "Hires upscale", "RNG"]})
+    read = infotext.pasted(text, here.ui)
+    fields = infotext.fields_of(read, Txt2Img)
+    assert not {"steps", "hr_scale"} & set(fields)
+    assert (fields["seed"], fields["enable_hr"]) == (1, False)
+    assert infotext.settings_of(read, here.with_options({"randn_source": "CPU"})) == {}
+    assert {"Steps", "Clip skip", "Hires upscale", "RNG", "Model hash"} <= set(infotext.paste_labels())
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_what_old_versions_did_comes_along_only_where_that_is_wanted(wanted: bool) -> None:
+    here = Settings().with_options({"auto_backcompat": wanted})
+    read = infotext.pasted("[a:b:1]\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 1, Version: v1.5.2", here.ui)
+    assert infotext.settings_of(read, here).get("use_old_scheduling", False) is wanted
+
+
 def test_the_checkpoint_comes_along_only_where_that_is_wanted() -> None:
     read = infotext.read("a\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 1, Model hash: 602406d05a, Model: tiny")
     assert infotext.settings_of(read, Settings()) == {}

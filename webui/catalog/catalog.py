@@ -35,7 +35,8 @@ from webui.request.extras import ExtrasPlan, Retouch, UpscalerRef, kind_of
 from webui.request.facts import facts_of, unwanted_labels
 from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img
 from webui.request.filenames import Naming
-from webui.request.infotext import joined, labels_of, quoted, read, write
+from webui.request.infotext import Parsed, joined, labels_of, paste_labels, quoted, read, write
+from webui.request.infotext import pasted as as_pasted
 from webui.request.messages import ExtraPicture, Pictured
 from webui.request.plan import CheckpointRef, NetworkRef, Picture, Plan
 from webui.request.settings import SaveSettings, Settings
@@ -146,6 +147,7 @@ class Catalog:
             "upscalers": self.upscalers.names,
             "face_restorers": lambda: [entry.name for entry in registry.restorers()],
             "hires_upscalers": lambda: [*registry.LATENT_UPSCALERS, *self.upscalers.names()],
+            "infotext_labels": paste_labels,
             "settings": lambda: list(Settings().options()),
         }
         if source not in lists:
@@ -164,6 +166,11 @@ class Catalog:
         said = {label: text for label, text in engine_facts.items() if label not in unwanted_labels(settings.save)}
         labels = labels_of(picture.request, picture.render, {**facts, **said})
         return write(picture.request.prompt, picture.request.negative_prompt, labels)
+
+    def pasted(self, text: str, settings: Settings) -> Parsed:
+        """What an infotext says to a form here: as the settings want it read, and LoRAs by the names of their files."""
+        found = as_pasted(text, settings.ui)
+        return replace(found, prompt=self.loras.called_here(found.prompt, found.labels.get("Lora hashes", "")))
 
     def keep(
         self,

@@ -16,9 +16,12 @@ from webui.catalog.files import Found, find_files
 from webui.catalog.hashes import Hashes, Stamp
 from webui.catalog.headers import read_header, read_metadata
 from webui.catalog.network_families import family_of_network
+from webui.prompt.networks import renamed_loras
 from webui.request.plan import NetworkRef
 
 ENDINGS = (".safetensors", ".pt", ".ckpt")
+SHORT = 12
+"""Digits of a hash in infotexts."""
 SETTLED = ("none", "addams")
 """A1111: aliases that mean something else."""
 
@@ -98,6 +101,22 @@ class Loras:
     def mention(self, lora: Lora, *, by_alias: bool = True) -> str:
         """The name to write into a prompt: the alias, where it is wanted and no other file has it."""
         return lora.alias if by_alias and lora.alias.lower() not in self._shared else lora.stem
+
+    def called_here(self, prompt: str, hashes: str) -> str:
+        """The prompt with its LoRAs by the names that they have here, if `hashes` ("name: 12 hex digits, ...", as in
+        an infotext) say which files they are. Reads no file: only hashes that are known already help."""
+        told = {name.strip(): rest.strip() for name, _, rest in (part.partition(":") for part in hashes.split(","))}
+        if not told or "<lora:" not in prompt:
+            return prompt
+        cached = self._hashes.all_cached("sha256") | self._hashes.all_cached("contents")
+        known = ((lora.author_hash or cached.get((str(lora.path), lora.stamp), ""), lora) for lora in self.scan())
+        there = {digest[:SHORT]: lora for digest, lora in known if digest}
+
+        def name_here(name: str) -> str:
+            lora = there.get(told.get(name, ""))
+            return name if lora is None or lora == self._found(name) else self.mention(lora)
+
+        return renamed_loras(prompt, name_here)
 
     def hash_of(self, lora: Lora) -> str:
         """64 hex digits: the trainer's, else those of the tensors. Reads the file once. Raises StorageError."""

@@ -22,29 +22,42 @@ ROOM = 0.7
 
 
 def decoded(model: Model, latents: Tensor, render: RenderSettings, watch: Watch) -> Tensor:
-    """Pixels about -1..1: (1, 3, h, w). A half-precision VAE that gives NaN is used in full precision from then on.
+    """Pixels about -1..1: (1, 3, h, w). A half-precision VAE that gives NaN is used in a wider type from then on.
 
     Raises:
         UserError: it gives NaN in full precision too.
     """
     pixel_count = latents.shape[-2:].numel() * model.latent.factor**2
-    pixels = _run(model, lambda pieces: model.decode(latents, tiled=pieces), pixel_count, render, watch)
-    if bool(torch.isfinite(pixels).all()):
-        return pixels
-    if render.auto_vae_precision and model.widen_vae():
-        watch.remark("The VAE gave nothing in half precision; it is used in full precision from now on.")
-        return decoded(model, latents, render, watch)
-    raise UserError(
-        "The VAE gave numbers that are none (NaN).", hint="Start with --no-half-vae, or choose another VAE."
-    )
+    return _finite(model, lambda pieces: model.decode(latents, tiled=pieces), pixel_count, render, watch)
 
 
 def encoded(model: Model, pixels: Tensor, render: RenderSettings, watch: Watch, *, scaled: bool = True) -> Tensor:
-    """Latents of pixels (1, 3, h, w) in -1..1; not `scaled`: without the family's factor."""
+    """Latents of pixels (1, 3, h, w) in -1..1; not `scaled`: without the family's factor. NaN as in `decoded`.
+
+    Raises:
+        UserError: it gives NaN in full precision too.
+    """
     pixel_count = pixels.shape[-2:].numel()
-    return _run(
+    return _finite(
         model, lambda pieces: model.encode_image(pixels, scaled=scaled, tiled=pieces), pixel_count, render, watch
     )
+
+
+def _finite(
+    model: Model, run: Callable[[bool], Tensor], pixel_count: int, render: RenderSettings, watch: Watch
+) -> Tensor:
+    """What the VAE gives, tried once more in each wider type that the settings allow while it gives NaN."""
+    wider = [torch.bfloat16] if render.auto_vae_precision_bfloat16 else []
+    wider += [torch.float32] if render.auto_vae_precision else []
+    while not bool(torch.isfinite(found := _run(model, run, pixel_count, render, watch)).all()):
+        dtype = next((each for each in wider if model.widen_vae(each)), None)
+        if dtype is None:
+            raise UserError(
+                "The VAE gave numbers that are none (NaN).", hint="Start with --no-half-vae, or choose another VAE."
+            )
+        called = "full precision" if dtype == torch.float32 else "bfloat16"
+        watch.remark(f"The VAE gave nothing in half precision; it is used in {called} from now on.")
+    return found
 
 
 def _run(model: Model, run: Callable[[bool], Tensor], pixel_count: int, render: RenderSettings, watch: Watch) -> Tensor:

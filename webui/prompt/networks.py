@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -34,7 +35,13 @@ class LoraWeights(NamedTuple):
 
 
 LORA_KINDS = ("lora", "lyco")
+_LORA_NAME = re.compile(r"(?<=<lora:)[^:>]+")
 HYPERNETWORK = "hypernet"
+
+
+def renamed_loras(prompt: str, names: Callable[[str], str]) -> str:
+    """The prompt with the names in its `<lora:name:...>` tags replaced."""
+    return _LORA_NAME.sub(lambda found: names(found[0]), prompt)
 
 
 def lora_weights(tag: NetworkTag) -> LoraWeights:

@@ -18,12 +18,16 @@ Version = tuple[tuple[int, ...], int, int]
 """(release, -1 candidate 0 itself 1 commits after it, number)"""
 
 
-def modern(prompt: str, labels: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """The prompt and the labels as a program of today would have written them."""
+def modern(prompt: str, labels: Mapping[str, str], *, habits: bool = True) -> tuple[str, dict[str, str]]:
+    """The prompt and the labels as a program of today would have written them.
+
+    habits: with the settings that do today what the version that wrote them always did.
+    """
     changed = dict(labels)
     prompt += _hypernetwork(labels) + _additional_networks(labels)
     changed.update(_sizes(labels))
-    changed.update(_habits(prompt, labels))
+    if habits:
+        changed.update(_habits(prompt, labels))
     return prompt, changed
 
 

@@ -17,15 +17,15 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from webui.base.errors import UserError
 from webui.request.dialects import modern, todays_names
 from webui.request.facts import LAST_PLACE, PLACES
-from webui.request.fields import Generation
+from webui.request.fields import REQUESTS, Generation
 from webui.request.params import MISSING, Declared, Param, parsed
-from webui.request.settings import RenderSettings, Settings
+from webui.request.settings import RenderSettings, Settings, UiSettings
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,8 @@ class Parsed:
     prompt: str
     negative: str
     labels: Mapping[str, str]
+    skipped: frozenset[str] = frozenset()
+    """Labels that are passed over: neither what they say nor what their absence means counts."""
 
 
 # --- writing ------------------------------------------------------------------------------------------------------
@@ -134,8 +136,25 @@ def _paired(labels: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
-def read(text: str) -> Parsed:
-    """What an infotext says, old spellings put into today's. Never fails: text without labels is a prompt."""
+def pasted(text: str, ui: UiSettings) -> Parsed:
+    """What an infotext says to a form, as the settings want it read."""
+    found = read(text, habits=ui.auto_backcompat)
+    skipped = frozenset(ui.infotext_skip_pasting)
+    return replace(found, labels={k: v for k, v in found.labels.items() if k not in skipped}, skipped=skipped)
+
+
+def paste_labels() -> list[str]:
+    """The labels that a form or its settings may take from an infotext, in order."""
+    declared: tuple[type[Declared], ...] = (*REQUESTS.values(), RenderSettings)
+    found = dict.fromkeys(param.label for cls in declared for _, param, _ in _labelled(cls))
+    return [*found, "Model", "Model hash"]
+
+
+def read(text: str, *, habits: bool = True) -> Parsed:
+    """What an infotext says, old spellings put into today's. Never fails: text without labels is a prompt.
+
+    habits: whether the version that wrote it says what it did differently, too.
+    """
     *lines, last = text.strip().split("\n")
     if len(_LABELLED.findall(last)) < FEWEST_LABELS:
         lines.append(last)
@@ -150,7 +169,8 @@ def read(text: str) -> Parsed:
             line = line[len(NEGATIVE) :].strip()
         if line or part:  # A1111: empty lines before the text are dropped
             part.append(line)
-    return _modernised(Parsed("\n".join(prompt), "\n".join(negative), _labels_in(last)))
+    whole, labels = modern("\n".join(prompt), _labels_in(last), habits=habits)
+    return Parsed(whole, "\n".join(negative), labels)
 
 
 def fields_of(
@@ -168,6 +188,8 @@ def fields_of(
         report(complaint)
     switches: dict[str, bool] = {}
     for name, param, _ in _labelled(cls):
+        if param.label in parsed_text.skipped:
+            continue
         if param.switch in cls.model_fields:
             switches[param.switch] = switches.get(param.switch, False) or param.label in labels
         values.update(_value_of(cls, name, param, labels, report))
@@ -184,6 +206,8 @@ def settings_of(parsed_text: Parsed, settings: Settings, report: Callable[[str],
         return {}
     found: dict[str, Any] = {}
     for name, param, _ in _labelled(RenderSettings):
+        if param.label in parsed_text.skipped:
+            continue
         for value in _value_of(RenderSettings, name, param, parsed_text.labels, report).values():
             if value != getattr(settings.render, name):
                 found[param.alias or name] = value
@@ -222,8 +246,3 @@ def _labels_in(line: str) -> dict[str, str]:
         else:
             labels[label] = text
     return labels
-
-
-def _modernised(found: Parsed) -> Parsed:
-    prompt, labels = modern(found.prompt, found.labels)
-    return Parsed(prompt, found.negative, labels)

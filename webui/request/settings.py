@@ -433,7 +433,9 @@ class RenderSettings(Declared):
     cache_fp16_weight: Annotated[bool, Toggle(label="Cache FP16 weight for LoRA", by_fact=True, absent=False)] = False
     """With 8 bits: keeps the weights as they were in the host's memory too, so that LoRAs are merged into these."""
     auto_vae_precision: Annotated[bool, Toggle(ui="Automatically revert VAE to 32-bit floats")] = True
-    """Decodes again in full precision when a half-precision VAE gives nothing but black."""
+    """Goes on in full precision when a half-precision VAE gives nothing but black."""
+    auto_vae_precision_bfloat16: Annotated[bool, Toggle(ui="Automatically convert VAE to bfloat16")] = False
+    """In such a case takes bfloat16 first: its numbers reach as far as those of full precision, in half the memory."""
     upscaler_tile: Annotated[
         int, Slider(ui="Tile size for upscalers", alias="ESRGAN_tile", min=0, max=512, step=16, ge=0, le=4096)
     ] = 192
@@ -597,6 +599,12 @@ class UiSettings(Declared):
         True
     )
     """Pasting never changes the checkpoint."""
+    infotext_skip_pasting: Annotated[
+        tuple[str, ...], Several(ui="Disregard fields from pasted infotext", source="infotext_labels")
+    ] = ()
+    """What is named here stays as it is in the form."""
+    auto_backcompat: Annotated[bool, Toggle(ui="Automatic backward compatibility")] = True
+    """A pasted infotext of an old version of A1111 brings the settings along that do what that version did."""
     infotext_styles: Annotated[
         str,
         Choice(

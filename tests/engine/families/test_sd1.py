@@ -11,12 +11,16 @@ import torch
 from torch import Tensor
 
 from tests.engine.conftest import reference
+from webui.base.errors import UserError
 from webui.engine.families.components import Components
 from webui.engine.families.family import Conditioning, Model, Placement, TextOptions
 from webui.engine.families.sd1 import SD1
 from webui.engine.families.weights import open_weights
 from webui.engine.model_manager import ModelManager
 from webui.engine.sampling.process import Diffusion
+from webui.engine.vae import decoded
+from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
+from webui.request.settings import RenderSettings
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "latents" / "modules.npz"
 PROMPTS = ["a red cat sitting on a wooden table, sunlight", "a (blue:1.3) dog"]
@@ -89,6 +93,25 @@ def test_the_half_precision_vae_can_be_widened(tiny_checkpoint: Path) -> None:
     assert not model.widen_vae()
     with torch.inference_mode():
         assert model.decode(torch.zeros(1, 4, 8, 8)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("settings", [{"auto_vae_precision_bfloat16": True}, {}, {"auto_vae_precision": False}])
+def test_a_vae_that_overflows_in_half_precision_is_widened_and_tried_again(
+    tiny_checkpoint: Path, settings: dict[str, bool]
+) -> None:
+    file = open_weights(tiny_checkpoint)
+    model = SD1.prepare(file, Components())(file, Placement(torch.device("cpu"), vae_dtype=torch.float16))
+    watch = Watch("job", lambda _: None, Cancel(), Viewing(), Stopwatch(torch.device("cpu")), batches=1)
+    render = RenderSettings(**settings)
+    with torch.inference_mode():
+        model.vae.post_quant_conv.weight.mul_(1e4)
+        if not render.auto_vae_precision:
+            with pytest.raises(UserError, match="NaN"):
+                decoded(model, torch.full((1, 4, 8, 8), 9.0), render, watch)
+            return
+        assert torch.isfinite(decoded(model, torch.full((1, 4, 8, 8), 9.0), render, watch)).all()
+    assert model.vae.dtype == (torch.bfloat16 if settings else torch.float32)
+    assert len(watch.comments) == 1
 
 
 def test_sizes_that_the_levels_cannot_halve_evenly(models: ModelManager, tiny_checkpoint: Path) -> None:

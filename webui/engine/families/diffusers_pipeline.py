@@ -150,7 +150,7 @@ class PipelineModel:
     def vae_on_host(self) -> AbstractContextManager[None]:
         self._refuse()
 
-    def widen_vae(self) -> bool:
+    def widen_vae(self, dtype: torch.dtype = torch.float32) -> bool:
         self._refuse()
 
     def _refuse(self) -> NoReturn:

@@ -175,8 +175,8 @@ class Model(Protocol):
         on the device all the same."""
         ...
 
-    def widen_vae(self) -> bool:
-        """Hold the VAE in 32 bits from now on. False when it was so already."""
+    def widen_vae(self, dtype: torch.dtype = torch.float32) -> bool:
+        """Hold the VAE in this type from now on. False when it was so already, or in 32 bits."""
         ...
 
     def with_vae(self, file: WeightsFile) -> Model:

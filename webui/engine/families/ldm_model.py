@@ -172,10 +172,10 @@ class LdmModel:
             if staged is not None:
                 self.staging.parts["vae"] = staged
 
-    def widen_vae(self) -> bool:
-        if self.vae.dtype == torch.float32:
+    def widen_vae(self, dtype: torch.dtype = torch.float32) -> bool:
+        if self.vae.dtype in (dtype, torch.float32):
             return False
-        self.vae.to(torch.float32)
+        self.vae.to(dtype)
         return True
 
     def with_vae(self, file: WeightsFile) -> LdmModel:

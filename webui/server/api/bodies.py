@@ -77,6 +77,9 @@ def _defaults_of_api(schema: dict[str, Any], cls: type[BaseModel]) -> None:
         shown = schema.get("properties", {}).get(name, {})
         if param.api_default is not MISSING:
             shown["default"] = param.api_default
+        elif name == "sampler_name":
+            shown["default"] = NO_SAMPLER
+            shown["description"] += " Left out: that of `sampler_index`."
         if param.title:
             shown["title"] = param.title
 

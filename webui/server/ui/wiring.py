@@ -165,7 +165,7 @@ def connect(app: App, panes: Mapping[str, object]) -> None:
 def told(app: App, text: str, declared: type[Generation]) -> tuple[dict[str, Any], list[str]]:
     """(field -> value, remarks) of what an infotext says of a form of this class."""
     remarks: list[str] = []
-    found = infotext.read(text)
+    found = app.catalog.pasted(text, app.settings.current)
     values = infotext.fields_of(found, declared, remarks.append)
     if found.labels:
         values[OVERRIDES] = infotext.settings_of(found, app.settings.current, remarks.append)
