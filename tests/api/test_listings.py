@@ -277,6 +277,13 @@ def test_the_documentation_says_what_everything_means(standing: Api) -> None:
             silent += [f"{path}?{p['name']}" for p in route.get("parameters", ()) if not p.get("description")]
             silent += [] if route["responses"].keys() & {"200", "202"} else [f"{method} {path}: which answer?"]
     assert not silent
+    assert schema["components"]["schemas"]["Txt2ImgBody"]["properties"]["sampler_name"]["default"] == ""
+    page = standing.client.get("/docs").text
+    assert all(f" {path}</code>" in page for path in schema["paths"])
+    assert all(f'id="{name}"' in page for name in schema["components"]["schemas"])
+    assert "at least 1, at most 10000</td><td><code>50</code>" in page, "steps, with limits and default"
+    assert not re.search(r"(src|href)=.https?:", page), "it works without the internet"
+    assert "openapi.json" in standing.client.get("/docs/try").text
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,8 @@ def application(app: App) -> FastAPI:
         version=VERSION,
         lifespan=lifespan,
         description="The HTTP API of A1111, and the program's own routes.",
+        docs_url=None,
+        redoc_url=None,
     )
     errors.install(server)
     server.include_router(live.routes(app))
