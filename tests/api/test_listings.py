@@ -294,6 +294,8 @@ def test_the_documentation_says_what_everything_means(standing: Api) -> None:
         ("DELETE", "/api/v1/jobs", 405, "takes GET, POST"),
         ("POST", "/controlnet/detect", 404, "ControlNet is not here"),
         ("POST", "/rembg", 404, "rembg is not here"),
+        ("GET", "/", 404, "nothing of the kind"),
+        ("PUT", "/internal/ping", 405, "nothing of the kind"),
     ],
 )
 def test_where_nothing_is_a_sentence_says_so(standing: Api, method: str, path: str, status: int, words: str) -> None:

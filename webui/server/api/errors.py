@@ -93,11 +93,13 @@ async def _answer_invalid(_request: Request, error: Exception) -> JSONResponse:
     return shaped(422, "RequestValidationError", _sentence(error.errors()), _sentence(error.errors()))
 
 
-async def _answer_http(_request: Request, error: Exception) -> JSONResponse:
+async def _answer_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     detail = str(error.detail)
     if error.status_code == 413:
         detail = TOO_LARGE
+    elif detail in ("Not Found", "Method Not Allowed"):
+        detail = f"{request.method} {request.url.path}: there is nothing of the kind here. /docs lists what there is."
     answer = shaped(error.status_code, "HTTPException", detail, str(error.detail))
     answer.headers.update(error.headers or {})
     return answer
