@@ -65,6 +65,12 @@ class Envelope(Documented):
     """Fills every field that the request does not give."""
     comments: dict[str, Any] | None = None
     """Taken, without effect."""
+    do_not_save_samples: bool = False
+    """Taken, without effect: `save_images` decides."""
+    do_not_save_grid: bool = False
+    """Taken, without effect: `save_images` and the settings decide."""
+    firstpass_image: str | None = None
+    """Taken, without effect, as in A1111."""
     cancel_on_disconnect: bool = False
     """Ours: whoever hangs up gives the job up while it still waits. Otherwise it is done all the same."""
 
