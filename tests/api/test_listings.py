@@ -25,6 +25,7 @@ def test_samplers_and_schedulers_are_said_as_a1111_says_them(standing: Api) -> N
         "aliases": ["k_dpmpp_3m_sde"],
         "options": {"scheduler": "exponential", "discard_next_to_last_sigma": "True", "brownian_noise": "True"},
     }
+    assert samplers["DPM++ 2M SDE Heun"]["options"]["solver_type"] == "heun"
     assert samplers["DPM++ 2S a"]["options"] == {"scheduler": "karras", "uses_ensd": "True", "second_order": "True"}
     schedulers = {entry["label"]: entry for entry in standing.client.get("/sdapi/v1/schedulers").json()}
     assert schedulers["Karras"] == {
@@ -79,6 +80,7 @@ def test_every_list_answers(standing: Api, path: str) -> None:
 def test_flags_do_not_tell_passwords(standing: Api) -> None:
     flags = standing.client.get("/sdapi/v1/cmd-flags").json()
     assert flags["nowebui"] is True
+    assert flags["opt_sdp_no_mem_attention"] == flags["opt_sdp_attention"], "by all their names"
     assert not {"gradio_auth", "api_auth"} & flags.keys()
 
 

@@ -196,6 +196,8 @@ def _options(sampler: SamplerEntry) -> dict[str, str]:
     ):
         if holds:
             found[key] = "True"
+    if sampler.function.endswith("sde_heun"):
+        found["solver_type"] = "heun"
     return found
 
 

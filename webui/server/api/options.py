@@ -53,8 +53,13 @@ def flags_told(flags: Flags) -> dict[str, Any]:
     """All flags by A1111's names, but for passwords."""
     ignored = {name.lstrip("-").replace("-", "_"): False for group in WITHOUT_EFFECT for name in group.names}
     given = {name.lstrip("-").replace("-", "_"): True for name in flags.without_effect}
-    said = {name: getattr(flags, name) for name in declared() if name not in SECRET}
-    return {**ignored, **given, **{name: _plain(value) for name, value in said.items()}}
+    said = {
+        spelt.lstrip("-").replace("-", "_"): _plain(getattr(flags, name))
+        for name, (flag, _, _) in declared().items()
+        if name not in SECRET
+        for spelt in (*flag.others, name)
+    }
+    return {**ignored, **given, **said}
 
 
 def _plain(value: Any) -> Any:
