@@ -103,6 +103,9 @@ def test_networks_are_listed_with_what_their_headers_tell(api: Api) -> None:
     loras = {entry["name"]: entry for entry in api.client.get("/sdapi/v1/loras").json()}
     assert loras.keys() == {"ink", "broken"}
     assert (loras["ink"]["alias"], loras["ink"]["metadata"]["ss_output_name"]) == ("Ink drawing", "Ink drawing")
+    unpacked = api.client.get("/sdapi/v1/loras", headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in unpacked.headers
+    assert unpacked.json() == list(loras.values())
     embeddings = api.client.get("/sdapi/v1/embeddings").json()["loaded"]
     assert (embeddings["bad-hands"]["vectors"], embeddings["bad-hands"]["shape"]) == (8, 768)
     assert embeddings["old"]["vectors"] is None
