@@ -117,6 +117,11 @@ def test_pasted_values_beyond_a_slider_and_of_other_settings_are_taken(visitor: 
 
 
 def test_settings_are_searched_changed_and_kept(visitor: Visitor, page_server: RunningServer) -> None:
+    option = "async (n) => (await (await fetch('sdapi/v1/options')).json()).CLIP_stop_at_last_layers === n"
+    visitor.see("#quicksettings #setting_sd_vae")
+    for layer in (2, 1):  # in the bar a change is kept at once
+        visitor.set("setting", clip_skip=layer)
+        visitor.until(option, layer)
     visitor.open("settings")
     visitor.page.fill("#settings_search", "precision attention")
     shown = "[...document.querySelectorAll('#settings_pages [id^=setting_]')].filter(item => item.offsetParent)"

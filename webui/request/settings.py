@@ -565,7 +565,7 @@ class UiSettings(Declared):
 
     quicksettings_list: Annotated[
         tuple[str, ...], Several(ui="Quicksettings list", source="settings", restart=True)
-    ] = ("sd_model_checkpoint",)
+    ] = ("sd_model_checkpoint", "sd_vae", "CLIP_stop_at_last_layers")
     """The settings in the bar at the top."""
     live_previews_enable: Annotated[bool, Toggle(ui="Show live previews of the created image")] = True
     """Shows the picture while it is made."""
