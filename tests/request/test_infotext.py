@@ -160,9 +160,7 @@ def test_what_a_missing_label_means_is_restored_too() -> None:
 
 
 def test_what_pasting_shall_pass_over_stays_as_it_is() -> None:
-    text = (
-        "a\nSteps: 30, Sampler: Euler, CFG scale: 7, Seed: 1, Clip skip: 3, Hires upscale: 2"
-    )
+    text = "a\nSteps: 30, Sampler: Euler, CFG scale: 7, Seed: 1, Clip skip: 3, Hires upscale: 2"
     here = Settings().with_options({"infotext_skip_pasting": ["Steps", "Clip skip", "Hires upscale", "RNG"]})
     read = infotext.pasted(text, here.ui)
     fields = infotext.fields_of(read, Txt2Img)
