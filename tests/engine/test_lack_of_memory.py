@@ -34,9 +34,9 @@ class Office:
     def plan(self, **changes: object) -> Plan:
         return resolve(request(**changes), Settings(), Names(self.ref), lambda: 1)
 
-    def run(self, plan: Plan) -> list[Pictured]:
+    def run(self, plan: Plan, *, lean: bool = False) -> list[Pictured]:
         self.events.clear()
-        command = Run("job", plan)
+        command = Run("job", plan, lean)
         self.desk.hear(command)
         try:
             self.desk.serve(command)
@@ -83,6 +83,16 @@ def test_what_does_not_fit_is_made_one_after_the_other_and_what_was_finished_sta
     assert [LEAN_REMARK in picture.comments for picture in made] == [False, False, True, True]
     assert all(most_apart(picture, other) <= 1 for picture, other in zip(made, usual, strict=True))
     assert office.desk.models.profile == office.desk.profile, "the next job is made as usual"
+
+
+def test_where_an_engine_was_ended_for_want_of_memory_the_next_one_begins_with_less(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_memory(monkeypatch, 1)
+    made = office.run(office.plan(batch_size=2), lean=True)
+    assert [dict(picture.facts).get(LEAN) for picture in made] == ["True", "True"]
+    assert [LEAN_REMARK in picture.comments for picture in made] == [True, True]
+    assert office.desk.models.profile == office.desk.profile
 
 
 def test_what_does_not_fit_at_all_fails_and_the_next_job_runs(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

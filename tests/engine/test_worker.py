@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -41,6 +42,7 @@ from webui.request.messages import (
 )
 from webui.request.plan import Plan, resolve
 from webui.request.settings import Settings
+from webui.server.jobs.engine_client import Heard, LocalEngine, Lost
 
 PATIENCE = 300.0
 
@@ -185,3 +187,51 @@ def test_it_ends_when_the_server_is_killed(tmp_path: Path) -> None:
     parent.stdout.close()
     engine.wait(PATIENCE)
     assert not engine.is_running()
+
+
+HANGS_ONCE = """
+import pathlib, sys, threading, time
+
+def lay_hands_on(watch):
+    watch.STEP_PATIENCE, watch.STEPS_PATIENCE = 1.0, 1
+    check, calls, marker = watch.Watch.check, [], pathlib.Path(__file__).with_name("hung")
+
+    def hanging(self):
+        check(self)
+        calls.append(1)
+        if len(calls) == 4 and not marker.exists():
+            marker.touch()
+            threading.Event().wait()
+
+    watch.Watch.check = hanging
+
+def wait():
+    while not hasattr(sys.modules.get("webui.engine.watch"), "Watch"):
+        time.sleep(0.001)
+    lay_hands_on(sys.modules["webui.engine.watch"])
+
+threading.Thread(target=wait, daemon=True).start()
+"""
+
+
+def test_one_whose_working_thread_hangs_is_ended_and_the_next_one_makes_the_picture(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its other threads go on meanwhile, and give signs of life."""
+    (tmp_path / "sitecustomize.py").write_text(HANGS_ONCE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+    engine = LocalEngine(OPTIONS)
+    engine.start(heard.put)
+    try:
+        for wanted in (Lost, Finished):
+            while not isinstance(heard.get(timeout=PATIENCE), Ready):
+                pass
+            engine.send(Run("one", plan(tiny_checkpoint, steps=6)))
+            while not isinstance(event := heard.get(timeout=PATIENCE), Lost | Finished | Failed):
+                pass
+            assert isinstance(event, wanted), event
+            if isinstance(event, Lost):
+                assert "stuck" in event.reason
+    finally:
+        engine.close()

@@ -67,9 +67,9 @@ class StandIn:
         self._hear(EngineState("ready", "stands in"))
         self._hear(Ready(DeviceInfo("cpu", "stand-in", "float32", "none", "0", devices=self.devices)))
 
-    def die(self) -> None:
+    def die(self, *, out_of_memory: bool = False) -> None:
         self._run = None
-        self._hear(Lost("The engine was ended by SIGKILL."))
+        self._hear(Lost("The engine was ended by SIGKILL.", out_of_memory))
         self._hear(EngineState("restarting", "A new one starts."))
 
     def break_down(self) -> None:

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -15,9 +16,9 @@ import pytest
 
 from tests.conftest import until
 from webui.request.engine_options import EngineOptions
-from webui.request.messages import Beat, DeviceInfo, Ready, Run, Watch
+from webui.request.messages import Beat, DeviceInfo, Ready, Run, Unload, Watch
 from webui.server.jobs import engine_client
-from webui.server.jobs.engine_client import EngineState, Heard, LocalEngine, Lost
+from webui.server.jobs.engine_client import EngineState, Heard, LocalEngine, Lost, kernel_memory_kills
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
@@ -119,6 +120,38 @@ def test_one_that_falls_silent_is_replaced(start: Start) -> None:
     assert not psutil.pid_exists(int(first.info.name))
     assert isinstance(next_of(heard, Ready), Ready)
     assert engine.pid is not None
+
+
+def test_one_whose_work_does_not_move_is_replaced(start: Start) -> None:
+    engine, heard = start(HEALTHY.replace("resident=(type(command).__name__,)", "stuck=400.0"))
+    first = next_of(heard, Ready)
+    assert isinstance(first, Ready)
+    engine.send(Unload())
+    lost = next_of(heard, Lost)
+    assert isinstance(lost, Lost)
+    assert (lost.reason, lost.out_of_memory) == ("The engine was stuck: its work had not moved for 400 s.", False)
+    assert not psutil.pid_exists(int(first.info.name))
+    assert isinstance(next_of(heard, Ready), Ready)
+
+
+def test_want_of_memory_is_told_from_other_ends(start: Start) -> None:
+    kills = iter([7, 8, 8, 8, 8])
+    _, heard = start(HEALTHY, memory_kills=lambda: next(kills))
+    for starved, told in ((True, "SIGKILL: memory ran out"), (False, "perhaps")):
+        ready = next_of(heard, Ready)
+        assert isinstance(ready, Ready)
+        os.kill(int(ready.info.name), signal.SIGKILL)
+        lost = next_of(heard, Lost)
+        assert isinstance(lost, Lost)
+        assert lost.out_of_memory is starved
+        assert told in lost.reason
+
+
+@pytest.mark.parametrize(("text", "kills"), [("oom_kill 3\n", 3), ("pgfault 1\noom_kill 12\nswap_ra 0\n", 12), ("", 0)])
+def test_linux_counts_what_it_ends_for_want_of_memory(text: str, kills: int, tmp_path: Path) -> None:
+    (tmp_path / "vmstat").write_text(text)
+    assert kernel_memory_kills(tmp_path / "vmstat") == kills
+    assert kernel_memory_kills(tmp_path / "missing") == 0
 
 
 def test_a_stopped_reader_makes_nobody_wait(start: Start) -> None:

@@ -90,6 +90,20 @@ def test_an_engine_that_dies_costs_no_picture(office: Open) -> None:
     assert [picture.seed for picture in job.pictures] == [7, 8, 9, 10]
 
 
+def test_what_memory_ran_out_over_is_tried_with_less_and_the_next_job_as_usual(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    jobs = [here.queue.submit(small()) for _ in range(2)]
+    running(here, jobs[0])
+    here.engine.die(out_of_memory=True)
+    here.engine.come_up()
+    until(lambda: len(here.engine.jobs) == 2, "the second try")
+    assert "less" in here.queue.job(jobs[0]).progress.text
+    here.engine.paint(1)
+    until(lambda: len(here.engine.jobs) == 3, "the next job")
+    here.engine.paint(1)
+    assert [command.lean for command in here.engine.sent if isinstance(command, Run)] == [False, True, False]
+
+
 def test_a_batch_that_is_half_there_is_made_again_whole_and_kept_once(office: Open) -> None:
     here = office(StandIn(by_itself=False))
     job_id = here.queue.submit(small(batch_size=2, n_iter=2))

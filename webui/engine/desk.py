@@ -24,7 +24,7 @@ from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.prefetch import Prefetcher
 from webui.engine.small_vae import SmallVaes
 from webui.engine.upscalers.models import UpscalerShelf
-from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
+from webui.engine.watch import Cancel, Pulse, Stopwatch, Viewing, Watch
 from webui.registry import families, resolved
 from webui.request import messages
 from webui.request.engine_options import EngineOptions
@@ -72,6 +72,7 @@ class Desk:
             components=Components(Path(options.models_dir) if options.models_dir else None),
         )
         self.viewing = Viewing()
+        self.pulse = Pulse()
         self._prefetcher = Prefetcher()
         self._cache = TextCache()
         self._shelf = EmbeddingShelf()
@@ -110,7 +111,7 @@ class Desk:
 
     def serve(self, command: Command) -> None:
         """Carry it out. Raises whatever goes wrong; `failed` makes an event of it."""
-        with torch.inference_mode():
+        with torch.inference_mode(), self.pulse.beating():
             match command:
                 case Run():
                     self._run(command)
@@ -146,6 +147,7 @@ class Desk:
             resident=self.models.resident,
             parts=self.models.uses,
             profile=self.models.ran.sentence if self.models.uses else "",
+            stuck=self.pulse.stuck,
         )
 
     # ------------------------------------------------------------
@@ -155,10 +157,11 @@ class Desk:
         stopwatch = Stopwatch(self.profile.device)
         with self._lock:
             cancel = self._cancels[command.job_id]
-        watch = Watch(command.job_id, self.emit, cancel, self.viewing, stopwatch, batches=len(command.plan.batches))
+        batches = len(command.plan.batches)
+        watch = Watch(command.job_id, self.emit, cancel, self.viewing, stopwatch, batches, pulse=self.pulse)
         made, interrupted = 0, False
         try:
-            for picture in self._made(command.plan, watch):
+            for picture in self._made(command.plan, watch, lean=command.lean):
                 self.emit(picture)
                 made += 1
         except Interrupted:
@@ -169,10 +172,13 @@ class Desk:
         interrupted = interrupted or (cancel.ends_now and made < command.plan.count)
         self.emit(Finished(command.job_id, interrupted, time.perf_counter() - start, stopwatch.seconds))
 
-    def _made(self, plan: Plan | ExtrasPlan, watch: Watch) -> Iterator[Pictured]:
+    def _made(self, plan: Plan | ExtrasPlan, watch: Watch, *, lean: bool) -> Iterator[Pictured]:
         """The pictures of a plan; when memory runs out, those that are missing once more, in the leanest way."""
         if isinstance(plan, ExtrasPlan):
             yield from retouched(plan, self._upscalers, watch)
+            return
+        if lean:
+            yield from self._lean(plan, watch)
             return
         done: set[int] = set()
         try:
@@ -190,7 +196,11 @@ class Desk:
         self._upscalers.forget()
         self.models.unload()
         give_back(self.profile.device)
-        rest = leaner(plan.without(frozenset(done)))
+        yield from self._lean(plan.without(frozenset(done)), watch)
+
+    def _lean(self, plan: Plan, watch: Watch) -> Iterator[Pictured]:
+        """The pictures, one by one and in the way that needs the least memory; they say so."""
+        rest = leaner(plan)
         watch.batches = len(rest.batches)
         self.models.profile = self.models.profile.leaner(self.models.ran.offload)
         try:
@@ -223,6 +233,7 @@ class Desk:
         )
 
     def _announce(self, title: str, seconds: float) -> None:
+        self.pulse.enter("loading")
         self.emit(Loading(title, seconds))
 
 

@@ -15,6 +15,12 @@ from webui.request.messages import Event, Phase, Preview, Progress
 
 PROGRESS_PERIOD = 0.1
 """Seconds between two words of progress."""
+MEASURED: frozenset[Phase] = frozenset({"sampling", "hires", "upscaling"})
+"""Phases of many alike steps, from which the length of the next one can be told."""
+PATIENCE = 3600.0
+"""Seconds for a single thing of unknown length: a large file from a slow disk, the first call of a large network."""
+STEP_PATIENCE, STEPS_PATIENCE = 300.0, 20
+"""A step may take so many seconds, and so many times as long as the longest of its phase."""
 
 
 class Skipped(Exception):
@@ -57,6 +63,47 @@ class Viewing:
     watched: bool = False
     period: float = 1.0
     method: str = "Approx cheap"
+
+
+class Pulse:
+    """Whether the working thread goes on. It ticks there; `stuck` is asked by the thread that gives signs of life."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._since: float | None = None
+        self._phase: Phase = "waiting"
+        self._longest = 0.0
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Something is worked on."""
+        self.enter("waiting")
+        try:
+            yield
+        finally:
+            self._since = None
+
+    def enter(self, phase: Phase) -> None:
+        """The work comes to another phase: how long its steps take is not known yet."""
+        self._phase, self._longest, self._since = phase, 0.0, self._now()
+
+    def tick(self) -> None:
+        """One call of a network, one tile, one step is done."""
+        now = self._now()
+        if self._since is not None:
+            self._longest = max(self._longest, now - self._since)
+        self._since = now
+
+    @property
+    def stuck(self) -> float:
+        """Seconds since the last tick, where that is more than any step may take; else 0."""
+        since = self._since
+        if since is None:
+            return 0.0
+        known = self._phase in MEASURED and self._longest > 0.0
+        limit = max(STEP_PATIENCE, STEPS_PATIENCE * self._longest) if known else PATIENCE
+        waited = self._now() - since
+        return waited if waited > limit else 0.0
 
 
 class Stopwatch:
@@ -106,6 +153,7 @@ class Watch:
     batch: int = 0
     comments: list[str] = field(default_factory=list)
     """Remarks for the person, of the batch in work."""
+    pulse: Pulse = field(default_factory=Pulse)
     progress_period: float = PROGRESS_PERIOD
     _phase: Phase = "waiting"
     _begin: float = 0.0
@@ -122,10 +170,12 @@ class Watch:
     def enter(self, phase: Phase, begin: float, end: float) -> None:
         """The batch comes to another phase, which reaches over this part (0 to 1) of its work."""
         self._phase, self._begin, self._share = phase, begin, end - begin
+        self.pulse.enter(phase)
         self._tell(0, 1)
 
     def check(self) -> None:
         """Raises Interrupted or Skipped when that is wished."""
+        self.pulse.tick()
         self.cancel.check()
 
     def remark(self, text: str) -> None:

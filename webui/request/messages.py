@@ -20,6 +20,8 @@ class Run:
 
     job_id: str
     plan: Plan | ExtrasPlan
+    lean: bool = False
+    """In the way that needs the least memory: an engine ran out of it over them and was ended."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ class Beat:
     """What the parts of these models take."""
     profile: str = ""
     """How the model that was used last lies in memory: a sentence."""
+    stuck: float = 0.0
+    """Seconds that the working thread has not moved, where that is longer than it may take; 0 while all is well."""
 
     @property
     def loaded(self) -> tuple[object, ...]:

@@ -20,12 +20,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any, Literal, Protocol
 
 from webui.base.paths import PROGRAM
 from webui.request.engine_options import EngineOptions
-from webui.request.messages import Command, Configure, Event, Failed, Pictured, Preload, Ready, Shutdown, Watch
+from webui.request.messages import Beat, Command, Configure, Event, Failed, Pictured, Preload, Ready, Shutdown, Watch
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ WELL_AFTER = 60.0
 """An engine that lived so many seconds, or made a picture, is started again at once."""
 HOPELESS_AFTER = 3
 """Starts in a row without a sign of life, after which the engine counts as failed. (It is tried on.)"""
+KILLED, PERHAPS, BY_MEMORY = "SIGKILL", " (perhaps because memory ran out)", ": memory ran out"
 YIELDING = 10.0
 """Seconds that an engine lets something else go first, see `LocalEngine`."""
 
@@ -49,6 +51,8 @@ class Lost:
     """The engine has ended; what it worked on is lost."""
 
     reason: str
+    out_of_memory: bool = False
+    """The system ended it, as memory ran out."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +96,12 @@ class LocalEngine:
         start_limit: float = START_LIMIT,
         silence_limit: float = SILENCE_LIMIT,
         after: threading.Event | None = None,
+        memory_kills: Callable[[], int] | None = None,
     ) -> None:
-        """`after`: what its first start lets go before, for at most `YIELDING` seconds."""
+        """`after`: what its first start lets go before, for at most `YIELDING` seconds. `memory_kills`: how many
+        processes the system has ended so far for want of memory."""
         self._options = options
+        self._memory_kills = memory_kills or kernel_memory_kills
         self._after = after
         self._start_limit = start_limit
         self._silence_limit = silence_limit
@@ -148,6 +155,7 @@ class LocalEngine:
                 break
         while not self._closing.is_set():
             began = time.monotonic()
+            kills = self._memory_kills()
             was_ready, useful, reason = self._live(hear)
             if self._closing.is_set():
                 return
@@ -155,7 +163,8 @@ class LocalEngine:
             well = useful or (was_ready and time.monotonic() - began > WELL_AFTER)
             pause = SHORTEST_PAUSE if well else min(pause * 2, LONGEST_PAUSE)
             log.error("The engine %s; a new one starts in %.1f s.", reason, pause)
-            hear(Lost(f"The engine {reason}."))
+            starved = KILLED in reason and self._memory_kills() > kills
+            hear(Lost(f"The engine {reason.replace(PERHAPS, BY_MEMORY) if starved else reason}.", starved))
             if failures >= HOPELESS_AFTER:
                 hear(EngineState("failed", f"The engine does not start: it {reason}."))
             else:
@@ -192,6 +201,9 @@ class LocalEngine:
                 if isinstance(event, Failed) and not event.job_id:
                     complaint = f"{event.message} {event.hint}".strip()  # It cannot start, and says why.
                     continue
+                if isinstance(event, Beat) and event.stuck:
+                    process.popen.kill()
+                    return ready, useful, f"was stuck: its work had not moved for {event.stuck:.0f} s"
                 useful = useful or isinstance(event, Pictured)
                 hear(event)
         except pickle.UnpicklingError as error:
@@ -204,6 +216,15 @@ class LocalEngine:
             with self._lock:
                 self._process, self._ready = None, False
             process.close()
+
+
+def kernel_memory_kills(vmstat: Path = Path("/proc/vmstat")) -> int:
+    """How many processes Linux has ended for want of memory since it started; 0 where that cannot be told."""
+    try:
+        lines = vmstat.read_text("ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 class _Reader(pickle.Unpickler):
@@ -255,8 +276,7 @@ class _Process:
         code = self.popen.returncode
         if code < 0:
             name = signal.Signals(-code).name if -code in {*signal.Signals} else str(-code)
-            memory = " (perhaps because memory ran out)" if name == "SIGKILL" else ""
-            return f"was ended by {name}{memory}"
+            return f"was ended by {name}{PERHAPS if name == 'SIGKILL' else ''}"
         self._threads[1].join(1.0)
         words = next((line for line in reversed(self._last_words) if line.strip()), "")
         return f"ended with code {code}" + (f": {words}" if words and code else "")

@@ -488,7 +488,7 @@ class JobQueue:
                 self._take_in_more(heard.info.devices)
             case Lost():
                 self._set_models(seat, loading="", beat=Beat())
-                self._survive(seat, heard.reason)
+                self._survive(seat, heard)
             case Beat():
                 self._unload_when_idle()
                 changed = heard.loaded != seat.models.beat.loaded
@@ -615,7 +615,7 @@ class JobQueue:
         unit = work.waiting.popleft()
         seat.job_id, seat.unit = work.job.id, unit
         seat.checkpoint = work.plan.model or seat.checkpoint
-        seat.engine.send(Run(work.job.id, work.plan.only(unit.positions)))
+        seat.engine.send(Run(work.job.id, work.plan.only(unit.positions), unit.lean))
         if work.cancelled or work.interrupts:
             seat.engine.send(Interrupt(work.job.id))  # The wish came while this was handed out.
 
@@ -791,8 +791,9 @@ class JobQueue:
                 return
             del self._unwritten[ended.id]
 
-    def _survive(self, seat: Seat, reason: str) -> None:
+    def _survive(self, seat: Seat, lost: Lost) -> None:
         """An engine is gone; its piece goes to the next one that is ready, unless it has killed two in a row."""
+        reason = lost.reason
         unit, work = seat.unit, self._works.get(seat.job_id)
         seat.unit, seat.job_id, seat.checkpoint = None, "", ""
         seat.state = EngineState("restarting", reason)  # Nothing is given to it until it says otherwise.
@@ -806,6 +807,7 @@ class JobQueue:
             self._conclude(work)
             return
         left.crashes += 1
+        left.lean = left.lean or lost.out_of_memory
         if left.crashes > CRASHES_ALLOWED:
             hint = "Try a smaller picture, or start with --medvram."
             self._fail(work, JobError(EngineCrashed.code, f"{reason} It did so twice over the same picture.", hint))
@@ -813,7 +815,8 @@ class JobQueue:
         if left.batches:
             work.waiting.appendleft(left)
         fraction = work.fraction(self._units_of(work))
-        self._change(work, progress=Progressed(fraction, "The engine ended; a new one goes on"))
+        told = "Memory ran out; a new engine goes on with less" if left.lean else "The engine ended; a new one goes on"
+        self._change(work, progress=Progressed(fraction, told))
 
     def _note_engine(self, seat: Seat, state: EngineState) -> None:
         seat.state = state

@@ -19,6 +19,8 @@ class Unit:
     batches: tuple[tuple[Picture | Retouch, ...], ...]
     crashes: int = 0
     """Engines that ended over it since its last finished picture."""
+    lean: bool = False
+    """One of them for want of memory."""
     fraction: float = 0.0
     """How far it is, 0 to 1."""
 
@@ -36,7 +38,7 @@ class Unit:
         depend on its neighbours."""
         there = set(done)
         left = tuple(batch for batch in self.batches if any(picture.position not in there for picture in batch))
-        return Unit(left, self.crashes)
+        return Unit(left, self.crashes, self.lean)
 
 
 @dataclass

@@ -1,0 +1,58 @@
+"""Whether the work goes on: laws of the pulse, with a clock that is turned by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from webui.engine.watch import PATIENCE, STEP_PATIENCE, STEPS_PATIENCE, Pulse
+from webui.request.messages import Phase
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def waited(pulse: Pulse, clock: Clock, seconds: float) -> float:
+    """What the pulse says after so many seconds in which nothing happens."""
+    before, clock.now = clock.now, clock.now + seconds
+    said = pulse.stuck
+    clock.now = before
+    return said
+
+
+def test_who_has_nothing_to_do_is_never_stuck() -> None:
+    clock = Clock()
+    pulse = Pulse(clock)
+    assert waited(pulse, clock, 1e9) == 0
+    with pulse.beating():
+        pulse.tick()
+    assert waited(pulse, clock, 1e9) == 0
+
+
+@pytest.mark.parametrize("phase", ["waiting", "loading", "encoding", "sampling", "hires", "decoding"])
+def test_a_thing_of_unknown_length_has_an_hour(phase: Phase) -> None:
+    clock = Clock()
+    pulse = Pulse(clock)
+    with pulse.beating():
+        pulse.enter(phase)
+        assert waited(pulse, clock, PATIENCE) == 0
+        assert waited(pulse, clock, PATIENCE + 1) == PATIENCE + 1
+
+
+@pytest.mark.parametrize("step", [0.01, 10.0, 100.0])
+def test_a_step_may_take_many_times_as_long_as_the_longest_before(step: float) -> None:
+    clock = Clock()
+    pulse = Pulse(clock)
+    with pulse.beating():
+        pulse.enter("sampling")
+        for length in (step / 2, step, step / 3):
+            clock.now += length
+            pulse.tick()
+        limit = max(STEP_PATIENCE, STEPS_PATIENCE * step)
+        assert waited(pulse, clock, limit - 1) == 0
+        assert waited(pulse, clock, limit + 1) == pytest.approx(limit + 1)
+        pulse.enter("decoding")
+        assert waited(pulse, clock, limit + 1) == 0 or limit + 1 > PATIENCE
