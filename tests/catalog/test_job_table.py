@@ -7,7 +7,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from webui.base.errors import Busy, NotFound
 from webui.base.paths import PROGRAM
 from webui.catalog.database import Database
 from webui.catalog.job_table import JobRow, JobTable
+from webui.catalog.pictures import SavedPicture, record
 
 
 @pytest.fixture
@@ -177,6 +180,22 @@ def test_after_a_crash_jobs_go_on_or_have_failed(jobs: JobTable) -> None:
         assert jobs.recover() == (1, 0)
     claim(jobs)
     assert jobs.recover() == (0, 1), "the third time it is given up"
+
+
+def test_a_long_job_outlives_any_number_of_crashes_as_long_as_it_comes_further(
+    jobs: JobTable, database: Database
+) -> None:
+    job = submit(jobs)
+    for number in range(10):
+        claim(jobs)
+        made = SavedPicture("txt2img", job, number, "me", "", 8, 8, 1, "m", "Euler", time.time(), f"picture {number}")
+        with database.writing() as connection:
+            record(connection, replace(made, path=f"{number}.png"))
+        assert jobs.recover() == (1, 0)
+    claim(jobs)
+    assert jobs.recover() == (1, 0)
+    claim(jobs)
+    assert jobs.recover() == (0, 1), "without a new picture it is what ends the program"
 
 
 def test_no_job_is_claimed_twice_by_many_engines(jobs: JobTable) -> None:

@@ -77,19 +77,27 @@ def test_an_engine_killed_at_any_moment_costs_nothing(server: RunningServer) -> 
 
 
 def test_the_server_killed_goes_on_at_the_next_start_with_two_engines(serving: Serving) -> None:
+    """As often as GESSO_TEST_KILLS says."""
+    kills = int(os.environ.get("GESSO_TEST_KILLS", "1"))
+    moments, count = random.Random(kills), 4 if kills == 1 else 12
     first = serving("--nowebui")
-    undisturbed = made(first)
+    undisturbed = made(first, n_iter=count)
     before = saved(first.data)
-    calling = threading.Thread(target=lambda: _try(first))
+    calling = threading.Thread(target=lambda: _try(first, count))
     calling.start()
-    until(lambda: len(saved(first.data)) > len(before), "the first picture", first.process)
-    engine = first.engine()
-    first.stop(signal.SIGKILL)
+    for number in range(kills):
+        seen = len(before) + number * (count - 1) // kills
+        until(lambda seen=seen, one=first: len(saved(one.data)) > seen, "a picture since the last kill", first.process)
+        time.sleep(moments.random() * 0.3)
+        engine = first.engine()
+        first.stop(signal.SIGKILL)
+        until(lambda e=engine: not e.is_running() or e.status() == psutil.STATUS_ZOMBIE, "the orphaned engine's end")
+        if number < kills - 1:
+            first = serving("--nowebui")
     calling.join()
-    until(lambda: not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE, "the end of the orphaned engine")
 
     second = serving("--nowebui", "--device-id", "0,1")
-    until(lambda: len(saved(second.data)) == len(before) + 4, "the other pictures", second.process)
+    until(lambda: len(saved(second.data)) == len(before) + count, "the other pictures", second.process)
     again = [Image.open(path) for path in saved(second.data)[len(before) :]]
     by_seed = sorted((image.info["parameters"], image.convert("RGB").tobytes()) for image in again)
     assert by_seed == sorted(zip(undisturbed[1], undisturbed[0], strict=True))
@@ -101,9 +109,9 @@ def test_the_server_killed_goes_on_at_the_next_start_with_two_engines(serving: S
     assert "Traceback" not in second.log
 
 
-def _try(server: RunningServer) -> None:
+def _try(server: RunningServer, count: int) -> None:
     try:
-        made(server)
+        made(server, n_iter=count)
     except httpx.TransportError:
         return  # The server is killed under it.
 

@@ -166,9 +166,13 @@ class JobTable:
     def recover(self, *, resume: bool = True, most_attempts: int = 3, now: float | None = None) -> tuple[int, int]:
         """At start: what was running when the program ended waits again (`resume`), or has failed -> how many of each.
 
-        A job that was begun `most_attempts` times fails, since it may be what ends the program.
+        A job that was begun `most_attempts` times without a picture fails, since it may be what ends the program.
         """
         with self._database.writing() as connection:
+            connection.execute(
+                "UPDATE jobs SET attempts = 1 WHERE state = 'running' AND EXISTS (SELECT 1 FROM pictures"
+                " WHERE pictures.job_id = jobs.id AND pictures.created >= jobs.started)"
+            )
             failed = connection.execute(
                 "UPDATE jobs SET state = 'failed', finished = ?, code = 'engine_crashed',"
                 " message = 'The program stopped while it was at work on this.', hint = 'Press Generate again.'"
