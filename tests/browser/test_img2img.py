@@ -94,7 +94,20 @@ def test_a_mask_may_come_as_a_file(visitor: Visitor, photo: Path, tmp_path: Path
     visitor.page.set_input_files("#img2img_upload_mask input[type=file]", tmp_path / "mask.png")
     visitor.see("#img2img_upload_mask img")
     visitor.set("img2img", width=96, height=64, steps=2, mask_blur_x=0, mask_blur_y=0)
-    assert visitor.job(visitor.generate("img2img"))["state"] == "done"
+    job_id = visitor.generate("img2img")
+    assert visitor.job(job_id)["state"] == "done"
+    first = visitor.fetch(visitor.shown_picture("img2img"))
+
+    visitor.reload().open("queue").page.click(f".gesso-jobs li[data-id='{job_id}'] .glyph-edit")
+    for place in ("image", "mask"):
+        visitor.see(f"#img2img_upload_{place} img")
+    visitor.set("img2img", seed=visitor.job(job_id)["pictures"][0]["seed"])
+    visitor.generate("img2img")
+    with (
+        Image.open(io.BytesIO(first)) as before,
+        Image.open(io.BytesIO(visitor.fetch(visitor.shown_picture("img2img")))) as after,
+    ):
+        assert before.tobytes() == after.tobytes(), "edited without a change, it is the same picture"
 
 
 def paint_left(visitor: Visitor, box_id: str) -> None:

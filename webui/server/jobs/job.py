@@ -138,6 +138,7 @@ class Job:
         )
         return shown | {
             "prompt": self.request.prompt,
+            "masked": bool(getattr(self.request, "mask", "")),
             "seed": self.seed,
             "pictures": [picture.message for picture in self.pictures],
             "comments": list(self.comments),

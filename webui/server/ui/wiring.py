@@ -45,6 +45,8 @@ class Pane:
     results: Results
     takes: Mapping[str, Component] = field(default_factory=dict)
     """Where a picture can be sent in this tab: name of the target -> the component that takes it."""
+    masked: tuple[Component, Component] | None = None
+    """What takes a picture with a mask, both as files."""
 
 
 @dataclass(frozen=True)
@@ -261,7 +263,7 @@ def _sends_parameters(app: App, source: Pane | PicturePane | ExtrasPane, button:
 
 
 def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> None:
-    """What was submitted goes back into its form, with the picture that it begins with."""
+    """What was submitted goes back into its form, with the picture that it begins with and its mask."""
     notice = target.results.notice
 
     def edit(job_id: str, request: gr.Request) -> dict[Component, Any]:
@@ -272,11 +274,9 @@ def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> 
             asked = job.request
             updates, remarks = target.controls.show({name: getattr(asked, name) for name in target.controls})
             if isinstance(asked, Img2Img) and asked.init_images:
-                image = target.takes.get("inpaint" if asked.mask else "img2img")
-                content = app.catalog.uploads.get(asked.init_images[0])
-                if image is not None:
-                    updates[image] = cached_copy(content, f"{asked.init_images[0][:12]}.png", image)
-                remarks += ["The mask has to be painted again."] if asked.mask else []
+                places = target.masked or () if asked.mask else (target.takes["img2img"],)
+                for name, place in zip((asked.init_images[0], asked.mask), places, strict=False):
+                    updates[place] = cached_copy(app.catalog.uploads.get(name), f"{name[:12]}.png", place)
         except WebuiError as error:
             return {source.notice: notices.failure(error)}
         return {**updates, notice: notices.remarks(remarks)}
@@ -284,7 +284,7 @@ def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> 
     button.click(
         edit,
         source.picked,
-        [*target.controls.components, *target.takes.values(), notice, source.notice],
+        [*target.controls.components, *target.takes.values(), *(target.masked or ()), notice, source.notice],
         js=f"() => {{ gesso.openTab('{target.kind}'); return [gesso.jobs.picked()]; }}",
         **QUIET,
     )

@@ -28,6 +28,7 @@
   function edit(job) {
     picked = job.id;
     gesso.byId(`queue_edit_${job.kind}`)?.click();
+    if (job.kind === "img2img") gesso.openSubTab(`mode_img2img_${job.masked ? "inpaint_upload" : "img2img"}`);
   }
 
   const again = (job) => act(`internal/jobs/${job.id}/again`, {}).then((done) => done && gesso.say("Once more, at the end of the queue."));

@@ -90,7 +90,8 @@ def img2img(app: App) -> Pane:
     run = gr.Button("Generate: Batch", visible="hidden", elem_id="img2img_run_batch")
     submits_batch(app, run, many, controls, scaling, shown.notice)
     takes = {mode.name: mode.picture for mode in found if mode.name != "inpaint_upload"}
-    return Pane("img2img", controls, top, shown, takes)
+    masked = next((mode.picture, mode.second) for mode in found if mode.name == "inpaint_upload")
+    return Pane("img2img", controls, top, shown, takes, masked)
 
 
 def _natural_size() -> str:
