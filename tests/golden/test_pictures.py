@@ -35,8 +35,8 @@ FOLDER = Path(__file__).resolve().parent
 CASES: list[dict[str, Any]] = json.loads((FOLDER / "cases" / "cases.json").read_text())
 CHECKPOINTS = ("tiny-sd1-inpainting", "tiny-sd2v", "tiny-sd1")
 EXACT, BY_ENCODER = (2, 0.1), (12, 0.6)
-"""(most levels in any channel, on average). A1111's VAE encoder draws from a generator without a seed: where it takes
-part, A1111 differs from itself by a few levels."""
+"""(most levels in any channel, on average). A1111's VAE encoder draws with what the picture before has left: where it
+takes part, A1111 may differ from itself by a few levels."""
 PAIR = re.compile(r'\s*(\w[\w \-/+]*):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 
 

@@ -183,7 +183,7 @@ def first_pass(
     """Text to latents (b, c, h, w). width, height: in pixels. end: the share of the batch's work."""
     form = loaded.model.latent
     shape = (form.channels, height // form.factor, width // form.factor)
-    concat = blank_conditioning(loaded.model, len(batch.pictures), width, height, batch.render, studio.watch)
+    concat = blank_conditioning(loaded.model, batch.posteriors, width, height, batch.render, studio.watch)
     if concat is not None:
         batch.facts.note("Conditional mask weight", batch.render.inpainting_mask_weight)
     this = replace(planned(batch), share=(0.0, end), concat=concat, size=(width, height))
@@ -214,10 +214,15 @@ def hires_pass(
     else:
         levels = torch.cat([to_levels(decoded(small, latent[None], render, watch)) for latent in latents])
         pixels = torch.cat([_enlarged(level, size, request.hr_upscaler, studio.enlargers, model) for level in levels])
-        large = torch.cat([encoded(model, picture[None], render, watch) for picture in pixels])
+        large = torch.cat(
+            [
+                encoded(model, picture[None], render, watch, posterior=posterior)
+                for picture, posterior in zip(pixels, batch.posteriors, strict=True)
+            ]
+        )
     top, left = size.cut_y // 2, size.cut_x // 2
     large = large[..., top : large.shape[2] - (size.cut_y + 1) // 2, left : large.shape[3] - (size.cut_x + 1) // 2]
-    concat = _hires_conditioning(model, large, pixels, render, watch)
+    concat = _hires_conditioning(model, large, pixels, batch, watch)
     wanted = request.hr_second_pass_steps or request.steps
     steps, t_enc = img2img_steps(wanted, request.denoising_strength, requested=wanted)
     this = replace(
@@ -239,17 +244,18 @@ def _enlarged(level: Tensor, size: HiresSize, upscaler: str, enlargers: Mapping[
 
 
 def _hires_conditioning(
-    model: Model, large: Tensor, pixels: Tensor | None, render: RenderSettings, watch: Watch
+    model: Model, large: Tensor, pixels: Tensor | None, batch: Batch, watch: Watch
 ) -> Tensor | None:
     """What checkpoints with more input channels see in the second pass; None for others."""
+    render, posteriors = batch.render, batch.posteriors
     if model.input_channels == model.latent.channels:
         return None
     if pixels is None and render.inpainting_mask_weight == 1.0:
         height, width = (side * model.latent.factor for side in large.shape[2:])
-        return blank_conditioning(model, len(large), width, height, render, watch)
+        return blank_conditioning(model, posteriors, width, height, render, watch)
     if pixels is None:
         pixels = torch.cat([decoded(model, latent[None], render, watch) for latent in large])
-    return conditioning(model, pixels, large.shape[2:], None, render, watch)
+    return conditioning(model, pixels, large.shape[2:], None, render, watch, posteriors=posteriors)
 
 
 def planned(batch: Batch) -> Pass:

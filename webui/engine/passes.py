@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import torch
@@ -110,6 +111,18 @@ class Batch:
     @property
     def seeds(self) -> tuple[int, ...]:
         return tuple(picture.seed for picture in self.pictures)
+
+    @cached_property
+    def posteriors(self) -> tuple[torch.Generator | None, ...]:
+        """What each picture's latents are drawn with where the VAE encodes; None: the mean is taken.
+
+        A1111: torch's generator of the process, on the CPU whatever the device, which the first noise has left at the
+        picture's seed; in img2img still at that of the picture before, which is taken for the same. NVIDIA's numbers
+        leave it as it was.
+        """
+        if self.render.randn_source == "NV":
+            return (None,) * len(self.seeds)
+        return tuple(torch.Generator().manual_seed(seed) for seed in self.seeds)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 
 from webui.base.errors import ModelError
-from webui.engine.families.family import Model
+from webui.engine.families.family import Draw, Model
 from webui.engine.families.weights import open_weights
 from webui.engine.passes import Loaded
 from webui.request.settings import RenderSettings
@@ -107,9 +107,11 @@ class _WithSmallVae:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def encode_image(self, pixels: Tensor, *, scaled: bool = True, tiled: bool = False) -> Tensor:
+    def encode_image(
+        self, pixels: Tensor, *, scaled: bool = True, tiled: bool = False, noise: Draw | None = None
+    ) -> Tensor:
         if self._encoder is None or not scaled:  # it knows no latents but scaled ones
-            return self._model.encode_image(pixels, scaled=scaled, tiled=tiled)
+            return self._model.encode_image(pixels, scaled=scaled, tiled=tiled, noise=noise)
         latents: Tensor = self._encoder(pixels.to(self._model.device, torch.float32))
         return latents
 

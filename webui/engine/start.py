@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +42,9 @@ LATENT_RESIZE = 3
 """The resize mode that enlarges latents instead of pixels."""
 FILL_FILL, FILL_ORIGINAL, FILL_NOISE, FILL_NOTHING = range(4)
 """Contents of the masked part before it is denoised."""
+
+Posteriors = Sequence[torch.Generator | None]
+"""`Batch.posteriors`"""
 
 INPAINTING, EDITING, DEPTH = 9, 8, 5
 """Input channels of the networks that see a masked picture beside the latents, of InstructPix2Pix, and of SD2's that
@@ -117,7 +120,8 @@ class Beginnings:
 
     images: Mapping[str, bytes]
     watch: Watch
-    _encoded: dict[tuple[object, ...], Tensor] = field(default_factory=dict)
+    _encoded: dict[tuple[object, ...], tuple[Tensor, Tensor | None]] = field(default_factory=dict)
+    """Latents, and where their generator stood afterwards."""
 
     def of(self, batch: Batch, model: Model) -> Beginning:
         """For an img2img batch.
@@ -129,7 +133,12 @@ class Beginnings:
         masked = self._masking(request, batch)
         names = [picture.init_image for picture in batch.pictures]
         givens = {name: self._given(name, request, masked, render.img2img_background_color) for name in set(names)}
-        latents = torch.cat([self._latents(name, givens[name], request, model, render) for name in names])
+        latents = torch.cat(
+            [
+                self._latents(name, givens[name], request, model, render, posterior)
+                for name, posterior in zip(names, batch.posteriors, strict=True)
+            ]
+        )
         mask = None
         if masked is not None:
             height, width = latents.shape[2:]
@@ -137,6 +146,9 @@ class Beginnings:
             mask = mask.to(latents.device)[None, None]
             if request.inpainting_fill == FILL_NOISE:
                 latents = latents * (1 - mask) + _fill_noise(batch, latents) * mask
+                for posterior in batch.posteriors:
+                    if posterior is not None:
+                        posterior.manual_seed(posterior.initial_seed())  # A1111: as any first noise does
             elif request.inpainting_fill == FILL_NOTHING:
                 latents = latents * (1 - mask)
         concat = None
@@ -151,6 +163,7 @@ class Beginnings:
                 masked.latent if masked else None,
                 render,
                 self.watch,
+                posteriors=batch.posteriors,
                 rounded=request.rounds_mask,
             )
         return Beginning(Start(latents, mask, concat), tuple(givens[name] for name in names))
@@ -209,12 +222,23 @@ class Beginnings:
             picture = filled(picture, under if under.size == picture.size else under.resize(picture.size))
         return Given(picture, overlay, whole, box, over)
 
-    def _latents(self, name: str, given: Given, request: Img2Img, model: Model, render: RenderSettings) -> Tensor:
+    def _latents(
+        self,
+        name: str,
+        given: Given,
+        request: Img2Img,
+        model: Model,
+        render: RenderSettings,
+        posterior: torch.Generator | None,
+    ) -> Tensor:
         """(1, c, h, w)"""
-        key = (name, id(model))
+        key = (name, id(model), posterior.initial_seed() if posterior is not None else None)
         if key not in self._encoded:
-            self._encoded[key] = encoded(model, _pixels(given.picture, model), render, self.watch)
-        latents = self._encoded[key]
+            made = encoded(model, _pixels(given.picture, model), render, self.watch, posterior=posterior)
+            self._encoded[key] = (made, posterior.get_state() if posterior is not None else None)
+        latents, state = self._encoded[key]
+        if posterior is not None and state is not None:
+            posterior.set_state(state)
         if request.resize_mode == LATENT_RESIZE:
             factor = model.latent.factor
             size = (request.height // factor, request.width // factor)
@@ -286,6 +310,7 @@ def conditioning(
     render: RenderSettings,
     watch: Watch,
     *,
+    posteriors: Posteriors,
     rounded: bool = True,
 ) -> Tensor:
     """What the network sees beside x: (b, 5, h, w) for inpainting, (b, 4, h, w) for InstructPix2Pix, (b, 1, h, w) for
@@ -302,13 +327,18 @@ def conditioning(
         levels = np.array(mask.convert("L"), dtype=np.float32) / 255.0
         where = torch.from_numpy(np.round(levels) if rounded else levels)[None, None].to(pixels.device)
     hidden = torch.lerp(pixels, pixels * (1.0 - where), render.inpainting_mask_weight)
-    latents = torch.cat([encoded(model, picture[None], render, watch) for picture in hidden])
+    latents = torch.cat(
+        [
+            encoded(model, picture[None], render, watch, posterior=posterior)
+            for picture, posterior in zip(hidden, posteriors, strict=True)
+        ]
+    )
     small = interpolate(where, size=tuple(size)).expand(len(latents), -1, -1, -1)
     return torch.cat([small, latents], dim=1)
 
 
 def blank_conditioning(
-    model: Model, count: int, width: int, height: int, render: RenderSettings, watch: Watch
+    model: Model, posteriors: Posteriors, width: int, height: int, render: RenderSettings, watch: Watch
 ) -> Tensor | None:
     """For text to image: all may change, and nothing is seen. None where the network has no such channels."""
     more = model.input_channels - model.latent.channels
@@ -316,6 +346,7 @@ def blank_conditioning(
         return None
     factor = model.latent.factor
     if model.input_channels != INPAINTING:
-        return torch.zeros(count, more, height // factor, width // factor, device=model.device)
+        return torch.zeros(len(posteriors), more, height // factor, width // factor, device=model.device)
     grey = torch.zeros(1, 3, height // factor * factor, width // factor * factor, device=model.device)
-    return pad(encoded(model, grey, render, watch), (0, 0, 0, 0, 1, 0), value=1.0).expand(count, -1, -1, -1)
+    latents = torch.cat([encoded(model, grey, render, watch, posterior=posterior) for posterior in posteriors])
+    return pad(latents, (0, 0, 0, 0, 1, 0), value=1.0)

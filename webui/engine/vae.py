@@ -31,16 +31,35 @@ def decoded(model: Model, latents: Tensor, render: RenderSettings, watch: Watch)
     return _finite(model, lambda pieces: model.decode(latents, tiled=pieces), pixel_count, render, watch)
 
 
-def encoded(model: Model, pixels: Tensor, render: RenderSettings, watch: Watch, *, scaled: bool = True) -> Tensor:
+def encoded(
+    model: Model,
+    pixels: Tensor,
+    render: RenderSettings,
+    watch: Watch,
+    *,
+    scaled: bool = True,
+    posterior: torch.Generator | None = None,
+) -> Tensor:
     """Latents of pixels (1, 3, h, w) in -1..1; not `scaled`: without the family's factor. NaN as in `decoded`.
+
+    posterior: draws the latents from the encoder's distribution; None: its mean.
 
     Raises:
         UserError: it gives NaN in full precision too.
     """
-    pixel_count = pixels.shape[-2:].numel()
-    return _finite(
-        model, lambda pieces: model.encode_image(pixels, scaled=scaled, tiled=pieces), pixel_count, render, watch
-    )
+    drawn: list[Tensor] = []
+
+    def noise(shape: torch.Size) -> Tensor:
+        if not drawn:  # another try has the same noise
+            drawn.append(torch.randn(shape, generator=posterior))
+        return drawn[0]
+
+    draw = noise if posterior is not None else None
+
+    def run(pieces: bool) -> Tensor:
+        return model.encode_image(pixels, scaled=scaled, tiled=pieces, noise=draw)
+
+    return _finite(model, run, pixels.shape[-2:].numel(), render, watch)
 
 
 def _finite(

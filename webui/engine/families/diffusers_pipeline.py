@@ -21,7 +21,16 @@ from torch import Tensor, nn
 from webui.base.errors import UserError
 from webui.engine.families import flow_model, sd1, sdxl
 from webui.engine.families.components import Components
-from webui.engine.families.family import Conditioning, Encoded, Family, LatentFormat, Placement, Prepared, TextOptions
+from webui.engine.families.family import (
+    Conditioning,
+    Draw,
+    Encoded,
+    Family,
+    LatentFormat,
+    Placement,
+    Prepared,
+    TextOptions,
+)
 from webui.engine.families.ldm import VAE_PLANES, parameter_bytes
 from webui.engine.families.pipeline_folder import pipeline_class
 from webui.engine.families.weights import LEFT_OUT, WeightsFile, variant_of
@@ -138,7 +147,9 @@ class PipelineModel:
     ) -> list[Encoded]:
         self._refuse()
 
-    def encode_image(self, pixels: Tensor, *, scaled: bool = True, tiled: bool = False) -> Tensor:
+    def encode_image(
+        self, pixels: Tensor, *, scaled: bool = True, tiled: bool = False, noise: Draw | None = None
+    ) -> Tensor:
         self._refuse()
 
     def depth(self, pixels: Tensor) -> Tensor:

@@ -17,6 +17,9 @@ from webui.engine.networks.embeddings import Embedding
 from webui.engine.sampling.process import Process
 from webui.registry import families, resolved
 
+Draw = Callable[[torch.Size], Tensor]
+"""Standard normal numbers of a shape, on the CPU."""
+
 
 @dataclass(frozen=True)
 class LatentFormat:
@@ -152,8 +155,11 @@ class Model(Protocol):
         """What the VAE needs at most beside its weights, for each pixel of a picture."""
         ...
 
-    def encode_image(self, pixels: Tensor, *, scaled: bool = True, tiled: bool = False) -> Tensor:
-        """(b, 3, h, w) in -1..1 -> latents (b, c, h / factor, w / factor), the posterior's mean, float32.
+    def encode_image(
+        self, pixels: Tensor, *, scaled: bool = True, tiled: bool = False, noise: Draw | None = None
+    ) -> Tensor:
+        """(b, 3, h, w) in -1..1 -> latents (b, c, h / factor, w / factor), float32: drawn from the posterior with
+        `noise`, else its mean.
 
         Not `scaled`: as the VAE gives them, without the family's factor. tiled: piece by piece, for less memory.
         """

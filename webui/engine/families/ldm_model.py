@@ -16,6 +16,7 @@ from webui.base.errors import UserError
 from webui.engine.families import ldm
 from webui.engine.families.family import (
     Conditioning,
+    Draw,
     Encoded,
     Family,
     LatentFormat,
@@ -147,11 +148,16 @@ class LdmModel:
         width: int = self.vae.config.block_out_channels[0]
         return ldm.VAE_PLANES * width * int(self.vae.dtype.itemsize)
 
-    def encode_image(self, pixels: Tensor, *, scaled: bool = True, tiled: bool = False) -> Tensor:
+    def encode_image(
+        self, pixels: Tensor, *, scaled: bool = True, tiled: bool = False, noise: Draw | None = None
+    ) -> Tensor:
         self.staging.use("vae")
         ldm.set_tiling(self.vae, tiled)
-        mean: Tensor = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist.mean
-        return ((mean - self.shift) * self.scale if scaled else mean).to(pixels.device, torch.float32)
+        posterior = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist
+        latents: Tensor = posterior.mean
+        if noise is not None:
+            latents = latents + posterior.std * noise(latents.shape).to(latents.device)
+        return ((latents - self.shift) * self.scale if scaled else latents).to(pixels.device, torch.float32)
 
     def decode(self, latents: Tensor, *, tiled: bool = False) -> Tensor:
         self.staging.use("vae")
