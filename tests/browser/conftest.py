@@ -64,7 +64,7 @@ def _is_wrong(line: ConsoleMessage) -> bool:
 @pytest.fixture
 def enter(browser: Browser, home: BrowserContext, page_server: RunningServer) -> Iterator[Enter]:
     """Opens the page as somebody new; or `beside` a visitor, in another tab; or as a `stranger` with a browser of
-    their own, while others are there."""
+    their own, while others are there. Unless it is `strict`, the console may show errors."""
     opened: list[Page | BrowserContext] = []
     errors: list[str] = []
     home.clear_cookies()
@@ -82,6 +82,7 @@ def enter(browser: Browser, home: BrowserContext, page_server: RunningServer) ->
         dark: bool = False,
         url: str = "",
         arrive: bool = True,
+        strict: bool = True,
     ) -> Visitor:
         context = home
         if beside is not None:
@@ -94,7 +95,8 @@ def enter(browser: Browser, home: BrowserContext, page_server: RunningServer) ->
         opened.append(page)
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme="dark" if dark else "light")
-        watch(page)
+        if strict:
+            watch(page)
         visitor = Visitor(page, url or page_server.url)
         return visitor.arrive() if arrive else visitor
 

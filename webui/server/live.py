@@ -27,6 +27,8 @@ KEPT_FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
 NEVER_KEPT = {"cache-control": "no-store"}
 SILENCE = 15.0
 """Seconds after which a silent event stream says that it is still there."""
+STILL_HERE = 4.0
+"""The same for a page, which connects anew when it hears nothing for longer (`live.js`)."""
 
 
 class Again(BaseModel):
@@ -68,7 +70,11 @@ def routes(app: App) -> APIRouter:
 
         async def sends() -> None:
             while True:
-                await socket.send_text(json.dumps(await reader.next_message()))
+                try:
+                    message = await asyncio.wait_for(reader.next_message(), STILL_HERE)
+                except TimeoutError:
+                    message = {"type": "still"}
+                await socket.send_text(json.dumps(message))
 
         sending = asyncio.create_task(sends())
         try:

@@ -1,12 +1,17 @@
 // The one channel from the server: what it says is the page's state; the page keeps none of its own.
 (() => {
+  const SOON = 250;
+  const LONGEST_WAIT = 900; // ms: whoever comes back sees the true state within about a second
+  const SILENCE = 10000; // ms without a word, though the server says every few seconds that it is there
   const jobs = new Map();
   const readers = [];
   const live = (gesso.live = { connected: false, engine: null, models: { loading: "", message: "" }, previews: new Map() });
   let seq = 0;
-  let wait = 250;
+  let wait = SOON;
   let socket = null;
   let lost = 0;
+  let next = 0;
+  let heard = 0;
 
   /** Calls `read(what)` after each message; `what` is its type: state, job, preview, models, engine, link. */
   live.read = (read) => readers.push(read);
@@ -49,21 +54,28 @@
       case "engine":
         live.engine = message;
         break;
+      case "still":
+        return;
     }
     tell(message.type, message);
   }
 
   function connect() {
+    clearTimeout(next);
     const address = new URL(gesso.url(`internal/ws?since=${seq}`));
     address.protocol = address.protocol.replace("http", "ws");
     socket = new WebSocket(address);
+    heard = Date.now();
     socket.onopen = () => {
-      wait = 250;
+      wait = SOON;
       live.connected = true;
       clearTimeout(lost);
       tell("link");
     };
-    socket.onmessage = (event) => take(JSON.parse(event.data));
+    socket.onmessage = (event) => {
+      heard = Date.now();
+      take(JSON.parse(event.data));
+    };
     socket.onclose = () => {
       if (live.connected) {
         // A moment of grace: a restart of the server or a sleeping laptop need not flash a warning.
@@ -71,16 +83,26 @@
         lost = setTimeout(() => tell("link"), 1200);
       }
       live.connected = false;
-      setTimeout(connect, wait * (0.8 + 0.4 * Math.random()));
-      wait = Math.min(wait * 1.7, 8000);
+      next = setTimeout(connect, wait * (0.8 + 0.4 * Math.random()));
+      wait = Math.min(wait * 1.7, LONGEST_WAIT);
     };
   }
   connect();
 
-  // A page that comes back from sleep should not wait for the next try.
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && socket.readyState === WebSocket.CLOSED) wait = 250;
-  });
+  /** Connects anew at once: a network that went away, or a sleep, leaves a connection that looks open and is dead. */
+  function renew() {
+    socket.onopen = socket.onmessage = null;
+    const closed = socket.onclose;
+    socket.onclose = null;
+    socket.close();
+    closed();
+    connect();
+  }
+  const renewIfSilent = (ms) => { if (Date.now() - heard > ms) renew(); };
+  setInterval(() => renewIfSilent(SILENCE), 1000);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) renewIfSilent(SILENCE / 2); });
+  window.addEventListener("online", renew);
+  window.addEventListener("pageshow", (event) => { if (event.persisted) renew(); });
 
   gesso.when("#gesso_status", (place) => {
     const show = () => {
