@@ -107,3 +107,9 @@ def test_previews_are_made_as_chosen(engine: Engine, models_folder: Path, tiny: 
         viewing.method = "Full"
         with Image.open(io.BytesIO(preview(latents))) as picture:
             assert picture.size == (128, 64)
+
+
+@pytest.mark.parametrize(("count", "side", "shown"), [(1, 64, (64, 64)), (1, 1024, (512, 512)), (3, 400, (512, 512))])
+def test_a_preview_is_never_larger_than_512_pixels(count: int, side: int, shown: tuple[int, int]) -> None:
+    with Image.open(io.BytesIO(jpeg(torch.zeros(count, 3, side, side)))) as preview:
+        assert preview.size == shown

@@ -17,10 +17,12 @@ Previewer = Callable[[Tensor], bytes]
 """Latents (b, c, h, w) -> JPEG."""
 
 QUALITY = 80
+LARGEST = 512
+"""Pixels of a preview's longer side: it is sent about once a second to everybody who looks."""
 
 
 def jpeg(pixels: Tensor) -> bytes:
-    """Pictures (b, 3, h, w) in -1..1 side by side on a sheet as JPEG."""
+    """Pictures (b, 3, h, w) in -1..1 side by side on a sheet as JPEG, made smaller where it is too large to be sent."""
     levels = levels_of(pixels)
     columns = math.ceil(math.sqrt(len(levels)))
     rows = math.ceil(len(levels) / columns)
@@ -29,6 +31,7 @@ def jpeg(pixels: Tensor) -> bytes:
     for place, level in enumerate(levels.cpu()):
         picture = Image.fromarray(level.permute(1, 2, 0).contiguous().numpy())
         sheet.paste(picture, (place % columns * width, place // columns * height))
+    sheet.thumbnail((LARGEST, LARGEST), Image.Resampling.BILINEAR, reducing_gap=2.0)
     stream = io.BytesIO()
     sheet.save(stream, "JPEG", quality=QUALITY)
     return stream.getvalue()
