@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import PATIENCE
 from webui import flags
 from webui.base.errors import UserError
 from webui.server.access import MADE_UP_USER, WRONG_ALLOWED, Access, Accounts, accounts_of, exposed, secret_in
@@ -68,6 +71,31 @@ def test_who_guesses_has_to_wait_and_others_do_not() -> None:
     assert [gate.login("anna", "wrong", "thief") for _ in range(WRONG_ALLOWED)] == [False] * WRONG_ALLOWED
     assert gate.login("anna", "one", "thief") is None
     assert gate.login("anna", "one", "elsewhere") is True
+
+
+def test_who_has_an_account_cannot_guess_for_ever_at_another() -> None:
+    gate = access(anna="one", thief="mine")
+    answers = []
+    for number in range(WRONG_ALLOWED + 1):
+        gate.login("thief", "mine", "there")
+        answers.append(gate.login("anna", str(number), "there"))
+    assert answers == [False] * WRONG_ALLOWED + [None]
+
+
+def test_guesses_sent_at_once_learn_no_more_than_those_sent_one_by_one() -> None:
+    many = 2 * WRONG_ALLOWED
+
+    class Slow(Access):
+        all_inside = threading.Barrier(many)
+
+        def _fits(self, kept: str | None, password: str) -> bool:
+            self.all_inside.wait(PATIENCE)
+            return super()._fits(kept, password)
+
+    gate = Slow(Accounts({"anna": "one"}, {}), b"k" * 32)
+    with ThreadPoolExecutor(many) as pool:
+        answers = list(pool.map(lambda number: gate.login("anna", str(number), "thief"), range(many)))
+    assert sorted(answers, key=str) == [False] * WRONG_ALLOWED + [None] * WRONG_ALLOWED
 
 
 def test_a_cookie_stands_for_its_name_until_the_password_changes() -> None:

@@ -155,18 +155,19 @@ class Access:
         """Whether name and password belong together; None: too many were wrong from this address, try later."""
         known = {**self.accounts.programs, **self.accounts.users} if program else self.accounts.users
         with self._lock:
+            past = time.monotonic() - WRONG_WITHIN
             if len(self._wrong) > ADDRESSES_REMEMBERED:
-                self._wrong = {other: times for other, times in self._wrong.items() if times}
+                self._wrong = {other: times for other, times in self._wrong.items() if times and times[-1] >= past}
             wrong = self._wrong.setdefault(address, deque())
-            while wrong and wrong[0] < time.monotonic() - WRONG_WITHIN:
+            while wrong and wrong[0] < past:
                 wrong.popleft()
             if len(wrong) >= WRONG_ALLOWED:
                 return None
         right = self._fits(known.get(name), password)
         with self._lock:
-            if right:
-                self._wrong.pop(address, None)
-            else:
+            if len(wrong) >= WRONG_ALLOWED:
+                return None  # Others failed meanwhile: guesses sent at once learn no more than those sent one by one.
+            if not right:
                 wrong.append(time.monotonic())
         return right
 
