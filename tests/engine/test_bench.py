@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from tests.engine.conftest import reference
+from webui.engine import bench
 from webui.engine.bench import Bench, speed, swap
 from webui.engine.families.weights import open_weights
 from webui.engine.model_manager import ModelManager
 from webui.engine.prefetch import Prefetcher
 from webui.engine.stand_ins import _written, sd15_shapes
-from webui.engine.throughput import Job
+from webui.engine.throughput import Job, Speeds
+from webui.request.plan import CheckpointRef
 
 
 @pytest.mark.filterwarnings("ignore:__array__")  # inside diffusers' scheduler
@@ -54,3 +56,20 @@ def test_a_file_is_read_ahead_and_its_absence_is_no_failure(tmp_path: Path) -> N
     prefetcher.begin(str(tmp_path / "none"))
     prefetcher.wait()
     prefetcher.stop()
+
+
+def test_a_processor_without_bfloat16_is_measured_in_32_bits_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs: list[tuple[torch.dtype, Job]] = []
+
+    def measured(models: ModelManager, _checkpoint: CheckpointRef, job: Job) -> Speeds:
+        jobs.append((models.profile.half, job))
+        return Speeds(2.0, 1.0, 2.0)
+
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    monkeypatch.setattr(bench, "speed", measured)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    bench.main(["cpu", "--checkpoint", str(tmp_path / "model.safetensors")])
+    assert jobs == [(torch.float32, Job(256, 1, 2))]
+    assert "no bfloat16" in capsys.readouterr().out

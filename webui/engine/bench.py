@@ -139,7 +139,8 @@ class Swap:
     reading: float
     """The bytes of the file, all in one."""
     copying: float
-    """The weights to the device, in the precision that they have there."""
+    """The weights to the device, in the precision that they have there, into memory that is taken for it: a loader
+    cannot write where the model before still stands, and the first touch of memory costs more than the copy."""
 
     @property
     def disk_ratio(self) -> float:
@@ -185,10 +186,9 @@ def _copying(models: ModelManager, checkpoint: CheckpointRef, repeats: int) -> f
         amount, device = loaded.model.nbytes, loaded.model.device
     models.unload()
     host = torch.zeros(amount, dtype=torch.uint8)
-    copied = torch.empty_like(host, device=device)
 
     def copy() -> None:
-        copied.copy_(host)
+        host.to(device, copy=True)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
@@ -323,7 +323,7 @@ def main(argv: list[str]) -> int:
 
 def _print_machine(models: ModelManager, name: str) -> None:
     info = models.profile.info()
-    print(f"{name} on {info.name} ({info.device}, {info.dtype}, {torch.get_num_threads()} threads)")
+    print(f"{name} on {info.name} ({info.device}, {info.dtype}, {torch.get_num_threads()} threads)", flush=True)
 
 
 def _print_swap(models: ModelManager, refs: list[CheckpointRef]) -> bool:
@@ -352,14 +352,18 @@ def _print_speed(measure: str, wanted: list[Path], asked: Job) -> None:
         return
     on_gpu = measure == "gpu"
     runs = [(False, 1), (False, 4)] if on_gpu else [(True, 1), (False, 1)]
+    if not on_gpu and profile_of(EngineOptions(device="cpu")).half == torch.float32:
+        print("cpu        this processor has no bfloat16: 32 bits alone are measured", flush=True)
+        del runs[1]
     with large_checkpoints(wanted, 1) as refs:
         for ref in refs:
             for full, batch in runs:
                 models = ModelManager(profile_of(EngineOptions(device="" if on_gpu else "cpu", no_half=full)))
                 _print_machine(models, ref.name)
-                job = Job(asked.side or (512 if on_gpu else 256), batch, asked.steps or (20 if on_gpu else 4))
+                job = Job(asked.side or (512 if on_gpu else 256), batch, asked.steps or (20 if on_gpu else 2))
                 found = speed(models, ref, job)
                 print(
                     f"{measure}        {found.over_stock:.2f}   over diffusers' pipeline, {found.of_bare:.2f} of the"
-                    f" bare network; {found.ours:.2f} it/s at {job.side} x {job.side}, batch {batch}"
+                    f" bare network; {found.ours:.2f} it/s at {job.side} x {job.side}, batch {batch}",
+                    flush=True,
                 )
