@@ -18,6 +18,7 @@ from webui.catalog.image_files import read_infotext
 from webui.catalog.pictures import Pictures
 from webui.request import infotext
 from webui.request.fields import Generation
+from webui.server.api import scripted
 from webui.server.api.answers import PngInfoAnswer
 from webui.server.api.bodies import Body, Img2ImgBody, Txt2ImgBody, decoded, forgiven, request_of, settings_for
 from webui.server.api.documented import Documented
@@ -85,6 +86,8 @@ def routes(app: App) -> APIRouter:
 async def _made(app: App, body: Body, request: Request) -> dict[str, Any]:
     given = frozenset(name for name, value in (await request.json()).items() if value is not None)
     owner = caller_of(request.scope).owner
+    if scripted.is_plot(body):
+        return await _plotted(app, body, given, request)
 
     def submitted() -> tuple[str, tuple[str, ...]]:
         settings = app.settings.current
@@ -103,6 +106,27 @@ async def _made(app: App, body: Body, request: Request) -> dict[str, Any]:
     if job.state == "failed" and job.error is not None:
         raise JobFailed(STATUS.get(job.error.code, 500), job.error.message, job.error.hint)
     return await run_in_threadpool(_answer, app, body, job, remarks)
+
+
+async def _plotted(app: App, body: Body, given: frozenset[str], request: Request) -> dict[str, Any]:
+    """As `_made`, for a table: each of its cells is a job. Who gives one up, or interrupts it, gives up the rest."""
+    owner = caller_of(request.scope).owner
+    table, job_ids, remarks = await run_in_threadpool(scripted.submitted, app, body, given, owner)
+    app.tasks.add(body.force_task_id or f"task({job_ids[0]})", job_ids[0])
+    jobs: list[Job] = []
+    for number, job_id in enumerate(job_ids, 1):
+        jobs.append(await ended(app.queue, job_id, request if body.cancel_on_disconnect else None))
+        if jobs[-1].state == "cancelled":
+            for later in job_ids[number:]:
+                await run_in_threadpool(app.queue.cancel, later)
+    made = next((job for job in jobs if job.pictures), None)
+    if made is None:
+        error = next((job.error for job in jobs if job.error is not None), None)
+        if error is not None:
+            raise JobFailed(STATUS.get(error.code, 500), error.message, error.hint)
+        raise JobFailed(500, "The table was ended before its first picture was finished.", "Ask for it again.")
+    summary = info_of(app, made)
+    return await run_in_threadpool(scripted.answer, app, body, table, jobs, remarks, summary)
 
 
 async def ended(queue: JobQueue, job_id: str, request: Request | None = None) -> Job:

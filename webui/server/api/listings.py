@@ -15,7 +15,8 @@ from webui.catalog.loras import Lora
 from webui.registry import SamplerEntry, ScheduleEntry
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.params import Choice, Slider, default_of
-from webui.server.api import answers
+from webui.scripts import xyz
+from webui.server.api import answers, scripted
 from webui.server.api.bodies import ALWAYS_ON
 from webui.server.api.kept import KeptAnswer
 
@@ -92,14 +93,23 @@ def routes(app: App) -> APIRouter:
 
     @router.get("/scripts", response_model=answers.ScriptTitles)
     def scripts() -> dict[str, list[str]]:
-        """Titles of scripts by tab, in small letters: what `alwayson_scripts` takes."""
-        titles = sorted(ALWAYS_ON)
+        """Titles of scripts by tab, in small letters: what `script_name` and `alwayson_scripts` take."""
+        titles = [xyz.TITLE.lower(), *sorted(ALWAYS_ON)]
         return {"txt2img": titles, "img2img": titles}
 
     @router.get("/script-info", response_model=list[answers.ScriptItem])
     def script_info() -> list[dict[str, Any]]:
         """Scripts and their values by position."""
-        return [
+        plots = [
+            {
+                "name": xyz.TITLE.lower(),
+                "is_alwayson": False,
+                "is_img2img": cls is Img2Img,
+                "args": scripted.arguments(cls),
+            }
+            for cls in (Txt2Img, Img2Img)
+        ]
+        return plots + [
             {"name": title, "is_alwayson": True, "is_img2img": cls is Img2Img, "args": _arguments(cls, names)}
             for cls in (Txt2Img, Img2Img)
             for title, names in ALWAYS_ON.items()

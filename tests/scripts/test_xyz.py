@@ -1,0 +1,123 @@
+"""X/Y/Z plot: what its values mean, and which requests come of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from webui.base.errors import UserError
+from webui.request.fields import Generation, Img2Img, Txt2Img
+from webui.request.settings import Settings
+from webui.scripts import legend, xyz
+
+
+def axis(title: str, cls: type[Generation] = Txt2Img) -> int:
+    return [each.title for each in xyz.axes(cls)].index(title)
+
+
+def planned(request: Generation, *axes: tuple[str, str], most: int = 1000, **options: Any) -> xyz.Table:
+    given = [(axis(title, type(request)), text, []) for title, text in axes] + [(0, "", [])] * (3 - len(axes))
+    chosen = {**{name: getattr(xyz.Options(), name) for name in xyz.Options.__dataclass_fields__}, **options}
+    return xyz.table(request, [*(each for line in given for each in line), *chosen.values()], lambda: 99, most)
+
+
+def test_axes_stand_where_a1111s_clients_look_for_them() -> None:
+    assert [axis(title) for title in ("Steps", "CFG Scale", "Sampler", "Checkpoint name", "VAE")] == [4, 6, 9, 11, 29]
+    assert axis("Size") == len(xyz.axes(Txt2Img)) - 1 == 41
+    assert [axis(title, Img2Img) for title in ("Image CFG Scale", "Cond. Image Mask Weight", "VAE")] == [6, 27, 28]
+
+
+@pytest.mark.parametrize(
+    ("title", "text", "values"),
+    [
+        ("Steps", "1, 5,3", (1, 5, 3)),
+        ("Steps", "1-5", (1, 2, 3, 4, 5)),
+        ("Steps", "1-5 (+2), 20", (1, 3, 5, 20)),
+        ("Steps", "10-0 (-3)", (10, 7, 4)),
+        ("Steps", "1-10 [5]", (1, 3, 5, 7, 10)),
+        ("Seed", "-1, -3", (-1, -3)),
+        ("CFG Scale", "1-2 (+0.5)", (1.0, 1.5, 2.0)),
+        ("CFG Scale", "0-1[3]", (0.0, 0.5, 1.0)),
+        ("Prompt S/R", 'cat, "dog, big"', ("cat", "dog, big")),
+        ("Prompt order", "a,b", (("a", "b"), ("b", "a"))),
+        ("SGM noise multiplier", "true, no", (True, False)),
+    ],
+)
+def test_values_are_written_as_in_a1111(title: str, text: str, values: tuple[Any, ...]) -> None:
+    assert xyz.values_of(xyz.axes(Txt2Img)[axis(title)], text) == values
+
+
+@pytest.mark.parametrize(
+    ("title", "text"),
+    [
+        ("Steps", "few"), ("Steps", ""), ("Steps", "1-9 (+0)"), ("Steps", "1-99999999"), ("CFG Scale", "nan"),
+        ("CFG Scale", "1e999"), ("SGM noise multiplier", "2"), ("Size", "big"),
+        ("Prompt S/R", "dog, cat"), ("Prompt order", "dog, cat"),
+    ],
+)  # fmt: skip
+def test_what_is_none_is_refused_in_a_sentence(title: str, text: str) -> None:
+    with pytest.raises(UserError, match=title):
+        planned(Txt2Img(prompt="a cat"), (title, text))
+
+
+@pytest.mark.parametrize("cls", [Txt2Img, Img2Img])
+def test_every_axis_changes_what_it_names(cls: type[Generation]) -> None:
+    texts = {"order": "red, cat", "text": "cat", "bool": "true", "int": "2", "float": "0.5", "nothing": ""}
+    own = {"Size": "64x128", "RNG source": "NV", "FP8 mode": "Enable", "Face restore": "none", "Prompt S/R": "cat, dog"}
+    base = cls.made(prompt="a red cat", override_settings={})
+    for each in xyz.axes(cls)[1:]:
+        table = planned(base, (each.title, own.get(each.title, texts[each.kind])))
+        made = table.cells[-1].request
+        assert made != base.changed(seed=99, subseed=99), each.title
+        Settings().with_options(made.override_settings, strict=True)
+
+
+def test_a_table_is_made_in_the_order_that_costs_least_and_keeps_its_seed() -> None:
+    table = planned(
+        Txt2Img(prompt="a cat"), ("Checkpoint name", "a, sub/b"), ("Steps", "1,2"), ("Prompt S/R", "cat, dog")
+    )
+    models = [cell.request.override_settings["sd_model_checkpoint"] for cell in table.cells]
+    assert models == ["a"] * 4 + ["sub/b"] * 4
+    assert [cell.place for cell in table.cells][:4] == [(0, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1)]
+    assert {(cell.request.seed, cell.request.subseed) for cell in table.cells} == {(99, 99)}
+    assert table.cells[-1].request.prompt == "a dog"
+    assert [table.titles(index) for index in range(3)] == [("a", "b"), ("Steps: 1", "Steps: 2"), ("cat", "dog")]
+    assert table.labels[:3] == (("Script", "X/Y/Z plot"), ("X Type", "Checkpoint name"), ("X Values", "a, sub/b"))
+
+
+def test_seeds_vary_or_stay_open_where_that_is_wished() -> None:
+    varied = planned(Txt2Img(seed=5), ("Steps", "1,2"), ("CFG Scale", "3,4"), vary_seeds_x=True, vary_seeds_y=True)
+    assert [cell.request.seed for cell in varied.cells] == [5, 6, 7, 8]
+    assert {cell.request.seed for cell in planned(Txt2Img(), ("Steps", "1,2"), no_fixed_seeds=True).cells} == {-1}
+    assert [cell.request.seed for cell in planned(Txt2Img(), ("Seed", "-1, 3")).cells] == [99, 3]
+
+
+def test_words_change_places_and_the_rest_stays() -> None:
+    table = planned(Txt2Img(prompt="red, a fox (old)"), ("Prompt order", "red, old"))
+    assert [cell.request.prompt for cell in table.cells] == ["red, a fox (old)", "old, a fox (red)"]
+
+
+def test_too_many_pictures_and_wrong_arguments_are_refused() -> None:
+    with pytest.raises(UserError, match="7 words"):
+        planned(Txt2Img(), ("Prompt order", "a,b,c,d,e,f,g"))
+    with pytest.raises(UserError, match="6 pictures"):
+        planned(Txt2Img(n_iter=2), ("Steps", "1-3"), most=5)
+    with pytest.raises(UserError, match="18 values"):
+        xyz.table(Txt2Img(), [4, "1"], lambda: 1, 5)
+    for wrong in (77, "Steps", True, None):
+        with pytest.raises(UserError, match="no axis"):
+            xyz.table(Txt2Img(), [wrong, "1", [], *([0, "", []] * 2), *[False] * 7, 0, True], lambda: 1, 5)
+
+
+def test_a_sheet_has_room_for_its_legend_and_leaves_missing_cells_empty() -> None:
+    red = Image.new("RGB", (64, 64), "red")
+    plain = legend.sheet([red, None], ["", ""], [""], margin=4)
+    assert plain.size == (132, 64)
+    assert plain.getpixel((0, 0)) == (255, 0, 0)
+    assert plain.getpixel((100, 30)) == (255, 255, 255)
+    titled = legend.sheet([red] * 4, ["Steps: 1", "Steps: 2"], ["CFG Scale: 1", "CFG Scale: 2"])
+    assert titled.width == 48 + 128
+    assert 128 < titled.height < 150
+    assert len(titled.crop((0, 0, 48, titled.height)).getcolors() or []) > 1, "something is written there"

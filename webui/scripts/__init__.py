@@ -1,0 +1,1 @@
+"""Workflows: one request becomes many, and their pictures a sheet."""

@@ -1,0 +1,382 @@
+"""X/Y/Z plot: one request becomes a table of requests that differ along up to three axes.
+
+Pure data: what makes the pictures, and the sheet, is elsewhere. Titles, their order and the writing of values are
+A1111's, since clients send an axis as its place in the list.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from webui.base.errors import UserError
+from webui.request.fields import Generation, Img2Img
+
+TITLE = "X/Y/Z plot"
+Value: TypeAlias = int | float | str | bool | tuple[str, ...]
+Kind = Literal["nothing", "int", "float", "bool", "text", "order"]
+Apply: TypeAlias = Callable[[Generation, Any, Sequence[Any]], Generation]
+"""(request, this value, all values of the axis) -> the request with it."""
+_INT = r"\s*([+-]?\s*\d+)"
+_FLOAT = r"\s*([+-]?\s*\d+(?:\.\d*)?)"
+_INT_RANGE = re.compile(rf"{_INT}\s*-{_INT}(?:\s*\(([+-]\d+)\s*\))?\s*")
+_INT_COUNT = re.compile(rf"{_INT}\s*-{_INT}(?:\s*\[(\d+)\s*\])\s*")
+_FLOAT_RANGE = re.compile(rf"{_FLOAT}\s*-{_FLOAT}(?:\s*\(([+-]\d+(?:\.\d*)?)\s*\))?\s*")
+_FLOAT_COUNT = re.compile(rf"{_FLOAT}\s*-{_FLOAT}(?:\s*\[(\d+(?:\.\d*)?)\s*\])\s*")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Something that can differ from picture to picture."""
+
+    title: str
+    kind: Kind
+    apply: Apply
+    cost: float = 0.0
+    """How much a change costs, 0 to 1: the dearest changes least often."""
+    only: Literal["", "txt2img", "img2img"] = ""
+    plain: bool = False
+    """The legend shows the value without the title before it."""
+
+    def legend(self, value: Value) -> str:
+        if self.kind == "nothing":
+            return ""
+        if isinstance(value, tuple):
+            return ", ".join(value)
+        shown = str(round(value, 8) if isinstance(value, float) else value)
+        if self.title == "Checkpoint name":
+            shown = shown.replace("\\", "/").rsplit("/", 1)[-1]
+        return shown if self.plain else f"{self.title}: {shown}"
+
+
+def _field(name: str) -> Apply:
+    return lambda request, value, _all: request.changed(**{name: value})
+
+
+def _settings(*names: str) -> Apply:
+    return lambda request, value, _all: request.changed(
+        override_settings={**request.override_settings, **dict.fromkeys(names, value)}
+    )
+
+
+def _replaced(request: Generation, value: Any, values: Sequence[Any]) -> Generation:
+    sought = values[0]
+    if sought not in request.prompt and sought not in request.negative_prompt:
+        raise UserError(
+            f"Prompt S/R: {sought!r} is neither in the prompt nor in the negative prompt.",
+            hint="The first value is the text that the others stand in for.",
+            field="script_args",
+        )
+    return request.changed(
+        prompt=request.prompt.replace(sought, value), negative_prompt=request.negative_prompt.replace(sought, value)
+    )
+
+
+def _ordered(request: Generation, value: Any, _values: Sequence[Any]) -> Generation:
+    """The words of `value` take their places in this order; what stands between them stays."""
+    missing = [word for word in value if word not in request.prompt]
+    if missing:
+        raise UserError(f"Prompt order: {missing[0]!r} is not in the prompt.", field="script_args")
+    places = "|".join(re.escape(word) for word in sorted(value, key=len, reverse=True))
+    order = iter(value)
+    left = set(value)
+
+    def placed(found: re.Match[str]) -> str:
+        if found[0] not in left:
+            return found[0]
+        left.discard(found[0])
+        return str(next(order))
+
+    return request.changed(prompt=re.sub(places, placed, request.prompt))
+
+
+def _styled(request: Generation, value: Any, _values: Sequence[Any]) -> Generation:
+    return request.changed(styles=(*request.styles, *(name.strip() for name in value.split(","))))
+
+
+def _sized(request: Generation, value: Any, _values: Sequence[Any]) -> Generation:
+    sides = re.fullmatch(r"\s*(\d+)\s*[x×]\s*(\d+)\s*", value)
+    if sides is None:
+        raise UserError(f"Size: {value!r} is no size.", hint="Write it as 512x768.", field="script_args")
+    return request.changed(width=int(sides[1]), height=int(sides[2]))
+
+
+def _restored(request: Generation, value: Any, _values: Sequence[Any]) -> Generation:
+    """A1111: the name of a restorer, or whether there shall be one."""
+    known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "none": False}
+    wanted = known.get(value.lower())
+    chosen = {"face_restoration": wanted} if wanted is not None else {
+        "face_restoration": True, "face_restoration_model": value,
+    }  # fmt: skip
+    return request.changed(override_settings={**request.override_settings, **chosen})
+
+
+_AXES = (
+    Axis("Nothing", "nothing", lambda request, _value, _all: request),
+    Axis("Seed", "int", _field("seed")),
+    Axis("Var. seed", "int", _field("subseed")),
+    Axis("Var. strength", "float", _field("subseed_strength")),
+    Axis("Steps", "int", _field("steps")),
+    Axis("Hires steps", "int", _field("hr_second_pass_steps"), only="txt2img"),
+    Axis("CFG Scale", "float", _field("cfg_scale")),
+    Axis("Image CFG Scale", "float", _field("image_cfg_scale"), only="img2img"),
+    Axis("Prompt S/R", "text", _replaced, plain=True),
+    Axis("Prompt order", "order", _ordered),
+    Axis("Sampler", "text", _field("sampler_name"), plain=True),
+    Axis("Hires sampler", "text", _field("hr_sampler_name"), only="txt2img"),
+    Axis("Checkpoint name", "text", _settings("sd_model_checkpoint"), cost=1.0, plain=True),
+    Axis("Negative Guidance minimum sigma", "float", _settings("s_min_uncond")),
+    Axis("Sigma Churn", "float", _settings("s_churn")),
+    Axis("Sigma min", "float", _settings("s_tmin")),
+    Axis("Sigma max", "float", _settings("s_tmax")),
+    Axis("Sigma noise", "float", _settings("s_noise")),
+    Axis("Schedule type", "text", _field("scheduler")),
+    Axis("Schedule min sigma", "float", _settings("sigma_min")),
+    Axis("Schedule max sigma", "float", _settings("sigma_max")),
+    Axis("Schedule rho", "float", _settings("rho")),
+    Axis("Beta schedule alpha", "float", _settings("beta_dist_alpha")),
+    Axis("Beta schedule beta", "float", _settings("beta_dist_beta")),
+    Axis("Eta", "float", _settings("eta_ancestral", "eta_ddim")),
+    Axis("Clip skip", "int", _settings("CLIP_stop_at_last_layers")),
+    Axis("Denoising", "float", _field("denoising_strength")),
+    Axis("Initial noise multiplier", "float", _settings("initial_noise_multiplier")),
+    Axis("Extra noise", "float", _settings("img2img_extra_noise")),
+    Axis("Hires upscaler", "text", _field("hr_upscaler"), only="txt2img"),
+    Axis("Cond. Image Mask Weight", "float", _settings("inpainting_mask_weight"), only="img2img"),
+    Axis("VAE", "text", _settings("sd_vae"), cost=0.7),
+    Axis("Styles", "text", _styled),
+    Axis("UniPC Order", "int", _settings("uni_pc_order"), cost=0.5),
+    Axis("Face restore", "text", _restored, plain=True),
+    Axis("Token merging ratio", "float", _settings("token_merging_ratio")),
+    Axis("Token merging ratio high-res", "float", _settings("token_merging_ratio_hr")),
+    Axis("Always discard next-to-last sigma", "bool", _settings("always_discard_next_to_last_sigma")),
+    Axis("SGM noise multiplier", "bool", _settings("sgm_noise_multiplier")),
+    Axis("Refiner checkpoint", "text", _field("refiner_checkpoint"), cost=1.0, plain=True),
+    Axis("Refiner switch at", "float", _field("refiner_switch_at")),
+    Axis("RNG source", "text", _settings("randn_source")),
+    Axis("FP8 mode", "text", _settings("fp8_storage"), cost=0.9),
+    Axis("Size", "text", _sized),
+)
+
+
+def axes(cls: type[Generation]) -> tuple[Axis, ...]:
+    """The axes of txt2img or img2img; their places are what clients send."""
+    kind = "img2img" if issubclass(cls, Img2Img) else "txt2img"
+    return tuple(axis for axis in _AXES if axis.only in ("", kind))
+
+
+@dataclass(frozen=True)
+class Line:
+    """An axis with its values."""
+
+    axis: Axis
+    text: str
+    """As it was written."""
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What holds for the whole table."""
+
+    draw_legend: bool = True
+    include_lone_images: bool = False
+    include_sub_grids: bool = False
+    no_fixed_seeds: bool = False
+    """Keep -1 for seeds: each picture has a random one."""
+    vary_seeds_x: bool = False
+    vary_seeds_y: bool = False
+    vary_seeds_z: bool = False
+    margin_size: int = 0
+    """Pixels between pictures."""
+    csv_mode: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One request of the table, at its place."""
+
+    place: tuple[int, int, int]
+    request: Generation
+
+
+@dataclass(frozen=True)
+class Table:
+    """All requests, in the order in which they cost least to make."""
+
+    lines: tuple[Line, Line, Line]
+    cells: tuple[Cell, ...]
+    options: Options
+
+    def titles(self, index: int) -> tuple[str, ...]:
+        """The legend along an axis: 0 for X, 1 for Y, 2 for Z."""
+        line = self.lines[index]
+        return tuple(line.axis.legend(value) for value in line.values)
+
+    @property
+    def labels(self) -> tuple[tuple[str, str], ...]:
+        """What the sheet's infotext says beyond that of its first picture."""
+        found = [("Script", TITLE)]
+        for name, line in zip("XYZ", self.lines, strict=True):
+            if line.axis.kind != "nothing":
+                found += [(f"{name} Type", line.axis.title), (f"{name} Values", line.text)]
+                if line.axis.title in ("Seed", "Var. seed") and not self.options.no_fixed_seeds:
+                    found.append((f"Fixed {name} Values", ", ".join(str(value) for value in line.values)))
+        return tuple(found)
+
+
+def values_of(axis: Axis, text: str) -> tuple[Any, ...]:
+    """The values that a text lists: with commas, quotes around those that have some, and ranges of numbers.
+
+    `1-5`, `1-10 (+2)` with a step, `1-10 [5]` so many between the two.
+
+    Raises:
+        UserError: a value is none of this axis's.
+    """
+    if axis.kind == "nothing":
+        return ("",)
+    rows = csv.reader(io.StringIO(text), skipinitialspace=True)
+    words = [word.strip() for word in itertools.chain.from_iterable(rows)]
+    words = [word for word in words if word]
+    if not words:
+        raise UserError(f"{axis.title} has no values.", hint="List some, or choose Nothing.", field="script_args")
+    if axis.kind == "order":
+        if len(words) > 6:
+            raise UserError(f"{len(words)} words have too many orders.", hint="At most 6.", field="script_args")
+        return tuple(itertools.permutations(words))
+    if axis.kind == "text":
+        return tuple(words)
+    try:
+        return tuple(itertools.chain.from_iterable(_numbers(axis.kind, word) for word in words))
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
+        raise UserError(
+            f"{axis.title}: {text!r} is no list of such values.",
+            hint="true, false" if axis.kind == "bool" else "Write 1, 2, 5 or 1-5 or 1-10 (+2) or 1-10 [5].",
+            field="script_args",
+        ) from error
+
+
+MOST_VALUES = 10_000
+
+
+def _numbers(kind: Kind, word: str) -> list[Any]:
+    """The numbers that one word stands for."""
+    if kind == "bool":
+        known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        if word.lower() not in known:
+            raise ValueError(word)
+        return [known[word.lower()]]
+    whole = kind == "int"
+    spaced = (_INT_COUNT if whole else _FLOAT_COUNT).fullmatch(word)
+    if spaced:
+        low, high, count = _number(spaced[1]), _number(spaced[2]), int(float(spaced[3]))
+        _few(count)
+        points = [low + (high - low) * index / max(count - 1, 1) for index in range(count)]
+        return [int(point) for point in points] if whole else points
+    stepped = (_INT_RANGE if whole else _FLOAT_RANGE).fullmatch(word)
+    if stepped:
+        low, high, step = _number(stepped[1]), _number(stepped[2]), float(stepped[3] or 1)
+        # A1111: a range of whole numbers ends before high + 1, so downwards it does not reach the last one.
+        count = math.ceil((high + (1 if whole else step) - low) / step - 1e-9)
+        _few(count)
+        points = [low + step * index for index in range(count)]
+        return [int(point) for point in points] if whole else points
+    number = float(word)
+    if not math.isfinite(number):
+        raise ValueError(word)
+    return [int(word)] if whole else [number]
+
+
+def _number(text: str) -> float:
+    return float(text.replace(" ", ""))
+
+
+def _few(count: int) -> None:
+    if not 1 <= count <= MOST_VALUES:
+        raise ValueError(count)
+
+
+def table(request: Generation, arguments: Sequence[Any], random_seed: Callable[[], int], most: int) -> Table:
+    """The table that A1111's values by position ask for: three times (place of the axis, text, list), then `Options`.
+
+    `most`: how many pictures are taken.
+
+    Raises:
+        UserError: a value is wrong, or there are too many pictures.
+    """
+    names = tuple(Options.__dataclass_fields__)
+    if len(arguments) != 9 + len(names):
+        raise UserError(
+            f"{TITLE} takes {9 + len(names)} values; {len(arguments)} came.",
+            hint="/sdapi/v1/script-info lists them.",
+            field="script_args",
+        )
+    given: Mapping[str, Any] = dict(zip(names, arguments[9:], strict=True))
+    margin = given["margin_size"]
+    if not isinstance(margin, int | float) or not 0 <= margin <= 500:
+        raise UserError(f"A margin of {margin!r} is not possible.", hint="0 to 500 pixels.", field="script_args")
+    flags = {name: bool(value) for name, value in given.items() if name != "margin_size"}
+    options = Options(margin_size=int(margin), **flags)
+    lines = tuple(_line(type(request), *arguments[at : at + 3]) for at in (0, 3, 6))
+    pictures = math.prod(len(line.values) for line in lines) * request.picture_count
+    if pictures > most:
+        raise UserError(
+            f"{pictures:,} pictures in one table are too many.",
+            hint=f"At most {most:,} are taken (Settings, Limits).",
+            field="script_args",
+        )
+    if not options.no_fixed_seeds:
+        seeds = {name: random_seed() for name in ("seed", "subseed") if getattr(request, name) < 0}
+        request = request.changed(**seeds)
+        lines = tuple(_fixed(line, random_seed) for line in lines)
+    x, y, z = lines
+    places = [
+        (i, j, k) for k in range(len(z.values)) for j in range(len(y.values)) for i in range(len(x.values))
+    ]  # fmt: skip
+    dearest = sorted(range(3), key=lambda index: -lines[index].axis.cost)
+    if lines[dearest[0]].axis.cost:
+        places.sort(key=lambda place: tuple(place[index] for index in dearest if lines[index].axis.cost))
+    cells = tuple(Cell(place, _at(request, (x, y, z), place, options)) for place in places)
+    return Table((x, y, z), cells, options)
+
+
+def _line(cls: type[Generation], place: Any, text: Any, chosen: Any) -> Line:
+    known = axes(cls)
+    if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < len(known):
+        raise UserError(
+            f"There is no axis {place!r}.", hint=f"They are counted from 0 to {len(known) - 1}.", field="script_args"
+        )
+    axis = known[place]
+    text = text if isinstance(text, str) else ""
+    if not text.strip() and isinstance(chosen, list) and chosen:
+        # A1111: what was chosen from a list comes as a list.
+        written = io.StringIO()
+        csv.writer(written, lineterminator="").writerow(chosen)
+        text = written.getvalue()
+    return Line(axis, text, values_of(axis, text))
+
+
+def _fixed(line: Line, random_seed: Callable[[], int]) -> Line:
+    if line.axis.title not in ("Seed", "Var. seed"):
+        return line
+    return Line(line.axis, line.text, tuple(random_seed() if value < 0 else value for value in line.values))
+
+
+def _at(
+    request: Generation, lines: tuple[Line, Line, Line], place: tuple[int, int, int], options: Options
+) -> Generation:
+    for line, index in zip(lines, place, strict=True):
+        request = line.axis.apply(request, line.values[index], line.values)
+    vary = (options.vary_seeds_x, options.vary_seeds_y, options.vary_seeds_z)
+    offset, stride = 0, 1
+    for line, index, varied in zip(lines, place, vary, strict=True):
+        if varied:
+            offset += index * stride
+            stride *= len(line.values)
+    return request.changed(seed=request.seed + offset) if offset and request.seed >= 0 else request
