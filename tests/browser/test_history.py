@@ -44,6 +44,19 @@ def test_a_picture_comes_by_itself_is_found_sent_on_and_deleted(visitor: Visitor
     visitor.page.click(".history-filters .glyph-heart")
     visitor.until("() => document.querySelectorAll('.history-card').length === 2")
 
+    told = visitor.see(".history-detail .infotext").inner_text()
+    for name, right in (("Sampler", "DPM++ 2M"), ("Model", told.split("Model: ")[1].split(",")[0]), ("Rating", "4")):
+        chooser = visitor.page.locator(f".history-filters select[aria-label={name}]")
+        chooser.select_option(right)
+        visitor.until("n => document.querySelectorAll('.history-card').length === n", 1 if name == "Rating" else 2)
+        chooser.select_option("")
+    first_day = visitor.page.locator("input[title='From this day on']")
+    first_day.fill("2200-01-01")
+    visitor.until("() => !document.querySelector('.history-card')")
+    first_day.fill("")
+    visitor.until("() => document.querySelectorAll('.history-card').length === 2")
+    visitor.page.click(f"{CARD}[data-id='{made[0]}'] .history-open")
+
     for picture in made:
         visitor.page.check(f"{CARD}[data-id='{picture}'] input", force=True)
     visitor.page.click(".history-bar .glyph-compare")
@@ -85,8 +98,12 @@ def test_history_and_queue_fit_into_the_window(enter: Enter, width: int) -> None
     visitor.open("queue").see(".gesso-jobs li")
     assert visitor.overflow <= 0
     visitor.open("history").see(CARD)
-    visitor.page.locator(".history-open").first.click()
+    visitor.page.locator(".history-open").last.click()
     visitor.see(".history-detail .infotext")
+    visitor.until(
+        "() => document.querySelector('.history-detail').getBoundingClientRect().top.toFixed(0) >= 0"
+        " && document.querySelector('.history-large').getBoundingClientRect().bottom <= innerHeight"
+    )
     assert visitor.overflow <= 0
     for tab in ("queue", "history"):
         nameless = visitor.page.evaluate(

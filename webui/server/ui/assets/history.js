@@ -147,9 +147,13 @@
   }
 
   function show(index) {
+    const before = state.index;
     state.index = index;
     draw();
-    parts.grid.children[index]?.scrollIntoView({ block: "nearest" });
+    // In a narrow window the chosen picture stands above all others, which may be far from the one that was pressed.
+    const above = getComputedStyle(parts.detail).position === "static";
+    if (above && index >= 0) parts.detail.scrollIntoView({ block: "start" });
+    else parts.grid.children[index >= 0 ? index : before]?.scrollIntoView({ block: "nearest" });
     if (index > state.pictures.length - 10) more();
     gesso.lightbox.follow(view);
   }
@@ -178,7 +182,8 @@
     parts.detail.append(
       make("div.history-large", {},
         make("button.history-enlarge", { type: "button", title: "Show it large", "aria-label": "Show it large",
-          onclick: () => gesso.lightbox.open(view) }, make("img", { src: gesso.url(picture.url), alt: view.described(picture) })),
+          onclick: () => gesso.lightbox.open(view) }, make("img", { src: gesso.url(picture.url), alt: view.described(picture),
+            width: picture.width, height: picture.height })),
         gesso.iconButton("close", "Close", () => show(-1))),
       make("div.history-row", {}, heart, make("span.history-stars", {
         onclick: (event) => {
@@ -204,7 +209,10 @@
 
   async function judge(picture, opinion) {
     try {
-      Object.assign(picture, await tell(`pictures/${picture.id}`, opinion));
+      const told = await tell(`pictures/${picture.id}`, opinion);
+      // The list may have been asked for anew since this picture was shown.
+      const listed = state.pictures.filter((one) => one.id === picture.id);
+      for (const one of [picture, ...listed]) Object.assign(one, told);
       draw();
     } catch (error) {
       gesso.say(error.message, "bad");
@@ -276,8 +284,10 @@
     return state.pictures.filter((picture) => state.picked.has(picture.id));
   }
 
-  const labels = (picture) => new Map(
-    [...picture.infotext.split("\n").at(-1).matchAll(/([A-Z][\w -]*): ("(?:\\.|[^"\\])*"|[^,]*)/g)].map((match) => [match[1], match[2]]));
+  const labels = (picture) => new Map([
+    ["Prompt", picture.prompt],
+    ["Negative prompt", picture.infotext.match(/(?:^|\n)Negative prompt: ([^]*)\n/)?.[1]],
+    ...[...picture.infotext.split("\n").at(-1).matchAll(/([A-Z][\w -]*): ("(?:\\.|[^"\\])*"|[^,]*)/g)].map((match) => [match[1], match[2]])]);
 
   /** Two pictures over one another, with a border that moves. */
   function compare([after, before]) {
@@ -304,7 +314,7 @@
       } },
       make("div.compare-stage", {}, make("img", { src: gesso.url(before.url), alt: view.described(before), draggable: "false" }), top, line, slider),
       make("dl.compare-facts", {}, ...differ.slice(0, 12).flatMap((label) => [
-        make("dt", {}, label), make("dd", {}, `${old.get(label) ?? "–"} → ${now.get(label) ?? "–"}`)])),
+        make("dt", {}, label), make("dd", {}, `${old.get(label) || "–"} → ${now.get(label) || "–"}`)])),
       gesso.iconButton("close", "Close (Esc)", close));
     document.body.append(box);
     document.documentElement.classList.add("lightbox-open");
