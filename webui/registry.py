@@ -97,6 +97,14 @@ class TabEntry:
     elem_id: str
 
 
+@dataclass(frozen=True)
+class ScriptEntry:
+    """A script that makes many requests out of one; `code` is its `webui.scripts.script.Script`."""
+
+    name: str
+    code: str
+
+
 _S = "webui.engine.sampling"
 
 SAMPLERS: tuple[SamplerEntry, ...] = (
@@ -281,6 +289,12 @@ TABS: tuple[TabEntry, ...] = (
     TabEntry("Settings", "webui.server.ui.tabs.settings:settings", "tab_settings"),
 )
 
+SCRIPTS: tuple[ScriptEntry, ...] = (
+    ScriptEntry("Prompt matrix", "webui.scripts.prompt_matrix:PromptMatrix"),
+    ScriptEntry("Prompts from file or textbox", "webui.scripts.prompts_from_file:PromptsFromFile"),
+    ScriptEntry("X/Y/Z plot", "webui.scripts.xyz:XyzPlot"),
+)
+
 E = TypeVar("E")
 
 
@@ -314,6 +328,22 @@ def restorers() -> tuple[RestorerEntry, ...]:
 
 def tabs() -> tuple[TabEntry, ...]:
     return extended("tabs", TABS)
+
+
+def scripts() -> tuple[ScriptEntry, ...]:
+    return extended("scripts", SCRIPTS)
+
+
+def script(name: str) -> Any:
+    """The script of this title, in any letter case: a class of `webui.scripts.script.Script`.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = next((entry for entry in scripts() if entry.name.casefold() == name.casefold()), None)
+    if found is None:
+        raise NotFound(f"Script {name!r} not found.", hint=did_you_mean(name, [each.name for each in scripts()]))
+    return resolved(found.code)
 
 
 def sampler(name: str) -> SamplerEntry:

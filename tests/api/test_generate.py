@@ -214,7 +214,7 @@ def test_img2img_takes_base64_and_data_urls(standing: Api) -> None:
         ("txt2img", {"batch_size": 512, "n_iter": 1000}, 422, "512,000"),
         ("txt2img", {"prompt": "x" * 1_000_000}, 422, "prompt"),
         ("txt2img", {"seed": 2**70}, 422, "seed"),
-        ("txt2img", {"script_name": "x/y/z plot"}, 422, "not found"),
+        ("txt2img", {"script_name": "x/y/z plots"}, 422, "not found"),
         ("txt2img", {"alwayson_scripts": {"ControlNet": {"args": []}}}, 422, "not found"),
         ("img2img", {}, 422, "picture"),
         ("img2img", {"init_images": []}, 422, "picture"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -11,16 +12,22 @@ from webui.base.errors import UserError
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.settings import Settings
 from webui.scripts import legend, xyz
+from webui.scripts.script import Seeds, Table
 
 
 def axis(title: str, cls: type[Generation] = Txt2Img) -> int:
     return [each.title for each in xyz.axes(cls)].index(title)
 
 
-def planned(request: Generation, *axes: tuple[str, str], most: int = 1000, **options: Any) -> xyz.Table:
-    given = [(axis(title, type(request)), text, []) for title, text in axes] + [(0, "", [])] * (3 - len(axes))
-    chosen = {**{name: getattr(xyz.Options(), name) for name in xyz.Options.__dataclass_fields__}, **options}
-    return xyz.table(request, [*(each for line in given for each in line), *chosen.values()], lambda: 99, most)
+def planned(request: Generation, *axes: tuple[str, str], most: int = 1000, **options: Any) -> Table:
+    given = {
+        f"{name}_{key}": text
+        for name, line in zip("xyz", axes, strict=False)
+        for key, text in zip(("type", "values"), line, strict=True)
+    }
+    return xyz.XyzPlot.made(**{"x_type": "Nothing", **given, **options}).expand(
+        request, Seeds(99, 98, count(97, -1).__next__), most
+    )
 
 
 def test_axes_stand_where_a1111s_clients_look_for_them() -> None:
@@ -70,7 +77,7 @@ def test_every_axis_changes_what_it_names(cls: type[Generation]) -> None:
     for each in xyz.axes(cls)[1:]:
         table = planned(base, (each.title, own.get(each.title, texts[each.kind])))
         made = table.cells[-1].request
-        assert made != base.changed(seed=99, subseed=99), each.title
+        assert made != base.changed(seed=99, subseed=98), each.title
         Settings().with_options(made.override_settings, strict=True)
 
 
@@ -81,17 +88,22 @@ def test_a_table_is_made_in_the_order_that_costs_least_and_keeps_its_seed() -> N
     models = [cell.request.override_settings["sd_model_checkpoint"] for cell in table.cells]
     assert models == ["a"] * 4 + ["sub/b"] * 4
     assert [cell.place for cell in table.cells][:4] == [(0, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1)]
-    assert {(cell.request.seed, cell.request.subseed) for cell in table.cells} == {(99, 99)}
+    assert {(cell.request.seed, cell.request.subseed) for cell in table.cells} == {(99, 98)}
     assert table.cells[-1].request.prompt == "a dog"
-    assert [table.titles(index) for index in range(3)] == [("a", "b"), ("Steps: 1", "Steps: 2"), ("cat", "dog")]
-    assert table.labels[:3] == (("Script", "X/Y/Z plot"), ("X Type", "Checkpoint name"), ("X Values", "a, sub/b"))
+    assert table.sheets is not None
+    assert table.sheets.titles == (("a", "b"), ("Steps: 1", "Steps: 2"), ("cat", "dog"))
+    assert table.sheets.labels[:3] == (
+        ("Script", "X/Y/Z plot"),
+        ("X Type", "Checkpoint name"),
+        ("X Values", "a, sub/b"),
+    )
 
 
 def test_seeds_vary_or_stay_open_where_that_is_wished() -> None:
     varied = planned(Txt2Img(seed=5), ("Steps", "1,2"), ("CFG Scale", "3,4"), vary_seeds_x=True, vary_seeds_y=True)
     assert [cell.request.seed for cell in varied.cells] == [5, 6, 7, 8]
-    assert {cell.request.seed for cell in planned(Txt2Img(), ("Steps", "1,2"), no_fixed_seeds=True).cells} == {-1}
-    assert [cell.request.seed for cell in planned(Txt2Img(), ("Seed", "-1, 3")).cells] == [99, 3]
+    assert [cell.request.seed for cell in planned(Txt2Img(), ("Steps", "1,2"), no_fixed_seeds=True).cells] == [97, 95]
+    assert [cell.request.seed for cell in planned(Txt2Img(), ("Seed", "-1, 3")).cells] == [97, 3]
 
 
 def test_words_change_places_and_the_rest_stays() -> None:
@@ -104,11 +116,13 @@ def test_too_many_pictures_and_wrong_arguments_are_refused() -> None:
         planned(Txt2Img(), ("Prompt order", "a,b,c,d,e,f,g"))
     with pytest.raises(UserError, match="6 pictures"):
         planned(Txt2Img(n_iter=2), ("Steps", "1-3"), most=5)
+    with pytest.raises(UserError, match="no axis 'Step'"):
+        planned(Txt2Img(), ("Step", "1"))
     with pytest.raises(UserError, match="18 values"):
-        xyz.table(Txt2Img(), [4, "1"], lambda: 1, 5)
+        xyz.XyzPlot.of_arguments(Txt2Img, [4, "1"])
     for wrong in (77, "Steps", True, None):
         with pytest.raises(UserError, match="no axis"):
-            xyz.table(Txt2Img(), [wrong, "1", [], *([0, "", []] * 2), *[False] * 7, 0, True], lambda: 1, 5)
+            xyz.XyzPlot.of_arguments(Txt2Img, [wrong, "1", [], *([0, "", []] * 2), *[False] * 7, 0, True])
 
 
 def test_a_sheet_has_room_for_its_legend_and_leaves_missing_cells_empty() -> None:
@@ -121,3 +135,5 @@ def test_a_sheet_has_room_for_its_legend_and_leaves_missing_cells_empty() -> Non
     assert titled.width == 48 + 128
     assert 128 < titled.height < 150
     assert len(titled.crop((0, 0, 48, titled.height)).getcolors() or []) > 1, "something is written there"
+    struck = legend.sheet([red], [(("a cat", True), ("a hat", False))], [""])
+    assert struck.height > legend.sheet([red], ["a cat"], [""]).height

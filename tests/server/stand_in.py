@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.conftest import until
 from webui.request.messages import (
     Command,
     DeviceInfo,
@@ -42,8 +43,8 @@ class StandIn:
         self.sent.append(command)
         match command:
             case Run():
-                self._run = command
                 self._left = [(p.position, p.seed) for batch in command.plan.batches for p in batch]
+                self._run = command
                 if self.by_itself:
                     self.paint(len(self._left))
             case Interrupt() if self._run is not None and self._run.job_id == command.job_id:
@@ -77,29 +78,29 @@ class StandIn:
         self._run = None
         self._hear(EngineState("failed", "The engine does not start: it lacks torch."))
 
+    def _given(self) -> Run:
+        """What it was given to do; a job is in work a moment before its engine has it."""
+        return until(lambda: self._run, "work")
+
     def step(self, fraction: float) -> None:
-        assert self._run is not None
-        self._hear(Progress(self._run.job_id, "sampling", 1, 10, 0, 1, fraction))
+        self._hear(Progress(self._given().job_id, "sampling", 1, 10, 0, 1, fraction))
 
     def preview(self, jpeg: bytes) -> None:
-        assert self._run is not None
-        self._hear(Preview(self._run.job_id, 1, jpeg))
+        self._hear(Preview(self._given().job_id, 1, jpeg))
 
     def paint(self, count: int = 1) -> None:
-        assert self._run is not None
+        run = self._given()
         for _ in range(count):
             position, seed = self._left.pop(0)
             rgb = bytes((seed % 256, position % 256, 0)) * 64
-            self._hear(Pictured(self._run.job_id, position, 8, 8, rgb, extras=self.extras))
+            self._hear(Pictured(run.job_id, position, 8, 8, rgb, extras=self.extras))
         if not self._left:
             self.finish()
 
     def finish(self, *, interrupted: bool = False) -> None:
-        assert self._run is not None
-        run, self._run = self._run, None
+        run, self._run = self._given(), None
         self._hear(Finished(run.job_id, interrupted))
 
     def fail(self, message: str) -> None:
-        assert self._run is not None
-        run, self._run = self._run, None
+        run, self._run = self._given(), None
         self._hear(Failed(run.job_id, "out_of_memory", message, "Make it smaller."))

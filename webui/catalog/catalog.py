@@ -9,6 +9,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from PIL import Image
+
 from webui import registry
 from webui.base.errors import NotFound, StorageError
 from webui.base.files import write_atomically
@@ -319,6 +321,33 @@ class Catalog:
             by_kind = {"txt2img": save.outdir_txt2img_grids, "img2img": save.outdir_img2img_grids}
             grid.save_sheet(made, self.paths.data / (save.outdir_grids or by_kind[first.kind]), naming, save)
         return True
+
+    def keep_table(
+        self,
+        first: str,
+        images: Sequence[Image.Image],
+        labels: Sequence[tuple[str, str]],
+        stem: str,
+        settings: Settings,
+    ) -> None:
+        """Keep the sheets of a table: they come with the picture `first` (its id), and lie among the grids where these
+        are saved.
+
+        Raises:
+            NotFound: the picture is gone.
+            StorageError: the disk is full or not writable.
+        """
+        save = settings.save
+        picture = self.pictures.get(first)
+        behind = ", ".join(f"{label}: {quoted(value)}" for label, value in labels)
+        made = [grid.encoded(image, joined(picture.infotext, behind), save) for image in images]
+        extras = [ExtraPicture(grid.NAME, each.kind, each.content) for each in made]
+        self.pictures.extras.keep(first, extras, first=BEHIND_ALL)
+        if save.grid_save:
+            by_kind = {"txt2img": save.outdir_txt2img_grids, "img2img": save.outdir_img2img_grids}
+            folder = self.paths.data / (save.outdir_grids or by_kind[picture.kind])
+            for each in made:
+                grid.save_table(each, folder, stem, picture.seed)
 
     def _parent(self, request: Generation) -> str:
         """The id of the picture that this one is made of, when it is one of ours."""

@@ -72,8 +72,13 @@ def sheet(contents: Sequence[bytes], infotext: str, save: SaveSettings, batch_si
     """
     pictures = readable(lambda: [_opened(content) for content in contents])
     rows = rows_of(len(pictures), batch_size, save.n_rows, prevent_empty_spots=save.grid_prevent_empty_spots)
+    return encoded(image_grid(pictures, rows, save.grid_background_color), infotext, save)
+
+
+def encoded(image: Image.Image, infotext: str, save: SaveSettings) -> Encoded:
+    """The file of a sheet."""
     return encode(
-        image_grid(pictures, rows, save.grid_background_color),
+        image,
         as_format(save.grid_format),
         infotext if save.enable_pnginfo else "",
         quality=save.jpeg_quality,
@@ -96,6 +101,21 @@ def save_sheet(made: Encoded, folder: Path, naming: Naming, save: SaveSettings) 
     for free in range(number, number + 1000):
         stem = f"{NAME}-{free:04}{behind if save.grid_extended_filename else ''}"
         path = folder / file_name(stem, made.kind)
+        if write_new(path, made.content):
+            return path
+    raise StorageError(f"No name is free in {folder}.")
+
+
+def save_table(made: Encoded, folder: Path, stem: str, seed: int) -> Path:
+    """Write the sheet of a script below `folder`. A1111: `xyz_grid-0000-SEED.png`.
+
+    Raises:
+        StorageError: the disk is full or not writable.
+    """
+    taken = [re.match(rf"{stem}-(\d+)", path.name) for path in folder.glob(f"{stem}-*")]
+    number = max((int(match[1]) for match in taken if match), default=-1) + 1
+    for free in range(number, number + 1000):
+        path = folder / file_name(f"{stem}-{free:04}-{seed}", made.kind)
         if write_new(path, made.content):
             return path
     raise StorageError(f"No name is free in {folder}.")

@@ -253,6 +253,10 @@ class Generation(Declared):
     """Gives a sheet and an animation of the picture at each step, from noise to the end, beside it."""
     override_settings: Annotated[dict[str, Any], Param(axis=False)] = Field(default_factory=dict)
     """Settings that hold for this picture alone, by their A1111 name."""
+    script: str = ""
+    """The script that makes many requests out of this one, by its title; empty: none."""
+    script_values: dict[str, Any] = Field(default_factory=dict)
+    """The script's own parameters, by name."""
 
     @property
     def is_img2img(self) -> bool:

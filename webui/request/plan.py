@@ -139,10 +139,56 @@ class Plan:
         """The picture at this position. Raises StopIteration: there is none."""
         return next(picture for batch in self.batches for picture in batch if picture.position == position)
 
+    def moved(self, by: int) -> Plan:
+        """The plan with its positions counted from there on."""
+        batches = tuple(
+            tuple(replace(picture, position=picture.position + by) for picture in batch) for batch in self.batches
+        )
+        return replace(self, batches=batches)
+
     def without(self, done: frozenset[int]) -> Plan:
         """The plan with the pictures at these positions left out: what remains after a crash, seeds unchanged."""
         kept = (tuple(picture for picture in batch if picture.position not in done) for batch in self.batches)
         return replace(self, batches=tuple(batch for batch in kept if batch))
+
+
+@dataclass(frozen=True)
+class Plans:
+    """Several plans as one job, in the order in which they are made. Positions count through all of them."""
+
+    parts: tuple[Plan, ...]
+    requests: tuple[Txt2Img | Img2Img, ...]
+    """What each of them was asked for."""
+
+    @property
+    def batches(self) -> tuple[tuple[Picture, ...], ...]:
+        return tuple(batch for part in self.parts for batch in part.batches)
+
+    @property
+    def count(self) -> int:
+        return sum(part.count for part in self.parts)
+
+    @property
+    def model(self) -> str:
+        """Path of the first checkpoint."""
+        return self.parts[0].model
+
+    def number_of(self, position: int) -> int:
+        """Which part has the picture at this position. Raises StopIteration: none."""
+        return next(
+            number
+            for number, part in enumerate(self.parts)
+            if any(picture.position == position for batch in part.batches for picture in batch)
+        )
+
+    def only(self, positions: Iterable[int]) -> Plan:
+        """The pictures at these positions, which are of one part."""
+        wanted = frozenset(positions)
+        return self.parts[self.number_of(min(wanted))].only(wanted)
+
+    def at(self, position: int) -> Picture:
+        """The picture at this position. Raises StopIteration: there is none."""
+        return self.parts[self.number_of(position)].at(position)
 
 
 def resolve(

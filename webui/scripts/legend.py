@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-BLACK = (0, 0, 0)
+from webui.scripts.script import Title
+
+BLACK, GREY = (0, 0, 0), (153, 153, 153)
 LARGEST_SIDE = 32768
 MOST_PIXELS = 200_000_000
 """Of a sheet; one that would be larger is made of smaller pictures."""
@@ -15,8 +17,8 @@ MOST_PIXELS = 200_000_000
 
 def sheet(
     pictures: Sequence[Image.Image | None],
-    columns: Sequence[str],
-    rows: Sequence[str],
+    columns: Sequence[Title],
+    rows: Sequence[Title],
     *,
     margin: int = 0,
     background: str = "#ffffff",
@@ -39,7 +41,7 @@ def sheet(
     left = width * 3 // 4 if any(rows) else 0
     heads = [_fitting(title, width, size) for title in columns]
     sides = [_fitting(title, left, size) for title in rows]
-    top = max((_height(*head) for head in heads), default=0) + 2 * spacing if any(columns) else 0
+    top = max((_height(head) for head in heads), default=0) + 2 * spacing if any(columns) else 0
     full = (left + len(columns) * (width + margin) - margin, top + len(rows) * (height + margin) - margin)
     made = Image.new("RGB", full, background)
     pen = ImageDraw.Draw(made)
@@ -48,12 +50,10 @@ def sheet(
             row, column = divmod(index, len(columns))
             corner = (left + column * (width + margin), top + row * (height + margin))
             made.paste(picture, (corner[0] + (width - picture.width) // 2, corner[1] + (height - picture.height) // 2))
-    for column, (text, font) in enumerate(heads):
-        middle = (left + column * (width + margin) + width / 2, top / 2)
-        pen.multiline_text(middle, text, BLACK, font, anchor="mm", align="center")
-    for row, (text, font) in enumerate(sides):
-        middle = (left / 2, top + row * (height + margin) + height / 2)
-        pen.multiline_text(middle, text, BLACK, font, anchor="mm", align="center")
+    for column, head in enumerate(heads):
+        _write(pen, head, left + column * (width + margin) + width / 2, top / 2)
+    for row, side in enumerate(sides):
+        _write(pen, side, left / 2, top + row * (height + margin) + height / 2)
     return made
 
 
@@ -62,10 +62,18 @@ def _scaled(picture: Image.Image, scale: float) -> Image.Image:
 
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Block = tuple[tuple[str, bool, Font], ...]
+"""Pieces of text under one another, each with whether it is in force, and its font."""
 
 
-def _fitting(text: str, width: int, size: int) -> tuple[str, Font]:
-    """The text in lines of at most this width, words kept whole, and a font small enough for its longest word."""
+def _fitting(title: Title, width: int, size: int) -> Block:
+    """The title in lines of at most this width, words kept whole, in fonts small enough for the longest word."""
+    pieces = ((title, True),) if isinstance(title, str) else title
+    wrapped = ((_wrapped(text, width, size), there) for text, there in pieces)
+    return tuple((text, there, font) for (text, font), there in wrapped)
+
+
+def _wrapped(text: str, width: int, size: int) -> tuple[str, Font]:
     font = ImageFont.load_default(size)
     while size > 1 and any(font.getlength(word) > width for word in text.split()):
         size -= 1
@@ -80,7 +88,29 @@ def _fitting(text: str, width: int, size: int) -> tuple[str, Font]:
     return "\n".join(lines), font
 
 
-def _height(text: str, font: Font) -> int:
+def _box(text: str, font: Font) -> tuple[int, int]:
     pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    _, top, _, bottom = pen.multiline_textbbox((0, 0), text, font)
-    return round(bottom - top)
+    left, top, right, bottom = pen.multiline_textbbox((0, 0), text, font)
+    return round(right - left), round(bottom - top)
+
+
+def _gap(font: Font) -> int:
+    return round(_box("A", font)[1] * 0.6)
+
+
+def _height(block: Block) -> int:
+    if not block:
+        return 0
+    return sum(_box(text, font)[1] for text, _, font in block) + sum(_gap(font) for _, _, font in block[1:])
+
+
+def _write(pen: ImageDraw.ImageDraw, block: Block, x: float, y: float) -> None:
+    """The block with its middle there; what is not in force is grey and struck out."""
+    at = y - _height(block) / 2
+    for text, there, font in block:
+        wide, high = _box(text, font)
+        middle = at + high / 2
+        pen.multiline_text((x, middle), text, BLACK if there else GREY, font, anchor="mm", align="center")
+        if not there:
+            pen.line((x - wide / 2, middle, x + wide / 2, middle), GREY, max(high // 10, 1))
+        at += high + _gap(font)

@@ -1,7 +1,6 @@
 """X/Y/Z plot: one request becomes a table of requests that differ along up to three axes.
 
-Pure data: what makes the pictures, and the sheet, is elsewhere. Titles, their order and the writing of values are
-A1111's, since clients send an axis as its place in the list.
+Titles, their order and the writing of values are A1111's, since clients send an axis as its place in the list.
 """
 
 from __future__ import annotations
@@ -11,15 +10,18 @@ import io
 import itertools
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from webui.base.errors import UserError
 from webui.request.fields import Generation, Img2Img
+from webui.request.params import Choice, Slider, Text, Toggle
+from webui.scripts.script import Cell, Script, Seeds, Sheets, Table, refuse_beyond
 
-TITLE = "X/Y/Z plot"
 Value: TypeAlias = int | float | str | bool | tuple[str, ...]
+NOTHING = "Nothing"
+SEEDS = ("Seed", "Var. seed")
 Kind = Literal["nothing", "int", "float", "bool", "text", "order"]
 Apply: TypeAlias = Callable[[Generation, Any, Sequence[Any]], Generation]
 """(request, this value, all values of the axis) -> the request with it."""
@@ -43,6 +45,8 @@ class Axis:
     only: Literal["", "txt2img", "img2img"] = ""
     plain: bool = False
     """The legend shows the value without the title before it."""
+    source: str = ""
+    """The list that its values are of."""
 
     def legend(self, value: Value) -> str:
         if self.kind == "nothing":
@@ -118,7 +122,7 @@ def _restored(request: Generation, value: Any, _values: Sequence[Any]) -> Genera
 
 
 _AXES = (
-    Axis("Nothing", "nothing", lambda request, _value, _all: request),
+    Axis(NOTHING, "nothing", lambda request, _value, _all: request),
     Axis("Seed", "int", _field("seed")),
     Axis("Var. seed", "int", _field("subseed")),
     Axis("Var. strength", "float", _field("subseed_strength")),
@@ -128,15 +132,15 @@ _AXES = (
     Axis("Image CFG Scale", "float", _field("image_cfg_scale"), only="img2img"),
     Axis("Prompt S/R", "text", _replaced, plain=True),
     Axis("Prompt order", "order", _ordered),
-    Axis("Sampler", "text", _field("sampler_name"), plain=True),
-    Axis("Hires sampler", "text", _field("hr_sampler_name"), only="txt2img"),
-    Axis("Checkpoint name", "text", _settings("sd_model_checkpoint"), cost=1.0, plain=True),
+    Axis("Sampler", "text", _field("sampler_name"), plain=True, source="samplers"),
+    Axis("Hires sampler", "text", _field("hr_sampler_name"), only="txt2img", source="samplers"),
+    Axis("Checkpoint name", "text", _settings("sd_model_checkpoint"), cost=1.0, plain=True, source="checkpoints"),
     Axis("Negative Guidance minimum sigma", "float", _settings("s_min_uncond")),
     Axis("Sigma Churn", "float", _settings("s_churn")),
     Axis("Sigma min", "float", _settings("s_tmin")),
     Axis("Sigma max", "float", _settings("s_tmax")),
     Axis("Sigma noise", "float", _settings("s_noise")),
-    Axis("Schedule type", "text", _field("scheduler")),
+    Axis("Schedule type", "text", _field("scheduler"), source="schedules"),
     Axis("Schedule min sigma", "float", _settings("sigma_min")),
     Axis("Schedule max sigma", "float", _settings("sigma_max")),
     Axis("Schedule rho", "float", _settings("rho")),
@@ -147,17 +151,19 @@ _AXES = (
     Axis("Denoising", "float", _field("denoising_strength")),
     Axis("Initial noise multiplier", "float", _settings("initial_noise_multiplier")),
     Axis("Extra noise", "float", _settings("img2img_extra_noise")),
-    Axis("Hires upscaler", "text", _field("hr_upscaler"), only="txt2img"),
+    Axis("Hires upscaler", "text", _field("hr_upscaler"), only="txt2img", source="hires_upscalers"),
     Axis("Cond. Image Mask Weight", "float", _settings("inpainting_mask_weight"), only="img2img"),
-    Axis("VAE", "text", _settings("sd_vae"), cost=0.7),
-    Axis("Styles", "text", _styled),
+    Axis("VAE", "text", _settings("sd_vae"), cost=0.7, source="vaes"),
+    Axis("Styles", "text", _styled, source="styles"),
     Axis("UniPC Order", "int", _settings("uni_pc_order"), cost=0.5),
     Axis("Face restore", "text", _restored, plain=True),
     Axis("Token merging ratio", "float", _settings("token_merging_ratio")),
     Axis("Token merging ratio high-res", "float", _settings("token_merging_ratio_hr")),
     Axis("Always discard next-to-last sigma", "bool", _settings("always_discard_next_to_last_sigma")),
     Axis("SGM noise multiplier", "bool", _settings("sgm_noise_multiplier")),
-    Axis("Refiner checkpoint", "text", _field("refiner_checkpoint"), cost=1.0, plain=True),
+    Axis(
+        "Refiner checkpoint", "text", _field("refiner_checkpoint"), cost=1.0, plain=True, source="checkpoints_or_none"
+    ),
     Axis("Refiner switch at", "float", _field("refiner_switch_at")),
     Axis("RNG source", "text", _settings("randn_source")),
     Axis("FP8 mode", "text", _settings("fp8_storage"), cost=0.9),
@@ -179,56 +185,6 @@ class Line:
     text: str
     """As it was written."""
     values: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What holds for the whole table."""
-
-    draw_legend: bool = True
-    include_lone_images: bool = False
-    include_sub_grids: bool = False
-    no_fixed_seeds: bool = False
-    """Keep -1 for seeds: each picture has a random one."""
-    vary_seeds_x: bool = False
-    vary_seeds_y: bool = False
-    vary_seeds_z: bool = False
-    margin_size: int = 0
-    """Pixels between pictures."""
-    csv_mode: bool = False
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One request of the table, at its place."""
-
-    place: tuple[int, int, int]
-    request: Generation
-
-
-@dataclass(frozen=True)
-class Table:
-    """All requests, in the order in which they cost least to make."""
-
-    lines: tuple[Line, Line, Line]
-    cells: tuple[Cell, ...]
-    options: Options
-
-    def titles(self, index: int) -> tuple[str, ...]:
-        """The legend along an axis: 0 for X, 1 for Y, 2 for Z."""
-        line = self.lines[index]
-        return tuple(line.axis.legend(value) for value in line.values)
-
-    @property
-    def labels(self) -> tuple[tuple[str, str], ...]:
-        """What the sheet's infotext says beyond that of its first picture."""
-        found = [("Script", TITLE)]
-        for name, line in zip("XYZ", self.lines, strict=True):
-            if line.axis.kind != "nothing":
-                found += [(f"{name} Type", line.axis.title), (f"{name} Values", line.text)]
-                if line.axis.title in ("Seed", "Var. seed") and not self.options.no_fixed_seeds:
-                    found.append((f"Fixed {name} Values", ", ".join(str(value) for value in line.values)))
-        return tuple(found)
 
 
 def values_of(axis: Axis, text: str) -> tuple[Any, ...]:
@@ -302,81 +258,147 @@ def _few(count: int) -> None:
         raise ValueError(count)
 
 
-def table(request: Generation, arguments: Sequence[Any], random_seed: Callable[[], int], most: int) -> Table:
-    """The table that A1111's values by position ask for: three times (place of the axis, text, list), then `Options`.
+class XyzPlot(Script):
+    """Values for up to three axes: each combination is a picture."""
 
-    `most`: how many pictures are taken.
+    title: ClassVar[str] = "X/Y/Z plot"
 
-    Raises:
-        UserError: a value is wrong, or there are too many pictures.
-    """
-    names = tuple(Options.__dataclass_fields__)
-    if len(arguments) != 9 + len(names):
-        raise UserError(
-            f"{TITLE} takes {9 + len(names)} values; {len(arguments)} came.",
-            hint="/sdapi/v1/script-info lists them.",
-            field="script_args",
-        )
-    given: Mapping[str, Any] = dict(zip(names, arguments[9:], strict=True))
-    margin = given["margin_size"]
-    if not isinstance(margin, int | float) or not 0 <= margin <= 500:
-        raise UserError(f"A margin of {margin!r} is not possible.", hint="0 to 500 pixels.", field="script_args")
-    flags = {name: bool(value) for name, value in given.items() if name != "margin_size"}
-    options = Options(margin_size=int(margin), **flags)
-    lines = tuple(_line(type(request), *arguments[at : at + 3]) for at in (0, 3, 6))
-    pictures = math.prod(len(line.values) for line in lines) * request.picture_count
-    if pictures > most:
-        raise UserError(
-            f"{pictures:,} pictures in one table are too many.",
-            hint=f"At most {most:,} are taken (Settings, Limits).",
-            field="script_args",
-        )
-    if not options.no_fixed_seeds:
-        seeds = {name: random_seed() for name in ("seed", "subseed") if getattr(request, name) < 0}
-        request = request.changed(**seeds)
-        lines = tuple(_fixed(line, random_seed) for line in lines)
-    x, y, z = lines
-    places = [
-        (i, j, k) for k in range(len(z.values)) for j in range(len(y.values)) for i in range(len(x.values))
-    ]  # fmt: skip
-    dearest = sorted(range(3), key=lambda index: -lines[index].axis.cost)
-    if lines[dearest[0]].axis.cost:
-        places.sort(key=lambda place: tuple(place[index] for index in dearest if lines[index].axis.cost))
-    cells = tuple(Cell(place, _at(request, (x, y, z), place, options)) for place in places)
-    return Table((x, y, z), cells, options)
+    x_type: Annotated[str, Choice(ui="X type", source="axes")] = "Seed"
+    """What differs from column to column."""
+    x_values: Annotated[str, Text(ui="X values")] = ""
+    """With commas between; ranges of numbers as 1-5, 1-10 (+2) with a step, 1-10 [5] for so many."""
+    y_type: Annotated[str, Choice(ui="Y type", source="axes")] = NOTHING
+    """What differs from row to row."""
+    y_values: Annotated[str, Text(ui="Y values")] = ""
+    """As for X."""
+    z_type: Annotated[str, Choice(ui="Z type", source="axes")] = NOTHING
+    """What differs from sheet to sheet."""
+    z_values: Annotated[str, Text(ui="Z values")] = ""
+    """As for X."""
+    draw_legend: Annotated[bool, Toggle(ui="Draw legend")] = True
+    """The values stand beside the pictures."""
+    include_lone_images: Annotated[bool, Toggle(ui="Include Sub Images")] = False
+    """An API's answer has the pictures besides the sheet; the page always shows them."""
+    include_sub_grids: Annotated[bool, Toggle(ui="Include Sub Grids")] = False
+    """Each value of Z has a sheet of its own, besides the one of all."""
+    no_fixed_seeds: Annotated[bool, Toggle(ui="Keep -1 for seeds")] = False
+    """A seed of -1 is another one for each picture."""
+    vary_seeds_x: Annotated[bool, Toggle(ui="Vary seeds for X")] = False
+    """Seeds count up from column to column."""
+    vary_seeds_y: Annotated[bool, Toggle(ui="Vary seeds for Y")] = False
+    """Seeds count up from row to row."""
+    vary_seeds_z: Annotated[bool, Toggle(ui="Vary seeds for Z")] = False
+    """Seeds count up from sheet to sheet."""
+    margin_size: Annotated[int, Slider(ui="Grid margins (px)", min=0, max=500, step=2, ge=0, le=500)] = 0
+    """Pixels between pictures."""
+
+    @property
+    def shows_pictures(self) -> bool:
+        return self.include_lone_images
+
+    def expand(self, request: Generation, seeds: Seeds, most: int) -> Table:
+        x, y, z = lines = self._lines(type(request))
+        refuse_beyond(math.prod(len(line.values) for line in lines) * request.picture_count, most)
+        if not self.no_fixed_seeds:
+            request = seeds.fixed(request)
+            x, y, z = lines = (_fixed(x, seeds), _fixed(y, seeds), _fixed(z, seeds))
+        places = [
+            (i, j, k) for k in range(len(z.values)) for j in range(len(y.values)) for i in range(len(x.values))
+        ]  # fmt: skip
+        dearest = sorted((index for index in range(3) if lines[index].axis.cost), key=lambda at: -lines[at].axis.cost)
+        places.sort(key=lambda place: tuple(place[index] for index in dearest))
+        cells = tuple(Cell(place, seeds.anew(self._at(request, lines, place))) for place in places)
+        titles = (self._titles(x), self._titles(y), self._titles(z))
+        sheets = Sheets(titles, "xyz_grid", self._labels(lines), self.margin_size, self.include_sub_grids)
+        return Table(cells, sheets)
+
+    def _lines(self, cls: type[Generation]) -> tuple[Line, Line, Line]:
+        x, y, z = ((getattr(self, f"{name}_type"), getattr(self, f"{name}_values")) for name in "xyz")
+        return _line(cls, *x), _line(cls, *y), _line(cls, *z)
+
+    def _at(self, request: Generation, lines: tuple[Line, Line, Line], place: tuple[int, int, int]) -> Generation:
+        for line, index in zip(lines, place, strict=True):
+            request = line.axis.apply(request, line.values[index], line.values)
+        vary = (self.vary_seeds_x, self.vary_seeds_y, self.vary_seeds_z)
+        offset, stride = 0, 1
+        for line, index, varied in zip(lines, place, vary, strict=True):
+            if varied:
+                offset += index * stride
+                stride *= len(line.values)
+        return request.changed(seed=request.seed + offset) if offset and request.seed >= 0 else request
+
+    def _titles(self, line: Line) -> tuple[str, ...]:
+        return tuple(line.axis.legend(value) if self.draw_legend else "" for value in line.values)
+
+    def _labels(self, lines: tuple[Line, Line, Line]) -> tuple[tuple[str, str], ...]:
+        """What the sheet's infotext says beyond that of its first picture."""
+        found = [("Script", self.title)]
+        for name, line in zip("XYZ", lines, strict=True):
+            if line.axis.kind != "nothing":
+                found += [(f"{name} Type", line.axis.title), (f"{name} Values", line.text)]
+                if line.axis.title in SEEDS and not self.no_fixed_seeds:
+                    found.append((f"Fixed {name} Values", ", ".join(str(value) for value in line.values)))
+        return tuple(found)
+
+    @classmethod
+    def of_arguments(cls, request: type[Generation], arguments: Sequence[Any]) -> dict[str, Any]:
+        """Three times (place of the axis, text, list), then the other fields, and whether lists are text."""
+        options = list(cls.params())[6:]
+        if len(arguments) != 9 + len(options) + 1:
+            raise UserError(
+                f"{cls.title} takes {9 + len(options) + 1} values; {len(arguments)} came.",
+                hint="/sdapi/v1/script-info lists them.",
+                field="script_args",
+            )
+        given = dict(zip(options, arguments[9:], strict=False))
+        for at, name in enumerate("xyz"):
+            place, text, chosen = arguments[3 * at : 3 * at + 3]
+            given[f"{name}_type"] = _title_at(request, place)
+            given[f"{name}_values"] = _written(text, chosen)
+        return given
+
+    @classmethod
+    def arguments(cls, request: type[Generation]) -> list[dict[str, Any]]:
+        own = super().arguments(request)
+        titles = [axis.title for axis in axes(request)]
+        found: list[dict[str, Any]] = []
+        for number in range(3):
+            kind, values = own[2 * number : 2 * number + 2]
+            found += [{**kind, "choices": titles}, values, {**values, "value": None, "choices": []}]
+        behind = {**own[6], "label": "Use text inputs instead of dropdowns", "value": False}
+        return [*found, *own[6:], behind]
 
 
-def _line(cls: type[Generation], place: Any, text: Any, chosen: Any) -> Line:
+def _title_at(cls: type[Generation], place: Any) -> str:
     known = axes(cls)
     if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < len(known):
         raise UserError(
             f"There is no axis {place!r}.", hint=f"They are counted from 0 to {len(known) - 1}.", field="script_args"
         )
-    axis = known[place]
+    return known[place].title
+
+
+def _written(text: Any, chosen: Any) -> str:
+    """A1111: what was chosen from a list comes as a list."""
     text = text if isinstance(text, str) else ""
-    if not text.strip() and isinstance(chosen, list) and chosen:
-        # A1111: what was chosen from a list comes as a list.
-        written = io.StringIO()
-        csv.writer(written, lineterminator="").writerow(chosen)
-        text = written.getvalue()
+    return quoted(chosen) if not text.strip() and isinstance(chosen, list) and chosen else text
+
+
+def quoted(values: Sequence[Any]) -> str:
+    """Values as a text that `values_of` reads."""
+    written = io.StringIO()
+    csv.writer(written, lineterminator="").writerow(values)
+    return written.getvalue()
+
+
+def _line(cls: type[Generation], title: str, text: str) -> Line:
+    axis = next((axis for axis in axes(cls) if axis.title == title), None)
+    if axis is None:
+        raise UserError(f"There is no axis {title!r}.", hint="/sdapi/v1/script-info lists them.", field="script_args")
     return Line(axis, text, values_of(axis, text))
 
 
-def _fixed(line: Line, random_seed: Callable[[], int]) -> Line:
-    if line.axis.title not in ("Seed", "Var. seed"):
+def _fixed(line: Line, seeds: Seeds) -> Line:
+    if line.axis.title not in SEEDS:
         return line
-    return Line(line.axis, line.text, tuple(random_seed() if value < 0 else value for value in line.values))
-
-
-def _at(
-    request: Generation, lines: tuple[Line, Line, Line], place: tuple[int, int, int], options: Options
-) -> Generation:
-    for line, index in zip(lines, place, strict=True):
-        request = line.axis.apply(request, line.values[index], line.values)
-    vary = (options.vary_seeds_x, options.vary_seeds_y, options.vary_seeds_z)
-    offset, stride = 0, 1
-    for line, index, varied in zip(lines, place, vary, strict=True):
-        if varied:
-            offset += index * stride
-            stride *= len(line.values)
-    return request.changed(seed=request.seed + offset) if offset and request.seed >= 0 else request
+    return Line(line.axis, line.text, tuple(seeds.more() if value < 0 else value for value in line.values))

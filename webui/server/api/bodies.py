@@ -20,6 +20,7 @@ from webui.request import infotext
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.params import MISSING, Declared
 from webui.request.settings import Settings
+from webui.scripts.script import Script
 from webui.server.api.documented import Documented
 from webui.server.api.fetch import fetched
 
@@ -205,6 +206,8 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
             key: value for key, value in infotext.settings_of(found, settings).items() if key not in overrides
         }
     values["sampler_name"] = values["sampler_name"] or body.sampler_index
+    if body.script_name and body.script_name.lower() != "none":
+        values["script"], values["script_values"] = _selected(body.script_name, cls, body.script_args)
     overrides |= _overrides_in(body)
     if isinstance(body, Img2ImgBody):
         values |= {name: value for name, value in _of_scripts(body).items() if name not in given}
@@ -267,13 +270,24 @@ def check_scripts(body: Envelope) -> None:
     Raises:
         UserError: there is no such script.
     """
-    if body.script_name and body.script_name.lower() != "none":
-        raise UserError(f"Script {body.script_name!r} not found.", field="script_name")
     for title, values in body.alwayson_scripts.items():
         if title.lower() not in ALWAYS_ON:
             raise UserError(f"always on script {title} not found", field="alwayson_scripts")
         if values and not (isinstance(values, dict) and isinstance(values.get("args", []), list)):
             raise UserError(f"The values of {title!r} must be a list under the key args.", field="alwayson_scripts")
+
+
+def _selected(name: str, cls: type[Generation], arguments: list[Any]) -> tuple[str, dict[str, Any]]:
+    """(title, values by name) of the script that makes many pictures.
+
+    Raises:
+        UserError: there is no such script, or a value is wrong.
+    """
+    try:
+        script: type[Script] = registry.script(name)
+    except NotFound as error:
+        raise UserError(error.message, hint=error.hint, field="script_name") from error
+    return script.title, script.of_arguments(cls, arguments)
 
 
 def _of_scripts(body: Img2ImgBody) -> dict[str, Any]:

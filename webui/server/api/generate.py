@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
+from webui import registry
 from webui.base.errors import WebuiError
 from webui.catalog import grid
 from webui.catalog.image_files import read_infotext
 from webui.catalog.pictures import Pictures
 from webui.request import infotext
 from webui.request.fields import Generation
-from webui.server.api import scripted
+from webui.scripts.script import Script
 from webui.server.api.answers import PngInfoAnswer
 from webui.server.api.bodies import Body, Img2ImgBody, Txt2ImgBody, decoded, forgiven, request_of, settings_for
 from webui.server.api.documented import Documented
 from webui.server.guard import caller_of, require_admin
-from webui.server.jobs.job import Job
+from webui.server.jobs.job import Job, JobPicture
 from webui.server.jobs.queue import JobQueue
 
 if TYPE_CHECKING:
@@ -86,8 +87,6 @@ def routes(app: App) -> APIRouter:
 async def _made(app: App, body: Body, request: Request) -> dict[str, Any]:
     given = frozenset(name for name, value in (await request.json()).items() if value is not None)
     owner = caller_of(request.scope).owner
-    if scripted.is_plot(body):
-        return await _plotted(app, body, given, request)
 
     def submitted() -> tuple[str, tuple[str, ...]]:
         settings = app.settings.current
@@ -108,27 +107,6 @@ async def _made(app: App, body: Body, request: Request) -> dict[str, Any]:
     return await run_in_threadpool(_answer, app, body, job, remarks)
 
 
-async def _plotted(app: App, body: Body, given: frozenset[str], request: Request) -> dict[str, Any]:
-    """As `_made`, for a table: each of its cells is a job. Who gives one up, or interrupts it, gives up the rest."""
-    owner = caller_of(request.scope).owner
-    table, job_ids, remarks = await run_in_threadpool(scripted.submitted, app, body, given, owner)
-    app.tasks.add(body.force_task_id or f"task({job_ids[0]})", job_ids[0])
-    jobs: list[Job] = []
-    for number, job_id in enumerate(job_ids, 1):
-        jobs.append(await ended(app.queue, job_id, request if body.cancel_on_disconnect else None))
-        if jobs[-1].state == "cancelled":
-            for later in job_ids[number:]:
-                await run_in_threadpool(app.queue.cancel, later)
-    made = next((job for job in jobs if job.pictures), None)
-    if made is None:
-        error = next((job.error for job in jobs if job.error is not None), None)
-        if error is not None:
-            raise JobFailed(STATUS.get(error.code, 500), error.message, error.hint)
-        raise JobFailed(500, "The table was ended before its first picture was finished.", "Ask for it again.")
-    summary = info_of(app, made)
-    return await run_in_threadpool(scripted.answer, app, body, table, jobs, remarks, summary)
-
-
 async def ended(queue: JobQueue, job_id: str, request: Request | None = None) -> Job:
     """The job when it is over. When the client of `request` goes away, the job is given up while it still waits."""
     waiting = asyncio.wrap_future(queue.ended(job_id))
@@ -142,8 +120,9 @@ async def ended(queue: JobQueue, job_id: str, request: Request | None = None) ->
 
 def _answer(app: App, body: Body, job: Job, remarks: tuple[str, ...]) -> dict[str, Any]:
     images = []
+    shown = job.pictures if _shows_pictures(job) else ()
     if body.send_images:
-        images = [base64.b64encode(content).decode() for content in _contents(app.catalog.pictures, job)]
+        images = [base64.b64encode(content).decode() for content in _contents(app.catalog.pictures, job, shown)]
     if not body.save_images:
         for picture in job.pictures:
             app.catalog.pictures.discard(picture.id)
@@ -154,13 +133,25 @@ def _answer(app: App, body: Body, job: Job, remarks: tuple[str, ...]) -> dict[st
     return {"images": images, "parameters": parameters, "info": json.dumps(info)}
 
 
-def _contents(pictures: Pictures, job: Job) -> Iterator[bytes]:
-    """The sheet, if there is one, and the files of a job's pictures, each with those that come with it."""
-    for picture in job.pictures[:1]:
-        for name in picture.extras:
-            if grid.is_sheet(name):
-                yield pictures.extras.content(picture.id, name)[0]
-    for picture in job.pictures:
+def _shows_pictures(job: Job) -> bool:
+    """Whether the answer has the pictures themselves: a script may want the sheets alone."""
+    request = job.request
+    if not isinstance(request, Generation) or not request.script or not _sheets(job):
+        return True
+    values: Script = registry.script(request.script).made(**request.script_values)
+    return values.shows_pictures
+
+
+def _sheets(job: Job) -> list[str]:
+    """Names of the sheets that come with a job's first picture."""
+    return [name for picture in job.pictures[:1] for name in picture.extras if grid.is_sheet(name)]
+
+
+def _contents(pictures: Pictures, job: Job, shown: tuple[JobPicture, ...]) -> Iterator[bytes]:
+    """The sheets, if there are any, and the files of these pictures of a job, each with those that come with it."""
+    for name in _sheets(job):
+        yield pictures.extras.content(job.pictures[0].id, name)[0]
+    for picture in shown:
         yield pictures.content(picture.id)[0]
         for name in picture.extras:
             if not grid.is_sheet(name):
@@ -174,16 +165,18 @@ def info_of(app: App, job: Job) -> dict[str, Any]:
         raise TypeError("Only pictures out of text or pictures have such a summary.")
     prompt, negative = app.catalog.styled(request.prompt, request.negative_prompt, request.styles)
     texts = [picture.infotext for picture in job.pictures]
-    sheets = int(any(grid.is_sheet(name) for picture in job.pictures[:1] for name in picture.extras))
-    labels = dict(infotext.read(texts[0]).labels) if texts else {}
+    sheets = len(_sheets(job))
+    shown = texts if _shows_pictures(job) else []
+    read = [infotext.read(text) for text in texts]
+    labels = dict(read[0].labels) if read else {}
     count = len(job.pictures)
     seeds = [picture.seed for picture in job.pictures] or [job.seed]
     subseeds = [picture.subseed for picture in job.pictures] or [job.subseed]
     return {
         "prompt": prompt,
-        "all_prompts": [prompt] * count,
+        "all_prompts": [each.prompt for each in read] if request.script else [prompt] * count,
         "negative_prompt": negative,
-        "all_negative_prompts": [negative] * count,
+        "all_negative_prompts": [each.negative for each in read] if request.script else [negative] * count,
         "seed": seeds[0],
         "all_seeds": seeds,
         "subseed": subseeds[0],
@@ -206,7 +199,7 @@ def info_of(app: App, job: Job) -> dict[str, Any]:
         "denoising_strength": float(labels["Denoising strength"]) if "Denoising strength" in labels else None,
         "extra_generation_params": {label: text for label, text in labels.items() if label not in _STANDARD},
         "index_of_first_image": sheets,
-        "infotexts": [*texts[:sheets], *texts],
+        "infotexts": [*texts[:1] * sheets, *shown],
         "styles": list(request.styles),
         "job_timestamp": time.strftime("%Y%m%d%H%M%S", time.localtime(job.started or job.created)),
         "clip_skip": int(labels.get("Clip skip", 1)),

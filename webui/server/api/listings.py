@@ -15,8 +15,7 @@ from webui.catalog.loras import Lora
 from webui.registry import SamplerEntry, ScheduleEntry
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.params import Choice, Slider, default_of
-from webui.scripts import xyz
-from webui.server.api import answers, scripted
+from webui.server.api import answers
 from webui.server.api.bodies import ALWAYS_ON
 from webui.server.api.kept import KeptAnswer
 
@@ -94,7 +93,7 @@ def routes(app: App) -> APIRouter:
     @router.get("/scripts", response_model=answers.ScriptTitles)
     def scripts() -> dict[str, list[str]]:
         """Titles of scripts by tab, in small letters: what `script_name` and `alwayson_scripts` take."""
-        titles = [xyz.TITLE.lower(), *sorted(ALWAYS_ON)]
+        titles = sorted([*(entry.name.lower() for entry in registry.scripts()), *ALWAYS_ON])
         return {"txt2img": titles, "img2img": titles}
 
     @router.get("/script-info", response_model=list[answers.ScriptItem])
@@ -102,12 +101,13 @@ def routes(app: App) -> APIRouter:
         """Scripts and their values by position."""
         plots = [
             {
-                "name": xyz.TITLE.lower(),
+                "name": entry.name.lower(),
                 "is_alwayson": False,
                 "is_img2img": cls is Img2Img,
-                "args": scripted.arguments(cls),
+                "args": registry.resolved(entry.code).arguments(cls),
             }
             for cls in (Txt2Img, Img2Img)
+            for entry in registry.scripts()
         ]
         return plots + [
             {"name": title, "is_alwayson": True, "is_img2img": cls is Img2Img, "args": _arguments(cls, names)}

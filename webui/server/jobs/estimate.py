@@ -31,16 +31,16 @@ class Pace:
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
 
-    def learn(self, checkpoint: str, request: Request, seconds: float) -> None:
-        """A job with this checkpoint took so long."""
-        rate = seconds / max(work_in(request), 1.0)
+    def learn(self, checkpoint: str, size: float, seconds: float) -> None:
+        """A job of this size with this checkpoint took so long."""
+        rate = seconds / max(size, 1.0)
         known = self._seconds.get(checkpoint)
         self._seconds[checkpoint] = rate if known is None else MEMORY * rate + (1 - MEMORY) * known
 
-    def left(self, checkpoint: str, request: Request, fraction: float, seconds: float) -> float | None:
+    def left(self, checkpoint: str, size: float, fraction: float, seconds: float) -> float | None:
         """Seconds to go, after `fraction` of the job in `seconds`; None while nothing is known."""
         rate = self._seconds.get(checkpoint)
-        before = rate * work_in(request) * (1 - fraction) if rate is not None else None
+        before = rate * size * (1 - fraction) if rate is not None else None
         if fraction <= 0.0:
             return before
         own = seconds * (1 - fraction) / fraction

@@ -47,14 +47,16 @@ from webui.request.messages import (
     Unload,
     Watch,
 )
-from webui.request.plan import LARGEST_RANDOM_SEED, Plan, resolve
+from webui.request.plan import LARGEST_RANDOM_SEED, Plan, Plans, resolve
 from webui.request.settings import Settings
+from webui.scripts.script import Table
 from webui.server.jobs.engine_client import Engine, EngineState, Heard, Lost
 from webui.server.jobs.estimate import Pace
 from webui.server.jobs.events import Hub
 from webui.server.jobs.job import ANONYMOUS, PHASES, Job, JobError, JobPicture, Progressed
 from webui.server.jobs.limits import within
 from webui.server.jobs.seat import ModelState, Seat, models_of, state_of
+from webui.server.jobs.tables import expanded, planned, sheets_of
 from webui.server.jobs.work import Unit, Work
 
 log = logging.getLogger(__name__)
@@ -187,22 +189,38 @@ class JobQueue:
         if engines.state == "failed":
             raise Busy(engines.text, hint="The log says more. It is tried again by itself.")
         # Resolved now only to complain at once; what disk and settings say then decides when the turn comes.
-        one = request if isinstance(request, Extras) else _as_request(request).changed(n_iter=1, batch_size=1)
-        plan = self._plan(one, current)
-        first = plan.batches[0][0]
+        seed, subseed, count, model = self._looked_through(request, current)
         row = self._table.submit(
             kind_of(request),
             owner,
             request.model_dump_json(exclude_defaults=True),
             settings=json.dumps(current.changed_options()),
-            seed=first.seed,
-            subseed=first.subseed,
-            pictures=request.picture_count,
-            model=plan.model,
+            seed=seed,
+            subseed=subseed,
+            pictures=count,
+            model=model,
         )
         self._publish(self._job(row))
         self._inbox.put(None)
         return row.id
+
+    def _looked_through(self, request: Request, settings: Settings) -> tuple[int, int, int, str]:
+        """(seed, subseed, pictures, model) of a request whose every name was found. Raises NotFound, UserError."""
+        if isinstance(request, Extras):
+            plan = self._plan(request, settings)
+            return -1, -1, request.picture_count, plan.model
+        one: dict[str, Any] = {"n_iter": 1, "batch_size": 1}
+        if not request.script:
+            first = self._plan(_as_request(request).changed(**one), settings)
+            picture = first.batches[0][0]
+            return picture.seed, picture.subseed, request.picture_count, first.model
+        seed = request.seed if request.seed >= 0 else _random_seed()
+        subseed = request.subseed if request.subseed >= 0 else _random_seed()
+        table = expanded(request, seed, subseed, settings.limits.most_pictures)
+        for cell in table.cells:
+            within(cell.request, settings.limits)
+        plans = [self._plan(_as_request(cell.request).changed(**one), settings) for cell in table.cells]
+        return seed, subseed, table.count, plans[0].model
 
     def cancel(self, job_id: str) -> None:
         """Give a job up, waiting or running; its finished pictures stay.
@@ -510,9 +528,12 @@ class JobQueue:
             case Finished():
                 self._rise(seat, work, heard)
             case Failed():
-                seat.job_id, seat.unit = "", None
-                if work is not None:
-                    self._fail(work, JobError(heard.code, heard.message, heard.hint))
+                unit, seat.job_id, seat.unit = seat.unit, "", None
+                error = JobError(heard.code, heard.message, heard.hint)
+                if work is not None and work.table is not None and unit is not None:
+                    self._leave_out(work, unit, error)
+                elif work is not None:
+                    self._fail(work, error)
             case Progress() if work is not None:
                 self._note_progress(seat, work, heard)
             case Preview() if work is not None:
@@ -585,7 +606,7 @@ class JobQueue:
             if self._table.get(row.id).state != "running":
                 return True  # Cancelled meanwhile.
             self._works[row.id] = work
-        eta = self._pace.left(work.plan.model, work.request, 0.0, 0.0)
+        eta = self._pace.left(work.plan.model, work.size, 0.0, 0.0)
         self._change(work, progress=Progressed(work.fraction(()), PHASES["waiting"], eta_seconds=eta))
         self._publish_waiting()
         self._watch()
@@ -614,8 +635,9 @@ class JobQueue:
     def _give(self, seat: Seat, work: Work) -> None:
         unit = work.waiting.popleft()
         seat.job_id, seat.unit = work.job.id, unit
-        seat.checkpoint = work.plan.model or seat.checkpoint
-        seat.engine.send(Run(work.job.id, work.plan.only(unit.positions), unit.lean))
+        plan = work.plan.only(unit.positions)
+        seat.checkpoint = plan.model or seat.checkpoint
+        seat.engine.send(Run(work.job.id, plan, unit.lean))
         if work.cancelled or work.interrupts:
             seat.engine.send(Interrupt(work.job.id))  # The wish came while this was handed out.
 
@@ -624,6 +646,10 @@ class JobQueue:
         settings = Settings().with_options(json.loads(row.settings), strict=False)
         if isinstance(request, Extras):
             return Work(job=self._job(row), request=request, settings=settings, plan=self._plan(request, settings))
+        if request.script:
+            table = expanded(request, row.seed, row.subseed, settings.limits.most_pictures)
+            plans = planned(table, lambda cell: cast("Plan", self._plan(cell, settings)))
+            return Work(job=self._job(row), request=request, settings=settings, plan=plans, table=table)
         fixed = _as_request(request).changed(seed=row.seed, subseed=row.subseed)
         plan = self._plan(fixed, settings)
         settings = settings.with_options(request.override_settings, strict=False)
@@ -646,15 +672,16 @@ class JobQueue:
             seat.unit.fraction = min(max(heard.fraction, 0.0), 1.0)
         fraction = work.fraction(self._units_of(work))
         seconds = now - work.sampling_since if work.sampling_since is not None else 0.0
-        eta = None if work.resumed else self._pace.left(work.plan.model, work.request, fraction, seconds)
+        eta = None if work.resumed else self._pace.left(work.plan.model, work.size, fraction, seconds)
         text = PHASES[heard.phase]
         if heard.phase in ("sampling", "hires"):
             text = f"{text} {heard.step}/{heard.steps}"
         batch, batches = heard.batch, heard.batches
-        if len(self._seats) > 1:
+        several = len(self._seats) > 1 or work.table is not None
+        if several:
             batch, batches = min(len(work.job.pictures), work.job.count - 1), work.job.count
         if batches > 1:
-            text = f"{text}, {'picture' if len(self._seats) > 1 else 'batch'} {batch + 1} of {batches}"
+            text = f"{text}, {'picture' if several else 'batch'} {batch + 1} of {batches}"
         progress = Progressed(fraction, text, heard.step, heard.steps, batch, batches, eta)
         self._change(work, progress=progress)
 
@@ -699,16 +726,23 @@ class JobQueue:
         """The picture, written and recorded. Raises NotSaved."""
         job = running.job
         if isinstance(running.plan, ExtrasPlan) or isinstance(running.request, Extras):
-            plan = cast("ExtrasPlan", running.plan)
-            return self._catalog.keep_extras(heard, plan, running.settings, owner=job.owner)
+            extras = cast("ExtrasPlan", running.plan)
+            return self._catalog.keep_extras(heard, extras, running.settings, owner=job.owner)
+        plans, request, settings = running.plan, running.request, running.settings
+        if isinstance(plans, Plans):
+            cell = plans.number_of(heard.position)
+            plan, request = plans.parts[cell], plans.requests[cell]
+            settings = settings.with_options(request.override_settings, strict=False)
+        else:
+            plan = plans
         return self._catalog.keep(
             heard,
-            running.plan,
-            running.settings,
+            plan,
+            settings,
             owner=job.owner,
             version=self.version,
             user=user_name(job.owner),
-            request=running.request,
+            request=request,
             started=job.started,
         )
 
@@ -731,10 +765,21 @@ class JobQueue:
         job = work.job
         if not work.stopped and work.sampling_since is not None and not work.resumed:
             seconds = time.monotonic() - work.sampling_since
-            self._pace.learn(work.plan.model, work.request, seconds)
+            self._pace.learn(work.plan.model, work.size, seconds)
         if work.stopped and len(job.pictures) < job.count:
             work.comments.append(f"Stopped after {len(job.pictures)} of {job.count} pictures.")
+        if work.failure is not None and not job.pictures:
+            self._fail(work, work.failure)
+            return
         self._put_down(work, "cancelled" if work.cancelled or (work.stopped and not job.pictures) else "done")
+
+    def _leave_out(self, work: Work, unit: Unit, error: JobError) -> None:
+        """A cell of a table cannot be made; the others can."""
+        work.failure = error
+        work.comments.append(error.message)
+        work.settled += unit.count
+        self._change(work, comments=tuple(work.comments))
+        self._conclude(work)
 
     def _fail(self, work: Work, error: JobError) -> None:
         self._send_to_those_at(work.job.id, Interrupt(work.job.id))
@@ -753,22 +798,36 @@ class JobQueue:
             self._unwritten[ended.id] = ended
         self._works.pop(ended.id, None)
         self._idle_since = time.monotonic()
-        if state == "done" and isinstance(work.plan, Plan) and isinstance(work.request, Generation):
-            sheet = self._aside.submit(self._lay_out, work.plan, work.request, work.settings, ended)
+        if state == "done" and isinstance(work.request, Generation):
+            sheet = self._aside.submit(self._lay_out, work, ended)
             sheet.add_done_callback(_note_failure)
         else:
             self._ended(ended.id)
 
-    def _lay_out(self, plan: Plan, request: Generation, settings: Settings, ended: Job) -> None:
-        """Make the sheet of a job's pictures, beside the queue's own thread, and only then call it over."""
+    def _lay_out(self, work: Work, ended: Job) -> None:
+        """Make the sheets of a job's pictures, beside the queue's own thread, and only then call it over."""
         pictures = [picture.id for picture in ended.pictures]
         started, user = ended.started or ended.created, user_name(ended.owner)
+        request, settings = cast("Generation", work.request), work.settings
         try:
-            self._catalog.keep_sheet(pictures, plan, settings, request, started=started, user=user)
+            if work.table is not None and isinstance(work.plan, Plans):
+                self._lay_out_table(work.table, work.plan, settings, ended)
+            elif isinstance(work.plan, Plan):
+                self._catalog.keep_sheet(pictures, work.plan, settings, request, started=started, user=user)
         except WebuiError as error:
             log.error("There is no grid of the job %s: %s", ended.id, error)
         finally:
             self._ended(ended.id)
+
+    def _lay_out_table(self, table: Table, plans: Plans, settings: Settings, ended: Job) -> None:
+        if table.sheets is None:
+            return
+        stored = self._catalog.pictures
+        contents = {picture.position: stored.content(picture.id)[0] for picture in ended.pictures}
+        images = sheets_of(table, plans, contents, settings.save)
+        if images:
+            first = ended.pictures[0].id
+            self._catalog.keep_table(first, images, table.sheets.labels, table.sheets.stem, settings)
 
     def _write_down(self, ended: Job) -> None:
         if ended.state == "done":

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from webui.request.extras import ExtrasPlan, Request, Retouch
-from webui.request.plan import Picture, Plan
+from webui.request.plan import Picture, Plan, Plans
 from webui.request.settings import Settings
-from webui.server.jobs.job import Job
+from webui.scripts.script import Table
+from webui.server.jobs.estimate import work_in
+from webui.server.jobs.job import Job, JobError
 
 
 @dataclass
@@ -48,7 +50,9 @@ class Work:
     job: Job
     request: Request
     settings: Settings
-    plan: Plan | ExtrasPlan
+    plan: Plan | Plans | ExtrasPlan
+    table: Table | None = None
+    """Of a job with a script."""
     waiting: deque[Unit] = field(default_factory=deque)
     settled: int = 0
     """Pictures that no engine needs to be asked for any more."""
@@ -60,6 +64,8 @@ class Work:
     stopped: bool = False
     """An engine has given up its part because of a wish."""
     comments: list[str] = field(default_factory=list)
+    failure: JobError | None = None
+    """Why a cell of its table could not be made."""
 
     @property
     def done(self) -> frozenset[int]:
@@ -70,13 +76,22 @@ class Work:
         """Lay out what is missing: as one piece for one engine, picture by picture for several, who each take the next
         one when they are ready for it."""
         rest = Unit(self.plan.batches).without(self.done)
-        if engines > 1:
+        if isinstance(self.plan, Plans) and engines == 1:
+            cells = (Unit(part.batches).without(self.done) for part in self.plan.parts)
+            self.waiting = deque(cell for cell in cells if cell.batches)
+        elif engines > 1:
             rest = Unit(tuple((p,) for batch in rest.batches for p in batch if p.position not in self.done))
             self.waiting = deque(Unit((batch,)) for batch in rest.batches)
         else:
             self.waiting = deque([rest] if rest.batches else [])
         self.settled = self.plan.count - rest.count
         self.resumed = self.settled > 0
+
+    @property
+    def size(self) -> float:
+        """How much there is to do, as the estimate counts it."""
+        requests = self.plan.requests if isinstance(self.plan, Plans) else (self.request,)
+        return sum(work_in(request) for request in requests)
 
     def fraction(self, units: Iterable[Unit]) -> float:
         """How far the job is, 0 to 1, while engines make these units of it."""

@@ -15,6 +15,7 @@ from webui.request import infotext
 from webui.request.fields import REQUESTS
 from webui.server.ui import notices
 from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.scripts import Scripts
 from webui.server.ui.sketch import size_of
 from webui.server.ui.sources import INIT, MASK, Added, Scaling
 from webui.server.ui.wiring import owner_of
@@ -107,14 +108,20 @@ def batch_tab() -> Batch:
 
 
 def submits_batch(
-    app: App, trigger: Component, batch: Batch, controls: Controls, scaling: Scaling, notice: Component
+    app: App,
+    trigger: Component,
+    batch: Batch,
+    controls: Controls,
+    scaling: Scaling,
+    notice: Component,
+    scripts: Scripts,
 ) -> None:
     """Wire the button that submits a job for each picture."""
 
     def submit(data: Data, request: gr.Request) -> str:
         owner = owner_of(request)
         try:
-            base = controls.values(data)
+            base = {**controls.values(data), **scripts.values(data)}
             from_folder = data[batch.place] == "folder"
             if from_folder:
                 app.access.require_admin(owner)
@@ -148,7 +155,8 @@ def submits_batch(
         said = notices.done(f"{done} job{'s' if done != 1 else ''} submitted.") if done else ""
         return said + notices.remarks(refused)
 
-    trigger.click(submit, {*controls.components, *batch.components, scaling.tab, scaling.factor}, notice, **QUIET)
+    given = {*controls.components, *batch.components, *scripts.components, scaling.tab, scaling.factor}
+    trigger.click(submit, given, notice, **QUIET)
 
 
 class _Masks:

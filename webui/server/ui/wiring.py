@@ -22,6 +22,7 @@ from webui.request.fields import REQUESTS, Generation, Img2Img
 from webui.server.ui import notices
 from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.results import Results
+from webui.server.ui.scripts import Scripts
 from webui.server.ui.toprow import PROMPTS, STYLES, Toprow
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Pane:
     """Where a picture can be sent in this tab: name of the target -> the component that takes it."""
     masked: tuple[Component, Component] | None = None
     """What takes a picture with a mask, both as files."""
+    scripts: Scripts | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def generates(
     kind: str,
     controls: Controls,
     notice: Component,
+    scripts: Scripts,
     *,
     pictures: tuple[Component, ...] = (),
     complete: Complete = lambda _data: {},
@@ -119,13 +122,13 @@ def generates(
 
     def submit(data: Data, request: gr.Request) -> str:
         try:
-            values = {**controls.values(data), **complete(data)}
+            values = {**controls.values(data), **complete(data), **scripts.values(data)}
             app.queue.submit(REQUESTS[kind].made(**values), owner=owner_of(request))
         except WebuiError as error:
             return notices.failure(error)
         return ""
 
-    trigger.click(submit, {*controls.components, *pictures}, notice, **QUIET)
+    trigger.click(submit, {*controls.components, *pictures, *scripts.components}, notice, **QUIET)
 
 
 def connect(app: App, panes: Mapping[str, object]) -> None:
@@ -273,6 +276,8 @@ def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> 
                 raise NotFound(f"There is no job {job_id!r} of yours.")
             asked = job.request
             updates, remarks = target.controls.show({name: getattr(asked, name) for name in target.controls})
+            if target.scripts is not None and isinstance(asked, Generation):
+                updates |= target.scripts.show(asked)
             if isinstance(asked, Img2Img) and asked.init_images:
                 places = target.masked or () if asked.mask else (target.takes["img2img"],)
                 for name, place in zip((asked.init_images[0], asked.mask), places, strict=False):
@@ -284,7 +289,14 @@ def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> 
     button.click(
         edit,
         source.picked,
-        [*target.controls.components, *target.takes.values(), *(target.masked or ()), notice, source.notice],
+        [
+            *target.controls.components,
+            *(target.scripts.components if target.scripts is not None else ()),
+            *target.takes.values(),
+            *(target.masked or ()),
+            notice,
+            source.notice,
+        ],
         js=f"() => {{ gesso.openTab('{target.kind}'); return [gesso.jobs.picked()]; }}",
         **QUIET,
     )

@@ -81,6 +81,14 @@
     if (values.some((value) => value && !String(value).startsWith("Use same "))) gesso.byId(row)?.classList.remove("tucked");
   };
 
+  /** Shows the controls of the script that is picked. */
+  gesso.showScript = (tab, name) => {
+    const wanted = `${tab}_script_${name.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "_")}`;
+    for (const body of gesso.byId(`${tab}_scripts`)?.querySelectorAll(".script-body") ?? []) {
+      body.classList.toggle("chosen", body.id === wanted);
+    }
+  };
+
   /** Empties both prompts, with a way back. */
   gesso.cleared = () => {
     const tab = gesso.tab();

@@ -11,6 +11,7 @@ from webui.server.ui.cards import cards
 from webui.server.ui.controls import QUIET
 from webui.server.ui.parts import batch, film, guidance, more_guidance, override_chips, refiner, sampling, seed, size
 from webui.server.ui.results import results
+from webui.server.ui.scripts import Scripts
 from webui.server.ui.sources import MASK_EDGE, Scaling, completed, copies, modes
 from webui.server.ui.toprow import toprow
 from webui.server.ui.wiring import Pane, form, generates
@@ -79,6 +80,7 @@ def img2img(app: App) -> Pane:
             seed(controls)
             film(controls)
             override_chips(controls)
+            scripts = Scripts(app, "img2img")
         shown = results("img2img")
     by_sides.select(None, None, scaling.tab, js="() => 'to'", **QUIET)
     by_factor.select(None, None, scaling.tab, js="() => gesso.scaleText() ?? 'by'", **QUIET)
@@ -86,12 +88,13 @@ def img2img(app: App) -> Pane:
     for mode in found:
         run = gr.Button(f"Generate: {mode.title}", visible="hidden", elem_id=f"img2img_run_{mode.name}")
         inputs = (*mode.inputs, scaling.tab, scaling.factor)
-        generates(app, run, "img2img", controls, shown.notice, pictures=inputs, complete=completed(app, mode, scaling))
+        complete = completed(app, mode, scaling)
+        generates(app, run, "img2img", controls, shown.notice, scripts, pictures=inputs, complete=complete)
     run = gr.Button("Generate: Batch", visible="hidden", elem_id="img2img_run_batch")
-    submits_batch(app, run, many, controls, scaling, shown.notice)
+    submits_batch(app, run, many, controls, scaling, shown.notice, scripts)
     takes = {mode.name: mode.picture for mode in found if mode.name != "inpaint_upload"}
     masked = next((mode.picture, mode.second) for mode in found if mode.name == "inpaint_upload")
-    return Pane("img2img", controls, top, shown, takes, masked)
+    return Pane("img2img", controls, top, shown, takes, masked, scripts)
 
 
 def _natural_size() -> str:

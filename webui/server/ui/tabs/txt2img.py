@@ -21,6 +21,7 @@ from webui.server.ui.parts import (
     switched_header,
 )
 from webui.server.ui.results import results
+from webui.server.ui.scripts import Scripts
 from webui.server.ui.toprow import toprow
 from webui.server.ui.wiring import Pane, form, generates
 
@@ -69,12 +70,13 @@ def txt2img(app: App) -> Pane:
             seed(controls)
             film(controls)
             override_chips(controls)
+            scripts = Scripts(app, "txt2img")
         shown = results("txt2img")
     sized = [controls[name] for name in (HIRES_SWITCH, *FIRST_SIZE, *HIRES_SIZE)]
     for control in sized:
         control.change(None, sized, text, js="(...sizes) => gesso.hiresText(...sizes)", **QUIET)
-    generates(app, top.generate, "txt2img", controls, shown.notice)
-    return Pane("txt2img", controls, top, shown)
+    generates(app, top.generate, "txt2img", controls, shown.notice, scripts)
+    return Pane("txt2img", controls, top, shown, scripts=scripts)
 
 
 def _tucked(controls: Controls, elem_id: str, names: tuple[str, ...], shown: bool, **look: Any) -> None:

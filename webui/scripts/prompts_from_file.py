@@ -1,0 +1,122 @@
+"""Prompts from file or textbox: every line is a request, with options of its own where it has some.
+
+A line is a prompt, or options: `--prompt "a fox" --steps 30 --sampler_name "Euler a"`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar
+
+from webui.base.errors import UserError
+from webui.request.fields import Generation
+from webui.request.params import Choice, Text, Toggle, parsed
+from webui.scripts.script import Cell, Script, Seeds, Table, refuse_beyond
+
+NAMES = {"sampler_index": "sampler_name"}
+"""Old names of fields."""
+SETTINGS = {
+    "sd_model": "sd_model_checkpoint",
+    "outpath_samples": "",
+    "outpath_grids": "",
+    "restore_faces": "face_restoration",
+    "tiling": "tiling",
+    "do_not_save_samples": "",
+    "do_not_save_grid": "",
+    "prompt_for_display": "",
+}
+"""Options that are no field -> the setting that they are here; "": taken, without effect."""
+OPTIONS = (
+    "prompt", "negative_prompt", "styles", "seed", "subseed", "subseed_strength", "seed_resize_from_w",
+    "seed_resize_from_h", "sampler_name", "scheduler", "steps", "batch_size", "n_iter", "cfg_scale", "width", "height",
+)  # fmt: skip
+JOIN: Mapping[str, Callable[[str, str], str]] = {
+    "start": lambda line, main: f"{line} {main}",
+    "end": lambda line, main: f"{main} {line}",
+}
+
+
+class PromptsFromFile(Script):
+    """Many prompts, one after the other."""
+
+    title: ClassVar[str] = "Prompts from file or textbox"
+
+    iterate: Annotated[bool, Toggle(ui="Iterate seed every line")] = False
+    """Seeds count up from line to line."""
+    iterate_batch: Annotated[bool, Toggle(ui="Use same random seed for all lines")] = False
+    """A seed of -1 is one and the same for all."""
+    position: Annotated[str, Choice(ui="Insert prompts at the", choices=("start", "end"), radio=True)] = "start"
+    """Where each line goes when the prompt above is not empty."""
+    lines: Annotated[str, Text(ui="List of prompt inputs", lines=5, placeholder="One prompt a line")] = ""
+    """The prompts."""
+
+    def expand(self, request: Generation, seeds: Seeds, most: int) -> Table:
+        if self.iterate or self.iterate_batch:
+            request = seeds.fixed(request)
+        cells: list[Cell] = []
+        moved = pictures = 0
+        for number, line in enumerate(self.lines.splitlines(), 1):
+            if not line.strip():
+                continue
+            one = self._of_line(request, line.strip(), number)
+            one = seeds.anew(one)
+            if self.iterate:
+                one = one.changed(seed=one.seed + moved)
+                moved += one.picture_count
+            pictures += one.picture_count
+            refuse_beyond(pictures, most)
+            cells.append(Cell((len(cells), 0, 0), one))
+        if not cells:
+            raise UserError("There are no prompts.", hint="Write some, one a line.", field="script_args")
+        return Table(tuple(cells))
+
+    def _of_line(self, request: Generation, line: str, number: int) -> Generation:
+        """The request with what a line says. A1111: only a line with two hyphens has options."""
+        values: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
+        for name, text in _options(line, number) if "--" in line else [("prompt", line)]:
+            field = NAMES.get(name, name)
+            if field in OPTIONS:
+                told = [word.strip() for word in text.split(",")] if field == "styles" else text
+                values[field] = parsed(type(request), field, told)
+            elif SETTINGS.get(name):
+                settings[SETTINGS[name]] = text
+        # A1111: both prompts of a line are joined with those of the form.
+        for field in ("prompt", "negative_prompt"):
+            main = getattr(request, field)
+            if field in values and main:
+                values[field] = JOIN[self.position](values[field], main)
+        return request.changed(**values, override_settings={**request.override_settings, **settings})
+
+
+def _options(line: str, number: int) -> list[tuple[str, str]]:
+    """The options of a line as (name, text)."""
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise UserError(
+            f"Line {number}: {line!r} has a quote without an end.", hint='Write --prompt "two words".', field="lines"
+        ) from error
+    found: list[tuple[str, str]] = []
+    at = 0
+    while at < len(words):
+        name = words[at].removeprefix("--")
+        if not words[at].startswith("--") or not (name in OPTIONS or name in NAMES or name in SETTINGS):
+            known = ", ".join(sorted({*OPTIONS, *NAMES, *SETTINGS}))
+            raise UserError(
+                f"Line {number}: there is no option {words[at]!r}.", hint=f"There are {known}.", field="lines"
+            )
+        at += 1
+        value = words[at : at + 1]
+        if name in ("prompt", "negative_prompt"):
+            # A1111: such a text goes on to the next option, without quotes too.
+            end = next((place for place in range(at, len(words)) if words[place].startswith("--")), len(words))
+            value = [" ".join(words[at:end])]
+            at = end
+        else:
+            at += 1
+        if not value:
+            raise UserError(f"Line {number}: {'--' + name!r} has no value.", field="lines")
+        found.append((name, value[0]))
+    return found

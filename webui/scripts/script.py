@@ -1,0 +1,149 @@
+"""A script makes many requests out of one, and says how their pictures are laid out.
+
+Pure data. A script is a declared class, its fields its parameters: controls, the API's values by position and their
+description follow from them. The queue makes the pictures, all of them one job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+from webui.base.errors import UserError
+from webui.request.fields import Generation
+from webui.request.params import Choice, Declared, Number, Slider, default_of
+
+Title: TypeAlias = str | tuple[tuple[str, bool], ...]
+"""What stands above a column or beside a row: a text, or lines, each with whether it is in force there."""
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The numbers that stand for seeds of -1: the same ones each time that the same job is expanded."""
+
+    seed: int
+    subseed: int
+    more: Callable[[], int]
+    """Gives the next one, where several are needed."""
+
+    def fixed(self, request: Generation) -> Generation:
+        """The request with its open seeds chosen."""
+        return request.changed(
+            seed=self.seed if request.seed < 0 else request.seed,
+            subseed=self.subseed if request.subseed < 0 else request.subseed,
+        )
+
+    def anew(self, request: Generation) -> Generation:
+        """The request with its open seeds chosen, others for every call."""
+        return request.changed(
+            seed=self.more() if request.seed < 0 else request.seed,
+            subseed=self.more() if request.subseed < 0 else request.subseed,
+        )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One request of a table, at its place: column, row, layer."""
+
+    place: tuple[int, int, int]
+    request: Generation
+    """Its seeds are chosen."""
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """How the pictures of a table are laid out."""
+
+    titles: tuple[tuple[Title, ...], tuple[Title, ...], tuple[Title, ...]]
+    """Of columns, rows and layers; their numbers are those of the table."""
+    stem: str
+    """What the files of the sheets are called: "xyz_grid"."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """What the sheet's infotext says beyond that of its first picture."""
+    margin: int = 0
+    """Pixels between pictures."""
+    layers: bool = False
+    """Each layer is a sheet of its own as well."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """All requests, in the order in which they are made."""
+
+    cells: tuple[Cell, ...]
+    sheets: Sheets | None = None
+    """None: there is no sheet of them."""
+
+    @property
+    def count(self) -> int:
+        """Pictures in it."""
+        return sum(cell.request.picture_count for cell in self.cells)
+
+
+class Script(Declared):
+    """The parameters of a script, and what it does with a request."""
+
+    title: ClassVar[str]
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether an API's answer has the pictures, or the sheets alone where there are some."""
+        return True
+
+    def expand(self, request: Generation, seeds: Seeds, most: int) -> Table:
+        """The requests that `request` becomes. `most`: how many pictures are taken.
+
+        Raises:
+            UserError: a value is wrong, or there are too many pictures.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def of_arguments(cls, _request: type[Generation], arguments: Sequence[Any]) -> dict[str, Any]:
+        """A1111: the values come by position -> by name.
+
+        Raises:
+            UserError: there are too many.
+        """
+        names = list(cls.params())
+        if len(arguments) > len(names):
+            raise UserError(
+                f"{cls.title} takes {len(names)} values; {len(arguments)} came.",
+                hint="/sdapi/v1/script-info lists them.",
+                field="script_args",
+            )
+        return dict(zip(names, arguments, strict=False))
+
+    @classmethod
+    def arguments(cls, _request: type[Generation]) -> list[dict[str, Any]]:
+        """A1111's description of the values by position."""
+        found = []
+        for name, param in cls.params().items():
+            bounds = param if isinstance(param, Slider) else None
+            whole = {"minimum": param.ge, "maximum": param.le} if isinstance(param, Number) else {}
+            found.append(
+                {
+                    "label": param.title,
+                    "value": default_of(cls, name),
+                    "minimum": bounds.min if bounds else None,
+                    "maximum": bounds.max if bounds else None,
+                    "step": bounds.step if bounds else None,
+                    "choices": list(param.choices) if isinstance(param, Choice) else None,
+                    **whole,
+                }
+            )
+        return found
+
+
+def refuse_beyond(pictures: int, most: int) -> None:
+    """
+    Raises:
+        UserError: these are too many.
+    """
+    if pictures > most:
+        raise UserError(
+            f"{pictures:,} pictures in one job are too many.",
+            hint=f"At most {most:,} are taken (Settings, Limits).",
+            field="script_args",
+        )

@@ -1,0 +1,107 @@
+"""Jobs with a script: from a request to the plans of a table, and from its pictures to its sheets."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from PIL import Image
+
+from webui import registry
+from webui.catalog import grid
+from webui.catalog.image_files import readable
+from webui.request.fields import Generation, Img2Img, Txt2Img
+from webui.request.plan import LARGEST_RANDOM_SEED, Plan, Plans
+from webui.request.settings import SaveSettings
+from webui.scripts import legend
+from webui.scripts.script import Script, Seeds, Table, Title
+
+Resolve = Callable[[Txt2Img | Img2Img], Plan]
+
+
+def expanded(request: Generation, seed: int, subseed: int, most: int) -> Table:
+    """The table that a request with a script stands for: the same one each time for these seeds.
+
+    Raises:
+        NotFound: there is no such script.
+        UserError: a value is wrong, or there are more than `most` pictures.
+    """
+    script: Script = registry.script(request.script).made(**request.script_values)
+    stream = random.Random(f"{seed}/{subseed}")
+    seeds = Seeds(seed, subseed, lambda: stream.randrange(LARGEST_RANDOM_SEED))
+    return script.expand(request.changed(script="", script_values={}), seeds, most)
+
+
+def planned(table: Table, resolve: Resolve) -> Plans:
+    """The plans of all cells, in the order in which they are made; positions are in reading order: columns, rows,
+    layers.
+
+    Raises:
+        NotFound, UserError: as `resolve`.
+    """
+    starts: dict[tuple[int, int, int], int] = {}
+    start = 0
+    for cell in sorted(table.cells, key=lambda cell: cell.place[::-1]):
+        starts[cell.place] = start
+        start += cell.request.picture_count
+    parts, requests = [], []
+    images: dict[str, bytes] = {}
+    for cell in table.cells:
+        request = _of_generation(cell.request)
+        plan = resolve(request).moved(starts[cell.place])
+        # The same picture is the same bytes, however many cells begin with it.
+        shared = {name: images.setdefault(name, content) for name, content in plan.images.items()}
+        parts.append(replace(plan, images=shared))
+        requests.append(request)
+    return Plans(tuple(parts), tuple(requests))
+
+
+def sheets_of(table: Table, plans: Plans, contents: Mapping[int, bytes], save: SaveSettings) -> list[Image.Image]:
+    """The sheet of the whole table, and those of its layers where there are several and they are wanted.
+
+    `contents`: the pictures' files by position; the places of those that are not there stay empty.
+
+    Raises:
+        UserError: a picture's file is broken.
+    """
+    if table.sheets is None or not contents:
+        return []
+    sheets = table.sheets
+    columns, rows, layers = sheets.titles
+    cells: dict[tuple[int, int, int], Image.Image | None] = {}
+    for cell, part in zip(table.cells, plans.parts, strict=True):
+        positions = sorted(picture.position for batch in part.batches for picture in batch)
+        cells[cell.place] = _cell([contents[each] for each in positions if each in contents], save)
+
+    def laid_out(pictures: list[Image.Image | None], across: tuple[Title, ...], down: tuple[Title, ...]) -> Image.Image:
+        return legend.sheet(pictures, across, down, margin=sheets.margin, background=save.grid_background_color)
+
+    parts: list[Image.Image | None] = []
+    for z in range(len(layers)):
+        own = [cells.get((x, y, z)) for y in range(len(rows)) for x in range(len(columns))]
+        parts.append(laid_out(own, columns, rows) if any(own) else None)
+    there = [part for part in parts if part is not None]
+    if len(layers) == 1:
+        return there
+    return [laid_out(parts, layers, ("",)), *(there if sheets.layers else [])]
+
+
+def _cell(contents: list[bytes], save: SaveSettings) -> Image.Image | None:
+    """The pictures of a cell as one; None: there are none."""
+    found = readable(lambda: [_opened(content) for content in contents])
+    if len(found) < 2:
+        return found[0] if found else None
+    return grid.image_grid(found, grid.rows_of(len(found), len(found), -1), save.grid_background_color)
+
+
+def _opened(content: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(content)) as picture:
+        return picture.convert("RGB")
+
+
+def _of_generation(request: Generation) -> Txt2Img | Img2Img:
+    if not isinstance(request, Txt2Img | Img2Img):
+        raise TypeError(f"{type(request).__name__} is no request for a picture.")
+    return request
