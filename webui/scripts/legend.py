@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from webui.scripts.script import Title
 
 BLACK, GREY = (0, 0, 0), (153, 153, 153)
+FONT = Path(__file__).parent / "fonts" / "Roboto-Regular.ttf"
+"""A1111's, so that a legend takes the same room (Apache 2.0, by Google)."""
 LARGEST_SIDE = 32768
 MOST_PIXELS = 200_000_000
 """Of a sheet; one that would be larger is made of smaller pictures."""
@@ -39,9 +44,9 @@ def sheet(
     size = max((width + height) // 25, 1)
     spacing = size // 2
     left = width * 3 // 4 if any(rows) else 0
-    heads = [_fitting(title, width, size) for title in columns]
-    sides = [_fitting(title, left, size) for title in rows]
-    top = max((_height(head) for head in heads), default=0) + 2 * spacing if any(columns) else 0
+    heads = [_lines(title, width, size) for title in columns]
+    sides = [_lines(title, left, size) for title in rows]
+    top = max((_height(head, spacing) for head in heads), default=0) + 2 * spacing if any(columns) else 0
     full = (left + len(columns) * (width + margin) - margin, top + len(rows) * (height + margin) - margin)
     made = Image.new("RGB", full, background)
     pen = ImageDraw.Draw(made)
@@ -51,9 +56,9 @@ def sheet(
             corner = (left + column * (width + margin), top + row * (height + margin))
             made.paste(picture, (corner[0] + (width - picture.width) // 2, corner[1] + (height - picture.height) // 2))
     for column, head in enumerate(heads):
-        _write(pen, head, left + column * (width + margin) + width / 2, top / 2)
+        _write(pen, head, left + column * (width + margin) + width / 2, top / 2, spacing)
     for row, side in enumerate(sides):
-        _write(pen, side, left / 2, top + row * (height + margin) + height / 2)
+        _write(pen, side, left / 2, top + row * (height + margin) + height / 2, spacing)
     return made
 
 
@@ -61,56 +66,64 @@ def _scaled(picture: Image.Image, scale: float) -> Image.Image:
     return picture.resize((max(int(picture.width * scale), 1), max(int(picture.height * scale), 1)))
 
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-Block = tuple[tuple[str, bool, Font], ...]
-"""Pieces of text under one another, each with whether it is in force, and its font."""
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(FONT, size)
 
 
-def _fitting(title: Title, width: int, size: int) -> Block:
-    """The title in lines of at most this width, words kept whole, in fonts small enough for the longest word."""
+@dataclass(frozen=True)
+class Line:
+    """A line of a legend, measured in the size that all have."""
+
+    text: str
+    there: bool
+    high: int
+    font: ImageFont.FreeTypeFont
+    """Smaller than the others' where the line would stand out."""
+
+
+def _lines(title: Title, width: int, size: int) -> tuple[Line, ...]:
+    """The title in lines that are at most so wide, words kept whole."""
     pieces = ((title, True),) if isinstance(title, str) else title
-    wrapped = ((_wrapped(text, width, size), there) for text, there in pieces)
-    return tuple((text, there, font) for (text, font), there in wrapped)
+    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    font = _font(size)
+    found = []
+    for text, there in pieces:
+        for line in _wrapped(text, width, font):
+            _, top, _, bottom = pen.textbbox((0, 0), line, font)
+            fitting = next((at for at in range(size, 1, -1) if _wide(pen, line, _font(at)) <= width), 1)
+            found.append(Line(line, there, round(bottom - top), _font(fitting)))
+    return tuple(found)
 
 
-def _wrapped(text: str, width: int, size: int) -> tuple[str, Font]:
-    font = ImageFont.load_default(size)
-    while size > 1 and any(font.getlength(word) > width for word in text.split()):
-        size -= 1
-        font = ImageFont.load_default(size)
-    lines: list[str] = []
+def _wide(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont) -> float:
+    left, _, right, _ = pen.textbbox((0, 0), text, font)
+    return right - left
+
+
+def _wrapped(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
+    # A1111: a first word that is too wide leaves the first line empty.
+    lines = [""]
     for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and font.getlength(longer) <= width:
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width:
             lines[-1] = longer
         else:
             lines.append(word)
-    return "\n".join(lines), font
+    return lines
 
 
-def _box(text: str, font: Font) -> tuple[int, int]:
-    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    left, top, right, bottom = pen.multiline_textbbox((0, 0), text, font)
-    return round(right - left), round(bottom - top)
+def _height(lines: tuple[Line, ...], spacing: int) -> int:
+    return sum(line.high for line in lines) + spacing * max(len(lines) - 1, 0)
 
 
-def _gap(font: Font) -> int:
-    return round(_box("A", font)[1] * 0.6)
-
-
-def _height(block: Block) -> int:
-    if not block:
-        return 0
-    return sum(_box(text, font)[1] for text, _, font in block) + sum(_gap(font) for _, _, font in block[1:])
-
-
-def _write(pen: ImageDraw.ImageDraw, block: Block, x: float, y: float) -> None:
-    """The block with its middle there; what is not in force is grey and struck out."""
-    at = y - _height(block) / 2
-    for text, there, font in block:
-        wide, high = _box(text, font)
-        middle = at + high / 2
-        pen.multiline_text((x, middle), text, BLACK if there else GREY, font, anchor="mm", align="center")
-        if not there:
-            pen.line((x - wide / 2, middle, x + wide / 2, middle), GREY, max(high // 10, 1))
-        at += high + _gap(font)
+def _write(pen: ImageDraw.ImageDraw, lines: tuple[Line, ...], x: float, y: float, spacing: int) -> None:
+    """The lines with their middle there; what is not in force is grey and struck out."""
+    at = y - _height(lines, spacing) / 2
+    for line in lines:
+        middle = at + line.high / 2
+        pen.text((x, middle), line.text, BLACK if line.there else GREY, line.font, anchor="mm")
+        if not line.there:
+            half = _wide(pen, line.text, line.font) // 2
+            pen.line((x - half, middle, x + half, middle), GREY, 4)
+        at += line.high + spacing
