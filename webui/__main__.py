@@ -6,6 +6,7 @@ they say."""
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -123,9 +124,10 @@ def bench(argv: Sequence[str]) -> int:
         return measured
     if argv and argv[0] == "history":
         return int(resolved("webui.server.bench_history:main")(argv[1:]))
-    code = "webui.server.bench:main" if argv and argv[0] == "start" else "webui.engine.bench:main"
-    result: int = resolved(code)(list(argv[1:] if code.startswith("webui.server") else argv))
-    return result
+    if argv and argv[0] == "start":
+        return int(resolved("webui.server.bench:main")(list(argv[1:])))
+    os.environ.update(resolved("webui.engine.worker:ENVIRONMENT"))  # before torch is imported
+    return int(resolved("webui.engine.bench:main")(list(argv)))
 
 
 def account(argv: Sequence[str]) -> int:
