@@ -54,23 +54,23 @@ def normals(seeds: Sequence[int], shape: Sequence[int], device: torch.device | s
 
 def _philox(offset: int, index: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """The first two words of each counter (offset, 0, index, 0), as int64: (seeds, n); the key's halves: (seeds, 1)."""
-    # The first round by hand, as three words of the counter are the same for all.
+    # What a round adds to the key, for all rounds at once; then the first one by hand, as three words of the counter are
+    # the same for all.
+    rounds = torch.arange(_ROUNDS, device=index.device).reshape(-1, 1, 1)
+    lows, highs = (low + _WEYL[0] * rounds) & _WORD, (high + _WEYL[1] * rounds) & _WORD
     first = offset * _MULTIPLIERS[0]
     product = index * _MULTIPLIERS[1]
-    c0, c1 = ((product >> 32) & _WORD) ^ low, product & _WORD
+    c0, c1 = ((product >> 32) & _WORD) ^ low, product
     c2, c3 = (high ^ (first >> 32)).expand_as(c0), torch.full_like(c0, first & _WORD)
+    # Words are cut out of 64 bits only where they are multiplied: until then what stands above them does no harm.
     for i in range(1, _ROUNDS):
-        low, high = (low + _WEYL[0]) & _WORD, (high + _WEYL[1]) & _WORD
-        a, b = (
-            c0 * _MULTIPLIERS[0],
-            c2 * _MULTIPLIERS[1],
-        )  # all 64 bits; words are cut out, so the sign is no harm
-        c0 = (b >> 32).bitwise_and_(_WORD).bitwise_xor_(c1).bitwise_xor_(low)
-        c1 = b.bitwise_and_(_WORD)
+        a, b = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+        c0 = (b >> 32).bitwise_xor_(c1).bitwise_xor_(lows[i]).bitwise_and_(_WORD)
+        c1 = b
         if i < _ROUNDS - 1:
-            c2 = (a >> 32).bitwise_and_(_WORD).bitwise_xor_(c3).bitwise_xor_(high)
-            c3 = a.bitwise_and_(_WORD)
-    return c0, c1
+            c2 = (a >> 32).bitwise_xor_(c3).bitwise_xor_(highs[i]).bitwise_and_(_WORD)
+            c3 = a
+    return c0, c1.bitwise_and_(_WORD)
 
 
 def _box_muller(first: Tensor, second: Tensor) -> Tensor:
