@@ -47,6 +47,8 @@ def test_search_folders_families_order_and_pages(cards: Cards) -> None:
     assert names(cards, search="people lora2") == ["lora2"]
     assert names(cards, folder="people") == ["lora1", "lora2"]
     assert names(cards, family="SDXL") == ["wide"]
+    cards.write(cards.find(id_of(cards, "lora2")), {"sd version": "SDXL"})
+    assert names(cards, family="SDXL") == ["lora2", "wide"]  # what somebody said counts more than the file
     assert names(cards, sort="name", descending=True) == ["wide", "lora2", "lora1", "lora0"]
     assert names(cards, start=1, count=2) == ["lora1", "lora2"]
     found = cards.show("loras", Wish())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from webui.base.paths import Paths
 from webui.catalog.database import Database
-from webui.catalog.hashes import Hashes
+from webui.catalog.hashes import BackgroundHashing, Hashes
 from webui.catalog.loras import Loras
 from webui.catalog.network_families import family_of_network, is_for
 
@@ -128,3 +129,20 @@ def test_a_network_of_unknown_family_may_fit_any_model() -> None:
     assert is_for("SDXL", "SDXL refiner")
     assert is_for("Flux", "FLUX.1")
     assert not is_for("SD1", "SDXL")
+
+
+def test_hashes_come_in_the_background(tmp_path: Path, loras: Loras, database: Database) -> None:
+    hashes = Hashes(database)
+    known = put(tmp_path / "models/Lora/known.safetensors", {"sshs_model_hash": "ab" * 32})
+    tensors = put(tmp_path / "models/Lora/a.safetensors")
+    pickled, broken = tmp_path / "models/Lora/b.pt", tmp_path / "models/Lora/c.safetensors"
+    pickled.write_bytes(b"pickled")
+    broken.write_bytes(b"{}")
+    hashing = BackgroundHashing(hashes, lambda path: None)
+    loras.hash_in_background(hashing)
+    assert hashing.wait(60)
+    hashing.stop()
+    assert hashes.cached(tensors, kind="contents") == hashlib.sha256(bytes(3072)).hexdigest()
+    assert hashes.cached(pickled) == hashlib.sha256(b"pickled").hexdigest()
+    assert hashes.cached(known, kind="contents") is None  # its trainer said it
+    assert hashes.cached(broken, kind="contents") is None

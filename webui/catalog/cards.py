@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,6 +44,8 @@ MOST = 200
 """Cards that one answer holds."""
 TAGS = 24
 """Of the most frequent words of a training set that are shown."""
+UNKNOWN = "Unknown"
+"""A1111: what its editor calls the base model of a file that tells none."""
 EDITABLE = ("description", "notes", "activation text", "negative text", "preferred weight", "sd version", "vae")
 """What people may write about a file. A1111: these keys."""
 
@@ -58,6 +60,7 @@ class Card:
     """Relative to the folder of its kind, with forward slashes."""
     stamp: tuple[int, int]
     family: str = ""
+    """Which base model it is for: what somebody said, else what stands in the file, else ""."""
     lora: Lora | None = None
 
     @property
@@ -96,8 +99,8 @@ class Cards:
         self._checkpoints, self._loras, self._hypernetworks = checkpoints, loras, hypernetworks
         self._lock = threading.Lock()
         self._pages: dict[Page, dict[str, Card]] = {}
-        self._beside: dict[Page, dict[str, Path]] = {}
-        self._said: dict[tuple[Path, int], dict[str, Any]] = {}
+        self._beside: dict[Page, dict[str, Found]] = {}
+        self._said: dict[tuple[Path, tuple[int, int]], dict[str, Any]] = {}
 
     def refresh(self, page: Page) -> None:
         """Look again what is on disk."""
@@ -128,7 +131,7 @@ class Cards:
         return {
             "total": len(fitting),
             "folders": _folders(cards),
-            "families": sorted({card.family for card in cards if card.family}),
+            "families": sorted({card.family for card in cards} - {"", UNKNOWN}),
             "cards": [self.shown(card) for card in shown],
         }
 
@@ -140,25 +143,20 @@ class Cards:
             "name": card.stem,
             "path": card.name,
             "folder": card.folder,
-            "family": str(said.get("sd version") or "") or card.family,
+            "family": card.family,
             "description": self._description(card, said),
-            "picture": str(picture.stat().st_mtime_ns) if picture else "",
+            "picture": str(picture.stamp[0]) if picture else "",
         }
 
     def said(self, card: Card) -> dict[str, Any]:
         """What people wrote about the file; {} when nothing can be read."""
-        path = self._companion(card, ".json")
-        if path is None:
+        file = self._companion(card, ".json")
+        if file is None:
             return {}
-        try:
-            key = (path, path.stat().st_mtime_ns)
-            if key not in self._said:
-                found = json.loads(path.read_text("utf-8"))
-                self._said[key] = found if isinstance(found, dict) else {}
-            return self._said[key]
-        except (OSError, ValueError, RecursionError) as error:
-            log.warning("%s is passed over: %s", path, error)
-            return {}
+        key = (file.path, file.stamp)
+        if key not in self._said:
+            self._said[key] = _read_said(file.path)
+        return self._said[key]
 
     def write(self, card: Card, values: Mapping[str, Any]) -> None:
         """Keep what somebody wrote about the file; what else stands there stays.
@@ -191,11 +189,11 @@ class Cards:
 
     def picture(self, card: Card) -> bytes:
         """The card's picture as WebP, small. Raises NotFound."""
-        path = self._picture(card)
-        if path is None:
+        file = self._picture(card)
+        if file is None:
             raise NotFound(f"There is no picture of {card.stem}.")
         try:
-            with Image.open(path) as image:
+            with Image.open(file.path) as image:
                 image.draft("RGB", (SIDE, SIDE))
                 small = image.convert("RGBA" if "A" in image.getbands() else "RGB")
                 small.thumbnail((SIDE, SIDE))
@@ -243,8 +241,9 @@ class Cards:
         with self._lock:
             if page not in self._pages:
                 cards = list(self._found(page))
-                self._pages[page] = {card.id: card for card in cards}
                 self._beside[page] = _companions({card.path.parent for card in cards})
+                told = (replace(card, family=self._family(card)) for card in cards)
+                self._pages[page] = {card.id: card for card in told}
             return self._pages[page]
 
     def _found(self, page: Page) -> Iterable[Card]:
@@ -264,28 +263,32 @@ class Cards:
         for file in found:
             yield Card(page, file.path, file.name, file.stamp)
 
-    def _companion(self, card: Card, ending: str) -> Path | None:
-        return self._beside.get(card.page, {}).get(f"{card.path.with_suffix('')}{ending}")
+    def _family(self, card: Card) -> str:
+        return str(self.said(card).get("sd version") or "") or card.family
 
-    def _picture(self, card: Card) -> Path | None:
+    def _companion(self, card: Card, ending: str) -> Found | None:
+        return self._beside.get(card.page, {}).get(str(card.path).removesuffix(card.path.suffix) + ending)
+
+    def _picture(self, card: Card) -> Found | None:
         endings = (*(f".preview{kind}" for kind in PICTURES), *PICTURES)
-        return next((path for ending in endings if (path := self._companion(card, ending))), None)
+        return next((file for ending in endings if (file := self._companion(card, ending))), None)
 
     def _description(self, card: Card, said: Mapping[str, Any]) -> str:
         if text := said.get("description"):
             return str(text)
         for ending in (".txt", ".description.txt"):
-            if path := self._companion(card, ending):
+            if file := self._companion(card, ending):
                 try:
-                    return path.read_text("utf-8", "replace")[:2000]
+                    return file.path.read_text("utf-8", "replace")[:2000]
                 except OSError as error:
-                    log.debug("%s: %s", path, error)
+                    log.debug("%s: %s", file.path, error)
         return ""
 
     def _fits(self, card: Card, wish: Wish, words: Collection[str]) -> bool:
         if wish.folder and card.folder != wish.folder and not card.folder.startswith(f"{wish.folder}/"):
             return False
-        if wish.family and card.family not in ("", wish.family):
+        # A1111: a file of unknown family may fit any.
+        if wish.family and card.family not in ("", UNKNOWN, wish.family):
             return False
         if not words:
             return True
@@ -293,10 +296,19 @@ class Cards:
         return all(word in text for word in words)
 
 
-def _companions(folders: Collection[Path]) -> dict[str, Path]:
-    """What lies beside models: path as text -> path."""
+def _companions(folders: Collection[Path]) -> dict[str, Found]:
+    """What lies beside models: path as text -> file."""
     endings = (".json", ".txt", *PICTURES)
-    return {str(file.path): file.path for folder in folders for file in find_files(folder, endings, deep=False)}
+    return {str(file.path): file for folder in folders for file in find_files(folder, endings, deep=False)}
+
+
+def _read_said(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        log.warning("%s is passed over: %s", path, error)
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _folders(cards: Iterable[Card]) -> list[str]:

@@ -87,6 +87,7 @@ class Catalog:
         self.checkpoints.hashing.add(
             vae.path for vae in self.vaes.scan().values() if not self.hashes.cached(vae.path, vae.stamp)
         )
+        self.loras.hash_in_background(self.checkpoints.hashing)
 
     def look_for_pictures(self, save: SaveSettings) -> None:
         """Bring pictures that lie in the output folders into the history, in a thread of its own."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from webui.base.errors import Interrupted, StorageError
+from webui.base.errors import Interrupted, ModelError, StorageError
 from webui.catalog.database import Database
 from webui.catalog.files import folder_files, stamp_of
 from webui.catalog.headers import header_length
@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 Kind = Literal["sha256", "legacy", "contents", "summary"]
 """A summary is no hash, but kept like one: what matters of a file's header, as JSON."""
+HashKind = Literal["sha256", "contents"]
+BACKGROUND: tuple[HashKind, ...] = ("contents", "sha256")
+"""Those that are computed in the background."""
 Stamp = tuple[int, int]
 """(mtime in ns, size in bytes)"""
 
@@ -98,24 +101,24 @@ class Hashes:
 
 
 class BackgroundHashing:
-    """A thread that computes the sha256 of files one after the other, giving way to everything else.
+    """A thread that computes hashes of files one after the other, giving way to everything else.
 
-    `hashed(path)` is called, in that thread, after each file that was hashed.
+    `hashed(path)` is called, in that thread, after each file whose sha256 was computed.
     """
 
     def __init__(self, hashes: Hashes, hashed: Callable[[Path], None]) -> None:
         self._hashes = hashes
         self._hashed = hashed
-        self._waiting: dict[Path, None] = {}
+        self._waiting: dict[tuple[Path, HashKind], None] = {}
         self._change = threading.Condition()
         self._stop = threading.Event()
         self._busy = False
         self._thread: threading.Thread | None = None
 
-    def add(self, paths: Iterable[Path], *, first: bool = False) -> None:
+    def add(self, paths: Iterable[Path], *, kind: HashKind = "sha256", first: bool = False) -> None:
         """Hash these too, in this order; `first`: before all others."""
         with self._change:
-            new = dict.fromkeys(paths)
+            new = dict.fromkeys((path, kind) for path in paths)
             self._waiting = {**new, **self._waiting} if first else {**self._waiting, **new}
             if self._waiting and self._thread is None and not self._stop.is_set():
                 self._thread = threading.Thread(target=self._work, name="hashing", daemon=True)
@@ -145,14 +148,17 @@ class BackgroundHashing:
                 self._change.wait_for(lambda: bool(self._waiting) or self._stop.is_set())
                 if self._stop.is_set():
                     return
-                path = next(iter(self._waiting))
-                del self._waiting[path]
+                path, kind = next(iter(self._waiting))
+                del self._waiting[path, kind]
                 self._busy = True
             try:
+                if kind == "contents":
+                    self._hashes.contents(path, self._stop)
+                    continue
                 self._hashes.sha256(path, self._stop)
             except Interrupted:
                 continue
-            except StorageError as error:
+            except (StorageError, ModelError) as error:
                 log.warning("No hash of %s: %s", path, error)
                 continue
             self._hashed(path)

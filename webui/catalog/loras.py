@@ -13,7 +13,7 @@ from typing import Any
 from webui.base.errors import ModelError
 from webui.base.paths import Paths
 from webui.catalog.files import Found, find_files
-from webui.catalog.hashes import Hashes, Stamp
+from webui.catalog.hashes import BACKGROUND, BackgroundHashing, Hashes, HashKind, Stamp
 from webui.catalog.headers import read_header, read_metadata
 from webui.catalog.network_families import family_of_network
 from webui.prompt.networks import renamed_loras
@@ -122,8 +122,15 @@ class Loras:
         """64 hex digits: the trainer's, else those of the tensors. Reads the file once. Raises StorageError."""
         if lora.author_hash:
             return lora.author_hash
-        whole = lora.path.suffix.lower() != ".safetensors"
+        whole = _hash_kind(lora.path) == "sha256"
         return self._hashes.sha256(lora.path) if whole else self._hashes.contents(lora.path)
+
+    def hash_in_background(self, hashing: BackgroundHashing) -> None:
+        """Have the hashes computed that nobody knows yet, so that a generation seldom waits for one."""
+        for kind in BACKGROUND:
+            known = self._hashes.all_cached(kind)
+            missing = (lora for lora in self.scan() if not lora.author_hash and _hash_kind(lora.path) == kind)
+            hashing.add((lora.path for lora in missing if (str(lora.path), lora.stamp) not in known), kind=kind)
 
     def ref(self, name: str) -> NetworkRef | None:
         """What the engine gets. Raises StorageError."""
@@ -132,6 +139,10 @@ class Loras:
 
     def _found(self, name: str) -> Lora | None:
         return self._names.get(name) or self._names.get(name.casefold())
+
+
+def _hash_kind(path: Path) -> HashKind:
+    return "contents" if path.suffix.lower() == ".safetensors" else "sha256"
 
 
 def _named(loras: tuple[Lora, ...]) -> dict[str, Lora]:

@@ -39,6 +39,7 @@ def routes(app: App) -> APIRouter:
     @router.post("/refresh/{page}")
     def refresh(page: str) -> None:
         cards.refresh(_known(page))
+        catalog.hash_in_background()
 
     @router.get("/card/{card_id}")
     def details(card_id: str) -> dict[str, Any]:
