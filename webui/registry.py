@@ -284,6 +284,7 @@ TABS: tuple[TabEntry, ...] = (
     TabEntry("img2img", "webui.server.ui.tabs.img2img:img2img", "tab_img2img"),
     TabEntry("Extras", "webui.server.ui.tabs.extras:extras", "tab_extras"),
     TabEntry("PNG Info", "webui.server.ui.tabs.pnginfo:pnginfo", "tab_pnginfo"),
+    TabEntry("Checkpoint Merger", "webui.server.ui.tabs.merger:merger", "tab_merge"),
     TabEntry("Queue", "webui.server.ui.tabs.queue:queue", "tab_queue"),
     TabEntry("History", "webui.server.ui.tabs.history:history", "tab_history"),
     TabEntry("Settings", "webui.server.ui.tabs.settings:settings", "tab_settings"),

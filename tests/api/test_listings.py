@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.api.conftest import Api, opened
+from tests.api.test_generate import picture
 from tests.conftest import until
 from webui.request.messages import Interrupt, Skip, Unload
 
@@ -179,7 +180,9 @@ def test_settings_by_their_titles(standing: Api) -> None:
         ("interrogate", {}, 404),
         ("interrogate", {"image": "aGk=", "model": "parrot"}, 404),
         ("interrogate", {"image": "!!"}, 422),
-        ("interrogate", {"image": "aGk=", "model": "clip"}, 501),
+        ("interrogate", {"image": "aGk=", "model": "clip"}, 422),
+        ("interrogate", {"image": picture(), "model": "clip"}, 501),
+        ("interrogate", {"image": picture(), "model": "deepdanbooru"}, 501),
         ("extra-batch-images", {}, 422),
         ("create/embedding", {"name": "x"}, 501),
         ("create/hypernetwork", {"name": "x"}, 501),

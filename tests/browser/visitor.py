@@ -9,7 +9,14 @@ from playwright.sync_api import Locator, Page
 
 TINY = {"width": 64, "height": 64, "steps": 2}
 """A picture that takes no time."""
-MENU = {"extras": "Extras", "pnginfo": "PNG Info", "queue": "Queue", "history": "History", "settings": "Settings"}
+MENU = {
+    "extras": "Extras",
+    "pnginfo": "PNG Info",
+    "merge": "Checkpoint Merger",
+    "queue": "Queue",
+    "history": "History",
+    "settings": "Settings",
+}
 
 
 class Visitor:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import pytest
 
 from webui.base.errors import UserError
-from webui.request.extras import kind_of
 from webui.request.fields import REQUESTS, Img2Img, Txt2Img
+from webui.request.jobs import kind_of
 from webui.request.params import MISSING, Declared, Slider, Text, default_of, parsed
 from webui.request.settings import Settings
 

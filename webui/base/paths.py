@@ -38,6 +38,11 @@ class Paths:
         return self.models / "Stable-diffusion"
 
     @property
+    def new_checkpoints(self) -> Path:
+        """Where merged ones go: A1111's `--ckpt-dir`, where there is one."""
+        return self.checkpoint_dirs[0] if self.checkpoint_dirs else self.checkpoints
+
+    @property
     def vaes(self) -> Path:
         return self.models / "VAE"
 

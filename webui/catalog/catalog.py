@@ -33,12 +33,13 @@ from webui.catalog.uploads import PictureStore
 from webui.catalog.upscalers import Upscalers
 from webui.catalog.vaes import Vaes
 from webui.prompt.networks import HYPERNETWORK
-from webui.request.extras import ExtrasPlan, Retouch, UpscalerRef, kind_of
+from webui.request.extras import ExtrasPlan, Retouch, UpscalerRef
 from webui.request.facts import facts_of, unwanted_labels
 from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img
 from webui.request.filenames import Naming
 from webui.request.infotext import Parsed, joined, labels_of, paste_labels, quoted, read, write
 from webui.request.infotext import pasted as as_pasted
+from webui.request.jobs import kind_of
 from webui.request.messages import ExtraPicture, Pictured
 from webui.request.plan import CheckpointRef, NetworkRef, Picture, Plan
 from webui.request.settings import SaveSettings, Settings

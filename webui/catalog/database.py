@@ -127,6 +127,7 @@ MIGRATIONS: tuple[str, ...] = (
         id TEXT PRIMARY KEY, path TEXT NOT NULL, digest TEXT NOT NULL, subseed INTEGER NOT NULL, picture TEXT NOT NULL
     );
     """,
+    "ALTER TABLE jobs ADD COLUMN answer TEXT NOT NULL DEFAULT ''",
 )
 """What to run to get from version N to N + 1. Never change a line that was released: add one."""
 

@@ -51,6 +51,8 @@ class JobRow:
     model: str
     """Path of its checkpoint when it was submitted."""
     comments: tuple[str, ...]
+    answer: str
+    """What came of a job without pictures."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +139,9 @@ class JobTable:
         rows = self._database.read(f"SELECT {_COLUMNS} {_FIRST}")
         return _job(rows[0]) if rows else None
 
-    def finish(self, job_id: str, comments: Sequence[str] = (), now: float | None = None) -> bool:
+    def finish(self, job_id: str, comments: Sequence[str] = (), answer: str = "", now: float | None = None) -> bool:
         """The running job is done -> whether it was running."""
-        return self._end(job_id, "done", now, comments=json.dumps(list(comments)))
+        return self._end(job_id, "done", now, comments=json.dumps(list(comments)), answer=answer)
 
     def fail(self, job_id: str, code: str, message: str, hint: str = "", now: float | None = None) -> bool:
         """The job (running or waiting) has failed -> whether it was either."""
@@ -315,5 +317,5 @@ def _now(given: float | None) -> float:
 
 def _job(row: sqlite3.Row) -> JobRow:
     values = list(row)
-    values[-1] = tuple(json.loads(values[-1]))  # the comments
+    values[-2] = tuple(json.loads(values[-2]))  # the comments
     return JobRow(*values)

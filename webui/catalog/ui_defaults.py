@@ -11,7 +11,7 @@ from typing import Any
 from webui.base.errors import NotFound, UserError
 from webui.base.paths import Paths
 from webui.catalog.json_file import read_table, write_table
-from webui.request.extras import JOBS
+from webui.request.jobs import JOBS
 from webui.request.params import Choice, Declared, Image, Param, default_of, parsed
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,9 @@ from webui.engine.conditioning import TextCache
 from webui.engine.extras import retouched
 from webui.engine.families.components import Components
 from webui.engine.generate import pictures
+from webui.engine.interrogate import described
 from webui.engine.memory import give_back, is_out_of_memory, profile_of, total_bytes, used_bytes
+from webui.engine.merge import merged
 from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.prefetch import Prefetcher
@@ -29,7 +31,10 @@ from webui.registry import families, resolved
 from webui.request import messages
 from webui.request.engine_options import EngineOptions
 from webui.request.extras import ExtrasPlan
+from webui.request.interrogate import InterrogatePlan
+from webui.request.merge import MergePlan
 from webui.request.messages import (
+    Answered,
     Beat,
     Command,
     Configure,
@@ -161,9 +166,17 @@ class Desk:
         watch = Watch(command.job_id, self.emit, cancel, self.viewing, stopwatch, batches, pulse=self.pulse)
         made, interrupted = 0, False
         try:
-            for picture in self._made(command.plan, watch, lean=command.lean):
-                self.emit(picture)
-                made += 1
+            match command.plan:
+                case MergePlan():
+                    self.emit(Answered(command.job_id, merged(command.plan, watch)))
+                    made += 1
+                case InterrogatePlan():
+                    self.emit(Answered(command.job_id, described(command.plan, self.profile, watch)))
+                    made += 1
+                case _:
+                    for picture in self._made(command.plan, watch, lean=command.lean):
+                        self.emit(picture)
+                        made += 1
         except Interrupted:
             interrupted = True
         finally:

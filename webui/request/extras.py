@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Protocol
 
 from webui.base.errors import UserError
-from webui.request.fields import REQUESTS, Generation
 from webui.request.params import Choice, Declared, Image, Number, Slider, Toggle
 from webui.request.settings import Settings
 
@@ -99,17 +98,6 @@ class Extras(Declared):
         count = len(self.images)
         what = f"{self.upscaler_1} {how}" if self.upscaler_1 != NONE else "Extras"
         return f"{what}, {count} picture{'' if count == 1 else 's'}"
-
-
-Request = Generation | Extras
-"""Whatever can be a job."""
-JOBS: dict[str, type[Generation] | type[Extras]] = {**REQUESTS, "extras": Extras}
-"""The kinds of jobs by the name that tabs, routes and folders have for them."""
-
-
-def kind_of(request: Request) -> str:
-    """The name of a request's kind: "txt2img", "img2img", "extras"."""
-    return next(name for name, cls in JOBS.items() if type(request) is cls)
 
 
 # --- the plan -----------------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from webui.request.extras import ExtrasPlan
-from webui.request.plan import CheckpointRef, Plan
+from webui.request.jobs import EnginePlan
+from webui.request.plan import CheckpointRef
 
 # --- commands to the engine ---------------------------------------------------------------------------------------
 
@@ -19,7 +19,7 @@ class Run:
     """Make these pictures."""
 
     job_id: str
-    plan: Plan | ExtrasPlan
+    plan: EnginePlan
     lean: bool = False
     """In the way that needs the least memory: an engine ran out of it over them and was ended."""
 
@@ -157,7 +157,7 @@ class Loading:
     failure: str = ""
 
 
-Phase = Literal["waiting", "loading", "encoding", "sampling", "hires", "decoding", "upscaling"]
+Phase = Literal["waiting", "loading", "encoding", "sampling", "hires", "decoding", "upscaling", "merging", "describing"]
 
 
 @dataclass(frozen=True)
@@ -213,6 +213,14 @@ class Pictured:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """What came of a job without pictures: a description, the name of the new file."""
+
+    job_id: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """The job is over; `interrupted` when the user ended it. All pictures came before."""
 
@@ -233,4 +241,4 @@ class Failed:
     hint: str = ""
 
 
-Event = Ready | Beat | Loading | Progress | Preview | Pictured | Finished | Failed
+Event = Ready | Beat | Loading | Progress | Preview | Pictured | Answered | Finished | Failed

@@ -671,6 +671,21 @@ class SystemSettings(Declared):
         return MEMORY_PROFILES.get(self.memory_profile, "")
 
 
+class InterrogateSettings(Declared):
+    """How pictures are described in words."""
+
+    interrogate_clip_num_beams: Annotated[int, Slider(ui="BLIP: num_beams", min=1, max=16, ge=1, le=64)] = 1
+    """How many sentences are followed at once; more is slower and a little better."""
+    interrogate_clip_min_length: Annotated[
+        int, Slider(ui="BLIP: minimum description length", min=1, max=128, ge=1, le=256)
+    ] = 24
+    """In tokens."""
+    interrogate_clip_max_length: Annotated[
+        int, Slider(ui="BLIP: maximum description length", min=1, max=256, ge=1, le=256)
+    ] = 48
+    """In tokens."""
+
+
 class LimitSettings(Declared):
     """What one job or one upload may ask for at most: so that nobody fills the machine, by mistake or on purpose."""
 
@@ -701,6 +716,7 @@ class Settings(BaseModel):
     save: SaveSettings = SaveSettings()
     ui: UiSettings = UiSettings()
     system: SystemSettings = SystemSettings()
+    interrogate: InterrogateSettings = InterrogateSettings()
     limits: LimitSettings = LimitSettings()
 
     @classmethod

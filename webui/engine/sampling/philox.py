@@ -54,8 +54,8 @@ def normals(seeds: Sequence[int], shape: Sequence[int], device: torch.device | s
 
 def _philox(offset: int, index: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """The first two words of each counter (offset, 0, index, 0), as int64: (seeds, n); the key's halves: (seeds, 1)."""
-    # What a round adds to the key, for all rounds at once; then the first one by hand, as three words of the counter are
-    # the same for all.
+    # What a round adds to the key, for all rounds at once; then the first one by hand, as three words of the counter
+    # are the same for all.
     rounds = torch.arange(_ROUNDS, device=index.device).reshape(-1, 1, 1)
     lows, highs = (low + _WEYL[0] * rounds) & _WORD, (high + _WEYL[1] * rounds) & _WORD
     first = offset * _MULTIPLIERS[0]

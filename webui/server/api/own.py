@@ -16,8 +16,8 @@ from starlette.concurrency import run_in_threadpool
 from webui.base.errors import NotFound
 from webui.catalog.job_table import State
 from webui.request.extras import Extras
-from webui.request.extras import Request as Wanted
 from webui.request.fields import Img2Img, Txt2Img
+from webui.request.jobs import Request as Wanted
 from webui.server.api.bodies import decoded
 from webui.server.api.documented import Documented, JobId, PictureId
 from webui.server.guard import caller_of
@@ -112,7 +112,7 @@ class JobAnswer(Documented):
     id: str
     """For `/api/v1/jobs/{id}`."""
     kind: str
-    """"txt2img", "img2img" or "extras"."""
+    """"txt2img", "img2img", "extras", "merge" or "interrogate"."""
     state: State
     """Where it is: it waits, is in work, or is over in one of three ways."""
     place: int
@@ -135,6 +135,8 @@ class JobAnswer(Documented):
     """As it was asked for."""
     pictures: list[MadePicture]
     """What is finished, also while it is in work."""
+    answer: str
+    """What came of a job without pictures: a description, the name of a merged checkpoint; else ""."""
     comments: list[str]
     """Remarks: names that nothing has, networks that fit in part."""
     error: Failure | None
@@ -369,6 +371,7 @@ def _answer(job: Job, place: int) -> JobAnswer:
         seed=job.seed,
         prompt=job.request.prompt,
         pictures=[MadePicture(**vars(picture)) for picture in job.pictures],
+        answer=job.answer,
         comments=list(job.comments),
         error=Failure(code=job.error.code, message=job.error.message, hint=job.error.hint) if job.error else None,
         created=job.created,

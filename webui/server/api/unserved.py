@@ -10,15 +10,11 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from webui.base.errors import NotFound
-from webui.server.api.answers import CaptionAnswer
-from webui.server.api.bodies import decoded
-from webui.server.api.documented import Documented
 from webui.server.api.errors import NotServed
 
 if TYPE_CHECKING:
     from webui.app import App
 
-INTERROGATORS = ("clip", "deepdanbooru")
 EXTENSIONS: Mapping[str, str] = {
     "adetailer": "ADetailer",
     "agent-scheduler": "Agent Scheduler",
@@ -36,29 +32,8 @@ EXTENSIONS: Mapping[str, str] = {
 ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
-class InterrogateBody(Documented):
-    """A picture, and what shall describe it."""
-
-    image: str = ""
-    """Base64, with or without `data:...;base64,` before it."""
-    model: str = "clip"
-    """"clip" or "deepdanbooru"."""
-
-
-def routes(app: App) -> APIRouter:
+def routes(_app: App) -> APIRouter:
     router = APIRouter(prefix="/sdapi/v1", responses={501: {"description": "Not served yet."}})
-
-    @router.post("/interrogate", response_model=CaptionAnswer)
-    def interrogate(body: InterrogateBody) -> dict[str, str]:
-        """Describe a picture in words. Not served yet."""
-        if not body.image:
-            raise NotFound("Image not found", field="image")
-        if body.model not in INTERROGATORS:
-            raise NotFound("Model not found", field="model")
-        decoded(body.image, "image", app.settings.current)
-        raise NotServed(
-            "Pictures are not described here yet.", hint="/sdapi/v1/png-info reads the prompt that a picture carries."
-        )
 
     def untrained() -> dict[str, str]:
         raise NotServed(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from webui.request.extras import Extras, Request
+from webui.request.extras import Extras
 from webui.request.fields import Txt2Img
+from webui.request.jobs import Errands, Request
 
 MEMORY = 0.5
 """Weight of the newest job in the average."""
@@ -13,6 +14,8 @@ TRUSTED = 0.1
 
 def work_in(request: Request) -> float:
     """The size of a job: calls of the network times pixels."""
+    if isinstance(request, Errands):
+        return 1.0
     if isinstance(request, Extras):
         return float(request.picture_count)
     pixels = request.width * request.height

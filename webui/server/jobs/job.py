@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from webui.catalog.job_table import ENDED, State
-from webui.request.extras import Request
+from webui.request.jobs import Request
 
 ANONYMOUS = "~"
 """Begins the owner of jobs whose author has no name: a browser without login, a program."""
@@ -19,6 +19,8 @@ PHASES = {
     "hires": "Hires. fix",
     "decoding": "Decoding",
     "upscaling": "Upscaling",
+    "merging": "Merging",
+    "describing": "Describing",
 }
 """What the engine is doing, in words for people."""
 
@@ -84,7 +86,7 @@ class Job:
 
     id: str
     kind: str
-    """ "txt2img", "img2img" or "extras" """
+    """ "txt2img", "img2img", "extras", "merge" or "interrogate" """
     owner: str
     state: State
     request: Request
@@ -93,6 +95,8 @@ class Job:
     pictures: tuple[JobPicture, ...] = ()
     error: JobError | None = None
     comments: tuple[str, ...] = ()
+    answer: str = ""
+    """What came of a job without pictures: a description, the name of a merged checkpoint."""
     position: int = 0
     """Place among the waiting jobs, from 1; 0: does not wait."""
     progress: Progressed = Progressed()
@@ -129,6 +133,7 @@ class Job:
             "mine": mine,
             "pictures": [],
             "comments": [],
+            "answer": "",
             "error": None,
         }
         if not mine:
@@ -142,5 +147,6 @@ class Job:
             "seed": self.seed,
             "pictures": [picture.message for picture in self.pictures],
             "comments": list(self.comments),
+            "answer": self.answer,
             "error": error,
         }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from webui.base.errors import UserError
-from webui.request.extras import RESIZE_TO, Extras, Request
+from webui.request.extras import RESIZE_TO, Extras
 from webui.request.fields import Txt2Img
+from webui.request.jobs import Errands, Request
 from webui.request.settings import LimitSettings
 
 
@@ -13,6 +14,8 @@ def within(request: Request, limits: LimitSettings) -> None:
     Raises:
         UserError: it asks for too much; says of what, and how much would be taken.
     """
+    if isinstance(request, Errands):
+        return
     if isinstance(request, Extras):
         pixels = request.upscaling_resize_w * request.upscaling_resize_h if request.resize_mode == RESIZE_TO else 0
         _refuse_beyond(request.picture_count, limits.most_pictures, "pictures in one job", "images")

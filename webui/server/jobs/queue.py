@@ -26,9 +26,13 @@ from webui.catalog.catalog import Catalog
 from webui.catalog.job_table import ENDED, JobRow, State
 from webui.catalog.pictures import NotSaved, SavedPicture
 from webui.catalog.settings_store import SettingsStore
-from webui.request.extras import JOBS, Extras, ExtrasPlan, Request, kind_of, resolve_extras
+from webui.request.extras import Extras, ExtrasPlan, resolve_extras
 from webui.request.fields import Generation, Img2Img, Txt2Img
+from webui.request.interrogate import Interrogate, resolve_interrogate
+from webui.request.jobs import JOBS, EnginePlan, Request, kind_of
+from webui.request.merge import Merge, resolve_merge
 from webui.request.messages import (
+    Answered,
     Beat,
     Command,
     Configure,
@@ -206,12 +210,11 @@ class JobQueue:
 
     def _looked_through(self, request: Request, settings: Settings) -> tuple[int, int, int, str]:
         """(seed, subseed, pictures, model) of a request whose every name was found. Raises NotFound, UserError."""
-        if isinstance(request, Extras):
-            plan = self._plan(request, settings)
-            return -1, -1, request.picture_count, plan.model
+        if not isinstance(request, Generation):
+            return -1, -1, request.picture_count, self._plan(request, settings).model
         one: dict[str, Any] = {"n_iter": 1, "batch_size": 1}
         if not request.script:
-            first = self._plan(_as_request(request).changed(**one), settings)
+            first = self._pictures_planned(request.changed(**one), settings)
             picture = first.batches[0][0]
             return picture.seed, picture.subseed, request.picture_count, first.model
         seed = request.seed if request.seed >= 0 else _random_seed()
@@ -219,7 +222,7 @@ class JobQueue:
         table = expanded(request, seed, subseed, settings.limits.most_pictures)
         for cell in table.cells:
             within(cell.request, settings.limits)
-        plans = [self._plan(_as_request(cell.request).changed(**one), settings) for cell in table.cells]
+        plans = [self._pictures_planned(cell.request.changed(**one), settings) for cell in table.cells]
         return seed, subseed, table.count, plans[0].model
 
     def cancel(self, job_id: str) -> None:
@@ -515,13 +518,15 @@ class JobQueue:
                     self._set_models(seat)
             case Loading():
                 self._set_models(seat, loading=heard.title, message=heard.failure)
-            case Progress() | Preview() | Pictured() | Finished() | Failed() if heard.job_id == seat.job_id:
+            case Progress() | Preview() | Pictured() | Answered() | Finished() | Failed() if (
+                heard.job_id == seat.job_id
+            ):
                 self._hear_of_job(seat, self._works.get(heard.job_id), heard)
             case _:
                 pass
 
     def _hear_of_job(
-        self, seat: Seat, work: Work | None, heard: Progress | Preview | Pictured | Finished | Failed
+        self, seat: Seat, work: Work | None, heard: Progress | Preview | Pictured | Answered | Finished | Failed
     ) -> None:
         """`work` is None when the job was given up while this engine was at it."""
         match heard:
@@ -540,6 +545,11 @@ class JobQueue:
                 self._note_preview(work, heard)
             case Pictured() if work is not None:
                 self._keep(seat, work, heard)
+            case Answered() if work is not None:
+                self._change(work, answer=heard.text)
+                if isinstance(work.request, Merge):
+                    self._catalog.checkpoints.refresh()
+                    self._catalog.checkpoints.hash_in_background()
             case _:
                 pass
 
@@ -644,23 +654,32 @@ class JobQueue:
     def _prepared(self, row: JobRow) -> Work:
         request = JOBS[row.kind].made(**json.loads(row.request))
         settings = Settings().with_options(json.loads(row.settings), strict=False)
-        if isinstance(request, Extras):
+        if not isinstance(request, Generation):
             return Work(job=self._job(row), request=request, settings=settings, plan=self._plan(request, settings))
         if request.script:
             table = expanded(request, row.seed, row.subseed, settings.limits.most_pictures)
-            plans = planned(table, lambda cell: cast("Plan", self._plan(cell, settings)))
+            plans = planned(table, lambda cell: self._pictures_planned(cell, settings))
             return Work(job=self._job(row), request=request, settings=settings, plan=plans, table=table)
-        fixed = _as_request(request).changed(seed=row.seed, subseed=row.subseed)
-        plan = self._plan(fixed, settings)
+        plan = self._pictures_planned(request.changed(seed=row.seed, subseed=row.subseed), settings)
         settings = settings.with_options(request.override_settings, strict=False)
         return Work(job=self._job(row), request=request, settings=settings, plan=plan)
 
-    def _plan(self, request: Txt2Img | Img2Img | Extras, settings: Settings) -> Plan | ExtrasPlan:
+    def _plan(self, request: Request, settings: Settings) -> EnginePlan:
         """What the engine gets. Raises NotFound, UserError."""
-        if isinstance(request, Extras):
-            return resolve_extras(request, settings, self._catalog)
+        paths = self._catalog.paths
+        match request:
+            case Extras():
+                return resolve_extras(request, settings, self._catalog)
+            case Merge():
+                return resolve_merge(request, self._catalog, paths.new_checkpoints)
+            case Interrogate():
+                return resolve_interrogate(request, settings, self._catalog, paths.models)
+            case _:
+                return self._pictures_planned(request, settings)
+
+    def _pictures_planned(self, request: Request, settings: Settings) -> Plan:
         folders = tuple(str(folder) for folder in self._catalog.paths.embeddings)
-        return resolve(request, settings, self._catalog, _random_seed, folders)
+        return resolve(_as_request(request), settings, self._catalog, _random_seed, folders)
 
     # --- what engines say of jobs -----------------------------------------------------------------------------------
 
@@ -725,16 +744,15 @@ class JobQueue:
     def _saved(self, running: Work, heard: Pictured) -> SavedPicture:
         """The picture, written and recorded. Raises NotSaved."""
         job = running.job
-        if isinstance(running.plan, ExtrasPlan) or isinstance(running.request, Extras):
-            extras = cast("ExtrasPlan", running.plan)
-            return self._catalog.keep_extras(heard, extras, running.settings, owner=job.owner)
-        plans, request, settings = running.plan, running.request, running.settings
-        if isinstance(plans, Plans):
-            cell = plans.number_of(heard.position)
-            plan, request = plans.parts[cell], plans.requests[cell]
-            settings = settings.with_options(request.override_settings, strict=False)
-        else:
-            plan = plans
+        if isinstance(running.plan, ExtrasPlan):
+            return self._catalog.keep_extras(heard, running.plan, running.settings, owner=job.owner)
+        plan, request, settings = running.plan, running.request, running.settings
+        if isinstance(running.plan, Plans):
+            cell = running.plan.number_of(heard.position)
+            plan, asked = running.plan.parts[cell], running.plan.requests[cell]
+            request, settings = asked, settings.with_options(asked.override_settings, strict=False)
+        if not isinstance(plan, Plan) or not isinstance(request, Generation):
+            raise TypeError(f"No pictures were asked for, and one has come for the job {job.id}.")
         return self._catalog.keep(
             heard,
             plan,
@@ -771,7 +789,8 @@ class JobQueue:
         if work.failure is not None and not job.pictures:
             self._fail(work, work.failure)
             return
-        self._put_down(work, "cancelled" if work.cancelled or (work.stopped and not job.pictures) else "done")
+        nothing = not job.pictures and not job.answer
+        self._put_down(work, "cancelled" if work.cancelled or (work.stopped and nothing) else "done")
 
     def _leave_out(self, work: Work, unit: Unit, error: JobError) -> None:
         """A cell of a table cannot be made; the others can."""
@@ -831,7 +850,7 @@ class JobQueue:
 
     def _write_down(self, ended: Job) -> None:
         if ended.state == "done":
-            self._table.finish(ended.id, ended.comments)
+            self._table.finish(ended.id, ended.comments, ended.answer)
         elif ended.error is not None:
             self._table.fail(ended.id, ended.error.code, ended.error.message, ended.error.hint)
         else:
@@ -1008,6 +1027,7 @@ class JobQueue:
             pictures=tuple(pictures),
             error=JobError(row.code, row.message, row.hint) if row.state == "failed" else None,
             comments=row.comments,
+            answer=row.answer,
             seed=row.seed,
             subseed=row.subseed,
             created=row.created,

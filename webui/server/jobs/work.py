@@ -6,8 +6,10 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from webui.request.extras import ExtrasPlan, Request, Retouch
-from webui.request.plan import Picture, Plan, Plans
+from webui.request.errands import Errand
+from webui.request.extras import Retouch
+from webui.request.jobs import AnyPlan, Request
+from webui.request.plan import Picture, Plans
 from webui.request.settings import Settings
 from webui.scripts.script import Table
 from webui.server.jobs.estimate import work_in
@@ -18,7 +20,7 @@ from webui.server.jobs.job import Job, JobError
 class Unit:
     """The part of a job that one engine makes at a time."""
 
-    batches: tuple[tuple[Picture | Retouch, ...], ...]
+    batches: tuple[tuple[Picture | Retouch | Errand, ...], ...]
     crashes: int = 0
     """Engines that ended over it since its last finished picture."""
     lean: bool = False
@@ -50,7 +52,7 @@ class Work:
     job: Job
     request: Request
     settings: Settings
-    plan: Plan | Plans | ExtrasPlan
+    plan: AnyPlan
     table: Table | None = None
     """Of a job with a script."""
     waiting: deque[Unit] = field(default_factory=deque)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from webui import registry
-from webui.request.extras import JOBS
+from webui.request.jobs import JOBS
 from webui.server.ui import theme
 from webui.server.ui.controls import QUIET, Component, Controls
 from webui.server.ui.greyed import grey_out
 from webui.server.ui.native_size import follow_checkpoint
 from webui.server.ui.quicksettings import Quicksettings, quicksettings
 from webui.server.ui.styles import styles_dialog
-from webui.server.ui.wiring import ExtrasPane, Pane, connect
+from webui.server.ui.wiring import ExtrasPane, FormPane, Pane, connect
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -36,7 +36,7 @@ def build(app: App) -> Any:
         forms = [pane for pane in panes.values() if isinstance(pane, Pane)]
         connect(app, panes)
         styles_dialog(app, forms)
-        lists = [pane.controls for pane in panes.values() if isinstance(pane, Pane | ExtrasPane)]
+        lists = [pane.controls for pane in panes.values() if isinstance(pane, Pane | ExtrasPane | FormPane)]
         _loads(app, page, bar, lists)
         follow_checkpoint(app, page, bar, forms)
         grey_out(app, page, bar, forms)

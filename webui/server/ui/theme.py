@@ -32,6 +32,7 @@ SCRIPTS = (
     "memory",
     "history",
     "jobs",
+    "errands",
     "tokens",
 )
 """The scripts in the order in which they run."""

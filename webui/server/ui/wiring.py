@@ -19,6 +19,7 @@ from webui.catalog.pictures import SavedPicture, read_infotext
 from webui.request import infotext
 from webui.request.extras import Extras
 from webui.request.fields import REQUESTS, Generation, Img2Img
+from webui.request.interrogate import Interrogate
 from webui.server.ui import notices
 from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.results import Results
@@ -67,6 +68,15 @@ class ExtrasPane:
     controls: Controls
     image: Component
     results: Results
+
+
+@dataclass(frozen=True)
+class FormPane:
+    """A tab whose jobs make no pictures."""
+
+    kind: str
+    controls: Controls
+    notice: Component
 
 
 @dataclass(frozen=True)
@@ -131,6 +141,19 @@ def generates(
     trigger.click(submit, {*controls.components, *pictures, *scripts.components}, notice, **QUIET)
 
 
+def describes(app: App, trigger: Component, picture: Component, notice: Component) -> None:
+    """Wire a button that asks for words that describe a picture."""
+
+    def submit(path: str | None, request: gr.Request) -> str:
+        try:
+            app.queue.submit(Interrogate.made(image=upload(app, path)), owner=owner_of(request))
+        except WebuiError as error:
+            return notices.failure(error)
+        return ""
+
+    trigger.click(submit, picture, notice, **QUIET)
+
+
 def connect(app: App, panes: Mapping[str, object]) -> None:
     """Wire what crosses tabs, once all are built: pasting, styles, pictures sent around."""
     forms = [pane for pane in panes.values() if isinstance(pane, Pane)]
@@ -158,6 +181,9 @@ def connect(app: App, panes: Mapping[str, object]) -> None:
                 _edits_job(app, jobs, button, kinds[kind])
             elif extras is not None and kind == extras.kind:
                 _edits_extras(app, jobs, button, extras)
+            for plain in (pane for pane in panes.values() if isinstance(pane, FormPane)):
+                if kind == plain.kind:
+                    _edits_form(app, jobs, button, plain)
     for info in infos:
         for target, button in info.senders.items():
             if extras is not None and target == extras.kind:
@@ -418,6 +444,29 @@ def _edits_extras(app: App, source: QueuePane, button: Component, target: Extras
         edit,
         source.picked,
         [*target.controls.components, target.image, target.results.notice, source.notice],
+        js=f"() => {{ gesso.openTab('{target.kind}'); return [gesso.jobs.picked()]; }}",
+        **QUIET,
+    )
+
+
+def _edits_form(app: App, source: QueuePane, button: Component, target: FormPane) -> None:
+    """What was submitted goes back into the tab."""
+
+    def edit(job_id: str, request: gr.Request) -> dict[Component, Any]:
+        try:
+            job = app.queue.job(job_id)
+            if job.owner != (owner := owner_of(request)) and not app.access.oversees(owner):
+                raise NotFound(f"There is no job {job_id!r} of yours.")
+            asked = job.request
+            updates, remarks = target.controls.show({name: getattr(asked, name) for name in target.controls})
+        except WebuiError as error:
+            return {source.notice: notices.failure(error)}
+        return {**updates, target.notice: notices.remarks(remarks)}
+
+    button.click(
+        edit,
+        source.picked,
+        [*target.controls.components, target.notice, source.notice],
         js=f"() => {{ gesso.openTab('{target.kind}'); return [gesso.jobs.picked()]; }}",
         **QUIET,
     )

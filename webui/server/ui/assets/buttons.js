@@ -1,6 +1,7 @@
 // Generate, Interrupt and Skip: shown and named as the event stream says; the title carries the progress.
 (() => {
   const { live } = gesso;
+  const VERBS = { merge: "Merge" };
   const asked = new Map(); // job -> how often its interruption was asked for here
 
   async function act(tab, what) {
@@ -30,7 +31,7 @@
       set(interrupt, times ? "Interrupting…" : "Interrupt",
         times && job.count > 1 ? "Once more stops at once" : "Stop, and keep what is finished (Esc)");
       set(gesso.byId(`${tab}_skip`), "Skip", "Go on with the next batch (Alt+Enter)");
-      set(generate, "Generate", job ? "One more job, after those that wait (Ctrl+Enter)" : "Ctrl+Enter");
+      set(generate, VERBS[tab] ?? "Generate", job ? "One more job, after those that wait (Ctrl+Enter)" : "Ctrl+Enter");
     }
     const job = live.jobs().find((any) => any.mine && any.state === "running");
     document.title = job ? `[${Math.round(job.progress * 100)} %] Gesso` : "Gesso";

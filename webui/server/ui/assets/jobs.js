@@ -31,6 +31,7 @@
     if (job.kind === "img2img") gesso.openSubTab(`mode_img2img_${job.masked ? "inpaint_upload" : "img2img"}`);
   }
 
+  const editor = (job) => (job.kind === "interrogate" ? [] : [gesso.iconButton("edit", "Edit it in its tab", () => edit(job))]);
   const again = (job) => act(`internal/jobs/${job.id}/again`, {}).then((done) => done && gesso.say("Once more, at the end of the queue."));
   const cancel = (job) => act(`internal/jobs/${job.id}/cancel`);
 
@@ -50,14 +51,14 @@
   function row(job, buttons) {
     const words = { queued: "waiting", running: job.text || "running", done: "done", failed: "failed", cancelled: "cancelled" };
     const said = job.state === "failed" && job.error ? [job.error.message, job.error.hint].filter(Boolean).join(" ") : "";
-    const count = `${job.pictures.length && job.state !== "queued" ? `${job.pictures.length} of ` : ""}${job.count}`;
+    const count = !job.count ? job.answer : `${job.pictures.length && job.state !== "queued" ? `${job.pictures.length} of ` : ""}${job.count}`;
     return make(`li.job.${job.state}`, { "data-id": job.id, draggable: job.state === "queued" && job.mine ? "true" : null },
       make("span.job-place", {}, job.state === "queued" ? String(live.waiting().indexOf(job) + 1) : ""),
       make("div.job-thumbs", {}, ...job.pictures.slice(0, 4).map((picture) =>
         make("img", { src: gesso.url(picture.thumb_url), alt: "", loading: "lazy" }))),
       make("div.job-what", {},
         make("span.job-prompt", { title: job.mine ? job.prompt : "" }, title(job)),
-        make("span.job-facts", {}, `${job.kind} · ${count} · ${words[job.state] ?? job.state}`,
+        make("span.job-facts", {}, [job.kind, count, words[job.state] ?? job.state].filter(Boolean).join(" · "),
           job.eta_seconds != null && job.state === "running" ? ` · ${gesso.clock(job.eta_seconds)} left` : ""),
         said && make("span.job-error", {}, said),
         job.state === "running" && make("div.track", {}, make("div.bar", { style: `width: ${Math.round(job.progress * 100)}%` }))),
@@ -65,7 +66,7 @@
   }
 
   function running(job) {
-    return row(job, job.mine ? [foreverButton(job), gesso.iconButton("edit", "Edit it in its tab", () => edit(job)),
+    return row(job, job.mine ? [foreverButton(job), ...editor(job),
       gesso.iconButton("stack", "Once more", () => again(job)), gesso.iconButton("close", "Cancel this job", () => cancel(job))] : []);
   }
 
@@ -79,12 +80,12 @@
       return made;
     };
     return row(job, [button("top", "To the front", 0, at === 0), button("up", "Earlier", at - 1, at === 0),
-      button("down", "Later", at + 1, at === last), foreverButton(job), gesso.iconButton("edit", "Edit it in its tab", () => edit(job)),
+      button("down", "Later", at + 1, at === last), foreverButton(job), ...editor(job),
       gesso.iconButton("stack", "Once more", () => again(job)), gesso.iconButton("close", "Cancel this job", () => cancel(job))]);
   }
 
   function ended(job) {
-    return row(job, [gesso.iconButton("edit", "Edit it in its tab", () => edit(job)), gesso.iconButton("stack", "Once more", () => again(job)),
+    return row(job, [...editor(job), gesso.iconButton("stack", "Once more", () => again(job)),
       foreverButton(job)]);
   }
 

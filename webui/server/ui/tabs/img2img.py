@@ -14,7 +14,7 @@ from webui.server.ui.results import results
 from webui.server.ui.scripts import Scripts
 from webui.server.ui.sources import MASK_EDGE, Scaling, completed, copies, modes
 from webui.server.ui.toprow import toprow
-from webui.server.ui.wiring import Pane, form, generates
+from webui.server.ui.wiring import Pane, describes, form, generates
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -38,7 +38,7 @@ INPAINT_MORE = ("inpaint_full_res_padding", "mask_round")
 def img2img(app: App) -> Pane:
     """Build the tab, inside a `gr.Tab`."""
     controls = form(app, "img2img")
-    top = toprow(controls)
+    top = toprow(controls, before_styles=(("search", "Interrogate CLIP: describe the picture", "interrogate_clip"),))
     cards("img2img")
     with gr.Row(elem_classes="panes", equal_height=False):
         with gr.Column(scale=1, min_width=320, elem_id="img2img_settings", elem_classes="settings"):
@@ -90,6 +90,8 @@ def img2img(app: App) -> Pane:
         inputs = (*mode.inputs, scaling.tab, scaling.factor)
         complete = completed(app, mode, scaling)
         generates(app, run, "img2img", controls, shown.notice, scripts, pictures=inputs, complete=complete)
+        ask = gr.Button(f"Interrogate: {mode.title}", visible="hidden", elem_id=f"img2img_ask_{mode.name}")
+        describes(app, ask, mode.picture, shown.notice)
     run = gr.Button("Generate: Batch", visible="hidden", elem_id="img2img_run_batch")
     submits_batch(app, run, many, controls, scaling, shown.notice, scripts)
     takes = {mode.name: mode.picture for mode in found if mode.name != "inpaint_upload"}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from webui.request.extras import JOBS
+from webui.request.jobs import JOBS
 from webui.server.ui.wiring import QueuePane
 
 if TYPE_CHECKING:

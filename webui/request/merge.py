@@ -1,0 +1,177 @@
+"""Checkpoints merged into a new one: the parameters of the Checkpoint Merger tab, and the plan of such a job.
+
+Names and labels are A1111's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+from webui.base.errors import UserError
+from webui.request.errands import ErrandPlan
+from webui.request.params import Choice, Declared, Slider, Text, Toggle
+from webui.request.plan import CheckpointRef
+
+NOTHING, WEIGHTED_SUM, ADD_DIFFERENCE = METHODS = ("No interpolation", "Weighted sum", "Add difference")
+CONFIGS = ("A, B or C", "B", "C", "Don't")
+NONE = ("", "None", "Automatic")
+"""Names in the lists that mean nothing."""
+ENDING = ".safetensors"
+_PLAIN_NAME = re.compile(r"[^\\/:*?\"<>|\x00-\x1f]{1,150}")
+
+
+class Merge(Declared):
+    """A new checkpoint out of one, two or three."""
+
+    primary_model_name: Annotated[str, Choice(ui="Primary model (A)", source="checkpoints")] = ""
+    """The checkpoint that the new one is most like: its names and shapes are kept."""
+    secondary_model_name: Annotated[str, Choice(ui="Secondary model (B)", source="checkpoints_or_none")] = ""
+    """What is mixed in."""
+    tertiary_model_name: Annotated[str, Choice(ui="Tertiary model (C)", source="checkpoints_or_none")] = ""
+    """What is taken off B before, for Add difference."""
+    custom_name: Annotated[str, Text(ui="Custom Name (Optional)")] = ""
+    """Of the new file, without ending. Empty: a name that says what is in it."""
+    multiplier: Annotated[float, Slider(ui="Multiplier (M)", min=0, max=1, step=0.05, ge=-10, le=10)] = 0.3
+    """How much is mixed in: 0 gives A."""
+    interp_method: Annotated[str, Choice(ui="Interpolation Method", choices=METHODS, radio=True)] = WEIGHTED_SUM
+    """A alone, A (1 - M) + B M, or A + (B - C) M."""
+    save_as_half: Annotated[bool, Toggle(ui="Save as float16")] = False
+    """Half as large a file."""
+    config_source: Annotated[int, Choice(ui="Copy config from", choices=CONFIGS, radio=True, by_index=True)] = 0
+    """Whose yaml file goes beside the new one, where there is one."""
+    bake_in_vae: Annotated[str, Choice(ui="Bake in VAE", source="vaes")] = "None"
+    """A VAE file that takes the place of A's own."""
+    discard_weights: Annotated[str, Text(ui="Discard weights with matching name")] = ""
+    """A regular expression: tensors whose names match it are left out."""
+    save_metadata: Annotated[bool, Toggle(ui="Save metadata")] = True
+    """The file says what it is."""
+    add_merge_recipe: Annotated[bool, Toggle(ui="Add merge recipe metadata")] = True
+    """The file says what it was merged from, and how."""
+    copy_metadata_fields: Annotated[bool, Toggle(ui="Copy metadata from merged models")] = True
+    """What the merged files say of themselves is taken over."""
+    metadata_json: Annotated[str, Text(ui="Metadata in JSON format", lines=2)] = "{}"
+    """What else the file shall say of itself: {"title": "..."}."""
+
+    @property
+    def picture_count(self) -> int:
+        """There are no pictures."""
+        return 0
+
+    @property
+    def n_iter(self) -> int:
+        return 1
+
+    @property
+    def prompt(self) -> str:
+        """What the job does, for lists of jobs."""
+        names = (self.primary_model_name, self.secondary_model_name, self.tertiary_model_name)
+        used = names[: 1 + METHODS.index(self.interp_method)]
+        return f"Merge: {self.custom_name or ' + '.join(name for name in used if name)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergePlan(ErrandPlan):
+    """Everything that the new file's bytes depend on."""
+
+    request: Merge
+    models: tuple[CheckpointRef, ...]
+    """A; A and B; A, B and C."""
+    folder: str
+    """Where the new file goes."""
+    vae: CheckpointRef | None = None
+
+    @property
+    def name(self) -> str:
+        """The new file's name without ending."""
+        # A1111: the name says what is in the file.
+        if self.request.custom_name.strip():
+            return self.request.custom_name.strip()
+        share = round(self.request.multiplier, 2)
+        names = [model.name for model in self.models]
+        if len(names) == 1:
+            return names[0]
+        if len(names) == 2:
+            return f"{round(1 - self.request.multiplier, 2)}({names[0]}) + {share}({names[1]})"
+        return f"{names[0]} + {share}({names[1]} - {names[2]})"
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """A1111's `sd_merge_recipe`, but for what only the weights tell."""
+        hashes: list[str | None] = [*(model.sha256 for model in self.models), None, None]
+        request = self.request
+        return {
+            "type": "webui",
+            "primary_model_hash": hashes[0],
+            "secondary_model_hash": hashes[1],
+            "tertiary_model_hash": hashes[2],
+            "interp_method": request.interp_method,
+            "multiplier": request.multiplier,
+            "save_as_half": request.save_as_half,
+            "custom_name": request.custom_name,
+            "config_source": request.config_source,
+            "bake_in_vae": request.bake_in_vae,
+            "discard_weights": request.discard_weights,
+        }
+
+
+class Names(Protocol):
+    """What such a plan asks of the catalog."""
+
+    def checkpoint(self, name: str) -> CheckpointRef:
+        """The checkpoint of this title, name, stem or hash. Raises NotFound."""
+        ...
+
+    def vae(self, name: str, checkpoint: CheckpointRef) -> CheckpointRef | None:
+        """The VAE file of this name. Raises NotFound."""
+        ...
+
+
+def resolve_merge(request: Merge, names: Names, folder: Path) -> MergePlan:
+    """Find the files that the request names. The new one goes into `folder`.
+
+    Raises:
+        NotFound: there is no such checkpoint or VAE.
+        UserError: a model is missing, or a name, expression or metadata are none.
+    """
+    wanted = METHODS.index(request.interp_method) + 1
+    given = (request.primary_model_name, request.secondary_model_name, request.tertiary_model_name)[:wanted]
+    fields = ("primary_model_name", "secondary_model_name", "tertiary_model_name")
+    for letter, field, name in zip("ABC", fields, given, strict=False):
+        if name in NONE:
+            raise UserError(f"{request.interp_method} needs a model {letter}.", hint="Pick one.", field=field)
+    try:
+        re.compile(request.discard_weights)
+    except re.error as error:
+        raise UserError(
+            f"{request.discard_weights!r} is no regular expression: {error}.", field="discard_weights"
+        ) from error
+    metadata_of(request)
+    models = tuple(names.checkpoint(name) for name in given)
+    vae = names.vae(request.bake_in_vae, models[0]) if request.bake_in_vae not in NONE else None
+    plan = MergePlan(request=request, models=models, folder=str(folder), vae=vae)
+    if not _PLAIN_NAME.fullmatch(plan.name) or plan.name.startswith("."):
+        raise UserError(
+            f"{plan.name!r} cannot be the name of a file.",
+            hint="Write a custom name without slashes and other signs that file systems keep for themselves.",
+            field="custom_name",
+        )
+    return plan
+
+
+def metadata_of(request: Merge) -> dict[str, Any]:
+    """What the person wants the file to say.
+
+    Raises:
+        UserError: it is no JSON object.
+    """
+    try:
+        found = json.loads(request.metadata_json or "{}")
+    except ValueError as error:
+        raise UserError(f"The metadata are no JSON: {error}.", field="metadata_json") from error
+    if not isinstance(found, dict):
+        raise UserError("The metadata must be a JSON object.", hint='Write {"title": "..."}.', field="metadata_json")
+    return found

@@ -1,0 +1,75 @@
+"""The Checkpoint Merger tab: a new checkpoint out of one, two or three."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from webui.base.errors import WebuiError
+from webui.request.merge import Merge
+from webui.server.ui import notices
+from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.toprow import tool_button
+from webui.server.ui.wiring import FormPane, owner_of
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+KIND = "merge"
+MODELS = ("primary_model_name", "secondary_model_name", "tertiary_model_name")
+METADATA = ("save_metadata", "add_merge_recipe", "copy_metadata_fields")
+
+
+def merger(app: App) -> FormPane:
+    """Build the tab, inside a `gr.Tab`."""
+    saved = app.catalog.ui_defaults
+    controls = Controls(Merge, KIND, app.catalog.choices, defaults=saved.values(KIND), ranges=saved.ranges(KIND))
+    with gr.Row(elem_classes="panes", equal_height=False):
+        with gr.Column(scale=1, min_width=320, elem_id="merge_settings", elem_classes="settings"):
+            with gr.Row(elem_classes="merge-models", equal_height=True):
+                controls.add_all(MODELS, min_width=180)
+                refresh = tool_button("refresh", "Look again for checkpoints", "merge_refresh")
+            controls.add("custom_name")
+            controls.add("interp_method")
+            controls.add("multiplier")
+            with gr.Row():
+                controls.add("bake_in_vae", min_width=180)
+                controls.add("discard_weights", min_width=220)
+            controls.add("config_source")
+            controls.add("save_as_half", container=False)
+            with gr.Accordion("Metadata", open=False, elem_id="merge_metadata", elem_classes="fold"):
+                with gr.Row(elem_classes="script-toggles"):
+                    controls.add_all(METADATA, container=False, min_width=150)
+                controls.add("metadata_json")
+        with gr.Column(scale=1, min_width=320, elem_classes="settings"):
+            with gr.Row(elem_id="merge_generate_box", elem_classes="generate-box"):
+                gr.Button("Interrupt", elem_id="merge_interrupt", elem_classes="while-running", min_width=60)
+                run = gr.Button(
+                    "Merge", elem_id="merge_generate", elem_classes="generate", variant="primary", min_width=90
+                )
+            notice = gr.HTML(elem_id="merge_notice", elem_classes="notices")
+            gr.HTML(
+                f"<section class='gesso-errand' data-kind='{KIND}' aria-live='polite'></section>", elem_classes="bare"
+            )
+    _submits(app, run, controls, notice)
+    refresh.click(lambda: _refreshed(app, controls), None, [*controls.refreshed()], **QUIET)
+    return FormPane(KIND, controls, notice)
+
+
+def _submits(app: App, trigger: Component, controls: Controls, notice: Component) -> None:
+    def submit(data: Data, request: gr.Request) -> str:
+        owner = owner_of(request)
+        try:
+            app.access.require_admin(owner)
+            app.queue.submit(Merge.made(**controls.values(data)), owner=owner)
+        except WebuiError as error:
+            return notices.failure(error)
+        return ""
+
+    trigger.click(submit, {*controls.components}, notice, **QUIET)
+
+
+def _refreshed(app: App, controls: Controls) -> dict[Component, Any]:
+    app.catalog.refresh()
+    return controls.refreshed()
