@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.browser.conftest import Enter
 from tests.browser.visitor import TINY, Visitor
 from tests.conftest import RunningServer
 
@@ -49,3 +50,10 @@ def test_a_merged_checkpoint_is_in_the_list_and_makes_pictures(visitor: Visitor,
 def test_without_a_describer_it_says_where_one_goes(visitor: Visitor) -> None:
     visitor.open("img2img").page.click("#img2img_interrogate_clip")
     assert "no picture to describe" in visitor.notice("img2img")
+
+
+def test_a_narrow_window_opens_tabs_that_stand_in_its_menu(enter: Enter) -> None:
+    visitor = enter(width=390, height=844)
+    for tab in ("pnginfo", "merge", "queue", "txt2img"):
+        visitor.page.evaluate("tab => { gesso.openTab(tab); }", tab)
+        visitor.until("tab => gesso.tab() === tab", tab)

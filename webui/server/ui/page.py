@@ -76,6 +76,7 @@ def _facts(app: App) -> dict[str, object]:
     return {
         "version": app.version,
         "theme": app.flags.theme,
+        "tabs": {entry.elem_id: entry.name for entry in registry.tabs()},
         "counters": not ui.disable_token_counters,
         "precision": ui.keyedit_precision_attention,
         "help": {

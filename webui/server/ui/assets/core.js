@@ -77,12 +77,19 @@
     return `${Math.floor(minutes / 60)}:${pad(minutes % 60)}:${pad(whole % 60)}`;
   };
 
-  gesso.openTab = (tab) => gesso.byId(`tab_${tab}-button`)?.click();
+  gesso.openTab = (tab) => {
+    const button = gesso.byId(`tab_${tab}-button`);
+    if (button) return button.click();
+    // A narrow window keeps it in a menu, whose lines have no ids.
+    const name = gesso.facts.tabs[`tab_${tab}`];
+    return [...document.querySelectorAll("#tabs > .tab-wrapper .overflow-dropdown button")]
+      .find((line) => line.textContent.trim() === name)?.click();
+  };
 
   /** The name of the tab that is open: "txt2img". */
   gesso.tab = () =>
-    document.querySelector("#tabs > .tab-wrapper button[role=tab][aria-selected=true], #tabs button.selected[id^=tab_]")
-      ?.id?.replace(/^tab_|-button$/g, "") ?? "";
+    [...document.querySelectorAll("#tabs > .tabitem[id^=tab_]")].find((panel) => panel.checkVisibility())
+      ?.id.replace("tab_", "") ?? "";
 
   /** A line that comes up at the foot of the page and goes by itself. */
   gesso.say = (text, kind = "note", [action, act] = []) => {
