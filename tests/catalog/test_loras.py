@@ -111,6 +111,8 @@ def test_a_broken_file_is_listed_and_has_no_family(tmp_path: Path, loras: Loras)
         ({"lora_unet_down_blocks_0_attn2_to_k.lora_down.weight": (4, 768)}, {}, "SD1"),
         ({"unet.down_blocks.0.attn2.to_k.lora_A.weight": (4, 1024)}, {}, "SD2"),
         ({"lora_unet_input_blocks_4_1_attn2_to_k.hada_w1_b": (4, 2048)}, {}, "SDXL"),
+        ({"lora_unet_x_attn2_to_k.lokr_w1": (2, 2), "lora_unet_x_attn2_to_k.lokr_w2": (320, 1024)}, {}, "SDXL"),
+        ({"lora_unet_x_attn2_to_k.lokr_w1": (2, 2), "lora_unet_x_attn2_to_k.lokr_w2_b": (8, 384)}, {}, "SD1"),
         ({"lora_te2_text_model_x.lora_up.weight": (4, 4)}, {}, "SDXL"),
         ({"lora_unet_double_blocks_0_img_attn_qkv.lora_up.weight": (4, 4)}, {}, "Flux"),
         ({"lora_unet_joint_blocks_0_x_block_attn_qkv.lora_up.weight": (4, 4)}, {}, "SD3"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,10 +38,21 @@ def _by_shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
     for mark, family in MARKS:
         if any(mark in name for name in shapes):
             return family
-    for name, shape in shapes.items():
-        if "attn2_to_k" in name.replace(".", "_") and len(shape) > 1 and shape[1] in WIDTHS:
-            return WIDTHS[shape[1]]
+    for name in shapes:
+        if "attn2_to_k" in name.replace(".", "_") and (width := _inputs(name, shapes)) in WIDTHS:
+            return WIDTHS[width]
     return "SDXL" if any(name.startswith(("lora_te2_", "text_encoder_2.")) for name in shapes) else ""
+
+
+def _inputs(name: str, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """How many inputs the layer has, as far as this tensor tells; 0: it does not."""
+    layer, lokr, _ = name.partition(".lokr_w")
+    if not lokr:
+        return shapes[name][1] if len(shapes[name]) > 1 else 0
+    # A Kronecker product's inputs are the product of its factors' inputs; either may be a product itself.
+    sides = ((f"{layer}.lokr_w{number}", f"{layer}.lokr_w{number}_b") for number in (1, 2))
+    factors = [next((shapes[part] for part in side if part in shapes), ()) for side in sides]
+    return math.prod(shape[1] for shape in factors) if all(len(shape) > 1 for shape in factors) else 0
 
 
 def _by_metadata(metadata: Mapping[str, Any]) -> str:

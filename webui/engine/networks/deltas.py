@@ -143,7 +143,7 @@ def _lokr(t: Tensors, _weight: Tensor, _rank: int | None) -> Tensor:
     first, second = _lokr_side(t, 1), _lokr_side(t, 2)
     if second.ndim == 4:
         first = first[..., None, None]
-    return torch.kron(first, second)
+    return torch.kron(first, second.contiguous())  # a Tucker product is a view, which kron does not take
 
 
 def _lokr_side(t: Tensors, number: int) -> Tensor:
