@@ -48,8 +48,10 @@ def test_a_merged_checkpoint_is_in_the_list_and_makes_pictures(visitor: Visitor,
 
 
 def test_without_a_describer_it_says_where_one_goes(visitor: Visitor) -> None:
-    visitor.open("img2img").page.click("#img2img_interrogate_clip")
-    assert "no picture to describe" in visitor.notice("img2img")
+    visitor.open("img2img")
+    for model in ("clip", "deepdanbooru"):
+        visitor.page.click(f"#img2img_interrogate_{model}")
+        assert "no picture to describe" in visitor.notice("img2img")
 
 
 def test_a_narrow_window_opens_tabs_that_stand_in_its_menu(enter: Enter) -> None:

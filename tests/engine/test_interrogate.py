@@ -1,9 +1,10 @@
-"""A picture described by a small BLIP of random weights: the words mean nothing, the way to them is the real one."""
+"""Pictures described by small networks of the real layouts: the words mean nothing, the way to them is the real one."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from webui.engine.interrogate import described
 from webui.engine.memory import profile_of
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.request.engine_options import EngineOptions
-from webui.request.interrogate import Interrogate, InterrogatePlan, resolve_interrogate
+from webui.request.interrogate import CLIP, DEEPBOORU, TAGGER, Interrogate, InterrogatePlan, resolve_interrogate
 from webui.request.settings import Settings
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghij", "red", "apple", "[DEC]", "[ENC]"]
@@ -57,9 +58,9 @@ class Uploads:
         return picture()
 
 
-def planned(models: Path, **options: int) -> InterrogatePlan:
+def planned(models: Path, model: str = CLIP, **options: Any) -> InterrogatePlan:
     settings = Settings().with_options(options)
-    return resolve_interrogate(Interrogate(image="x"), settings, Uploads(), models)
+    return resolve_interrogate(Interrogate(image="x", model=model), settings, Uploads(), models)
 
 
 def told(plan: InterrogatePlan, cancel: Cancel | None = None) -> str:
@@ -95,3 +96,57 @@ def test_what_is_missing_or_broken_is_named(blip: Path, tmp_path: Path) -> None:
     (broken / "config.json").write_text("{}")
     with pytest.raises(ModelError, match="cannot be loaded"):
         told(planned(tmp_path))
+
+
+STAGES = ((3, 2, 4), (8, 2, 5), (20, 2, 6), (20, 3, 7), (3, 3, 8), (3, 4, 9))
+"""Bottlenecks, inner and outer channels of each stage of DeepDanbooru; the real ones are far wider."""
+TAGS = {"1girl": 2.0, "long_hair": 1.0, "d_(letter)": 3.0, "sky": -1.0, "rating:safe": 4.0}
+"""Tag -> logit."""
+
+
+@pytest.fixture(scope="module")
+def danbooru(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of models, with a file of the names and kernels of DeepDanbooru's."""
+    kernels: list[tuple[int, int, int]] = [(3, 4, 7)]
+    width = 4
+    for blocks, inner, outer in STAGES:
+        for block in range(blocks):
+            kernels += [(width, outer, 1)] if block == 0 else []
+            kernels += [(width, inner, 1), (inner, inner, 3), (inner, outer, 1)]
+            width = outer
+    state: dict[str, Any] = {"tags": list(TAGS)}
+    for number, (taken, given, side) in enumerate(kernels):
+        state[f"n_Conv_{number}.weight"] = torch.zeros(given, taken, side, side)
+        state[f"n_Conv_{number}.bias"] = torch.zeros(given)
+    # The picture's red reaches the end by the shortcuts, and makes a sky.
+    for name in ("n_Conv_0", "n_Conv_1", "n_Conv_11", "n_Conv_36", "n_Conv_97", "n_Conv_158", "n_Conv_168"):
+        weight = state[f"{name}.weight"]
+        weight[0, 0, weight.shape[2] // 2, weight.shape[3] // 2] = 1
+    state["n_Conv_177.bias"][1] = 1
+    last = torch.zeros(len(TAGS), width, 1, 1)
+    last[:, 1, 0, 0] = torch.tensor(list(TAGS.values()))
+    last[3, 0, 0, 0] = 10
+    state["n_Conv_178.weight"] = last
+    models = tmp_path_factory.mktemp("models")
+    (models / TAGGER).parent.mkdir()
+    torch.save(state, models / TAGGER)
+    return models
+
+
+def test_tags_are_those_that_the_settings_let_through(danbooru: Path) -> None:
+    assert told(planned(danbooru, DEEPBOORU)) == r"1girl, d \(letter\), long hair, sky"
+    plain = {"deepbooru_use_spaces": False, "deepbooru_escape": False, "deepbooru_sort_alpha": False}
+    assert told(planned(danbooru, DEEPBOORU, **plain)) == "sky, d_(letter), 1girl, long_hair"
+    ranked = {"interrogate_deepbooru_score_threshold": 0.7, "interrogate_return_ranks": True}
+    found = told(planned(danbooru, DEEPBOORU, deepbooru_filter_tags="d (letter), 1girl", **ranked))
+    assert found == "(long hair:0.731), (sky:1.000)"
+
+
+def test_a_file_that_is_not_the_taggers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="DeepDanbooru") as caught:
+        planned(tmp_path, DEEPBOORU)
+    assert "model-resnet_custom_v3.pt" in caught.value.hint
+    (tmp_path / TAGGER).parent.mkdir()
+    torch.save({"n_Conv_0.weight": torch.zeros(1)}, tmp_path / TAGGER)
+    with pytest.raises(ModelError, match="not DeepDanbooru's"):
+        told(planned(tmp_path, DEEPBOORU))

@@ -1,4 +1,4 @@
-"""A picture described by BLIP (Li et al. 2022, arXiv:2201.12086): a sentence that may serve as a prompt."""
+"""A picture described: a sentence by BLIP (Li et al. 2022, arXiv:2201.12086), or the tags that DeepDanbooru sees."""
 
 from __future__ import annotations
 
@@ -6,44 +6,52 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from webui.base.errors import ModelError
+from webui.engine.deepbooru import open_tagger
 from webui.engine.inpaint import flattened
 from webui.engine.memory import Profile, give_back
 from webui.engine.start import opened
 from webui.engine.watch import Watch
-from webui.request.interrogate import InterrogatePlan
+from webui.request.interrogate import Captioning, InterrogatePlan
 
 BACKGROUND = "#ffffff"
 
 
 def described(plan: InterrogatePlan, profile: Profile, watch: Watch) -> str:
-    """The sentence. The model is loaded for it, and put away behind it.
+    """The words. The model is loaded for them, and put away behind them.
 
     Raises:
         Interrupted: the user stopped it.
-        ModelError: the model's files are broken, or not BLIP's.
+        ModelError: the model's files are broken, or another model's.
     """
     watch.begin_batch(0)
     watch.enter("loading", 0.0, 0.5)
     picture = flattened(opened(plan.image), BACKGROUND)
-    model, processor = _loaded(Path(plan.folder), profile)
+    try:
+        if isinstance(plan.way, Captioning):
+            return _captioned(picture, plan.way, profile, watch)
+        tagger = open_tagger(Path(plan.way.file), profile)
+        watch.enter("describing", 0.5, 1.0)
+        return plan.way.words(tagger.probabilities(picture, watch))
+    finally:
+        give_back(profile.device)
+
+
+def _captioned(picture: Image.Image, way: Captioning, profile: Profile, watch: Watch) -> str:
+    model, processor = _loaded(Path(way.folder), profile)
     watch.check()
     watch.enter("describing", 0.5, 1.0)
-    device, dtype = model.device, model.dtype
-    try:
-        inputs = processor(images=picture, return_tensors="pt")
-        words = model.generate(
-            pixel_values=inputs["pixel_values"].to(device, dtype),
-            min_length=plan.min_length,
-            max_length=plan.max_length,
-            num_beams=plan.num_beams,
-            do_sample=False,
-        )
-        return str(processor.decode(words[0], skip_special_tokens=True)).strip()
-    finally:
-        del model
-        give_back(profile.device)
+    inputs = processor(images=picture, return_tensors="pt")
+    words = model.generate(
+        pixel_values=inputs["pixel_values"].to(model.device, model.dtype),
+        min_length=way.min_length,
+        max_length=way.max_length,
+        num_beams=way.num_beams,
+        do_sample=False,
+    )
+    return str(processor.decode(words[0], skip_special_tokens=True)).strip()
 
 
 def _loaded(folder: Path, profile: Profile) -> tuple[Any, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -11,10 +13,13 @@ from webui.request.errands import ErrandPlan
 from webui.request.params import Choice, Declared, Image
 from webui.request.settings import Settings
 
-MODELS = ("clip",)
+CLIP, DEEPBOORU = MODELS = ("clip", "deepdanbooru")
 """A1111's names. Its "clip" writes a sentence with BLIP."""
+TITLES = {CLIP: "Interrogate CLIP", DEEPBOORU: "Interrogate DeepBooru"}
 FOLDER = "BLIP"
 """Below the folder of models: BLIP's files in the layout of transformers."""
+TAGGER = Path("torch_deepdanbooru", "model-resnet_custom_v3.pt")
+"""Below the folder of models: where A1111 puts it."""
 
 
 class Interrogate(Declared):
@@ -37,7 +42,46 @@ class Interrogate(Declared):
     @property
     def prompt(self) -> str:
         """What the job does, for lists of jobs."""
-        return "Interrogate CLIP"
+        return TITLES[self.model]
+
+
+@dataclass(frozen=True)
+class Captioning:
+    """A sentence by BLIP. Lengths in tokens."""
+
+    folder: str
+    min_length: int = 24
+    max_length: int = 48
+    num_beams: int = 1
+
+
+@dataclass(frozen=True)
+class Tagging:
+    """Tags by DeepDanbooru."""
+
+    file: str
+    threshold: float = 0.5
+    sort_alpha: bool = True
+    use_spaces: bool = True
+    escape: bool = True
+    left_out: frozenset[str] = frozenset()
+    ranks: bool = False
+
+    def words(self, probabilities: Mapping[str, float]) -> str:
+        """The prompt that comes of how likely each tag is."""
+        found = {
+            tag: likely
+            for tag, likely in probabilities.items()
+            if likely >= self.threshold and not tag.startswith("rating:") and tag not in self.left_out
+        }
+        order = sorted(found) if self.sort_alpha else sorted(found, key=lambda tag: -found[tag])
+        return ", ".join(self._word(tag, found[tag]) for tag in order)
+
+    def _word(self, tag: str, likely: float) -> str:
+        word = tag.replace("_", " ") if self.use_spaces else tag
+        if self.escape:
+            word = re.sub(r"([\\()])", r"\\\1", word)
+        return f"({word}:{likely:.3f})" if self.ranks else word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +90,7 @@ class InterrogatePlan(ErrandPlan):
 
     image: bytes = field(repr=False)
     """The encoded picture."""
-    folder: str
-    """Where the model lies."""
-    min_length: int = 24
-    max_length: int = 48
-    num_beams: int = 1
+    way: Captioning | Tagging
 
 
 class Names(Protocol):
@@ -70,6 +110,11 @@ def resolve_interrogate(request: Interrogate, settings: Settings, names: Names, 
     """
     if not request.image:
         raise UserError("There is no picture to describe.", hint="Drop one into the img2img tab.", field="image")
+    way = _captioning(settings, models) if request.model == CLIP else _tagging(settings, models)
+    return InterrogatePlan(image=names.picture(request.image), way=way)
+
+
+def _captioning(settings: Settings, models: Path) -> Captioning:
     folder = models / FOLDER
     if not (folder / "config.json").is_file():
         raise NotFound(
@@ -79,10 +124,29 @@ def resolve_interrogate(request: Interrogate, settings: Settings, names: Names, 
             field="model",
         )
     chosen = settings.interrogate
-    return InterrogatePlan(
-        image=names.picture(request.image),
-        folder=str(folder),
+    return Captioning(
+        str(folder),
         min_length=chosen.interrogate_clip_min_length,
         max_length=max(chosen.interrogate_clip_max_length, chosen.interrogate_clip_min_length),
         num_beams=chosen.interrogate_clip_num_beams,
+    )
+
+
+def _tagging(settings: Settings, models: Path) -> Tagging:
+    file = models / TAGGER
+    if not file.is_file():
+        raise NotFound(
+            f"DeepDanbooru, which finds tags for pictures, is not there: {file}.",
+            hint=f"Put {TAGGER.name} of AUTOMATIC1111/TorchDeepDanbooru into {file.parent}.",
+            field="model",
+        )
+    chosen = settings.interrogate
+    return Tagging(
+        str(file),
+        threshold=chosen.interrogate_deepbooru_score_threshold,
+        sort_alpha=chosen.deepbooru_sort_alpha,
+        use_spaces=chosen.deepbooru_use_spaces,
+        escape=chosen.deepbooru_escape,
+        left_out=frozenset(tag.strip().replace(" ", "_") for tag in chosen.deepbooru_filter_tags.split(",")),
+        ranks=chosen.interrogate_return_ranks,
     )

@@ -684,6 +684,20 @@ class InterrogateSettings(Declared):
         int, Slider(ui="BLIP: maximum description length", min=1, max=256, ge=1, le=256)
     ] = 48
     """In tokens."""
+    interrogate_deepbooru_score_threshold: Annotated[
+        float, Slider(ui="deepbooru: score threshold", min=0, max=1, step=0.01, ge=0, le=1)
+    ] = 0.5
+    """Tags that are less likely are left out."""
+    deepbooru_sort_alpha: Annotated[bool, Toggle(ui="deepbooru: sort tags alphabetically")] = True
+    """Off: the likeliest first."""
+    deepbooru_use_spaces: Annotated[bool, Toggle(ui="deepbooru: use spaces in tags")] = True
+    """Instead of underscores."""
+    deepbooru_escape: Annotated[bool, Toggle(ui="deepbooru: escape (\\) brackets")] = True
+    """So that they are not read as emphasis."""
+    deepbooru_filter_tags: Annotated[str, Text(ui="deepbooru: filter out those tags")] = ""
+    """Separated by commas."""
+    interrogate_return_ranks: Annotated[bool, Toggle(ui="Include ranks of model tags matches in results.")] = False
+    """(tag:0.987): how likely it is, as emphasis."""
 
 
 class LimitSettings(Declared):

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from webui.base.errors import NotFound
-from webui.request.interrogate import MODELS, Interrogate
+from webui.request.interrogate import DEEPBOORU, MODELS, Interrogate
 from webui.server.api.answers import CaptionAnswer
 from webui.server.api.bodies import decoded
 from webui.server.api.documented import Documented
@@ -19,7 +19,8 @@ from webui.server.guard import caller_of
 if TYPE_CHECKING:
     from webui.app import App
 
-NAMES = (*MODELS, "deepdanbooru", "deepbooru")
+NAMES = {**{name: name for name in MODELS}, "deepbooru": DEEPBOORU}
+"""What callers write -> the model."""
 
 
 class InterrogateBody(Documented):
@@ -28,7 +29,7 @@ class InterrogateBody(Documented):
     image: str = ""
     """Base64, with or without `data:...;base64,` before it."""
     model: str = "clip"
-    """"clip"; "deepdanbooru" is not served."""
+    """"clip": a sentence by BLIP; "deepdanbooru": tags."""
 
 
 def routes(app: App) -> APIRouter:
@@ -55,12 +56,8 @@ def _submitted(app: App, body: InterrogateBody, owner: str) -> str:
     if body.model not in NAMES:
         raise NotFound("Model not found", field="model")
     content = decoded(body.image, "image", app.settings.current)
-    if body.model not in MODELS:
-        raise NotServed(
-            "Pictures are not tagged by DeepBooru here.", hint="The model clip describes them in a sentence."
-        )
     name = app.catalog.uploads.put(content)
     try:
-        return app.queue.submit(Interrogate(image=name, model=body.model), owner)
+        return app.queue.submit(Interrogate(image=name, model=NAMES[body.model]), owner)
     except NotFound as error:
         raise NotServed(error.message, hint=error.hint) from error

@@ -141,12 +141,12 @@ def generates(
     trigger.click(submit, {*controls.components, *pictures, *scripts.components}, notice, **QUIET)
 
 
-def describes(app: App, trigger: Component, picture: Component, notice: Component) -> None:
-    """Wire a button that asks for words that describe a picture."""
+def describes(app: App, trigger: Component, model: str, picture: Component, notice: Component) -> None:
+    """Wire a button that asks `model` for words that describe a picture."""
 
     def submit(path: str | None, request: gr.Request) -> str:
         try:
-            app.queue.submit(Interrogate.made(image=upload(app, path)), owner=owner_of(request))
+            app.queue.submit(Interrogate.made(image=upload(app, path), model=model), owner=owner_of(request))
         except WebuiError as error:
             return notices.failure(error)
         return ""

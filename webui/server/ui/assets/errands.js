@@ -47,12 +47,14 @@
     else if (job.state === "failed") gesso.say(words(job), "bad");
   }
 
-  gesso.when("#img2img_interrogate_clip", (button) => button.addEventListener("click", () => {
-    const ask = gesso.byId(`img2img_ask_${gesso.mode()}`);
-    if (!ask) return gesso.say("There is no single picture here to describe.");
-    known = new Set(live.of("interrogate").map((job) => job.id));
-    return ask.click();
-  }));
+  for (const model of ["clip", "deepdanbooru"]) {
+    gesso.when(`#img2img_interrogate_${model}`, (button) => button.addEventListener("click", () => {
+      const ask = gesso.byId(`img2img_ask_${model}_${gesso.mode()}`);
+      if (!ask) return gesso.say("There is no single picture here to describe.");
+      known = new Set(live.of("interrogate").map((job) => job.id));
+      return ask.click();
+    }));
+  }
   gesso.when(".gesso-errand", draw);
   live.read((what) => {
     draw();

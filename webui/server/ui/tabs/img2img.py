@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
+from webui.request.interrogate import CLIP, DEEPBOORU, MODELS
 from webui.server.ui.batch import batch_tab, submits_batch
 from webui.server.ui.cards import cards
 from webui.server.ui.controls import QUIET
@@ -34,11 +35,16 @@ SOFT_INPAINTING = (
 )
 INPAINT_MORE = ("inpaint_full_res_padding", "mask_round")
 
+DESCRIBERS = (
+    ("search", "Interrogate CLIP: describe the picture in a sentence", f"interrogate_{CLIP}"),
+    ("tag", "Interrogate DeepBooru: find tags for the picture", f"interrogate_{DEEPBOORU}"),
+)
+
 
 def img2img(app: App) -> Pane:
     """Build the tab, inside a `gr.Tab`."""
     controls = form(app, "img2img")
-    top = toprow(controls, before_styles=(("search", "Interrogate CLIP: describe the picture", "interrogate_clip"),))
+    top = toprow(controls, before_styles=DESCRIBERS)
     cards("img2img")
     with gr.Row(elem_classes="panes", equal_height=False):
         with gr.Column(scale=1, min_width=320, elem_id="img2img_settings", elem_classes="settings"):
@@ -90,8 +96,9 @@ def img2img(app: App) -> Pane:
         inputs = (*mode.inputs, scaling.tab, scaling.factor)
         complete = completed(app, mode, scaling)
         generates(app, run, "img2img", controls, shown.notice, scripts, pictures=inputs, complete=complete)
-        ask = gr.Button(f"Interrogate: {mode.title}", visible="hidden", elem_id=f"img2img_ask_{mode.name}")
-        describes(app, ask, mode.picture, shown.notice)
+        for model in MODELS:
+            ask = gr.Button(f"{model}: {mode.title}", visible="hidden", elem_id=f"img2img_ask_{model}_{mode.name}")
+            describes(app, ask, model, mode.picture, shown.notice)
     run = gr.Button("Generate: Batch", visible="hidden", elem_id="img2img_run_batch")
     submits_batch(app, run, many, controls, scaling, shown.notice, scripts)
     takes = {mode.name: mode.picture for mode in found if mode.name != "inpaint_upload"}
