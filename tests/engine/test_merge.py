@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,7 @@ class Shelf:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.told: list[float] = []
+        self.hashed = True
 
     def put(self, name: str, tensors: dict[str, Tensor], **metadata: str) -> None:
         save_file(tensors, self.folder / f"{name}.safetensors", metadata)
@@ -52,7 +54,7 @@ class Shelf:
         config = self.folder / f"{name}.yaml"
         path = str(self.folder / f"{name}.safetensors")
         return CheckpointRef(
-            path, f"{name}.safetensors [0]", name, f"{name}-sha", str(config) if config.exists() else ""
+            path, f"{name}.safetensors [0]", name, f"{name}-sha" * self.hashed, str(config) if config.exists() else ""
         )
 
     def vae(self, name: str, _checkpoint: CheckpointRef) -> CheckpointRef:
@@ -138,6 +140,9 @@ def test_the_file_says_how_it_was_made(shelf: Shelf) -> None:
     assert set(models) == {"first-sha", "a-sha", "b-sha", "c-sha"}
     assert models["first-sha"]["sd_merge_recipe"] == recipe
     assert read(shelf.merge("a", "b", custom_name="dumb", save_metadata=False))[1] == {}
+    shelf.hashed = False
+    models = json.loads(read(shelf.merge("a", "b", custom_name="new"))[1]["sd_merge_models"])
+    assert set(models) == {hashlib.sha256((shelf.folder / f"{x}.safetensors").read_bytes()).hexdigest() for x in "ab"}
 
 
 def test_an_inpainting_model_keeps_its_own_channels(shelf: Shelf) -> None:

@@ -13,6 +13,7 @@ from tests.server.stand_in import StandIn
 from webui.base.errors import Busy, NotFound, StorageError, UserError
 from webui.request import infotext
 from webui.request.fields import Txt2Img
+from webui.request.merge import Merge, part_of
 from webui.request.messages import Interrupt, Prefetch, Run, Skip, Watch
 from webui.server.jobs.job import Job
 
@@ -136,6 +137,35 @@ def test_a_picture_that_kills_two_engines_fails_and_the_next_job_runs(office: Op
     running(here, harmless)
     here.engine.paint()
     assert result(here, harmless).state == "done"
+
+
+def test_a_merge_that_is_cut_off_leaves_no_half_checkpoint(office: Open) -> None:
+    """Whether its engine ends twice over it, or the program does."""
+    first = office(StandIn(by_itself=False))
+    wish = Merge(primary_model_name="any.safetensors", interp_method="No interpolation", custom_name="new")
+    deadly = first.queue.submit(wish)
+    running(first, deadly)
+    part = part_of(first.catalog.paths.new_checkpoints, deadly)
+    part.write_bytes(b"half")
+    first.engine.die()
+    first.engine.come_up()
+    until(lambda: len(first.engine.jobs) == 2, "the second try")
+    first.engine.die()
+    job = result(first, deadly)
+    assert (job.state, part.exists()) == ("failed", False)
+    assert job.error is not None
+    assert "twice over the same job" in job.error.message
+    first.engine.come_up()
+    unlucky = first.queue.submit(wish)
+    running(first, unlucky)
+    first.settings.change({"resume_jobs_at_start": False})
+    first.close()
+    parts = [part_of(first.catalog.paths.new_checkpoints, name) for name in (deadly, unlucky, "another-program's")]
+    for path in parts:
+        path.write_bytes(b"half")
+    second = office(StandIn())
+    assert second.queue.job(unlucky).state == "failed"
+    assert [path.exists() for path in parts] == [False, False, True]
 
 
 def test_what_an_engine_complains_of_is_told(office: Open) -> None:

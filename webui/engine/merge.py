@@ -14,7 +14,7 @@ import shutil
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from torch import Tensor
 from webui.base.errors import StorageError, UserError
 from webui.engine.families.weights import WeightsFile, open_weights
 from webui.engine.watch import Watch
-from webui.request.merge import ADD_DIFFERENCE, CONFIGS, ENDING, MergePlan, metadata_of
+from webui.request.merge import ADD_DIFFERENCE, CONFIGS, ENDING, MergePlan, metadata_of, part_of
 from webui.request.plan import CheckpointRef
 
 DTYPES = {
@@ -47,6 +47,8 @@ VAE_PREFIX = "first_stage_model."
 KINDS = {9: ".inpainting", 8: ".instruct-pix2pix"}
 """Input channels of A's first convolution where B has four -> what the name of the result ends with."""
 SPARE_BYTES = 64 * 2**20
+HASHED_AT_ONCE = 2**23
+"""Bytes between two looks at the Interrupt button."""
 
 
 def merged(plan: MergePlan, watch: Watch) -> str:
@@ -66,10 +68,10 @@ def merged(plan: MergePlan, watch: Watch) -> str:
     folder = Path(plan.folder)
     target = folder / f"{plan.name}{recipe.ending}{ENDING}"
     _refuse_overwriting(target)
-    part = folder / f".{target.name}.part"
+    part = part_of(folder, watch.job_id)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(part, recipe, watch)
+        _write(part, target.name, recipe, watch)
         _refuse_overwriting(target)
         part.replace(target)
         _copy_config(plan, target)
@@ -172,28 +174,31 @@ class _Recipe:
         )
 
 
-def _write(path: Path, recipe: _Recipe, watch: Watch) -> None:
-    """The file in the format of safetensors: the length of the header, the header, then tensor after tensor."""
+def _write(path: Path, name: str, recipe: _Recipe, watch: Watch) -> None:
+    """In the format of safetensors: the length of the header, the header, then tensor after tensor.
+
+    name: what the file will be called.
+    """
     header: dict[str, Any] = {}
-    if metadata := _metadata(recipe):
+    if metadata := _metadata(recipe, watch):
         header["__metadata__"] = metadata
     offset = 0
-    for name, dtype, shape in _outline(recipe, watch):
+    for key, dtype, shape in _outline(recipe, watch):
         length = math.prod(shape) * dtype.itemsize
-        header[name] = {"dtype": DTYPES[dtype], "shape": list(shape), "data_offsets": [offset, offset + length]}
+        header[key] = {"dtype": DTYPES[dtype], "shape": list(shape), "data_offsets": [offset, offset + length]}
         offset += length
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     if shutil.disk_usage(path.parent).free < offset + SPARE_BYTES:
         raise StorageError(
-            f"There is no room for {path.name.strip('.').removesuffix('.part')}: it takes {offset / 1e9:.1f} GB.",
+            f"There is no room for {name}: it takes {offset / 1e9:.1f} GB.",
             hint="Free some space on its disk, or save as float16.",
         )
     with path.open("wb") as stream:
         stream.write(struct.pack("<Q", len(text)) + text)
-        for number, name in enumerate(recipe.names, 1):
+        for number, key in enumerate(recipe.names, 1):
             watch.check()
-            tensor = recipe.tensor(name)
+            tensor = recipe.tensor(key)
             stream.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
             watch.step(number, len(recipe.names))
         stream.flush()
@@ -222,10 +227,9 @@ def _outline(recipe: _Recipe, watch: Watch) -> Iterator[tuple[str, torch.dtype, 
         yield name, dtype, shape
 
 
-def _metadata(recipe: _Recipe) -> dict[str, str]:
+def _metadata(recipe: _Recipe, watch: Watch) -> dict[str, str]:
     """What the file says of itself: all values are texts."""
-    plan = recipe.plan
-    request = plan.request
+    request = recipe.plan.request
     if not request.save_metadata:
         return {}
     found: dict[str, Any] = {"format": "pt"}
@@ -234,6 +238,7 @@ def _metadata(recipe: _Recipe) -> dict[str, str]:
             found |= file.metadata
     found |= metadata_of(request)
     if request.add_merge_recipe:
+        plan = replace(recipe.plan, models=tuple(_with_hash(model, watch) for model in recipe.plan.models))
         own = {**plan.recipe, "is_inpainting": 9 in recipe.widened, "is_instruct_pix2pix": 8 in recipe.widened}
         models: dict[str, Any] = {}
         for ref, file in zip(plan.models, recipe.files, strict=True):
@@ -247,6 +252,18 @@ def _metadata(recipe: _Recipe) -> dict[str, str]:
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items()}
 
 
+def _with_hash(model: CheckpointRef, watch: Watch) -> CheckpointRef:
+    """The hash of a file that is new here is not known yet."""
+    path, digest = Path(model.path), hashlib.sha256()
+    if model.sha256 or not path.is_file():
+        return model
+    with path.open("rb") as stream:
+        while block := stream.read(HASHED_AT_ONCE):
+            watch.check()
+            digest.update(block)
+    return replace(model, sha256=digest.hexdigest())
+
+
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text) if text else None
@@ -255,7 +272,9 @@ def _parsed(text: str) -> Any:
 
 
 def _old_hash(path: Path) -> str:
-    """A1111's hash before it took sha256: of 64 KiB from the first MiB on, eight digits."""
+    """A1111's hash before it took sha256: of 64 KiB from the first MiB on, eight digits; "" of a folder."""
+    if not path.is_file():
+        return ""
     with path.open("rb") as stream:
         stream.seek(0x100000)
         return hashlib.sha256(stream.read(0x10000)).hexdigest()[:8]

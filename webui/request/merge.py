@@ -21,6 +21,8 @@ CONFIGS = ("A, B or C", "B", "C", "Don't")
 NONE = ("", "None", "Automatic")
 """Names in the lists that mean nothing."""
 ENDING = ".safetensors"
+PART = ".merge-{}.part"
+"""The file of a job that is not complete yet; the id of the job stands in it."""
 _PLAIN_NAME = re.compile(r"[^\\/:*?\"<>|\x00-\x1f]{1,150}")
 
 
@@ -116,6 +118,11 @@ class MergePlan(ErrandPlan):
             "bake_in_vae": request.bake_in_vae,
             "discard_weights": request.discard_weights,
         }
+
+
+def part_of(folder: str | Path, job_id: str) -> Path:
+    """Where a job writes until the new file is complete."""
+    return Path(folder) / PART.format(job_id)
 
 
 class Names(Protocol):

@@ -18,9 +18,10 @@ from webui.catalog.job_table import State
 from webui.request.extras import Extras
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.jobs import Request as Wanted
+from webui.request.merge import Merge
 from webui.server.api.bodies import decoded
 from webui.server.api.documented import Documented, JobId, PictureId
-from webui.server.guard import caller_of
+from webui.server.guard import caller_of, require_admin
 from webui.server.jobs.job import Job
 from webui.server.jobs.stream import server_sent
 
@@ -277,6 +278,8 @@ def routes(app: App) -> APIRouter:
     def again(job_id: JobId, request: Request, wish: Changes | None = None) -> JobAnswer:
         """Submit a job once more, with some fields changed."""
         job = own(job_id, request)
+        if isinstance(job.request, Merge):
+            require_admin(request.scope)
         return told(queue.job(queue.again(job.id, job.owner, wish.changes if wish else None)))
 
     @router.post("/jobs/{job_id}/cancel")

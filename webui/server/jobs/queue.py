@@ -30,7 +30,7 @@ from webui.request.extras import Extras, ExtrasPlan, resolve_extras
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.interrogate import Interrogate, resolve_interrogate
 from webui.request.jobs import JOBS, EnginePlan, Request, kind_of
-from webui.request.merge import Merge, resolve_merge
+from webui.request.merge import Merge, MergePlan, resolve_merge
 from webui.request.messages import (
     Answered,
     Beat,
@@ -58,6 +58,7 @@ from webui.server.jobs.engine_client import Engine, EngineState, Heard, Lost
 from webui.server.jobs.estimate import Pace
 from webui.server.jobs.events import Hub
 from webui.server.jobs.job import ANONYMOUS, PHASES, Job, JobError, JobPicture, Progressed
+from webui.server.jobs.leftovers import remove_part, remove_parts
 from webui.server.jobs.limits import within
 from webui.server.jobs.seat import ModelState, Seat, models_of, state_of
 from webui.server.jobs.tables import expanded, planned, sheets_of
@@ -145,6 +146,7 @@ class JobQueue:
         again, failed = self._table.recover(resume=self._settings.current.system.resume_jobs_at_start)
         if again or failed:
             log.info("From the last run: %d jobs go on, %d were cut off.", again, failed)
+        remove_parts(self._catalog.paths.new_checkpoints, self._table)
         self._unsubscribe = self._settings.subscribe(self._inbox.put)
         self._configure(self._settings.current)
         for seat in self._seats:
@@ -807,6 +809,8 @@ class JobQueue:
     def _put_down(self, work: Work, state: State, error: JobError | None = None) -> None:
         """The job is over: write it down, or, where the disk does not let us, remember it until it does."""
         self._previews.pop(work.job.id, None)
+        if isinstance(work.plan, MergePlan):
+            remove_part(work.plan.folder, work.job.id)
         ended = replace(
             work.job, state=state, error=error, comments=tuple(work.comments), finished=time.time(), position=0
         )
@@ -888,7 +892,8 @@ class JobQueue:
         left.lean = left.lean or lost.out_of_memory
         if left.crashes > CRASHES_ALLOWED:
             hint = "Try a smaller picture, or start with --medvram."
-            self._fail(work, JobError(EngineCrashed.code, f"{reason} It did so twice over the same picture.", hint))
+            what = "picture" if work.job.count else "job"
+            self._fail(work, JobError(EngineCrashed.code, f"{reason} It did so twice over the same {what}.", hint))
             return
         if left.batches:
             work.waiting.appendleft(left)
