@@ -85,6 +85,10 @@ class Flags:
         bool,
         Flag("Machine", "compile the networks: faster after minutes at the first picture; wants a C++ compiler"),
     ] = False
+    cuda_graphs: Annotated[
+        bool,
+        Flag("Machine", "record the network's calls and replay them: faster small pictures on NVIDIA, for more memory"),
+    ] = False
     skip_load_model_at_start: Annotated[bool, Flag("Machine", "load the checkpoint when it is first used")] = False
 
     # --- the server
@@ -165,6 +169,7 @@ class Flags:
             attention=attention,
             offload=offload,
             compile=self.compile,
+            graphs=self.cuda_graphs,
             models_dir=str(self.paths.models),
             log_level=self.loglevel,
         )

@@ -351,19 +351,23 @@ def _print_speed(measure: str, wanted: list[Path], asked: Job) -> None:
         print("gpu        there is no CUDA device here")
         return
     on_gpu = measure == "gpu"
-    runs = [(False, 1), (False, 4)] if on_gpu else [(True, 1), (False, 1)]
+    # (in 32 bits, batch, with recorded calls)
+    on_gpu_runs = [(False, 1, False), (False, 1, True), (False, 4, False), (False, 4, True)]
+    runs = on_gpu_runs if on_gpu else [(True, 1, False), (False, 1, False)]
     if not on_gpu and profile_of(EngineOptions(device="cpu")).half == torch.float32:
         print("cpu        this processor has no bfloat16: 32 bits alone are measured", flush=True)
         del runs[1]
     with large_checkpoints(wanted, 1) as refs:
         for ref in refs:
-            for full, batch in runs:
-                models = ModelManager(profile_of(EngineOptions(device="" if on_gpu else "cpu", no_half=full)))
+            for full, batch, graphs in runs:
+                options = EngineOptions(device="" if on_gpu else "cpu", no_half=full, graphs=graphs)
+                models = ModelManager(profile_of(options))
                 _print_machine(models, ref.name)
                 job = Job(asked.side or (512 if on_gpu else 256), batch, asked.steps or (20 if on_gpu else 2))
                 found = speed(models, ref, job)
                 print(
                     f"{measure}        {found.over_stock:.2f}   over diffusers' pipeline, {found.of_bare:.2f} of the"
-                    f" bare network; {found.ours:.2f} it/s at {job.side} x {job.side}, batch {batch}",
+                    f" bare network; {found.ours:.2f} it/s at {job.side} x {job.side}, batch {batch}"
+                    f"{', --cuda-graphs' if graphs else ''}",
                     flush=True,
                 )

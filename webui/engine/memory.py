@@ -46,13 +46,16 @@ class Profile:
     """What flags or settings want; "": as suits the model and the picture."""
 
     compiled: bool = False
+    graphs: bool = False
 
     def placement(self, parameters: int) -> Placement:
         """Where and how a model of so many parameters is held."""
         small = self.device.type == "cpu" and parameters < BF16_FROM
         offload = self.offload or "none"
         dtype = torch.float32 if small else self.half
-        return Placement(self.device, dtype, self.vae, self.attention, offload, compiled=self.compiled)
+        return Placement(
+            self.device, dtype, self.vae, self.attention, offload, compiled=self.compiled, graphs=self.graphs
+        )
 
     def leaner(self, ran: Offload = "none") -> Profile:
         """The same machine, used more sparingly than it was: for what did not fit."""
@@ -99,6 +102,7 @@ def profile_of(options: EngineOptions) -> Profile:
         attention=_attention(options.attention, device),
         offload=_offload(options, device),
         compiled=options.compile,
+        graphs=options.graphs and device.type == "cuda",
     )
 
 

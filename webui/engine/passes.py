@@ -310,10 +310,14 @@ def bend(bends: ExitStack, batch: Batch, this: Pass, loaded: Loaded, studio: Stu
     unet = loaded.model.parts.get("unet")
     if unet is None:
         return
-    bends.enter_context(bent(unet, hypernetworks(loaded.patches, this.networks, studio.networks, studio.watch.remark)))
-    bends.enter_context(merging(unet, merged_share(batch, this)))
+    shapers = hypernetworks(loaded.patches, this.networks, studio.networks, studio.watch.remark)
+    share = merged_share(batch, this)
+    bends.enter_context(bent(unet, shapers))
+    bends.enter_context(merging(unet, share))
     if batch.render.tiling:
         bends.enter_context(tiled([unet]))
+    if not (shapers or share or batch.render.tiling or batch.request.pag_scale):
+        bends.enter_context(loaded.model.steady())
 
 
 def merged_share(batch: Batch, this: Pass) -> float:

@@ -27,6 +27,8 @@ class EngineOptions:
     """"medium" (`--medvram`): only the network in use is on the device. "low" (`--lowvram`): layer by layer."""
     compile: bool = False
     """Compile the networks' blocks when they are first used."""
+    graphs: bool = False
+    """Record the UNet's calls as CUDA graphs and replay them."""
     models_dir: str = ""
     """Where previews find their small decoders: `models/VAE-approx`."""
     resident_limit: int = 2

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
@@ -138,6 +138,9 @@ class PipelineModel:
     @property
     def input_channels(self) -> int:
         self._refuse()
+
+    def steady(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def predict(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         self._refuse()

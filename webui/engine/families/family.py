@@ -102,6 +102,8 @@ class Placement:
     """The network's transformer blocks are compiled, once for all sizes."""
     keep_exact: bool = False
     """And as they were, in the host's memory: networks are merged into these."""
+    graphs: bool = False
+    """The network's calls are recorded and replayed, where it lies still."""
 
     @property
     def rest(self) -> torch.device:
@@ -139,6 +141,10 @@ class Model(Protocol):
 
     @property
     def vae_nbytes(self) -> int: ...
+
+    def steady(self) -> AbstractContextManager[None]:
+        """Within, nothing between the network's layers changes: its calls may be recorded and replayed."""
+        ...
 
     def predict(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         """The network's output. x: (b, c, h, w) and t: (b,) float32 -> (b, c, h, w) float32."""

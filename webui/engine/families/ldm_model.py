@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
@@ -26,6 +26,7 @@ from webui.engine.families.family import (
     without_vae,
 )
 from webui.engine.families.fused_attention import fuse, unfuse
+from webui.engine.families.graphs import Graphs, Inputs, cuda_recorder
 from webui.engine.families.staging import Staging, offload_of
 from webui.engine.families.storage import narrowed
 from webui.engine.families.weights import WeightsFile
@@ -80,6 +81,18 @@ class LdmModel:
         if placement.device.type in ("cuda", "xpu") and isinstance(self.unet, UNet2DConditionModel):
             (fuse if rests else unfuse)(self.unet)
 
+    @cached_property
+    def graphs(self) -> Graphs | None:
+        """Recordings of the network's calls, where such are wished for."""
+        return Graphs(cuda_recorder(self.placement.device)) if self.placement.graphs else None
+
+    def steady(self) -> AbstractContextManager[None]:
+        placement = self.placement
+        lies_still = placement.offload == "none" and placement.attention == "sdpa" and not placement.compiled
+        if self.graphs is None or not lies_still or placement.narrow:
+            return nullcontext()
+        return self.graphs.steady(self.unet)
+
     def arrange(self, *, offload: str, attention: str, vae_way: str) -> None:
         """Lie in memory so from now on; the names are those of `Placement`."""
         if attention != self.placement.attention and isinstance(self.unet, UNet2DConditionModel):
@@ -119,15 +132,28 @@ class LdmModel:
         if conditioning.concat is not None:
             x = torch.cat([x, conditioning.concat], dim=1)
         dtype = self.placement.dtype
-        added = None
-        if conditioning.vector is not None:
-            pooled = conditioning.vector.shape[1] - self.numbers
-            vector = conditioning.vector
-            added = {"text_embeds": vector[:, :pooled].to(dtype), "time_ids": vector[:, pooled:]}
-        output: Tensor = self.unet(
-            x.to(dtype), t, conditioning.tokens.to(dtype), added_cond_kwargs=added, return_dict=False
-        )[0]
+        vector = conditioning.vector
+        pooled = 0 if vector is None else vector.shape[1] - self.numbers
+        inputs: dict[str, Tensor | None] = {
+            "x": x.to(dtype),
+            "t": t,
+            "tokens": conditioning.tokens.to(dtype),
+            "text_embeds": None if vector is None else vector[:, :pooled].to(dtype),
+            "time_ids": None if vector is None else vector[:, pooled:],
+        }
+        output = self._called(inputs) if self.graphs is None else self.graphs(self._called, inputs)
         return output.float()
+
+    def _called(self, inputs: Inputs) -> Tensor:
+        told = {name: inputs[name] for name in ("text_embeds", "time_ids")}
+        output: Tensor = self.unet(
+            inputs["x"],
+            inputs["t"],
+            inputs["tokens"],
+            added_cond_kwargs=told if told["time_ids"] is not None else None,
+            return_dict=False,
+        )[0]
+        return output
 
     def depth(self, pixels: Tensor) -> Tensor:
         if self.depth_network is None:
