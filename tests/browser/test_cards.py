@@ -86,7 +86,7 @@ def families(page_server: RunningServer, request: pytest.FixtureRequest) -> Iter
     for path in put:
         shutil.copy(made[0].parent / path.name, path)
     lora(models / "Lora" / "xl" / "gold.safetensors", 0.1, 64, ss_base_model_version="sdxl_base_v1-0")
-    lora(models / "Lora" / "xl" / "silver.safetensors", 0.2, 64, ss_base_model_version="sdxl_base_v1-0")
+    lora(models / "Lora" / "xl" / "deep" / "silver.safetensors", 0.2, 64, ss_base_model_version="sdxl_base_v1-0")
     yield
     for path in put:
         path.unlink()
@@ -107,7 +107,9 @@ def test_three_families_take_turns_and_two_loras_are_clicked_for_the_last(visito
     page.click(f"{CARDS} [data-page=loras]")
     page.click(f"{CARDS} [aria-label='Look again what is on disk']")
     page.click(f"{CARDS} [aria-label='Folders as a tree or as buttons']")
+    assert not page.locator(f"{CARDS} .cards-folders.tree button:text-is('deep')").count()
     page.click(f"{CARDS} .cards-folders.tree button:text-is('xl')")
+    visitor.see(f"{CARDS} .cards-folders.tree button:text-is('deep')")
     visitor.until("() => document.querySelectorAll('.gesso-cards[data-tab=txt2img] .card').length === 2")
     page.select_option(f"{CARDS} [aria-label='Sort by']", "name")
     page.click(f"{CARDS} [aria-label='Turn the order round']")

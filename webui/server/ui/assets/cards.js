@@ -27,6 +27,7 @@
     return found;
   }
 
+  const above = (folder) => folder.split("/").slice(0, -1).join("/");
   const failed = (error) => gesso.say(error.message, "bad");
   const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
@@ -159,12 +160,20 @@
         make("option", { value: family, selected: family === this.wish.family }, family || "Every base model")));
       this.folders.hidden = !found.folders.length;
       this.folders.classList.toggle("tree", this.tree);
-      this.folders.replaceChildren(...["", ...found.folders].map((folder) =>
+      const parents = new Set(found.folders.map(above));
+      const folders = this.tree ? found.folders.filter((folder) => !above(folder) || this.within(above(folder))) : found.folders;
+      this.folders.replaceChildren(...["", ...folders].map((folder) =>
         make("button", {
           type: "button", title: folder || "All folders", "aria-pressed": String(folder === this.wish.folder),
+          "aria-expanded": this.tree && folder && parents.has(folder) ? String(this.within(folder)) : null,
           style: this.tree && folder ? `padding-left: ${8 + 12 * folder.split("/").length}px` : null,
           onclick: () => this.ask({ folder }),
         }, folder ? (this.tree ? folder.split("/").at(-1) : folder) : "all")));
+    }
+
+    /** Whether the chosen folder is this one, or lies below it. */
+    within(folder) {
+      return this.wish.folder === folder || this.wish.folder.startsWith(`${folder}/`);
     }
 
     card(card) {
@@ -207,6 +216,7 @@
 
   function metadata(found) {
     const pairs = Object.entries(found.metadata);
+    if (found.tags.length) pairs.push(["Words of its training set", found.tags.map(({ tag, count }) => `${tag} (${count})`).join(", ")]);
     return [pairs.length ? rows(pairs) : make("p", {}, "Its author wrote nothing into the file.")];
   }
 
