@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +29,12 @@ def test_a_merged_checkpoint_is_in_the_list_and_makes_pictures(visitor: Visitor,
     assert "needs a model A" in visitor.notice("merge")
     name = own.partition(" [")[0]
     visitor.choose("merge_primary_model_name", name).choose("merge_secondary_model_name", name)
+    visitor.see(f"#merge_outcome :text('0.3({Path(name).stem})')")
+    visitor.page.click("#merge_metadata > button")
+    visitor.page.click("#merge_read_metadata")
+    visitor.until("() => document.querySelector('#merge_metadata_json textarea').value.startsWith('{')")
     visitor.write("merge_custom_name", "mix")
+    visitor.see("#merge_outcome :text('A (1 - M) + B M: mix.safetensors')")
     visitor.page.click("#merge_generate")
     visitor.see(f"{SAYS}:text-is('Made: mix.safetensors')")
     assert (tidied.data / "models" / "Stable-diffusion" / "mix.safetensors").stat().st_size > 1000

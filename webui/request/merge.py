@@ -17,6 +17,7 @@ from webui.request.params import Choice, Declared, Slider, Text, Toggle
 from webui.request.plan import CheckpointRef
 
 NOTHING, WEIGHTED_SUM, ADD_DIFFERENCE = METHODS = ("No interpolation", "Weighted sum", "Add difference")
+FORMULAS = {NOTHING: "A", WEIGHTED_SUM: "A (1 - M) + B M", ADD_DIFFERENCE: "A + (B - C) M"}
 CONFIGS = ("A, B or C", "B", "C", "Don't")
 NONE = ("", "None", "Automatic")
 """Names in the lists that mean nothing."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from webui.base.errors import WebuiError
-from webui.request.merge import Merge
+from webui.base.errors import NotFound, WebuiError
+from webui.catalog.headers import read_metadata
+from webui.request.merge import ENDING, FORMULAS, NONE, Merge, resolve_merge
 from webui.server.ui import notices
 from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.toprow import tool_button
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 
 KIND = "merge"
 MODELS = ("primary_model_name", "secondary_model_name", "tertiary_model_name")
+SWAPPED = "(a, b) => (a && b && b !== 'None' ? [b, a] : [a, b])"
 METADATA = ("save_metadata", "add_merge_recipe", "copy_metadata_fields")
 
 
@@ -28,11 +33,17 @@ def merger(app: App) -> FormPane:
     with gr.Row(elem_classes="panes", equal_height=False):
         with gr.Column(scale=1, min_width=320, elem_id="merge_settings", elem_classes="settings"):
             with gr.Row(elem_classes="merge-models", equal_height=True):
-                controls.add_all(MODELS, min_width=180)
+                controls.add(MODELS[0], min_width=180)
+                for before, model in zip("AB", MODELS[1:], strict=True):
+                    swap = tool_button("swap", f"Swap {before} and the next one", f"merge_swap_{before.lower()}")
+                    controls.add(model, min_width=180)
+                    pair = [controls[MODELS["AB".index(before)]], controls[model]]
+                    swap.click(None, pair, pair, js=SWAPPED, **QUIET)
                 refresh = tool_button("refresh", "Look again for checkpoints", "merge_refresh")
             controls.add("custom_name")
             controls.add("interp_method")
             controls.add("multiplier")
+            outcome = gr.HTML(elem_id="merge_outcome", elem_classes="bare")
             with gr.Row():
                 controls.add("bake_in_vae", min_width=180)
                 controls.add("discard_weights", min_width=220)
@@ -42,6 +53,7 @@ def merger(app: App) -> FormPane:
                 with gr.Row(elem_classes="script-toggles"):
                     controls.add_all(METADATA, container=False, min_width=150)
                 controls.add("metadata_json")
+                look = gr.Button("Read metadata from selected checkpoints", size="sm", elem_id="merge_read_metadata")
         with gr.Column(scale=1, min_width=320, elem_classes="settings"):
             with gr.Row(elem_id="merge_generate_box", elem_classes="generate-box"):
                 gr.Button("Interrupt", elem_id="merge_interrupt", elem_classes="while-running", min_width=60)
@@ -53,6 +65,10 @@ def merger(app: App) -> FormPane:
                 f"<section class='gesso-errand' data-kind='{KIND}' aria-live='polite'></section>", elem_classes="bare"
             )
     _submits(app, run, controls, notice)
+    _foretells(app, controls, outcome)
+    look.click(
+        lambda *names: _told(app, names), [controls[name] for name in MODELS], controls["metadata_json"], **QUIET
+    )
     refresh.click(lambda: _refreshed(app, controls), None, [*controls.refreshed()], **QUIET)
     return FormPane(KIND, controls, notice)
 
@@ -68,6 +84,33 @@ def _submits(app: App, trigger: Component, controls: Controls, notice: Component
         return ""
 
     trigger.click(submit, {*controls.components}, notice, **QUIET)
+
+
+def _foretells(app: App, controls: Controls, outcome: Component) -> None:
+    """Say what the button would make, as the form stands."""
+
+    def foretell(data: Data) -> str:
+        try:
+            wish = Merge.made(**controls.values(data))
+            name = resolve_merge(wish, app.catalog, app.paths.new_checkpoints).name + ENDING
+            said = f"{FORMULAS[wish.interp_method]}: {name}"
+        except WebuiError as error:
+            said = error.message
+        return f"<p class='errand-what'>{escape(said)}</p>"
+
+    for name in (*MODELS, "custom_name", "interp_method", "multiplier"):
+        controls[name].change(foretell, {*controls.components}, outcome, trigger_mode="always_last", **QUIET)
+
+
+def _told(app: App, names: tuple[str, ...]) -> str:
+    """What the files of these checkpoints say of themselves, the later over the earlier, as JSON."""
+    found: dict[str, Any] = {}
+    for name in names:
+        try:
+            found |= read_metadata(Path(app.catalog.checkpoint(name).path)) if name not in NONE else {}
+        except NotFound:
+            continue
+    return json.dumps(found, indent=1, ensure_ascii=False)
 
 
 def _refreshed(app: App, controls: Controls) -> dict[Component, Any]:
