@@ -80,7 +80,7 @@ def caller_of(scope: AsgiScope) -> Caller:
 
 ADMINS = re.compile(
     r"/sdapi/v1/(options|refresh-.*|reload-.*|unload-.*|server-.*|create/.*|train/.*|sysinfo)"
-    r"|/internal/(restart|queue/.*|models/.*|settings.*|sysinfo.*|extensions.*)"
+    r"|/internal/(restart|queue/.*|models/.*|settings.*|sysinfo.*|extensions.*|cards/card/.*)"
     r"|/api/v1/(options|settings|queue|models|server|engines|accounts)(/.*)?"
 )
 """What changes something for everybody."""
