@@ -68,7 +68,11 @@ def test_passwords_are_kept_as_hashes_alone(house: House) -> None:
         assert house.app.paths.accounts.stat().st_mode & 0o077 == 0
 
 
-OF_ADMINS = """
+def listed(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+OF_ADMINS = listed("""
 /api/v1/queue/pause /api/v1/queue/resume
 /internal/cards/card/card_id /internal/cards/card/card_id/picture/picture_id
 /internal/models/unload /internal/queue/pause /internal/queue/resume /internal/restart
@@ -77,9 +81,9 @@ OF_ADMINS = """
 /sdapi/v1/refresh-checkpoints /sdapi/v1/refresh-embeddings /sdapi/v1/refresh-loras /sdapi/v1/refresh-vae
 /sdapi/v1/reload-checkpoint /sdapi/v1/unload-checkpoint
 /sdapi/v1/server-kill /sdapi/v1/server-restart /sdapi/v1/server-stop
-""".split()
+""")
 """What changes something for everybody."""
-OF_USERS = """
+OF_USERS = listed("""
 /api/v1/history/delete /api/v1/history/pictures/picture_id /api/v1/history/search
 /api/v1/jobs /api/v1/jobs/cancel /api/v1/jobs/order
 /api/v1/jobs/job_id/again /api/v1/jobs/job_id/cancel /api/v1/jobs/job_id/interrupt /api/v1/jobs/job_id/skip
@@ -92,22 +96,21 @@ OF_USERS = """
 /internal/picture/picture_id/discard /internal/picture/picture_id/save /internal/progress
 /sdapi/v1/extra-batch-images /sdapi/v1/extra-single-image /sdapi/v1/img2img /sdapi/v1/interrogate
 /sdapi/v1/interrupt /sdapi/v1/png-info /sdapi/v1/skip /sdapi/v1/txt2img
-""".split()
+""")
 """What changes own work, or nothing."""
 READ_BY_ADMINS = ["/internal/sysinfo", "/internal/sysinfo-download"]
 ENDLESS = ("/internal/events", "/api/v1/events")
 
 
 def test_who_may_call_which_route(house: House) -> None:
-    """Every route of the running server: nobody without a name, what concerns everybody for admins alone. A new route
-    belongs into one of the lists."""
+    """Every route of the running server: what concerns everybody is for admins alone. A new route belongs into one of
+    the lists. That nobody calls any without a name is seen in `test_guard.py`."""
     found = sorted(set(paths(list(house.inner.router.routes))))
     names = [root for method, root in found if method == "PUT" and not root.endswith("/x")]  # of what is not there
     served = [(method, path) for method, path in found if not path.endswith("/x") and path not in names]
     changing = {path for method, path in served if method not in ("GET", "HEAD", "OPTIONS")}
-    assert changing == {*OF_ADMINS, *OF_USERS}
+    assert changing == OF_ADMINS | OF_USERS
     for method, path in found:
-        assert house.client.request(method, path).status_code == 401, (method, path)
         reading = method in ("GET", "HEAD", "OPTIONS")
         for_admins = path in (READ_BY_ADMINS if reading else OF_ADMINS)
         assert (needed_scope(method, path) == "admin") == for_admins, (method, path)
