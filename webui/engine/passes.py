@@ -283,7 +283,7 @@ def text_options(model: Model, this: Pass, render: RenderSettings) -> tuple[Text
         render.comma_padding_backtrack,
         render.sdxl_clip_l_skip,
         render.use_old_emphasis_implementation,
-        distilled_guidance=render.distilled_cfg_scale,
+        distilled_guidance=this.cfg_scale if "told_guidance" in model.family.supports else render.distilled_cfg_scale,
     )
     if "told" not in model.family.supports:
         return options, options
@@ -450,8 +450,9 @@ def guidance_of(batch: Batch, this: Pass, model: Model) -> Guidance:
     if isinstance(request, Img2Img) and model.input_channels == EDITING:
         batch.facts.note("Image CFG scale", request.image_cfg_scale)
         image_scale = request.image_cfg_scale if request.image_cfg_scale != 1.0 else None
+    is_told = "told_guidance" in model.family.supports  # and so it is not guided once more
     return Guidance(
-        scale=this.cfg_scale * this.sampler.cfg_factor,
+        scale=1.0 if is_told else this.cfg_scale * this.sampler.cfg_factor,
         skip_below=render.s_min_uncond,
         skip_all=render.s_min_uncond_all,
         skip_early=render.skip_early_cond,

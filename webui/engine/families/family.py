@@ -216,7 +216,8 @@ class Family:
     supports: frozenset[str] = frozenset()
     """What the rest may do with it: "negative", "img2img", "inpaint", "clip_skip", "hires" ...
 
-    "told": its text encoders want `TextOptions.told`. "distilled_guidance": they want that.
+    "told": its text encoders want `TextOptions.told`. "distilled_guidance": they want that. "told_guidance": they want
+    the CFG scale there, and the network is not guided besides.
     """
     steps_table: Literal["sd1", "sdxl"] = "sd1"
     """Of the schedule Align Your Steps."""

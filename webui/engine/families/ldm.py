@@ -6,6 +6,7 @@ Rombach et al. 2022, arXiv:2112.10752. SD1, SD2 and SDXL are all written in thes
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ UNET = "model.diffusion_model."
 VAE = "first_stage_model."
 NUMBER_WIDTH = 256
 """Of the sinusoids in which a UNet is told a number, such as a picture's height."""
+TOLD_GUIDANCE = "time_embed.cond_proj.weight"
+"""There where a UNet is told the guidance scale instead of being guided: a latent consistency model."""
 GROUPS = 32
 """Of every group norm, unless the file's metadata says otherwise; widths are multiples of it."""
 
@@ -148,6 +151,8 @@ def unet_config(file: WeightsFile, *, heads: int | None, head_width: int | None)
     }
     if [_one_or_all(depths) for depths in up] != [_one_or_all(level.depths) for level in reversed(levels)]:
         config["reverse_transformer_layers_per_block"] = tuple(_one_or_all(depths) for depths in up)
+    if guided := shapes.get(TOLD_GUIDANCE):
+        config["time_cond_proj_dim"] = guided[1]
     if told := shapes.get("label_emb.0.0.weight"):
         config |= {
             "addition_embed_type": "text_time",
@@ -296,7 +301,20 @@ def unet_names(file: WeightsFile, config: Mapping[str, Any]) -> dict[str, str]:
     """Parameter of the diffusers module -> tensor of the file."""
     known = {full: full for full in file.under(UNET).values()}
     converted: dict[str, str] = convert_ldm_unet_checkpoint(known, dict(config))  # moves names as well as tensors
+    if f"{UNET}{TOLD_GUIDANCE}" in file.shapes:
+        converted["time_embedding.cond_proj.weight"] = f"{UNET}{TOLD_GUIDANCE}"
     return converted
+
+
+def guidance_embedding(scale: Tensor, width: int) -> Tensor:
+    """How a UNet is told the guidance scale w that it was distilled with: (b,) -> (b, width), sinusoids of 1000 w.
+
+    Luo et al. 2023, arXiv:2310.04378, section 4.1; Meng et al. 2022, arXiv:2210.03142.
+    """
+    half = width // 2
+    rates = torch.exp(torch.arange(half, device=scale.device) * (-math.log(10000.0) / max(half - 1, 1)))
+    angles = 1000.0 * scale.float()[:, None] * rates
+    return nn.functional.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, width % 2))
 
 
 # ---------------------------------------------------------------- VAE

@@ -69,6 +69,8 @@ class LdmModel:
         if self.placement.narrow:
             narrowed(self.unet, self.placement.dtype, exact=self.placement.keep_exact)
         self.staging = Staging(self.parts, self.placement)
+        if self._guidance_width:
+            self.family = replace(self.family, supports=self.family.supports | {"told_guidance"})
         self._fuse()
         is_compiled = any(module._compiled_call_impl is not None for module in self.unet.modules())
         if self.placement.compiled and not is_compiled:
@@ -80,6 +82,11 @@ class LdmModel:
         rests = placement.offload == "none" and placement.attention == "sdpa" and not placement.narrow
         if placement.device.type in ("cuda", "xpu") and isinstance(self.unet, UNet2DConditionModel):
             (fuse if rests else unfuse)(self.unet)
+
+    @property
+    def _guidance_width(self) -> int:
+        """Of the embedding in which the UNet is told the guidance scale; 0: it is not."""
+        return int(getattr(self.unet.config, "time_cond_proj_dim", None) or 0)
 
     @cached_property
     def graphs(self) -> Graphs | None:
@@ -132,7 +139,12 @@ class LdmModel:
         if conditioning.concat is not None:
             x = torch.cat([x, conditioning.concat], dim=1)
         dtype = self.placement.dtype
-        vector = conditioning.vector
+        vector, guidance = conditioning.vector, None
+        if width := self._guidance_width:
+            if vector is None:
+                raise ValueError("This network wants to be told the guidance scale.")
+            guidance = ldm.guidance_embedding(vector[:, -1] - 1, width).to(dtype)
+            vector = vector[:, :-1] if vector.shape[1] > 1 else None
         pooled = 0 if vector is None else vector.shape[1] - self.numbers
         inputs: dict[str, Tensor | None] = {
             "x": x.to(dtype),
@@ -140,6 +152,7 @@ class LdmModel:
             "tokens": conditioning.tokens.to(dtype),
             "text_embeds": None if vector is None else vector[:, :pooled].to(dtype),
             "time_ids": None if vector is None else vector[:, pooled:],
+            "guidance": guidance,
         }
         output = self._called(inputs) if self.graphs is None else self.graphs(self._called, inputs)
         return output.float()
@@ -150,6 +163,7 @@ class LdmModel:
             inputs["x"],
             inputs["t"],
             inputs["tokens"],
+            timestep_cond=inputs["guidance"],
             added_cond_kwargs=told if told["time_ids"] is not None else None,
             return_dict=False,
         )[0]
@@ -167,7 +181,14 @@ class LdmModel:
         self, texts: Sequence[str], options: TextOptions, embeddings: Mapping[str, Embedding]
     ) -> list[Encoded]:
         self.staging.use(*self.text.parts)
-        return self.text.encode(texts, options, embeddings)
+        encoded = self.text.encode(texts, options, embeddings)
+        if not self._guidance_width:
+            return encoded
+        scale = encoded[0].tokens.new_tensor([options.distilled_guidance])
+        return [
+            replace(one, vector=scale if one.vector is None else torch.cat([one.vector, scale.to(one.vector.dtype)]))
+            for one in encoded
+        ]
 
     @property
     def vae_bytes_per_pixel(self) -> int:
