@@ -61,6 +61,8 @@ def test_a_picture_comes_by_itself_is_found_sent_on_and_deleted(visitor: Visitor
         visitor.page.check(f"{CARD}[data-id='{picture}'] input", force=True)
     visitor.page.click(".history-bar .glyph-compare")
     assert "Seed" in visitor.see("#compare dl").inner_text()
+    visitor.page.press("#compare input[type=range]", "Home")
+    visitor.until("() => document.querySelector('#compare .compare-line').style.left === '0%'")
     visitor.page.keyboard.press("Escape")
     visitor.until("() => !document.querySelector('#compare')")
 
