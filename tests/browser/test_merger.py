@@ -41,6 +41,7 @@ def test_a_merged_checkpoint_is_in_the_list_and_makes_pictures(visitor: Visitor,
     visitor.page.click("#merge_generate")
     assert "already" in visitor.see(f"{SAYS}.failed").inner_text()
 
+    assert visitor.page.input_value("#setting_sd_model_checkpoint input").startswith(name)
     visitor.choose("setting_sd_model_checkpoint", "mix.safetensors")
     visitor.open("txt2img").set("txt2img", **TINY)
     visitor.generate()

@@ -145,6 +145,7 @@ def test_a_merge_that_is_cut_off_leaves_no_half_checkpoint(office: Open) -> None
     wish = Merge(primary_model_name="any.safetensors", interp_method="No interpolation", custom_name="new")
     deadly = first.queue.submit(wish)
     running(first, deadly)
+    assert first.settings.current.render.sd_model_checkpoint.startswith("any.safetensors"), "whatever comes first now"
     part = part_of(first.catalog.paths.new_checkpoints, deadly)
     part.write_bytes(b"half")
     first.engine.die()

@@ -657,6 +657,8 @@ class JobQueue:
         request = JOBS[row.kind].made(**json.loads(row.request))
         settings = Settings().with_options(json.loads(row.settings), strict=False)
         if not isinstance(request, Generation):
+            if isinstance(request, Merge):
+                self._hold_checkpoint()
             return Work(job=self._job(row), request=request, settings=settings, plan=self._plan(request, settings))
         if request.script:
             table = expanded(request, row.seed, row.subseed, settings.limits.most_pictures)
@@ -665,6 +667,14 @@ class JobQueue:
         plan = self._pictures_planned(request.changed(seed=row.seed, subseed=row.subseed), settings)
         settings = settings.with_options(request.override_settings, strict=False)
         return Work(job=self._job(row), request=request, settings=settings, plan=plan)
+
+    def _hold_checkpoint(self) -> None:
+        """Who never chose a checkpoint has the first one; it must not be another one because a new file comes first."""
+        if not self._settings.current.render.sd_model_checkpoint:
+            try:
+                self._settings.change({"sd_model_checkpoint": self._catalog.checkpoints.find("").title})
+            except StorageError as error:
+                log.warning("The checkpoint in use is not written down: %s", error)
 
     def _plan(self, request: Request, settings: Settings) -> EnginePlan:
         """What the engine gets. Raises NotFound, UserError."""

@@ -34,10 +34,10 @@ def merger(app: App) -> FormPane:
         with gr.Column(scale=1, min_width=320, elem_id="merge_settings", elem_classes="settings"):
             with gr.Row(elem_classes="merge-models", equal_height=True):
                 controls.add(MODELS[0], min_width=180)
-                for before, model in zip("AB", MODELS[1:], strict=True):
-                    swap = tool_button("swap", f"Swap {before} and the next one", f"merge_swap_{before.lower()}")
-                    controls.add(model, min_width=180)
-                    pair = [controls[MODELS["AB".index(before)]], controls[model]]
+                for letters, first, second in (("AB", *MODELS[:2]), ("BC", *MODELS[1:])):
+                    swap = tool_button("swap", f"Swap {' and '.join(letters)}", f"merge_swap_{letters.lower()}")
+                    controls.add(second, min_width=180)
+                    pair = [controls[first], controls[second]]
                     swap.click(None, pair, pair, js=SWAPPED, **QUIET)
                 refresh = tool_button("refresh", "Look again for checkpoints", "merge_refresh")
             controls.add("custom_name")
