@@ -193,14 +193,17 @@ HANGS_ONCE = """
 import pathlib, sys, threading, time
 
 def lay_hands_on(watch):
+    marker = pathlib.Path(__file__).with_name("hung")
+    if marker.exists():
+        return  # the next engine is as it is
+    marker.touch()
     watch.STEP_PATIENCE, watch.STEPS_PATIENCE = 1.0, 1
-    check, calls, marker = watch.Watch.check, [], pathlib.Path(__file__).with_name("hung")
+    check, calls = watch.Watch.check, []
 
     def hanging(self):
         check(self)
         calls.append(1)
-        if len(calls) == 4 and not marker.exists():
-            marker.touch()
+        if len(calls) == 4:
             threading.Event().wait()
 
     watch.Watch.check = hanging

@@ -118,7 +118,7 @@ def _captioning(settings: Settings, models: Path) -> Captioning:
     folder = models / FOLDER
     if not (folder / "config.json").is_file():
         raise NotFound(
-            f"BLIP, which describes pictures, is not in {folder}.",
+            f"BLIP, which describes pictures, is not in models/{FOLDER}.",
             hint="Put config.json, model.safetensors, preprocessor_config.json and the tokenizer's files of "
             "Salesforce/blip-image-captioning-base (or -large) there.",
             field="model",
