@@ -57,14 +57,6 @@ def test_a_script_without_ceremony_makes_pictures(installation: Path, tmp_path: 
     assert not list((installation / "outputs").rglob("*.png")), "nothing is written but what was asked for"
 
 
-def test_the_command_line_makes_a_picture(installation: Path, tmp_path: Path) -> None:
-    words = ("txt2img", "a red apple", "--seed", "1", "--steps", "2", "--width", "64", "--height", "64", "-o", "a.png")
-    done = run(installation, tmp_path, "-m", "webui", *words)
-    assert done.returncode == 0, done.stderr
-    with Image.open(tmp_path / "a.png") as image:
-        assert "Steps: 2" in image.info["parameters"]
-
-
 def test_a_wrong_value_is_one_sentence(installation: Path, tmp_path: Path) -> None:
     done = run(installation, tmp_path, "-m", "webui", "txt2img", "x", "--steps", "-3", "-o", "a.png")
     assert done.returncode == 1
