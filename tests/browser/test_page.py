@@ -10,7 +10,7 @@ from tests.browser.conftest import Enter
 from tests.browser.visitor import TINY, Visitor
 from tests.conftest import RunningServer
 
-TABS = ("txt2img", "img2img", "pnginfo", "settings")
+TABS = ("txt2img", "img2img", "extras", "pnginfo", "merge", "settings")
 
 
 @pytest.mark.parametrize("width", [390, 1440])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,9 +47,10 @@ def normals(seeds: Sequence[int], shape: Sequence[int], device: torch.device | s
     keys = torch.tensor([[seed & _WORD, seed >> 32 & _WORD] for seed in seeds], device=device)
     low, high = keys.unsqueeze(-1).unbind(1)
     out = torch.empty(len(seeds), n, device=device)
+    words = _philox_on_host if device.type == "cpu" else _philox
     for start in range(0, n, block):
         index = torch.arange(start, min(start + block, n), device=device)
-        out[:, start : start + block] = _box_muller(*_philox(offset, index, low, high))
+        out[:, start : start + block] = _box_muller(*words(offset, index, low, high))
     return out.reshape(len(seeds), *shape).to(wanted)
 
 
@@ -71,6 +73,38 @@ def _philox(offset: int, index: Tensor, low: Tensor, high: Tensor) -> tuple[Tens
             c2 = (a >> 32).bitwise_xor_(c3).bitwise_xor_(highs[i]).bitwise_and_(_WORD)
             c3 = a
     return c0, c1.bitwise_and_(_WORD)
+
+
+def _philox_on_host(offset: int, index: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """The same in NumPy, whose small sums on a CPU cost a third of torch's."""
+    mask, half = np.uint64(_WORD), np.uint64(32)
+    by = [np.uint64(factor) for factor in _MULTIPLIERS]
+    rounds = np.arange(_ROUNDS, dtype=np.uint64).reshape(-1, 1, 1)
+    keys = [
+        (part.numpy().astype(np.uint64) + np.uint64(weyl) * rounds) & mask
+        for part, weyl in zip((low, high), _WEYL, strict=True)
+    ]
+    first = offset * _MULTIPLIERS[0]
+    product = index.numpy().astype(np.uint64) * by[1]
+    c0 = (product >> half) ^ keys[0][0]
+    c2 = np.broadcast_to(keys[1][0] ^ np.uint64(first >> 32), c0.shape).copy()
+    c1, c3 = np.broadcast_to(product, c0.shape).copy(), np.full_like(c0, first & _WORD)
+    a, b = np.empty_like(c0), np.empty_like(c0)
+    for i in range(1, _ROUNDS):
+        np.multiply(c0, by[0], out=a)
+        np.multiply(c2, by[1], out=b)
+        np.right_shift(b, half, out=c0)
+        np.bitwise_xor(c0, c1, out=c0)
+        np.bitwise_xor(c0, keys[0][i], out=c0)
+        np.bitwise_and(c0, mask, out=c0)
+        if i < _ROUNDS - 1:
+            np.right_shift(a, half, out=c2)
+            np.bitwise_xor(c2, c3, out=c2)
+            np.bitwise_xor(c2, keys[1][i], out=c2)
+            np.bitwise_and(c2, mask, out=c2)
+        c1, b, c3, a = b, c1, a, c3
+    np.bitwise_and(c1, mask, out=c1)
+    return torch.from_numpy(c0.view(np.int64)), torch.from_numpy(c1.view(np.int64))
 
 
 def _box_muller(first: Tensor, second: Tensor) -> Tensor:
