@@ -271,7 +271,10 @@ class ModelManager:
         """What there is for a model: what is free, and what it and those that are not on loan hold already."""
         device = self.profile.device
         others = [other for other in self._residents.values() if other is resident or not other.loans]
-        held = sum(held_bytes(other.model, device) for other in others)
+        if self._has_own_memory:
+            held = sum(held_bytes(other.model, device) for other in others)
+        else:  # all of it lies here: no need to go through thousands of weights for each picture
+            held = sum(other.size.network + other.size.text + other.size.vae for other in others)
         return Machine(device.type, free_bytes(device) + held)
 
     def _free_device(self, needed: int, keep: Resident | None = None) -> None:
