@@ -136,4 +136,4 @@ def test_three_families_take_turns_and_two_loras_are_clicked_for_the_last(visito
     for part in ("UNet", "VAE", "Text encoder", "Second text encoder"):
         assert part in memory, memory
     assert visitor.see("#memory_parts p").inner_text().strip()
-    visitor.open("txt2img").choose("setting_sd_model_checkpoint", "tiny-sd1")
+    visitor.open("txt2img").load("tiny-sd1")

@@ -42,11 +42,11 @@ def test_a_merged_checkpoint_is_in_the_list_and_makes_pictures(visitor: Visitor,
     assert "already" in visitor.see(f"{SAYS}.failed").inner_text()
 
     assert visitor.page.input_value("#setting_sd_model_checkpoint input").startswith(name)
-    visitor.choose("setting_sd_model_checkpoint", "mix.safetensors")
+    visitor.load("mix.safetensors")
     visitor.open("txt2img").set("txt2img", **TINY)
     visitor.generate()
     assert "Model: mix" in visitor.infotext()
-    visitor.choose("setting_sd_model_checkpoint", name)
+    visitor.load(name)
 
     visitor.open("queue").page.locator(".gesso-jobs li", has_text="Merge: mix").first.locator(".glyph-edit").click()
     visitor.see("#merge_generate")

@@ -17,6 +17,7 @@ MENU = {
     "history": "History",
     "settings": "Settings",
 }
+BAR = "#tabs > .tab-wrapper"
 
 
 class Visitor:
@@ -57,8 +58,12 @@ class Visitor:
         if button.count():
             button.click()
         else:
-            self.page.click(".overflow-menu > button >> visible=true")
-            self.page.click(f".overflow-dropdown button:text-is('{MENU[tab]}')")
+            # Sub-tabs have such menus too; and a bar that is laid out anew closes its own.
+            line = self.page.locator(f"{BAR} .overflow-dropdown button:text-is('{MENU[tab]}')")
+            while not line.is_visible():
+                self.page.click(f"{BAR} .overflow-menu > button")
+                self.page.wait_for_timeout(200)
+            line.click()
         return self
 
     def write(self, name: str, text: str) -> Visitor:
@@ -77,6 +82,12 @@ class Visitor:
         """Pick from a dropdown by a part of the option's text."""
         self.page.click(f"#{elem_id} input")
         self.page.locator("[role=option]", has_text=option).first.click()
+        return self
+
+    def load(self, checkpoint: str) -> Visitor:
+        """Pick a checkpoint, and wait until it is loaded."""
+        self.choose("setting_sd_model_checkpoint", checkpoint)
+        self.until("name => gesso.live.models.resident?.some(title => title.startsWith(name))", checkpoint)
         return self
 
     def generate(self, tab: str = "txt2img") -> str:

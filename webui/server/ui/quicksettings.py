@@ -124,7 +124,8 @@ def _saves(app: App, bar: Quicksettings, section: str, name: str) -> None:
         return {bar.notice: ""}
 
     for event in _finished_changing(component, type(controls.declared.params()[name])):
-        event(save, component, [component, bar.notice], **QUIET)
+        saving = event(save, component, [component, bar.notice], js="(v) => (gesso.settling(), [v])", **QUIET)
+        saving.then(None, None, None, js="() => gesso.settled()", **QUIET)
 
 
 def _finished_changing(component: Component, kind: type[Param]) -> list[Any]:

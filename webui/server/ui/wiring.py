@@ -138,7 +138,9 @@ def generates(
             return notices.failure(error)
         return ""
 
-    trigger.click(submit, {*controls.components, *pictures, *scripts.components}, notice, **QUIET)
+    # Whoever picks a checkpoint and presses at once means that checkpoint.
+    wait = "async (...given) => { await gesso.whenSettled(); return given; }"
+    trigger.click(submit, {*controls.components, *pictures, *scripts.components}, notice, js=wait, **QUIET)
 
 
 def describes(app: App, trigger: Component, model: str, picture: Component, notice: Component) -> None:

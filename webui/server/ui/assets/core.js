@@ -86,6 +86,24 @@
       .find((line) => line.textContent.trim() === name)?.click();
   };
 
+  // Choices in the bar that are on their way to the server; what is generated waits for them.
+  let unsettled = 0;
+  const waiting = [];
+  gesso.settling = () => {
+    unsettled += 1;
+  };
+  gesso.settled = () => {
+    unsettled = Math.max(0, unsettled - 1);
+    if (!unsettled) for (const go of waiting.splice(0)) go();
+  };
+  gesso.whenSettled = () => unsettled === 0 ? undefined : new Promise((go) => {
+    waiting.push(go);
+    setTimeout(() => { // an answer that never came must not hold anybody up
+      unsettled = 0;
+      go();
+    }, 5000);
+  });
+
   /** The name of the tab that is open: "txt2img". */
   gesso.tab = () =>
     [...document.querySelectorAll("#tabs > .tabitem[id^=tab_]")].find((panel) => panel.checkVisibility())
