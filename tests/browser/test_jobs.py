@@ -69,7 +69,7 @@ def test_alt_enter_skips_to_the_next_picture(visitor: Visitor) -> None:
 
 
 def test_the_checkpoint_is_switched_and_one_that_cannot_be_loaded_is_taken_back(
-    visitor: Visitor, page_server: RunningServer
+    visitor: Visitor, enter: Enter, page_server: RunningServer
 ) -> None:
     folder = page_server.data / "models" / "Stable-diffusion"
     visitor.choose("setting_sd_model_checkpoint", "other")
@@ -84,5 +84,9 @@ def test_the_checkpoint_is_switched_and_one_that_cannot_be_loaded_is_taken_back(
         visitor.until("() => gesso.field('setting_sd_model_checkpoint').value.startsWith('other')")
         visitor.generate()
         assert "Model: other" in visitor.infotext()
+        later = enter(beside=visitor)
+        assert not later.page.locator("#gesso_model_notice").count()
+        later.load("tiny-sd1").set("txt2img", **TINY).generate()
+        assert "Model: tiny-sd1" in later.infotext()
     finally:
         (folder / "zz-broken.safetensors").unlink()

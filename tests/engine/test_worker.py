@@ -32,6 +32,7 @@ from webui.request.messages import (
     Loading,
     Pictured,
     Preload,
+    Preloaded,
     Preview,
     Progress,
     Ready,
@@ -130,9 +131,12 @@ def test_what_goes_wrong_is_told_and_the_engine_goes_on(worker: Worker, tiny_che
     assert failed.code == "model_error"
     assert "broken.safetensors" in failed.message
     worker.connection.send(Preload(reference(broken)))
-    loading = worker.until(lambda event: isinstance(event, Loading) and bool(event.failure))
-    assert isinstance(loading, Loading)
-    assert "broken.safetensors" in loading.failure
+    refused = worker.until(lambda event: isinstance(event, Preloaded))
+    assert isinstance(refused, Preloaded)
+    assert "broken.safetensors" in refused.failure
+    for _ in range(2):  # the second time it is there already, which is said all the same
+        worker.connection.send(Preload(reference(tiny_checkpoint)))
+        assert worker.until(lambda event: isinstance(event, Preloaded)) == Preloaded(str(tiny_checkpoint))
     assert isinstance(worker.run("well", plan(tiny_checkpoint)), Finished)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.conftest import until
 from webui.request.messages import (
@@ -13,6 +14,8 @@ from webui.request.messages import (
     Finished,
     Interrupt,
     Pictured,
+    Preload,
+    Preloaded,
     Preview,
     Progress,
     Ready,
@@ -29,6 +32,8 @@ class StandIn:
         self.by_itself, self.devices = by_itself, devices
         self.extras: tuple[ExtraPicture, ...] = ()
         """What comes with each picture."""
+        self.refused: set[str] = set()
+        """Names of checkpoints that it cannot load."""
         self._hear: Callable[[Heard], None] = lambda heard: None
         self._run: Run | None = None
         self._left: list[tuple[int, int]] = []
@@ -47,6 +52,10 @@ class StandIn:
                 self._run = command
                 if self.by_itself:
                     self.paint(len(self._left))
+            case Preload():
+                path = command.checkpoint.path
+                broken = Path(path).stem in self.refused
+                self._hear(Preloaded(path, failure=f"{Path(path).name} is no checkpoint." if broken else ""))
             case Interrupt() if self._run is not None and self._run.job_id == command.job_id:
                 self.finish(interrupted=True)
 

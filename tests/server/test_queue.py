@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -423,3 +424,52 @@ def test_an_engine_at_work_reads_the_next_jobs_model_ahead(office: Open, tmp_pat
     here.queue.submit(small())
     until(lambda: any(isinstance(command, Prefetch) for command in here.engine.sent), "the model to be read ahead")
     assert [command.path for command in here.engine.sent if isinstance(command, Prefetch)] == [str(other.path)]
+
+
+def test_a_checkpoint_that_cannot_be_loaded_is_taken_back_once(office: Open, tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "Stable-diffusion"
+    for name in ("broken", "fine", "lost"):
+        (folder / f"{name}.safetensors").write_bytes(b"never opened")
+    here = office()
+    here.engine.refused = {"broken"}
+    refused: list[str] = []
+    publish = here.queue.hub.publish
+
+    def listen(key: str, message: Mapping[str, Any], **rest: Any) -> None:
+        if key == "refused":
+            refused.append(message["message"])
+        publish(key, message, **rest)
+
+    here.queue.hub.publish = listen  # type: ignore[method-assign]
+
+    def chosen() -> str:
+        return here.settings.current.render.sd_model_checkpoint
+
+    def choose(name: str) -> None:
+        here.settings.change({"sd_model_checkpoint": here.catalog.checkpoints.find(name).title})
+
+    choose("fine")
+    until(lambda: here.queue.checkpoint_in_use.startswith("fine"), "the choice")
+    choose("broken")
+    until(lambda: chosen().startswith("fine"), "the one before")
+    assert refused == ["broken.safetensors is no checkpoint."]
+    assert here.queue.models.message == "", "who comes later is not told what is over"
+
+    # With none that could be loaded, the choice stands, and the reason with it.
+    here.engine.refused = {"broken", "fine"}
+    choose("broken")
+    until(lambda: here.queue.models.message, "the reason")
+    assert "fine" in here.queue.models.message
+    assert chosen().startswith("fine")
+    here.engine.refused = set()
+    choose("any")
+    until(lambda: not here.queue.models.message, "a good one")
+    assert chosen().startswith("any")
+
+    # A file that went away is taken back like one that is broken.
+    title = here.catalog.checkpoints.find("lost").title
+    (folder / "lost.safetensors").unlink()
+    here.catalog.refresh()
+    here.settings.change({"sd_model_checkpoint": title})
+    until(lambda: chosen().startswith("any"), "the one before")
+    assert "lost" in refused[-1]

@@ -46,6 +46,7 @@ from webui.request.messages import (
     Pictured,
     Prefetch,
     Preload,
+    Preloaded,
     Run,
     Shutdown,
     Skip,
@@ -122,6 +123,7 @@ class Desk:
                     self._run(command)
                 case Preload():
                     self.models.preload(command.checkpoint, command.vae)
+                    self._answer(command)
                 case Unload():
                     self._cache.forget()
                     self._upscalers.forget()
@@ -136,11 +138,14 @@ class Desk:
         """Say what went wrong with a command; the engine goes on."""
         code, message, hint = self._told(error)
         if isinstance(command, Preload):
-            self.emit(Loading("", failure=f"{message} {hint}".strip()))
+            self._answer(command, f"{message} {hint}".strip())
         elif isinstance(command, Run):
             self.emit(Failed(command.job_id, code, message, hint))
         else:
             log.error("%s failed: %s", type(command).__name__, message)
+
+    def _answer(self, asked: Preload, failure: str = "") -> None:
+        self.emit(Preloaded(asked.checkpoint.path, asked.vae.path if asked.vae else "", failure))
 
     def beat(self) -> Beat:
         """A sign of life."""

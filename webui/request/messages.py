@@ -150,10 +150,19 @@ class Beat:
 
 @dataclass(frozen=True)
 class Loading:
-    """A model is being loaded; `title` is "" when that is over. `failure` names what went wrong with a Preload."""
+    """A model is being loaded; `title` is "" when that is over."""
 
     title: str
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Preloaded:
+    """The answer to a Preload: it is in memory; or `failure` says why it cannot be."""
+
+    checkpoint: str
+    """Path; and so is `vae`, "" for the checkpoint's own."""
+    vae: str = ""
     failure: str = ""
 
 
@@ -241,4 +250,4 @@ class Failed:
     hint: str = ""
 
 
-Event = Ready | Beat | Loading | Progress | Preview | Pictured | Answered | Finished | Failed
+Event = Ready | Beat | Loading | Preloaded | Progress | Preview | Pictured | Answered | Finished | Failed

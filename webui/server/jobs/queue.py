@@ -43,6 +43,7 @@ from webui.request.messages import (
     Pictured,
     Prefetch,
     Preload,
+    Preloaded,
     Preview,
     Progress,
     Ready,
@@ -134,6 +135,8 @@ class JobQueue:
         self._idle_since: float | None = time.monotonic()
         self._watching = False
         self._told: tuple[str, str] | None = None
+        self._asked = ("", "")
+        self._loaded: tuple[str, str] | None = None
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
         self._aside = ThreadPoolExecutor(1, "aside")
         self.hub = Hub(self.snapshot, self._watch)
@@ -148,6 +151,7 @@ class JobQueue:
             log.info("From the last run: %d jobs go on, %d were cut off.", again, failed)
         remove_parts(self._catalog.paths.new_checkpoints, self._table)
         self._unsubscribe = self._settings.subscribe(self._inbox.put)
+        self._loaded = _choice(self._settings.current)
         self._configure(self._settings.current)
         for seat in self._seats:
             self._begin(seat)
@@ -519,7 +523,9 @@ class JobQueue:
                 if changed:
                     self._set_models(seat)
             case Loading():
-                self._set_models(seat, loading=heard.title, message=heard.failure)
+                self._set_models(seat, loading=heard.title)
+            case Preloaded():
+                self._note_choice(seat, heard)
             case Progress() | Preview() | Pictured() | Answered() | Finished() | Failed() if (
                 heard.job_id == seat.job_id
             ):
@@ -948,7 +954,7 @@ class JobQueue:
 
     def _preload(self, settings: Settings) -> None:
         """Load the checkpoint of the settings, if it is another one than before."""
-        wanted = (settings.render.sd_model_checkpoint, settings.render.sd_vae)
+        wanted = _choice(settings)
         if wanted == self._told:
             return
         self._told = wanted
@@ -956,11 +962,37 @@ class JobQueue:
             checkpoint = self._catalog.checkpoint(wanted[0])
             vae = self._catalog.vae(wanted[1], checkpoint)
         except NotFound as error:
-            self._set_models(self._seats[0], message=str(error))
+            self._refuse(self._seats[0], str(error))
             return
+        self._asked = (checkpoint.path, vae.path if vae else "")
         for seat in self._seats:
             seat.checkpoint = checkpoint.path
             seat.engine.send(Preload(checkpoint, vae))
+
+    def _note_choice(self, seat: Seat, heard: Preloaded) -> None:
+        """An engine has loaded the checkpoint of the settings, or cannot."""
+        if (heard.checkpoint, heard.vae) != self._asked:
+            return  # Something else has been chosen meanwhile.
+        if heard.failure:
+            self._refuse(seat, heard.failure)
+        else:
+            self._loaded = self._told
+            self._set_models(seat, message="")
+
+    def _refuse(self, seat: Seat, why: str) -> None:
+        """The choice cannot be loaded: the one before holds again; where there is none, it stands, with the reason."""
+        before = self._loaded
+        if before is None or before == self._told:
+            self._loaded = None
+            self._set_models(seat, message=why)
+        elif _choice(self._settings.current) == self._told:
+            try:
+                self._settings.change({"sd_model_checkpoint": before[0], "sd_vae": before[1]})
+            except StorageError as error:
+                self._set_models(seat, message=f"{why} {error}")
+                return
+            # A message of its own: the models' next one, soon to come, would take its place for a slow reader.
+            self.hub.publish("refused", {"type": "refused", "message": why})
 
     def _watch(self, settings: Settings | None = None) -> None:
         """Tell the engines whether anybody looks."""
@@ -1054,6 +1086,11 @@ class JobQueue:
 def user_name(owner: str) -> str:
     """The login name of an owner, or "" for an anonymous one."""
     return "" if owner.startswith(ANONYMOUS) else owner
+
+
+def _choice(settings: Settings) -> tuple[str, str]:
+    """The checkpoint and the VAE that are chosen."""
+    return settings.render.sd_model_checkpoint, settings.render.sd_vae
 
 
 def _request_of(row: JobRow) -> Request:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from webui.base.errors import NotFound, WebuiError
-from webui.catalog.settings_store import SettingsStore
 from webui.request.params import Choice, Colour, Declared, Number, Param, Slider, Text
 from webui.request.settings import Settings
 from webui.server.ui import notices
@@ -98,13 +97,13 @@ def quicksettings(app: App) -> Quicksettings:
         gr.HTML("<span id='gesso_status' class='status' role='status'></span>", elem_classes="bare status-box")
         tool_button("moon", "Dark or light", "theme_toggle")
     notice = gr.HTML(elem_id="quicksettings_notice", elem_classes="notices")
-    revert = gr.Button("Show the settings as they are", visible="hidden", elem_id="quicksettings_revert")
+    show = gr.Button("Show the settings as they are", visible="hidden", elem_id="quicksettings_show")
     standing = {section: form for section, form in forms.items() if form.components}
     bar = Quicksettings(standing, notice, lambda name, value: _effective(app, name, value))
     for section, controls in bar.controls.items():
         for name in controls:
             _saves(app, bar, section, name)
-    _reverts(app, bar, revert)
+    show.click(lambda: bar.shown(app.settings.current), None, bar.components, **QUIET)
     if refresh is not None:
         refresh.click(lambda: _refreshed(app, bar), None, bar.components, **QUIET)
     return bar
@@ -137,49 +136,6 @@ def _finished_changing(component: Component, kind: type[Param]) -> list[Any]:
     if issubclass(kind, Choice | Colour):
         return [component.input]
     return [component.input]
-
-
-def _reverts(app: App, bar: Quicksettings, revert: Component) -> None:
-    """The page presses this button when a checkpoint was loaded, to show it; or could not be, to go back."""
-    before = _Before(app.settings)
-
-    def show(failed: str | None) -> dict[Component, Any]:
-        now = app.settings.current.render.sd_model_checkpoint
-        try:
-            # Only the page that still shows the failed one takes it back; others have nothing to do with it.
-            if (
-                failed
-                and before.title is not None
-                and _effective(app, CHECKPOINT, failed) == _effective(app, CHECKPOINT, now)
-            ):
-                app.settings.change({CHECKPOINT: before.title})
-        except WebuiError as error:
-            return {bar.notice: notices.failure(error)}
-        return bar.shown(app.settings.current)
-
-    checkpoint = next((controls[CHECKPOINT] for controls in bar.controls.values() if CHECKPOINT in controls), None)
-    shown = gr.Textbox(visible="hidden", label="Checkpoint") if checkpoint is None else checkpoint
-    revert.click(
-        show,
-        shown,
-        [*bar.components, bar.notice],
-        js="(title) => [gesso.hasFailedToLoad() ? title : '']",
-        **QUIET,
-    )
-
-
-class _Before:
-    """Remembers which checkpoint was the setting before the current one."""
-
-    def __init__(self, settings: SettingsStore) -> None:
-        self.title: str | None = None
-        self._now = settings.current.render.sd_model_checkpoint
-        settings.subscribe(self._note)
-
-    def _note(self, settings: Settings) -> None:
-        title = settings.render.sd_model_checkpoint
-        if title != self._now:
-            self.title, self._now = self._now, title
 
 
 def _refreshed(app: App, bar: Quicksettings) -> dict[Component, Any]:

@@ -60,7 +60,7 @@
     if (found.checkpoint) {
       const answer = await gesso.post("sdapi/v1/options", { sd_model_checkpoint: found.checkpoint });
       if (!answer.ok) throw new Error("The checkpoint cannot be chosen.");
-      gesso.byId("quicksettings_revert")?.click();
+      gesso.showSettings();
       gesso.say(`Checkpoint: ${found.checkpoint}`);
       return;
     }

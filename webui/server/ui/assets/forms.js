@@ -115,31 +115,34 @@
     });
   });
 
-  // The checkpoint in the bar: busy while one is loaded; when that fails, why, and the one before.
+  // The checkpoint in the bar: busy while one is loaded. One that cannot be loaded is said; the server has taken it back,
+  // or, where it knows no better one, it stands, and so does the reason.
   let wasLoading = "";
-  let lastMessage = "";
-  live.read((what) => {
+  let standing = "";
+  live.read((what, told) => {
+    if (what === "refused") {
+      refused(told.message);
+      gesso.showSettings();
+    }
     if (what !== "models" && what !== "state") return;
     const { loading, message } = live.models;
     gesso.byId("setting_sd_model_checkpoint")?.classList.toggle("loading", Boolean(loading));
-    if (message && message !== lastMessage) failed(message);
-    else if (wasLoading && !loading) gesso.byId("quicksettings_revert")?.click();
+    if (wasLoading && !loading) gesso.showSettings();
     wasLoading = loading;
-    lastMessage = message;
+    if (message === standing) return;
+    standing = message;
+    if (message) refused(message);
+    else document.querySelector("#gesso_model_notice.standing")?.remove();
   });
 
-  let going = false;
-  function failed(message) {
+  function refused(message) {
     document.querySelector("#gesso_model_notice")?.remove();
-    const notice = gesso.make("div.notice.bad", { id: "gesso_model_notice", role: "alert" },
+    const notice = gesso.make(`div.notice.bad${message === standing ? ".standing" : ""}`,
+      { id: "gesso_model_notice", role: "alert" },
       gesso.make("b", {}, message), gesso.iconButton("close", "Dismiss", () => notice.remove()));
     gesso.byId("quicksettings")?.after(notice);
-    going = true;
-    gesso.byId("quicksettings_revert")?.click();
   }
-  gesso.hasFailedToLoad = () => {
-    const has = going;
-    going = false;
-    return has;
-  };
+
+  /** Brings the bar to what the server's settings say. */
+  gesso.showSettings = () => gesso.byId("quicksettings_show")?.click();
 })();

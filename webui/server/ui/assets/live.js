@@ -13,7 +13,7 @@
   let next = 0;
   let heard = 0;
 
-  /** Calls `read(what)` after each message; `what` is its type: state, job, preview, models, engine, link. */
+  /** Calls `read(what)` after each message; `what` is its type: state, job, preview, models, refused, engine, link. */
   live.read = (read) => readers.push(read);
   live.jobs = () => [...jobs.values()];
   live.job = (id) => jobs.get(id);
