@@ -36,8 +36,8 @@ class Visitor:
         return self.settled()
 
     def settled(self) -> Visitor:
-        """The page is built, and the stream has said where things stand."""
-        self.page.wait_for_selector("#txt2img_generate")
+        """The page is built, shows the server's values, and the stream has said where things stand."""
+        self.page.wait_for_selector("html.arrived #txt2img_generate")
         self.until("() => gesso.live.connected && gesso.live.engine && gesso.live.engine.state === 'ready'")
         return self
 

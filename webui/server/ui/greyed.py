@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -9,29 +10,37 @@ import gradio as gr
 from webui.base.errors import NotFound
 from webui.request.whole import FIELDS, REASON, SETTINGS
 from webui.server.ui.controls import QUIET, Component
-from webui.server.ui.quicksettings import CHECKPOINT, Quicksettings
+from webui.server.ui.quicksettings import Quicksettings
 from webui.server.ui.wiring import Pane
 
 if TYPE_CHECKING:
     from webui.app import App
 
 
-def grey_out(app: App, page: Any, bar: Quicksettings, forms: list[Pane]) -> None:
-    """From the first, when the page comes, and when another checkpoint is chosen."""
-    chosen = next((controls[CHECKPOINT] for controls in bar.controls.values() if CHECKPOINT in controls), None)
+@dataclass(frozen=True)
+class Looks:
+    """The controls that a pipeline passes over."""
+
+    app: App
+    affected: list[Component]
+
+    def now(self, title: str) -> dict[Component, Any]:
+        """Updates for a page that comes: it was built with all controls in use."""
+        return self.updates(title) if runs_whole(self.app, title) else {}
+
+    def updates(self, title: str) -> dict[Component, Any]:
+        """Updates for this checkpoint; "" is the first one."""
+        return looks(self.affected, whole=runs_whole(self.app, title))
+
+
+def grey_out(app: App, bar: Quicksettings, forms: list[Pane]) -> Looks:
+    """When a checkpoint is chosen, grey out what it cannot honour."""
     affected = [pane.controls[name] for pane in forms for name in FIELDS if name in pane.controls]
     affected += [controls[name] for controls in bar.controls.values() for name in SETTINGS if name in controls]
-
-    def updates(title: str) -> dict[Component, Any]:
-        return looks(affected, whole=runs_whole(app, title))
-
-    def now() -> dict[Component, Any]:
-        title = app.settings.current.render.sd_model_checkpoint
-        return updates(title) if runs_whole(app, title) else dict.fromkeys(affected, gr.skip())
-
-    page.load(now, None, affected, **QUIET)
-    if chosen is not None:
-        chosen.change(updates, chosen, affected, **QUIET)
+    found = Looks(app, affected)
+    if bar.checkpoint is not None:
+        bar.checkpoint.change(found.updates, bar.checkpoint, affected, **QUIET)
+    return found
 
 
 def runs_whole(app: App, title: str) -> bool:

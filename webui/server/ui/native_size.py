@@ -8,8 +8,8 @@ import gradio as gr
 
 from webui.base.errors import NotFound
 from webui.request.params import default_of
-from webui.server.ui.controls import QUIET, Component
-from webui.server.ui.quicksettings import CHECKPOINT, Quicksettings
+from webui.server.ui.controls import QUIET, Component, Data
+from webui.server.ui.quicksettings import Quicksettings
 from webui.server.ui.wiring import Pane
 
 if TYPE_CHECKING:
@@ -18,37 +18,48 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 
 
-def follow_checkpoint(app: App, page: Any, bar: Quicksettings, forms: list[Pane]) -> None:
-    """Forms whose size nobody chose take the checkpoint's own: from the first, when the page comes, and on a change.
+class Sizes:
+    """Widths and heights of the forms. A form's default size, or a checkpoint's own, was chosen by nobody."""
 
-    A size that is the form's default or some checkpoint's own counts as not chosen.
-    """
-    fields = [pane.controls[side] for pane in forms for side in ("width", "height")]
-    defaults = [_default(app, pane) for pane in forms]
+    def __init__(self, app: App, forms: list[Pane]) -> None:
+        self._app, self._forms = app, forms
+        self._defaults = [_default(app, pane) for pane in forms]
+        self._sides = [(pane.controls["width"], pane.controls["height"]) for pane in forms]
+        self.fields = [side for sides in self._sides for side in sides]
 
-    def fitted(title: str, *values: Any) -> dict[Component, Any]:
-        checkpoints = app.catalog.checkpoints
-        native = native_size(app, title)
-        idle = {checkpoint.native_size for checkpoint in checkpoints.scan()}
+    def fitted(self, title: str, data: Data) -> dict[Component, Any]:
+        """Updates for the sizes that nobody chose, to what this checkpoint likes; "" is the first checkpoint."""
+        native = native_size(self._app, title)
+        idle = {checkpoint.native_size for checkpoint in self._app.catalog.checkpoints.scan()}
         updates: dict[Component, Any] = {}
-        for pane, default, now in zip(forms, defaults, zip(values[::2], values[1::2], strict=True), strict=True):
+        for pane, default, (across, down) in zip(self._forms, self._defaults, self._sides, strict=True):
             width, height = native or default
+            now = data[across], data[down]
             # What is right already is not sent: whoever types at this moment keeps what they typed.
             if now != (width, height) and (now == default or now in idle):
                 updates |= pane.controls.show({"width": width, "height": height})[0]
-        return updates or {fields[0]: gr.skip()}  # Gradio takes no empty answer.
+        return updates
 
-    def first(*values: Any) -> dict[Component, Any]:
-        return fitted(app.settings.current.render.sd_model_checkpoint, *values)
+    def starting(self) -> Data:
+        """The sizes as they are built."""
+        sides = zip(self._sides, self._defaults, strict=True)
+        return {field: side for fields, sizes in sides for field, side in zip(fields, sizes, strict=True)}
 
-    # The page is served with these values, for whoever presses Generate before its load events have run.
-    starting = [side for default in defaults for side in default]
-    for component, update in first(*starting).items():
+
+def follow_checkpoint(app: App, bar: Quicksettings, forms: list[Pane]) -> Sizes:
+    """Forms whose size nobody chose take the checkpoint's own: from the first, and when another one is chosen."""
+    sizes = Sizes(app, forms)
+    title = app.settings.current.render.sd_model_checkpoint
+    for component, update in sizes.fitted(title, sizes.starting()).items():
         component.value = update.get("value", component.value)
-    page.load(first, fields, fields, **QUIET)
-    chosen = next((controls[CHECKPOINT] for controls in bar.controls.values() if CHECKPOINT in controls), None)
+    chosen = bar.checkpoint
     if chosen is not None:
-        chosen.input(fitted, [chosen, *fields], fields, **QUIET)
+
+        def follow(data: Data) -> dict[Component, Any]:
+            return sizes.fitted(data[chosen], data) or {sizes.fields[0]: gr.skip()}  # Gradio takes no empty answer.
+
+        chosen.input(follow, {chosen, *sizes.fields}, sizes.fields, **QUIET)
+    return sizes
 
 
 def native_size(app: App, title: str) -> Size | None:

@@ -9,9 +9,9 @@ import gradio as gr
 from webui import registry
 from webui.request.jobs import JOBS
 from webui.server.ui import theme
-from webui.server.ui.controls import QUIET, Component, Controls
-from webui.server.ui.greyed import grey_out
-from webui.server.ui.native_size import follow_checkpoint
+from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.greyed import Looks, grey_out
+from webui.server.ui.native_size import Sizes, follow_checkpoint
 from webui.server.ui.quicksettings import Quicksettings, quicksettings
 from webui.server.ui.styles import styles_dialog
 from webui.server.ui.wiring import ExtrasPane, FormPane, Pane, connect
@@ -37,9 +37,9 @@ def build(app: App) -> Any:
         connect(app, panes)
         styles_dialog(app, forms)
         lists = [pane.controls for pane in panes.values() if isinstance(pane, Pane | ExtrasPane | FormPane)]
-        _loads(app, page, bar, lists)
-        follow_checkpoint(app, page, bar, forms)
-        grey_out(app, page, bar, forms)
+        sizes = follow_checkpoint(app, bar, forms)
+        looks = grey_out(app, bar, forms)
+        _arrives(app, page, bar, lists, sizes, looks)
     return page
 
 
@@ -57,17 +57,24 @@ def mount_options(app: App) -> dict[str, Any]:
     }
 
 
-def _loads(app: App, page: Any, bar: Quicksettings, lists: list[Controls]) -> None:
-    """Lists and settings change while the page stands: what was built at start is brought up to date on loading."""
+def _arrives(app: App, page: Any, bar: Quicksettings, lists: list[Controls], sizes: Sizes, looks: Looks) -> None:
+    """Much changes while the page stands: when somebody opens it, one event brings what was built at start up to date.
 
-    def load() -> dict[Component, Any]:
+    Until then nothing is generated: it would be with values that nobody sees.
+    """
+
+    def load(data: Data) -> dict[Component, Any]:
+        title = app.settings.current.render.sd_model_checkpoint
         found = bar.shown(app.settings.current)
-        for controls in lists:
-            found |= controls.refreshed()
+        for updates in (*(controls.refreshed() for controls in lists), sizes.fitted(title, data), looks.now(title)):
+            for component, update in updates.items():
+                found[component] = {**found.get(component, {}), **update}
         return found
 
     listed = [component for controls in lists for component in controls.refreshed()]
-    page.load(load, None, [*bar.components, *listed], **QUIET)
+    # Once each, whatever brings it up to date.
+    shown = list(dict.fromkeys([*bar.components, *listed, *sizes.fields, *looks.affected]))
+    page.load(load, {*sizes.fields}, shown, **QUIET).then(None, None, None, js="() => gesso.settled()", **QUIET)
 
 
 def _facts(app: App) -> dict[str, object]:

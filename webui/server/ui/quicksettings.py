@@ -38,6 +38,11 @@ class Quicksettings:
     """What a setting that leaves the choice open comes to."""
 
     @property
+    def checkpoint(self) -> Component | None:
+        """Where the checkpoint is chosen, if it stands here."""
+        return next((controls[CHECKPOINT] for controls in self.controls.values() if CHECKPOINT in controls), None)
+
+    @property
     def names(self) -> frozenset[str]:
         """The settings that stand here (and not on the Settings tab)."""
         return frozenset(name for controls in self.controls.values() for name in controls)

@@ -86,16 +86,20 @@
       .find((line) => line.textContent.trim() === name)?.click();
   };
 
-  // Choices in the bar that are on their way to the server; what is generated waits for them.
-  let unsettled = 0;
+  // What is on its way: what the server says to a page that comes, and choices in the bar. What is generated waits.
+  let unsettled = 1;
   const waiting = [];
   gesso.settling = () => {
     unsettled += 1;
   };
   gesso.settled = () => {
     unsettled = Math.max(0, unsettled - 1);
+    arrived();
     if (!unsettled) for (const go of waiting.splice(0)) go();
   };
+  /** The page shows the server's values, no longer those that it was built with. */
+  const arrived = () => document.documentElement.classList.add("arrived");
+  setTimeout(arrived, 5000);
   gesso.whenSettled = () => unsettled === 0 ? undefined : new Promise((go) => {
     waiting.push(go);
     setTimeout(() => { // an answer that never came must not hold anybody up
