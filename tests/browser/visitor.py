@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from playwright.sync_api import Locator, Page
+from playwright.sync_api import TimeoutError as Slow
 
 TINY = {"width": 64, "height": 64, "steps": 2}
 """A picture that takes no time."""
@@ -17,6 +19,7 @@ MENU = {
     "history": "History",
     "settings": "Settings",
 }
+TRIES = 20
 BAR = "#tabs > .tab-wrapper"
 
 
@@ -54,17 +57,21 @@ class Visitor:
 
     def open(self, tab: str) -> Visitor:
         """Press a tab, or pick it from the menu that a narrow window has for those without room."""
+        for _ in range(TRIES):
+            with suppress(Slow):
+                self._press_tab(tab)
+                self.until("tab => gesso.tab() === tab", tab)
+                return self
+        raise AssertionError(f"The tab {tab} does not open.")
+
+    def _press_tab(self, tab: str) -> None:
+        """While the bar is laid out, a tab may move into its menu, and an open menu closes. Raises Slow then."""
         button = self.page.locator(f"#tab_{tab}-button")
-        if button.count():
-            button.click()
-        else:
-            # Sub-tabs have such menus too; and a bar that is laid out anew closes its own.
-            line = self.page.locator(f"{BAR} .overflow-dropdown button:text-is('{MENU[tab]}')")
-            while not line.is_visible():
+        if not button.count():
+            button = self.page.locator(f"{BAR} .overflow-dropdown button:text-is('{MENU[tab]}')")
+            if not button.is_visible():
                 self.page.click(f"{BAR} .overflow-menu > button")
-                self.page.wait_for_timeout(200)
-            line.click()
-        return self
+        button.click(timeout=3000)
 
     def write(self, name: str, text: str) -> Visitor:
         self.page.fill(f"#{name} textarea", text)
