@@ -14,7 +14,6 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from transformers import AutoModelForDepthEstimation
 
 from webui.base.errors import ModelError
 
@@ -45,6 +44,8 @@ class DepthNetwork:
 
     @cached_property
     def _network(self) -> nn.Module:
+        from transformers import AutoModelForDepthEstimation  # imports all models of transformers
+
         try:
             network: nn.Module = AutoModelForDepthEstimation.from_pretrained(
                 str(self.folder), local_files_only=True, use_safetensors=True, trust_remote_code=False

@@ -11,10 +11,9 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import torch
-from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting, DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor, nn
 
@@ -37,6 +36,9 @@ from webui.engine.families.weights import LEFT_OUT, WeightsFile, variant_of
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.sampling.process import Process
 
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
 Task = Literal["txt2img", "img2img", "inpaint"]
 DENOISERS = ("transformer", "unet", "prior", "decoder")
 """What pipelines call the network that they ask at each step."""
@@ -56,6 +58,8 @@ class PipelineModel:
         if task == "txt2img":
             return self.pipeline
         if task not in self._sisters:
+            from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting  # imports a hundred pipelines
+
             auto = AutoPipelineForImage2Image if task == "img2img" else AutoPipelineForInpainting
             try:
                 self._sisters[task] = _placed(auto.from_pipe(self.pipeline), self.placement)

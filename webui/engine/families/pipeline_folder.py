@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import diffusers
 import transformers
-from diffusers import DiffusionPipeline
 
 from webui.engine.families.weights import WeightsFile, parts_of
 
 
-def pipeline_class(file: WeightsFile) -> type[DiffusionPipeline]:
+def pipeline_class(file: WeightsFile) -> type[diffusers.DiffusionPipeline]:
     """The pipeline that the folder names, after a look at all that it names.
 
     Raises:
@@ -20,7 +19,7 @@ def pipeline_class(file: WeightsFile) -> type[DiffusionPipeline]:
     """
     named = file.config.get("_class_name")
     cls = getattr(diffusers, named, None) if isinstance(named, str) else None
-    if not (isinstance(cls, type) and issubclass(cls, DiffusionPipeline)):
+    if not (isinstance(cls, type) and issubclass(cls, diffusers.DiffusionPipeline)):
         raise file.error(
             f"it wants the pipeline {named!r}, which diffusers {diffusers.__version__} does not have",
             "Code that comes with a model is not run. A newer version may know it.",

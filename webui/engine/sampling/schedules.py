@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy.special import betaincinv
 from torch import Tensor
 
 from webui.engine.sampling.process import Process, append_zero
@@ -99,7 +99,7 @@ def beta(
     n: int, low: float, high: float, process: Process, *, beta_alpha: float = 0.6, beta_beta: float = 0.6
 ) -> Tensor:
     """Quantiles of a beta distribution, many at both ends. Lee et al. 2024, arXiv:2407.12173."""
-    quantiles = stats.beta.ppf(1 - np.linspace(0, 1, n), beta_alpha, beta_beta)
+    quantiles = betaincinv(beta_alpha, beta_beta, 1 - np.linspace(0, 1, n))
     return append_zero(torch.tensor(low + quantiles * (high - low), dtype=torch.float32))
 
 
