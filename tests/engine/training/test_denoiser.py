@@ -54,7 +54,7 @@ def test_the_rate_rises_in_steps_and_falls_to_nothing_in_time() -> None:
 def test_minutes_are_shared_out_over_all_stages() -> None:
     training = planned(CPU_128, 10.0)
     vae, denoiser = training.vae, training.denoiser
-    minutes = (vae.minutes, vae.decoder_minutes, denoiser.text_minutes, denoiser.minutes)
+    minutes = (vae.minutes, vae.decoder_minutes, denoiser.text_minutes, denoiser.minutes, training.finish.minutes)
     assert sum(minutes) == pytest.approx(10.0)
 
 

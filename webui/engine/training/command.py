@@ -22,6 +22,7 @@ from webui.engine.training.config import CPU_128, CUDA_256, Training
 from webui.engine.training.data import load_emoji
 from webui.engine.training.denoiser import Denoiser, cached_latents, train_denoiser
 from webui.engine.training.export import preview_factors, sd1_tensors, write_checkpoint
+from webui.engine.training.finish import finished
 from webui.engine.training.measure import measured, write_sheet
 from webui.engine.training.vae import normalise, sample_latents, train_vae
 
@@ -59,6 +60,7 @@ def run(training: Training, downloads: Path, cache: Path, out: Path, device: tor
     latents = cached_latents(training, vae, emoji, cache, device)
     model = train_denoiser(training, emoji, latents, cache, device)
     forget_unseen_tokens(model)
+    vae = finished(training, model, vae, emoji, cache)
     some = torch.cat([kind[:: max(len(kind) // PREVIEWED, 1)] for kind in (latents.plain, latents.composed)])
     preview = preview_factors(vae, some.to(device))
     write_checkpoint(out, sd1_tensors(model.unet, vae, model.text), training.size, preview)
@@ -71,14 +73,15 @@ def planned(training: Training, minutes: float | None) -> Training:
     """The training with its minutes shared out in the same proportion over all stages."""
     if minutes is None:
         return training
-    vae, denoiser = training.vae, training.denoiser
-    factor = minutes / (vae.minutes + vae.decoder_minutes + denoiser.text_minutes + denoiser.minutes)
+    vae, denoiser, finish = training.vae, training.denoiser, training.finish
+    factor = minutes / sum((vae.minutes, vae.decoder_minutes, denoiser.text_minutes, denoiser.minutes, finish.minutes))
     return dataclasses.replace(
         training,
         vae=dataclasses.replace(vae, minutes=vae.minutes * factor, decoder_minutes=vae.decoder_minutes * factor),
         denoiser=dataclasses.replace(
             denoiser, text_minutes=denoiser.text_minutes * factor, minutes=denoiser.minutes * factor
         ),
+        finish=dataclasses.replace(finish, minutes=finish.minutes * factor),
     )
 
 

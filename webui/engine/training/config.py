@@ -38,15 +38,20 @@ class Networks:
 
 
 @dataclass(frozen=True)
-class VaeTraining:
+class Pace:
+    rate: float
+    ema: float = 0.998
+
+
+@dataclass(frozen=True)
+class VaeTraining(Pace):
+    rate: float = 4.0e-4
     minutes: float = 40.0
     decoder_minutes: float = 12.0
     """After them: the decoder alone, the encoder as it is."""
     batch: int = 4
     """Crops of half the size in a step; every second step takes a quarter as many whole pictures."""
-    rate: float = 4.0e-4
     kl_weight: float = 2.0e-4
-    ema: float = 0.998
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,20 @@ class DenoiserTraining:
 
 
 @dataclass(frozen=True)
+class FinishTraining(Pace):
+    """At last: the decoder once more, on the denoiser's own latents."""
+
+    rate: float = 2.0e-4
+    minutes: float = 30.0
+    pictures: int = 2400
+    batch: int = 8
+    """Crops of half the size in a step; every second step takes a quarter as many whole pictures."""
+    highest: int = 500
+    """Of the schedule's 1000 steps: from where, at most, the latents are denoised."""
+    denoising_steps: int = 4
+
+
+@dataclass(frozen=True)
 class Training:
     """One run of `train-demo`."""
 
@@ -81,6 +100,7 @@ class Training:
     networks: Networks = field(default_factory=Networks)
     vae: VaeTraining = field(default_factory=VaeTraining)
     denoiser: DenoiserTraining = field(default_factory=DenoiserTraining)
+    finish: FinishTraining = field(default_factory=FinishTraining)
 
 
 CPU_128 = Training()
@@ -90,4 +110,5 @@ CUDA_256 = Training(
     networks=Networks(vae_widths=(64, 96, 128, 128)),
     vae=VaeTraining(minutes=7, decoder_minutes=2, batch=32),
     denoiser=DenoiserTraining(text_minutes=1, text_share=0.1, minutes=15, batch=128),
+    finish=FinishTraining(minutes=3, pictures=10000, batch=32),
 )

@@ -168,6 +168,25 @@ def teach_text(text: CLIPTextModel, lessons: Lessons, device: torch.device) -> N
             log.info("text step %d, %.1f min, left unexplained %.3f", step, clock.spent / 60, recent)
 
 
+@torch.no_grad()
+def denoised(model: Denoiser, x: Tensor, captions: Sequence[str], times: Sequence[int], guidance: float) -> Tensor:
+    """Latents (n, 4, h, w) of the captions' pictures, by DDIM without noise (Song et al. 2021, arXiv:2010.02502, (12)).
+
+    x: noised latents (n, 4, h, w) at the first of `times`, which fall. `guidance`: the classifier-free scale.
+    """
+    shares = signal_shares().to(x.device)
+    ids = torch.cat([token_ids([""]).expand(len(captions), -1), token_ids(captions)]).to(x.device)
+    context = model.text(input_ids=ids).last_hidden_state
+    for time, next_time in zip(times, [*times[1:], None], strict=True):
+        share = shares[time]
+        after = torch.ones_like(share) if next_time is None else shares[next_time]
+        empty, asked = model.unet(torch.cat([x, x]), torch.tensor(time, device=x.device), context).sample.chunk(2)
+        noise = empty + guidance * (asked - empty)
+        x0 = (x - (1 - share).sqrt() * noise) / share.sqrt()
+        x = after.sqrt() * x0 + (1 - after).sqrt() * noise
+    return x
+
+
 def train_denoiser(training: Training, emoji: Emoji, latents: Latents, cache: Path, device: torch.device) -> Denoiser:
     """The trained networks, averaged over steps; resumes from `cache/denoiser.pt` and leaves it complete."""
     plan, state = training.denoiser, cache / "denoiser.pt"

@@ -17,8 +17,7 @@ from PIL import Image, ImageDraw
 from webui.base.files import write_atomically
 from webui.engine.training.config import LATENT_SCALE
 from webui.engine.training.data import COLOURS, Emoji, Part, Scene, article
-from webui.engine.training.denoiser import Denoiser, signal_shares
-from webui.engine.training.tokens import token_ids
+from webui.engine.training.denoiser import Denoiser, denoised
 
 log = logging.getLogger(__name__)
 
@@ -62,26 +61,14 @@ def generated(
     steps: int = 20,
     device: torch.device,
 ) -> NDArray[np.uint8]:
-    """Pictures (n, 8 side, 8 side, 3) uint8 by DDIM without noise (Song et al. 2021, arXiv:2010.02502, eq. 12).
-
-    `guidance` is the classifier-free scale; picture i starts from the noise of seed + i.
-    """
-    shares = signal_shares().to(device)
-    times = torch.linspace(999, 0, steps + 1).round().long()[:-1]
+    """Pictures (n, 8 side, 8 side, 3) uint8, see `denoised`; picture i starts from the noise of seed + i."""
+    times = torch.linspace(999, 0, steps + 1).round().long()[:-1].tolist()
     pictures = []
     for start in range(0, len(captions), 20):
         part = captions[start : start + 20]
         generators = [torch.Generator().manual_seed(seed + start + number) for number in range(len(part))]
         x = torch.stack([torch.randn(4, side, side, generator=generator) for generator in generators]).to(device)
-        ids = torch.cat([token_ids([""]).expand(len(part), -1), token_ids(part)]).to(device)
-        context = model.text(input_ids=ids).last_hidden_state
-        for index, time in enumerate(times):
-            share = shares[time]
-            after = shares[times[index + 1]] if index + 1 < steps else torch.ones_like(share)
-            empty, asked = model.unet(torch.cat([x, x]), time.to(device), context).sample.chunk(2)
-            noise = empty + guidance * (asked - empty)
-            x0 = (x - (1 - share).sqrt() * noise) / share.sqrt()
-            x = after.sqrt() * x0 + (1 - after).sqrt() * noise
+        x = denoised(model, x, part, times, guidance)
         decoded = torch.cat([vae.decode(latent[None] / LATENT_SCALE).sample for latent in x]).clamp(-1, 1)
         pictures.append(((decoded + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy())
     return np.concatenate(pictures)

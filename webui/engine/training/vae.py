@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from webui.engine.training.clock import Clock, averaged
-from webui.engine.training.config import LATENT_SCALE, Training
+from webui.engine.training.config import LATENT_SCALE, Pace, Training
 from webui.engine.training.data import Emoji, Part, Scene, scenes, to_batch
 from webui.engine.training.networks import build_vae
 
@@ -57,52 +59,87 @@ def train_vae(training: Training, emoji: Emoji, cache: Path, device: torch.devic
     """
     torch.manual_seed(training.seed)
     vae = build_vae(training.networks).to(device)
-    vae = _trained(vae, vae.parameters(), training.vae.minutes, training, emoji, cache / "vae.pt", device)
+    plan = training.vae
+
+    def lessons(step: int) -> Lesson:
+        return _Reproduction(training, emoji, np.random.default_rng([training.seed, step]), device)
+
+    vae = trained(vae, vae.parameters(), Clock(plan.minutes * 60), lessons, plan, cache / "vae.pt")
+    return trained(vae, opened_decoder(vae), Clock(plan.decoder_minutes * 60), lessons, plan, cache / "decoder.pt")
+
+
+def opened_decoder(vae: AutoencoderKL) -> list[nn.Parameter]:
+    """The decoder's parameters; from now on they alone are trained."""
     vae.requires_grad_(False)
-    for part in (vae.post_quant_conv, vae.decoder):
-        part.requires_grad_(True)
     ends = [*vae.post_quant_conv.parameters(), *vae.decoder.parameters()]
-    return _trained(vae, ends, training.vae.decoder_minutes, training, emoji, cache / "decoder.pt", device)
+    for parameter in ends:
+        parameter.requires_grad_(True)
+    return ends
 
 
-def _trained(
-    vae: AutoencoderKL,
-    parameters: Iterable[nn.Parameter],
-    minutes: float,
-    training: Training,
-    emoji: Emoji,
-    state: Path,
-    device: torch.device,
-) -> AutoencoderKL:
-    """The running mean of `vae` while its `parameters` are trained."""
-    plan, parameters = training.vae, list(parameters)
-    mean = copy.deepcopy(vae).requires_grad_(False).eval()
-    optimizer = torch.optim.AdamW(parameters, plan.rate, betas=(0.9, 0.99), weight_decay=1e-4)
-    clock, step = Clock(minutes * 60), 0
-    if state.exists():
-        saved = torch.load(state, map_location=device, weights_only=True)
-        vae.load_state_dict(saved["vae"])
-        mean.load_state_dict(saved["mean"])
-        optimizer.load_state_dict(saved["optimizer"])
-        clock.spent, step = saved["spent"], saved["step"]
-    rng = np.random.default_rng([training.seed, step])
-    source = pictures(emoji, rng)
-    recent, last_save = 0.0, clock.spent
-    while not clock.over:
-        whole = step % 2 == 1
-        if whole:
-            batch = [next(source) for _ in range(max(plan.batch // 4, 1))]
+Lesson: TypeAlias = Callable[[AutoencoderKL, int], tuple[Tensor, Tensor]]
+"""(autoencoder, number of the step) -> the error of its pictures, and what is to be made less."""
+
+
+@dataclass
+class _Reproduction:
+    """Pictures come out as they went in."""
+
+    training: Training
+    emoji: Emoji
+    rng: np.random.Generator
+    device: torch.device
+
+    def __post_init__(self) -> None:
+        self._source = pictures(self.emoji, self.rng)
+
+    def __call__(self, vae: AutoencoderKL, step: int) -> tuple[Tensor, Tensor]:
+        plan = self.training.vae
+        if step % 2 == 1:
+            batch = [next(self._source) for _ in range(max(plan.batch // 4, 1))]
         else:
-            batch = [cropped(next(source), training.size // 2, rng) for _ in range(plan.batch)]
-        wanted = torch.from_numpy(to_batch(batch)).to(device)
-        for group in optimizer.param_groups:
-            group["lr"] = plan.rate * clock.rate(step, 100)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            batch = [cropped(next(self._source), self.training.size // 2, self.rng) for _ in range(plan.batch)]
+        wanted = torch.from_numpy(to_batch(batch)).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             posterior = vae.encode(wanted).latent_dist
             decoded = vae.decode(posterior.sample()).sample
         kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).float().mean()
         error = difference(decoded.float(), wanted)
-        (error + plan.kl_weight * kl).backward()
+        return error, error + plan.kl_weight * kl
+
+
+def trained(
+    vae: AutoencoderKL,
+    parameters: Iterable[nn.Parameter],
+    clock: Clock,
+    lessons: Callable[[int], Lesson],
+    plan: Pace,
+    state: Path,
+    *,
+    base: float = 0.0,
+) -> AutoencoderKL:
+    """The running mean of `vae` while its `parameters` are trained.
+
+    lessons: from this step on. base: tells what the training began with; what `state` has of another one is not used.
+    """
+    parameters = list(parameters)
+    device = parameters[0].device
+    mean = copy.deepcopy(vae).requires_grad_(False).eval()
+    optimizer = torch.optim.AdamW(parameters, plan.rate, betas=(0.9, 0.99), weight_decay=1e-4)
+    step = 0
+    saved = torch.load(state, map_location=device, weights_only=True) if state.exists() else None
+    if saved is not None and saved.get("base", 0.0) == base:
+        vae.load_state_dict(saved["vae"])
+        mean.load_state_dict(saved["mean"])
+        optimizer.load_state_dict(saved["optimizer"])
+        clock.spent, step = saved["spent"], saved["step"]
+    lesson = lessons(step)
+    recent, last_save = 0.0, clock.spent
+    while not clock.over:
+        for group in optimizer.param_groups:
+            group["lr"] = plan.rate * clock.rate(step, 100)
+        error, loss = lesson(vae, step)
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -111,11 +148,12 @@ def _trained(
         clock.tick()
         recent += (error.item() - recent) * max(0.02, 1 / step)
         if step % 50 == 0:
-            log.info("%s step %d, %.1f min, error %.4f, kl %.2f", state.stem, step, clock.spent / 60, recent, kl.item())
+            log.info("%s step %d, %.1f min, error %.4f", state.stem, step, clock.spent / 60, recent)
         if clock.over or clock.spent - last_save > 60:
             last_save = clock.spent
             torch.save(
                 {
+                    "base": base,
                     "vae": vae.state_dict(),
                     "mean": mean.state_dict(),
                     "optimizer": optimizer.state_dict(),
