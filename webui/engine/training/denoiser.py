@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def cached_latents(training: Training, vae: AutoencoderKL, emoji: Emoji, cache: 
     """Every plain emoji, and `cached_pictures` composed scenes; kept in `cache/latents.pt` for this encoder."""
     state, encoder = cache / "latents.pt", vae.quant_conv.weight.double().sum().item()
     saved = torch.load(state, weights_only=True) if state.exists() else {}
-    if saved.get("encoder") != encoder:
+    if not math.isclose(saved.get("encoder", math.inf), encoder, rel_tol=1e-5):  # other machines round otherwise
         log.info("encoding %d pictures", len(emoji.names) + training.cached_pictures)
         source = scenes(emoji, np.random.default_rng([training.seed, 1]))
         composed = [next(source) for _ in range(training.cached_pictures)]

@@ -7,6 +7,7 @@ learns the true picture of latents that were noised, and denoised again in a few
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def _guessed(
 ) -> Guesses:
     """Kept in `state` for this denoiser."""
     saved = torch.load(state, weights_only=True) if state.exists() else {}
-    if saved.get("base") != base:
+    if not math.isclose(saved.get("base", math.inf), base, rel_tol=1e-9):
         rng = np.random.default_rng([training.seed, 4])
         torch.manual_seed(training.seed)
         wanted = _scenes(emoji, training.finish.pictures, rng)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +129,7 @@ def trained(
     optimizer = torch.optim.AdamW(parameters, plan.rate, betas=(0.9, 0.99), weight_decay=1e-4)
     step = 0
     saved = torch.load(state, map_location=device, weights_only=True) if state.exists() else None
-    if saved is not None and saved.get("base", 0.0) == base:
+    if saved is not None and math.isclose(saved.get("base", 0.0), base, rel_tol=1e-9):
         vae.load_state_dict(saved["vae"])
         mean.load_state_dict(saved["mean"])
         optimizer.load_state_dict(saved["optimizer"])
