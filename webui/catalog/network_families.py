@@ -10,6 +10,8 @@ WIDTHS = {768: "SD1", 1024: "SD2", 2048: "SDXL"}
 """Width of the text that a family's UNet looks at."""
 MARKS = (("double_blocks", "Flux"), ("single_transformer_blocks", "Flux"), ("joint_blocks", "SD3"))
 """Parts of layers' names that only one family has."""
+T5 = "SelfAttention"
+"""In names of its layers; it is the second text encoder of Flux alone."""
 SAID = (
     ("sdxl", "SDXL"),
     ("stable-diffusion-xl", "SDXL"),
@@ -41,7 +43,10 @@ def _by_shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
     for name in shapes:
         if "attn2_to_k" in name.replace(".", "_") and (width := _inputs(name, shapes)) in WIDTHS:
             return WIDTHS[width]
-    return "SDXL" if any(name.startswith(("lora_te2_", "text_encoder_2.")) for name in shapes) else ""
+    second = [name for name in shapes if name.startswith(("lora_te2_", "text_encoder_2."))]
+    if any(T5 in name for name in second):
+        return "Flux"
+    return "SDXL" if second else ""
 
 
 def _inputs(name: str, shapes: Mapping[str, tuple[int, ...]]) -> int:

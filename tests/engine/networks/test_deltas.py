@@ -97,6 +97,23 @@ def test_glora_changes_the_weights_own_inputs_too(old: bool) -> None:
     assert torch.allclose(changed(t, LINEAR), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("old", [True, False])
+def test_glora_of_a_square_layer_is_told_by_its_low_rank(old: bool) -> None:
+    weight = numbers(8, 8)
+    down_in, up_in, down, up = numbers(2, 8), numbers(8, 2), numbers(2, 8, seed=1), numbers(8, 2, seed=1)
+    names = ("a1", "a2", "b1", "b2") if old else ("a2", "a1", "b2", "b1")
+    t = {**dict(zip(names, (down_in, up_in, down, up), strict=True)), "alpha": torch.tensor(1.0)}
+    assert torch.allclose(changed(t, weight), (weight @ up_in @ down_in + up @ down) / 2, atol=1e-5)
+
+
+def test_glora_of_a_convolution_mixes_its_inputs_before_it() -> None:
+    a_down, a_up, b_down, b_up = numbers(2, 8, 1, 1), numbers(8, 2, 1, 1), numbers(2, 8, 3, 3), numbers(12, 2, 1, 1)
+    t = {"a2": a_down, "a1": a_up, "b2": b_down, "b1": b_up, "alpha": torch.tensor(1.0)}
+    x, conv = numbers(1, 8, 6, 6), torch.nn.functional.conv2d
+    expected = conv(conv(conv(x, a_down), a_up), CONV) + conv(conv(x, b_down), b_up)
+    assert torch.allclose(conv(x, changed(t, CONV)), expected / 2, rtol=1e-4, atol=1e-3)
+
+
 @pytest.mark.parametrize("shape", [(4, 4, 4), (3, 4, 4, 4)], ids=["OFT", "BOFT"])
 def test_oft_turns_the_outputs_and_keeps_their_lengths_and_angles(shape: tuple[int, ...]) -> None:
     weight = numbers(16, 8)

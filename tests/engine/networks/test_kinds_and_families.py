@@ -190,6 +190,12 @@ KINDS: dict[str, Callable[[torch.Size], dict[str, Tensor]]] = {
         "b1.weight": low(2, math.prod(s[1:])),
         "b2.weight": low(s[0], 2),
     },
+    "GLoRA of today": lambda s: {
+        "a1.weight": low(s[1], 2),
+        "a2.weight": low(2, *s[1:2], *[1] * (len(s) - 2)),
+        "b1.weight": low(s[0], 2, *[1] * (len(s) - 2)),
+        "b2.weight": low(2, *s[1:]),
+    },
     "OFT": lambda s: {"oft_blocks": low(2, s[0] // 2, s[0] // 2)},
     "BOFT": lambda s: {"oft_blocks": low(2, s[0] // 4, 4, 4)},
     "full": lambda s: {"diff": low(*s), "diff_b": low(s[0])},
@@ -212,6 +218,7 @@ TUCKER: dict[str, Callable[[torch.Size], dict[str, Tensor]]] = {
         "lokr_t2": low(2, 2, *s[2:]),
     },
     "IA3": KINDS["IA3"],
+    "GLoRA of today": KINDS["GLoRA of today"],
     "OFT": KINDS["OFT"],
     "full": KINDS["full"],
 }

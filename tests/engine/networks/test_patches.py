@@ -249,9 +249,11 @@ def test_a_unets_layers_have_latent_diffusions_names_too() -> None:
             assert target[0].module == ours
 
 
-def test_one_layer_of_the_file_may_be_several_of_the_model(tmp_path: Path) -> None:
-    """Flux's original names: queries, keys and values are one layer there, and scale and shift the other way round."""
+@pytest.fixture
+def flux() -> Any:
+    """A small transformer with a CLIP tower and T5."""
     from diffusers import FluxTransformer2DModel
+    from transformers import T5Config, T5EncoderModel
 
     torch.manual_seed(2)
     network = FluxTransformer2DModel(
@@ -264,8 +266,68 @@ def test_one_layer_of_the_file_may_be_several_of_the_model(tmp_path: Path) -> No
         joint_attention_dim=8,
         pooled_projection_dim=8,
         axes_dims_rope=(0, 2, 2),
-    ).requires_grad_(False)
-    model: Any = Model({"transformer": network}, family=Family("FLUX.1"))
+    )
+    t5 = T5EncoderModel(T5Config(vocab_size=8, d_model=WIDTH, d_kv=4, d_ff=16, num_layers=1, num_heads=2))
+    parts = {"transformer": network, "text": Text(), "text_3": t5}
+    return Model({part: module.requires_grad_(False) for part, module in parts.items()}, family=Family("FLUX.1"))
+
+
+def low_rank(layer: str, outputs: int, inputs: int, up: str, down: str) -> tuple[dict[str, Tensor], Tensor]:
+    """(tensors of the file, the change that they mean)"""
+    left, right = torch.randn(outputs, 2), torch.randn(2, inputs)
+    return {f"{layer}.{up}.weight": left, f"{layer}.{down}.weight": right}, left @ right
+
+
+def test_a_flux_lora_by_xlabs_changes_the_layers_that_its_processors_stand_at(flux: Any, tmp_path: Path) -> None:
+    double, single = "double_blocks.0.processor", "single_blocks.0.processor"
+    meant = {
+        f"{double}.qkv_lora1": ("transformer_blocks.0.attn", ("to_q", "to_k", "to_v"), 8),
+        f"{double}.qkv_lora2": ("transformer_blocks.0.attn", ("add_q_proj", "add_k_proj", "add_v_proj"), 8),
+        f"{double}.proj_lora1": ("transformer_blocks.0.attn", ("to_out.0",), 8),
+        f"{double}.proj_lora2": ("transformer_blocks.0.attn", ("to_add_out",), 8),
+        f"{single}.qkv_lora": ("single_transformer_blocks.0.attn", ("to_q", "to_k", "to_v"), 8),
+        f"{single}.proj_lora": ("single_transformer_blocks.0", ("proj_out",), 40),
+    }
+    tensors: dict[str, Tensor] = {}
+    expected = flux.weights()
+    for layer, (place, names, inputs) in meant.items():
+        own, change = low_rank(layer, 8 * len(names), inputs, "up", "down")
+        tensors |= own
+        for name, part in zip(names, change.split(8), strict=True):
+            expected[f"transformer.{place}.{name}.weight"] += part
+    save_file(tensors, tmp_path / "x.safetensors")
+    patches = Patches()
+    patches.wear(flux, [Wanted(NetworkRef(str(tmp_path / "x.safetensors"), "x"))])
+    assert (patches.fit[0].applied, patches.fit[0].total) == (6, 6)
+    for name, tensor in flux.weights().items():
+        assert torch.allclose(tensor, expected[name], atol=1e-5), name
+
+
+@pytest.mark.parametrize("prefix", ["lora_te2_", "text_encoder_2.", "lora_te3_"])
+def test_the_second_text_encoder_of_flux_is_t5(flux: Any, tmp_path: Path, prefix: str) -> None:
+    layer = "encoder.block.0.layer.0.SelfAttention.k"
+    tensors, change = low_rank(prefix + layer.replace(".", "_"), WIDTH, WIDTH, "lora_up", "lora_down")
+    save_file(tensors, tmp_path / "x.safetensors")
+    before, patches = flux.weights(), Patches()
+    patches.wear(flux, [Wanted(NetworkRef(str(tmp_path / "x.safetensors"), "x"), te=0.5, unet=0.0)])
+    name = f"text_3.{layer}.weight"
+    assert torch.allclose(flux.weights()[name] - before[name], 0.5 * change, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", ["img_in", "transformer.x_embedder"])
+def test_a_control_lora_is_no_plain_one(flux: Any, tmp_path: Path, layer: str) -> None:
+    before = flux.weights()
+    tensors, _ = low_rank(layer, 8, 8, "lora_B", "lora_A")
+    tensors |= low_rank("double_blocks.0.img_attn.proj", 8, 8, "lora_B", "lora_A")[0]
+    save_file(tensors, tmp_path / "canny.safetensors")
+    with pytest.raises(UserError, match="canny is a control LoRA"):
+        Patches().wear(flux, [Wanted(NetworkRef(str(tmp_path / "canny.safetensors"), "canny"))])
+    assert same(flux.weights(), before)
+
+
+def test_one_layer_of_the_file_may_be_several_of_the_model(flux: Any, tmp_path: Path) -> None:
+    """Flux's original names: queries, keys and values are one layer there, and scale and shift the other way round."""
+    model = flux
     fused, final = torch.randn(24, 8), torch.randn(16, 8)
     save_file(
         {

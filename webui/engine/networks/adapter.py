@@ -20,6 +20,7 @@ BUNDLE = "bundle_emb."
 """Begins the names of embeddings that a LoRA file brings along."""
 
 _NAMES = (
+    (r"(?:(?<=\.qkv_lora)|(?<=\.proj_lora)|(?<=_lora[12]))\.(up|down)\.weight", r"\1"),  # XLabs
     (r"[._]lora[._](?:up|B)(?:\.default)?\.weight", "up"),
     (r"[._]lora[._](?:down|A)(?:\.default)?\.weight", "down"),
     (r"\.lora_linear_layer\.up\.weight", "up"),

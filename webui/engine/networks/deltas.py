@@ -179,23 +179,39 @@ def _ia3_numbers(t: Tensors, weight: torch.Size) -> int:
 
 
 def _glora(t: Tensors, weight: Tensor, _rank: int | None) -> Tensor:
-    """A change of the weight's own inputs, and one beside it. Chavan et al. 2023, arXiv:2306.07967."""
-    a1, a2, b1, b2 = (t[name].flatten(1) for name in ("a1", "a2", "b1", "b2"))
-    if not _is_old_glora(t):
-        a1, a2, b1, b2 = a2, a1, b2, b1
-    rows = weight.flatten(1)
-    return b2 @ b1 + (rows @ a2) @ a1
+    """W A + B, both of low rank. Chavan et al. 2023, arXiv:2306.07967.
+
+    A of a convolution mixes its input channels (LyCORIS), or its flattened inputs.
+    """
+    a_up, a_down, b_up, b_down = (side.flatten(1) for side in _glora_sides(t))
+    inputs = weight.reshape(weight.shape[0], a_up.shape[0], -1)
+    mixed = torch.einsum("oik,ir,rj->ojk", inputs, a_up, a_down)
+    return b_up @ b_down + mixed.flatten(1)
 
 
-def _is_old_glora(t: Tensors) -> bool:
-    """Whether b2 comes before b1: files name them in either order."""
-    return t["b2"].shape[1] == t["b1"].shape[0] == t["a1"].shape[0]
+def _glora_sides(t: Tensors) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(a up, a down, b up, b down): LyCORIS gives the upper ones the number 1, and its first releases gave them 2.
+
+    Only where they meet tells which is which, and in a square layer they meet both ways round: the lower rank is meant.
+    """
+    today, old = _glora_rank(t, "1", "2"), _glora_rank(t, "2", "1")
+    up, down = ("2", "1") if old and (not today or old < today) else ("1", "2")
+    return t[f"a{up}"], t[f"a{down}"], t[f"b{up}"], t[f"b{down}"]
+
+
+def _glora_rank(t: Tensors, up: str, down: str) -> int:
+    """The rank if the tensors are named so; 0: they do not meet."""
+    meet = {t[f"a{up}"].shape[1], t[f"a{down}"].shape[0], t[f"b{up}"].shape[1], t[f"b{down}"].shape[0]}
+    ends = all(math.prod(t[f"{side}{up}"].shape[2:]) == 1 for side in "ab")
+    return meet.pop() if len(meet) == 1 and ends else 0
 
 
 def _glora_numbers(t: Tensors, weight: torch.Size) -> int:
-    up, down = ("b2", "b1") if _is_old_glora(t) else ("b1", "b2")
-    fits_inputs = t["a1" if up == "b2" else "a2"].flatten(1).shape[1] == math.prod(weight[1:])
-    return t[up].shape[0] * math.prod(t[down].shape[1:]) if fits_inputs else -1
+    if not (_glora_rank(t, "1", "2") or _glora_rank(t, "2", "1")):
+        return -1
+    a_up, a_down, b_up, b_down = _glora_sides(t)
+    fits_inputs = a_up.shape[0] == math.prod(a_down.shape[1:]) in (weight[1], math.prod(weight[1:]))
+    return b_up.shape[0] * math.prod(b_down.shape[1:]) if fits_inputs else -1
 
 
 def _oft(t: Tensors, weight: Tensor, _rank: int | None) -> Tensor:
@@ -277,7 +293,7 @@ KINDS: tuple[Kind, ...] = (
         frozenset({"a1", "a2", "b1", "b2"}),
         _glora,
         _glora_numbers,
-        lambda t: min(t["b1"].shape),
+        lambda t: _glora_sides(t)[3].shape[0],
         looks_at_weight=True,
     ),
     Kind("OFT", frozenset({"oft_blocks"}), _oft, _oft_numbers, looks_at_weight=True),

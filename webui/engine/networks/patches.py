@@ -91,7 +91,8 @@ class Patches:
 
         Raises:
             ModelError: a file cannot be read; the weights are as before.
-            UserError: a network is for another family, or nothing in it fits; the weights are as before.
+            UserError: a network is for another family, wants to be shown a picture, or nothing in it fits; the weights
+                are as before.
         """
         opened = [(one, *self.wardrobe.adapter(one.ref)) for one in wanted]
         key = tuple((source, one.te, one.unet, one.rank) for one, source, _ in opened)
@@ -108,6 +109,12 @@ class Patches:
                 if not strict:
                     continue
                 raise _refused(one.ref, adapter, model)
+            if _sees_a_picture(adapter, model, self._targets):
+                raise UserError(
+                    f"{one.ref.name} is a control LoRA: it wants to be shown a picture of edges or depth "
+                    "beside the noise, which is not supported yet.",
+                    hint=f"Take {one.ref.name} out of the prompt.",
+                )
             for layer in found:
                 layers.setdefault(self._targets.homes[_key(layer.target[0])], []).append(layer)
             fit.append(Fit(one.ref, len(found), len(adapter.layers)))
@@ -204,6 +211,16 @@ def _fitting(one: Wanted, source: Hashable, adapter: Adapter, model: Model, targ
             strength = one.te if target[0].part.startswith("text") else one.unet
             found.append(_Layer(name, source, kind, tensors, target, strength, one.rank))
     return found
+
+
+def _sees_a_picture(adapter: Adapter, model: Model, targets: Targets) -> bool:
+    """Whether a transformer's first layer would have inputs for a second picture, as Flux's control LoRAs want it."""
+    for name, tensors in adapter.layers.items():
+        target = targets.find(name) if "down" in tensors else None
+        if target is not None and target[0].module == "x_embedder":
+            inputs = tensors["down"].shape[1:]
+            return len(inputs) == 1 and inputs[0] == 2 * _shape(model, target)[1]
+    return False
 
 
 def _key(place: Place) -> tuple[str, str]:

@@ -15,7 +15,11 @@ from torch import nn
 PREFIXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("text", ("lora_te1_", "lora_te_", "text_encoder_", "text_encoders_clip_l_transformer_", "lycoris_te_")),
     ("text_2", ("lora_te2_", "text_encoder_2_", "text_encoders_clip_g_transformer_")),
-    ("text_3", ("lora_te3_", "text_encoder_3_", "text_encoders_t5xxl_transformer_")),
+    # Flux has one CLIP tower: its T5 is the second encoder to OneTrainer and diffusers
+    (
+        "text_3",
+        ("lora_te3_", "text_encoder_3_", "text_encoders_t5xxl_transformer_", "lora_te2_", "text_encoder_2_"),
+    ),
     (
         "network",
         (
@@ -187,11 +191,17 @@ _FLUX_DOUBLE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("img_mlp.2", ("ff.net.2",)),
     ("txt_mlp.0", ("ff_context.net.0.proj",)),
     ("txt_mlp.2", ("ff_context.net.2",)),
+    ("qkv_lora1", _QKV),  # XLabs
+    ("qkv_lora2", _ADDED_QKV),
+    ("proj_lora1", ("attn.to_out.0",)),
+    ("proj_lora2", ("attn.to_add_out",)),
 )
 _FLUX_SINGLE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("modulation.lin", ("norm.linear",)),
     ("linear1", (*_QKV, "proj_mlp")),
     ("linear2", ("proj_out",)),
+    ("qkv_lora", _QKV),  # XLabs
+    ("proj_lora", ("proj_out",)),
 )
 _SD3_JOINT: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("x_block.adaLN_modulation.1", ("norm1.linear",)),
