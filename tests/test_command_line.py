@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 import webui
 from webui.base.errors import UserError
 from webui.catalog.image_files import read_infotext
-from webui.command_line import picture_parser, values_of
+from webui.command_line import picture_parser, spare, targets, values_of
 from webui.request.fields import REQUESTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,3 +81,10 @@ def test_values_are_those_of_the_fields() -> None:
     }
     with pytest.raises(UserError, match="Sampling steps"):
         values_of("txt2img", picture_parser("txt2img").parse_args(["x", "--steps", "many"]))
+
+
+def test_pictures_take_no_other_ones_place(tmp_path: Path) -> None:
+    for name in ("txt2img.png", "apple-2.png"):
+        (tmp_path / name).write_bytes(b"an earlier one")
+    assert spare(tmp_path / "txt2img.png") == tmp_path / "txt2img-1.png"
+    assert [path.name for path in targets(tmp_path / "apple.png", 3)] == ["apple-1.png", "apple-3.png", "apple-4.png"]

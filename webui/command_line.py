@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from webui.base import log
 from webui.base.errors import UserError
 from webui.request.fields import REQUESTS
 from webui.request.params import Choice, Image, Param, Several, Toggle, param_of, parsed
-from webui.studio import Studio, StudioPicture
+from webui.studio import Studio
 
 POSITIONAL = ("prompt",)
 
@@ -38,7 +39,8 @@ def generate(kind: str, argv: Sequence[str]) -> int:
         else:
             mask = Path(chosen.mask) if chosen.mask else None
             pictures = studio.img2img(given[0], mask=mask, progress=_show_progress, **values)
-    for picture, path in zip(pictures, targets(chosen.output, pictures), strict=True):
+    output = chosen.output if chosen.output is not None else spare(Path(f"{kind}.png"))
+    for picture, path in zip(pictures, targets(output, len(pictures)), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path)
         print(path)
@@ -53,8 +55,9 @@ def picture_parser(kind: str) -> argparse.ArgumentParser:
         parser.add_argument("image", nargs=1, help="the picture to start from")
     for name in POSITIONAL:
         parser.add_argument(name, nargs="?", default=None, help=declared.model_fields[name].description)
-    parser.add_argument("-o", "--output", type=Path, default=Path(f"{kind}.png"), metavar="FILE",
-                        help="where to write; several pictures get numbers")  # fmt: skip
+    parser.add_argument("-o", "--output", type=Path, default=None, metavar="FILE",
+                        help="where to write; several pictures get numbers; "
+                        f"default: {kind}.png, or with a number where there is one already")  # fmt: skip
     if kind == "img2img":
         parser.add_argument("--mask", help="a picture that is white where the picture may change")
     for name, param in declared.params().items():
@@ -97,11 +100,21 @@ def values_of(kind: str, chosen: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
-def targets(output: Path, pictures: Sequence[StudioPicture]) -> list[Path]:
-    """A file name per picture: `apple.png`, or `apple-1.png`, `apple-2.png` ..."""
-    if len(pictures) == 1:
+def targets(output: Path, pictures: int) -> list[Path]:
+    """A file name per picture: `apple.png`, or the first of `apple-1.png`, `apple-2.png` ... that are free."""
+    if pictures == 1:
         return [output]
-    return [output.with_stem(f"{output.stem}-{number}") for number in range(1, len(pictures) + 1)]
+    free = (path for path in _numbered(output) if not path.exists())
+    return [next(free) for _ in range(pictures)]
+
+
+def spare(path: Path) -> Path:
+    """This path, or the same with a number: where a file is nobody has asked to replace."""
+    return next(candidate for candidate in chain([path], _numbered(path)) if not candidate.exists())
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    return (path.with_stem(f"{path.stem}-{number}") for number in count(1))
 
 
 def _metavar(param: Param) -> str:

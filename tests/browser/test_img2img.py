@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageChops
@@ -157,18 +158,63 @@ def test_an_inpaint_sketch_changes_what_was_sketched_on_at_a_scaled_size(visitor
     visitor.page.click("#img2img_tab_resize_to-button")
 
 
-def test_a_batch_makes_a_job_of_each_picture_of_a_folder(visitor: Visitor, photo: Path, tmp_path: Path) -> None:
-    photo.rename(tmp_path / "one.png")
-    Image.new("RGB", (64, 64), "#ffffff").save(tmp_path / "two.jpg")
+def begin_batch(visitor: Visitor, **folders: Path) -> None:
+    """Open Batch, From directory, and write the folders into its boxes."""
+    visitor.open("img2img")
+    visitor.page.click("#mode_img2img_batch-button")
+    visitor.page.click("#img2img_batch_from_dir-button")
+    for name, folder in folders.items():
+        visitor.page.fill(f"#img2img_batch_{name} :is(input, textarea)", str(folder))
+    visitor.set("img2img", width=64, height=64, steps=2)
+
+
+def results_of_batch(visitor: Visitor, said: str) -> list[dict[str, Any]]:
+    """Press Generate, and wait for all jobs."""
+    known = [job["id"] for job in visitor.jobs()]
+    visitor.page.click("#img2img_generate")
+    visitor.until("said => document.querySelector('#img2img_notice')?.textContent.includes(said)", said)
+    count = int(said.split()[0])
+    visitor.until(
+        "([known, count]) => gesso.live.of('img2img')"
+        ".filter(job => !known.includes(job.id) && job.state === 'done').length >= count",
+        [known, count],
+    )
+    return [job for job in visitor.jobs() if job["id"] not in known]
+
+
+def test_a_batch_makes_a_job_of_each_picture_of_a_folder(visitor: Visitor, tmp_path: Path) -> None:
+    (tmp_path / "in" / "trip").mkdir(parents=True)
+    plain = Image.new("RGB", (64, 64), "#ffffff")
+    plain.save(tmp_path / "in" / "two.jpg")
+    plain.save(tmp_path / "in" / "scan.tif")
+    plain.save(tmp_path / "in" / "trip" / "two.png")
+    (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
     visitor.open("img2img")
     visitor.page.click("#mode_img2img_batch-button")
     visitor.page.click("#img2img_generate")
     assert "There are no pictures." in visitor.notice("img2img")
-    visitor.page.click("#img2img_batch_from_dir-button")
-    visitor.page.fill("#img2img_batch_input_dir :is(input, textarea)", str(tmp_path))
-    visitor.page.fill("#img2img_batch_output_dir :is(input, textarea)", str(tmp_path / "made"))
-    visitor.set("img2img", width=64, height=64, steps=2)
-    visitor.page.click("#img2img_generate")
-    visitor.until("() => document.querySelector('#img2img_notice')?.textContent.includes('2 jobs submitted.')")
-    visitor.until("() => gesso.live.of('img2img').filter(job => job.state === 'done').length >= 2")
-    assert len(list((tmp_path / "made").rglob("*.png"))) == 2
+    begin_batch(visitor, input_dir=tmp_path / "in", output_dir=tmp_path / "in" / "made")
+    results_of_batch(visitor, "3 jobs submitted.")
+    assert "broken.png" in visitor.page.inner_text("#img2img_notice")
+
+    def made() -> list[str]:
+        return sorted(
+            p.relative_to(tmp_path / "in" / "made").as_posix() for p in (tmp_path / "in").rglob("made/**/*.*")
+        )
+
+    assert made() == ["scan.png", "trip/two.png", "two.png"]
+    results_of_batch(visitor, "3 jobs submitted.")  # What was made is not taken in again, and stays.
+    assert made() == ["scan-1.png", "scan.png", "trip/two-1.png", "trip/two.png", "two-1.png", "two.png"]
+
+
+def test_in_a_batch_with_masks_a_picture_without_one_is_left_as_it_is(visitor: Visitor, tmp_path: Path) -> None:
+    for folder, names in (("in", ("cat", "dog", "owl")), ("masks", ("cat", "owl"))):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            Image.new("RGB", (64, 64), "#ffffff").save(tmp_path / folder / f"{name}.png")
+    begin_batch(visitor, input_dir=tmp_path / "in", output_dir=tmp_path / "made", inpaint_mask_dir=tmp_path / "masks")
+    jobs = results_of_batch(visitor, "2 jobs submitted.")
+    assert all(job["masked"] for job in jobs)
+    assert "dog.png: skipped, for it has no mask." in visitor.page.inner_text("#img2img_notice")
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["cat.png", "owl.png"]
+    visitor.page.fill("#img2img_batch_inpaint_mask_dir :is(input, textarea)", "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 from collections.abc import Callable
@@ -41,10 +40,13 @@ def _move_to_new(source: str, target: Path) -> None:
     except FileExistsError:
         raise
     except OSError:
-        # Windows refuses to rename over a file; on file systems without links, elsewhere, there is a moment's gap.
-        if target.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
-        Path(source).rename(target)
+        # A file system without links (exFAT, some network drives): whoever makes the name has it.
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        try:
+            os.replace(source, target)
+        except OSError:
+            target.unlink()
+            raise
     else:
         Path(source).unlink()
 

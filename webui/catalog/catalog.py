@@ -228,6 +228,7 @@ class Catalog:
             styles=request.styles if request else (),
             plain_prompt=request.prompt if request else picture.request.prompt,
             prompt_words=settings.save.directories_max_prompt_words,
+            basename=picture.request.basename if isinstance(picture.request, Img2Img) else "",
             pixels=pictured.rgb,
         )
         shown = [extra for extra in pictured.extras if extra.shown]

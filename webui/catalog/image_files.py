@@ -7,6 +7,7 @@ import logging
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Format = Literal["png", "jpg", "webp", "avif"]
-FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 """Of all that Pillow can open, what people have: each further decoder is one more for a hostile file to break."""
 PNG_COMPRESSION = 4
 """Of zlib's 9: nearly as small as its default 6, in well under half the time."""
@@ -164,6 +165,12 @@ def readable(look: Callable[[], T]) -> T:
         struct.error,
     ) as error:
         raise UserError(f"This picture cannot be read: {error}.", hint="The file is cut off or broken.") from error
+
+
+@cache
+def endings() -> frozenset[str]:
+    """How the names of files end that can be opened here: ".png", ".tif" ..., in small letters."""
+    return frozenset(ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS)
 
 
 def _exif(text: str) -> bytes:

@@ -35,6 +35,8 @@ THUMBNAIL_SIDE = 256
 MOST_PENDING_BYTES = 512 * 2**20
 """What is kept in memory of pictures that could not be written; beyond it the oldest are given up."""
 TRIES = 1000
+"""So many numbers are tried; each is higher than all that were there."""
+MOST_NAMESAKES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,6 @@ class _Pending:
     stem: str
     numbered: bool
     sidecar: bool
-    spares: bool = False
-    """Where the name is taken already, it gets a number instead of taking its place."""
     subseed: int = 0
 
     @property
@@ -104,6 +104,7 @@ class Pictures:
         self._paths = paths
         self._lock = threading.Lock()
         self._numbers: dict[Path, int] = {}
+        self._namesakes: dict[tuple[Path, str], int] = {}
         self._pending: dict[str, _Pending] = {}
         self.extras = ExtraPictures(paths.state / "extra")
 
@@ -134,7 +135,7 @@ class Pictures:
                 content=encoded.content,
                 folder=self._folder(picture.kind, naming, save),
                 ending=encoded.kind,
-                stem=stem.replace("/", "_").replace("\\", "_"),
+                stem=stem,
                 numbered=save.save_images_add_number or not stem or not save.samples_save,
                 sidecar=save.save_txt or not encoded.holds_infotext,
                 subseed=subseed,
@@ -168,7 +169,6 @@ class Pictures:
                 stem=sanitized(stem, spaces=True),
                 numbered=not stem or not save.samples_save,
                 sidecar=save.save_txt or not encoded.holds_infotext,
-                spares=True,
             )
         )
 
@@ -185,8 +185,12 @@ class Pictures:
         for extra in copies:
             with Image.open(io.BytesIO(extra.content)) as image:
                 encoded = encode(image, "png", saved.infotext if save.enable_pnginfo else "")
+            names = (
+                file_name(path.stem, "png", suffix=f"-{extra.name}{turn}") for turn in ("", *range(-1, -TRIES, -1))
+            )
             try:
-                write_atomically(path.with_name(f"{path.stem}-{extra.name}.png"), encoded.content)
+                if not any(write_new(path.with_name(name), encoded.content) for name in names):
+                    raise StorageError(f"No name is free in {path.parent}.")
             except StorageError as error:
                 log.warning("A picture's %s is not saved: %s", extra.name, error)
 
@@ -395,24 +399,43 @@ class Pictures:
                 log.error("Too many pictures wait to be saved: the oldest, with the seed %d, is lost.", lost.seed)
 
     def _write(self, pending: _Pending) -> Path:
-        for turn in range(TRIES):
-            stem = pending.stem
-            if pending.numbered:
-                stem = f"{self._next_number(pending.folder):05}" + (f"-{stem}" if stem else "")
-            elif pending.spares and turn:
-                stem = f"{stem}-{turn}"
-            path = pending.folder / file_name(stem, pending.ending)
+        """Write the picture, and the text beside it, under the first name that is free. Raises StorageError."""
+        for path in self._names(pending):
+            beside = path.with_suffix(".txt")
+            if path.exists() or (pending.sidecar and beside.exists()):
+                continue
             self._announce(pending, path)
-            if pending.numbered or pending.spares:
-                if not write_new(path, pending.content):
-                    continue
-            else:
-                # A1111: without a number the name alone decides, and a picture takes the place of its namesake.
-                write_atomically(path, pending.content)
-            if pending.sidecar:
-                write_atomically(path.with_suffix(".txt"), f"{pending.picture.infotext}\n".encode("utf-8", "replace"))
-            return path
+            if pending.sidecar and not write_new(beside, f"{pending.picture.infotext}\n".encode("utf-8", "replace")):
+                continue
+            try:
+                written = write_new(path, pending.content)
+            except StorageError:
+                _remove(beside, pending.sidecar)
+                raise
+            if written:
+                return path
+            _remove(beside, pending.sidecar)
         raise StorageError(f"No name is free in {pending.folder}.")
+
+    def _names(self, pending: _Pending) -> Iterator[Path]:
+        """What the file may be called, the best first: by its number, or by its pattern with a number where others are
+        called so. A picture never takes the place of another.
+
+        A1111: without a number a picture takes the place of its namesake, unless `save_images_replace_action` says
+        "Add number suffix".
+        """
+        folder, stem = pending.folder, pending.stem
+        if pending.numbered:
+            for _ in range(TRIES):
+                number = f"{self._next_number(folder):05}"
+                yield folder / file_name(f"{number}-{stem}" if stem else number, pending.ending)
+            return
+        path = folder / file_name(stem, pending.ending)
+        yield path
+        for _ in range(MOST_NAMESAKES):
+            with self._lock:
+                turn = self._namesakes[folder, path.name] = self._namesakes.get((folder, path.name), 0) + 1
+            yield folder / file_name(stem, pending.ending, suffix=f"-{turn}")
 
     def _folder(self, kind: str, naming: Naming, save: SaveSettings) -> Path:
         if not save.samples_save:
@@ -459,6 +482,15 @@ def record(connection: sqlite3.Connection, picture: SavedPicture, digest: str = 
         tuple(columns.values()),
     )
     note_words(connection, [str(columns["prompt"])])
+
+
+def _remove(text: Path, written: bool) -> None:
+    """The text that was laid beside a picture, which has another name now."""
+    if written:
+        try:
+            text.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s stays: %s", text, error.strerror or error)
 
 
 def _make_folder(folder: Path) -> None:

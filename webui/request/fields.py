@@ -425,6 +425,8 @@ class Img2Img(Generation):
     """The pictures to start from; each is made once a batch."""
     mask: Annotated[str, Image(ui="Mask")] = ""
     """White where the picture may change; empty: everywhere."""
+    basename: str = ""
+    """The name of the file that the picture came from, without its ending: [basename] in the names of results."""
     denoising_strength: DenoisingStrength = 0.75
     """How much may change: 0 nothing, 1 everything."""
     resize_mode: Annotated[

@@ -20,6 +20,8 @@ LONGEST_NAME = 240
 _TOKEN = re.compile(r"(.*?)(?:\[([^\[\]]+)\]|$)", re.DOTALL)
 _ARGUMENT = re.compile(r"(.*)<([^>]*)>$", re.DOTALL)
 _INVALID = dict.fromkeys(map(ord, '#<>:"/|?*\\\x7f'), "_") | dict.fromkeys(range(32), "_")
+_IMPOSSIBLE = {sign: to for sign, to in _INVALID.items() if sign != ord("#")}
+"""What no system takes in a name; of a pattern's own letters the rest stays as a person wrote it."""
 _BETWEEN_WORDS = re.compile(rf"[\s{re.escape(string.punctuation)}]+")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
@@ -43,6 +45,7 @@ class Naming:
     """The prompt before styles were applied."""
     prompt_words: int = 8
     basename: str = ""
+    """The name, without ending, of the file that the picture was made of."""
     pixels: bytes = b""
 
     @property
@@ -77,19 +80,27 @@ def sanitized(text: str, *, spaces: bool = False) -> str:
     return text.lstrip(" ")[:LONGEST_PART].rstrip(" .")
 
 
-def file_name(stem: str, ending: str) -> str:
-    """`stem` and `.ending`, short enough for a file system and no device of Windows."""
+def file_name(stem: str, ending: str, *, suffix: str = "") -> str:
+    """`stem`, `suffix` and `.ending`: one name in a folder, short enough for a file system and no device of Windows.
+
+    What is too long is cut from the stem: names that differ in their suffix alone stay different.
+    """
+    stem = stem.encode("utf-8", "replace").decode("utf-8").translate(_IMPOSSIBLE)
     if _RESERVED.match(stem):
         stem = f"_{stem}"
-    room = LONGEST_NAME - len(ending.encode()) - 1
-    stem = stem.encode("utf-8", "replace")[:room].decode("utf-8", "ignore").rstrip(" .")
-    return f"{stem or '_'}.{ending}"
+    stem = _cut(stem, LONGEST_NAME - len(f"{suffix}.{ending}".encode())).rstrip(" .")
+    return f"{stem or '_'}{suffix}.{ending}"
+
+
+def _cut(text: str, most: int) -> str:
+    """As much of the text as fits into so many bytes of UTF-8."""
+    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
 
 
 def folder_parts(pattern: str, naming: Naming) -> tuple[str, ...]:
     """The subfolders that a pattern names, one a slash; never a way upwards."""
     applied = apply_pattern(pattern, naming)
-    parts = (sanitized(part, spaces=True) for part in re.split(r"[/\\]", applied))
+    parts = (_cut(sanitized(part, spaces=True), LONGEST_NAME).rstrip(" .") for part in re.split(r"[/\\]", applied))
     return tuple(f"_{part}" if _RESERVED.match(part) else part for part in parts if part)
 
 
@@ -176,7 +187,7 @@ def _seed_at(naming: Naming, rank: int) -> str:
 
 
 _TOKENS: Mapping[str, Callable[[Naming], str | None]] = {
-    "basename": lambda n: sanitized(n.basename) or None,
+    "basename": lambda n: sanitized(n.basename, spaces=True),
     "seed": lambda n: str(n.picture.seed),
     "seed_first": lambda n: _seed_at(n, 0),
     "seed_last": lambda n: _seed_at(n, -1),

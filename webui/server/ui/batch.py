@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from webui.base.errors import StorageError, UserError, WebuiError
+from webui.catalog.files import find_files
+from webui.catalog.image_files import endings
 from webui.catalog.pictures import read_infotext
 from webui.request import infotext
 from webui.request.fields import REQUESTS
@@ -23,9 +25,11 @@ from webui.server.ui.wiring import owner_of
 if TYPE_CHECKING:
     from webui.app import App
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp")
 MOST = 2000
 """Pictures at one press."""
+RESULT_PATTERN = "[basename]-[generation_number]"
+"""A1111: a result in a folder of its own is called like the picture that it was made of; of several each has a
+number."""
 
 # A1111: these fields of a picture's infotext can be taken over.
 TAKEN = {
@@ -38,6 +42,28 @@ TAKEN = {
     "Steps": "steps",
 }
 PROMPTS = ("prompt", "negative_prompt")
+
+
+@dataclass(frozen=True)
+class Given:
+    """A picture of a batch."""
+
+    path: Path
+    below: PurePath = field(default_factory=PurePath)
+    """The folder that it lies in, seen from the one that was named; empty for what was dropped."""
+
+    @property
+    def place(self) -> str:
+        """Name and folder without ending: a picture and its mask have the same."""
+        return (self.below / self.path.stem).as_posix()
+
+    @property
+    def stem(self) -> str:
+        """The name without ending, in letters that every system has."""
+        return _printable(self.path.stem)
+
+    def __str__(self) -> str:
+        return _printable((self.below / self.path.name).as_posix())
 
 
 @dataclass(frozen=True)
@@ -83,12 +109,17 @@ def batch_tab() -> Batch:
                 buttons=[],
             )
         with gr.Tab("From directory", elem_id="img2img_batch_from_dir") as reading:
-            folder = _folder("Input directory", "input_dir", "A folder on the computer that Gesso runs on.")
-            output = _folder("Output directory", "output_dir", "Empty: where all pictures go.")
+            folder = _folder("Input directory", "input_dir", "On the computer that Gesso runs on, with its subfolders.")
+            output = _folder(
+                "Output directory",
+                "output_dir",
+                "Results are named like the pictures, in the same subfolders. Empty: where all pictures go.",
+            )
             masks = _folder(
                 "Inpaint batch mask directory",
                 "inpaint_mask_dir",
-                "Masks with the names of the pictures; a single one serves all. Empty: no inpainting.",
+                "Masks with the names of the pictures; a single one serves all. Pictures without a mask are skipped. "
+                "Empty: no inpainting.",
             )
     with gr.Accordion("PNG info", open=False, elem_id="img2img_batch_png_info", elem_classes="fold"):
         reads = gr.Checkbox(
@@ -125,29 +156,31 @@ def submits_batch(
             from_folder = data[batch.place] == "folder"
             if from_folder:
                 app.access.require_admin(owner)
-            paths = files_in(data[batch.folder], "Input") if from_folder else uploaded_files(data[batch.files])
+            others = [str(data[part] or "") for part in (batch.output, batch.masks, batch.info_folder)]
+            given = (
+                files_in(data[batch.folder], "Input", but=others) if from_folder else uploaded_files(data[batch.files])
+            )
             masks = _Masks(data[batch.masks] if from_folder else "")
             output = str(data[batch.output] or "").strip() if from_folder else ""
-            where: dict[str, Any] | None = None
-            if output:
-                where = {"outdir_img2img_samples": str(Path(output).expanduser()), "save_to_dirs": False}
             info = _InfoFrom(data, batch) if data[batch.reads_info] else None
             if info is not None and data[batch.info_folder]:
                 app.access.require_admin(owner)
             done = 0
             refused: list[str] = []
-            for path in paths:
+            for one in given:
                 try:
-                    content = content_of(path)
+                    mask = masks.of(one)
+                    content = content_of(one.path)
                     name = app.catalog.uploads.put(content)
-                    mask = masks.of(path)
                     added: Added = {INIT: (name,), **scaling.size(data, size_of(content))}
                     added |= {MASK: app.catalog.uploads.put(mask)} if mask else {}
-                    added |= info.of(path, content, base) if info is not None else {}
-                    app.queue.submit(REQUESTS["img2img"].made(**{**base, **added}), owner=owner, settings=where)
+                    added |= info.of(one, content, base) if info is not None else {}
+                    wanted = REQUESTS["img2img"].made(**{**base, **added, "basename": one.stem})
+                    where = into(output, one.below) if output else None
+                    app.queue.submit(wanted, owner=owner, settings=where)
                     done += 1
-                except UserError as error:
-                    refused.append(f"{path.name}: {error.message}")
+                except (UserError, StorageError) as error:
+                    refused.append(f"{one}: {error.message}")
         except WebuiError as error:
             return notices.failure(error)
         if not done and len(refused) == 1:
@@ -159,18 +192,41 @@ def submits_batch(
     trigger.click(submit, given, notice, **QUIET)
 
 
+def into(folder: str, below: PurePath) -> dict[str, Any]:
+    """Settings for a job whose pictures go into this folder, or one below it, named like the picture that they were
+    made of. A1111: no subfolder by date, no sheet; what is there already stays."""
+    target = str(Path(folder).expanduser() / below)
+    return {
+        "samples_save": True,
+        "outdir_samples": target,
+        "save_to_dirs": False,
+        "save_images_add_number": False,
+        "samples_filename_pattern": RESULT_PATTERN,
+        "grid_save": False,
+    }
+
+
 class _Masks:
     """A folder of masks."""
 
     def __init__(self, folder: str) -> None:
         found = files_in(folder, "Mask") if folder and folder.strip() else []
-        self._by_stem = {path.stem: path for path in found}
+        self._any = bool(found)
+        self._by_place = {mask.place: mask for mask in reversed(found)}
+        self._by_stem = {mask.stem: mask for mask in reversed(found)}
         self._only = found[0] if len(found) == 1 else None
 
-    def of(self, picture: Path) -> bytes:
-        """The mask for a picture; b"" for none. A single mask serves every picture."""
-        path = self._only or self._by_stem.get(picture.stem)
-        return content_of(path) if path else b""
+    def of(self, picture: Given) -> bytes:
+        """The mask for a picture; b"" where none are used. A single mask serves every picture.
+
+        Raises:
+            UserError: masks are used, and this picture has none.
+        """
+        mask = self._only or self._by_place.get(picture.place) or self._by_stem.get(picture.stem)
+        if mask is None and self._any:
+            # A1111: what has no mask is skipped; redone as a whole it would be lost.
+            raise UserError("skipped, for it has no mask.", hint="A mask has the name of its picture.", field=MASK)
+        return content_of(mask.path) if mask is not None else b""
 
 
 class _InfoFrom:
@@ -179,11 +235,12 @@ class _InfoFrom:
     def __init__(self, data: Data, batch: Batch) -> None:
         self._fields = {TAKEN[label] for label in data[batch.taken] or () if label in TAKEN}
         folder = str(data[batch.info_folder] or "")
-        self._by_name = {path.name: path for path in files_in(folder, "PNG info")} if folder.strip() else {}
+        found = reversed(files_in(folder, "PNG info")) if folder.strip() else ()
+        self._by_name = {other.path.name: other.path for other in found}
 
-    def of(self, picture: Path, content: bytes, base: Mapping[str, Any]) -> Added:
+    def of(self, picture: Given, content: bytes, base: Mapping[str, Any]) -> Added:
         """Fields of the request that this picture's infotext changes. Prompts are appended to what the form has."""
-        other = self._by_name.get(picture.name)
+        other = self._by_name.get(picture.path.name)
         text, _ = read_infotext(content_of(other) if other else content)
         if not text:
             return {}
@@ -199,40 +256,49 @@ def _folder(label: str, name: str, info: str) -> Component:
     return gr.Textbox(label=label, info=info, elem_id=f"img2img_batch_{name}", max_lines=1, interactive=True)
 
 
-def uploaded_files(given: Any) -> list[Path]:
+def uploaded_files(given: Any) -> list[Given]:
     """The files that were dropped. Raises UserError: none, or too many."""
-    paths = [Path(path) for path in given or ()]
-    if not paths:
+    found = [Given(Path(path)) for path in given or ()]
+    if not found:
         raise UserError("There are no pictures.", hint="Drop some here first.", field=INIT)
-    return _few(paths)
+    return _few(found)
 
 
-def files_in(folder: str, which: str) -> list[Path]:
-    """The pictures in a folder, by name.
+def files_in(folder: str, which: str, *, but: Iterable[str] = ()) -> list[Given]:
+    """The pictures in a folder and those in it, in the order in which a person counts; not those in the folders `but`.
 
     Raises:
         UserError: the folder was not named, is none, or has no picture.
     """
-    given = (folder or "").strip()
-    if not given:
+    named = (folder or "").strip()
+    if not named:
         raise UserError(f"{which} directory: none was given.", hint="Write the folder's path.", field=INIT)
+    root = Path(named).expanduser()
     try:
-        found = sorted(_pictures_in(Path(given).expanduser()))
-    except OSError as error:
-        raise UserError(f"{which} directory: {given} cannot be read.", hint=error.strerror or "", field=INIT) from error
+        next(root.iterdir(), None)
+    except (OSError, ValueError) as error:
+        hint = getattr(error, "strerror", "") or ""
+        raise UserError(f"{which} directory: {named} cannot be read.", hint=hint, field=INIT) from error
+    left_out = [Path(other.strip()).expanduser() for other in but if other.strip()]
+    found = [
+        Given(file.path, PurePath(file.name).parent)
+        for file in find_files(root, endings())
+        if not any(part.startswith(".") for part in PurePath(file.name).parts)
+        and not any(file.path.is_relative_to(other) for other in left_out if other != root)
+    ]
     if not found:
-        raise UserError(f"{which} directory: there is no picture in {given}.", field=INIT)
+        raise UserError(f"{which} directory: there is no picture in {named}.", field=INIT)
     return _few(found)
 
 
-def _pictures_in(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file())
+def _few(found: list[Given]) -> list[Given]:
+    if len(found) > MOST:
+        raise UserError(f"{len(found)} pictures at once are too many.", hint=f"Take at most {MOST}.", field=INIT)
+    return found
 
 
-def _few(paths: list[Path]) -> list[Path]:
-    if len(paths) > MOST:
-        raise UserError(f"{len(paths)} pictures at once are too many.", hint=f"Take at most {MOST}.", field=INIT)
-    return paths
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def content_of(path: Path) -> bytes:
@@ -240,4 +306,4 @@ def content_of(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise StorageError(f"The file cannot be read: {error.strerror or error}.") from error

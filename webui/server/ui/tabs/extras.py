@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from itertools import groupby
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from webui.base.errors import UserError, WebuiError
+from webui.base.errors import StorageError, UserError, WebuiError
 from webui.request.extras import RESIZE_BY, RESIZE_TO, Extras
 from webui.server.ui import notices
-from webui.server.ui.batch import content_of, files_in, uploaded_files
+from webui.server.ui.batch import Given, content_of, files_in, uploaded_files
 from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.results import results
 from webui.server.ui.sources import source
@@ -55,8 +56,12 @@ def extras(app: App) -> ExtrasPane:
                         buttons=[],
                     )
                 with gr.Tab("Batch from Directory", elem_id="mode_extras_batch_dir") as folder:
-                    given = _folder("Input directory", "input_dir", "A folder on the computer that Gesso runs on.")
-                    output = _folder("Output directory", "output_dir", "Empty: where all pictures go.")
+                    given = _folder(
+                        "Input directory", "input_dir", "On the computer that Gesso runs on, with its subfolders."
+                    )
+                    output = _folder(
+                        "Output directory", "output_dir", "With the same subfolders. Empty: where all pictures go."
+                    )
             _upscale(controls)
             _more(controls)
         with gr.Column(scale=1, min_width=320):
@@ -114,7 +119,6 @@ def _submits(app: App, trigger: Component, controls: Controls, given: tuple[Comp
 
     def submit(data: Data, request: gr.Request) -> str:
         owner = owner_of(request)
-        where: dict[str, Any] | None = None
         refused: list[str] = []
         try:
             request_without = Extras.made(**controls.values(data))
@@ -123,17 +127,20 @@ def _submits(app: App, trigger: Component, controls: Controls, given: tuple[Comp
                 name = (app.catalog.uploads.put(content),) if content else ()
                 app.queue.submit(request_without.changed(images=name), owner=owner)
                 return ""
+            chosen = ""
             if data[place] == FOLDER:
                 app.access.require_admin(owner)
-                paths = files_in(data[folder], "Input")
-                if chosen := str(data[output] or "").strip():
-                    where = {"outdir_extras_samples": str(Path(chosen).expanduser())}
+                chosen = str(data[output] or "").strip()
+                given = files_in(data[folder], "Input", but=[chosen])
             else:
-                paths = uploaded_files(data[files])
-            kept = _kept(app, paths, refused)
-            for begin in range(0, len(kept), AT_ONCE):
-                names, stems = zip(*kept[begin : begin + AT_ONCE], strict=True)
-                app.queue.submit(request_without.changed(images=names, names=stems), owner=owner, settings=where)
+                given = uploaded_files(data[files])
+            kept = _kept(app, given, refused)
+            for below, group in groupby(kept, lambda one: one[0] if chosen else PurePath()):
+                together = [(name, stem) for _, name, stem in group]
+                for begin in range(0, len(together), AT_ONCE):
+                    names, stems = zip(*together[begin : begin + AT_ONCE], strict=True)
+                    wanted = request_without.changed(images=names, names=stems)
+                    app.queue.submit(wanted, owner=owner, settings=_into(chosen, below) if chosen else None)
         except WebuiError as error:
             return notices.failure(error)
         said = notices.done(f"{len(kept)} picture{'s' if len(kept) != 1 else ''} submitted.") if kept else ""
@@ -142,15 +149,21 @@ def _submits(app: App, trigger: Component, controls: Controls, given: tuple[Comp
     trigger.click(submit, {*controls.components, *given}, notice, **QUIET)
 
 
-def _kept(app: App, paths: list[Path], refused: list[str]) -> list[tuple[str, str]]:
-    """(name in the store, stem of the file) of those that are pictures; `refused` says which are not, and why."""
+def _kept(app: App, given: list[Given], refused: list[str]) -> list[tuple[PurePath, str, str]]:
+    """(folder below the named one, name in the store, stem of the file) of those that are pictures, by folder;
+    `refused` says which are not, and why."""
     found = []
-    for path in paths:
+    for one in sorted(given, key=lambda one: str(one.below)):
         try:
-            found.append((app.catalog.uploads.put(content_of(path)), path.stem))
-        except UserError as error:
-            refused.append(f"{path.name}: {error.message}")
+            found.append((one.below, app.catalog.uploads.put(content_of(one.path)), one.stem))
+        except (UserError, StorageError) as error:
+            refused.append(f"{one}: {error.message}")
     return found
+
+
+def _into(folder: str, below: PurePath) -> dict[str, Any]:
+    """Settings for a job whose pictures go into this folder, or one below it."""
+    return {"samples_save": True, "outdir_samples": str(Path(folder).expanduser() / below)}
 
 
 def _folder(label: str, name: str, info: str) -> Component:

@@ -1,0 +1,45 @@
+"""Folders of pictures for a batch: what is taken in from them, and under which names."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePath
+
+import pytest
+from PIL import Image
+
+from webui.base.errors import UserError
+from webui.server.ui.batch import files_in
+
+
+def paint(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(folder / name)
+
+
+def test_a_folder_is_read_with_its_subfolders_as_a_person_counts(tmp_path: Path) -> None:
+    paint(tmp_path, "p10.png", "p2.TIFF", "sub/p2.jpg", "sub/deep/x.bmp", ".thumbnails/p2.png", "out/p2.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    found = files_in(str(tmp_path), "Input", but=[str(tmp_path / "out"), ""])
+    assert [str(one) for one in found] == ["p2.TIFF", "p10.png", "sub/deep/x.bmp", "sub/p2.jpg"]
+    assert [one.below for one in found][2:] == [PurePath("sub/deep"), PurePath("sub")]
+    assert [one.place for one in found] == ["p2", "p10", "sub/deep/x", "sub/p2"]
+
+
+def test_names_that_are_no_text_are_taken_in_too(tmp_path: Path) -> None:
+    paint(tmp_path, "good.png")
+    (tmp_path / "good.png").rename(tmp_path / b"caf\xe9.png".decode("utf-8", "surrogateescape"))
+    (found,) = files_in(str(tmp_path), "Input")
+    assert (found.stem, str(found)) == ("caf?", "caf?.png")
+    found.place.encode("utf-8", "surrogateescape")
+
+
+@pytest.mark.parametrize("folder", ["", "nowhere", "a\0b"])
+def test_no_folder_is_said_in_words(tmp_path: Path, folder: str) -> None:
+    with pytest.raises(UserError, match="Input directory"):
+        files_in(folder and str(tmp_path / folder), "Input")
+
+
+def test_an_empty_folder_is_said_in_words(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no picture"):
+        files_in(str(tmp_path), "Input")
