@@ -1,5 +1,5 @@
-"""The command line: `python -m webui` serves; `txt2img`, `img2img`, `bench`, `account`, `train-demo`, `flags` do what
-they say."""
+"""The command line: `python -m webui` serves; `txt2img`, `img2img`, `bench`, `account`, `routes`, `train-demo`, `flags`
+do what they say."""
 
 # ruff: noqa: T201 - the command line speaks to people
 
@@ -31,6 +31,7 @@ def main(argv: Sequence[str]) -> int:
         "img2img": lambda rest: _pictures("img2img", rest),
         "bench": bench,
         "account": account,
+        "routes": routes,
         "train-demo": train_demo,
         "flags": flags,
     }
@@ -135,6 +136,25 @@ def account(argv: Sequence[str]) -> int:
     from webui.account_command import main as accounts
 
     return accounts(argv)
+
+
+def routes(argv: Sequence[str]) -> int:
+    """Show every route, and who may call it."""
+    import tempfile
+    from pathlib import Path
+
+    from webui.app import App
+    from webui.flags import read
+    from webui.server.routes import table
+    from webui.server.serve import application
+
+    with tempfile.TemporaryDirectory() as folder:
+        app = App(read(["--nowebui", *argv, "--data-dir", str(Path(folder))]))
+        try:
+            print(table(application(app).routes), end="")
+        finally:
+            app.catalog.close()
+    return 0
 
 
 def train_demo(argv: Sequence[str]) -> int:

@@ -7,6 +7,8 @@ import os
 import threading
 from collections.abc import Callable
 
+import psutil
+
 from webui.base import version
 from webui.base.errors import UserError
 from webui.base.folder_lock import FolderLock
@@ -30,6 +32,7 @@ CORES_FOR_BOTH = 4
 class NoLauncher(UserError):
     """The program cannot be started again from within."""
 
+    code = "no_launcher"
     status = 501
 
 
@@ -63,7 +66,7 @@ class App:
             more=self._engines_beside_the_first if flags.all_devices and engine is None else None,
         )
         self.tasks = Tasks()
-        self.has_launcher = "GESSO_RESTART_FILE" in os.environ
+        self._launcher = psutil.Process().parent() if "GESSO_RESTART_FILE" in os.environ else None
         self.restart_asked = False
         self._housekeeping = Housekeeping(self.catalog, self.settings)
         self._lock: FolderLock | None = None
@@ -115,8 +118,13 @@ class App:
         """End the server, and ask the launcher to start it again.
 
         Raises:
-            UserError: nobody is there to do so.
+            NoLauncher: nobody is there to do so: it was not started by a launcher, or that one has ended.
         """
+        if self._launcher is None or not self._launcher.is_running():
+            raise NoLauncher(
+                "The server cannot start again by itself, so it goes on.",
+                hint="Stop it and start it by hand; started by webui-user or launch.py, it can.",
+            )
         self.tasks = Tasks()
         self.restart_asked = True
         self.stop()

@@ -201,7 +201,9 @@ def test_the_photoshop_plugin(client: httpx.Client) -> None:
 
 
 def test_the_krita_plugin(client: httpx.Client) -> None:
-    """Reads every list at its start, and draws the picture as it comes."""
+    """Asks whether the server is there, reads every list at its start, and draws the picture as it comes."""
+    there = client.get(str(client.base_url.join("/queue/status")))
+    assert (there.status_code, there.json()["msg"]) == (200, "estimation")
     for path in (
         "options", "sd-models", "sd-vae", "samplers", "upscalers", "scripts", "prompt-styles", "embeddings",
         "hypernetworks", "loras", "face-restorers",

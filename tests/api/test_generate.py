@@ -187,7 +187,7 @@ def test_a_page_sees_what_comes_with_a_picture(api: Api) -> None:
     assert told["name"] == "0-mask.png"
     answer = api.client.get(f"/{told['url']}")
     assert (answer.content, answer.headers["content-type"]) == (mask, "image/png")
-    assert api.client.get(f"/internal/picture/{saved.id}/extra/none.png").status_code == 404
+    assert api.client.get(f"/internal/pictures/{saved.id}/extra/none.png").status_code == 404
 
 
 def test_img2img_takes_base64_and_data_urls(standing: Api) -> None:

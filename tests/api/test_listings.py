@@ -7,9 +7,12 @@ import io
 import json
 import re
 import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 from PIL import Image
 
@@ -153,11 +156,38 @@ def test_the_server_is_stopped_where_a_flag_allows_it(tmp_path: Path, monkeypatc
         assert ended == ["stopped"]
         assert api.client.post("/sdapi/v1/server-kill").status_code == 200
         assert killed.wait(60)
-        api.app.has_launcher = False
-        assert api.client.post("/sdapi/v1/server-restart").status_code == 501
-        api.app.has_launcher = True
-        assert api.client.post("/sdapi/v1/server-restart").json() == "Restarting."
-        assert api.app.restart_asked
+
+
+ROADS_TO_A_RESTART = ("/sdapi/v1/server-restart", "/internal/restart")
+
+
+def test_a_server_that_nobody_would_start_again_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a launcher, and with one that has ended meanwhile."""
+    monkeypatch.delenv("GESSO_RESTART_FILE", raising=False)
+    with opened(tmp_path, "--api-server-stop") as api:
+        ended: list[str] = []
+        api.app.stoppable(lambda: ended.append("stopped"))
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as launcher:
+            gone = psutil.Process(launcher.pid)
+        for launched in (None, gone):
+            monkeypatch.setattr(api.app, "_launcher", launched)
+            for road in ROADS_TO_A_RESTART:
+                answer = api.client.post(road)
+                assert answer.status_code == 501
+                assert "cannot start again by itself" in answer.json()["detail"]
+        assert (ended, api.app.restart_asked) == ([], False)
+
+
+@pytest.mark.parametrize("road", ROADS_TO_A_RESTART)
+def test_a_launcher_is_asked_to_start_the_server_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, road: str
+) -> None:
+    monkeypatch.setenv("GESSO_RESTART_FILE", str(tmp_path / "restart"))
+    with opened(tmp_path, "--api-server-stop") as api:
+        ended: list[str] = []
+        api.app.stoppable(lambda: ended.append("stopped"))
+        assert api.client.post(road).status_code == 200
+        assert (ended, api.app.restart_asked) == (["stopped"], True)
 
 
 def test_a_report_of_a_fault_tells_no_password(tmp_path: Path) -> None:

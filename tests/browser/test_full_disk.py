@@ -47,7 +47,7 @@ def test_pictures_outlive_a_full_disk_and_are_saved_or_given_up(
             assert "2 pictures could not be saved" in told.inner_text()
             assert visitor.fetch(visitor.shown_picture())[:4] == b"\x89PNG", "it is kept, and can be seen"
             visitor.reload()
-            first = f"{visitor.url}internal/picture/{visitor.job(job)['pictures'][0]['id']}/save"
+            first = f"{visitor.url}internal/pictures/{visitor.job(job)['pictures'][0]['id']}/save"
             refused = visitor.page.request.post(first)
             assert refused.status == 500
             assert "No space left" in refused.text()

@@ -41,7 +41,7 @@ def test_pictures_outlive_a_full_disk_and_are_saved_or_given_up(server: RunningS
         assert job["state"] == "done"
         assert any("could not be saved" in comment and "No space left" in comment for comment in job["comments"])
         assert [picture["saved"] for picture in job["pictures"]] == [False, False]
-        first, second = (f"internal/picture/{picture['id']}" for picture in job["pictures"])
+        first, second = (f"internal/pictures/{picture['id']}" for picture in job["pictures"])
         assert client.get(first).content.startswith(b"\x89PNG"), "it is kept, and can be seen"
         refused = client.post(f"{first}/save")
         assert refused.status_code == 500

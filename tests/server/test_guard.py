@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,8 +18,11 @@ from tests.server.stand_in import StandIn
 from webui import flags
 from webui.app import App
 from webui.server.guard import LOGIN_COOKIE, SESSION_COOKIE, Guard
+from webui.server.routes import RouteTable
 from webui.server.serve import application
 
+OPEN_TO_ALL = ("/app_id", "/user", "/token")
+"""They tell strangers that they are strangers."""
 LOCAL = "http://127.0.0.1:7860"
 HERE = {"host": "127.0.0.1:7860"}
 
@@ -58,6 +62,8 @@ def test_nobody_enters_anything_without_a_password(house: type[House]) -> None:
     assert len(found) > 40
     assert {("POST", "/sdapi/v1/txt2img"), ("GET", "/internal/events"), ("GET", "/openapi.json")} <= set(found)
     for method, path in found:
+        if path in OPEN_TO_ALL:
+            continue
         answer = client.request(method, path)
         assert answer.status_code == 401, (method, path)
         assert client.request(method, path, headers=basic("anna", "wrong")).status_code in (401, 429), (method, path)
@@ -74,7 +80,7 @@ def test_nobody_enters_the_page_without_a_password(tmp_path: Path) -> None:
     anna = {path: status for path, status in answers.items() if path.startswith("ANNA")}
     anybody = {path: status for path, status in answers.items() if path not in anna}
     assert len(anybody) > 80
-    ours = {path for path in anybody if path.split()[1] in ("/login", "/logout")}
+    ours = {path for path in anybody if path.split()[1] in ("/login", "/logout", *OPEN_TO_ALL)}
     assert {status for path, status in anybody.items() if path not in ours} <= {"401", "403"}, anybody
     assert anna.pop("ANNA /config") == "200"
     assert set(anna.values()) <= {"403", "404"}, "not even she gets files that are no pictures of hers"
@@ -132,7 +138,10 @@ def test_guessing_is_slowed_down(house: type[House]) -> None:
     assert client.post("/login", data={"username": "anna", "password": "one"}).status_code == 429
 
 
-@pytest.mark.parametrize("host", ["evil.org", "evil.org:7860", "192.168.1.5", "localhost.evil.org", "[fe80::1]"])
+@pytest.mark.parametrize(
+    "host",
+    ["evil.org", "evil.org:7860", "localhost.evil.org", "192.168.1.5.evil.org", "docker.internal", "mypc.local"],
+)
 def test_another_name_for_this_machine_is_not_answered(house: type[House], host: str) -> None:
     client = house().client()
     answer = client.get("/internal/ping", headers={"host": host})
@@ -140,8 +149,13 @@ def test_another_name_for_this_machine_is_not_answered(house: type[House], host:
     assert "--allow-host" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:7860", "[::1]:7860", "127.0.0.2", "sd.example.org"])
+NAMES = ["localhost", "127.0.0.1:7860", "[::1]:7860", "127.0.0.2", "sd.example.org", "sd.localhost:7860"]
+OF_CONTAINERS = ["host.docker.internal:7860", "host.containers.internal", "0.0.0.0:7860", "192.168.1.5", "[fe80::1]"]
+
+
+@pytest.mark.parametrize("host", NAMES + OF_CONTAINERS)
 def test_the_names_that_it_has(house: type[House], host: str) -> None:
+    """Addresses cannot be rebound as names can; a program in a container calls its host by a name of its own."""
     client = house("--allow-host", "sd.example.org").client()  # type: ignore[arg-type]
     assert client.get("/internal/ping", headers={"host": host}).status_code == 200
 
@@ -168,6 +182,85 @@ def test_another_site_s_page_changes_nothing(house: type[House]) -> None:
         assert client.post("/sdapi/v1/interrupt", headers=fine).status_code == 200, fine
         with client.websocket_connect("/internal/ws", headers={**HERE, **fine}) as socket:
             assert socket.receive_json()["type"] == "state"
+
+
+AS_PROGRAMS_SEND_JSON = (
+    None,
+    "text/plain",
+    "text/plain;charset=UTF-8",
+    "application/x-www-form-urlencoded",
+    "application/json",
+)
+ELSEWHERE = (
+    {"origin": "https://evil.org"},
+    {"origin": "null"},
+    {"origin": "http://127.0.0.1:9999"},
+    {"origin": "http://host.docker.internal:9999"},
+    {"origin": "http://["},
+    {"origin": "https://evil.org", "sec-fetch-site": "same-origin"},
+    {"sec-fetch-site": "cross-site"},
+    {"sec-fetch-site": "same-site"},
+)
+
+
+@pytest.mark.parametrize("kind", AS_PROGRAMS_SEND_JSON)
+def test_json_is_taken_by_any_name_but_from_no_other_site(house: type[House], kind: str | None) -> None:
+    """`requests.post(data=json.dumps(...))`, `fetch(body: JSON.stringify(...))`, `curl -d`. A browser sends the same
+    from any site's page without asking first."""
+    client = house().client()
+    named = {"content-type": kind} if kind else {}
+    body = json.dumps({"samples_format": "webp"}).encode()
+    for path in ("/sdapi/v1/options", "/sdapi/v1/options/"):
+        for foreign in ELSEWHERE:
+            assert client.post(path, content=body, headers={**named, **foreign}).status_code == 403, foreign
+        assert client.get("/sdapi/v1/options").json()["samples_format"] == "png"
+    assert client.post("/sdapi/v1/options", content=body, headers=named).status_code == 200
+    assert client.get("/sdapi/v1/options").json()["samples_format"] == "webp"
+
+
+def test_a_slash_at_the_end_changes_nothing(house: type[House]) -> None:
+    here = house()
+    client = here.client()
+    for one in RouteTable(here.inner.routes).listed:
+        if one.catches_all or one.method == "WEBSOCKET" or one.path.endswith("/events"):
+            continue
+        path = one.path.replace("{", "").replace("}", "")
+        plain, slashed = (client.request(one.method, address).status_code for address in (path, f"{path}/"))
+        assert plain == slashed, one
+        assert slashed not in (307, 308), "a redirect loses the body"
+    assert client.post("/sdapi/v1/options//", json={"samples_format": "webp"}).status_code == 200
+    assert client.get("/sdapi/v1/nothing/").status_code == 404
+    guarded = house("--gradio-auth", "anna:one").client()  # type: ignore[arg-type]
+    assert guarded.post("/internal/restart/").status_code == 401
+
+
+def test_what_programs_show_by_habit_is_passed_over_where_nobody_logs_in(house: type[House]) -> None:
+    client = house().client()
+    for shown in ("Bearer sk-anything", "Bearer", "Bearer ", "Basic eDp5", "Basic", "Digest x", "nonsense"):
+        assert client.get("/sdapi/v1/samplers", headers={"authorization": shown}).status_code == 200, shown
+    assert client.get("/sdapi/v1/samplers", headers={"authorization": "Bearer gesso_gone"}).status_code == 401
+
+
+def test_a_site_that_may_call_can_read_why_it_was_refused(house: type[House]) -> None:
+    line = ("--gradio-auth", "anna:one", "--cors-allow-origins", "https://plugin.org")
+    client = house(*line).client()  # type: ignore[arg-type]
+    refused = client.post("/sdapi/v1/txt2img", headers={"origin": "https://plugin.org"}, json={})
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, "https://plugin.org")
+    assert (refused.headers["access-control-allow-credentials"], refused.headers["vary"]) == ("true", "Origin")
+    stranger = client.get("/sdapi/v1/samplers", headers={"origin": "https://evil.org"})
+    assert stranger.status_code == 401
+    assert "access-control-allow-origin" not in stranger.headers
+
+
+def test_gradio_3_s_ways_of_asking_who_one_is(house: type[House]) -> None:
+    here = house("--gradio-auth", "anna:one")  # type: ignore[arg-type]
+    client, anna = here.client(), basic("anna", "one")
+    assert (client.get("/user").json(), client.get("/user", headers=anna).json()) == (None, "anna")
+    assert client.get("/token", headers=anna).json() == {"token": None, "user": "anna"}
+    assert (client.get("/login_check").status_code, client.get("/login_check", headers=anna).status_code) == (401, 200)
+    assert client.get("/app_id").json() == client.get("/app_id/").json()
+    for path in ("/queue/status", "/startup-events", "/info", "/redoc"):
+        assert (client.get(path).status_code, client.get(path, headers=anna).status_code) == (401, 200), path
 
 
 def test_sites_that_are_named_may_call(house: type[House]) -> None:

@@ -40,7 +40,7 @@ def test_no_name_in_an_address_opens_a_file(client: tuple[TestClient, list[tuple
     asking, found, secret = client
     # `paths` takes the braces off: what was a parameter is an ordinary word, known by its ending.
     named = [(method, path) for method, path in found if re.search(r"_id|\bnumber\b|/x$|name", path)]
-    assert ("GET", "/internal/picture/picture_id") in named
+    assert ("GET", "/internal/pictures/picture_id") in named
     names = hostile_names(secret)
     assert len(names) >= 30
     of_files = re.compile("picture|thumb|preview|card|file|history|/x$")

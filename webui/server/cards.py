@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from webui.base.errors import NotFound
 from webui.catalog.cards import PAGES, Cards, Page, Wish
 from webui.server.guard import caller_of
+from webui.server.routes import Routes
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -20,13 +21,13 @@ KEPT = {"cache-control": "private, max-age=31536000, immutable"}
 """A picture's address changes with the picture."""
 
 
-def routes(app: App) -> APIRouter:
+def routes(app: App) -> Routes:
     """The routes; everything else they need is the App's."""
-    router = APIRouter(prefix="/internal/cards", include_in_schema=False)
+    router = Routes(prefix="/internal/cards", include_in_schema=False)
     catalog, pictures = app.catalog, app.catalog.pictures
     cards = Cards(app.paths, catalog.checkpoints, catalog.loras, catalog.hypernetworks)
 
-    @router.get("/list/{page}")
+    @router.get("/list/{page}", "user")
     def list_cards(
         page: str,
         search: str = "",
@@ -39,16 +40,16 @@ def routes(app: App) -> APIRouter:
     ) -> dict[str, Any]:
         return cards.show(_known(page), Wish(search[:500], folder, family, sort, descending, start, count))
 
-    @router.post("/refresh/{page}")
+    @router.post("/refresh/{page}", "user")
     def refresh(page: str) -> None:
         cards.refresh(_known(page))
         catalog.hash_in_background()
 
-    @router.get("/card/{card_id}")
+    @router.get("/card/{card_id}", "user")
     def details(card_id: str) -> dict[str, Any]:
         return cards.details(cards.find(card_id))
 
-    @router.get("/card/{card_id}/insertion")
+    @router.get("/card/{card_id}/insertion", "user")
     def insertion(card_id: str) -> dict[str, str]:
         settings = app.settings.current
         return cards.insertion(
@@ -57,16 +58,16 @@ def routes(app: App) -> APIRouter:
             by_alias=settings.ui.lora_preferred_name == "Alias from file",
         )
 
-    @router.get("/card/{card_id}/picture")
+    @router.get("/card/{card_id}/picture", "user")
     def picture(card_id: str) -> Response:
         return Response(cards.picture(cards.find(card_id)), media_type="image/webp", headers=KEPT)
 
-    @router.post("/card/{card_id}")
+    @router.post("/card/{card_id}", "admin")
     def write(card_id: str, values: dict[str, Any]) -> dict[str, Any]:
         cards.write(cards.find(card_id), values)
         return cards.shown(cards.find(card_id))
 
-    @router.post("/card/{card_id}/picture/{picture_id}")
+    @router.post("/card/{card_id}/picture/{picture_id}", "admin")
     def replace_picture(card_id: str, picture_id: str, request: Request) -> dict[str, Any]:
         """The card's picture is from now on this one of the gallery."""
         if app.access.required and not caller_of(request.scope).may_see(pictures.get(picture_id).owner):

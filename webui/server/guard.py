@@ -20,23 +20,29 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
+from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from webui.base.errors import WebuiError
 from webui.catalog.accounts import Role
-from webui.catalog.tokens import Scope, Token
+from webui.catalog.tokens import PREFIX, SCOPES, Token
+from webui.catalog.tokens import Scope as TokenScope
 from webui.flags import Flags
 from webui.server.access import LOGIN_SECONDS, Access, NotAllowed, exposed
 from webui.server.jobs.job import ANONYMOUS
+from webui.server.routes import SAFE_METHODS, SOCKET, Needs, RouteTable
 
 SESSION_COOKIE = "gesso_session"
 LOGIN_COOKIE = "gesso_login"
 CALLER = "gesso.caller"
 LARGEST_LOGIN = 10_000
 """Bytes of a login form."""
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+HERE = frozenset(
+    {"localhost", "host.docker.internal", "gateway.docker.internal", "host.containers.internal", "host.lima.internal"}
+)
+"""Names of this machine, the later ones as programs in containers know it."""
 LOCAL_NAMES = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".fritz.box")
 """Endings of names that no public server of names answers for."""
 
@@ -58,10 +64,24 @@ class Caller:
     """What the caller may do besides the own work; without accounts everybody may do everything."""
     sees_all: bool = False
     """May look at other people's jobs and pictures, and stop them."""
+    grants: frozenset[TokenScope] = frozenset(SCOPES)
+    """What the token allows; all, where none is shown."""
 
     def may_see(self, owner: str) -> bool:
         """Whether what belongs to `owner` is shown to the caller."""
         return self.sees_all or owner == self.owner
+
+    def check(self, needs: Needs) -> None:
+        """
+        Raises:
+            Refused: the caller may not call a route of this kind.
+        """
+        if needs.scope == "public":
+            return
+        if needs.scope == "admin" and self.role != "admin":
+            raise Refused(403, "Only an admin may do this.", "Ask somebody who has such an account.")
+        if needs.token not in self.grants and not (needs.token == "read" and self.grants):
+            raise Refused(403, f"This token may not do that: it lacks the scope {needs.token!r}.")
 
 
 class Refused(WebuiError):
@@ -72,31 +92,14 @@ class Refused(WebuiError):
         self.status = status
 
 
+STRANGER = Caller("", role="user", grants=frozenset())
+"""Has not entered, and asks what everybody may."""
+
+
 def caller_of(scope: AsgiScope) -> Caller:
     """Who sent this request: the one answer that everything behind the gate goes by."""
     found = scope.get(CALLER)
     return found if isinstance(found, Caller) else Caller(ANONYMOUS)
-
-
-ADMINS = re.compile(
-    r"/sdapi/v1/(options|refresh-.*|reload-.*|unload-.*|server-.*|create/.*|train/.*|sysinfo)"
-    r"|/internal/(restart|queue/.*|models/.*|settings.*|sysinfo.*|extensions.*|cards/card/.*)"
-    r"|/api/v1/(options|settings|queue|models|server|engines|accounts)(/.*)?"
-)
-"""What changes something for everybody."""
-ADMINS_READ = re.compile(r"/(internal|api/v1)/(sysinfo|accounts).*")
-"""What only admins may even read."""
-READING_POSTS = re.compile(r"/sdapi/v1/png-info|/internal/(progress|pending-tasks|ping)")
-"""What looks at something, though it is sent by POST."""
-
-
-def needed_scope(method: str, path: str) -> Scope:
-    """What a caller must be allowed to do to call this route; nobody calls any without having entered."""
-    if ADMINS_READ.fullmatch(path):
-        return "admin"
-    if method in SAFE_METHODS or READING_POSTS.fullmatch(path):
-        return "read"
-    return "admin" if ADMINS.fullmatch(path) else "generate"
 
 
 def require_admin(scope: AsgiScope) -> None:
@@ -110,13 +113,18 @@ def require_admin(scope: AsgiScope) -> None:
 
 
 class Guard:
-    """The gate, as an ASGI application around another one."""
+    """The gate, as an ASGI application around the server.
 
-    def __init__(self, inner: ASGIApp, flags: Flags, access: Access) -> None:
+    Raises:
+        TypeError: a route of the server does not say who may call it.
+    """
+
+    def __init__(self, inner: Starlette, flags: Flags, access: Access) -> None:
         self._inner = inner
+        self._table = RouteTable(inner.routes)
         self._access = access
         self._exposed = exposed(flags)
-        self._hosts = {"localhost", flags.host.lower(), *(name.lower() for name in flags.allow_host)}
+        self._hosts = {flags.host.lower(), *(name.lower() for name in flags.allow_host)} - HERE
         if self._exposed:
             self._hosts.add(socket.gethostname().lower())
         self._origins = {origin.strip().rstrip("/") for origin in flags.cors_allow_origins.split(",") if origin.strip()}
@@ -131,7 +139,7 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._inner(scope, receive, send)
             return
-        request = _Request(self._below_root(scope))
+        request = _Request(self._below_root(scope), self._table)
         try:
             self._check_host(request)
             self._check_origin(request)
@@ -143,7 +151,7 @@ class Guard:
             if request.path == "/logout" and scope["type"] == "http":
                 await _respond(send, 303, b"", request, location="login", cookies=[_expired(LOGIN_COOKIE)])
                 return
-            cookies = await self._identify(request)
+            cookies = await self._identify(request, self._table.needs(request.method, request.path))
         except Refused as refusal:
             await self._refuse(refusal, request, receive, send)
             return
@@ -151,34 +159,51 @@ class Guard:
 
     # --- who calls --------------------------------------------------------------------------------------------------
 
-    async def _identify(self, request: _Request) -> list[str]:
+    async def _identify(self, request: _Request, needs: Needs) -> list[str]:
         """Put the caller into the scope -> cookies to set.
 
         Raises:
-            Refused: a password is needed, wrong, or was wrong too often.
+            Refused: a password is needed, wrong, or was wrong too often; or the caller may not call this route.
         """
         if _is_preflight(request) and self._knows_origin(request.header("origin")):
-            return []  # Browsers ask without credentials whether they may ask with them.
-        name = self._access.name_in(request.cookie(LOGIN_COOKIE))
-        program = False
+            request.scope[CALLER] = STRANGER  # Browsers ask without credentials whether they may ask with them.
+            return []
+        caller = await self._named(request)
+        cookies: list[str] = []
+        if caller is None and self._is_open(request):
+            caller, cookies = self._unnamed(request)
+        if caller is None and needs.scope != "public":
+            raise Refused(401, "A password is needed.", "Log in, or send name and password by HTTP Basic.")
+        caller = caller or STRANGER
+        caller.check(needs)
+        request.scope[CALLER] = caller
+        return cookies
+
+    def _is_open(self, request: _Request) -> bool:
+        """Whether nobody has to log in for this."""
+        return not (self._access.required or (request.of_api and self._access.accounts.programs))
+
+    async def _named(self, request: _Request) -> Caller | None:
+        """Who shows a token, a cookie or a password.
+
+        Raises:
+            Refused: it is a wrong one.
+        """
         token = await self._token(request)
         if token is not None:
-            request.scope[CALLER] = self._holder(token, request)
-            return []
+            return self._holder(token)
+        name = self._access.name_in(request.cookie(LOGIN_COOKIE))
         basic = _basic(request.header("authorization"))
-        of_api = request.path.startswith(("/sdapi/", "/api/"))
-        if not name and basic is not None and (self._access.required or (of_api and self._access.accounts.programs)):
-            name = await run_in_threadpool(self._checked, basic, request, of_api)
+        program = False
+        if not name and basic is not None and not self._is_open(request):
+            name = await run_in_threadpool(self._checked, basic, request, request.of_api)
             program = True
-        needed = self._access.required or (of_api and bool(self._access.accounts.programs))
-        if needed and not name:
-            raise Refused(401, "A password is needed.", "Log in, or send name and password by HTTP Basic.")
-        if name:
-            role = self._access.role_of(name)
-            if role != "admin" and needed_scope(request.method, request.path) == "admin":
-                raise Refused(403, "Only an admin may do this.", "Ask somebody who has such an account.")
-            request.scope[CALLER] = Caller(name, name, program, role, self._access.oversees(name))
-            return []
+        if not name:
+            return None
+        return Caller(name, name, program, self._access.role_of(name), self._access.oversees(name))
+
+    def _unnamed(self, request: _Request) -> tuple[Caller, list[str]]:
+        """Somebody where nobody logs in, and cookies to set."""
         session = request.cookie(SESSION_COOKIE)
         cookies = []
         if not re.fullmatch(r"[0-9a-f]{32}", session):
@@ -186,34 +211,27 @@ class Guard:
             wants_page = "text/html" in request.header("accept")
             session = secrets.token_hex(16) if wants_page else ""
             cookies = [_cookie(SESSION_COOKIE, session, request, 365 * 24 * 3600)] if session else []
-        request.scope[CALLER] = Caller(ANONYMOUS + session)
-        return cookies
+        return Caller(ANONYMOUS + session), cookies
 
     async def _token(self, request: _Request) -> Token | None:
-        """The token that is shown.
+        """The token of ours that is shown; what other programs show by habit is passed over.
 
         Raises:
-            Refused: it is none of ours, or its scope is too small.
+            Refused: it is known no more.
         """
         kind, _, secret = request.header("authorization").partition(" ")
-        if kind.lower() != "bearer":
+        if kind.lower() != "bearer" or not secret.strip().startswith(PREFIX):
             return None
         token = await run_in_threadpool(self._access.token, secret.strip())
         if token is None:
             raise Refused(401, "This token is not known here.", "It may have been taken back; make another one.")
-        needed = needed_scope(request.method, request.path)
-        if "admin" not in token.scopes and needed not in token.scopes and not (needed == "read" and token.scopes):
-            raise Refused(403, f"This token may not do that: it lacks the scope {needed!r}.")
         return token
 
-    def _holder(self, token: Token, request: _Request) -> Caller:
+    def _holder(self, token: Token) -> Caller:
         """Who shows a token: its owner, who may do no more than the owner may."""
         name = "" if token.owner.startswith(ANONYMOUS) else token.owner
-        role = self._access.role_of(name)
-        if role != "admin" and needed_scope(request.method, request.path) == "admin":
-            raise Refused(403, "Only an admin may do this.", "Ask somebody who has such an account.")
         all_seeing = "admin" in token.scopes and self._access.oversees(name)
-        return Caller(token.owner, name, True, role if "admin" in token.scopes else "user", all_seeing)
+        return Caller(token.owner, name, True, self._access.role_of(name), all_seeing, token.scopes)
 
     def _checked(self, basic: tuple[str, str], request: _Request, of_api: bool) -> str:
         right = self._access.login(*basic, request.address, program=of_api)
@@ -253,13 +271,13 @@ class Guard:
         raise Refused(421, f"This server is not called {host[:100]!r}.", f"If it shall be: --allow-host {host[:100]}")
 
     def _knows_host(self, host: str) -> bool:
-        if host in self._hosts:
+        if host in self._hosts or host in HERE or host.endswith(".localhost"):
             return True
         try:
-            address = ipaddress.ip_address(host.split("%")[0])
+            ipaddress.ip_address(host.split("%")[0])
         except ValueError:
             return self._exposed and ("." not in host or host.endswith(LOCAL_NAMES))
-        return self._exposed or address.is_loopback
+        return True  # A page at an address cannot make that address mean another machine: only names can be rebound.
 
     def _check_origin(self, request: _Request) -> None:
         """Against pages of other sites that send requests from the browser of somebody who may enter here."""
@@ -275,7 +293,7 @@ class Guard:
 
     def _is_own_name(self, origin: str) -> bool:
         """Behind a proxy that changes the Host header, pages come from a name that was allowed by a flag."""
-        return (urlsplit(origin).hostname or "") in self._hosts - {"localhost", "127.0.0.1", "0.0.0.0", "::"}
+        return _name_in(origin.partition("://")[2]) in self._hosts - {"", "127.0.0.1", "0.0.0.0", "::", "::1"}
 
     def _knows_origin(self, origin: str) -> bool:
         if not origin:
@@ -297,6 +315,14 @@ class Guard:
             return
         body = {"error": "Refused", "detail": str(refusal), "body": "", "errors": str(refusal)}
         headers = [(b"www-authenticate", b'Basic realm="Gesso"')] if refusal.status == 401 else []
+        origin = request.header("origin")
+        if self._knows_origin(origin):
+            # Or the page of that site cannot read why it was refused.
+            headers += [
+                (b"access-control-allow-origin", origin.encode("latin-1")),
+                (b"access-control-allow-credentials", b"true"),
+                (b"vary", b"Origin"),
+            ]
         content = json.dumps(body).encode()
         await _respond(send, refusal.status, content, request, kind="application/json", headers=headers)
 
@@ -313,10 +339,16 @@ class Guard:
 class _Request:
     """What the gate looks at."""
 
-    def __init__(self, scope: AsgiScope) -> None:
+    def __init__(self, scope: AsgiScope, table: RouteTable) -> None:
+        """`scope` is changed: its path is spelt as the route has it from now on."""
         self.scope = scope
-        self.method: str = scope.get("method", "GET")
-        self.path: str = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+        self.method: str = scope["method"] if scope["type"] == "http" else SOCKET
+        root = scope.get("root_path", "")
+        asked = scope["path"].removeprefix(root) or "/"
+        self.path = table.spelt(self.method, asked)
+        if self.path != asked:
+            scope["path"] = root + self.path
+        self.of_api = self.path.startswith(("/sdapi/", "/api/"))
         self.query: str = scope.get("query_string", b"").decode("latin-1")
         client = scope.get("client")
         self.address: str = client[0] if client else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import Field
 from starlette.requests import HTTPConnection
 
@@ -13,6 +13,7 @@ from webui.base.errors import WebuiError
 from webui.catalog.history import HistoryPicture, Wanted
 from webui.server.api.documented import Documented, PictureId
 from webui.server.guard import caller_of
+from webui.server.routes import Routes
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -134,12 +135,12 @@ def viewer_of(app: App, connection: HTTPConnection) -> str | None:
     return caller.owner if app.access.required and not caller.sees_all else None
 
 
-def routes(app: App, prefix: str = "/internal/history", *, documented: bool = False) -> APIRouter:
-    """The routes, below `prefix`; everything else they need is the App's."""
-    router = APIRouter(prefix=prefix, tags=["history"], include_in_schema=documented)
+def routes(app: App) -> Routes:
+    """The routes, below `/history`; everything else they need is the App's."""
+    router = Routes(prefix="/history", tags=["history"])
     history = app.catalog.history
 
-    @router.get("/pictures")
+    @router.get("/pictures", "user")
     def pictures(
         request: Request,
         search: Annotated[str, Query(max_length=1000, description="Words of the prompt and the tags.")] = "",
@@ -161,12 +162,12 @@ def routes(app: App, prefix: str = "/internal/history", *, documented: bool = Fa
         found = history.page(wanted, owner=viewer_of(app, request), before=int(before) if before else None, limit=limit)
         return Page(pictures=[_listed(one) for one in found], next=str(found[-1].number) if len(found) == limit else "")
 
-    @router.get("/pictures/{picture_id}")
+    @router.get("/pictures/{picture_id}", "user")
     def picture(picture_id: PictureId, request: Request) -> Listed:
         """One of them."""
         return _listed(history.get(picture_id, viewer_of(app, request)))
 
-    @router.post("/pictures/{picture_id}")
+    @router.post("/pictures/{picture_id}", "user")
     def judge(picture_id: PictureId, opinion: Opinion, request: Request) -> Listed:
         """Rate it, mark it as a favourite, give it tags."""
         judged = history.judge(
@@ -178,12 +179,12 @@ def routes(app: App, prefix: str = "/internal/history", *, documented: bool = Fa
         )
         return _listed(judged)
 
-    @router.get("/choices")
+    @router.get("/choices", "user")
     def choices(request: Request) -> Choices:
         """Models, samplers and kinds that occur."""
         return Choices(**history.choices(viewer_of(app, request)))
 
-    @router.post("/delete")
+    @router.post("/delete", "user")
     def delete(doomed: Doomed, request: Request) -> Deleted:
         """Put pictures into the system's bin."""
         owner = viewer_of(app, request)
@@ -199,12 +200,12 @@ def routes(app: App, prefix: str = "/internal/history", *, documented: bool = Fa
             app.queue.picture_saved(job_id)  # Its pictures are fewer now: the page is told.
         return answer
 
-    @router.get("/search")
+    @router.get("/search", "user")
     def search_state() -> Search:
         """How far the search for pictures in the output folders is."""
         return Search(**asdict(app.catalog.folders.looked))
 
-    @router.post("/search")
+    @router.post("/search", "user")
     def search() -> Search:
         """Look for pictures in the output folders that are not known yet; it goes on in the background."""
         app.catalog.look_for_pictures(app.settings.current.save)
@@ -218,6 +219,6 @@ def _listed(picture: HistoryPicture) -> Listed:
     return Listed(
         **shown,
         name=picture.path.replace("\\", "/").rsplit("/", 1)[-1],
-        url=f"internal/picture/{picture.id}",
-        thumb_url=f"internal/thumbnail/{picture.id}",
+        url=f"internal/pictures/{picture.id}",
+        thumb_url=f"internal/pictures/{picture.id}/thumbnail",
     )

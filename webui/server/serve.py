@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import webbrowser
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +25,12 @@ from webui.base.errors import UserError
 from webui.base.version import NAME, VERSION
 from webui.flags import DEFAULT_PORT, Flags
 from webui.registry import resolved
-from webui.server import cards, history, live
+from webui.server import cards, live
 from webui.server.api import errors, sdapi
+from webui.server.api.content_type import JsonByAnyName
 from webui.server.api.stopwatch import Stopwatch
 from webui.server.guard import Guard, caller_of
+from webui.server.routes import declare, of_the_page
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -119,10 +121,12 @@ def application(app: App) -> FastAPI:
         redoc_url=None,
     )
     errors.install(server)
-    server.include_router(live.routes(app))
-    server.include_router(history.routes(app))
-    server.include_router(cards.routes(app))
-    server.include_router(sdapi.routes(app))
+    for part in (live, cards, sdapi):
+        server.include_router(part.routes(app).router)
+    for route in server.routes:
+        if getattr(route, "path", "") == server.openapi_url:  # FastAPI's own
+            declare(route, of_the_page("GET"))
+    server.add_middleware(JsonByAnyName)
     server.add_middleware(errors.BodyLimit)
     server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=COMPRESSION)
     server.add_middleware(Stopwatch, logged=flags.api_log)
@@ -136,8 +140,15 @@ def application(app: App) -> FastAPI:
         allow_credentials=True,
     )
     if not flags.nowebui:
-        server.router.routes.append(Route("/{path:path}", _starting))
+        server.router.routes.append(_everywhere(_starting))
     return server
+
+
+def _everywhere(answer: Callable[[Request], Awaitable[HTMLResponse]]) -> Route:
+    """Where the page will be, until it is there."""
+    route = Route("/{path:path}", answer)
+    declare(route, of_the_page("GET"))
+    return route
 
 
 async def _starting(_request: Request) -> HTMLResponse:
@@ -166,7 +177,7 @@ async def _mount_page(app: App, server: FastAPI, stack: AsyncExitStack) -> None:
     try:
         mounted = await asyncio.to_thread(_built_page, app, server)
     except BaseException:
-        server.router.routes[server.router.routes.index(waiting)] = Route("/{path:path}", _no_page)
+        server.router.routes[server.router.routes.index(waiting)] = _everywhere(_no_page)
         raise
     # The server's own start-up is over by now, so what Gradio does at start-up is done here.
     await stack.enter_async_context(mounted.router.lifespan_context(mounted))

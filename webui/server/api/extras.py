@@ -6,7 +6,7 @@ import base64
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import ConfigDict, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
@@ -17,6 +17,7 @@ from webui.server.api.documented import Documented
 from webui.server.api.generate import STATUS, JobFailed, ended
 from webui.server.guard import caller_of
 from webui.server.jobs.job import Job
+from webui.server.routes import Routes
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -103,16 +104,16 @@ class BatchAnswer(Documented):
     """Their PNG files in base64."""
 
 
-def routes(app: App) -> APIRouter:
-    router = APIRouter(prefix="/sdapi/v1")
+def routes(app: App) -> Routes:
+    router = Routes(prefix="/sdapi/v1")
 
-    @router.post("/extra-single-image")
+    @router.post("/extra-single-image", "user")
     async def extra_single(body: SingleBody, request: Request) -> SingleAnswer:
         """Enlarge a picture. Answers when it is finished."""
         html, images = await _made(app, body, [body.image], "image", request)
         return SingleAnswer(html_info=html, image=images[0])
 
-    @router.post("/extra-batch-images")
+    @router.post("/extra-batch-images", "user")
     async def extra_batch(body: BatchBody, request: Request) -> BatchAnswer:
         """Enlarge pictures. Answers when all are finished."""
         html, images = await _made(app, body, [one.data for one in body.imageList], "imageList", request)

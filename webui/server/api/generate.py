@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from webui import registry
@@ -26,6 +26,7 @@ from webui.server.api.documented import Documented
 from webui.server.guard import caller_of, require_admin
 from webui.server.jobs.job import Job, JobPicture
 from webui.server.jobs.queue import JobQueue
+from webui.server.routes import Routes
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -63,20 +64,20 @@ class JobFailed(WebuiError):
         self.status = status
 
 
-def routes(app: App) -> APIRouter:
-    router = APIRouter(prefix="/sdapi/v1")
+def routes(app: App) -> Routes:
+    router = Routes(prefix="/sdapi/v1")
 
-    @router.post("/txt2img", response_model=Answer)
+    @router.post("/txt2img", "user", response_model=Answer)
     async def txt2img(body: Txt2ImgBody, request: Request) -> dict[str, Any]:
         """Make pictures out of text. Answers when they are finished."""
         return await _made(app, body, request)
 
-    @router.post("/img2img", response_model=Answer)
+    @router.post("/img2img", "user", response_model=Answer)
     async def img2img(body: Img2ImgBody, request: Request) -> dict[str, Any]:
         """Make pictures out of pictures. Answers when they are finished."""
         return await _made(app, body, request)
 
-    @router.post("/png-info", response_model=PngInfoAnswer)
+    @router.post("/png-info", "user", looks=True, response_model=PngInfoAnswer)
     async def png_info(body: ImageBody) -> dict[str, Any]:
         """What a picture says of how it was made."""
         return await run_in_threadpool(lambda: _png_info(decoded(body.image, "image", app.settings.current)))

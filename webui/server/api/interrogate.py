@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from webui.base.errors import NotFound
@@ -15,6 +15,7 @@ from webui.server.api.documented import Documented
 from webui.server.api.errors import NotServed
 from webui.server.api.generate import STATUS, JobFailed, ended
 from webui.server.guard import caller_of
+from webui.server.routes import Routes
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -32,10 +33,10 @@ class InterrogateBody(Documented):
     """"clip": a sentence by BLIP; "deepdanbooru": tags."""
 
 
-def routes(app: App) -> APIRouter:
-    router = APIRouter(prefix="/sdapi/v1", responses={501: {"description": "The model for it is not there."}})
+def routes(app: App) -> Routes:
+    router = Routes(prefix="/sdapi/v1", responses={501: {"description": "The model for it is not there."}})
 
-    @router.post("/interrogate", response_model=CaptionAnswer)
+    @router.post("/interrogate", "user", response_model=CaptionAnswer)
     async def interrogate(body: InterrogateBody, request: Request) -> dict[str, str]:
         """Describe a picture in words. Answers when that is done."""
         owner = caller_of(request.scope).owner

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from webui import registry
 from webui.base.errors import ModelError
@@ -18,6 +18,7 @@ from webui.request.params import Choice, Slider, default_of
 from webui.server.api import answers
 from webui.server.api.bodies import ALWAYS_ON
 from webui.server.api.kept import KeptAnswer
+from webui.server.routes import Routes
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -28,21 +29,21 @@ NO_SCALE = 4.0
 EMBEDDING_ENDINGS = (".safetensors", ".pt", ".bin")
 
 
-def routes(app: App) -> APIRouter:
-    router = APIRouter(prefix="/sdapi/v1")
+def routes(app: App) -> Routes:
+    router = Routes(prefix="/sdapi/v1")
     catalog = app.catalog
 
-    @router.get("/samplers", response_model=list[answers.SamplerItem])
+    @router.get("/samplers", "user", response_model=list[answers.SamplerItem])
     def samplers() -> list[dict[str, Any]]:
         """Samplers by the names that `sampler_name` takes."""
         return [{"name": s.name, "aliases": list(s.aliases), "options": _options(s)} for s in registry.samplers()]
 
-    @router.get("/schedulers", response_model=list[answers.SchedulerItem])
+    @router.get("/schedulers", "user", response_model=list[answers.SchedulerItem])
     def schedulers() -> list[dict[str, Any]]:
         """Schedules by the names that `scheduler` takes."""
         return [_schedule(entry) for entry in registry.schedules()]
 
-    @router.get("/upscalers", response_model=list[answers.UpscalerItem])
+    @router.get("/upscalers", "user", response_model=list[answers.UpscalerItem])
     def upscalers() -> list[dict[str, Any]]:
         """What enlarges pictures."""
         empty = {"model_name": None, "model_path": None, "model_url": None, "scale": NO_SCALE}
@@ -52,12 +53,12 @@ def routes(app: App) -> APIRouter:
             for file in catalog.upscalers.files()
         ]
 
-    @router.get("/latent-upscale-modes", response_model=list[answers.Named])
+    @router.get("/latent-upscale-modes", "user", response_model=list[answers.Named])
     def latent_modes() -> list[dict[str, str]]:
         """What enlarges latents, for hires fix."""
         return [{"name": name} for name in registry.LATENT_UPSCALERS]
 
-    @router.get("/sd-models", response_model=list[answers.CheckpointItem])
+    @router.get("/sd-models", "user", response_model=list[answers.CheckpointItem])
     def models() -> list[dict[str, Any]]:
         """Checkpoints; `title` is what the setting `sd_model_checkpoint` takes."""
         return [
@@ -72,12 +73,12 @@ def routes(app: App) -> APIRouter:
             for checkpoint in catalog.checkpoints.scan()
         ]
 
-    @router.get("/sd-vae", response_model=list[answers.VaeItem])
+    @router.get("/sd-vae", "user", response_model=list[answers.VaeItem])
     def vaes() -> list[dict[str, str]]:
         """VAE files."""
         return [{"model_name": vae.name, "filename": str(vae.path)} for vae in catalog.vaes.scan().values()]
 
-    @router.get("/prompt-styles", response_model=list[answers.StyleItem])
+    @router.get("/prompt-styles", "user", response_model=list[answers.StyleItem])
     def styles() -> list[dict[str, str]]:
         """Saved pieces of prompt."""
         return [
@@ -85,18 +86,18 @@ def routes(app: App) -> APIRouter:
             for style in catalog.styles.all().values()
         ]
 
-    @router.get("/sd-modules", response_model=list[answers.VaeItem])
+    @router.get("/sd-modules", "user", response_model=list[answers.VaeItem])
     def modules() -> list[dict[str, str]]:
         """Forge's name for the list of VAEs."""
         return vaes()
 
-    @router.get("/scripts", response_model=answers.ScriptTitles)
+    @router.get("/scripts", "user", response_model=answers.ScriptTitles)
     def scripts() -> dict[str, list[str]]:
         """Titles of scripts by tab, in small letters: what `script_name` and `alwayson_scripts` take."""
         titles = sorted([*(entry.name.lower() for entry in registry.scripts()), *ALWAYS_ON])
         return {"txt2img": titles, "img2img": titles}
 
-    @router.get("/script-info", response_model=list[answers.ScriptItem])
+    @router.get("/script-info", "user", response_model=list[answers.ScriptItem])
     def script_info() -> list[dict[str, Any]]:
         """Scripts and their values by position."""
         plots = [
@@ -117,34 +118,34 @@ def routes(app: App) -> APIRouter:
 
     kept_loras, kept_embeddings = KeptAnswer(), KeptAnswer()
 
-    @router.get("/loras", response_model=list[answers.LoraItem])
+    @router.get("/loras", "user", response_model=list[answers.LoraItem])
     def loras(request: Request) -> Response:
         """LoRAs; `alias` is what their author called them, `metadata` what its trainer wrote into the file."""
         found = catalog.loras.scan()
         return kept_loras.answer(request, found, lambda: [_lora(lora) for lora in found])
 
-    @router.get("/hypernetworks", response_model=list[answers.HypernetworkItem])
+    @router.get("/hypernetworks", "user", response_model=list[answers.HypernetworkItem])
     def hypernetworks() -> list[dict[str, str]]:
         """Hypernetworks by the name that a prompt calls them."""
         return [{"name": file.stem, "path": str(file.path)} for file in catalog.hypernetworks.scan()]
 
-    @router.get("/realesrgan-models", response_model=list[answers.RealEsrganItem])
+    @router.get("/realesrgan-models", "user", response_model=list[answers.RealEsrganItem])
     def realesrgan_models() -> list[dict[str, Any]]:
         """Upscalers of the family Real-ESRGAN."""
         files = (file for file in catalog.upscalers.files() if file.folder == "RealESRGAN")
         return [{"name": file.name, "path": str(file.path), "scale": NO_SCALE} for file in files]
 
-    @router.get("/extensions", response_model=list[answers.ExtensionItem])
+    @router.get("/extensions", "user", response_model=list[answers.ExtensionItem])
     def extensions() -> list[Any]:
         """Extensions of A1111 are not run."""
         return []
 
-    @router.get("/face-restorers", response_model=list[answers.RestorerItem])
+    @router.get("/face-restorers", "user", response_model=list[answers.RestorerItem])
     def face_restorers() -> list[dict[str, Any]]:
         """What can mend faces; installed packages bring them."""
         return [{"name": entry.name, "cmd_dir": None} for entry in registry.restorers()]
 
-    @router.get("/embeddings", response_model=answers.EmbeddingsAnswer)
+    @router.get("/embeddings", "user", response_model=answers.EmbeddingsAnswer)
     def embeddings(request: Request) -> Response:
         """Textual inversion embeddings by name."""
         files = [file for folder in app.paths.embeddings for file in find_files(folder, EMBEDDING_ENDINGS)]
@@ -152,23 +153,23 @@ def routes(app: App) -> APIRouter:
             request, files, lambda: {"loaded": {file.path.stem: _embedding(file.path) for file in files}, "skipped": {}}
         )
 
-    @router.post("/refresh-checkpoints")
+    @router.post("/refresh-checkpoints", "admin")
     def refresh_checkpoints() -> None:
         """Look again which checkpoints there are."""
         catalog.checkpoints.refresh()
         catalog.hash_in_background()
 
-    @router.post("/refresh-vae")
+    @router.post("/refresh-vae", "admin")
     def refresh_vae() -> None:
         """Look again which VAEs there are."""
         catalog.vaes.refresh()
 
-    @router.post("/refresh-loras")
+    @router.post("/refresh-loras", "admin")
     def refresh_loras() -> None:
         """Look again which LoRAs there are."""
         catalog.loras.refresh()
 
-    @router.post("/refresh-embeddings")
+    @router.post("/refresh-embeddings", "admin")
     def refresh_embeddings() -> None:
         """Embeddings are looked for at each job."""
 

@@ -10,15 +10,14 @@ from importlib.metadata import distributions
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from webui.base.errors import NotFound
 from webui.base.version import NAME, VERSION
 from webui.request.settings import setting_title
 from webui.server.api.answers import MemoryAnswer
-from webui.server.api.errors import NotServed
 from webui.server.api.options import flags_told
+from webui.server.routes import Routes
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -29,10 +28,10 @@ TOLD_VARIABLES = ("COMMANDLINE_ARGS", "CUDA_VISIBLE_DEVICES", "HF_HOME", "OMP_NU
 """Environment variables in a report; others may hold secrets."""
 
 
-def routes(app: App) -> APIRouter:
-    router = APIRouter()
+def routes(app: App) -> Routes:
+    router = Routes()
 
-    @router.get("/sdapi/v1/memory", response_model=MemoryAnswer)
+    @router.get("/sdapi/v1/memory", "user", response_model=MemoryAnswer)
     def memory() -> dict[str, Any]:
         """Memory of the machine and of the GPU, in bytes."""
         ram = psutil.virtual_memory()
@@ -52,13 +51,13 @@ def routes(app: App) -> APIRouter:
         }
         return answer
 
-    @router.post("/sdapi/v1/unload-checkpoint")
+    @router.post("/sdapi/v1/unload-checkpoint", "admin")
     def unload() -> dict[str, str]:
         """Put all models away and give the memory back."""
         app.queue.unload()
         return {}
 
-    @router.post("/sdapi/v1/reload-checkpoint")
+    @router.post("/sdapi/v1/reload-checkpoint", "admin")
     def reload() -> dict[str, str]:
         """Load the checkpoint of the settings again."""
         app.queue.preload()
@@ -69,38 +68,36 @@ def routes(app: App) -> APIRouter:
             # A1111: without the flag these addresses do not exist.
             raise NotFound("The server cannot be stopped over the API.", hint="Start it with --api-server-stop.")
 
-    @router.post("/sdapi/v1/server-stop")
+    @router.post("/sdapi/v1/server-stop", "admin")
     def stop() -> str:
         """End the server in order; jobs that wait go on at its next start. Only with `--api-server-stop`."""
         check_stoppable()
         app.stop()
         return "Stopping."
 
-    @router.post("/sdapi/v1/server-kill")
+    @router.post("/sdapi/v1/server-kill", "admin")
     def kill() -> str:
         """End the server at once, whatever it is doing. Only with `--api-server-stop`."""
         check_stoppable()
         threading.Timer(LAST_WORDS, os._exit, (0,)).start()
         return "Killed."
 
-    @router.post("/sdapi/v1/server-restart")
+    @router.post("/sdapi/v1/server-restart", "admin")
     def restart() -> str:
         """End the server and start it again. Only with `--api-server-stop`; 501 where no launcher started it."""
         check_stoppable()
-        if not app.has_launcher:
-            raise NotServed("Nobody is there to start the server again.", hint="Start it by launch.py.")
         app.restart()
         return "Restarting."
 
-    @router.get("/internal/quicksettings-hint", include_in_schema=False)
+    @router.get("/internal/quicksettings-hint", "user", include_in_schema=False)
     def settings_by_title() -> list[dict[str, str]]:
         return [{"name": key, "label": setting_title(key)} for key in app.settings.current.options()]
 
-    @router.get("/internal/sysinfo", include_in_schema=False)
+    @router.get("/internal/sysinfo", "admin", include_in_schema=False)
     def sysinfo() -> JSONResponse:
         return JSONResponse(_report(app))
 
-    @router.get("/internal/sysinfo-download", include_in_schema=False)
+    @router.get("/internal/sysinfo-download", "admin", include_in_schema=False)
     def sysinfo_file() -> JSONResponse:
         return JSONResponse(_report(app), headers={"content-disposition": 'attachment; filename="sysinfo.json"'})
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
 from webui.base.version import NAME, VERSION
+from webui.server.routes import Routes
 
 Node = Mapping[str, Any]
 
@@ -33,14 +34,15 @@ BOUNDS = (
 """JSON schema's words for limits -> ours."""
 
 
-def routes() -> APIRouter:
-    router = APIRouter(include_in_schema=False)
+def routes() -> Routes:
+    router = Routes(include_in_schema=False)
 
-    @router.get("/docs")
+    @router.get("/redoc", "user")
+    @router.get("/docs", "user")
     def docs(request: Request) -> HTMLResponse:
         return HTMLResponse(page(request.app.openapi()))
 
-    @router.get("/docs/try")
+    @router.get("/docs/try", "user")
     def swagger() -> HTMLResponse:
         return get_swagger_ui_html(openapi_url="../openapi.json", title=f"{NAME}: try the API")
 

@@ -6,10 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Body
+from fastapi import Body
 
 from webui.base.errors import NotFound
 from webui.flags import WITHOUT_EFFECT, Flags, declared
+from webui.server.routes import Routes
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -19,10 +20,10 @@ SECRET = ("gradio_auth", "api_auth", "gradio_auth_path")
 """Flags that nobody reads over the network."""
 
 
-def routes(app: App) -> APIRouter:
-    router = APIRouter(prefix="/sdapi/v1")
+def routes(app: App) -> Routes:
+    router = Routes(prefix="/sdapi/v1")
 
-    @router.get("/options")
+    @router.get("/options", "user")
     def options() -> dict[str, Any]:
         """All settings."""
         current = app.settings.current
@@ -33,7 +34,7 @@ def routes(app: App) -> APIRouter:
             return {**found, "sd_checkpoint_hash": ""}
         return {**found, CHECKPOINT: checkpoint.title, "sd_checkpoint_hash": checkpoint.sha256}
 
-    @router.post("/options")
+    @router.post("/options", "admin")
     def change(values: dict[str, Any] = Body()) -> None:  # noqa: B008
         """Change these settings and save them. Unknown ones are passed over, so that a full dump can come back."""
         changes = {key: value for key, value in values.items() if value is not None}
@@ -41,7 +42,7 @@ def routes(app: App) -> APIRouter:
             changes[CHECKPOINT] = app.catalog.checkpoints.find(str(changes[CHECKPOINT])).title
         app.settings.change(changes, strict=False)
 
-    @router.get("/cmd-flags")
+    @router.get("/cmd-flags", "user")
     def cmd_flags() -> dict[str, Any]:
         """The command line of this run."""
         return flags_told(app.flags)

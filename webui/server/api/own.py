@@ -1,6 +1,7 @@
-"""Our own API below `/api/v1`: a job gets its number at once, and is watched, stopped and fetched by it.
+"""Our own API: a job gets its number at once, and is watched, stopped and fetched by it.
 
-One queue with `/sdapi/v1` and the page. Errors are JSON with a sentence in `detail`, as everywhere.
+The same routes for programs (`/api/v1`) and for the page (`/internal`), over one queue with `/sdapi/v1`. Errors are
+JSON with a sentence in `detail`, as everywhere.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
@@ -19,18 +20,20 @@ from webui.request.extras import Extras
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.jobs import Request as Wanted
 from webui.request.merge import Merge
+from webui.server import history
+from webui.server.api import pictures
 from webui.server.api.bodies import decoded
-from webui.server.api.documented import Documented, JobId, PictureId
+from webui.server.api.documented import Documented, JobId
 from webui.server.guard import caller_of, require_admin
 from webui.server.jobs.job import Job
 from webui.server.jobs.stream import server_sent
+from webui.server.routes import Routes
 
 if TYPE_CHECKING:
     from webui.app import App
 
-MIME = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
-KEPT_FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
 ALL_STATES: tuple[State, ...] = ("queued", "running", "done", "failed", "cancelled")
+STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 LONGEST_WAIT = 60.0
 """Seconds that one question may wait for the end of a job."""
 
@@ -188,9 +191,23 @@ class Changes(Documented):
     """Field -> value, such as {"seed": 7, "steps": 30}."""
 
 
-def routes(app: App) -> APIRouter:
-    router = APIRouter(prefix="/api/v1", tags=["own"])
-    queue, pictures = app.queue, app.catalog.pictures
+class Repeated(Documented):
+    """The job that is done again and again."""
+
+    id: str
+    """Its id; "": none is."""
+
+
+def last_event(request: Request) -> int | None:
+    """The number of the last event that a reader has seen, as browsers tell it when they connect anew."""
+    last = request.headers.get("last-event-id", "")
+    return int(last[:18]) if last.isascii() and last.isdecimal() else None
+
+
+def routes(app: App) -> Routes:
+    """The routes, without the prefix below which they are mounted."""
+    router = Routes(tags=["own"])
+    queue = app.queue
 
     def own(job_id: str, request: Request) -> Job:
         """The job, if it is the caller's; somebody else's is as if it were not there."""
@@ -199,10 +216,17 @@ def routes(app: App) -> APIRouter:
             raise NotFound(f"There is no job {job_id!r} of yours.")
         return job
 
+    def repeatable(job_id: str, request: Request) -> Job:
+        """The job, if the caller may submit one of its kind."""
+        job = own(job_id, request)
+        if isinstance(job.request, Merge):
+            require_admin(request.scope)
+        return job
+
     def told(job: Job) -> JobAnswer:
         return _answer(job, _place(app, job))
 
-    @router.get("/queue")
+    @router.get("/queue", "user")
     def look_at_queue() -> QueueAnswer:
         """How the queue and the engines are."""
         engine = queue.engine_state
@@ -210,24 +234,24 @@ def routes(app: App) -> APIRouter:
             version=queue.version, paused=queue.paused, waiting=queue.waiting(), engine=engine.state, text=engine.text
         )
 
-    @router.post("/queue/pause")
+    @router.post("/queue/pause", "admin")
     def pause() -> None:
         """Begin no further job; what is in work goes on."""
         queue.pause(True)
 
-    @router.post("/queue/resume")
+    @router.post("/queue/resume", "admin")
     def resume() -> None:
         """Go on after a pause."""
         queue.pause(False)
 
-    @router.post("/jobs", status_code=202)
+    @router.post("/jobs", "user", status_code=202)
     def submit(wish: Submission, request: Request) -> JobAnswer:
         """Put a job at the end of the queue. The answer comes at once."""
         settings = {} if wish.save is None else {"samples_save": wish.save, "grid_save": wish.save}
         job_id = queue.submit(_uploaded(app, wish.request), caller_of(request.scope).owner, settings=settings)
         return told(queue.job(job_id))
 
-    @router.get("/jobs")
+    @router.get("/jobs", "user")
     def list_jobs(
         request: Request,
         state: Annotated[list[State], Query(description="Only jobs in these states.")] = [],  # noqa: B006
@@ -247,17 +271,22 @@ def routes(app: App) -> APIRouter:
             before=rows[-1].position if len(rows) == limit else None,
         )
 
-    @router.post("/jobs/order")
+    @router.post("/jobs/order", "user")
     def reorder(order: Order, request: Request) -> None:
         """Let these waiting jobs of yours run in this order, at the places that they hold."""
         queue.reorder([own(job_id, request).id for job_id in dict.fromkeys(order.ids)])
 
-    @router.post("/jobs/cancel")
+    @router.post("/jobs/cancel", "user")
     def cancel_all(request: Request) -> dict[str, int]:
         """Give up all your jobs -> how many waited."""
         return {"cancelled": queue.cancel_all(caller_of(request.scope).owner)}
 
-    @router.get("/jobs/{job_id}")
+    @router.post("/jobs/forever/stop", "user")
+    def stop_forever(request: Request) -> None:
+        """Let the job that is done again and again be the last one."""
+        queue.forever(caller_of(request.scope).owner)
+
+    @router.get("/jobs/{job_id}", "user")
     async def look(
         job_id: JobId,
         request: Request,
@@ -269,35 +298,40 @@ def routes(app: App) -> APIRouter:
             await asyncio.wait([asyncio.wrap_future(queue.ended(job_id))], timeout=wait)
         return await run_in_threadpool(lambda: told(queue.job(job_id)))
 
-    @router.get("/jobs/{job_id}/request")
+    @router.get("/jobs/{job_id}/request", "user")
     def look_at_request(job_id: JobId, request: Request) -> dict[str, Any]:
         """Every field as it was submitted; pictures by the name under which they are kept."""
         return own(job_id, request).request.model_dump(mode="json")
 
-    @router.post("/jobs/{job_id}/again", status_code=202)
+    @router.post("/jobs/{job_id}/again", "user", status_code=202)
     def again(job_id: JobId, request: Request, wish: Changes | None = None) -> JobAnswer:
         """Submit a job once more, with some fields changed."""
-        job = own(job_id, request)
-        if isinstance(job.request, Merge):
-            require_admin(request.scope)
+        job = repeatable(job_id, request)
         return told(queue.job(queue.again(job.id, job.owner, wish.changes if wish else None)))
 
-    @router.post("/jobs/{job_id}/cancel")
+    @router.post("/jobs/{job_id}/forever", "user")
+    def forever(job_id: JobId, request: Request) -> Repeated:
+        """Submit a job again whenever it is done; it ends with the first that fails or is cancelled."""
+        job = repeatable(job_id, request)
+        queue.forever(job.owner, job.id)
+        return Repeated(id=queue.repeated(job.owner))
+
+    @router.post("/jobs/{job_id}/cancel", "user")
     def cancel(job_id: JobId, request: Request) -> None:
         """Give a job up, waiting or in work; its finished pictures stay."""
         queue.cancel(own(job_id, request).id)
 
-    @router.post("/jobs/{job_id}/interrupt")
+    @router.post("/jobs/{job_id}/interrupt", "user")
     def interrupt(job_id: JobId, request: Request) -> None:
         """Stop a job in work; it is done with the pictures that it has."""
         queue.interrupt(own(job_id, request).id)
 
-    @router.post("/jobs/{job_id}/skip")
+    @router.post("/jobs/{job_id}/skip", "user")
     def skip(job_id: JobId, request: Request) -> None:
         """Go on with the next batch."""
         queue.skip(own(job_id, request).id)
 
-    @router.get("/jobs/{job_id}/preview", response_class=Response, responses=_BINARY)
+    @router.get("/jobs/{job_id}/preview", "user", response_class=Response, responses=pictures.BINARY)
     def preview(job_id: JobId, request: Request) -> Response:
         """The latest look at a job in work, as JPEG; 404 while there is none."""
         latest = queue.preview_of(own(job_id, request).id)
@@ -305,39 +339,19 @@ def routes(app: App) -> APIRouter:
             raise NotFound(f"There is no preview of the job {job_id!r}.")
         return Response(latest.jpeg, media_type="image/jpeg", headers={"cache-control": "no-store"})
 
-    @router.get("/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
+    @router.get("/events", "user", response_class=StreamingResponse, responses=STREAM)
     async def events(
         request: Request,
         since: Annotated[int | None, Query(ge=0, le=2**62, description="The number of the last event seen.")] = None,
     ) -> StreamingResponse:
         """Server-sent events: first the whole state, then each change of your jobs; `Last-Event-ID` resumes."""
-        last = request.headers.get("last-event-id", "")
-        after = int(last[:18]) if last.isdecimal() and last.isascii() else since
-        lines = server_sent(queue.hub, caller_of(request.scope).owner, after)
+        after = last_event(request)
+        lines = server_sent(queue.hub, caller_of(request.scope).owner, since if after is None else after)
         return StreamingResponse(lines, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
-    def check_picture(picture_id: str, request: Request) -> None:
-        """Pictures of named users are theirs alone; those of programs without login are known by their number."""
-        if app.access.required and not caller_of(request.scope).may_see(pictures.get(picture_id).owner):
-            raise NotFound(f"There is no picture {picture_id!r} of yours.")
-
-    @router.get("/pictures/{picture_id}", response_class=Response, responses=_BINARY)
-    def picture(picture_id: PictureId, request: Request) -> Response:
-        """The file of a finished picture, with its infotext in it."""
-        check_picture(picture_id, request)
-        content, kind = pictures.content(picture_id)
-        return Response(content, media_type=MIME.get(kind, "application/octet-stream"), headers=KEPT_FOR_EVER)
-
-    @router.get("/pictures/{picture_id}/thumbnail", response_class=Response, responses=_BINARY)
-    def thumbnail(picture_id: PictureId, request: Request) -> Response:
-        """The picture as WebP of at most 256 pixels a side."""
-        check_picture(picture_id, request)
-        return Response(pictures.thumbnail(picture_id), media_type="image/webp", headers=KEPT_FOR_EVER)
-
+    router.include(pictures.routes(app))
+    router.include(history.routes(app))
     return router
-
-
-_BINARY: dict[int | str, dict[str, Any]] = {200: {"content": {"image/*": {}}, "description": "The picture."}}
 
 
 def _uploaded(app: App, wanted: Txt2Img | Img2Img | Extras) -> Wanted:

@@ -6,12 +6,13 @@ import base64
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 
 from webui.base.errors import NotFound
 from webui.server.api.documented import Documented
 from webui.server.guard import caller_of
 from webui.server.jobs.job import Job
+from webui.server.routes import Routes
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -63,8 +64,8 @@ class TaskBody(Documented):
     live_preview: bool = True
 
 
-def routes(app: App) -> APIRouter:
-    router = APIRouter()
+def routes(app: App) -> Routes:
+    router = Routes()
     queue = app.queue
 
     def running_for(request: Request) -> Job | None:
@@ -74,7 +75,7 @@ def routes(app: App) -> APIRouter:
             return None
         return job
 
-    @router.get("/sdapi/v1/progress", response_model=ProgressAnswer)
+    @router.get("/sdapi/v1/progress", "user", response_model=ProgressAnswer)
     def progress(
         request: Request,
         skip_current_image: Annotated[bool, Query(description="Leave `current_image` out.")] = False,
@@ -109,7 +110,7 @@ def routes(app: App) -> APIRouter:
             textinfo=job.progress.text or None,
         )
 
-    @router.post("/sdapi/v1/interrupt")
+    @router.post("/sdapi/v1/interrupt", "user")
     def interrupt(request: Request) -> dict[str, str]:
         """Stop the job in work at once; what is finished is kept."""
         job = running_for(request)
@@ -117,7 +118,7 @@ def routes(app: App) -> APIRouter:
             queue.interrupt(job.id, at_once=True)
         return {}
 
-    @router.post("/sdapi/v1/skip")
+    @router.post("/sdapi/v1/skip", "user")
     def skip(request: Request) -> None:
         """Go on with the next batch of the job in work."""
         job = running_for(request)
@@ -125,7 +126,7 @@ def routes(app: App) -> APIRouter:
             queue.skip(job.id)
             app.tasks.skipped = job.id, job.progress.batch
 
-    @router.post("/internal/progress", include_in_schema=False)
+    @router.post("/internal/progress", "user", looks=True, include_in_schema=False)
     def task_progress(body: TaskBody, request: Request) -> dict[str, Any]:
         answer: dict[str, Any] = {
             "active": False,
@@ -158,7 +159,7 @@ def routes(app: App) -> APIRouter:
             answer["textinfo"] = f"In queue, {queue.waiting()} waiting"
         return answer
 
-    @router.get("/internal/pending-tasks", include_in_schema=False)
+    @router.get("/internal/pending-tasks", "user", include_in_schema=False)
     def pending(request: Request) -> dict[str, Any]:
         owner = caller_of(request.scope).owner
         tasks = [app.tasks.name_of(job.id) for job in queue.jobs(owner) if job.state == "queued"]

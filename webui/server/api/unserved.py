@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import HTTPException, Request
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from webui.base.errors import NotFound
 from webui.server.api.errors import NotServed
+from webui.server.routes import ALL_METHODS, Routes
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -29,11 +30,10 @@ EXTENSIONS: Mapping[str, str] = {
     "tagger": "Tagger",
 }
 """Extensions of A1111 that clients ask for: where their routes lie -> what they are called."""
-ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
-def routes(_app: App) -> APIRouter:
-    router = APIRouter(prefix="/sdapi/v1", responses={501: {"description": "Not served yet."}})
+def routes(_app: App) -> Routes:
+    router = Routes(prefix="/sdapi/v1", responses={501: {"description": "Not served yet."}})
 
     def untrained() -> dict[str, str]:
         raise NotServed(
@@ -42,16 +42,16 @@ def routes(_app: App) -> APIRouter:
         )
 
     for path in ("create/embedding", "create/hypernetwork", "train/embedding", "train/hypernetwork"):
-        router.post(f"/{path}", name=path, description="Not served yet.")(untrained)
+        router.post(f"/{path}", "admin", name=path, description="Not served yet.")(untrained)
     return router
 
 
-def nowhere(known: Sequence[BaseRoute]) -> APIRouter:
+def nowhere(known: Sequence[BaseRoute]) -> Routes:
     """What answers where none of the `known` routes does: else the page would, in words of its own."""
-    router = APIRouter(include_in_schema=False)
+    router = Routes(include_in_schema=False)
 
-    @router.api_route("/sdapi/{path:path}", methods=ALL_METHODS)
-    @router.api_route("/api/{path:path}", methods=ALL_METHODS)
+    @router.every("/sdapi/{path:path}", "user")
+    @router.every("/api/{path:path}", "user")
     def unknown(request: Request) -> None:
         path, asked = request.url.path, request.method
         methods = [method for method in ALL_METHODS if _is_taken({**request.scope, "method": method}, known)]
@@ -68,7 +68,7 @@ def nowhere(known: Sequence[BaseRoute]) -> APIRouter:
 
     for place in EXTENSIONS:
         for path in (f"/{place}", f"/{place}/{{path:path}}"):
-            router.add_api_route(path, absent, methods=ALL_METHODS)
+            router.every(path, "user")(absent)
     return router
 
 

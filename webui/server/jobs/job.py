@@ -51,9 +51,9 @@ class JobPicture:
             "seed": self.seed,
             "infotext": self.infotext,
             "saved": self.saved,
-            "url": f"internal/picture/{self.id}",
-            "thumb_url": f"internal/thumbnail/{self.id}",
-            "extras": [{"name": name, "url": f"internal/picture/{self.id}/extra/{name}"} for name in self.extras],
+            "url": f"internal/pictures/{self.id}",
+            "thumb_url": f"internal/pictures/{self.id}/thumbnail",
+            "extras": [{"name": name, "url": f"internal/pictures/{self.id}/extra/{name}"} for name in self.extras],
         }
 
 

@@ -184,7 +184,7 @@
       if (!waiting.length) return;
       const each = (what) => async () => {
         for (const picture of waiting) {
-          const answer = await gesso.post(`internal/picture/${picture.id}/${what}`);
+          const answer = await gesso.post(`internal/pictures/${picture.id}/${what}`);
           if (answer.ok) continue;
           const said = await answer.json().catch(() => ({}));
           gesso.say(said.detail || "The server did not answer.", "bad");

@@ -42,7 +42,8 @@
   gesso.restart = async () => {
     const answer = await gesso.post("internal/restart");
     if (!answer.ok) {
-      gesso.say("The server cannot be restarted from here.", "bad");
+      const said = await answer.json().catch(() => ({}));
+      gesso.say(said.detail || "The server cannot be restarted from here.", "bad");
       return;
     }
     document.body.append(gesso.make("div", { id: "gesso_restarting", role: "alert" }, "Restarting. The page comes back by itself."));

@@ -1,0 +1,67 @@
+"""Routes of Gradio 3, which A1111's page is made with: programs ask them whether the server is there, and who they are.
+
+A1111: the Krita plugin takes a server for gone that has no `/queue/status`; openOutpaint asks `/startup-events`, the
+Photoshop plugin `/user`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Request
+
+from webui.server.guard import caller_of
+from webui.server.routes import Routes
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+
+def routes(app: App) -> Routes:
+    router = Routes(include_in_schema=False)
+    app_id = secrets.randbits(48)
+
+    @router.get("/queue/status", "user")
+    def queue_status() -> dict[str, Any]:
+        """Gradio's estimation. How long jobs take is told by `/sdapi/v1/progress`."""
+        return {
+            "msg": "estimation",
+            "rank": None,
+            "queue_size": app.queue.waiting() + (app.queue.running is not None),
+            "avg_event_process_time": None,
+            "avg_event_concurrent_process_time": None,
+            "rank_eta": None,
+            "queue_eta": 0.0,
+        }
+
+    @router.get("/startup-events", "user")
+    def startup_events() -> bool:
+        """Whether this call has run them: they have run already."""
+        return False
+
+    @router.get("/app_id", "public")
+    def tell_app_id() -> dict[str, int]:
+        """Another number after each start of the server."""
+        return {"app_id": app_id}
+
+    @router.get("/login_check", "user")
+    def login_check() -> None:
+        """Null; 401 for who has not entered."""
+
+    @router.get("/user", "public")
+    def user(request: Request) -> str | None:
+        """The login name; null: nobody has logged in."""
+        return caller_of(request.scope).name or None
+
+    @router.get("/token", "public")
+    def token(request: Request) -> dict[str, str | None]:
+        """Gradio tells its login cookie here; ours is nobody's to read."""
+        return {"token": None, "user": user(request)}
+
+    @router.get("/info", "user")
+    def info() -> dict[str, Any]:
+        """Which of the page's events are an API: none. `/docs` lists the API."""
+        return {"named_endpoints": {}, "unnamed_endpoints": {}}
+
+    return router

@@ -1,0 +1,83 @@
+"""Finished pictures by their number: their files, what comes with them, and those that could not be saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Path, Request, Response
+
+from webui.base.errors import NotFound
+from webui.server.api.documented import Documented, PictureId
+from webui.server.guard import caller_of
+from webui.server.routes import Routes
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+MIME = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
+KEPT_FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
+"""A picture's address changes with the picture."""
+BINARY: dict[int | str, dict[str, Any]] = {200: {"content": {"image/*": {}}, "description": "The picture."}}
+"""For the documentation."""
+
+
+ExtraName = Annotated[str, Path(description="Its name, as the job tells it.")]
+
+
+class Saved(Documented):
+    """A picture that is a file now."""
+
+    path: str
+    """The file."""
+
+
+def routes(app: App) -> Routes:
+    """The routes, below `/pictures`."""
+    router = Routes(prefix="/pictures", tags=["own"])
+    queue, pictures = app.queue, app.catalog.pictures
+
+    def check(picture_id: str, request: Request) -> None:
+        """Pictures of named users are theirs alone; those of browsers and programs without login are known by their
+        number."""
+        if app.access.required and not caller_of(request.scope).may_see(pictures.get(picture_id).owner):
+            raise NotFound(f"There is no picture {picture_id!r} of yours.")
+
+    def file(content: bytes, kind: str, headers: Mapping[str, str] = KEPT_FOR_EVER) -> Response:
+        return Response(content, media_type=MIME.get(kind, "application/octet-stream"), headers=headers)
+
+    @router.get("/{picture_id}", "user", response_class=Response, responses=BINARY)
+    def picture(picture_id: PictureId, request: Request) -> Response:
+        """The file of a finished picture, with its infotext in it."""
+        check(picture_id, request)
+        return file(*pictures.content(picture_id))
+
+    @router.get("/{picture_id}/thumbnail", "user", response_class=Response, responses=BINARY)
+    def thumbnail(picture_id: PictureId, request: Request) -> Response:
+        """The picture as WebP of at most 256 pixels a side."""
+        check(picture_id, request)
+        return file(pictures.thumbnail(picture_id), "webp")
+
+    @router.get("/{picture_id}/extra/{name}", "user", response_class=Response, responses=BINARY)
+    def extra(picture_id: PictureId, name: ExtraName, request: Request) -> Response:
+        """A picture that comes with another, such as its mask."""
+        check(picture_id, request)
+        return file(*pictures.extras.content(picture_id, name))
+
+    @router.post("/{picture_id}/save", "user")
+    def save(picture_id: PictureId, request: Request) -> Saved:
+        """Try again to write a picture that could not be saved."""
+        check(picture_id, request)
+        saved = pictures.save_again(picture_id)
+        queue.picture_saved(saved.job_id)
+        return Saved(path=saved.path)
+
+    @router.post("/{picture_id}/discard", "user")
+    def discard(picture_id: PictureId, request: Request) -> None:
+        """Give up a picture that could not be saved."""
+        check(picture_id, request)
+        job_id = pictures.get(picture_id).job_id
+        pictures.give_up(picture_id)
+        queue.picture_saved(job_id)
+
+    return router
