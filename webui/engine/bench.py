@@ -32,7 +32,7 @@ from webui.engine.passes import Batch, Studio
 from webui.engine.previews import cheap
 from webui.engine.stand_ins import sd15
 from webui.engine.throughput import Job, Speeds, speeds
-from webui.engine.training.config import CUDA_256
+from webui.engine.training.config import Networks
 from webui.engine.training.export import sd1_tensors, write_checkpoint
 from webui.engine.training.networks import build_text_tower, build_unet, build_vae
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
@@ -228,7 +228,7 @@ def reference(path: Path) -> CheckpointRef:
 def stand_in(path: Path) -> Path:
     """A checkpoint of the demo model's shape with random weights."""
     torch.manual_seed(0)
-    shape = CUDA_256.networks
+    shape = Networks()
     tensors = sd1_tensors(build_unet(shape), build_vae(shape), build_text_tower(shape))
     write_checkpoint(path, tensors, 256)
     return path

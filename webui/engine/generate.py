@@ -112,7 +112,7 @@ def use_of(pictures: tuple[Picture, ...]) -> Use:
     request, render = pictures[0].request, pictures[0].render
     width, height = request.width, request.height
     if isinstance(request, Txt2Img) and request.enable_hr:
-        hires = hires_size(request, 8)
+        hires = hires_size(request)
         width, height = max(width, hires.width), max(height, hires.height)
     rows = len(pictures) * (1 if request.cfg_scale == 1.0 or not render.batch_cond_uncond else 2)
     return Use(Work(width, height, rows), render.fp8_storage, render.cache_fp16_weight)
@@ -187,7 +187,7 @@ def first_pass(
     if concat is not None:
         batch.facts.note("Conditional mask weight", batch.render.inpainting_mask_weight)
     this = replace(planned(batch), share=(0.0, end), concat=concat, size=(width, height))
-    return denoised(batch, this, loaded, noise_of(batch, shape, loaded.model.device), studio)
+    return denoised(batch, this, loaded, noise_of(batch, shape, loaded.model.device, factor=form.factor), studio)
 
 
 def image_pass(batch: Batch, loaded: Loaded, beginning: Beginning, studio: Studio) -> Denoised:
@@ -196,7 +196,9 @@ def image_pass(batch: Batch, loaded: Loaded, beginning: Beginning, studio: Studi
     steps, t_enc = img2img_steps(request.steps, request.denoising_strength, fix=batch.render.img2img_fix_steps)
     this = replace(planned(batch), steps=steps, t_enc=t_enc, start=start, concat=start.concat)
     _, channels, height, width = start.latents.shape
-    return denoised(batch, this, loaded, noise_of(batch, (channels, height, width), loaded.model.device), studio)
+    model = loaded.model
+    noise = noise_of(batch, (channels, height, width), model.device, factor=model.latent.factor)
+    return denoised(batch, this, loaded, noise, studio)
 
 
 def hires_pass(
@@ -233,7 +235,7 @@ def hires_pass(
         concat=concat,
         size=(size.width, size.height),
     )
-    noise = noise_of(batch, (large.shape[1], large.shape[2], large.shape[3]), model.device)
+    noise = noise_of(batch, (large.shape[1], large.shape[2], large.shape[3]), model.device, factor=factor)
     return denoised(batch, this, loaded, noise, studio)
 
 

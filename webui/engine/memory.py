@@ -193,8 +193,8 @@ def model_size(model: Model) -> ModelSize:
     pairs = [before + after for before, after in pairwise(blocks)] or blocks
     leaf = max((parameter.nbytes for parameter in network.parameters()), default=0)
     step, scores = _step(network)
-    decode = model.vae_bytes_per_pixel
-    return ModelSize(bytes_of(network), text, model.vae_nbytes, max(pairs), leaf, step, scores, decode)
+    weights = (bytes_of(network), text, model.vae_nbytes, max(pairs), leaf)
+    return ModelSize(*weights, step, scores, model.vae_bytes_per_pixel, model.latent.factor)
 
 
 def file_size(file: WeightsFile, itemsize: int) -> ModelSize:

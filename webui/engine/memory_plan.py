@@ -64,6 +64,8 @@ class ModelSize:
     """The attention's scores, for each row and the square of the latents' pixels over 256."""
     decode: int
     """What the VAE computes in, for each pixel of a picture."""
+    factor: int = 8
+    """Pixels along a side of what one latent stands for."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,6 @@ class Work:
     @property
     def pixels(self) -> int:
         return self.width * self.height
-
-    @property
-    def latents(self) -> int:
-        """Pixels of the latents, of one row."""
-        return self.pixels // 64
 
 
 @dataclass(frozen=True)
@@ -176,9 +173,10 @@ def plan(machine: Machine, model: ModelSize, work: Work, wishes: Wishes = Wishes
 
 def peak(profile: MemoryProfile, machine: Machine, model: ModelSize, work: Work) -> int:
     """Bytes that the device holds at the worst moment."""
-    sampling = work.rows * work.latents * model.step
+    latents = work.pixels // model.factor**2
+    sampling = work.rows * latents * model.step
     if machine.holds_scores:
-        scores = work.rows * model.scores * work.latents**2 // 256
+        scores = work.rows * model.scores * latents**2 // 256
         sampling += scores // 2 if profile.attention == "sliced" else scores
     decoding = {"whole": work.pixels, "tiled": min(work.pixels, TILE), "host": 0}[profile.vae] * model.decode
     if profile.offload == "none":

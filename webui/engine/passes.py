@@ -490,10 +490,14 @@ def noise_of(
     shape: tuple[int, int, int],
     device: torch.device,
     *,
+    factor: int = 8,
     seeds: tuple[int, ...] | None = None,
     varied: bool = True,
 ) -> ImageNoise:
-    """The batch's generators of noise for latents of this shape (c, h, w); without variation where not `varied`."""
+    """The batch's generators of noise for latents of this shape (c, h, w); without variation where not `varied`.
+
+    factor: pixels along a side of what one latent stands for.
+    """
     request, render = batch.request, batch.render
     kind: GeneratorKind = "CPU" if render.randn_source == "CPU" else "NV"
     resized = varied and request.seed_resize_from_h > 0 and request.seed_resize_from_w > 0
@@ -503,7 +507,7 @@ def noise_of(
         shape,
         subseeds=tuple(picture.subseed for picture in batch.pictures),
         subseed_strength=request.subseed_strength if varied else 0.0,
-        resize_from=(request.seed_resize_from_h // 8, request.seed_resize_from_w // 8) if resized else None,
+        resize_from=(request.seed_resize_from_h // factor, request.seed_resize_from_w // factor) if resized else None,
         ensd=render.eta_noise_seed_delta if varied else 0,
         device=device,
     )

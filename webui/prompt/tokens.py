@@ -116,6 +116,16 @@ def bracket_weights() -> Mapping[int, float]:
     return {token: weight for token, weight in weights.items() if weight != 1.0}
 
 
+def token_texts() -> tuple[str, ...]:
+    """What each token spells, (49406,), in letters; pieces of a letter's bytes are replacement characters."""
+    vocabulary = _vocabulary()
+    spelled = {token: bytes([byte]) for byte, token in enumerate(vocabulary.bytes)}
+    spelled |= {token + _AT_WORD_END: text for token, text in spelled.items()}
+    for (left, right), merged in vocabulary.merges.items():
+        spelled[merged] = spelled[left] + spelled[right]
+    return tuple(spelled[token].decode("utf-8", "replace") for token in range(len(spelled)))
+
+
 @cache
 def _vocabulary() -> _Vocabulary:
     # The file writes each byte as a letter: itself where Latin-1 prints it, else one from U+0100 on.

@@ -16,11 +16,14 @@ from webui.engine.training.data import (
     article,
     dominant_hue,
     pair_scene,
+    phrase,
     plain_code,
+    plural,
     recoloured_scene,
     scenes,
     to_batch,
 )
+from webui.engine.training.usual import USUAL
 
 
 def disc(colour: tuple[int, int, int], size: int = 32) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -97,3 +100,25 @@ def test_articles_codes_and_batches() -> None:
     batch = to_batch([np.full((4, 4, 3), level, np.uint8) for level in (0, 255)])
     assert batch.shape == (2, 3, 4, 4)
     assert (batch.min(), batch.max()) == (-1.0, 1.0)
+
+
+def test_the_usual_nouns_take_half_of_the_lessons_and_go_by_what_people_call_them() -> None:
+    names = ("automobile", "abacus", "abacus again", "yet another abacus")
+    pixels = np.zeros((4, 8, 8, 4), np.uint8)
+    known = Emoji(names, ((),) * 4, ("Objects",) * 4, pixels, (None,) * 4)
+    assert known.weights.sum() == pytest.approx(1.0)
+    assert known.weights[0] == pytest.approx(0.5 + 0.125)
+    rng = np.random.default_rng(0)
+    asked = [phrase(known, 0, rng) for _ in range(300)]
+    for way in ("a car", "an automobile", "cars", "the car", "A car", "a picture of a car", "a cute car"):
+        assert way in asked, way
+
+
+def test_each_usual_noun_means_one_of_the_emoji_names() -> None:
+    assert len(USUAL) >= 300
+    assert all(word == word.strip() and word and name for word, name in USUAL.items())
+
+
+@pytest.mark.parametrize(("one", "many"), [("cat", "cats"), ("cherry", "cherries"), ("box", "boxes"), ("key", "keys")])
+def test_plurals(one: str, many: str) -> None:
+    assert plural(one) == many

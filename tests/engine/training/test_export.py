@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -22,13 +23,14 @@ from webui.base.errors import ModelError
 from webui.engine.families import ldm, sd1
 from webui.engine.families.weights import open_weights
 from webui.engine.training.config import LATENT_SCALE, Networks
-from webui.engine.training.export import preview_factors, sd1_tensors, write_checkpoint
+from webui.engine.training.export import preview_factors, read_checkpoint, sd1_tensors, write_checkpoint
 from webui.engine.training.networks import build_text_tower, build_unet, build_vae
 
 SMALL = {
-    "three levels, text in the last": Networks((32, 32, 32, 32), 1, (32, 32, 64), (False, False, True), 1, 64, 1),
-    "two levels, two blocks, text in both": Networks((32, 64), 2, (32, 64), (True, True), 2, 64, 2),
-    "SD1's plan: text in all but the last": Networks((32, 32, 32, 64), 1, (32, 32, 64), (True, True, False), 2, 64, 1),
+    "the demo's plan, small": Networks((16, 16, 16, 16, 32), 1, 16, (32, 32, 64), (False, True, True), 1, 64, 1),
+    "three levels, text in the last": Networks((32, 32, 32, 32), 1, 4, (32, 32, 64), (False, False, True), 1, 64, 1),
+    "two levels, two blocks, text in both": Networks((32, 64), 2, 4, (32, 64), (True, True), 2, 64, 2),
+    "SD1's: text in all but the last": Networks((32, 32, 32, 64), 1, 4, (32, 32, 64), (True, True, False), 2, 64, 1),
 }
 
 
@@ -76,6 +78,20 @@ def test_the_names_are_those_of_sd1(networks: Networks) -> None:
         "cond_stage_model.transformer.text_model.final_layer_norm.weight",
     ):
         assert name in names
+
+
+def test_training_goes_on_from_a_file(networks: Networks, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    written = (build_unet(networks), build_vae(networks), build_text_tower(networks))
+    write_checkpoint(path, sd1_tensors(*written), 256)
+    read = (build_unet(networks), build_vae(networks), build_text_tower(networks))
+    read_checkpoint(path, *read)
+    for ours, theirs in zip(read, written, strict=True):
+        for name, tensor in ours.state_dict().items():
+            assert torch.equal(tensor, theirs.state_dict()[name].half().to(tensor.dtype)), name
+    wider = build_unet(replace(networks, unet_widths=tuple(2 * width for width in networks.unet_widths)))
+    with pytest.raises(ModelError, match="has the shape"):
+        read_checkpoint(path, wider, read[1], read[2])
 
 
 def test_the_file_says_what_it_is(tmp_path) -> None:  # type: ignore[no-untyped-def]

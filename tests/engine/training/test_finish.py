@@ -17,13 +17,13 @@ from webui.engine.training.networks import build_text_tower, build_unet, build_v
 SMALL = Training(
     size=64,
     networks=Networks(
-        vae_widths=(32, 32, 32, 32),
+        vae_widths=(16, 16, 16, 16, 32),
         unet_widths=(32, 32),
         unet_attention=(False, True),
         text_width=64,
         text_layers=1,
     ),
-    finish=FinishTraining(minutes=3 / 60, pictures=6, batch=4, denoising_steps=2),
+    finish=FinishTraining(lessons=240, warmup=8, pictures=6, batch=4, denoising_steps=2, adversary_alone=40),
 )
 
 
@@ -38,7 +38,7 @@ def test_the_decoder_learns_what_the_denoiser_gives(tmp_path: Path) -> None:
     done = finished(SMALL, model, vae, emoji, tmp_path)
 
     guesses = torch.load(tmp_path / "guesses.pt", weights_only=True)
-    assert guesses["latents"].shape == (6, 4, 8, 8)
+    assert guesses["latents"].shape == (6, 16, 4, 4)
     latents, wanted = guesses["latents"].float() / LATENT_SCALE, guesses["pictures"].permute(0, 3, 1, 2) / 127.5 - 1
     after = {name: tensor.clone() for name, tensor in done.state_dict().items()}
     for name, tensor in after.items():
@@ -55,5 +55,5 @@ def test_the_decoder_learns_what_the_denoiser_gives(tmp_path: Path) -> None:
     finished(SMALL, model, vae, emoji, tmp_path)
     other = torch.load(tmp_path / "guesses.pt", weights_only=True)["latents"]
     assert not torch.equal(other, guesses["latents"]), "another denoiser guesses otherwise"
-    none = dataclasses.replace(SMALL, finish=dataclasses.replace(SMALL.finish, minutes=0.0))
+    none = dataclasses.replace(SMALL, finish=dataclasses.replace(SMALL.finish, lessons=0))
     assert finished(none, model, vae, emoji, tmp_path / "none") is vae

@@ -1,6 +1,6 @@
 """`python -m webui train-demo`: fetch the pictures, train, export, measure.
 
-    python -m webui train-demo [--size 128|256] [--minutes N] [--cache DIR] [--out FILE] [--fresh]
+    python -m webui train-demo [--lessons N] [--from FILE] [--cache DIR] [--out FILE] [--fresh] [--measure FILE]
 
 A run that was stopped goes on where it was when the same command is given again.
 """
@@ -14,16 +14,19 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor
+from diffusers import AutoencoderKL
 
 from webui.base.paths import PROGRAM
-from webui.engine.training.config import CPU_128, CUDA_256, Training
-from webui.engine.training.data import load_emoji
-from webui.engine.training.denoiser import Denoiser, cached_latents, train_denoiser
-from webui.engine.training.export import preview_factors, sd1_tensors, write_checkpoint
+from webui.engine.training.config import ON_CPU, ON_CUDA, Training
+from webui.engine.training.data import Emoji, load_emoji
+from webui.engine.training.denoiser import Denoiser, Lessons, Painter, first_latents, new_denoiser, train_denoiser
+from webui.engine.training.export import preview_factors, read_checkpoint, sd1_tensors, write_checkpoint
 from webui.engine.training.finish import finished
 from webui.engine.training.measure import measured, write_sheet
+from webui.engine.training.networks import build_vae
+from webui.engine.training.strange_words import answered_by_near_ones
 from webui.engine.training.vae import normalise, sample_latents, train_vae
 
 log = logging.getLogger(__name__)
@@ -37,29 +40,40 @@ def main(argv: Sequence[str]) -> int:
 
     Raises:
         UserError: the training pictures cannot be fetched.
+        ModelError: the file of `--from` or `--measure` is not such a checkpoint.
         StorageError: the checkpoint cannot be written.
     """
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    size = options.size or (256 if device.type == "cuda" else 128)
-    training = planned(CUDA_256 if size == 256 else CPU_128, options.minutes)
-    cache = options.cache / str(size)
+    training = planned(ON_CUDA if device.type == "cuda" else ON_CPU, options.lessons)
+    emoji = load_emoji(options.cache, training.size)
+    if options.measure is not None:
+        model, vae = loaded(training, options.measure, device)
+        log.info("%s", measured(model, vae, emoji, seed=training.seed, device=device))
+        return 0
+    cache = options.cache / str(training.size)
     if options.fresh and cache.exists():
         shutil.rmtree(cache)
     cache.mkdir(parents=True, exist_ok=True)
-    run(training, options.cache, cache, options.out, device)
+    run(training, emoji, cache, options.out, device, begun=options.begun)
     return 0
 
 
-def run(training: Training, downloads: Path, cache: Path, out: Path, device: torch.device) -> None:
-    """All stages, each resumed from `cache` where it is there already."""
-    emoji = load_emoji(downloads, training.size)
-    vae = train_vae(training, emoji, cache, device)
-    normalise(vae, sample_latents(vae, emoji, training, device))
-    latents = cached_latents(training, vae, emoji, cache, device)
-    model = train_denoiser(training, emoji, latents, cache, device)
-    forget_unseen_tokens(model)
+def run(
+    training: Training, emoji: Emoji, cache: Path, out: Path, device: torch.device, *, begun: Path | None = None
+) -> None:
+    """All stages, each resumed from `cache` where it is there already. begun: a checkpoint to go on from."""
+    if begun is None:
+        model, vae = None, train_vae(training, emoji, cache, device)
+        normalise(vae, sample_latents(vae, emoji, training, device))
+    else:
+        model, vae = loaded(training, begun, device)
+    painter = Painter(vae, emoji, device)
+    latents = first_latents(training, painter, cache)
+    lessons = Lessons(training, emoji, latents, np.random.default_rng([training.seed, 2]), painter)
+    model = train_denoiser(training, lessons, cache, device, model)
+    answered_by_near_ones(model)
     vae = finished(training, model, vae, emoji, cache)
     some = torch.cat([kind[:: max(len(kind) // PREVIEWED, 1)] for kind in (latents.plain, latents.composed)])
     preview = preview_factors(vae, some.to(device))
@@ -69,33 +83,26 @@ def run(training: Training, downloads: Path, cache: Path, out: Path, device: tor
     write_sheet(out.with_suffix(".png"), model, vae, size=training.size, seed=7, device=device)
 
 
-def planned(training: Training, minutes: float | None) -> Training:
-    """The training with its minutes shared out in the same proportion over all stages."""
-    if minutes is None:
+def loaded(training: Training, path: Path, device: torch.device) -> tuple[Denoiser, AutoencoderKL]:
+    """The networks of a checkpoint that this command wrote. Raises ModelError: it is another kind of file."""
+    model, vae = new_denoiser(training), build_vae(training.networks)
+    read_checkpoint(path, model.unet, vae, model.text)
+    model.seen |= model.text.get_input_embeddings().weight.abs().sum(1) > 0
+    return model.to(device), vae.to(device, memory_format=torch.channels_last)
+
+
+def planned(training: Training, lessons: int | None) -> Training:
+    """The training with so many lessons of the UNet."""
+    if lessons is None:
         return training
-    vae, denoiser, finish = training.vae, training.denoiser, training.finish
-    factor = minutes / sum((vae.minutes, vae.decoder_minutes, denoiser.text_minutes, denoiser.minutes, finish.minutes))
-    return dataclasses.replace(
-        training,
-        vae=dataclasses.replace(vae, minutes=vae.minutes * factor, decoder_minutes=vae.decoder_minutes * factor),
-        denoiser=dataclasses.replace(
-            denoiser, text_minutes=denoiser.text_minutes * factor, minutes=denoiser.minutes * factor
-        ),
-        finish=dataclasses.replace(finish, minutes=finish.minutes * factor),
-    )
-
-
-@torch.no_grad()
-def forget_unseen_tokens(model: Denoiser) -> None:
-    """Set the vectors of tokens that no caption had to zero: a strange word then says nothing, not something random."""
-    embedding: Tensor = model.text.get_input_embeddings().weight
-    embedding[~model.seen] = 0
+    return dataclasses.replace(training, denoiser=dataclasses.replace(training.denoiser, lessons=lessons))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m webui train-demo", description="Train the demo checkpoint.")
-    parser.add_argument("--size", type=int, choices=(128, 256), help="pixels; 256 on a CUDA GPU, else 128")
-    parser.add_argument("--minutes", type=float, help="of training, all stages together")
+    parser.add_argument("--lessons", type=int, help="of the UNet, all runs together (default: 2,700,000)")
+    parser.add_argument("--from", dest="begun", type=Path, metavar="FILE", help="go on from this checkpoint's weights")
+    parser.add_argument("--measure", type=Path, metavar="FILE", help="only measure this checkpoint")
     parser.add_argument(
         "--cache",
         type=Path,

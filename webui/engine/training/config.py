@@ -25,90 +25,118 @@ def groups(widths: tuple[int, ...]) -> int:
 
 @dataclass(frozen=True)
 class Networks:
-    """Widths and depths. Everything else is SD1's convention."""
+    """Widths and depths. Everything else is SD1's convention, but that a latent stands for 16x16 pixels: then 256
+    pixels cost the UNet what 128 cost with SD1's 8x8."""
 
-    vae_widths: tuple[int, ...] = (32, 64, 96, 128)
+    vae_widths: tuple[int, ...] = (16, 32, 64, 128, 192)
     vae_depth: int = 1
-    unet_widths: tuple[int, ...] = (64, 128, 160)
+    latent_channels: int = 16
+    unet_widths: tuple[int, ...] = (128, 256, 256)
     unet_attention: tuple[bool, ...] = (False, True, True)
     """Which levels of the UNet read the text."""
     unet_depth: int = 1
     text_width: int = 192
     text_layers: int = 4
+    text_widening: int = 4
+    """How many times wider the text tower's hidden layers are."""
+
+    @property
+    def factor(self) -> int:
+        """Pixels along either side of what a latent stands for."""
+        return int(2 ** (len(self.vae_widths) - 1))
 
 
 @dataclass(frozen=True)
 class Pace:
+    """How something is trained. A lesson is one picture seen once; a crop of half its sides is one, too, in a VAE."""
+
+    lessons: int
     rate: float
-    ema: float = 0.998
+    batch: int
+    span: int = 20_000
+    """Lessons over which the weights are averaged."""
+    warmup: int = 2_000
+    """Lessons in which the rate rises."""
 
 
 @dataclass(frozen=True)
 class VaeTraining(Pace):
-    rate: float = 4.0e-4
-    minutes: float = 40.0
-    decoder_minutes: float = 12.0
-    """After them: the decoder alone, the encoder as it is."""
-    batch: int = 4
-    """Crops of half the size in a step; every second step takes a quarter as many whole pictures."""
+    lessons: int = 120_000
+    rate: float = 6.0e-4
+    batch: int = 8
+    """Crops of half the sides in a step; every second step takes a quarter as many whole pictures."""
+    span: int = 8_000
     kl_weight: float = 2.0e-4
 
 
 @dataclass(frozen=True)
-class DenoiserTraining:
-    text_minutes: float = 60.0
-    """Before all: the text tower alone, see `denoiser.teach_text`."""
-    text_batch: int = 64
-    text_rate: float = 1.5e-3
-    text_share: float = 0.3
+class TextTraining(Pace):
+    """Before the UNet: the text tower alone, see `denoiser.teach_text`."""
+
+    lessons: int = 250_000
+    rate: float = 1.5e-3
+    batch: int = 64
+    warmup: int = 6_000
+
+
+@dataclass(frozen=True)
+class DenoiserTraining(Pace):
+    lessons: int = 2_700_000
+    rate: float = 8.0e-4
+    batch: int = 32
+    span: int = 60_000
+    warmup: int = 6_000
+    text_share: float = 0.2
     """Of `rate`: how fast the text tower still learns along with the UNet. 0 would spare its backward pass, but with it
-    the right things come much sooner: 61 % of the measured prompts without, 82 % after 46 minutes with."""
-    minutes: float = 120.0
-    batch: int = 16
-    rate: float = 1.0e-3
+    the right things come much sooner."""
     weight_decay: float = 0.01
-    warmup_steps: int = 100
-    plain_pictures: float = 0.75
+    plain_pictures: float = 0.65
     """Share of plain emoji on white among the lessons; the rest are composed scenes."""
     empty_captions: float = 0.1
-    min_snr_gamma: float = 5.0
-    ema: float = 0.996
 
 
 @dataclass(frozen=True)
 class FinishTraining(Pace):
-    """At last: the decoder once more, on the denoiser's own latents."""
+    """At last: the decoder once more, on the denoiser's own latents, for pictures that look true to an adversary."""
 
+    lessons: int = 24_000
     rate: float = 2.0e-4
-    minutes: float = 20.0
-    pictures: int = 1600
     batch: int = 8
-    """Crops of half the size in a step; every second step takes a quarter as many whole pictures."""
+    span: int = 4_000
+    pictures: int = 1600
     highest: int = 500
     """Of the schedule's 1000 steps: from where, at most, the latents are denoised."""
     denoising_steps: int = 4
+    perceptual: float = 0.4
+    adversarial: float = 0.05
+    adversary_rate: float = 2.0e-4
+    adversary_alone: int = 2_000
+    """Lessons at the beginning in which only the adversary learns from its part."""
 
 
 @dataclass(frozen=True)
 class Training:
     """One run of `train-demo`."""
 
-    size: int = 128
+    size: int = 256
     seed: int = 20240613
-    cached_pictures: int = 8000
-    """Augmented pictures whose latents are cached, beside the plain ones."""
+    composed: int = 6_000
+    """Composed scenes whose latents are at hand at one time."""
+    renewed: float = 0.04
+    """New scenes painted for each lesson of the UNet; each takes the place of an old one."""
     networks: Networks = field(default_factory=Networks)
     vae: VaeTraining = field(default_factory=VaeTraining)
+    text: TextTraining = field(default_factory=TextTraining)
     denoiser: DenoiserTraining = field(default_factory=DenoiserTraining)
     finish: FinishTraining = field(default_factory=FinishTraining)
 
 
-CPU_128 = Training()
-CUDA_256 = Training(
-    size=256,
-    cached_pictures=60000,
-    networks=Networks(vae_widths=(64, 96, 128, 128)),
-    vae=VaeTraining(minutes=7, decoder_minutes=2, batch=32),
-    denoiser=DenoiserTraining(text_minutes=1, text_share=0.1, minutes=15, batch=128),
-    finish=FinishTraining(minutes=3, pictures=10000, batch=32),
+ON_CPU = Training()
+ON_CUDA = Training(
+    composed=40_000,
+    vae=VaeTraining(lessons=600_000, batch=64, rate=8.0e-4),
+    text=TextTraining(lessons=1_500_000, batch=512),
+    denoiser=DenoiserTraining(batch=256, rate=1.2e-3),
+    finish=FinishTraining(lessons=120_000, batch=32, pictures=8000),
 )
+"""The same networks, for a large card: about half an hour of it."""

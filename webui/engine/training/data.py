@@ -13,6 +13,7 @@ import subprocess
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from webui.base.errors import StorageError, UserError
+from webui.engine.training.usual import USUAL
 
 PACKAGES = ("@lobehub/fluent-emoji-3d@1.1.0", "unicode-emoji-json@0.9.0", "emojibase-data@17.0.0")
 
@@ -42,13 +44,8 @@ HUES = {"red": 357, "orange": 28, "yellow": 50, "green": 125, "blue": 215, "purp
 COLOUR_WORD = re.compile(r"\b(red|orange|yellow|green|blue|purple|pink|black|white|brown)\b")
 POPULAR = {"Smileys & Emotion": 1.6, "Animals & Nature": 1.6, "Food & Drink": 1.6, "Flags": 0.7}
 """Sampling weight of a group; 1 where it is not named."""
-FIRST_ASKED = frozenset({
-    "red apple", "green apple", "cat", "cat face", "dog", "dog face", "red heart", "blue heart", "purple heart",
-    "grinning face", "smiling face with sunglasses", "octopus", "pizza", "hamburger", "unicorn", "sunflower", "rocket",
-    "automobile", "frog", "strawberry", "guitar", "avocado", "banana", "fox", "house", "rainbow", "star", "robot",
-})  # fmt: skip
-"""What the documentation shows, and what a newcomer is likely to type first."""
-FIRST_ASKED_WEIGHT = 6.0
+USUAL_SHARE = 0.5
+"""Of the lessons: what people type first."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +77,21 @@ class Emoji:
     hues: tuple[float | None, ...]
     """Hue in degrees of the emoji whose colour is one clear hue; else None."""
 
-    @property
+    @cached_property
+    def words(self) -> tuple[tuple[str, ...], ...]:
+        """What people call each emoji beside its name, where it is one of the usual nouns: "car" for an automobile."""
+        meant: dict[str, list[str]] = {}
+        for word, name in USUAL.items():
+            meant.setdefault(name, []).append(word)
+        return tuple(tuple(meant.get(name, ())) for name in self.names)
+
+    @cached_property
     def weights(self) -> NDArray[np.float64]:
-        weights = np.array(
-            [
-                POPULAR.get(group, 1.0) * (FIRST_ASKED_WEIGHT if name in FIRST_ASKED else 1.0)
-                for name, group in zip(self.names, self.groups, strict=True)
-            ]
-        )
-        shares: NDArray[np.float64] = weights / weights.sum()
+        """How often each emoji comes, (n,), the sum is 1: the usual nouns in half of all lessons."""
+        all_alike = np.array([POPULAR.get(group, 1.0) for group in self.groups])
+        usual = np.array([float(len(words) > 0) for words in self.words])
+        share = USUAL_SHARE if usual.any() else 0.0
+        shares: NDArray[np.float64] = (1 - share) * all_alike / all_alike.sum() + share * usual / max(usual.sum(), 1)
         return shares
 
     def paint(self, scene: Scene) -> NDArray[np.uint8]:
@@ -134,17 +137,39 @@ def dominant_hue(pixels: NDArray[np.uint8]) -> float | None:
 # ---- scenes ----------------------------------------------------------------------------------------------------------
 
 
+FRAMES = (
+    "a picture of {}", "a photo of {}", "an icon of {}", "a 3d emoji of {}", "an emoji of {}", "{}, 3d render",
+    "a drawing of {}", "an image of {}", "a cute {0}", "a beautiful {0}", "a nice {0}", "{}, high quality",
+)  # fmt: skip
+"""Ways to ask; "{0}" stands where no article fits."""
+
+
+def plural(name: str) -> str:
+    if name.endswith(("s", "x", "ch", "sh")):
+        return f"{name}es"
+    return f"{name[:-1]}ies" if name.endswith("y") and name[-2:-1] not in "aeiou" else f"{name}s"
+
+
 def phrase(emoji: Emoji, index: int, rng: np.random.Generator) -> str:
-    """How a person might ask for one emoji: mostly by its name, now and then by a keyword."""
-    name, keywords = emoji.names[index], emoji.keywords[index]
+    """How a person might ask for one emoji: by its name or a usual word, now and then by a keyword, in many frames."""
+    name, words, keywords = emoji.names[index], emoji.words[index], emoji.keywords[index]
+    if words and rng.random() < 0.6:
+        name = str(rng.choice(words))
+    elif keywords and rng.random() < 0.1:
+        name = str(rng.choice(keywords))
     kind = rng.random()
-    if kind < 0.66:
-        return article(name)
-    if kind < 0.86:
-        return name
-    if kind < 0.93 and keywords:
-        return article(str(rng.choice(keywords)))
-    return f"{rng.choice(['a picture of', 'a 3d emoji of', 'a photo of', 'an icon of'])} {article(name)}"
+    if kind < 0.50:
+        asked = article(name)
+    elif kind < 0.68:
+        asked = name
+    elif kind < 0.74:
+        asked = f"the {name}"
+    elif kind < 0.79:
+        asked = plural(name)
+    else:
+        frame = str(rng.choice(FRAMES))
+        asked = frame.format(name if "{0}" in frame else article(name))
+    return asked[0].upper() + asked[1:] if rng.random() < 0.1 else asked
 
 
 def plain_scene(emoji: Emoji, index: int, rng: np.random.Generator) -> Scene:

@@ -15,6 +15,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from transformers import CLIPTextModel
 
 from webui.base.files import write_atomically
+from webui.engine.families.weights import open_weights
 from webui.engine.training.config import LATENT_SCALE, groups
 
 _UNET_EDGES = {
@@ -129,6 +130,22 @@ def sd1_named(unet: UNet2DConditionModel, vae: AutoencoderKL, text: CLIPTextMode
 
 
 @torch.no_grad()
+def read_checkpoint(path: Path, unet: UNet2DConditionModel, vae: AutoencoderKL, text: CLIPTextModel) -> None:
+    """Give the networks the weights of a file that `write_checkpoint` wrote.
+
+    Raises:
+        ModelError: it has other tensors.
+    """
+    file = open_weights(path)
+    for name, tensor in sd1_named(unet, vae, text).items():
+        shape = file.shapes.get(name)
+        if shape != tuple(tensor.shape):
+            wanted = tuple(tensor.shape)
+            raise file.error(f"{name} has the shape {shape}, where {wanted} is trained", "Begin without it.")
+        tensor.copy_(file.tensor(name))
+
+
+@torch.no_grad()
 def preview_factors(vae: AutoencoderKL, latents: Tensor) -> list[list[float]]:
     """How latents look without the VAE, by least squares: a row of red, green, blue per channel, and what is added.
 
@@ -158,7 +175,7 @@ def write_checkpoint(
         "modelspec.description": "A small latent diffusion model of 3D emoji, trained from scratch for Gesso.",
         "modelspec.license": "MIT",
         "modelspec.resolution": f"{size}x{size}",
-        "modelspec.prediction_type": "epsilon",
+        "modelspec.prediction_type": "v",
         "format": "pt",
         **_norm_groups(tensors),
         **({"gesso.preview_rgb": json.dumps(preview)} if preview else {}),

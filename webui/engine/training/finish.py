@@ -1,7 +1,8 @@
 """Third stage: the decoder is taught on the denoiser's own latents, which are never quite what the encoder gives.
 
 A decoder that knows only the encoder's latents makes tiles of those that are a little off, one tile for each. Here it
-learns the true picture of latents that were noised, and denoised again in a few steps under the caption.
+learns the true picture of latents that were noised, and denoised again in a few steps under the caption; and to draw
+so that an adversary takes it for true, see `adversary`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from webui.engine.training.clock import Clock
+from webui.engine.training.adversary import Adversary, balanced, perceived
 from webui.engine.training.config import LATENT_SCALE, Training
 from webui.engine.training.data import Emoji, Scene, plain_scene, scenes, to_batch
 from webui.engine.training.denoiser import Denoiser, denoised, signal_shares
-from webui.engine.training.vae import Lesson, difference, encoded, opened_decoder, trained
+from webui.engine.training.vae import Lesson, difference, encoded, narrowed, opened_decoder, save_state, trained
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Guesses:
-    """What the denoiser makes of noised pictures: latents (n, 4, h, w), and the true pictures (n, 8 h, 8 w, 3)."""
+    """What the denoiser makes of noised pictures: latents (n, c, h, w), and the true pictures (n, h, w, 3)."""
 
     latents: Tensor
     pictures: Tensor
@@ -40,18 +41,17 @@ class Guesses:
 
 def finished(training: Training, model: Denoiser, vae: AutoencoderKL, emoji: Emoji, cache: Path) -> AutoencoderKL:
     """The autoencoder with a decoder for this denoiser; resumes from `cache/finish.pt`, and leaves it complete."""
-    if training.finish.minutes <= 0:
+    if training.finish.lessons <= 0:
         return vae
     base = model.unet.conv_out.weight.double().abs().sum().item()
     parameters = opened_decoder(vae)
     device = parameters[0].device
     guesses = _guessed(training, model, vae, emoji, cache / "guesses.pt", base)
 
-    def lessons(step: int) -> Lesson:
-        return _Finish(training, guesses, np.random.default_rng([training.seed, 5, step]), device)
+    def lessons(done: int) -> Lesson:
+        return _Finish(training, guesses, np.random.default_rng([training.seed, 5, done]), device)
 
-    clock = Clock(training.finish.minutes * 60)
-    return trained(vae, parameters, clock, lessons, training.finish, cache / "finish.pt", base=base)
+    return trained(vae, parameters, lessons, training.finish, cache / "finish.pt", base=base)
 
 
 @dataclass
@@ -63,21 +63,51 @@ class _Finish:
     rng: np.random.Generator
     device: torch.device
 
+    def __post_init__(self) -> None:
+        torch.manual_seed(self.training.seed)
+        self._adversary = Adversary().to(self.device)
+        rate = self.training.finish.adversary_rate
+        self._learning = torch.optim.AdamW(self._adversary.parameters(), rate, betas=(0.5, 0.99))
+        self._alone = self.training.finish.adversary_alone
+        """Lessons for which it still learns by itself: anew where a run is resumed, for it is not kept."""
+
     def __call__(self, vae: AutoencoderKL, step: int) -> tuple[Tensor, Tensor]:
-        plan, side = self.training.finish, self.training.size // 8
-        part = side if step % 2 == 1 else side // 2
-        count = max(plan.batch // 4, 1) if part == side else plan.batch
+        plan = self.training.finish
+        latents, wanted = self._crops(whole=step % 2 == 1)
+        with narrowed(self.device):
+            drawn = vae.decode(latents / LATENT_SCALE).sample
+            perceptual = perceived(vae, drawn, wanted)
+        drawn = drawn.float()
+        error = difference(drawn, wanted)
+        loss = error + plan.perceptual * perceptual
+        self._alone -= plan.batch
+        with narrowed(self.device):
+            mistaken = self._adversary.error(drawn, wanted)
+        torch.autograd.backward(mistaken)
+        self._learning.step()
+        self._learning.zero_grad(set_to_none=True)
+        if self._alone > 0:
+            return error, loss
+        self._adversary.requires_grad_(False)
+        with narrowed(self.device):
+            opposing = -self._adversary(drawn).mean()
+        self._adversary.requires_grad_(True)
+        weight = balanced(loss, opposing, vae.decoder.conv_out.weight)
+        return error, loss + plan.adversarial * weight * opposing
+
+    def _crops(self, *, whole: bool) -> tuple[Tensor, Tensor]:
+        """Latents (n, c, h, w), and the true pictures (n, 3, factor h, factor w) in -1..1."""
+        plan, factor = self.training.finish, self.training.networks.factor
+        side = self.training.size // factor
+        part = side if whole else side // 2
+        count = max(plan.batch // 4, 1) if whole else plan.batch
         latents, wanted = [], []
         for index in self.rng.integers(0, len(self.guesses.latents), count):
             top, left = (int(place) for place in self.rng.integers(0, side - part + 1, 2))
             latents.append(self.guesses.latents[index, :, top : top + part, left : left + part])
-            picture = self.guesses.pictures[index, 8 * top : 8 * (top + part), 8 * left : 8 * (left + part)]
-            wanted.append(picture.permute(2, 0, 1))
-        pictures = torch.stack(wanted).to(self.device).float() / 127.5 - 1
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            decoded = vae.decode(torch.stack(latents).to(self.device).float() / LATENT_SCALE).sample
-        error = difference(decoded.float(), pictures)
-        return error, error
+            rows, columns = (slice(factor * start, factor * (start + part)) for start in (top, left))
+            wanted.append(self.guesses.pictures[index, rows, columns].permute(2, 0, 1))
+        return torch.stack(latents).to(self.device).float(), torch.stack(wanted).to(self.device).float() / 127.5 - 1
 
 
 def _guessed(
@@ -98,7 +128,7 @@ def _guessed(
             if start % (20 * AT_ONCE) == 0:
                 log.info("guessed %d of %d pictures", start, len(wanted))
         saved = {"base": base, "latents": torch.cat(latents), "pictures": torch.cat(pictures)}
-        torch.save(saved, state)
+        save_state(saved, state)
     return Guesses(saved["latents"], saved["pictures"])
 
 
@@ -110,7 +140,7 @@ def _guess(
     captions: list[str],
     rng: np.random.Generator,
 ) -> Tensor:
-    """Latents (n, 4, h, w) float16 of pictures (n, 8 h, 8 w, 3), noised by a random amount and denoised again."""
+    """Latents (n, c, h, w) float16 of pictures (n, height, width, 3), noised by a random amount and denoised again."""
     plan, device = training.finish, next(vae.parameters()).device
     x0 = encoded(vae, to_batch(list(painted)), device) * LATENT_SCALE
     times = np.linspace(rng.integers(LOWEST, plan.highest), 0, plan.denoising_steps + 1).round().astype(int)[:-1]

@@ -25,9 +25,9 @@ from webui.engine.training.config import (
 
 
 def build_vae(networks: Networks) -> AutoencoderKL:
-    """SD1's autoencoder, f8 with 4 latent channels when there are four widths.
+    """SD1's autoencoder, with a level more than SD1's where there are five widths.
 
-    It begins as the mean colour of each 8x8 block, see `_begin_with_colours`.
+    It begins as the mean colour of each block that a latent stands for, see `_begin_with_colours`.
     """
     levels = len(networks.vae_widths)
     vae = AutoencoderKL(
@@ -35,7 +35,7 @@ def build_vae(networks: Networks) -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * levels,
         block_out_channels=networks.vae_widths,
         layers_per_block=networks.vae_depth,
-        latent_channels=4,
+        latent_channels=networks.latent_channels,
         norm_num_groups=groups(networks.vae_widths),
         scaling_factor=LATENT_SCALE,
     )
@@ -82,12 +82,13 @@ def _begin_with_colours(vae: AutoencoderKL) -> None:
             end.weight[colour, 4 * colour, 1, 1] = 1.0
             end.weight[colour, 4 * colour + 1, 1, 1] = -1.0
         nn.init.zeros_(end.bias)
-    vae.encoder.conv_out.weight[3] *= 10
+    latents = len(vae.post_quant_conv.weight)
+    vae.encoder.conv_out.weight[3:latents] *= 10
     for middle in (vae.quant_conv, vae.post_quant_conv):
         nn.init.zeros_(middle.bias)
         middle.weight[:, :, 0, 0] = torch.eye(len(middle.weight))
-    vae.quant_conv.weight[4:] = 0
-    vae.quant_conv.bias[4:] = -5.0
+    vae.quant_conv.weight[latents:] = 0
+    vae.quant_conv.bias[latents:] = -5.0
 
 
 def _carry(conv: nn.Conv2d, taps: tuple[tuple[int, int], ...] = ((0, 0),)) -> None:
@@ -104,8 +105,8 @@ def build_unet(networks: Networks) -> UNet2DConditionModel:
     """SD1's UNet, with spatial transformers in the levels of `unet_attention` and in the middle."""
     attention = networks.unet_attention
     return UNet2DConditionModel(
-        in_channels=4,
-        out_channels=4,
+        in_channels=networks.latent_channels,
+        out_channels=networks.latent_channels,
         down_block_types=tuple("CrossAttnDownBlock2D" if has else "DownBlock2D" for has in attention),
         up_block_types=tuple("CrossAttnUpBlock2D" if has else "UpBlock2D" for has in reversed(attention)),
         block_out_channels=networks.unet_widths,
@@ -121,7 +122,7 @@ def build_text_tower(networks: Networks) -> CLIPTextModel:
         CLIPTextConfig(
             vocab_size=VOCABULARY,
             hidden_size=networks.text_width,
-            intermediate_size=4 * networks.text_width,
+            intermediate_size=networks.text_widening * networks.text_width,
             num_hidden_layers=networks.text_layers,
             num_attention_heads=networks.text_width // TEXT_HEAD_WIDTH,
             max_position_embeddings=TOKENS,

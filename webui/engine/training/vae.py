@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import logging
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from webui.engine.training.clock import Clock, averaged
+from webui.engine.training.budget import Budget, averaged, decay
 from webui.engine.training.config import LATENT_SCALE, Pace, Training
 from webui.engine.training.data import Emoji, Part, Scene, scenes, to_batch
 from webui.engine.training.networks import build_vae
@@ -53,20 +54,14 @@ def difference(decoded: Tensor, wanted: Tensor) -> Tensor:
 
 
 def train_vae(training: Training, emoji: Emoji, cache: Path, device: torch.device) -> AutoencoderKL:
-    """The autoencoder, averaged over steps: `vae.minutes` as a whole, then `vae.decoder_minutes` of its decoder alone.
-
-    The encoder is final after the first stage, so that latents made with it stay true whatever the decoder learns.
-    Resumes from `cache/vae.pt` and `cache/decoder.pt`, and leaves them complete.
-    """
+    """The autoencoder, averaged over lessons; resumes from `cache/vae.pt`, and leaves it complete."""
     torch.manual_seed(training.seed)
-    vae = build_vae(training.networks).to(device)
-    plan = training.vae
+    vae = build_vae(training.networks).to(device, memory_format=torch.channels_last)
 
-    def lessons(step: int) -> Lesson:
-        return _Reproduction(training, emoji, np.random.default_rng([training.seed, step]), device)
+    def lessons(done: int) -> Lesson:
+        return _Reproduction(training, emoji, np.random.default_rng([training.seed, done]), device)
 
-    vae = trained(vae, vae.parameters(), Clock(plan.minutes * 60), lessons, plan, cache / "vae.pt")
-    return trained(vae, opened_decoder(vae), Clock(plan.decoder_minutes * 60), lessons, plan, cache / "decoder.pt")
+    return trained(vae, vae.parameters(), lessons, training.vae, cache / "vae.pt")
 
 
 def opened_decoder(vae: AutoencoderKL) -> list[nn.Parameter]:
@@ -100,8 +95,8 @@ class _Reproduction:
             batch = [next(self._source) for _ in range(max(plan.batch // 4, 1))]
         else:
             batch = [cropped(next(self._source), self.training.size // 2, self.rng) for _ in range(plan.batch)]
-        wanted = torch.from_numpy(to_batch(batch)).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        wanted = torch.from_numpy(to_batch(batch)).to(self.device, memory_format=torch.channels_last)
+        with narrowed(self.device):
             posterior = vae.encode(wanted).latent_dist
             decoded = vae.decode(posterior.sample()).sample
         kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).float().mean()
@@ -109,10 +104,20 @@ class _Reproduction:
         return error, error + plan.kl_weight * kl
 
 
+def narrowed(device: torch.device) -> torch.autocast:
+    """bfloat16 where the device computes faster in it."""
+    has = torch.cpu.get_capabilities()
+    faster = device.type == "cuda" or bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    return torch.autocast(device.type, torch.bfloat16, enabled=faster)
+
+
+SAVED_EVERY = 300.0
+"""Seconds."""
+
+
 def trained(
     vae: AutoencoderKL,
     parameters: Iterable[nn.Parameter],
-    clock: Clock,
     lessons: Callable[[int], Lesson],
     plan: Pace,
     state: Path,
@@ -121,55 +126,54 @@ def trained(
 ) -> AutoencoderKL:
     """The running mean of `vae` while its `parameters` are trained.
 
-    lessons: from this step on. base: tells what the training began with; what `state` has of another one is not used.
+    lessons: from this lesson on. base: tells what the training began with; what `state` has of another one is not used.
     """
     parameters = list(parameters)
     device = parameters[0].device
     mean = copy.deepcopy(vae).requires_grad_(False).eval()
     optimizer = torch.optim.AdamW(parameters, plan.rate, betas=(0.9, 0.99), weight_decay=1e-4)
-    step = 0
+    budget, step = Budget(plan.lessons), 0
     saved = torch.load(state, map_location=device, weights_only=True) if state.exists() else None
     if saved is not None and math.isclose(saved.get("base", 0.0), base, rel_tol=1e-9):
         vae.load_state_dict(saved["vae"])
         mean.load_state_dict(saved["mean"])
         optimizer.load_state_dict(saved["optimizer"])
-        clock.spent, step = saved["spent"], saved["step"]
-    lesson = lessons(step)
-    recent, last_save = 0.0, clock.spent
-    while not clock.over:
+        budget.done, step = saved["done"], saved["step"]
+    lesson = lessons(budget.done)
+    recent, last_save = 0.0, time.monotonic()
+    while not budget.over:
         for group in optimizer.param_groups:
-            group["lr"] = plan.rate * clock.rate(step, 100)
+            group["lr"] = plan.rate * budget.rate(plan.warmup)
         error, loss = lesson(vae, step)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        averaged(mean, vae, min(plan.ema, (1 + step) / (10 + step)))
+        averaged(mean, vae, decay(plan.span, plan.batch, budget.done))
         step += 1
-        clock.tick()
+        budget.done += plan.batch
         recent += (error.item() - recent) * max(0.02, 1 / step)
         if step % 50 == 0:
-            log.info("%s step %d, %.1f min, error %.4f", state.stem, step, clock.spent / 60, recent)
-        if clock.over or clock.spent - last_save > 60:
-            last_save = clock.spent
-            torch.save(
-                {
-                    "base": base,
-                    "vae": vae.state_dict(),
-                    "mean": mean.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "spent": clock.spent,
-                    "step": step,
-                },
-                state,
-            )
+            log.info("%s: %d of %d lessons, error %.4f", state.stem, budget.done, budget.planned, recent)
+        if budget.over or time.monotonic() - last_save > SAVED_EVERY:
+            last_save = time.monotonic()
+            kept = {"base": base, "vae": vae.state_dict(), "mean": mean.state_dict(), "done": budget.done, "step": step}
+            save_state({**kept, "optimizer": optimizer.state_dict()}, state)
     return mean
 
 
+def save_state(kept: dict[str, Any], state: Path) -> None:
+    """Write what a training is to be resumed from, whole or not at all."""
+    half = state.with_suffix(".half")
+    torch.save(kept, half)
+    half.replace(state)
+
+
 def encoded(vae: AutoencoderKL, pictures: NDArray[np.float32], device: torch.device) -> Tensor:
-    """The encoder's means of pictures (n, 3, h, w) in -1..1: (n, 4, h/8, w/8), not scaled, float32."""
-    with torch.no_grad():
-        mean: Tensor = vae.encode(torch.from_numpy(pictures).to(device)).latent_dist.mean
+    """The encoder's means of pictures (n, 3, h, w) in -1..1: (n, c, h/factor, w/factor), not scaled, float32."""
+    shown = torch.from_numpy(pictures).to(device, memory_format=torch.channels_last)
+    with torch.no_grad(), narrowed(device):
+        mean: Tensor = vae.encode(shown).latent_dist.mean
     return mean.float()
 
 
@@ -182,15 +186,16 @@ def sample_latents(vae: AutoencoderKL, emoji: Emoji, training: Training, device:
 def normalise(vae: AutoencoderKL, latents: Tensor) -> None:
     """Shift and stretch the latent space so that `mean * LATENT_SCALE` has mean 0 and deviation 1 in each channel.
 
-    latents: (n, 4, h, w), the encoder's means before. Folded into quant_conv and post_quant_conv, so that the
+    latents: (n, c, h, w), the encoder's means before. Folded into quant_conv and post_quant_conv, so that the
     decoder's pictures stay the same and no extra factor needs to be stored beside SD1's.
     """
     mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
     factor = 1 / (deviation * LATENT_SCALE)
     with torch.no_grad():
         quant, post = vae.quant_conv, vae.post_quant_conv
-        quant.weight[:4] *= factor[:, None, None, None]
-        quant.bias[:4] = (quant.bias[:4] - mean) * factor
-        quant.bias[4:] += 2 * factor.log()  # the other four are log variances
+        count = len(mean)
+        quant.weight[:count] *= factor[:, None, None, None]
+        quant.bias[:count] = (quant.bias[:count] - mean) * factor
+        quant.bias[count:] += 2 * factor.log()  # the other half are log variances
         post.bias += (post.weight[:, :, 0, 0] * mean).sum(1)
         post.weight /= factor[None, :, None, None]
