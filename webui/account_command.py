@@ -15,7 +15,10 @@ from webui.server.passwords import hashed
 
 
 def main(argv: Sequence[str]) -> int:
-    """`add NAME [--role user]`, `remove NAME`, `list`. A running server sees changes at its next start."""
+    """`add NAME [--role user]`, `remove NAME`, `list`.
+
+    A running server sees changes at once, and ends the sessions of accounts that are gone or have another password.
+    """
     parser = argparse.ArgumentParser(prog="python -m webui account", description="Who may enter, and as what.")
     parser.add_argument("--data-dir", type=Path, default=PROGRAM, metavar="DIR")
     commands = parser.add_subparsers(dest="command", required=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -13,11 +14,12 @@ from webui.base import version
 from webui.base.errors import UserError
 from webui.base.folder_lock import FolderLock
 from webui.catalog.catalog import Catalog
+from webui.catalog.sessions import Sessions
 from webui.catalog.settings_store import SettingsStore
 from webui.catalog.tokens import Tokens
 from webui.flags import Flags
 from webui.request.settings import Settings
-from webui.server.access import Access, accounts_of, secret_in
+from webui.server.access import Access, AccountsNow
 from webui.server.api.tasks import Tasks
 from webui.server.housekeeping import Housekeeping
 from webui.server.jobs.engine_client import Engine, LocalEngine
@@ -53,10 +55,12 @@ class App:
         # On two cores the engine's imports would keep the page waiting.
         page_first = self._page_ready if not flags.nowebui and (os.cpu_count() or 1) < CORES_FOR_BOTH else None
         engines = [engine] if engine is not None else [LocalEngine(one, after=page_first) for one in flags.engines]
-        accounts = accounts_of(flags)
+        accounts = AccountsNow(flags)
         self.catalog = Catalog(self.paths)
         self.tokens = Tokens(self.catalog.database)
-        self.access = Access(accounts, secret_in(self.paths.state / "secret.key"), self.tokens)
+        with contextlib.suppress(OSError):
+            (self.paths.state / "secret.key").unlink()  # Earlier versions signed cookies with it.
+        self.access = Access(accounts, self.tokens, Sessions(self.catalog.database))
         self.settings = SettingsStore(self.paths)
         self.queue = JobQueue(
             self.catalog,
@@ -101,6 +105,7 @@ class App:
     def close(self) -> None:
         """Stop everything; what is in the queue goes on at the next start."""
         self._housekeeping.close()
+        self.access.close()
         self.queue.close()
         self.catalog.close()
         if self._lock is not None:

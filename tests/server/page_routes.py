@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fastapi.testclient import TestClient
 
-from tests.server.hostile import hostile_names
+from tests.server.hostile import SECRET, hostile_names
 from tests.server.routes import basic, paths
 from tests.server.stand_in import StandIn
 from webui import flags
@@ -30,11 +30,12 @@ def main(data: Path) -> None:
     client = TestClient(Guard(inner, chosen, app.access), base_url="http://127.0.0.1", follow_redirects=False)
     for method, path in paths(list(inner.router.routes)):
         sys.stdout.write(f"{method} {path} {client.request(method, path).status_code}\n")
+    (app.paths.state / "secret.key").write_text(SECRET)
     secrets = ("/etc/passwd", str(app.paths.state / "secret.key"), str(app.paths.database))
     tricks = hostile_names(app.paths.state / "secret.key")
     for path in ("/config", *(f"/gradio_api/file={secret}" for secret in (*secrets, *tricks))):
         answer = client.get(path, headers=basic("anna", "one"))
-        leaked = (app.paths.state / "secret.key").read_bytes() in answer.content
+        leaked = SECRET.encode() in answer.content
         sys.stdout.write(f"ANNA {path} {'LEAKED' if leaked else answer.status_code}\n")
     app.close()
 

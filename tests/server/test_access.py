@@ -1,17 +1,20 @@
-"""Names, passwords, cookies; and when the server counts as exposed."""
+"""Names and passwords, and how fast they may be tried; and when the server counts as exposed."""
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import PATIENCE
 from webui import flags
 from webui.base.errors import UserError
-from webui.server.access import MADE_UP_USER, WRONG_ALLOWED, Access, Accounts, accounts_of, exposed, secret_in
+from webui.catalog.database import Database
+from webui.catalog.sessions import Sessions
+from webui.catalog.tokens import Tokens
+from webui.server.access import MADE_UP_USER, Access, Accounts, accounts_of, exposed
+from webui.server.attempts import APART, AT_ONCE, LONGEST_WAIT, Attempts, TooManyTries, network_of
 
 
 @pytest.mark.parametrize(
@@ -54,64 +57,123 @@ def test_passwords_may_stand_in_a_file_and_hold_colons(tmp_path: Path) -> None:
             accounts_of(flags.read(["--gradio-auth", wrong]))
 
 
-def access(**users: str) -> Access:
-    return Access(Accounts(users, {"bot": "beep"}), b"k" * 32)
+class Clock:
+    """Time that passes when somebody sleeps, and no sooner."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
 
-def test_a_name_opens_with_its_own_password_alone() -> None:
-    gate = access(anna="one", bert="two")
-    assert gate.login("anna", "one", "a") is True
+def access(tmp_path: Path, clock: Clock | None = None, **users: str) -> Access:
+    clock = clock or Clock()
+    database = Database(tmp_path / "db")
+    accounts = Accounts(users, {"bot": "beep"})
+    attempts = Attempts(lambda: clock.now, clock.sleep)
+    return Access(lambda: accounts, Tokens(database), Sessions(database), attempts)
+
+
+def entered(gate: Access, name: str, password: str, address: str, *, program: bool = False) -> bool:
+    return asyncio.run(gate.enter(name, password, address, program=program))
+
+
+def test_a_name_opens_with_its_own_password_alone(tmp_path: Path) -> None:
+    gate = access(tmp_path, anna="one", bert="two")
+    assert entered(gate, "anna", "one", "a")
     for name, password in (("anna", "two"), ("anna", ""), ("", ""), ("nobody", "one"), ("bot", "beep")):
-        assert gate.login(name, password, "b") is False
-    assert gate.login("bot", "beep", "c", program=True) is True
+        assert not entered(gate, name, password, "b")
+    assert entered(gate, "bot", "beep", "c", program=True)
 
 
-def test_who_guesses_has_to_wait_and_others_do_not() -> None:
-    gate = access(anna="one")
-    assert [gate.login("anna", "wrong", "thief") for _ in range(WRONG_ALLOWED)] == [False] * WRONG_ALLOWED
-    assert gate.login("anna", "one", "thief") is None
-    assert gate.login("anna", "one", "elsewhere") is True
+def test_the_right_password_gets_in_whatever_others_tried(tmp_path: Path) -> None:
+    """Behind one address: somebody who guesses at other accounts, a program with an old password, and empty logins."""
+    clock = Clock()
+    gate = access(tmp_path, clock, anna="one", bert="two")
+    for number in range(200):
+        assert not entered(gate, "", "", "home")
+        assert not entered(gate, "anna", "", "home")
+        assert not entered(gate, "anna", "the old one", "home")
+        assert not entered(gate, f"nobody {number}", "one", "home")
+    assert clock.now == 1000.0, "nobody had to wait"
+    for number in range(AT_ONCE + 3):
+        assert not entered(gate, "bert", str(number), "home")
+    assert clock.now > 1000.0, "who guesses has to"
+    before = clock.now
+    assert entered(gate, "anna", "one", "home")
+    assert entered(gate, "bert", "two", "elsewhere")
+    assert clock.now == before
+    assert entered(gate, "bert", "two", "home")
+    assert clock.now <= before + APART
+    for _ in range(100):
+        assert entered(gate, "bert", "two", "home"), "a program shows it with every call"
+    assert clock.now <= before + APART
 
 
-def test_who_has_an_account_cannot_guess_for_ever_at_another() -> None:
-    gate = access(anna="one", thief="mine")
-    answers = []
-    for number in range(WRONG_ALLOWED + 1):
-        gate.login("thief", "mine", "there")
-        answers.append(gate.login("anna", str(number), "there"))
-    assert answers == [False] * WRONG_ALLOWED + [None]
+def test_nobody_guesses_faster_than_ten_a_minute(tmp_path: Path) -> None:
+    """By one guess after the other, with another account of one's own, and from all addresses of an IPv6 line."""
+    clock = Clock()
+    gate = access(tmp_path, clock, anna="one", thief="mine")
+    for number in range(600):
+        assert entered(gate, "thief", "mine", "2001:db8::1")
+        assert not entered(gate, "anna", f"guess {number}", f"2001:db8::{number:x}")
+    assert AT_ONCE + (clock.now - 1000.0) / APART >= 600
 
 
-def test_guesses_sent_at_once_learn_no_more_than_those_sent_one_by_one() -> None:
-    many = 2 * WRONG_ALLOWED
+def test_guesses_sent_at_once_learn_no_more_than_those_sent_one_by_one(tmp_path: Path) -> None:
+    looked_at: list[float] = []
+    clock = Clock()
 
-    class Slow(Access):
-        all_inside = threading.Barrier(many)
+    async def sleep(seconds: float) -> None:
+        looked_at.append(seconds)
 
-        def _fits(self, kept: str | None, password: str) -> bool:
-            self.all_inside.wait(PATIENCE)
-            return super()._fits(kept, password)
+    gate = access(tmp_path, clock, anna="one")
+    gate._attempts = Attempts(lambda: clock.now, sleep)
 
-    gate = Slow(Accounts({"anna": "one"}, {}), b"k" * 32)
-    with ThreadPoolExecutor(many) as pool:
-        answers = list(pool.map(lambda number: gate.login("anna", str(number), "thief"), range(many)))
-    assert sorted(answers, key=str) == [False] * WRONG_ALLOWED + [None] * WRONG_ALLOWED
+    async def all_at_once() -> list[bool | BaseException]:
+        return await asyncio.gather(
+            *(gate.enter("anna", str(number), "thief") for number in range(1000)), return_exceptions=True
+        )
 
-
-def test_a_cookie_stands_for_its_name_until_the_password_changes() -> None:
-    gate = access(anna="one", bert="two")
-    cookie = gate.cookie("anna")
-    assert gate.name_in(cookie) == "anna"
-    assert access(anna="one").name_in(cookie) == "anna", "logins outlive a restart"
-    assert access(anna="another").name_in(cookie) == ""
-    assert Access(Accounts({"anna": "one"}, {}), b"x" * 32).name_in(cookie) == ""
-    assert access(bert="two").name_in(cookie) == ""
-    name, expires, signature = cookie.split(".")
-    for forged in ("", "..", f"{name}.{int(expires) + 1}.{signature}", cookie[:-1], f"{name}.x.{signature}", "\0.1.2"):
-        assert gate.name_in(forged) == ""
+    answers = asyncio.run(all_at_once())
+    refused = [answer for answer in answers if isinstance(answer, TooManyTries)]
+    assert len(answers) - len(refused) == AT_ONCE + LONGEST_WAIT / APART
+    assert sorted(looked_at) == [APART * (number + 1) for number in range(int(LONGEST_WAIT / APART))]
+    assert refused[0].seconds >= LONGEST_WAIT
 
 
-def test_the_key_is_made_once_and_nobody_else_reads_it(tmp_path: Path) -> None:
-    path = tmp_path / "config" / "secret.key"
-    assert secret_in(path) == secret_in(path)
-    assert path.stat().st_mode & 0o077 == 0
+def test_one_right_password_sent_many_times_at_once_is_one_try(tmp_path: Path) -> None:
+    clock = Clock()
+    gate = access(tmp_path, clock, anna="one")
+    for number in range(AT_ONCE):
+        assert not entered(gate, "anna", str(number), "home")
+
+    async def all_at_once() -> list[bool]:
+        return await asyncio.gather(*(gate.enter("anna", "one", "home") for _ in range(50)))
+
+    assert asyncio.run(all_at_once()) == [True] * 50
+    assert entered(gate, "anna", "one", "home")
+
+
+def test_who_goes_away_before_the_answer_has_not_been_wrong(tmp_path: Path) -> None:
+    clock = Clock()
+    gate = access(tmp_path, clock, anna="one")
+    for number in range(AT_ONCE):
+        assert not entered(gate, "anna", str(number), "home")
+    gate._attempts._sleep = lambda _seconds: asyncio.Event().wait()  # type: ignore[assignment]
+
+    async def given_up() -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(gate.enter("anna", "one", "home"), 0.01)
+
+    asyncio.run(given_up())
+    gate._attempts._sleep = clock.sleep
+    assert entered(gate, "anna", "one", "home")
+
+
+def test_a_line_of_a_household_is_one_address() -> None:
+    assert network_of("2001:db8:1:2:3::4") == network_of("2001:db8:1:2:ffff::1") != network_of("2001:db8:1:3::4")
+    assert network_of("::ffff:192.0.2.7") == network_of("192.0.2.7") != network_of("192.0.2.8")
+    assert network_of("fe80::1%eth0") == network_of("fe80::1")
+    assert network_of("testclient") == "testclient"

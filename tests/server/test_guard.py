@@ -17,6 +17,7 @@ from tests.server.routes import basic, paths
 from tests.server.stand_in import StandIn
 from webui import flags
 from webui.app import App
+from webui.server.attempts import Attempts
 from webui.server.guard import LOGIN_COOKIE, SESSION_COOKIE, Guard
 from webui.server.routes import RouteTable
 from webui.server.serve import application
@@ -131,11 +132,28 @@ def test_an_api_password_alone_leaves_the_page_open(house: type[House]) -> None:
     assert client.get("/sdapi/v1/samplers", headers=basic("bot", "beep")).status_code == 200
 
 
-def test_guessing_is_slowed_down(house: type[House]) -> None:
-    client = house("--gradio-auth", "anna:one").client()  # type: ignore[arg-type]
-    statuses = [client.get("/sdapi/v1/samplers", headers=basic("anna", str(n))).status_code for n in range(12)]
-    assert statuses == [401] * 10 + [429] * 2
-    assert client.post("/login", data={"username": "anna", "password": "one"}).status_code == 429
+def test_guessing_is_slowed_down_and_the_right_password_gets_in(house: type[House]) -> None:
+    here = house("--gradio-auth", "anna:one,bert:two")  # type: ignore[arg-type]
+    client = here.client()
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    here.app.access._attempts = Attempts(lambda: 0.0, sleep)
+    for _ in range(50):
+        assert client.post("/login").status_code == 401
+        assert client.post("/login", data={"username": "anna", "password": ""}).status_code == 401
+        assert client.get("/sdapi/v1/samplers", headers=basic("anna", "old")).status_code == 401
+    assert not slept, "empty logins, and a program with an old password"
+    answers = [client.get("/sdapi/v1/samplers", headers=basic("anna", str(n))) for n in range(20)]
+    assert [answer.status_code for answer in answers] == [401] * 14 + [429] * 6
+    assert int(answers[-1].headers["retry-after"]) > 0
+    assert "Try again in" in client.post("/login", data={"username": "anna", "password": "x"}).text
+    assert client.get("/sdapi/v1/samplers", headers=basic("bert", "two")).status_code == 200
+    here.app.access._attempts = Attempts(lambda: 60.0, sleep)
+    assert client.get("/sdapi/v1/samplers", headers=basic("anna", "one")).status_code == 200
+    assert client.post("/login", data={"username": "anna", "password": "one"}).status_code == 303
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,13 @@ MIGRATIONS: tuple[str, ...] = (
     );
     """,
     "ALTER TABLE jobs ADD COLUMN answer TEXT NOT NULL DEFAULT ''",
+    """
+    CREATE TABLE sessions (
+        id TEXT PRIMARY KEY, owner TEXT NOT NULL, digest TEXT NOT NULL UNIQUE, proof TEXT NOT NULL,
+        created REAL NOT NULL, seen REAL NOT NULL, expires REAL NOT NULL, address TEXT NOT NULL, browser TEXT NOT NULL
+    );
+    CREATE INDEX sessions_of_owner ON sessions (owner, seen);
+    """,
 )
 """What to run to get from version N to N + 1. Never change a line that was released: add one."""
 

@@ -1,35 +1,33 @@
-"""Who may enter, and as what: passwords, the cookies and tokens that stand for them, and when the server is open to
+"""Who may enter, and as what: passwords, the sessions and tokens that stand for them, and when the server is open to
 others at all."""
 
 from __future__ import annotations
 
-import base64
-import binascii
+import asyncio
 import hashlib
 import hmac
 import ipaddress
+import logging
 import secrets
 import socket
 import threading
-import time
-from collections import OrderedDict, deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from webui.base.errors import StorageError, UserError
-from webui.base.files import write_atomically
+from webui.base.errors import UserError, WebuiError
 from webui.catalog.accounts import AccountFile, Role
+from webui.catalog.sessions import Session, Sessions
 from webui.catalog.tokens import Token, Tokens
 from webui.flags import Flags
 from webui.server import passwords
+from webui.server.attempts import Attempts
+
+log = logging.getLogger(__name__)
 
 MADE_UP_USER = "gesso"
-LOGIN_SECONDS = 30 * 24 * 3600
-WRONG_ALLOWED = 10
-"""So many wrong passwords a minute from one address; then it has to wait."""
-WRONG_WITHIN = 60.0
-ADDRESSES_REMEMBERED = 10_000
 HASHED_AT_ONCE = 2
 """Each takes 19 MiB and some 30 ms."""
 RIGHT_REMEMBERED = 1000
@@ -72,6 +70,8 @@ class Accounts:
     """The password that was made for this run, because the server is exposed and nobody set one."""
     roles: Mapping[str, Role] = field(default_factory=dict)
     """Of users in the accounts file. Who is named on the command line is an admin."""
+    closed: bool = False
+    """Nobody may enter: the last account was removed while the server ran."""
 
 
 def accounts_of(flags: Flags) -> Accounts:
@@ -110,22 +110,80 @@ def _pairs(entries: list[str], flag: str) -> dict[str, str]:
     return found
 
 
-class Access:
-    """Checks passwords, login cookies and tokens. Any thread may call any method."""
+class AccountsNow:
+    """The accounts of this run, as they are at each moment: the accounts file is read again when it has changed.
 
-    def __init__(self, accounts: Accounts, secret: bytes, tokens: Tokens | None = None) -> None:
-        self.accounts = accounts
-        self._secret = secret
-        self._tokens = tokens
+    Raises:
+        UserError: an entry is no `name:password`.
+        StorageError: the accounts file is broken.
+    """
+
+    def __init__(self, flags: Flags) -> None:
+        self._flags = flags
         self._lock = threading.Lock()
-        self._wrong: dict[str, deque[float]] = {}
+        self._seen = _state_of(flags.paths.accounts)
+        self._accounts = accounts_of(flags)
+
+    def __call__(self) -> Accounts:
+        """What is in force. While the file is broken, that is what was in it before."""
+        with self._lock:
+            seen = _state_of(self._flags.paths.accounts)
+            if seen != self._seen:
+                self._seen = seen
+                try:
+                    self._take(accounts_of(self._flags))
+                except WebuiError as error:
+                    log.error("The accounts stay as they were: %s", error)
+            return self._accounts
+
+    def _take(self, accounts: Accounts) -> None:
+        was_closed = bool(self._accounts.users) or self._accounts.closed
+        if was_closed and (accounts.made_up or not accounts.users):
+            log.warning("There is no account any more. Nobody can enter until the server starts again.")
+            accounts = replace(accounts, users={}, made_up="", closed=True)
+        self._accounts = accounts
+
+
+def _state_of(path: Path) -> tuple[int, int, int]:
+    """What changes when a file is written anew."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+class Access:
+    """Checks passwords, sessions and tokens. Any thread may call any method."""
+
+    def __init__(
+        self,
+        accounts: Callable[[], Accounts],
+        tokens: Tokens,
+        sessions: Sessions,
+        attempts: Attempts | None = None,
+    ) -> None:
+        """`accounts` tells who may enter at that moment."""
+        self._accounts = accounts
+        self._tokens = tokens
+        self.sessions = sessions
+        self._attempts = attempts or Attempts()
+        self._key = secrets.token_bytes(32)
+        self._lock = threading.Lock()
         self._right: OrderedDict[bytes, None] = OrderedDict()
-        self._hashing = threading.Semaphore(HASHED_AT_ONCE)
+        # Threads of their own: tries that wait for them keep nothing else waiting.
+        self._hashing = ThreadPoolExecutor(HASHED_AT_ONCE, thread_name_prefix="passwords")
+
+    @property
+    def accounts(self) -> Accounts:
+        """Who may enter now."""
+        return self._accounts()
 
     @property
     def required(self) -> bool:
         """Whether the page asks for a password."""
-        return bool(self.accounts.users)
+        accounts = self.accounts
+        return bool(accounts.users) or accounts.closed
 
     def role_of(self, name: str) -> Role:
         """What a user, or everybody where there are no accounts, may do."""
@@ -146,32 +204,29 @@ class Access:
 
     def token(self, secret: str) -> Token | None:
         """The token that a program shows; None: it is none, or its owner may not enter any more."""
-        found = self._tokens.holder(secret) if self._tokens is not None else None
+        found = self._tokens.holder(secret)
         if found is not None and self.required and found.owner not in self.accounts.users:
             return None
         return found
 
-    def login(self, name: str, password: str, address: str, *, program: bool = False) -> bool | None:
-        """Whether name and password belong together; None: too many were wrong from this address, try later."""
-        known = {**self.accounts.programs, **self.accounts.users} if program else self.accounts.users
-        with self._lock:
-            past = time.monotonic() - WRONG_WITHIN
-            if len(self._wrong) > ADDRESSES_REMEMBERED:
-                self._wrong = {other: times for other, times in self._wrong.items() if times and times[-1] >= past}
-            wrong = self._wrong.setdefault(address, deque())
-            while wrong and wrong[0] < past:
-                wrong.popleft()
-            if len(wrong) >= WRONG_ALLOWED:
-                return None
-        right = self._fits(known.get(name), password)
-        with self._lock:
-            if len(wrong) >= WRONG_ALLOWED:
-                return None  # Others failed meanwhile: guesses sent at once learn no more than those sent one by one.
-            if not right:
-                wrong.append(time.monotonic())
-        return right
+    async def enter(self, name: str, password: str, address: str, *, program: bool = False) -> bool:
+        """Whether name and password belong together. Takes its time where many were wrong before.
 
-    def _fits(self, kept: str | None, password: str) -> bool:
+        Raises:
+            TooManyTries: so many others wait that the answer would take too long.
+        """
+        if not name or not password:
+            return False  # Nobody has an empty password, so nothing was guessed.
+        accounts = self.accounts
+        kept = {**accounts.programs, **accounts.users}.get(name) if program else accounts.users.get(name)
+        # With the password that is kept, so that a changed one is not taken for the wrong one that it was before.
+        mark = hmac.new(self._key, _bytes(f"{kept}\n{password}"), hashlib.sha256).digest()
+        async with self._attempts.turn(name, address, mark) as trying:
+            if not trying.known_wrong:
+                trying.right = await self._fits(kept, password, mark)
+            return bool(trying.right)
+
+    async def _fits(self, kept: str | None, password: str, mark: bytes) -> bool:
         """Whether this is the password, or the one that was hashed. Takes as long for a name that nobody has."""
         hashed = any(value.startswith(passwords.MARK) for value in self.accounts.users.values())
         if kept is not None and not kept.startswith(passwords.MARK):
@@ -179,12 +234,12 @@ class Access:
         if not hashed:
             return False
         # Programs show their password with every call: what was right once is known by a keyed hash.
-        mark = hmac.new(self._secret, f"{kept}\n{password}".encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
         with self._lock:
             if mark in self._right:
                 return True
-        with self._hashing:
-            right = passwords.fits(kept or passwords.NOBODYS, password) and kept is not None
+        loop = asyncio.get_running_loop()
+        right = await loop.run_in_executor(self._hashing, passwords.fits, kept or passwords.NOBODYS, password)
+        right = right and kept is not None
         if right:
             with self._lock:
                 self._right[mark] = None
@@ -192,44 +247,37 @@ class Access:
                     self._right.popitem(last=False)
         return right
 
-    def cookie(self, name: str) -> str:
-        """What a browser shows later instead of the password."""
-        expires = str(int(time.time()) + LOGIN_SECONDS)
-        text = f"{base64.urlsafe_b64encode(name.encode()).decode()}.{expires}"
-        return f"{text}.{self._signature(name, text)}"
+    def log_in(self, name: str, address: str, browser: str) -> str:
+        """Begin a session for somebody who has shown the right password -> what the browser shows from now on.
 
-    def name_in(self, cookie: str) -> str:
-        """The name that a cookie stands for, "" for none: forged, too old, or the password is another one now."""
-        text, _, signature = cookie.rpartition(".")
-        encoded, _, expires = text.partition(".")
-        try:
-            name = base64.urlsafe_b64decode(encoded.encode()).decode()
-        except (ValueError, binascii.Error):
-            return ""
-        if name not in self.accounts.users or not expires.isdigit() or int(expires) < time.time():
-            return ""
-        return name if hmac.compare_digest(signature, self._signature(name, text)) else ""
+        Raises:
+            NotAllowed: the account was removed in this moment.
+        """
+        kept = self.accounts.users.get(name)
+        if kept is None:
+            raise NotAllowed(f"There is no account {name!r} any more.")
+        return self.sessions.open(name, kept, address, browser)[1]
 
-    def _signature(self, name: str, text: str) -> str:
-        password = self.accounts.users.get(name, "")
-        return hmac.new(self._secret, f"{text}\n{password}".encode(), hashlib.sha256).hexdigest()
+    def goes_on(self, session_id: str) -> bool:
+        """Whether a session that has been shown is still one, for streams that are open all the time."""
+        return self.sessions.goes_on(session_id, self.accounts.users.get)
+
+    def session(self, secret: str, address: str = "") -> Session | None:
+        """The session that a browser shows; None: it is none, it was ended, or the password is another one now.
+
+        Raises:
+            StorageError: the database cannot be read.
+        """
+        return self.sessions.holder(secret, self.accounts.users.get, address) if secret else None
+
+    def close(self) -> None:
+        """Check no further password."""
+        self._hashing.shutdown(wait=False, cancel_futures=True)
 
 
 def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(_bytes(text)).digest()
 
 
-def secret_in(path: Path) -> bytes:
-    """The key that signs cookies; made at the first start, so that logins outlive a restart."""
-    try:
-        kept = path.read_bytes()
-        if len(kept) >= 32:
-            return kept
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}.") from error
-    made = secrets.token_bytes(32)
-    write_atomically(path, made)
-    path.chmod(0o600)
-    return made
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

@@ -27,10 +27,13 @@ from starlette.types import Scope as AsgiScope
 
 from webui.base.errors import WebuiError
 from webui.catalog.accounts import Role
+from webui.catalog.sessions import SESSION_SECONDS
 from webui.catalog.tokens import PREFIX, SCOPES, Token
 from webui.catalog.tokens import Scope as TokenScope
 from webui.flags import Flags
-from webui.server.access import LOGIN_SECONDS, Access, NotAllowed, exposed
+from webui.server.access import Access, NotAllowed, exposed
+from webui.server.attempts import TooManyTries
+from webui.server.browsers import told
 from webui.server.jobs.job import ANONYMOUS
 from webui.server.routes import SAFE_METHODS, SOCKET, Needs, RouteTable
 
@@ -66,6 +69,8 @@ class Caller:
     """May look at other people's jobs and pictures, and stop them."""
     grants: frozenset[TokenScope] = frozenset(SCOPES)
     """What the token allows; all, where none is shown."""
+    session: str = ""
+    """The id of the login; "": a program, or nobody logs in."""
 
     def may_see(self, owner: str) -> bool:
         """Whether what belongs to `owner` is shown to the caller."""
@@ -87,9 +92,11 @@ class Caller:
 class Refused(WebuiError):
     """The request is not let through."""
 
-    def __init__(self, status: int, message: str, hint: str = "") -> None:
+    def __init__(self, status: int, message: str, hint: str = "", *, retry_after: int = 0) -> None:
         super().__init__(message, hint=hint)
         self.status = status
+        self.retry_after = retry_after
+        """Seconds; 0: at any time."""
 
 
 STRANGER = Caller("", role="user", grants=frozenset())
@@ -149,10 +156,11 @@ class Guard:
                 await self._answer_login(request, receive, send)
                 return
             if request.path == "/logout" and scope["type"] == "http":
-                await _respond(send, 303, b"", request, location="login", cookies=[_expired(LOGIN_COOKIE)])
+                await self._answer_logout(request, send)
                 return
             cookies = await self._identify(request, self._table.needs(request.method, request.path))
-        except Refused as refusal:
+        except WebuiError as error:
+            refusal = error if isinstance(error, Refused) else Refused(error.status, error.message, error.hint)
             await self._refuse(refusal, request, receive, send)
             return
         await self._inner(request.scope, receive, _with_headers(send, cookies) if scope["type"] == "http" else send)
@@ -192,15 +200,20 @@ class Guard:
         token = await self._token(request)
         if token is not None:
             return self._holder(token)
-        name = self._access.name_in(request.cookie(LOGIN_COOKIE))
+        cookie = request.cookie(LOGIN_COOKIE)
+        session = await run_in_threadpool(self._access.session, cookie, request.address) if cookie else None
+        if session is not None:
+            return self._caller(session.owner, session=session.id)
         basic = _basic(request.header("authorization"))
-        program = False
-        if not name and basic is not None and not self._is_open(request):
-            name = await run_in_threadpool(self._checked, basic, request, request.of_api)
-            program = True
-        if not name:
+        if basic is None or self._is_open(request):
             return None
-        return Caller(name, name, program, self._access.role_of(name), self._access.oversees(name))
+        if not await self._entered(*basic, request, program=request.of_api):
+            raise Refused(401, "Name and password do not belong together.")
+        return self._caller(basic[0], program=True)
+
+    def _caller(self, name: str, *, program: bool = False, session: str = "") -> Caller:
+        role, sees_all = self._access.role_of(name), self._access.oversees(name)
+        return Caller(name, name, program, role, sees_all, session=session)
 
     def _unnamed(self, request: _Request) -> tuple[Caller, list[str]]:
         """Somebody where nobody logs in, and cookies to set."""
@@ -233,13 +246,11 @@ class Guard:
         all_seeing = "admin" in token.scopes and self._access.oversees(name)
         return Caller(token.owner, name, True, self._access.role_of(name), all_seeing, token.scopes)
 
-    def _checked(self, basic: tuple[str, str], request: _Request, of_api: bool) -> str:
-        right = self._access.login(*basic, request.address, program=of_api)
-        if right is None:
-            raise Refused(429, "Too many wrong passwords.", "Wait a minute.")
-        if not right:
-            raise Refused(401, "Name and password do not belong together.")
-        return basic[0]
+    async def _entered(self, name: str, password: str, request: _Request, *, program: bool = False) -> bool:
+        try:
+            return await self._access.enter(name, password, request.address, program=program)
+        except TooManyTries as error:
+            raise Refused(429, error.message, error.hint, retry_after=error.seconds) from error
 
     async def _answer_login(self, request: _Request, receive: Receive, send: Send) -> None:
         if request.method in ("GET", "HEAD"):
@@ -251,15 +262,26 @@ class Guard:
         form = parse_qs((await _body(receive)).decode("utf-8", "replace"), keep_blank_values=True)
         name, password = form.get("username", [""])[0], form.get("password", [""])[0]
         target = _target(form.get("next", [""])[0])
-        right = await run_in_threadpool(self._access.login, name, password, request.address)
-        if right is None:
-            page = _login_page(target, "Too many wrong passwords. Wait a minute, then try again.")
-            await _respond(send, 429, page, request)
-        elif not right:
+        try:
+            entered = await self._entered(name, password, request)
+        except Refused as refusal:
+            await _respond(send, refusal.status, _login_page(target, str(refusal)), request)
+            return
+        if not entered:
             await _respond(send, 401, _login_page(target, "Name and password do not belong together."), request)
-        else:
-            cookie = _cookie(LOGIN_COOKIE, self._access.cookie(name), request, LOGIN_SECONDS)
-            await _respond(send, 303, b"", request, location=f"{self._root}{target}", cookies=[cookie])
+            return
+        browser = told(request.header("user-agent"))
+        secret = await run_in_threadpool(self._access.log_in, name, request.address, browser)
+        cookie = _cookie(LOGIN_COOKIE, secret, request, SESSION_SECONDS)
+        await _respond(send, 303, b"", request, location=f"{self._root}{target}", cookies=[cookie])
+
+    async def _answer_logout(self, request: _Request, send: Send) -> None:
+        if request.header("sec-fetch-site") in ("cross-site", "same-site"):
+            raise Refused(403, "Another site's page may not do this.")
+        session = await run_in_threadpool(self._access.session, request.cookie(LOGIN_COOKIE))
+        if session is not None:
+            await run_in_threadpool(self._access.sessions.end, session.id)
+        await _respond(send, 303, b"", request, location="login", cookies=[_expired(LOGIN_COOKIE)])
 
     # --- from where -------------------------------------------------------------------------------------------------
 
@@ -315,6 +337,8 @@ class Guard:
             return
         body = {"error": "Refused", "detail": str(refusal), "body": "", "errors": str(refusal)}
         headers = [(b"www-authenticate", b'Basic realm="Gesso"')] if refusal.status == 401 else []
+        if refusal.retry_after:
+            headers.append((b"retry-after", str(refusal.retry_after).encode()))
         origin = request.header("origin")
         if self._knows_origin(origin):
             # Or the page of that site cannot read why it was refused.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request, Response, WebSocket, WebSocketDisconnect
@@ -13,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from webui.base.errors import NotFound, UserError
 from webui.catalog.tokens import Token
 from webui.prompt.chunks import count_tokens
-from webui.server.guard import caller_of
+from webui.server.guard import Caller, caller_of
 from webui.server.routes import Routes
 
 if TYPE_CHECKING:
@@ -37,10 +38,18 @@ def routes(app: App) -> Routes:
     router = Routes(prefix="/internal", include_in_schema=False)
     queue = app.queue
 
+    def person(request: Request) -> Caller:
+        """The caller, who is no program: whoever finds a token or a password in one shall not get further by it."""
+        caller = caller_of(request.scope)
+        if caller.program:
+            raise UserError("A program cannot do this.", hint="Do it on the page.")
+        return caller
+
     @router.websocket("/ws", "user")
     async def stream(socket: WebSocket, since: int | None = None) -> None:
+        caller = caller_of(socket.scope)
         await socket.accept()
-        reader = queue.hub.subscribe(caller_of(socket.scope).owner, since)
+        reader = queue.hub.subscribe(caller.owner, since)
 
         async def sends() -> None:
             while True:
@@ -48,6 +57,9 @@ def routes(app: App) -> Routes:
                     message = await asyncio.wait_for(reader.next_message(), STILL_HERE)
                 except TimeoutError:
                     message = {"type": "still"}
+                if caller.session and not app.access.goes_on(caller.session):
+                    await socket.close(1008, "This login is over.")
+                    return
                 await socket.send_text(json.dumps(message))
 
         sending = asyncio.create_task(sends())
@@ -91,15 +103,35 @@ def routes(app: App) -> Routes:
     @router.post("/access/tokens", "user")
     def make_token(wish: TokenWish, request: Request) -> dict[str, Any]:
         """The secret is in this answer alone."""
-        caller = caller_of(request.scope)
-        if caller.program:
-            raise UserError("A program cannot make tokens.", hint="Make it on the page.")
+        caller = person(request)
         token, secret = app.tokens.make(caller.owner, wish.name, wish.scopes)
         return {**_shown(token), "token": secret}
 
     @router.delete("/access/tokens/{token_id}", "user")
     def revoke_token(token_id: str, request: Request) -> None:
         app.tokens.revoke(token_id, caller_of(request.scope).owner)
+
+    @router.get("/access/sessions", "user")
+    def list_sessions(request: Request) -> list[dict[str, Any]]:
+        """The caller's logins; an admin sees everybody's."""
+        caller = caller_of(request.scope)
+        if not app.access.required:
+            return []
+        found = app.access.sessions.of(None if caller.role == "admin" else caller.owner)
+        shown = ({**asdict(session), "current": session.id == caller.session} for session in found)
+        return sorted(shown, key=lambda session: (not session["current"], session["owner"] != caller.owner))
+
+    @router.delete("/access/sessions/{session_id}", "user")
+    def end_session(session_id: str, request: Request) -> None:
+        """End a login: one's own, or as an admin anybody's."""
+        caller = person(request)
+        app.access.sessions.end(session_id, None if caller.role == "admin" else caller.owner)
+
+    @router.delete("/access/sessions", "user")
+    def end_other_sessions(request: Request) -> dict[str, int]:
+        """End all of the caller's logins but the one that asks."""
+        caller = person(request)
+        return {"ended": app.access.sessions.end_all(caller.owner, but=caller.session)}
 
     @router.get("/ping", "user")
     def ping() -> dict[str, str]:

@@ -346,7 +346,13 @@ def routes(app: App) -> Routes:
     ) -> StreamingResponse:
         """Server-sent events: first the whole state, then each change of your jobs; `Last-Event-ID` resumes."""
         after = last_event(request)
-        lines = server_sent(queue.hub, caller_of(request.scope).owner, since if after is None else after)
+        caller = caller_of(request.scope)
+        lines = server_sent(
+            queue.hub,
+            caller.owner,
+            since if after is None else after,
+            allowed=lambda: not caller.session or app.access.goes_on(caller.session),
+        )
         return StreamingResponse(lines, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
     router.include(pictures.routes(app))

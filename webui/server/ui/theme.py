@@ -34,6 +34,7 @@ SCRIPTS = (
     "jobs",
     "errands",
     "tokens",
+    "logins",
 )
 """The scripts in the order in which they run."""
 SHEETS = ("style", "cards", "history", "tokens")

@@ -50,6 +50,8 @@ def settings(app: App) -> None:
                     )
         with gr.Tab("API tokens", id="tokens", elem_id="settings_tokens"), gr.Column(elem_classes="settings-page"):
             gr.HTML("<section id='setting_tokens' aria-label='API tokens'></section>", elem_classes="bare")
+        with gr.Tab("Logins", id="logins", elem_id="settings_logins"), gr.Column(elem_classes="settings-page"):
+            gr.HTML("<section id='setting_logins' aria-label='Logins'></section>", elem_classes="bare")
     restart.click(None, None, None, js="() => gesso.restart()", **QUIET)
 
     def save(data: Data, request: gr.Request) -> dict[Component, Any]:
