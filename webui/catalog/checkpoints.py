@@ -160,7 +160,7 @@ class Checkpoints:
             return known[0]
         names = self._aliases()
         found = names.get(name) or names.get(name.casefold()) or self._by_legacy_hash(name)
-        without_hash = re.sub(r"\s*\[[^\]]*\]\s*$", "", name)
+        without_hash = _without_hash(name)
         found = found or self._containing(name) or (self._containing(without_hash) if without_hash else None)
         if found is None:
             titles = [checkpoint.title for checkpoint in known[:SUGGESTED]]
@@ -293,3 +293,12 @@ def _aliases_of(checkpoint: Checkpoint) -> list[str]:
         aliases += [short, checkpoint.sha256, checkpoint.sha256[:12], checkpoint.short_title]
         aliases += [f"{without_ending} [{short}]", f"{without_ending.replace('/', '_')} [{short}]"]
     return aliases
+
+
+def _without_hash(name: str) -> str:
+    """ "fox [0123456789]" -> "fox" """
+    ended = name.rstrip()
+    if not ended.endswith("]"):
+        return name
+    before, bracket, inside = ended[:-1].rpartition("[")
+    return before.rstrip() if bracket and "]" not in inside else name

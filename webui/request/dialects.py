@@ -12,7 +12,12 @@ from webui import registry
 from webui.base.errors import NotFound, UserError
 
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*)(?:-?(rc)[.-]?(\d*)|-(\d+))?", re.IGNORECASE)
-_NAME_WITH_HASH = re.compile(r"(.+)\s*\(([0-9a-f]+)\)$")
+_HASH_BEHIND = re.compile(r"[0-9a-f]+")
+
+LARGEST_SIDE = 1_000_000
+"""Pixels."""
+LONGEST_VERSION = 200
+"""Letters: a longer one is none of A1111's."""
 
 Version = tuple[tuple[int, ...], int, int]
 """(release, -1 candidate 0 itself 1 commits after it, number)"""
@@ -98,9 +103,14 @@ def _additional_networks(labels: Mapping[str, str]) -> str:
         number = label.removeprefix("AddNet Model ")
         if number == label or labels.get(f"AddNet Module {number}") != "LoRA":
             continue
-        match = _NAME_WITH_HASH.match(model)
-        tags += f"<lora:{match[1] if match else model}:{labels.get(f'AddNet Weight A {number}', '1.0')}>"
+        tags += f"<lora:{_without_hash(model)}:{labels.get(f'AddNet Weight A {number}', '1.0')}>"
     return f"\n{tags}" if tags else ""
+
+
+def _without_hash(model: str) -> str:
+    """ "fur(0123456789ab)" -> "fur" """
+    name, _, behind = model.rpartition("(")
+    return name if name and behind.endswith(")") and _HASH_BEHIND.fullmatch(behind[:-1]) else model
 
 
 def _sizes(labels: Mapping[str, str]) -> dict[str, str]:
@@ -109,6 +119,8 @@ def _sizes(labels: Mapping[str, str]) -> dict[str, str]:
         first = int(labels["First pass size-1"]), int(labels["First pass size-2"])
         final = int(labels["Size-1"]), int(labels["Size-2"])
     except (KeyError, ValueError):
+        return {}
+    if max(*first, *final) > LARGEST_SIDE:
         return {}
     if 0 in first:
         first = _old_first_pass(*final)
@@ -148,6 +160,8 @@ def _habits(prompt: str, labels: Mapping[str, str]) -> dict[str, str]:
 
 def _version(text: str) -> Version | None:
     """ "v1.7.0-RC-5-g1234" -> a number to compare; None for what is no version of A1111's."""
+    if len(text) > LONGEST_VERSION:
+        return None
     shortened = re.match(r"([^-]+-[^-]+)-", text)
     match = _VERSION.fullmatch(shortened[1] if shortened else text)
     if match is None:

@@ -18,7 +18,6 @@ LONGEST_NAME = 240
 """Bytes of a whole file name: a little less than file systems allow."""
 
 _TOKEN = re.compile(r"(.*?)(?:\[([^\[\]]+)\]|$)", re.DOTALL)
-_ARGUMENT = re.compile(r"(.*)<([^>]*)>$", re.DOTALL)
 _INVALID = dict.fromkeys(map(ord, '#<>:"/|?*\\\x7f'), "_") | dict.fromkeys(range(32), "_")
 _IMPOSSIBLE = {sign: to for sign, to in _INVALID.items() if sign != ord("#")}
 """What no system takes in a name; of a pattern's own letters the rest stays as a person wrote it."""
@@ -105,11 +104,7 @@ def folder_parts(pattern: str, naming: Naming) -> tuple[str, ...]:
 
 
 def _filled(token: str, naming: Naming) -> str | None:
-    arguments: list[str] = []
-    name = token
-    while match := _ARGUMENT.match(name):
-        name = match[1]
-        arguments.insert(0, match[2])
+    name, arguments = _with_arguments(token)
     if name.lower() in _TOKENS_WITH_ARGUMENTS:
         return _TOKENS_WITH_ARGUMENTS[name.lower()](naming, arguments)
     if name.lower() in _TOKENS:
@@ -118,6 +113,19 @@ def _filled(token: str, naming: Naming) -> str | None:
         if name.lower() in type(declared).params():
             return sanitized(str(getattr(declared, name.lower())), spaces=True)
     return None
+
+
+def _with_arguments(token: str) -> tuple[str, list[str]]:
+    """ "datetime<%H><UTC>" -> ("datetime", ["%H", "UTC"]) """
+    arguments: list[str] = []
+    end = len(token)
+    while end and token[end - 1] == ">":
+        begin = token.rfind("<", 0, end)
+        if begin < 0 or token.find(">", begin, end - 1) >= 0:
+            break
+        arguments.append(token[begin + 1 : end - 1])
+        end = begin
+    return token[:end], arguments[::-1]
 
 
 def _hashed(text: str, arguments: list[str]) -> str:

@@ -18,6 +18,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from webui.base.errors import UserError
@@ -32,8 +33,10 @@ log = logging.getLogger(__name__)
 NEGATIVE = "Negative prompt:"
 FEWEST_LABELS = 3
 """A last line with fewer labels than this belongs to the prompt."""
-# A1111's pattern, but for the bound on a label's length: without it, a long text without a colon takes minutes.
-_LABELLED = re.compile(r'(\w[\w \-/]{1,100}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+LONGEST_LABEL = 101
+_LABEL_ENDS = re.compile(r"[\w \-/]{2}:")
+_LABEL_BACKWARDS = re.compile(r"[\w \-/]*+")
+_VALUE = re.compile(r'\s*+(?:("[^"\\]*+(?:\\.[^"\\]*+)*+")(?:,|\Z)|([^,]*+),?)')
 _PAIR = re.compile(r"(\d+)x(\d+)")
 
 
@@ -156,7 +159,7 @@ def read(text: str, *, habits: bool = True) -> Parsed:
     habits: whether the version that wrote it says what it did differently, too.
     """
     *lines, last = text.strip().split("\n")
-    if len(_LABELLED.findall(last)) < FEWEST_LABELS:
+    if len(list(islice(_labelled_values(last), FEWEST_LABELS))) < FEWEST_LABELS:
         lines.append(last)
         last = ""
     prompt: list[str] = []
@@ -234,9 +237,27 @@ def _value_of(
         return {}
 
 
+def _labelled_values(line: str) -> Iterator[tuple[str, str]]:
+    """(label, value as it stands) of "label: value, label: "a, value", ...", in one pass.
+
+    A1111 has a regular expression for it, which takes minutes for a long text without a colon. It looks for a label of
+    2 to 101 letters before a colon, as long as may be.
+    """
+    at, end = 0, _LABEL_ENDS.search(line)
+    while end is not None:
+        colon = end.end() - 1
+        run = _LABEL_BACKWARDS.match(line[max(at, colon - LONGEST_LABEL) : colon][::-1])
+        label = run[0][::-1].lstrip(" -/") if run else ""
+        at_value = _VALUE.match(line, colon + 1) if len(label) > 1 else None
+        if at_value is not None:
+            yield label, at_value[1] or at_value[2] or ""
+            at = at_value.end()
+        end = _LABEL_ENDS.search(line, at if at_value is not None else colon + 1)
+
+
 def _labels_in(line: str) -> dict[str, str]:
     labels: dict[str, str] = {}
-    for label, text in _LABELLED.findall(line):
+    for label, text in _labelled_values(line):
         if not text:
             continue
         text = unquoted(text)

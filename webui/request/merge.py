@@ -56,7 +56,7 @@ class Merge(Declared):
     """The file says what it was merged from, and how."""
     copy_metadata_fields: Annotated[bool, Toggle(ui="Copy metadata from merged models")] = True
     """What the merged files say of themselves is taken over."""
-    metadata_json: Annotated[str, Text(ui="Metadata in JSON format", lines=2)] = "{}"
+    metadata_json: Annotated[str, Text(ui="Metadata in JSON format", lines=2, longest=1_000_000)] = "{}"
     """What else the file shall say of itself: {"title": "..."}."""
 
     @property

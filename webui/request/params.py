@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
 
-from annotated_types import Ge, GroupedMetadata, Le
+from annotated_types import Ge, GroupedMetadata, Le, MaxLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter
 from pydantic import ValidationError as PydanticError
 from pydantic.fields import FieldInfo
@@ -142,6 +142,12 @@ class Toggle(Param):
 class Text(Param):
     lines: int = 1
     placeholder: str = ""
+    longest: int = 100_000
+    """Letters: no more are looked at by what reads the text."""
+
+    def __iter__(self) -> Iterator[object]:
+        yield from super().__iter__()
+        yield MaxLen(self.longest)
 
 
 @dataclass(frozen=True, kw_only=True)

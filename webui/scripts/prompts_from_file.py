@@ -48,7 +48,9 @@ class PromptsFromFile(Script):
     """A seed of -1 is one and the same for all."""
     position: Annotated[str, Choice(ui="Insert prompts at the", choices=("start", "end"), radio=True)] = "start"
     """Where each line goes when the prompt above is not empty."""
-    lines: Annotated[str, Text(ui="List of prompt inputs", lines=5, placeholder="One prompt a line")] = ""
+    lines: Annotated[
+        str, Text(ui="List of prompt inputs", lines=5, placeholder="One prompt a line", longest=1_000_000)
+    ] = ""
     """The prompts."""
 
     def expand(self, request: Generation, seeds: Seeds, most: int) -> Table:

@@ -5,7 +5,6 @@ No parameter is named here. A tab says where controls stand; a class's declarati
 
 from __future__ import annotations
 
-import re
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -294,7 +293,10 @@ def _listed(param: Choice, value: Any) -> Any:
 
 
 def _without_hash(title: str) -> str:
-    return re.sub(r"(\.safetensors|\.ckpt)?(\s*\[[^\]]*\])?$", "", title)
+    before, bracket, inside = title.rpartition("[")
+    if bracket and inside.endswith("]") and "]" not in inside[:-1]:
+        title = before.rstrip()
+    return title.removesuffix(".safetensors").removesuffix(".ckpt")
 
 
 def _spaced(name: str) -> str:

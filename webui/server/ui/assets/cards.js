@@ -38,7 +38,7 @@
     const tag = /^<(\w+):([^:>]+):[^>]*>(.*)$/s.exec(piece);
     if (!tag) return new RegExp(`(^|[\\s,(])${escaped(piece)}(?=$|[\\s,):])`);
     const [, kind, name, words] = tag;
-    return new RegExp(`\\s*<${kind}:${escaped(name)}(:[^>]*)?>(${escaped(words)})?`);
+    return new RegExp(`(?<!\\s)\\s*<${kind}:${escaped(name)}(:[^>]*)?>(${escaped(words)})?`);
   }
 
   /** Writes the piece at the prompt's end, or takes it out where it stands already -> whether it stands there now. */
@@ -51,7 +51,7 @@
       if (!has) gesso.type(field, field.value + (field.value && !/\s$/.test(field.value) ? " " : "") + piece);
       return true;
     }
-    if (has) gesso.type(field, field.value.replace(found, (all, before) => (/^[\s,(]?$/.test(before ?? "x") ? before : "")).replace(/ +$/, ""));
+    if (has) gesso.type(field, field.value.replace(found, (all, before) => (/^[\s,(]?$/.test(before ?? "x") ? before : "")).trimEnd());
     return false;
   }
 

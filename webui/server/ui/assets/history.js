@@ -287,7 +287,7 @@
   const labels = (picture) => new Map([
     ["Prompt", picture.prompt],
     ["Negative prompt", picture.infotext.match(/(?:^|\n)Negative prompt: ([^]*)\n/)?.[1]],
-    ...[...picture.infotext.split("\n").at(-1).matchAll(/([A-Z][\w -]*): ("(?:\\.|[^"\\])*"|[^,]*)/g)].map((match) => [match[1], match[2]])]);
+    ...[...picture.infotext.split("\n").at(-1).matchAll(/([A-Z][\w -]{0,100}): ("[^"\\]*(?:\\.[^"\\]*)*"|[^,]*)/g)].map((match) => [match[1], match[2]])]);
 
   /** Two pictures over one another, with a border that moves. */
   function compare([after, before]) {

@@ -174,7 +174,7 @@
     if (target < 0 || target >= pieces.length) return;
     const words = pieces.map((piece) => piece.trim());
     const lead = pieces.map((piece) => /^\s*/.exec(piece)[0]);
-    const tail = pieces.map((piece) => /\s*$/.exec(piece)[0]);
+    const tail = pieces.map((piece) => piece.slice(piece.trimEnd().length));
     const [moved] = words.splice(target, 1);
     words.splice(by < 0 ? last : first, 0, moved);
     const built = words.map((word, place) => lead[place] + word + (word || !lead[place] ? tail[place] : ""));
