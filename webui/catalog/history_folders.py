@@ -11,11 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
-
 from webui.base.errors import UserError, WebuiError
 from webui.catalog.database import Database
-from webui.catalog.image_files import FORMATS, infotext_of, read_infotext, readable
+from webui.catalog.image_files import infotext_of, open_picture, read_infotext, readable
 from webui.catalog.pictures import SavedPicture, record
 from webui.request import infotext
 
@@ -149,7 +147,7 @@ def _read(path: Path) -> SavedPicture | None:
 
 def _looked_at(path: Path) -> tuple[str, tuple[int, int]]:
     """(infotext, size) of a picture file; decodes no pixels."""
-    with Image.open(path, formats=FORMATS) as image:
+    with open_picture(path) as image:
         if image.width < 1 or image.height < 1:
             raise UserError("A picture without pixels.")
         return infotext_of(image)[0], image.size

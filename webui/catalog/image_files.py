@@ -11,17 +11,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
-from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from webui.base.errors import StorageError, UserError
+from webui.catalog.exif_texts import exif_texts, user_comment
+from webui.catalog.levels import eight_bit
+from webui.catalog.png_texts import SIGNATURE, decoded, png_texts
 from webui.catalog.stealth import hidden_text
 from webui.request.foreign import told_infotext
+from webui.request.infotext import read
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Format = Literal["png", "jpg", "webp", "avif"]
-FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "ICO", "JPEG2000", "PPM")
 """Of all that Pillow can open, what people have: each further decoder is one more for a hostile file to break."""
 PNG_COMPRESSION = 4
 """Of zlib's 9: nearly as small as its default 6, in well under half the time."""
@@ -100,25 +104,65 @@ def read_infotext(source: Path | bytes) -> tuple[str, dict[str, str]]:
             raise UserError(f"{source.name} is no text in UTF-8.") from error
         except OSError as error:
             raise StorageError(f"{source} cannot be read: {error.strerror or error}.") from error
-    return _from_image(io.BytesIO(_content(source)))
+    return _from_image(_content(source))
 
 
 def infotext_of(image: Image.Image) -> tuple[str, dict[str, str]]:
     """The same of an open picture; decodes no pixels."""
     items = {
-        str(key): _as_text(value)
+        str(key): _clean(value if isinstance(value, str) else decoded(value))
         for key, value in image.info.items()
         if isinstance(key, str) and isinstance(value, str | bytes) and key.lower() not in _NOISE
     }
     infotext = items.pop(_LABEL, "")
-    comment = _user_comment(image)
+    comment = _clean(user_comment(image))
     if comment:
         items["exif comment"] = comment
         infotext = comment
-    elif not infotext and image.format == "GIF":
-        infotext = items.get("comment", "")
-    told = told_infotext({**_exif_texts(image), "parameters": infotext, **items}, *image.size)
-    return (told or infotext).strip(), items
+    elif not infotext and image.format in ("GIF", "JPEG"):
+        # A JPEG's comment is anybody's: only what reads like an infotext is one.
+        text = items.get("comment", "")
+        infotext = text if image.format == "GIF" or read(text).labels else ""
+    fields = {name: _clean(text) for name, text in exif_texts(image).items()}
+    told = told_infotext({**fields, "parameters": infotext, **items}, *image.size)
+    return _clean(told or infotext).strip(), items
+
+
+def open_picture(source: Path | bytes) -> Image.Image:
+    """A picture file of a format that we know, with all its texts in its `info`; no pixels are decoded yet.
+
+    Raises:
+        OSError, ValueError and others, as Pillow does: see `readable`.
+    """
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    if not content.startswith(SIGNATURE):
+        return Image.open(io.BytesIO(content), formats=FORMATS)
+    found = png_texts(content)
+    image = Image.open(io.BytesIO(content if found.lean is None else found.lean), formats=FORMATS)
+    image.info.update(found.texts)
+    if found.exif:
+        image.info.setdefault("exif", found.exif)
+    return image
+
+
+def pixels_of(content: bytes) -> Image.Image:
+    """The picture in a file, upright, with levels of 0 to 255.
+
+    Raises:
+        UserError: it is no picture, cut off, or made to harm.
+    """
+
+    def whole() -> Image.Image:
+        with open_picture(content) as image:
+            image.load()
+            return ImageOps.exif_transpose(eight_bit(image))
+
+    return readable(whole)
+
+
+def _clean(text: str) -> str:
+    """Without what no text has: NULs, halves of letters."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
 def _content(source: Path | bytes) -> bytes:
@@ -130,11 +174,11 @@ def _content(source: Path | bytes) -> bytes:
         raise StorageError(f"{source} cannot be read: {error.strerror or error}.") from error
 
 
-def _from_image(stream: io.BytesIO) -> tuple[str, dict[str, str]]:
+def _from_image(content: bytes) -> tuple[str, dict[str, str]]:
     def both() -> tuple[str, dict[str, str]]:
-        with Image.open(stream, formats=FORMATS) as image:
+        with open_picture(content) as image:
             infotext, items = infotext_of(image)
-            hidden = "" if infotext else hidden_text(image)
+            hidden = "" if infotext else _clean(hidden_text(image))
             return (told_infotext({_LABEL: hidden}, *image.size) or hidden).strip() or infotext, items
 
     return readable(both)
@@ -178,40 +222,6 @@ def _exif(text: str) -> bytes:
     # EXIF 2.3, 4.6.5: a comment begins with the name of its encoding in 8 bytes.
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = b"UNICODE\0" + text.encode("utf-16-be")
     return exif.tobytes()
-
-
-def _exif_texts(image: Image.Image) -> dict[str, str]:
-    """The fields of EXIF in which other programs write, by name."""
-    exif = image.getexif()
-    tags = (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.ImageDescription, ExifTags.Base.Software)
-    return {tag.name: text for tag in tags if isinstance(text := exif.get(tag), str)}
-
-
-def _user_comment(image: Image.Image) -> str:
-    value = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
-    if isinstance(value, str):
-        return value.strip("\0 ")
-    if not isinstance(value, bytes):
-        return ""
-    encoding, content = value[:8], value[8:]
-    if encoding == b"UNICODE\0":
-        return _utf16(content)
-    if encoding in (b"ASCII\0\0\0", bytes(8)):
-        return content.decode("utf-8", "replace").strip("\0 ")
-    return value.decode("utf-8", "replace").strip("\0 ")
-
-
-def _utf16(content: bytes) -> str:
-    """UTF-16 of either byte order; the standard does not say which, and programs differ."""
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return content.decode("utf-16", "replace").strip("\0")
-    big, little = (content.decode(f"utf-16-{order}", "replace").strip("\0") for order in ("be", "le"))
-    # Every infotext has ASCII in it, its labels.
-    return max(big, little, key=lambda text: sum(letter < "\x80" for letter in text))
-
-
-def _as_text(value: str | bytes) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def as_format(name: str) -> Format:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 
 from PIL import Image, ImageOps
@@ -11,7 +10,7 @@ from PIL import Image, ImageOps
 from webui.base.errors import StorageError, UserError
 from webui.base.files import write_atomically
 from webui.base.paths import Paths
-from webui.catalog.image_files import FORMATS, as_format, encode, infotext_of, readable
+from webui.catalog.image_files import as_format, encode, infotext_of, open_picture, readable
 from webui.request.fields import Img2Img
 from webui.request.plan import Picture, Plan
 from webui.request.settings import SaveSettings
@@ -55,7 +54,7 @@ def _opened(content: bytes) -> Image.Image:
     """Raises UserError."""
 
     def whole() -> Image.Image:
-        image = ImageOps.exif_transpose(Image.open(io.BytesIO(content), formats=FORMATS))
+        image = ImageOps.exif_transpose(open_picture(content))
         if image.mode in ("RGB", "P") and isinstance(image.info.get("transparency"), bytes):
             image = image.convert("RGBA")
         image.load()

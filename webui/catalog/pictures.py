@@ -20,7 +20,8 @@ from webui.base.files import write_atomically, write_new
 from webui.base.paths import Paths
 from webui.catalog.database import Database
 from webui.catalog.extra_pictures import ExtraPictures
-from webui.catalog.image_files import as_format, encode, read_infotext, readable
+from webui.catalog.image_files import as_format, encode, open_picture, read_infotext, readable
+from webui.catalog.levels import eight_bit
 from webui.catalog.picture_words import note_words
 from webui.request import infotext
 from webui.request.filenames import Naming, apply_pattern, file_name, folder_parts, sanitized
@@ -514,9 +515,9 @@ def _highest_number(folder: Path) -> int:
 
 
 def _thumbnail(content: bytes) -> bytes:
-    with Image.open(io.BytesIO(content)) as image:
+    with open_picture(content) as image:
         image.draft("RGB", (THUMBNAIL_SIDE * 2, THUMBNAIL_SIDE * 2))
-        small = ImageOps.exif_transpose(image).convert("RGB")
+        small = ImageOps.exif_transpose(eight_bit(image)).convert("RGB")
     small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "WEBP", quality=80, method=2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import os
 import re
@@ -11,11 +10,9 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from PIL import Image
-
 from webui.base.errors import NotFound, UserError
 from webui.base.files import write_atomically
-from webui.catalog.image_files import FORMATS, readable
+from webui.catalog.image_files import open_picture, readable
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +98,7 @@ def _check(content: bytes, most_pixels: int) -> None:
 
 
 def _decode(content: bytes, most_pixels: int) -> None:
-    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+    with open_picture(content) as image:
         width, height = image.size
         if width * height > most_pixels:
             raise UserError(

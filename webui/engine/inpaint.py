@@ -20,8 +20,10 @@ def mask_of(picture: Picture, *, rounded: bool = True) -> Picture:
     """The mask that a picture means: its alpha where that says something, else its brightness. 255 may change."""
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         alpha = picture.convert("RGBA").split()[-1]
-        if alpha.getextrema() != (255, 255):
-            return alpha.point(lambda level: 255 if level > 128 else 0) if rounded else alpha
+        low, high = (int(level) for level in alpha.getextrema())  # type: ignore[arg-type]  # one band
+        # A layer of one opacity has its mask in its colours; one that is painted on thinly is as good as any.
+        if low < high or not high:
+            return alpha.point(lambda level: 255 if level * 255 > 128 * high else 0) if rounded else alpha
     return picture.convert("L")
 
 

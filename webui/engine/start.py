@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from webui.base.errors import UserError
+from webui.catalog.image_files import pixels_of
 from webui.engine.colours import corrected
 from webui.engine.families.depth import between
 from webui.engine.families.family import Model
@@ -259,13 +260,9 @@ def opened(content: bytes) -> Image.Image:
         UserError: it is no picture.
     """
     try:
-        picture = Image.open(io.BytesIO(content))
-        picture.load()
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(
-            "A given picture cannot be read.", hint="Use PNG, JPEG or WebP.", field="init_images"
-        ) from error
-    return ImageOps.exif_transpose(picture)
+        return pixels_of(content)
+    except UserError as error:
+        raise UserError(f"A given picture: {error.message}", hint=error.hint, field="init_images") from error
 
 
 def copy(name: str, picture: Image.Image, *, shown: bool = False, saved: bool = True) -> ExtraPicture:

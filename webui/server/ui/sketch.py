@@ -6,10 +6,10 @@ import base64
 import binascii
 import io
 
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageFilter
 
 from webui.base.errors import UserError
-from webui.catalog.image_files import FORMATS, readable
+from webui.catalog.image_files import pixels_of
 
 PNG = "data:image/png;base64,"
 
@@ -66,12 +66,7 @@ def _fitted(paint: bytes, size: tuple[int, int]) -> Image.Image:
 
 def _opened(content: bytes) -> Image.Image:
     """RGBA, upright."""
-
-    def look() -> Image.Image:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            return ImageOps.exif_transpose(image).convert("RGBA")
-
-    return readable(look)
+    return pixels_of(content).convert("RGBA")
 
 
 def _png(image: Image.Image) -> bytes:
