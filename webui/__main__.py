@@ -81,12 +81,13 @@ def _announce(app: App, server: Server) -> None:
     import os
     import threading
 
+    from webui.flags import unheard
     from webui.server.access import MADE_UP_USER, exposed
     from webui.server.serve import address_for_others, open_browser, share
 
     print(f"\nGesso is at {server.url}", flush=True)
-    if app.flags.without_effect:
-        print(f"Without effect: {', '.join(app.flags.without_effect)}", flush=True)
+    for sentence in unheard(app.flags):
+        print(sentence, flush=True)
     if exposed(app.flags):
         others = address_for_others(app.flags, server.port)
         print(f"\nOther machines can reach it{f' at {others}' if others else ''}.", flush=True)

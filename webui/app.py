@@ -56,7 +56,7 @@ class App:
         page_first = self._page_ready if not flags.nowebui and (os.cpu_count() or 1) < CORES_FOR_BOTH else None
         engines = [engine] if engine is not None else [LocalEngine(one, after=page_first) for one in flags.engines]
         accounts = AccountsNow(flags)
-        self.catalog = Catalog(self.paths)
+        self.catalog = Catalog(self.paths, remembers=not flags.no_prompt_history)
         self.tokens = Tokens(self.catalog.database)
         with contextlib.suppress(OSError):
             (self.paths.state / "secret.key").unlink()  # Earlier versions signed cookies with it.

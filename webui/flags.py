@@ -107,6 +107,9 @@ class Flags:
     timeout_keep_alive: Annotated[int, Flag("Server", "seconds for which an idle connection is kept", "N")] = 30
     autolaunch: Annotated[bool, Flag("Server", "open the page in the browser")] = False
     theme: Annotated[Literal["", "light", "dark"], Flag("Server", "of the page; default: as the system says")] = ""
+    no_prompt_history: Annotated[
+        bool, Flag("Server", "do not keep the last picture's parameters in params.txt for the paste button")
+    ] = False
     nowebui: Annotated[bool, Flag("Server", "the HTTP API alone, without the page")] = False
     api: Annotated[bool, Flag("Server", "the HTTP API (always on)")] = False
     api_log: Annotated[bool, Flag("Server", "a log line for each call of the API")] = False
@@ -242,16 +245,32 @@ WITHOUT_EFFECT: tuple[Ignored, ...] = (
             "--disable-console-progressbars",
             "--enable-console-prompts",
             "--always-batch-cond-uncond",
-            "--unload-gfpgan",
             "--show-negative-prompt",
             "--deepdanbooru",
             "--add-stop-route",
             "--ui-debug-mode",
             "--use-textbox-seed",
-            "--no-prompt-history",
-            "--hide-ui-dir-config",
             "--disable-tls-verify",
         ),
+    ),
+    Ignored(
+        "settings cannot be frozen yet: whoever may change them still can",
+        ("--freeze-settings",),
+    ),
+    Ignored(
+        "settings cannot be frozen yet: whoever may change them still can",
+        ("--freeze-settings-in-sections", "--freeze-specific-settings"),
+        takes=1,
+    ),
+    Ignored(
+        "folders cannot be hidden yet: administrators see and change them on the Settings tab",
+        ("--hide-ui-dir-config",),
+    ),
+    Ignored("faces are not restored yet", ("--unload-gfpgan",)),
+    Ignored(
+        "faces are not restored yet",
+        ("--gfpgan-dir", "--gfpgan-model", "--gfpgan-models-path", "--codeformer-models-path"),
+        takes=1,
     ),
     Ignored(
         "done by itself, as the machine and the picture need it",
@@ -292,13 +311,9 @@ WITHOUT_EFFECT: tuple[Ignored, ...] = (
         (
             "--config",
             "--max-batch-count",
-            "--gfpgan-dir",
-            "--gfpgan-model",
             "--textual-inversion-templates-dir",
             "--hypernetwork-dir",
             "--localizations-dir",
-            "--codeformer-models-path",
-            "--gfpgan-models-path",
             "--esrgan-models-path",
             "--bsrgan-models-path",
             "--realesrgan-models-path",
@@ -314,12 +329,10 @@ WITHOUT_EFFECT: tuple[Ignored, ...] = (
             "--gradio-inpaint-tool",
             "--gradio-allowed-path",
             "--filenames-max-length",
-            "--freeze-settings-in-sections",
-            "--freeze-specific-settings",
         ),
         takes=1,
     ),
-    Ignored("not served yet, or not needed", ("--freeze-settings", "--unix-filenames-sanitization")),
+    Ignored("not served yet, or not needed", ("--unix-filenames-sanitization",)),
 )
 
 
@@ -421,6 +434,17 @@ def markdown() -> str:
         by_reason.setdefault(ignored.why, []).extend(ignored.names)
     lines += [f"- {why}: {', '.join(f'`{name}`' for name in names)}" for why, names in by_reason.items()]
     return "\n".join(lines)
+
+
+def unheard(flags: Flags) -> list[str]:
+    """A sentence for each reason for which flags that were given have no effect."""
+    sentences = []
+    for why in dict.fromkeys(ignored.why for ignored in WITHOUT_EFFECT):
+        names = {name for ignored in WITHOUT_EFFECT if ignored.why == why for name in ignored.names}
+        given = [name for name in dict.fromkeys(flags.without_effect) if name in names]
+        if given:
+            sentences.append(f"Without effect: {', '.join(given)} ({why}).")
+    return sentences
 
 
 def spelling(name: str) -> str:

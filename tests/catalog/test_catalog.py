@@ -104,6 +104,29 @@ def test_a_vae_is_resolved_and_named(catalog: Catalog, paths: Paths) -> None:
     assert f"VAE hash: {catalog.hashes.sha256(Path(plan.vae.path))[:10]}, VAE: m.vae.pt" in text
 
 
+def test_a_cards_vae_goes_before_the_chosen_one_where_the_settings_say_so(catalog: Catalog, paths: Paths) -> None:
+    for name in ("chosen.pt", "carded.pt"):
+        (paths.vaes / name).parent.mkdir(exist_ok=True)
+        (paths.vaes / name).write_bytes(b"x")
+    (paths.checkpoints / "m.json").write_text('{"vae": "carded.pt"}')
+    for overrides, title in ((True, "chosen.pt"), (False, "carded.pt")):
+        options = {"sd_vae": "chosen.pt", "sd_vae_overrides_per_model_preferences": overrides}
+        plan = resolve(Txt2Img(override_settings=options), Settings(), catalog, lambda: 1)
+        assert plan.vae is not None
+        assert plan.vae.title == title
+
+
+def test_the_last_parameters_are_kept_unless_nobody_wants_them(paths: Paths) -> None:
+    model(paths, "m.safetensors")
+    for remembers in (False, True):
+        catalog = Catalog(paths, remembers=remembers)
+        plan = resolve(Txt2Img(prompt="a cat", width=16, height=8), Settings(), catalog, lambda: 1)
+        job = catalog.jobs.submit("txt2img", "me", "{}", seed=5, subseed=1)
+        catalog.keep(pictured(job.id), plan, Settings(), owner="me", version="v")
+        assert (paths.data / "params.txt").exists() == remembers
+        catalog.close()
+
+
 def test_new_files_are_there_after_a_refresh(catalog: Catalog, paths: Paths) -> None:
     model(paths, "new.safetensors")
     catalog.refresh()

@@ -76,6 +76,26 @@ def test_a_card_names_a_vae(paths: Paths, vaes: Vaes) -> None:
         assert found.title == "dream.vae.pt"
 
 
+def test_a_card_goes_before_the_setting_where_that_does_not_override_it(paths: Paths, vaes: Vaes) -> None:
+    card, dream = paths.checkpoints / "dream.json", checkpoint(paths, "dream")
+
+    def found(setting: str, said: str, *, overrides: bool) -> str:
+        card.write_text(json.dumps({"vae": said}))
+        vae = vaes.resolve(setting, dream, overrides=overrides)
+        return vae.title if vae is not None else "None"
+
+    assert found("kl.safetensors", "old.pt", overrides=True) == "kl.safetensors"
+    assert found("kl.safetensors", "old.pt", overrides=False) == "old.pt"
+    assert found("None", "old.pt", overrides=True) == "None"
+    assert found("None", "old.pt", overrides=False) == "old.pt"
+    assert found("Automatic", "None", overrides=True) == "None"
+    assert found("kl.safetensors", "None", overrides=False) == "None"
+    assert found("kl.safetensors", "Automatic", overrides=False) == "dream.vae.pt"
+    card.unlink()
+    assert (vae := vaes.resolve("kl.safetensors", checkpoint(paths, "x"), overrides=False))
+    assert vae.title == "kl.safetensors"
+
+
 def test_more_folders_and_a_refresh(paths: Paths, database: Database, tmp_path: Path) -> None:
     more = tmp_path / "more"
     vaes = Vaes(replace(paths, vae_dirs=(more,)), Hashes(database))

@@ -40,7 +40,7 @@ class Reference:
         name = name or self.model
         return CheckpointRef(path="", title=f"{name}.safetensors [{HASHES[name]}]", name=name, sha256=HASHES[name])
 
-    def vae(self, name: str, checkpoint: CheckpointRef) -> CheckpointRef | None:
+    def vae(self, name: str, checkpoint: CheckpointRef, *, overrides: bool = True) -> CheckpointRef | None:
         return None if name == "Automatic" else CheckpointRef(path="", title=name, name=name, sha256="7a09da340e")
 
     def network(self, kind: str, name: str) -> NetworkRef | None:

@@ -26,7 +26,7 @@ class Known:
             raise NotFound(f"There is no checkpoint {name!r}.")
         return CheckpointRef(path=f"/{name or 'one'}", title=f"{name or 'one'}.ckpt", name=name or "one")
 
-    def vae(self, name: str, checkpoint: CheckpointRef) -> CheckpointRef | None:
+    def vae(self, name: str, checkpoint: CheckpointRef, *, overrides: bool = True) -> CheckpointRef | None:
         return None if name == "Automatic" else CheckpointRef(path=f"/{name}", title=name, name=name)
 
     def network(self, kind: str, name: str) -> NetworkRef | None:

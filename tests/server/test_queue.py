@@ -50,6 +50,17 @@ def test_a_job_becomes_saved_pictures_with_infotext(office: Open) -> None:
         assert infotext.read(text).prompt == "a red apple"
 
 
+def test_all_is_printed_where_somebody_watches_the_console(office: Open, capsys: pytest.CaptureFixture[str]) -> None:
+    one = office()
+    result(one, one.queue.submit(small(prompt="an owl", seed=5)))
+    assert "an owl" not in capsys.readouterr().out
+    one.settings.change({"samples_log_stdout": True})
+    result(one, one.queue.submit(small(prompt="a cat", seed=5, n_iter=2)))
+    told = capsys.readouterr().out
+    assert told.count("a cat\nSteps: ") == 2
+    assert "Seed: 6" in told
+
+
 def test_random_seeds_are_fixed_when_the_job_is_submitted(office: Open) -> None:
     here = office(StandIn(by_itself=False))
     job_id = here.queue.submit(small(seed=-1))

@@ -57,8 +57,10 @@ class Catalog:
         StorageError: the database or one of the files cannot be used.
     """
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, *, remembers: bool = True) -> None:
+        """`remembers`: the last picture's infotext is kept as a file, for the paste button."""
         self.paths = paths
+        self.remembers = remembers
         self.database = Database(paths.database)
         self.hashes = Hashes(self.database)
         self.checkpoints = Checkpoints(paths, self.hashes)
@@ -108,9 +110,9 @@ class Catalog:
         """The checkpoint of this title, name, stem or hash; "" is the first. Raises NotFound."""
         return self.checkpoints.ref(self.checkpoints.find(name))
 
-    def vae(self, name: str, checkpoint: CheckpointRef) -> CheckpointRef | None:
+    def vae(self, name: str, checkpoint: CheckpointRef, *, overrides: bool = True) -> CheckpointRef | None:
         """The external VAE for this setting, or None for the checkpoint's own. Raises NotFound."""
-        return self.vaes.resolve(name, checkpoint)
+        return self.vaes.resolve(name, checkpoint, overrides=overrides)
 
     def styled(self, prompt: str, negative: str, styles: tuple[str, ...]) -> tuple[str, str]:
         """Both prompts with the styles applied. Raises NotFound."""
@@ -202,7 +204,8 @@ class Catalog:
         informed = self._informed(plan)
         infotext = self.infotext(picture, plan, settings, dict(pictured.facts), version, user)
         if pictured.position == 0:
-            self._remember(infotext)
+            if self.remembers:
+                self._remember(infotext)
             if settings.save.save_init_img:
                 keep_init_pictures(picture, plan, self.paths, settings.save)
         draft = SavedPicture(

@@ -73,18 +73,20 @@ class Vaes:
     def resolve(self, setting: str, checkpoint: CheckpointRef, *, overrides: bool = True) -> CheckpointRef | None:
         """The VAE to use with a checkpoint, or None for its own.
 
-        A VAE chosen by name wins, when it `overrides`; then the one that the checkpoint's card names, then the one
-        named like the checkpoint, then the chosen one.
+        A1111: what is chosen, a VAE by name or None, wins when it `overrides`; then comes what the checkpoint's card
+        says, a VAE or None, then the one named like the checkpoint, then what is chosen.
 
         Raises:
             NotFound: the chosen one does not exist.
         """
-        if setting == NONE:
+        chosen = self._chosen(setting) if setting not in ("", AUTOMATIC, NONE) else None
+        automatic = setting in ("", AUTOMATIC)
+        if overrides and not automatic:
+            return self._ref(chosen) if chosen else None
+        said = self._said_of(checkpoint)
+        if said == NONE:
             return None
-        chosen = self._chosen(setting) if setting not in ("", AUTOMATIC) else None
-        if chosen is not None and overrides:
-            return self._ref(chosen)
-        found = self._of_card(checkpoint) or self._named_like(checkpoint.name) or chosen
+        found = self.scan().get(said) or self._named_like(checkpoint.name) or chosen
         return self._ref(found) if found else None
 
     def check(self, setting: str) -> None:
@@ -104,18 +106,19 @@ class Vaes:
             raise NotFound(f"There is no VAE {name!r}.", hint=did_you_mean(name, self.names()), field="sd_vae")
         return found
 
-    def _of_card(self, checkpoint: CheckpointRef) -> Vae | None:
-        """A1111: the json file that its model cards write beside a checkpoint may name a VAE."""
+    def _said_of(self, checkpoint: CheckpointRef) -> str:
+        """A1111: the json file that its model cards write beside a checkpoint may name a VAE, or None for its own; ""
+        where it says nothing."""
         card = Path(checkpoint.path).with_suffix(".json")
         try:
             content = json.loads(card.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return None
+            return ""
         except (OSError, ValueError, RecursionError) as error:
             log.warning("The card %s is left out: %s", card, error)
-            return None
+            return ""
         name = content.get("vae") if isinstance(content, dict) else None
-        return self.scan().get(name) if isinstance(name, str) else None
+        return name if isinstance(name, str) else ""
 
     def _named_like(self, stem: str) -> Vae | None:
         """`model.vae.pt` or `model-new.vae.pt` for `model`; but not `models.vae.pt`, nor what only begins the same."""

@@ -133,7 +133,7 @@ class Names(Protocol):
         """The checkpoint of this title, name, stem or hash. Raises NotFound."""
         ...
 
-    def vae(self, name: str, checkpoint: CheckpointRef) -> CheckpointRef | None:
+    def vae(self, name: str, checkpoint: CheckpointRef, *, overrides: bool = True) -> CheckpointRef | None:
         """The VAE file of this name. Raises NotFound."""
         ...
 

@@ -40,6 +40,11 @@ class Codec:
     read: Callable[[str], Any]
 
 
+def none() -> str:
+    """For `Param.without_effect`: it does what it says."""
+    return ""
+
+
 def always(_request: object) -> bool:
     """For `Param.when`: the infotext carries it whatever it is."""
     return True
@@ -79,6 +84,8 @@ class Param(GroupedMetadata):
     le: float | None = None
     restart: bool = False
     """A setting that takes effect at the next start."""
+    without_effect: Callable[[], str] = none
+    """Why it is taken, and does nothing now, in a sentence for people; "": it does what it says."""
 
     def __iter__(self) -> Iterator[object]:
         if self.ge is not None:

@@ -66,8 +66,11 @@ class Names(Protocol):
         """The checkpoint of this title, name, stem or hash; "" is the first. Raises NotFound."""
         ...
 
-    def vae(self, name: str, checkpoint: CheckpointRef) -> CheckpointRef | None:
-        """The external VAE for this setting ("Automatic", "None", a file name), or None for the checkpoint's own."""
+    def vae(self, name: str, checkpoint: CheckpointRef, *, overrides: bool = True) -> CheckpointRef | None:
+        """The external VAE for this setting ("Automatic", "None", a file name), or None for the checkpoint's own.
+
+        Without `overrides` the one that the checkpoint's card names goes before the setting.
+        """
         ...
 
     def styled(self, prompt: str, negative: str, styles: tuple[str, ...]) -> tuple[str, str]:
@@ -239,7 +242,7 @@ def resolve(
     return Plan(
         batches=tuple(batches),
         checkpoint=checkpoint,
-        vae=names.vae(render.sd_vae, checkpoint),
+        vae=names.vae(render.sd_vae, checkpoint, overrides=render.sd_vae_overrides_per_model_preferences),
         refiner=names.checkpoint(request.refiner_checkpoint) if request.has_refiner else None,
         hires_checkpoint=names.checkpoint(request.hr_checkpoint_name)
         if hires and isinstance(request, Txt2Img)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from webui import registry
 from webui.base.errors import NotFound, UserError, did_you_mean
 from webui.request.params import (
     Choice,
@@ -40,6 +41,14 @@ MEMORY_PROFILES: Mapping[str, Literal["none", "medium", "low", "leaf"]] = Mappin
 
 NAME_OR_NONE = Codec(write=str, read=lambda text: text.strip().casefold() not in ("", "none", "false"))
 """A switch that infotexts name what it switches on by. A1111: "Face restoration: CodeFormer"."""
+
+
+def _wants_restorer() -> str:
+    return "" if registry.restorers() else "No face restorer is installed."
+
+
+def _wants_save_button() -> str:
+    return "The Save button saves with the browser. Pictures that lie in this folder are shown in the History."
 
 
 class RenderSettings(Declared):
@@ -196,7 +205,7 @@ class RenderSettings(Declared):
     )
     """A file beside the picture's: NAME-before-highres-fix.png."""
     save_images_before_face_restoration: Annotated[
-        bool, Toggle(ui="Save a copy of image before doing face restoration.")
+        bool, Toggle(ui="Save a copy of image before doing face restoration.", without_effect=_wants_restorer)
     ] = False
     """A file beside the picture's: NAME-before-face-restoration.png."""
     sd_vae_encode_method: Annotated[
@@ -446,10 +455,19 @@ class RenderSettings(Declared):
     ] = 8
     """So many pixels neighbouring tiles have in common; too few show as seams."""
     face_restoration: Annotated[
-        bool, Toggle(label="Face restoration", ui="Restore faces", by_fact=True, codec=NAME_OR_NONE)
+        bool,
+        Toggle(
+            label="Face restoration",
+            ui="Restore faces",
+            by_fact=True,
+            codec=NAME_OR_NONE,
+            without_effect=_wants_restorer,
+        ),
     ] = False
     """Mends faces afterwards, with what is chosen below."""
-    face_restoration_model: Annotated[str, Choice(ui="Face restoration model", source="face_restorers")] = ""
+    face_restoration_model: Annotated[
+        str, Choice(ui="Face restoration model", source="face_restorers", without_effect=_wants_restorer)
+    ] = ""
     """What mends faces; empty: the first that is installed."""
     sd_lora: Annotated[str, Choice(ui="Add network to prompt", source="loras_or_none")] = "None"
     """A LoRA that acts on every picture whose prompt has no tag of its own for it."""
@@ -500,7 +518,9 @@ class SaveSettings(Declared):
         ""
     )
     """Relative to the data folder."""
-    outdir_save: Annotated[str, Text(ui="Directory for saving images using the Save button")] = "log/images"
+    outdir_save: Annotated[
+        str, Text(ui="Directory for saving images using the Save button", without_effect=_wants_save_button)
+    ] = "log/images"
     """Relative to the data folder."""
     outdir_init_images: Annotated[str, Text(ui="Directory for saving init images when using img2img")] = (
         "outputs/init-images"
@@ -752,6 +772,12 @@ class Settings(BaseModel):
     def options(self) -> dict[str, Any]:
         """Flat view by A1111's keys: what `/sdapi/v1/options` answers."""
         return {param.alias or name: getattr(getattr(self, section), name) for section, name, param in self.walk()}
+
+    @classmethod
+    def without_effect(cls) -> dict[str, str]:
+        """Every key (our name and A1111's) of a setting that does nothing now -> why."""
+        params = [(name, param, param.without_effect()) for _, name, param in cls.walk()]
+        return {key: why for name, param, why in params if why for key in (name, param.alias) if key}
 
     @classmethod
     def walk(cls) -> Iterator[tuple[str, str, Param]]:

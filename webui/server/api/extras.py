@@ -15,6 +15,7 @@ from webui.request.extras import NONE, Extras
 from webui.server.api.bodies import decoded
 from webui.server.api.documented import Documented
 from webui.server.api.generate import STATUS, JobFailed, ended
+from webui.server.api.unheard import unheard_extras
 from webui.server.guard import caller_of
 from webui.server.jobs.job import Job
 from webui.server.routes import Routes
@@ -139,7 +140,8 @@ async def _made(app: App, body: ExtrasBody, texts: list[str], field: str, reques
         raise JobFailed(STATUS.get(job.error.code, 500), job.error.message, job.error.hint)
     if len(job.pictures) < len(texts):
         raise JobFailed(500, "The job was stopped before all pictures were finished.", "")
-    return await run_in_threadpool(_answer, app, job)
+    html, images = await run_in_threadpool(_answer, app, job)
+    return html + "".join(f"<p>{escape(sentence)}</p>" for sentence in unheard_extras(body)), images
 
 
 def request_of(body: ExtrasBody) -> Extras:
@@ -148,10 +150,11 @@ def request_of(body: ExtrasBody) -> Extras:
     Raises:
         UserError: faces shall be restored.
     """
-    for name in ("gfpgan_visibility", "codeformer_visibility"):
-        if getattr(body, name) > 0:
+    visible = {"gfpgan_visibility": body.gfpgan_visibility, "codeformer_visibility": body.codeformer_visibility}
+    for name, value in visible.items():
+        if value > 0:
             raise UserError(
-                f"{name} cannot be {getattr(body, name):g}: faces are not restored here yet.",
+                f"{name} cannot be {value:g}: faces are not restored here yet.",
                 hint="Send 0, or leave it out.",
                 field=name,
             )

@@ -23,6 +23,7 @@ from webui.scripts.script import Script
 from webui.server.api.answers import PngInfoAnswer
 from webui.server.api.bodies import Body, Img2ImgBody, Txt2ImgBody, decoded, forgiven, request_of, settings_for
 from webui.server.api.documented import Documented
+from webui.server.api.unheard import unheard
 from webui.server.guard import caller_of, require_admin
 from webui.server.jobs.job import Job, JobPicture
 from webui.server.jobs.queue import JobQueue
@@ -98,7 +99,7 @@ async def _made(app: App, body: Body, request: Request) -> dict[str, Any]:
         if not body.override_settings_restore_afterwards:
             require_admin(request.scope)
             app.settings.change(known.override_settings, strict=False)
-        return job_id, remarks
+        return job_id, (*remarks, *unheard(body))
 
     job_id, remarks = await run_in_threadpool(submitted)
     app.tasks.add(body.force_task_id or f"task({job_id})", job_id)

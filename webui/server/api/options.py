@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,13 @@ from fastapi import Body
 
 from webui.base.errors import NotFound
 from webui.flags import WITHOUT_EFFECT, Flags, declared
+from webui.request.settings import Settings
 from webui.server.routes import Routes
 
 if TYPE_CHECKING:
     from webui.app import App
+
+log = logging.getLogger(__name__)
 
 CHECKPOINT = "sd_model_checkpoint"
 SECRET = ("gradio_auth", "api_auth", "gradio_auth_path")
@@ -40,7 +44,11 @@ def routes(app: App) -> Routes:
         changes = {key: value for key, value in values.items() if value is not None}
         if CHECKPOINT in changes:
             changes[CHECKPOINT] = app.catalog.checkpoints.find(str(changes[CHECKPOINT])).title
-        app.settings.change(changes, strict=False)
+        before = app.settings.current.options()
+        after = app.settings.change(changes, strict=False).options()
+        for key, why in Settings.without_effect().items():
+            if key in after and after[key] != before[key]:
+                log.warning("The setting %s has no effect: %s", key, why)
 
     @router.get("/cmd-flags", "user")
     def cmd_flags() -> dict[str, Any]:

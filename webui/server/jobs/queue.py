@@ -22,6 +22,7 @@ from typing import Any, cast
 from PIL import Image
 
 from webui.base.errors import Busy, EngineCrashed, NotFound, StorageError, UserError, WebuiError
+from webui.base.log import tell
 from webui.catalog.catalog import Catalog
 from webui.catalog.job_table import ENDED, JobRow, State
 from webui.catalog.pictures import NotSaved, SavedPicture
@@ -744,6 +745,8 @@ class JobQueue:
         running.comments += comments
         if seat.unit is not None:
             seat.unit.crashes = 0
+        if self._settings.current.system.samples_log_stdout:
+            tell(saved.infotext)
         subseed = running.plan.at(heard.position).subseed
         made = JobPicture(
             saved.id,
@@ -960,7 +963,8 @@ class JobQueue:
         self._told = wanted
         try:
             checkpoint = self._catalog.checkpoint(wanted[0])
-            vae = self._catalog.vae(wanted[1], checkpoint)
+            overrides = settings.render.sd_vae_overrides_per_model_preferences
+            vae = self._catalog.vae(wanted[1], checkpoint, overrides=overrides)
         except NotFound as error:
             self._refuse(self._seats[0], str(error))
             return

@@ -102,8 +102,12 @@ class Controls:
             "elem_id": f"{self.prefix}_{name}",
             "interactive": True,
         }
+        why = param.without_effect()
         if self._explained:
-            given["info"] = self.declared.model_fields[name].description
+            help_text = self.declared.model_fields[name].description or ""
+            given["info"] = f"{help_text} Without effect: {why}" if why else help_text
+        if why:
+            look = {**look, "interactive": False}
         component = self._component(name, param, value, {**given, **look})
         self._made[name] = component
         return component

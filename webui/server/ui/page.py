@@ -8,6 +8,7 @@ import gradio as gr
 
 from webui import registry
 from webui.request.jobs import JOBS
+from webui.request.settings import Settings
 from webui.server.ui import theme
 from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.greyed import Looks, grey_out
@@ -91,5 +92,6 @@ def _facts(app: App) -> dict[str, object]:
             for kind, declared in JOBS.items()
             for name, info in declared.model_fields.items()
             if info.description
-        },
+        }
+        | {f"setting_{key}": f"Without effect: {why}" for key, why in Settings.without_effect().items()},
     }

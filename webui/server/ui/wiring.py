@@ -511,6 +511,8 @@ def _styles_in(app: App, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _last_infotext(app: App) -> str:
     # A1111: the last job's infotext lies in params.txt.
+    if not app.catalog.remembers:
+        return ""
     try:
         return (app.paths.data / "params.txt").read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):

@@ -1,0 +1,67 @@
+"""What a request asks for and does not get, in sentences for `info.comments`: nothing is passed over in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from webui.request.settings import Settings, setting_title
+from webui.server.api.bodies import ALWAYS_ON, SOFT_INPAINTING, Body
+from webui.server.api.documented import Documented
+
+FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "do_not_save_samples": "save_images decides",
+        "do_not_save_grid": "save_images and the settings decide",
+        "firstpass_image": "the first pass is made anew, as in A1111",
+        "latent_mask": "mask is the one that counts, as in A1111",
+        "comments": "they are not kept, as in A1111",
+    }
+)
+"""Fields of a body that are taken, as A1111 takes them, and that nothing reads -> why."""
+EXTRAS_FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "show_extras_results": "the pictures are in the answer",
+        "codeformer_weight": "faces are not restored yet",
+        "upscale_first": "nothing else is done first, as in A1111",
+    }
+)
+"""The same of the routes of the Extras tab."""
+ALREADY_SO = ("do_not_save_samples", "do_not_save_grid")
+"""Those that wish for what happens anyway unless `save_images` is on."""
+SCRIPTS: Mapping[str, str] = MappingProxyType(
+    {"hypertile": "it is not built in yet", "extra options": "it is not built in yet; use override_settings"}
+)
+"""Always-on scripts that A1111 has, and that do nothing here -> why."""
+
+
+def unheard(body: Body) -> tuple[str, ...]:
+    """A sentence about each field, setting and script of the request that has no effect."""
+    found = []
+    for name, why in FIELDS.items():
+        if getattr(body, name, None) and (body.save_images or name not in ALREADY_SO):
+            found.append(f"{name} has no effect: {why}.")
+    idle = Settings.without_effect()
+    for key in body.override_settings:
+        if key in idle:
+            found.append(f"The setting {key} ({setting_title(key)}) has no effect: {idle[key]}")
+    for title, values in body.alwayson_scripts.items():
+        given = values.get("args") if isinstance(values, dict) else None
+        name = title.lower()
+        if not given or name == SOFT_INPAINTING:
+            continue
+        if name in SCRIPTS:
+            found.append(f"The script {title} has no effect: {SCRIPTS[name]}.")
+        elif fields := ALWAYS_ON.get(name):
+            found.append(f"The values of the script {title} have no effect: {', '.join(fields)} hold, as in A1111.")
+    return tuple(found)
+
+
+def unheard_extras(body: Documented) -> tuple[str, ...]:
+    """A sentence about each field of a request to the Extras tab that has no effect, where it wishes for one."""
+    plain = type(body)()
+    return tuple(
+        f"{name} has no effect: {why}."
+        for name, why in EXTRAS_FIELDS.items()
+        if getattr(body, name) != getattr(plain, name)
+    )
