@@ -73,6 +73,11 @@ class Paths:
         return self.state / "gesso.sqlite3"
 
     @property
+    def page_files(self) -> Path:
+        """What the page keeps for a day or two: pictures that were dropped into it."""
+        return self.state / "gradio"
+
+    @property
     def accounts(self) -> Path:
         """Who may enter."""
         return self.state / "accounts.json"

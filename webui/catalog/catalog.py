@@ -32,6 +32,7 @@ from webui.catalog.ui_defaults import UiDefaults
 from webui.catalog.uploads import PictureStore
 from webui.catalog.upscalers import Upscalers
 from webui.catalog.vaes import Vaes
+from webui.catalog.visitor_files import VisitorFiles
 from webui.prompt.networks import HYPERNETWORK
 from webui.request.extras import ExtrasPlan, Retouch, UpscalerRef
 from webui.request.facts import facts_of, unwanted_labels
@@ -69,6 +70,7 @@ class Catalog:
         self.hypernetworks = Hypernetworks(paths, self.hashes)
         self.upscalers = Upscalers(paths)
         self.uploads = PictureStore(paths.uploads)
+        self.visitor_files = VisitorFiles(paths.page_files / "visitors")
         self.pictures = Pictures(self.database, paths)
         self.history = History(self.database, self.pictures)
         self.folders = FolderIndex(self.database)

@@ -17,6 +17,8 @@ PERIOD = 3600.0
 UPLOADS_KEPT = 3 * 24 * 3600.0
 """Seconds for which an uploaded picture stays that no job refers to: it may stand in a form."""
 DAY = 24 * 3600.0
+DROPPED_KEPT = 2 * DAY
+"""Seconds for which the page keeps files that were dropped into it; its own round is made daily."""
 
 
 class Housekeeping:
@@ -38,7 +40,7 @@ class Housekeeping:
             self._thread.join(10.0)
 
     def tidy(self) -> tuple[int, int]:
-        """One round -> how many old jobs and uploaded pictures are gone.
+        """One round -> how many old jobs and uploaded pictures are gone; files of the page that were left go too.
 
         Raises:
             StorageError: the database cannot be used.
@@ -46,6 +48,7 @@ class Housekeeping:
         days = self._settings.current.limits.keep_jobs_days
         jobs = self._catalog.jobs.delete_old(time.time() - days * DAY) if days else 0
         uploads = self._catalog.uploads.sweep(self._catalog.jobs.pictures_needed(), UPLOADS_KEPT)
+        self._catalog.visitor_files.sweep(DROPPED_KEPT)
         return jobs, uploads
 
     def _keep_house(self) -> None:

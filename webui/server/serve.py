@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PAGE = "webui.server.ui.page"
+DOOR = "webui.server.ui.door"
 PORTS_TRIED = 100
 COMPRESSION = 2
 """Of 9. The last levels save another fifth, and take thirty times as long for a list of LoRAs."""
@@ -189,7 +190,7 @@ async def _mount_page(app: App, server: FastAPI, stack: AsyncExitStack) -> None:
 
 def _built_page(app: App, server: FastAPI) -> Any:
     """The page's application, added behind all other routes."""
-    folder = app.paths.state / "gradio"
+    folder = app.paths.page_files
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ.setdefault("GRADIO_TEMP_DIR", str(folder))
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -208,7 +209,10 @@ def _built_page(app: App, server: FastAPI) -> Any:
         **resolved(f"{PAGE}:mount_options")(app),
     }
     gradio.mount_gradio_app(server, blocks, path="/", **options)
-    return server.router.routes[-1].app  # type: ignore[attr-defined]
+    mounted: Any = server.router.routes[-1]
+    page = mounted.app
+    mounted.app = resolved(f"{DOOR}:Door")(app, page)
+    return page
 
 
 def _root(flags: Flags) -> str:

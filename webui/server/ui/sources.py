@@ -11,7 +11,7 @@ import gradio as gr
 from webui.base.errors import UserError
 from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.sketch import painted, size_of, sketched, sketched_to_inpaint
-from webui.server.ui.wiring import Complete, cached_copy, file_content, upload
+from webui.server.ui.wiring import Complete, copy_for, file_content, upload
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -126,7 +126,7 @@ def copies(app: App, found: Sequence[Mode]) -> None:
 def _copies(app: App, found: Sequence[Mode], given: list[Component], target: Mode, button: Component) -> None:
     here = gr.Textbox(visible="hidden", elem_id=f"img2img_copied_from_{target.name}", label="Sub-tab")
 
-    def copy(data: Data) -> Any:
+    def copy(data: Data, request: gr.Request) -> Any:
         mode = next((mode for mode in found if mode.name == data[here]), target)
         content = file_content(data[mode.picture])
         if not content or mode is target:
@@ -134,7 +134,7 @@ def _copies(app: App, found: Sequence[Mode], given: list[Component], target: Mod
         app.catalog.uploads.put(content)  # looks at it with suspicion
         if mode.sketch and data[mode.second]:
             content = sketched(content, painted(data[mode.second]))
-        return cached_copy(content, f"{target.name}.png", target.picture)
+        return copy_for(app, request, content, f"{target.name}.png")
 
     # The name of the open sub-tab must be there before the handler's inputs are read: two steps.
     button.click(None, None, here, js="() => gesso.mode()", **QUIET).then(

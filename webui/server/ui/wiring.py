@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from gradio.processing_utils import save_bytes_to_cache
 
 from webui.base.errors import NotFound, WebuiError
 from webui.catalog.pictures import SavedPicture, read_infotext
@@ -189,7 +188,7 @@ def connect(app: App, panes: Mapping[str, object]) -> None:
     for info in infos:
         for target, button in info.senders.items():
             if extras is not None and target == extras.kind:
-                _info_to_extras(info, button, extras)
+                _info_to_extras(app, info, button, extras)
                 continue
             pane = next(pane for pane in forms if target == pane.kind or target in pane.takes)
             _sends_info(app, info, button, pane, target)
@@ -230,9 +229,13 @@ def upload(app: App, path: str | None) -> str:
     return app.catalog.uploads.put(file_content(path)) if path else ""
 
 
-def cached_copy(content: bytes, name: str, component: Component) -> str:
-    """A path with these bytes that the component may show: the outputs' folder itself is not served by Gradio."""
-    return str(save_bytes_to_cache(content, name, component.GRADIO_CACHE))
+def copy_for(app: App, request: gr.Request, content: bytes, name: str) -> str:
+    """A path with these bytes that a component may show to whoever asks: no other folder is served to the page.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    return str(app.catalog.visitor_files.put(owner_of(request), content, name))
 
 
 def _pastes(app: App, pane: Pane) -> None:
@@ -309,7 +312,7 @@ def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> 
             if isinstance(asked, Img2Img) and asked.init_images:
                 places = target.masked or () if asked.mask else (target.takes["img2img"],)
                 for name, place in zip((asked.init_images[0], asked.mask), places, strict=False):
-                    updates[place] = cached_copy(app.catalog.uploads.get(name), f"{name[:12]}.png", place)
+                    updates[place] = copy_for(app, request, app.catalog.uploads.get(name), f"{name[:12]}.png")
         except WebuiError as error:
             return {source.notice: notices.failure(error)}
         return {**updates, notice: notices.remarks(remarks)}
@@ -350,7 +353,7 @@ def _sends_picture(
         for name in ((SEED,) if not ui.send_seed else ()) + (SIZE if not ui.send_size else ()):
             kept.pop(name, None)
         updates, more = target.controls.show(kept)
-        return {**updates, image: cached_copy(content, name, image), notice: notices.remarks(remarks + more)}
+        return {**updates, image: copy_for(app, request, content, name), notice: notices.remarks(remarks + more)}
 
     button.click(
         send,
@@ -368,7 +371,7 @@ def _shows_info(app: App, source: Pane | PicturePane | ExtrasPane, button: Compo
             report, text = described(content)
         except WebuiError as error:
             return {source.results.notice: notices.failure(error)}
-        return {info.image: cached_copy(content, name, info.image), info.report: report, info.text: text}
+        return {info.image: copy_for(app, request, content, name), info.report: report, info.text: text}
 
     button.click(
         show,
@@ -383,7 +386,7 @@ def _sends_info(app: App, info: InfoPane, button: Component, target: Pane, place
     """All that a picture says, and the picture itself where the form takes one, go into a form."""
     notice, image = target.results.notice, target.takes.get(place)
 
-    def send(text: str, path: str | None) -> dict[Component, Any]:
+    def send(text: str, path: str | None, request: gr.Request) -> dict[Component, Any]:
         found: dict[Component, Any] = {}
         remarks: list[str] = []
         if text:
@@ -391,7 +394,7 @@ def _sends_info(app: App, info: InfoPane, button: Component, target: Pane, place
             found, more = target.controls.show(values)
             remarks += more
         if image is not None and path:
-            found[image] = cached_copy(file_content(path), Path(path).name, image)
+            found[image] = copy_for(app, request, file_content(path), Path(path).name)
         return {**found, notice: notices.remarks(remarks)}
 
     outputs = [*target.controls.components, notice, *([] if image is None else [image])]
@@ -405,7 +408,7 @@ def _sends_to_extras(app: App, source: Pane | PicturePane | ExtrasPane, button: 
             _, content, name = _picture(app, picture_id, owner_of(request))
         except WebuiError as error:
             return {source.results.notice: notices.failure(error)}
-        return {target.image: cached_copy(content, name, target.image)}
+        return {target.image: copy_for(app, request, content, name)}
 
     button.click(
         send,
@@ -416,9 +419,9 @@ def _sends_to_extras(app: App, source: Pane | PicturePane | ExtrasPane, button: 
     )
 
 
-def _info_to_extras(info: InfoPane, button: Component, target: ExtrasPane) -> None:
-    def send(path: str | None) -> Any:
-        return cached_copy(file_content(path), Path(path).name, target.image) if path else gr.skip()
+def _info_to_extras(app: App, info: InfoPane, button: Component, target: ExtrasPane) -> None:
+    def send(path: str | None, request: gr.Request) -> Any:
+        return copy_for(app, request, file_content(path), Path(path).name) if path else gr.skip()
 
     button.click(send, info.image, target.image, js=_opening(target.kind, f"mode_{target.kind}_single"), **QUIET)
 
@@ -435,7 +438,7 @@ def _edits_extras(app: App, source: QueuePane, button: Component, target: Extras
             updates, remarks = target.controls.show({name: getattr(asked, name) for name in target.controls})
             if isinstance(asked, Extras) and asked.images:
                 name = asked.images[0]
-                updates[target.image] = cached_copy(app.catalog.uploads.get(name), f"{name[:12]}.png", target.image)
+                updates[target.image] = copy_for(app, request, app.catalog.uploads.get(name), f"{name[:12]}.png")
                 others = len(asked.images) - 1
                 remarks += [f"The other {others} pictures have to be dropped in again."] if others else []
         except WebuiError as error:

@@ -1,0 +1,457 @@
+"""The one door between browsers and the page's application: what is sent to Gradio is looked at here first.
+
+Gradio takes a path that a browser writes for a file that it uploaded, answers on forty routes of which the page uses
+eight, and builds the whole page anew for each session that it has not met. Here
+
+- only the routes that the page needs are open;
+- uploads are written into folders of their owners', and only those files are taken in events and given out again;
+- what an event brings is read, bounded and cleaned before any component sees it;
+- sessions belong to whoever sends them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import math
+import mimetypes
+import re
+import secrets
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlencode
+
+import gradio as gr
+from gradio.data_classes import PredictBodyInternal
+from gradio.exceptions import ComponentProcessingError
+from gradio.route_utils import call_process_api, compile_gr_request, get_root_url
+from gradio.routes import ORJSONResponse
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from webui.base.errors import NotFound, UserError, WebuiError
+from webui.server.api.errors import LARGEST_BODY, TOO_LARGE, shaped
+from webui.server.guard import caller_of
+from webui.server.ui.sessions import Sessions
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+log = logging.getLogger(__name__)
+
+READS = re.compile(
+    r"/(config/?|theme\.css|favicon\.ico|manifest\.json|robots\.txt|(static|assets|svelte)/.+)?"
+    r"|/gradio_api/(info|app_id|user|login_check|queue/status)/?"
+)
+"""What Gradio itself answers: the page, and what it is made of."""
+FILE = "/gradio_api/file="
+RUN = re.compile(r"/gradio_api/run/[a-z_0-9]{1,100}/?")
+JOIN = "/gradio_api/queue/join"
+DATA = "/gradio_api/queue/data"
+UPLOAD = "/gradio_api/upload"
+PROGRESS = "/gradio_api/upload_progress"
+
+LARGEST_EVENT = 48 * 2**20
+"""Bytes. The largest thing in an event is what was painted, as a data URL."""
+MOST_VALUES = 200_000
+"""Marks of JSON's structure in an event: reading it holds up everybody else."""
+DEEPEST = 16
+"""How far values may be nested."""
+MOST_FILES = 2000
+"""At one upload, and in one value."""
+LARGEST_FIELD = 10_000
+"""Bytes of a form's field that is no file."""
+EXACT = 2**63
+UNREAD = 60.0
+"""Seconds for which the answers to an event wait for somebody who reads them."""
+UPLOADS_TOLD = 200
+"""Uploads whose progress can be asked for."""
+SHOWN = frozenset(("image/png", "image/jpeg", "image/webp", "image/avif", "image/gif", "image/bmp"))
+"""What a browser may show; everything else it is told to save."""
+
+
+class NotTaken(UserError):
+    """What was sent does not fit."""
+
+    def __init__(self, message: str, hint: str = "", status: int = 422) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class Door:
+    """An ASGI application around Gradio's."""
+
+    def __init__(self, app: App, page: Any) -> None:
+        self._app = app
+        self._page: ASGIApp = page
+        self._blocks = page.get_blocks()
+        self._secret = secrets.token_bytes(32)
+        self._uploads: OrderedDict[str, _Arrived] = OrderedDict()
+        self._read_now: set[str] = set()
+        page.state_holder = Sessions(self._blocks)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._page(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        path = str(scope["path"]).removeprefix(scope.get("root_path", "")) or "/"
+        try:
+            answer = await self._answer(request, path)
+        except ClientDisconnect:
+            return
+        except WebuiError as error:
+            # Gradio's scripts show `error` to the person.
+            answer = JSONResponse({"error": str(error), "detail": str(error)}, error.status)
+        if answer is not None:
+            await answer(scope, receive, send)
+        elif request.method == "GET" and path == DATA:
+            await self._read(request, receive, send)
+        else:
+            await self._page(scope, receive, send)
+
+    async def _answer(self, request: Request, path: str) -> Response | None:
+        """The answer; None where Gradio gives it.
+
+        Raises:
+            WebuiError: the request is refused.
+        """
+        match request.method:
+            case "GET" | "HEAD":
+                if path.startswith(FILE):
+                    return await run_in_threadpool(self._file, request, path.removeprefix(FILE))
+                if path == PROGRESS:
+                    return self._progress(request)
+                if path == DATA or READS.fullmatch(path):
+                    return None
+            case "POST":
+                if RUN.fullmatch(path):
+                    return await self._run(request, path)
+                if path == JOIN:
+                    return await self._join(request)
+                if path == UPLOAD:
+                    return await self._upload(request)
+        return shaped(404, "HTTPException", f"{request.method} {path[:200]}: there is nothing of the kind here.", "")
+
+    # --- files ------------------------------------------------------------------------------------------------------
+
+    def _file(self, request: Request, given: str) -> Response:
+        path = self._app.catalog.visitor_files.theirs(caller_of(request.scope).owner, given)
+        kind = mimetypes.guess_type(path.name)[0] or ""
+        shown = kind in SHOWN
+        return FileResponse(
+            path,
+            media_type=kind if shown else "application/octet-stream",
+            filename=path.name,
+            content_disposition_type="inline" if shown else "attachment",
+            headers={"cache-control": "private, max-age=3600"},
+        )
+
+    async def _upload(self, request: Request) -> Response:
+        """Write what is sent into the caller's folder -> the paths by which events name the files."""
+        owner = caller_of(request.scope).owner
+        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+            raise NotTaken("Files are uploaded as multipart/form-data.", status=400)
+        most = self._app.settings.current.limits.most_upload_megabytes * 2**20
+        arrived = _Arrived()
+        if name := _upload_name(request):
+            self._uploads[f"{owner} {name}"] = arrived
+            if len(self._uploads) > UPLOADS_TOLD:
+                self._uploads.popitem(last=False)
+        parser = _Parser(self._app, owner, most, arrived, request)
+        try:
+            form = await parser.parse()
+        except MultiPartException as error:
+            parser.discard()
+            too_large = error.message.startswith(_Parser.TOO_LARGE)
+            raise NotTaken(error.message, status=413 if too_large else 400) from error
+        except BaseException:
+            parser.discard()
+            raise
+        finally:
+            arrived.done = True
+        return JSONResponse([str(one.path) for one in form.getlist("files") if isinstance(one, _Arriving)])
+
+    def _progress(self, request: Request) -> Response:
+        """A stream of how much of an upload has come, as Gradio's scripts expect it."""
+        name = f"{caller_of(request.scope).owner} {_upload_name(request)}"
+
+        async def told() -> AsyncIterator[str]:
+            for _ in range(60):
+                if name in self._uploads:
+                    break
+                await asyncio.sleep(0.05)
+            arrived = self._uploads.get(name, _Arrived(done=True))
+            said: dict[str, int] = {}
+            while not arrived.done:
+                for file, size in list(arrived.sizes.items()):
+                    if size > said.get(file, 0):
+                        message = {"msg": "update", "orig_name": file, "chunk_size": size - said.get(file, 0)}
+                        said[file] = size
+                        yield f"data: {json.dumps(message)}\n\n"
+                await asyncio.sleep(0.1)
+            yield 'data: {"msg": "done"}\n\n'
+
+        return StreamingResponse(told(), media_type="text/event-stream")
+
+    # --- events -----------------------------------------------------------------------------------------------------
+
+    async def _run(self, request: Request, path: str) -> Response:
+        """Answer an event at once."""
+        body, fn = await self._event(request)
+        owner = caller_of(request.scope).owner
+        try:
+            output = await call_process_api(
+                app=self._page,
+                body=body,
+                gr_request=compile_gr_request(body, fn=fn, username=owner, request=request),
+                fn=fn,
+                root_path=get_root_url(request, path, self._page.root_path),  # type: ignore[attr-defined]
+            )
+        except gr.Error as error:
+            raise NotTaken(str(error.message)) from error
+        except (ComponentProcessingError, ValidationError) as error:
+            if isinstance(error, ComponentProcessingError) and not str(error).startswith("Could not preprocess"):
+                raise
+            log.debug("An event was refused", exc_info=error)
+            raise NotTaken("A value that was sent does not fit its control.", "Reload the page.") from error
+        answer: Response = ORJSONResponse(output)
+        return answer
+
+    async def _join(self, request: Request) -> Response:
+        """Put an event into Gradio's queue. The page's own events are not queued; those of other packages' tabs are."""
+        body, _ = await self._event(request)
+        queue = self._blocks._queue
+        if queue.server_app is None:
+            queue.set_server_app(self._page)
+        owner = caller_of(request.scope).owner
+        accepted, event_id, _ = await queue.push(body=body, request=request, username=owner)
+        if not accepted:
+            raise NotTaken(str(event_id), status=422)
+        self._forget_later(str(body.session_hash))
+        return JSONResponse({"event_id": event_id})
+
+    async def _read(self, request: Request, receive: Receive, send: Send) -> None:
+        """Gradio's stream of answers to the events of a session, of the caller's own."""
+        session = self._session(request, request.query_params.get("session_hash", ""))
+        if session not in self._blocks._queue.pending_messages_per_session:
+            answer = shaped(404, "HTTPException", "There is no event that somebody waits for.", "")
+            await answer(request.scope, receive, send)
+            return
+        scope = {**request.scope, "query_string": urlencode({"session_hash": session}).encode()}
+        self._read_now.add(session)
+        try:
+            await self._page(scope, receive, send)
+        finally:
+            self._read_now.discard(session)
+            self._forget_later(session)
+
+    def _forget_later(self, session: str) -> None:
+        asyncio.get_running_loop().call_later(UNREAD, lambda: asyncio.ensure_future(self._forget(session)))
+
+    async def _forget(self, session: str) -> None:
+        """Let go of answers that nobody reads."""
+        queue = self._blocks._queue
+        if session not in self._read_now:
+            await queue.clean_events(session_hash=session)
+            queue.pending_messages_per_session.pop(session, None)
+            queue.pending_event_ids_session.pop(session, None)
+
+    async def _event(self, request: Request) -> tuple[PredictBodyInternal, Any]:
+        """(what Gradio is told, the function that it calls).
+
+        Raises:
+            NotTaken: it is no event of the page's, or a value does not fit.
+        """
+        content = bytearray()
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > LARGEST_EVENT:
+                raise NotTaken(TOO_LARGE, status=413)
+        return await run_in_threadpool(self._understood, request, bytes(content))
+
+    def _understood(self, request: Request, content: bytes) -> tuple[PredictBodyInternal, Any]:
+        given = _parsed(content)
+        number = given.get("fn_index")
+        fn = self._blocks.fns.get(number) if type(number) is int else None
+        if fn is None or fn.fn is None:
+            raise NotTaken("The page has no such event any more.", "Reload the page.", 404)
+        data = given.get("data")
+        if not isinstance(data, list) or len(data) < len(fn.inputs):
+            raise NotTaken(f"This event has {len(fn.inputs)} values.", "Reload the page.")
+        owner = caller_of(request.scope).owner
+        inputs = [self._cleaned(value, owner) for value in data[: len(fn.inputs)]]
+        for block, value in zip(fn.inputs, inputs, strict=True):
+            if getattr(block, "data_model", None) is not None and not _is_files(value):
+                raise NotTaken(f"{block.label or 'This place'} takes files.", "Drop one in.")
+        trigger = given.get("trigger_id")
+        session = given.get("session_hash")
+        body = PredictBodyInternal(
+            data=inputs,
+            fn_index=number,
+            session_hash=self._session(request, session if isinstance(session, str) else ""),
+            event_data=self._cleaned(given.get("event_data"), owner),
+            trigger_id=trigger if type(trigger) is int and trigger in self._blocks.blocks else None,
+            request=request,
+        )
+        return body, fn
+
+    def _cleaned(self, value: Any, owner: str, depth: int = 0) -> Any:
+        """A value without what would break somebody further in; files are those of the owner.
+
+        Raises:
+            NotTaken: it is nested too deeply, or no number that can be told.
+            NotFound: it is a file that is not the owner's.
+        """
+        match value:
+            case str():
+                return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            case int() if abs(value) >= EXACT:
+                raise NotTaken("A number is too large.")
+            case float() if not math.isfinite(value):
+                raise NotTaken("A number is too large.")
+            case dict() | list() if depth > DEEPEST:
+                raise NotTaken("This is nested too deeply.")
+            case dict() if "path" in value or ("url" in value and "meta" in value):
+                return self._file_named(value, owner)
+            case dict():
+                return {self._cleaned(name, owner): self._cleaned(one, owner, depth + 1) for name, one in value.items()}
+            case list():
+                return [self._cleaned(one, owner, depth + 1) for one in value]
+        return value
+
+    def _file_named(self, given: Mapping[str, Any], owner: str) -> dict[str, Any]:
+        """What Gradio is told of a file: nothing that the browser says but which of the owner's it is, and its name.
+
+        Raises:
+            NotFound: it is none of the owner's.
+        """
+        path = given.get("path")
+        if not isinstance(path, str):
+            raise NotFound("This is no file that was uploaded here.", hint="Drop it in again.")
+        found = self._app.catalog.visitor_files.theirs(owner, path)
+        return {
+            "path": str(found),
+            "url": None,
+            "size": found.stat().st_size,
+            "orig_name": found.name,
+            "mime_type": mimetypes.guess_type(found.name)[0],
+            "is_stream": False,
+            "meta": {"_type": "gradio.FileData"},
+        }
+
+    def _session(self, request: Request, given: str) -> str:
+        """A session's name, which means another one from whoever else it comes."""
+        owner = caller_of(request.scope).owner
+        told = f"{owner}\0{given}".encode("utf-8", "replace")
+        return hmac.new(self._secret, told, hashlib.sha256).hexdigest()[:32]
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    """The JSON object of an event.
+
+    Raises:
+        NotTaken: it is none, or too large to be read.
+    """
+    if sum(content.count(mark) for mark in (b",", b"[", b"{", b":")) > MOST_VALUES:
+        raise NotTaken(TOO_LARGE, status=413)
+    try:
+        given = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise NotTaken("An event is JSON.", status=400) from error
+    if not isinstance(given, dict):
+        raise NotTaken("An event is a JSON object.", status=422)
+    return given
+
+
+def _is_files(value: Any) -> bool:
+    """Whether a cleaned value can stand in a component that takes files: none, one or several."""
+    if isinstance(value, list):
+        return len(value) <= MOST_FILES and all(isinstance(one, dict) and "path" in one for one in value)
+    return value is None or (isinstance(value, dict) and "path" in value)
+
+
+def _upload_name(request: Request) -> str:
+    name = parse_qs(str(request.url.query)).get("upload_id", [""])[0]
+    return name if re.fullmatch(r"[0-9A-Za-z]{1,64}", name) else ""
+
+
+class _Arrived:
+    """How much of an upload has come, by the files' names."""
+
+    def __init__(self, *, done: bool = False) -> None:
+        self.done = done
+        self.sizes: dict[str, int] = {}
+
+
+class _Arriving(UploadFile):
+    """A file of an upload, written straight to where it stays; no more than one of them is open at a time."""
+
+    def __init__(self, path: Path, name: str, most: int, arrived: _Arrived) -> None:
+        super().__init__(path.open("xb"), filename=name)
+        self.path = path
+        self._most = most
+        self._arrived = arrived
+        self._written = 0
+
+    async def write(self, data: bytes) -> None:
+        self._written += len(data)
+        if self._written > self._most:
+            raise MultiPartException(f"{_Parser.TOO_LARGE} {self._most:,} bytes are taken.")
+        await run_in_threadpool(self.file.write, data)
+        sizes = self._arrived.sizes
+        sizes[self.filename or ""] = sizes.get(self.filename or "", 0) + len(data)
+
+    async def seek(self, offset: int) -> None:  # noqa: ARG002
+        """Where Starlette goes back to the beginning, the file is whole."""
+        await run_in_threadpool(self.file.close)
+
+
+class _Parser(MultiPartParser):
+    """Reads an upload into the folder of its owner."""
+
+    TOO_LARGE = "This file is too large: at most"
+
+    def __init__(self, app: App, owner: str, most: int, arrived: _Arrived, request: Request) -> None:
+        super().__init__(
+            request.headers, _bounded(request), max_files=MOST_FILES, max_fields=20, max_part_size=LARGEST_FIELD
+        )
+        self._app = app
+        self._owner = owner
+        self._most = most
+        self._arrived = arrived
+        self._written: list[_Arriving] = []
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        part = self._current_part
+        if part.file is not None:
+            name = part.file.filename or ""
+            path = self._app.catalog.visitor_files.place(self._owner, name)
+            part.file = _Arriving(path, name, self._most, self._arrived)
+            self._written.append(part.file)
+
+    def discard(self) -> None:
+        """Delete what has come."""
+        for one in self._written:
+            one.file.close()
+            one.path.unlink(missing_ok=True)
+
+
+async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > LARGEST_BODY:
+            raise NotTaken(TOO_LARGE, status=413)
+        yield chunk
