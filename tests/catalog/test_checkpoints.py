@@ -144,6 +144,25 @@ def test_every_name_that_people_have_for_it_finds_it(paths: Paths, checkpoints: 
     assert checkpoints.find(f"[{legacy}]").name == "another.ckpt", "the eight digits of old: both are short files"
 
 
+def test_files_of_the_same_name_stay_apart(paths: Paths, checkpoints: Checkpoints) -> None:
+    for name in ("a/x.safetensors", "x.safetensors", "b/x.safetensors", "b_x.ckpt", "x.ckpt"):
+        model(paths, name, name.encode())
+    hashed(checkpoints)
+    known = {checkpoint.name: checkpoint for checkpoint in checkpoints.scan()}
+    assert known["a/x.safetensors"].model_name == "a_x"
+    for name, checkpoint in known.items():
+        for called in (name, checkpoint.title, str(checkpoint.path), checkpoint.short_hash):
+            assert checkpoints.find(called) == checkpoint, called
+    assert checkpoints.find("x").name == "x.ckpt"
+    assert checkpoints.find("b/x").name == "b/x.safetensors"
+
+
+def test_a_checkpoint_with_a_vae_in_it_is_no_vae(paths: Paths, checkpoints: Checkpoints) -> None:
+    for name in ("a.vae.baked.safetensors", "a.vae.pt", "b.VAE.safetensors", "fp16.vae.gguf"):
+        model(paths, name)
+    assert [checkpoint.name for checkpoint in checkpoints.scan()] == ["a.vae.baked.safetensors", "fp16.vae.gguf"]
+
+
 def test_the_first_is_what_no_name_means(paths: Paths, checkpoints: Checkpoints) -> None:
     model(paths, "b.ckpt")
     model(paths, "a.ckpt")

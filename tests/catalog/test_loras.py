@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from webui.catalog.database import Database
 from webui.catalog.hashes import BackgroundHashing, Hashes
 from webui.catalog.loras import Loras
 from webui.catalog.network_families import family_of_network, is_for
+from webui.prompt.networks import extract_networks, lora_weights
 
 
 @pytest.fixture
@@ -46,6 +48,36 @@ def test_a_prompt_may_call_it_by_stem_alias_or_path(tmp_path: Path, loras: Loras
         assert found is not None, name
         assert (found.path, found.name) == (str(path), name)
     assert loras.ref("nobody") is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("name", ["a=b", "x=1=y", "one, two", "a<b", "ratio 16:9", "a>b", "te=0.5"])
+def test_a_card_of_any_name_writes_a_tag_that_finds_it(tmp_path: Path, loras: Loras, name: str) -> None:
+    put(tmp_path / f"models/Lora/{name}.safetensors")
+    (lora,) = loras.scan()
+    text, (tag,) = extract_networks(f"a <lora:{loras.mention(lora)}:0.5> cat")
+    assert text == "a  cat"
+    assert loras.find(tag.name) == lora
+    assert lora_weights(tag).unet == 0.5
+    plain = name.replace(":", "").replace(",", "")  # as infotexts have it
+    told = f"{plain}: {loras.hash_of(lora)[:12]}"
+    prompt = f"<lora:{loras.mention(lora)}:1>"
+    assert loras.called_here(prompt, told) == prompt
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "ckpt"])
+def test_a_broken_one_is_still_a_file_that_the_engine_can_name(tmp_path: Path, loras: Loras, ending: str) -> None:
+    path = tmp_path / f"models/Lora/broken.{ending}"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"<html>")
+    found = loras.ref("broken")
+    assert found is not None
+    assert found.path == str(path)
+
+
+def test_a_safetensors_file_is_known_by_its_content(tmp_path: Path, loras: Loras) -> None:
+    put(tmp_path / "models/Lora/named.ckpt", {"ss_output_name": "anna"})
+    assert [(lora.alias, lora.family) for lora in loras.scan()] == [("anna", "SD1")]
 
 
 def test_an_infotexts_hash_finds_the_file_whatever_it_is_called_here(tmp_path: Path, loras: Loras) -> None:

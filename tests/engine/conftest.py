@@ -46,7 +46,7 @@ class Names:
     def checkpoint(self, name: str) -> CheckpointRef:
         return self.ref
 
-    def vae(self, name: str, checkpoint: CheckpointRef) -> CheckpointRef | None:
+    def vae(self, name: str, checkpoint: CheckpointRef, *, overrides: bool = True) -> CheckpointRef | None:
         return None
 
     def styled(self, prompt: str, negative: str, styles: tuple[str, ...]) -> tuple[str, str]:

@@ -54,6 +54,47 @@ def test_unknown_names_and_odd_weights_are_remarked(painted: Callable[[str], Pic
     assert any("strong:much" in comment for comment in odd.comments)
 
 
+BROKEN: dict[str, Callable[[Path], None]] = {
+    "gone": lambda _path: None,
+    "empty": lambda path: path.touch(),
+    "cut": lambda path: path.write_bytes(b"\x00\x01\0\0\0\0\0\0{") and None,
+    "a page": lambda path: path.write_bytes(b"<html>not found</html>") and None,
+    "a pickle of code": lambda path: path.write_bytes(b"\x80\x02cos\nsystem\n.") and None,
+    "no network": lambda path: save_file({"position_ids": torch.zeros(2)}, path),
+    "numbers that are none": lambda path: save_file({f"{LAYER}.diff": torch.full((128, 128), torch.nan)}, path),
+    "a core of another rank": lambda path: save_file(
+        {
+            f"{LAYER}.lora_up.weight": torch.ones(128, 2),
+            f"{LAYER}.lora_mid.weight": torch.ones(3, 5, 1, 1),
+            f"{LAYER}.lora_down.weight": torch.ones(4, 128),
+        },
+        path,
+    ),
+    "two alphas": lambda path: save_file(
+        {
+            f"{LAYER}.lora_up.weight": torch.ones(128, 2),
+            f"{LAYER}.lora_down.weight": torch.ones(2, 128),
+            f"{LAYER}.alpha": torch.ones(2),
+        },
+        path,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_network_is_remarked_and_the_picture_made_without_it(
+    engine: Engine, painted: Callable[[str], Pictured], tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "broken.safetensors"
+    BROKEN[kind](path)
+    engine.networks = {**engine.networks, **{name: NetworkRef(str(path), name) for name in ("broken", "bent")}}
+    made = painted("a cat <lora:broken:1> <lora:strong:1> <hypernet:bent:1>")
+    assert made.rgb == painted("a cat <lora:strong:1>").rgb
+    for name in ("broken", "bent"):
+        assert sum(comment.startswith(f"{name} is left out: ") for comment in made.comments) == 1
+    assert "strong: applied 1 of 1 keys." in made.comments
+
+
 def test_another_familys_ends_the_job_before_it_begins(painted: Callable[[str], Pictured]) -> None:
     with pytest.raises(UserError, match="foreign is for SDXL"):
         painted("a cat <lora:foreign:1>")

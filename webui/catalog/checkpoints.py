@@ -18,6 +18,8 @@ from webui.catalog.headers import read_metadata
 from webui.request.plan import CheckpointRef
 
 ENDINGS = (".safetensors", ".ckpt", ".gguf")
+VAES_BESIDE = (".vae.safetensors", ".vae.ckpt", ".vae.pt")
+"""How names of files end that are VAEs, though they lie among the checkpoints."""
 PIPELINE = "model_index.json"
 """The file that makes a folder one checkpoint: a pipeline of diffusers."""
 PIPELINE_SIDE = 1024
@@ -47,6 +49,11 @@ class Checkpoint:
     def bare(self) -> str:
         """The name without extension; a folder has none, whatever dots are in it."""
         return self.name if self.whole else self.name.rsplit(".", 1)[0]
+
+    @property
+    def model_name(self) -> str:
+        """A1111: `folder_name`, which no two have unless one has the other's folder in its name."""
+        return self.bare.replace("/", "_")
 
     @property
     def short_hash(self) -> str:
@@ -208,7 +215,7 @@ class Checkpoints:
         seen: set[Path] = set()
         for folder, deep in self._folders():
             for file in find_files(folder, ENDINGS, deep=deep, whole=PIPELINE):
-                if ".vae." in file.path.name.lower() or file.path in seen:
+                if file.path.name.lower().endswith(VAES_BESIDE) or file.path in seen:
                     continue
                 seen.add(file.path)
                 name = file.name
@@ -234,9 +241,11 @@ class Checkpoints:
         with self._lock:
             if self._names is None:
                 self._names = {}
-                for checkpoint in self.scan():
-                    for alias in _aliases_of(checkpoint):
-                        self._names.setdefault(alias, checkpoint)
+                called = [(checkpoint, _aliases_of(checkpoint)) for checkpoint in self.scan()]
+                for rank in range(RANKS):
+                    for checkpoint, aliases in called:
+                        for alias in aliases[rank]:
+                            self._names.setdefault(alias, checkpoint)
                 folded = {alias.casefold(): checkpoint for alias, checkpoint in reversed(self._names.items())}
                 self._names = {**folded, **self._names}
             return self._names
@@ -281,18 +290,19 @@ def _pipeline_size(folder: Path) -> tuple[int, int]:
     return side * 2 ** (len(levels) - 1), side * 2 ** (len(levels) - 1)
 
 
-def _aliases_of(checkpoint: Checkpoint) -> list[str]:
-    name = checkpoint.name
-    without_ending = checkpoint.bare
-    aliases = [checkpoint.title, name, without_ending, checkpoint.path.name, checkpoint.stem, str(checkpoint.path)]
-    # A1111: its name for a model has underscores for the folder's slashes.
-    aliases.append(without_ending.replace("/", "_"))
-    aliases.append(name.replace("/", "\\"))
+RANKS = 3
+
+
+def _aliases_of(checkpoint: Checkpoint) -> tuple[list[str], ...]:
+    """`RANKS` lists of names: its own, what is made of folder and name, what others may have as well. A name of a lower
+    rank is never taken for another checkpoint's of a higher one."""
+    name, short = checkpoint.name, checkpoint.short_hash
+    own = [checkpoint.title, name, str(checkpoint.path), name.replace("/", "\\")]
+    made, shared = [checkpoint.bare, checkpoint.model_name], [checkpoint.path.name, checkpoint.stem]
     if checkpoint.sha256:
-        short = checkpoint.short_hash
-        aliases += [short, checkpoint.sha256, checkpoint.sha256[:12], checkpoint.short_title]
-        aliases += [f"{without_ending} [{short}]", f"{without_ending.replace('/', '_')} [{short}]"]
-    return aliases
+        made += [f"{checkpoint.bare} [{short}]", f"{checkpoint.model_name} [{short}]"]
+        shared += [short, checkpoint.sha256, checkpoint.sha256[:12], checkpoint.short_title]
+    return own, made, shared
 
 
 def _without_hash(name: str) -> str:

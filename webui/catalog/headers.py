@@ -50,8 +50,6 @@ def read_header(path: Path) -> dict[str, Any]:
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """What the author wrote into the file, JSON in it unpacked; {} for other kinds of files and broken ones."""
-    if path.suffix.lower() != ".safetensors":
-        return {}
     try:
         metadata = read_header(path).get("__metadata__", {})
     except ModelError:

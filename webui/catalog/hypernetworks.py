@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from webui.base.errors import StorageError
 from webui.base.paths import Paths
 from webui.catalog.files import Found, find_files
 from webui.catalog.hashes import Hashes
@@ -28,4 +29,10 @@ class Hypernetworks:
     def ref(self, name: str) -> NetworkRef | None:
         """What the engine gets, by the file's stem."""
         found = {file.stem.casefold(): file for file in reversed(self.scan())}.get(name.casefold())
-        return NetworkRef(str(found.path), name, self._hashes.sha256(found.path)) if found else None
+        if found is None:
+            return None
+        try:
+            digest = self._hashes.sha256(found.path)
+        except StorageError:
+            digest = ""  # the engine says that it cannot be read
+        return NetworkRef(str(found.path), name, digest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -10,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from webui.base.errors import ModelError
+from webui.base.errors import ModelError, StorageError
 from webui.base.paths import Paths
 from webui.catalog.files import Found, find_files
 from webui.catalog.hashes import BACKGROUND, BackgroundHashing, Hashes, HashKind, Stamp
 from webui.catalog.headers import read_header, read_metadata
 from webui.catalog.network_families import family_of_network
-from webui.prompt.networks import renamed_loras
+from webui.prompt.networks import renamed_loras, writable
 from webui.request.plan import NetworkRef
 
 ENDINGS = (".safetensors", ".pt", ".ckpt")
@@ -100,7 +101,7 @@ class Loras:
 
     def mention(self, lora: Lora, *, by_alias: bool = True) -> str:
         """The name to write into a prompt: the alias, where it is wanted and no other file has it."""
-        return lora.alias if by_alias and lora.alias.lower() not in self._shared else lora.stem
+        return writable(lora.alias if by_alias and lora.alias.lower() not in self._shared else lora.stem)
 
     def called_here(self, prompt: str, hashes: str) -> str:
         """The prompt with its LoRAs by the names that they have here, if `hashes` ("name: 12 hex digits, ...", as in
@@ -113,7 +114,7 @@ class Loras:
         there = {digest[:SHORT]: lora for digest, lora in known if digest}
 
         def name_here(name: str) -> str:
-            lora = there.get(told.get(name, ""))
+            lora = there.get(told.get(name) or told.get(re.sub("[:,]", "", name), ""))
             return name if lora is None or lora == self._found(name) else self.mention(lora)
 
         return renamed_loras(prompt, name_here)
@@ -123,7 +124,12 @@ class Loras:
         if lora.author_hash:
             return lora.author_hash
         whole = _hash_kind(lora.path) == "sha256"
-        return self._hashes.sha256(lora.path) if whole else self._hashes.contents(lora.path)
+        if not whole:
+            try:
+                return self._hashes.contents(lora.path)
+            except ModelError:  # it is no safetensors file, whatever its name says
+                pass
+        return self._hashes.sha256(lora.path)
 
     def hash_in_background(self, hashing: BackgroundHashing) -> None:
         """Have the hashes computed that nobody knows yet, so that a generation seldom waits for one."""
@@ -133,9 +139,15 @@ class Loras:
             hashing.add((lora.path for lora in missing if (str(lora.path), lora.stamp) not in known), kind=kind)
 
     def ref(self, name: str) -> NetworkRef | None:
-        """What the engine gets. Raises StorageError."""
+        """What the engine gets; without a hash where the file cannot be read, which the engine says then."""
         lora = self.find(name)
-        return NetworkRef(str(lora.path), name, self.hash_of(lora)) if lora else None
+        if lora is None:
+            return None
+        try:
+            digest = self.hash_of(lora)
+        except (ModelError, StorageError):
+            digest = ""
+        return NetworkRef(str(lora.path), name, digest)
 
     def _found(self, name: str) -> Lora | None:
         return self._names.get(name) or self._names.get(name.casefold())
@@ -146,10 +158,12 @@ def _hash_kind(path: Path) -> HashKind:
 
 
 def _named(loras: tuple[Lora, ...]) -> dict[str, Lora]:
-    """Every name -> file; stems win over aliases, exact letters over others."""
+    """Every name -> file; stems win over aliases, names as they are over how tags can have them, exact letters over
+    others."""
     names: dict[str, Lora] = {}
-    called = [(lora.stem, lora.name.rsplit(".", 1)[0], lora.alias) for lora in loras]
-    for rank in range(3):
+    plain = [(lora.stem, lora.name.rsplit(".", 1)[0], lora.alias) for lora in loras]
+    called = [(*calls, *map(writable, calls)) for calls in plain]
+    for rank in range(6):
         for lora, calls in zip(loras, called, strict=True):
             names.setdefault(calls[rank], lora)
     return {**{name.casefold(): lora for name, lora in reversed(names.items())}, **names}
@@ -158,7 +172,7 @@ def _named(loras: tuple[Lora, ...]) -> dict[str, Lora]:
 def _summary(path: Path) -> str:
     """What is kept of a file's header, as JSON."""
     try:
-        header = read_header(path) if path.suffix.lower() == ".safetensors" else {}
+        header = read_header(path)
     except ModelError:
         header = {}
     metadata = header.pop("__metadata__", None)

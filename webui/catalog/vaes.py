@@ -10,6 +10,7 @@ from pathlib import Path
 
 from webui.base.errors import NotFound, did_you_mean
 from webui.base.paths import Paths
+from webui.catalog.checkpoints import VAES_BESIDE
 from webui.catalog.files import find_files, natural_key, stamp_of
 from webui.catalog.hashes import Hashes, Stamp
 from webui.request.plan import CheckpointRef
@@ -18,7 +19,6 @@ log = logging.getLogger(__name__)
 
 AUTOMATIC, NONE = "Automatic", "None"
 ENDINGS = (".safetensors", ".ckpt", ".pt")
-BESIDE_CHECKPOINTS = (".vae.safetensors", ".vae.ckpt", ".vae.pt")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Vaes:
             (self._paths.models, False),
             *((folder, True) for folder in self._paths.checkpoint_dirs),
         ):
-            for file in find_files(folder, BESIDE_CHECKPOINTS, deep=deep):
+            for file in find_files(folder, VAES_BESIDE, deep=deep):
                 found.setdefault(file.path.name, Vae(file.path, file.stamp))
         found = dict(sorted(found.items(), key=lambda item: natural_key(item[0])))
         with self._lock:

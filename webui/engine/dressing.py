@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from webui.base.errors import ModelError
 from webui.engine.families.family import Model
 from webui.engine.networks.hypernetworks import Hypernetwork
-from webui.engine.networks.patches import Patches, Wanted
+from webui.engine.networks.patches import BrokenNetwork, Patches, Wanted
 from webui.prompt.networks import HYPERNETWORK, LORA_KINDS, NetworkTag, lora_weights, multiplier
 from webui.request.plan import NetworkRef
 
@@ -26,8 +27,9 @@ def dress(
 ) -> str:
     """Merge the LoRAs of the tags into the model, and take off all others -> "name: hash, ..." for the infotext.
 
+    As in A1111, one that is not there or cannot be read is remarked upon, and the picture is made without it.
+
     Raises:
-        ModelError: a file cannot be read.
         UserError: `strict`, and a LoRA is for another family.
     """
     wanted, missing = [], []
@@ -46,7 +48,13 @@ def dress(
         wanted.append(Wanted(ref, weights.te, weights.unet, weights.rank))
     if missing:
         remark(f"Lora not found: {', '.join(missing)}")
-    patches.wear(model, wanted, strict=strict)
+    while True:
+        try:
+            patches.wear(model, wanted, strict=strict)
+            break
+        except BrokenNetwork as error:
+            remark(f"{error.ref.name} is left out: {error.message}")
+            wanted = [one for one in wanted if one.ref != error.ref]
     for fit in patches.fit:
         remark(f"{fit.ref.name}: applied {fit.applied} of {fit.total} keys.")
     hashes = {_plain(fit.ref.name): fit.ref.short_hash for fit in patches.fit if fit.ref.short_hash}
@@ -60,7 +68,7 @@ def _plain(name: str) -> str:
 def hypernetworks(
     patches: Patches, tags: Sequence[NetworkTag], refs: Refs, remark: Remark
 ) -> list[tuple[Hypernetwork, float]]:
-    """The hypernetworks of the tags, with their strengths. Raises ModelError."""
+    """The hypernetworks of the tags, with their strengths; one that cannot be read is remarked upon."""
     found = []
     for tag in tags:
         if tag.kind != HYPERNETWORK:
@@ -74,5 +82,8 @@ def hypernetworks(
         except ValueError:
             remark(f"<{tag.kind}:{':'.join(tag.positional)}> is left out: its weight is no number.")
             continue
-        found.append((patches.wardrobe.hypernetwork(ref), strength))
+        try:
+            found.append((patches.wardrobe.hypernetwork(ref), strength))
+        except ModelError as error:
+            remark(f"{ref.name} is left out: {error.message}")
     return found

@@ -27,7 +27,7 @@ from webui.engine.film import Film
 from webui.engine.hires import HiresSize, hires_size
 from webui.engine.memory_plan import Use, Work
 from webui.engine.networks.embeddings import EmbeddingShelf
-from webui.engine.passes import Batch, Denoised, Loaded, Pass, Start, Studio, denoised, noise_of
+from webui.engine.passes import Batch, Denoised, Loaded, Pass, Start, Studio, denoised, merged_share, noise_of
 from webui.engine.previews import as_chosen
 from webui.engine.sampling.course import img2img_steps
 from webui.engine.small_vae import SmallVaes
@@ -41,7 +41,7 @@ from webui.engine.whole import whole_pictures
 from webui.prompt.comments import strip_comments
 from webui.prompt.networks import NetworkTag, extract_networks
 from webui.request.fields import SAME_SAMPLER, SAME_SCHEDULE, Img2Img, Txt2Img
-from webui.request.messages import Pictured
+from webui.request.messages import Phase, Pictured
 from webui.request.plan import CheckpointRef, Picture, Plan, added_networks
 from webui.request.settings import RenderSettings
 
@@ -83,6 +83,8 @@ def pictures(
             watch.cancel.check()
             return
         watch.begin_batch(number)
+        for cause in shelf.missed(prompts_of(pictured)):
+            watch.remark(f"An embedding is left out: {cause}")
         with ExitStack() as loans:
             batch = Batch(pictured, film=Film() if pictured[0].request.show_film else None)
             around = partial(small.around, render=batch.render, note=batch.facts.note, remark=watch.remark)
@@ -107,6 +109,15 @@ def _lent(
     return around(loans.enter_context(models.lend(checkpoint, vae, use)))
 
 
+def prompts_of(pictures: tuple[Picture, ...]) -> Iterator[str]:
+    """Everything that is read as a prompt."""
+    for picture in pictures:
+        request = picture.request
+        yield from (request.prompt, request.negative_prompt)
+        if isinstance(request, Txt2Img):
+            yield from (request.hr_prompt, request.hr_negative_prompt)
+
+
 def use_of(pictures: tuple[Picture, ...]) -> Use:
     """What a batch needs its models for."""
     request, render = pictures[0].request, pictures[0].render
@@ -115,7 +126,21 @@ def use_of(pictures: tuple[Picture, ...]) -> Use:
         hires = hires_size(request)
         width, height = max(width, hires.width), max(height, hires.height)
     rows = len(pictures) * (1 if request.cfg_scale == 1.0 or not render.batch_cond_uncond else 2)
-    return Use(Work(width, height, rows), render.fp8_storage, render.cache_fp16_weight)
+    return Use(Work(width, height, rows), render.fp8_storage, render.cache_fp16_weight, _bends(pictures[0]))
+
+
+def _bends(picture: Picture) -> tuple[str, ...]:
+    """Of `families.family.BENDS`."""
+    request, render = picture.request, picture.render
+    phases: list[Phase] = ["sampling"]
+    if isinstance(request, Txt2Img) and request.enable_hr:
+        phases.append("hires")
+    wished = {
+        "pag_scale": bool(request.pag_scale),
+        "token_merging": any(merged_share(request, render, phase) > 0 for phase in phases),
+        "tiling": render.tiling,
+    }
+    return tuple(bend for bend, wanted in wished.items() if wanted)
 
 
 def _enlargers(plan: Plan, shelf: UpscalerShelf | None, render: RenderSettings, watch: Watch) -> dict[str, Enlarge]:

@@ -92,6 +92,8 @@ class Use:
     """The setting "FP8 weight"."""
     keep_exact: bool = False
     """The setting "Cache FP16 weight for LoRA"."""
+    bends: tuple[str, ...] = ()
+    """What its network shall be bent by: names of `families.family.BENDS`."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from webui.base.errors import ModelError, OutOfMemory
 from webui.catalog.files import stamp_of
 from webui.engine.families.components import Components
-from webui.engine.families.family import Model, Placement, Prepared, family_of
+from webui.engine.families.family import Model, Placement, Prepared, check_supported, family_of
 from webui.engine.families.ldm_model import LdmModel
 from webui.engine.families.weights import WeightsFile, open_weights
 from webui.engine.memory import (
@@ -128,6 +128,7 @@ class ModelManager:
 
         Raises:
             ModelError: the file cannot be loaded; the models in memory are as before.
+            UserError: its family cannot do what it is lent for.
             OutOfMemory: there is no room for it.
         """
         resident = self._borrowed(checkpoint, vae, use)
@@ -167,6 +168,7 @@ class ModelManager:
         if resident is None:
             resident = self._loaded(checkpoint, vae, key, source, use)
             self._residents[key] = resident
+        check_supported(resident.model.family, use.bends)
         self._residents.move_to_end(key)
         if source not in resident.models:
             with self._announced(vae.title if vae else checkpoint.title):
@@ -185,6 +187,7 @@ class ModelManager:
         """Load from disk. What can be seen from names and shapes is checked before anything else is put away."""
         file = open_weights(checkpoint.path, checkpoint.config)
         family = family_of(file)
+        check_supported(family, use.bends)
         load = family.prepare(file, self.components)
         with_vae = open_weights(vae.path) if vae else file
         placement = self.profile.placement(file.parameters)

@@ -311,7 +311,7 @@ def bend(bends: ExitStack, batch: Batch, this: Pass, loaded: Loaded, studio: Stu
     if unet is None:
         return
     shapers = hypernetworks(loaded.patches, this.networks, studio.networks, studio.watch.remark)
-    share = merged_share(batch, this)
+    share = merged_share(batch.request, batch.render, this.phase)
     bends.enter_context(bent(unet, shapers))
     bends.enter_context(merging(unet, share))
     if batch.render.tiling:
@@ -320,10 +320,9 @@ def bend(bends: ExitStack, batch: Batch, this: Pass, loaded: Loaded, studio: Stu
         bends.enter_context(loaded.model.steady())
 
 
-def merged_share(batch: Batch, this: Pass) -> float:
+def merged_share(request: Txt2Img | Img2Img, render: RenderSettings, phase: Phase) -> float:
     """The share of tokens that is merged in this pass."""
-    render, request = batch.render, batch.request
-    if this.phase == "hires":
+    if phase == "hires":
         return render.token_merging_ratio_hr or render.token_merging_ratio
     if request.is_img2img and "token_merging_ratio" not in request.override_settings:
         return render.token_merging_ratio_img2img or render.token_merging_ratio

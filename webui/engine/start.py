@@ -31,6 +31,7 @@ from webui.engine.inpaint import (
     overlay_of,
 )
 from webui.engine.passes import Batch, Start, noise_of
+from webui.engine.sampling.process import Edm
 from webui.engine.soft_overlay import Differences, changed_part, uncropped
 from webui.engine.upscalers.resize import FILL, fitted
 from webui.engine.vae import encoded
@@ -316,7 +317,8 @@ def conditioning(
     pixels: (b, 3, h, w) in -1..1. size: of the latents. mask: white where the picture may change; None: everywhere.
     """
     if model.input_channels == EDITING:
-        return torch.cat([encoded(model, picture[None], render, watch, scaled=False) for picture in pixels])
+        scaled = isinstance(model.process, Edm)  # CosXL was trained on scaled ones
+        return torch.cat([encoded(model, picture[None], render, watch, scaled=scaled) for picture in pixels])
     if model.input_channels == DEPTH:
         return between(model.depth(pixels), tuple(size))
     where = torch.ones(1, 1, *pixels.shape[-2:], device=pixels.device)

@@ -23,6 +23,7 @@ BEAT_PERIOD = 1.0
 NAME = "gesso-engine"
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",  # no request is ever attempted
+    "PYTORCH_ENABLE_MPS_FALLBACK": "1",  # what Apple's GPUs cannot do, their CPU does
     "THP_MEM_ALLOC_ENABLE": "1",  # torch asks for huge pages: weights are read with a tenth of the page faults
 }
 """Read by the libraries when they are imported, or first asked for memory."""

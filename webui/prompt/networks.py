@@ -26,6 +26,11 @@ class NetworkTag(NamedTuple):
         return dict(self.named).get(key, default)
 
 
+def writable(name: str) -> str:
+    """A file's name as a tag can have it: without what ends the name or the tag."""
+    return re.sub("[:>]", "_", name)
+
+
 class LoraWeights(NamedTuple):
     """How strongly a LoRA acts on text encoders and on the UNet, and up to which rank."""
 
@@ -89,9 +94,9 @@ def extract_networks(text: str) -> tuple[str, tuple[NetworkTag, ...]]:
 def _tag(kind: str, arguments: list[str]) -> NetworkTag:
     positional: list[str] = []
     named: dict[str, str] = {}
-    for argument in arguments:
+    for place, argument in enumerate(arguments):
         key, equals, value = argument.partition("=")
-        if equals and "=" not in value:  # A1111: with two equals signs it is positional
+        if place and equals and "=" not in value:  # A1111: with two equals signs it is positional; so is a name
             named[key] = value
         else:
             positional.append(argument)

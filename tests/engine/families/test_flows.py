@@ -24,7 +24,7 @@ from tests.engine.families.published import (
     under,
     written,
 )
-from webui.base.errors import ModelError
+from webui.base.errors import ModelError, UserError
 from webui.engine.families.components import Components
 from webui.engine.families.family import TextOptions, family_of
 from webui.engine.families.weights import WeightsFile
@@ -148,6 +148,25 @@ def test_a_lora_for_sd3_in_either_spelling_changes_the_picture(layer: str, tmp_p
     assert "ink: applied 1 of 1 keys." in dressed.comments
     assert most_apart(plain, dressed) > 0
     assert most_apart(plain, engine.run(request)[0]) == 0
+
+
+@pytest.mark.parametrize("kind", ["Flux", "SD3"])
+@pytest.mark.parametrize(
+    ("wish", "called"),
+    [
+        ({"pag_scale": 3.0}, "Perturbed-attention guidance"),
+        ({"override_settings": {"tiling": True}}, "Tiling"),
+        ({"override_settings": {"token_merging_ratio": 0.5}}, "Token merging"),
+    ],
+)
+def test_what_bends_a_unet_is_refused_before_anything_else_is_looked_for(
+    kind: str, wish: dict[str, object], called: str, tmp_path: Path
+) -> None:
+    path = written({"Flux": SMALL_FLUX, "SD3": SMALL_SD3}[kind], tmp_path / "transformer.safetensors")
+    models = ModelManager(profile_of(OPTIONS), budget=2**32, components=Components())
+    request = Txt2Img.model_validate({**SMALL, "prompt": "a cat", "sampler_name": "Euler", **wish})
+    with pytest.raises(UserError, match=f"{called}: {kind} checkpoints cannot do that"):
+        Engine(models, reference(path)).run(request)
 
 
 def test_the_shift_of_flux_dev_follows_the_size() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import DPTConfig, DPTForDepthEstimation
 
 from tests.engine.conftest import OPTIONS, SMALL, Engine, levels, reference
@@ -20,7 +21,7 @@ from webui.engine.families.depth import between
 from webui.engine.families.family import Placement, family_of
 from webui.engine.memory import profile_of
 from webui.engine.model_manager import ModelManager
-from webui.engine.sampling.process import Diffusion
+from webui.engine.sampling.process import Diffusion, Edm
 from webui.request.fields import Img2Img, Txt2Img
 
 FAMILY = {"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL", "refiner": "SDXL"}
@@ -87,6 +88,42 @@ def test_without_other_word_the_prediction_of_an_sd2_file_is_tried_out(tmp_path:
         assert isinstance(loaded.model.process, Diffusion)
         assert loaded.model.process.prediction == "eps"
     models.unload()
+
+
+EDM = {
+    "Playground": {
+        "edm_mean": torch.tensor([-1.6574, 1.886, -1.383, 2.5155]).reshape(1, 4, 1, 1),
+        "edm_std": torch.tensor([8.4927, 5.9022, 6.5498, 5.2299]).reshape(1, 4, 1, 1),
+    },
+    "CosXL": {"edm_vpred.sigma_max": torch.tensor(120.0), "edm_vpred.sigma_min": torch.tensor(0.002)},
+}
+
+
+@pytest.mark.parametrize("kind", EDM)
+def test_sdxl_without_a_table_is_known_by_its_keys_and_makes_pictures(kind: str, tmp_path: Path) -> None:
+    tensors = load_file(small("SDXL", tmp_path / "plain.safetensors"))
+    save_file({**tensors, **EDM[kind]}, tmp_path / "edm.safetensors")
+    manager = ModelManager(profile_of(OPTIONS), budget=2**32)
+    engine, settings = (
+        Engine(manager, reference(tmp_path / "edm.safetensors")),
+        {**SMALL, "prompt": "a cat", "steps": 2},
+    )
+    with torch.inference_mode(), manager.lend(engine.ref, None) as loaded:
+        model = loaded.model
+        assert isinstance(model.process, Edm)
+        assert (model.process.sigma_max, model.process.prediction) == (
+            (80, "eps") if kind == "Playground" else (120, "v")
+        )
+        pixels = torch.rand(1, 3, 64, 64) * 2 - 1
+        raw, scaled = model.encode_image(pixels, scaled=False), model.encode_image(pixels)
+        if kind == "Playground":
+            mean, spread = (EDM[kind][name] for name in ("edm_mean", "edm_std"))
+            assert torch.allclose(scaled, (raw - mean) / spread * 0.5, atol=1e-5)
+        assert torch.allclose(model.decode(scaled), model.vae.decode(raw).sample, atol=1e-4)
+    for sampler in ("Euler a", "DPM++ 2M", "DDIM"):
+        assert levels(engine.run(Txt2Img(**{**settings, "sampler_name": sampler}))[0]).shape == (64, 64, 3)
+    name_of = "a" * 64
+    assert levels(engine.run(Img2Img(init_images=(name_of,), **settings), {name_of: picture()})[0]).shape == (64, 64, 3)
 
 
 def test_the_depth_checkpoint_is_shown_how_near_things_are(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
@@ -131,6 +132,51 @@ def test_a_plain_ckpt_opens_like_a_safetensors_file(tmp_path: Path, tiny_checkpo
     file = open_weights(path)
     assert family_of(file) is SD1
     assert file.shapes == {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize("ending", ["ckpt", "pt", "safetensors", "gguf"])
+@pytest.mark.parametrize("written", ["safetensors", "pickle"])
+def test_a_file_is_what_its_content_says_whatever_it_is_called(
+    tmp_path: Path, tiny_checkpoint: Path, ending: str, written: str
+) -> None:
+    tensors, path = load_file(tiny_checkpoint), tmp_path / f"named.{ending}"
+    if written == "safetensors":
+        save_file(tensors, path)
+    else:
+        torch.save({"state_dict": tensors}, path)
+    file = open_weights(path)
+    assert family_of(file) is SD1
+    name = "model.diffusion_model.out.2.weight"
+    assert torch.equal(file.tensor(name), tensors[name])
+
+
+def test_bytes_behind_the_last_tensor_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "longer.safetensors"
+    tensors = {
+        "half": torch.randn(3, 5).half(),
+        "wide": torch.randn(2),
+        "mask": torch.tensor([True, False, True]),
+        "one": torch.tensor(7),
+        "none": torch.zeros(0, 4),
+        "small": torch.randn(4).to(torch.float8_e4m3fn),
+    }
+    save_file(tensors, path, {"who": "me"})
+    path.write_bytes(path.read_bytes() + bytes(8))
+    file = open_weights(path)
+    assert file.metadata == {"who": "me"}
+    for name, tensor in tensors.items():
+        assert torch.equal(file.tensor(name).float(), tensor.float()), name
+        assert file.shapes[name] == tuple(tensor.shape)
+
+
+@pytest.mark.parametrize(
+    "entry", [{"shape": [9]}, {"dtype": "F4"}, {"data_offsets": [-8, 16]}, {"data_offsets": [0, 9]}]
+)
+def test_nor_is_a_damaged_header_believed_then(tmp_path: Path, entry: dict[str, object]) -> None:
+    path = tmp_path / "longer.safetensors"
+    header = json.dumps({"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8], **entry}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(40))
+    assert "damaged" in refused(path)
 
 
 def test_a_broken_yaml_is_named(tmp_path: Path, tiny_checkpoint: Path) -> None:

@@ -66,12 +66,40 @@ def test_an_embedding_for_two_towers_is_for_neither_alone(tmp_path: Path) -> Non
     assert set(EmbeddingShelf().read((str(tmp_path),))["xl"].towers) == {"clip_l", "clip_g"}
 
 
+def test_the_towers_of_sdxl_have_two_spellings(tmp_path: Path) -> None:
+    save_file({"text_encoders_0": VECTORS, "text_encoders_1": VECTORS + 1}, tmp_path / "xl.safetensors")
+    towers = EmbeddingShelf().read((str(tmp_path),))["xl"].towers
+    assert torch.equal(towers["clip_g"], VECTORS + 1)
+
+
 def test_files_without_embedding_are_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "broken.pt").write_bytes(b"nothing")
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
     Image.new("RGB", (8, 8), "white").save(tmp_path / "picture.png")
     assert EmbeddingShelf().read((str(tmp_path),)) == {}
     assert {"broken.pt", "broken.safetensors"} <= {word for record in caplog.records for word in record.message.split()}
+
+
+def test_what_a_mac_leaves_beside_the_files_is_passed_over_silently(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "word.bin", "diffusers.bin")
+    for name in (".DS_Store", "._word.bin", "._word.pt", "._word.safetensors", "._word.png"):
+        (tmp_path / name).write_bytes(b"\x00\x05\x16\x07" + bytes(100))
+    shelf = EmbeddingShelf()
+    assert list(shelf.read((str(tmp_path),))) == ["word"]
+    assert not caplog.records
+    assert not shelf.broken
+
+
+def test_who_names_a_broken_embedding_hears_of_it(tmp_path: Path) -> None:
+    (tmp_path / "easy.pt").write_bytes(b"\x80\x02")
+    torch.save({"clip_l": "text", "clip_g": None}, tmp_path / "odd.pt")
+    write(tmp_path / "word.bin", "diffusers.bin")
+    shelf = EmbeddingShelf()
+    assert list(shelf.read((str(tmp_path),))) == ["word"]
+    assert [cause.split()[0] for cause in shelf.missed(["a cat", "Easy, (odd:1.2), word"])] == ["easy.pt", "odd.pt"]
+    assert shelf.missed(["uneasy oddity"]) == []
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:

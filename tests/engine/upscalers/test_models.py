@@ -56,6 +56,37 @@ def test_real_esrgan_unshuffles_and_the_compact_one_shuffles(network: Rrdb | Com
         assert found.network(torch.rand(1, 3, 7, 5)).shape == (1, 3, 14, 10)
 
 
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("kind", ["ESRGAN", "unshuffled", "compact"])
+def test_models_for_grey_or_transparent_pictures_are_given_colours(kind: str, channels: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    made: dict[str, Rrdb | Compact] = {
+        "ESRGAN": Rrdb(channels, channels, 4, 4, 1, 1),
+        "unshuffled": Rrdb(4 * channels, channels, 4, 4, 1, 2),
+        "compact": Compact(channels, 4, 2, 2),
+    }
+    save_file(made[kind].state_dict(), tmp_path / "x2.safetensors")
+    shelf = UpscalerShelf(CPU)
+    enlargers = shelf.enlargers(
+        {"x2": UpscalerRef("x2", str(tmp_path / "x2.safetensors"))}, 0, 0, lambda _done, _of: None
+    )
+    picture = torch.rand(1, 3, 6, 8)
+    with torch.inference_mode():
+        assert enlarged(Image.new("RGBA", (16, 8)), 2, "x2", enlargers).size == (32, 16)
+        found = opened(tmp_path / "x2.safetensors", CPU, torch.float32).network(picture)
+        if channels == 1:
+            wanted = torch.cat([made[kind](picture[:, colour : colour + 1]) for colour in range(3)], dim=1)
+        else:
+            wanted = made[kind](torch.cat([picture, torch.ones(1, 1, 6, 8)], dim=1))[:, :3]
+    assert torch.allclose(found, wanted, atol=1e-6)
+
+
+def test_a_model_of_other_channels_is_refused_in_words(tmp_path: Path) -> None:
+    save_file(Rrdb(3, 1, 4, 4, 1, 1).state_dict(), tmp_path / "odd.safetensors")
+    with pytest.raises(ModelError, match=r"odd\.safetensors makes pictures of 1 channels out of pictures of 3"):
+        opened(tmp_path / "odd.safetensors", CPU, torch.float32)
+
+
 def test_what_is_no_upscaler_is_refused_by_name(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
     (tmp_path / "broken.pth").write_bytes(b"not a file of torch's")
@@ -94,6 +125,7 @@ class Descriptor:
             raise UnsupportedModelError
         self.model: torch.nn.Module = torch.nn.Upsample(scale_factor=3)
         self.scale, self.input_channels = 3, int(state["swin.weight"].shape[0])
+        self.output_channels = self.input_channels
 
     def to(self, *_where: object, **_how: object) -> Descriptor:
         return self
@@ -120,7 +152,7 @@ def test_other_kinds_are_opened_by_spandrel_where_that_is(tmp_path: Path, monkey
     shelf = UpscalerShelf(CPU)
     enlarge = shelf.enlargers({"swin": UpscalerRef("swin", str(tmp_path / "swin.pth"))}, 8, 2, lambda done, of: None)
     assert enlarge["swin"](Image.new("RGB", (11, 7)), 2.0).size == (33, 21)
-    for name, channels, words in (("swin.weight", 1, "larger"), ("other", 3, "no kind")):
+    for name, channels, words in (("swin.weight", 2, "2 channels"), ("other", 3, "no kind")):
         torch.save({name: torch.zeros(channels)}, tmp_path / "other.pth")
         with pytest.raises(ModelError, match=rf"other\.pth .*{words}"):
             opened(tmp_path / "other.pth", CPU, torch.float32)

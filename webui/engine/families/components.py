@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from webui.base.errors import ModelError
+from webui.catalog.files import find_files
 from webui.engine.families.weights import WeightsFile, open_weights
 
 TEXT_ENCODERS, VAES, DEPTH = "text_encoder", "VAE", "depth"
@@ -31,28 +32,27 @@ class Components:
 
     def tokenizer(self) -> Path | None:
         """T5's `tokenizer.json`."""
-        folder = self.models / TEXT_ENCODERS if self.models else None
-        return next(iter(sorted(folder.rglob("*tokenizer.json"))), None) if folder and folder.is_dir() else None
+        return next(iter(self._found(TEXT_ENCODERS, "tokenizer.json")), None)
 
     def depth(self) -> Path | None:
         """The folder of a depth network: its `config.json` and safetensors."""
-        folder = self.models / DEPTH if self.models else None
-        found = sorted(folder.rglob("config.json")) if folder and folder.is_dir() else []
-        return next((path.parent for path in found if any(path.parent.glob("*.safetensors"))), None)
+        folders = (path.parent for path in self._found(DEPTH, "config.json") if path.name == "config.json")
+        return next((folder for folder in folders if find_files(folder, (".safetensors",), deep=False)), None)
 
     def pipeline(self, name: str) -> Path | None:
         """The folder of diffusers of this name."""
-        folders = (self.models / kind for kind in ("diffusers", "Stable-diffusion")) if self.models else ()
-        found = (path.parent for folder in folders for path in sorted(folder.rglob(f"{name}/model_index.json")))
-        return next(found, None)
+        indexes = (path for kind in ("diffusers", "Stable-diffusion") for path in self._found(kind, "model_index.json"))
+        return next((path.parent for path in indexes if path.parent.name == name), None)
 
     def _files(self, folder: str) -> Iterator[WeightsFile]:
-        where = self.models / folder if self.models else None
-        for path in sorted(where.rglob("*.safetensors")) if where and where.is_dir() else ():
+        for path in self._found(folder, ".safetensors"):
             try:
                 yield open_weights(path)
             except ModelError:
                 continue  # it is not asked for; a better one may follow
+
+    def _found(self, folder: str, ending: str) -> list[Path]:
+        return sorted(found.path for found in find_files(self.models / folder, (ending,))) if self.models else []
 
 
 def _latent_channels(file: WeightsFile) -> int:

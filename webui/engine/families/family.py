@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from webui.base.errors import ModelError
+from webui.base.errors import ModelError, UserError
 from webui.engine.families.components import Components
+from webui.engine.families.others import described, not_ours, piece
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.sampling.process import Process
@@ -217,10 +219,31 @@ class Family:
     """What the rest may do with it: "negative", "img2img", "inpaint", "clip_skip", "hires" ...
 
     "told": its text encoders want `TextOptions.told`. "distilled_guidance": they want that. "told_guidance": they want
-    the CFG scale there, and the network is not guided besides.
+    the CFG scale there, and the network is not guided besides. Those in `BENDS`: its network can be bent so. "whole":
+    it is run by its own pipeline, which passes over what it does not know, with a remark.
     """
     steps_table: Literal["sd1", "sdxl"] = "sd1"
     """Of the schedule Align Your Steps."""
+
+
+BENDS: Mapping[str, str] = MappingProxyType(
+    {"pag_scale": "Perturbed-attention guidance", "token_merging": "Token merging", "tiling": "Tiling"}
+)
+"""What bends a network -> what people call it."""
+
+
+def check_supported(family: Family, bends: Iterable[str]) -> None:
+    """
+    Raises:
+        UserError: the family's network cannot be bent so.
+    """
+    missing = [bend for bend in bends if bend not in family.supports]
+    if missing and "whole" not in family.supports:
+        raise UserError(
+            f"{' and '.join(BENDS[bend] for bend in missing)}: {family.name} checkpoints cannot do that.",
+            hint="Switch it off, or choose an SD1, SD2 or SDXL checkpoint.",
+            field="pag_scale" if missing == ["pag_scale"] else "override_settings",
+        )
 
 
 def family_of(file: WeightsFile) -> Family:
@@ -229,6 +252,8 @@ def family_of(file: WeightsFile) -> Family:
     Raises:
         ModelError: none of ours; says what the file seems to be.
     """
+    if not file.path.is_dir() and (words := not_ours(file)):
+        raise file.error(*words)
     for entry in families():
         family: Family = resolved(entry.code)
         if family.detect(file):
@@ -256,11 +281,13 @@ def _described(file: WeightsFile) -> tuple[str, str]:
         name.startswith(("cond_stage_model.", "conditioner.")) for name in names
     ):
         return "there is no text encoder in it", "It holds the UNet alone; a whole checkpoint is needed."
+    if words := described(file):
+        return words
     for starts, kind, hint in _KINDS:
         if any(name.startswith(starts) for name in names):
             hint = hint or f"This version opens {', '.join(entry.name for entry in families())} checkpoints."
             return f"it seems to be {kind}, no checkpoint that we can open", hint
-    return "it holds no Stable Diffusion model that we know", "Is it the file that you meant?"
+    return piece(file) or ("it holds no Stable Diffusion model that we know", "Is it the file that you meant?")
 
 
 def vae_names(file: WeightsFile) -> dict[str, str]:

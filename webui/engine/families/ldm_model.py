@@ -31,7 +31,7 @@ from webui.engine.families.staging import Staging, offload_of
 from webui.engine.families.storage import narrowed
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
-from webui.engine.sampling.process import Diffusion, Flow
+from webui.engine.sampling.process import Process
 
 
 class Text(Protocol):
@@ -51,17 +51,18 @@ class LdmModel:
     unet: UNet2DConditionModel
     text: Text
     vae: AutoencoderKL
-    process: Diffusion | Flow
-    scale: float
-    """Of the latents: their standard deviation over the training pictures becomes 1."""
+    process: Process
+    scale: float | Tensor
+    """Of the latents: their standard deviation over the training pictures becomes 1. A number for all channels, or
+    (1, c, 1, 1)."""
     preview: tuple[tuple[float, float, float], ...]
     family: Family
     placement: Placement
     numbers: int = 0
     """How many numbers stand behind the pooled text in a conditioning's vector (SDXL, Flux)."""
     preview_bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    shift: float = 0.0
-    """The mean of the latents before they are scaled."""
+    shift: float | Tensor = 0.0
+    """The mean of the latents before they are scaled, like `scale`."""
     depth_network: Callable[[Tensor], Tensor] | None = None
     """Of depth checkpoints; pixels (b, 3, h, w) in -1..1 -> (b, 1, h', w')."""
 
@@ -204,12 +205,15 @@ class LdmModel:
         latents: Tensor = posterior.mean
         if noise is not None:
             latents = latents + posterior.std * noise(latents.shape).to(latents.device)
-        return ((latents - self.shift) * self.scale if scaled else latents).to(pixels.device, torch.float32)
+        if scaled:
+            latents = (latents - _beside(self.shift, latents)) * _beside(self.scale, latents)
+        return latents.to(pixels.device, torch.float32)
 
     def decode(self, latents: Tensor, *, tiled: bool = False) -> Tensor:
         self.staging.use("vae")
         ldm.set_tiling(self.vae, tiled)
-        unscaled = (latents / self.scale + self.shift).to(self.vae.device, self.vae.dtype)
+        unscaled = latents / _beside(self.scale, latents) + _beside(self.shift, latents)
+        unscaled = unscaled.to(self.vae.device, self.vae.dtype)
         pixels: Tensor = self.vae.decode(unscaled, return_dict=False)[0]
         return pixels.to(latents.device, torch.float32)
 
@@ -248,6 +252,11 @@ class LdmModel:
                 part.to(device)
         if back:
             self._fuse()
+
+
+def _beside(number: float | Tensor, latents: Tensor) -> float | Tensor:
+    """Where the latents are, and as exact."""
+    return number.to(latents) if isinstance(number, Tensor) else number
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from webui.engine.families import ldm
 from webui.engine.families.clip_text import ClipText, PreparedClip, clip_view
 from webui.engine.families.components import Components
-from webui.engine.families.family import Family, Placement, Prepared
+from webui.engine.families.family import BENDS, Family, Placement, Prepared
 from webui.engine.families.ldm_model import LdmModel, PreparedUnet, load_vae
 from webui.engine.families.weights import WeightsFile
 from webui.engine.sampling.process import Diffusion
@@ -54,5 +54,5 @@ SD1 = Family(
     name="SD1",
     detect=detect,
     prepare=prepare,
-    supports=frozenset({"negative", "img2img", "inpaint", "hires", "clip_skip", "embeddings", "tiling"}),
+    supports=frozenset({"negative", "img2img", "inpaint", "hires", "clip_skip", "embeddings", *BENDS}),
 )

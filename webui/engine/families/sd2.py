@@ -12,7 +12,7 @@ from webui.engine.families import ldm
 from webui.engine.families.clip_text import ClipText, PreparedClip
 from webui.engine.families.components import Components
 from webui.engine.families.depth import DepthNetwork
-from webui.engine.families.family import Family, Placement, Prepared
+from webui.engine.families.family import BENDS, Family, Placement, Prepared
 from webui.engine.families.ldm_model import LdmModel, PreparedUnet, load_vae
 from webui.engine.families.open_clip import as_clip
 from webui.engine.families.sd1 import PREVIEW, SCALE
@@ -80,5 +80,5 @@ SD2 = Family(
     name="SD2",
     detect=detect,
     prepare=prepare,
-    supports=frozenset({"negative", "img2img", "inpaint", "hires", "embeddings", "tiling"}),
+    supports=frozenset({"negative", "img2img", "inpaint", "hires", "embeddings", *BENDS}),
 )

@@ -5,6 +5,7 @@ Podell et al. 2023, arXiv:2307.01952. The refiner has the second tower alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,18 +15,21 @@ from torch import Tensor, nn
 from webui.engine.families import ldm
 from webui.engine.families.clip_text import ClipText, PreparedClip, clip_view
 from webui.engine.families.components import Components
-from webui.engine.families.family import Encoded, Family, Placement, Prepared, TextOptions, Told
+from webui.engine.families.family import BENDS, Encoded, Family, Placement, Prepared, TextOptions, Told
 from webui.engine.families.ldm_model import LdmModel, PreparedUnet, load_vae
 from webui.engine.families.open_clip import as_clip
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
-from webui.engine.sampling.process import Diffusion
+from webui.engine.sampling.process import Diffusion, Edm
 from webui.prompt.tokens import clip_tokenizer, open_clip_tokenizer
 
 FIRST = "conditioner.embedders.0.transformer."
 SECOND, REFINERS = "conditioner.embedders.1.model.", "conditioner.embedders.0.model."
 HEAD_WIDTH = 64
 SCALE = 0.13025
+PLAYGROUND, COSXL = frozenset({"edm_mean", "edm_std"}), frozenset({"edm_vpred.sigma_min", "edm_vpred.sigma_max"})
+"""What the files of Playground 2.5 and of CosXL have besides."""
+EDM_SCALE = 0.5
 PREVIEW = ((0.39, 0.42, 0.49), (-0.26, -0.02, 0.11), (0.05, 0.20, -0.03), (-0.30, -0.25, -0.44))
 
 
@@ -100,6 +104,7 @@ def prepare(file: WeightsFile, _components: Components) -> Prepared:
 
     def load(vae: WeightsFile, placement: Placement) -> LdmModel:
         decoder = load_vae(vae, placement)
+        shift, scale, preview, bias = latents_of(file, settings)
         return LdmModel(
             unet=unet.load(placement),
             text=SdxlText(
@@ -123,9 +128,11 @@ def prepare(file: WeightsFile, _components: Components) -> Prepared:
                 ),
             ),
             vae=decoder,
-            process=Diffusion(ldm.noise_table(file, settings), ldm.prediction_of(file, settings) or "eps"),
-            scale=settings.scale_factor or SCALE,
-            preview=PREVIEW,
+            process=process_of(file, settings),
+            scale=scale,
+            shift=shift,
+            preview=preview,
+            preview_bias=bias,
             family=REFINER if is_refiner else SDXL,
             placement=placement,
             numbers=numbers,
@@ -134,11 +141,37 @@ def prepare(file: WeightsFile, _components: Components) -> Prepared:
     return load
 
 
+def process_of(file: WeightsFile, settings: ldm.LdmSettings) -> Diffusion | Edm:
+    """By the keys that the authors of Playground 2.5 (arXiv:2402.17245, section 2.1) and of CosXL put into their files;
+    else by the table."""
+    if file.shapes.keys() >= PLAYGROUND:
+        return Edm()
+    if file.shapes.keys() >= COSXL:
+        low, high = sorted(float(file.tensor(name).flatten()[0]) for name in COSXL)
+        if not 0 < low < high < math.inf:
+            raise file.error(f"its noise levels go from {low} to {high}", "Download it again.")
+        return Edm(low, high, sigma_data=1.0, prediction="v")
+    return Diffusion(ldm.noise_table(file, settings), ldm.prediction_of(file, settings) or "eps")
+
+
+def latents_of(
+    file: WeightsFile, settings: ldm.LdmSettings
+) -> tuple[float | Tensor, float | Tensor, tuple[ldm.Row, ...], ldm.Row]:
+    """How the latents are shifted and scaled, and how they look. Playground 2.5 has SDXL's, each channel with its own
+    mean and spread."""
+    if not file.shapes.keys() >= PLAYGROUND:
+        return 0.0, settings.scale_factor or SCALE, PREVIEW, (0.0, 0.0, 0.0)
+    mean, spread = (file.tensor(name).float().reshape(1, -1, 1, 1).clone() for name in ("edm_mean", "edm_std"))
+    colours = torch.tensor(PREVIEW) * SCALE
+    seen, bias = colours * spread.reshape(-1, 1) / EDM_SCALE, mean.flatten() @ colours
+    return mean, EDM_SCALE / spread, tuple(tuple(row) for row in seen.tolist()), tuple(bias.tolist())
+
+
 SDXL = Family(
     name="SDXL",
     detect=detect,
     prepare=prepare,
-    supports=frozenset({"negative", "img2img", "inpaint", "hires", "clip_skip", "embeddings", "tiling", "told"}),
+    supports=frozenset({"negative", "img2img", "inpaint", "hires", "clip_skip", "embeddings", *BENDS, "told"}),
     steps_table="sdxl",
 )
 REFINER = replace(SDXL, name="SDXL refiner")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import pickle
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
@@ -18,7 +17,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from webui.base.errors import ModelError
+from webui.catalog.files import find_files
 from webui.engine.families.gguf import read_gguf
+from webui.engine.families.pickles import DAMAGE, Forbidden, read_pickle
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -73,20 +74,36 @@ def open_weights(path: str | Path, config: str = "") -> WeightsFile:
     path = Path(path)
     if path.is_dir():
         return _folder(path)
+    kind = format_of(path)
+    settings = _yaml(Path(config)) if config else {}
+    if kind == "gguf":
+        return _gguf(path, settings)
+    if kind == "pickle":
+        return _pickled(path, settings)
+    return _safetensors(path, settings)
+
+
+def format_of(path: Path) -> Literal["safetensors", "pickle", "gguf"]:
+    """By what the file begins with, since many are named wrongly; by its name where that says nothing.
+
+    Raises:
+        ModelError: it cannot be read, or is empty.
+    """
+    suffix = path.suffix.lower()
     try:
-        size = path.stat().st_size
         with path.open("rb") as stream:
-            start = stream.read(8)
+            start = stream.read(9)
     except OSError as error:
         raise ModelError(f"{path.name} cannot be read: {error.strerror or error}.") from error
-    if size == 0:
+    if not start:
         raise broken(path, "the file is empty", "Download it again.")
-    settings = _yaml(Path(config)) if config else {}
-    if path.suffix.lower() == ".gguf":
-        return _gguf(path, settings)
-    if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".bin"):
-        return _pickled(path, settings)
-    return _safetensors(path, size, int.from_bytes(start, "little"), settings)
+    if start.startswith(b"GGUF"):
+        return "gguf"
+    if start[8:9] == b"{":
+        return "safetensors"
+    if start.startswith((b"PK\x03\x04", b"\x80")):
+        return "pickle"
+    return "gguf" if suffix == ".gguf" else "pickle" if suffix in PICKLES else "safetensors"
 
 
 def broken(path: Path, cause: str, hint: str = "") -> ModelError:
@@ -102,7 +119,10 @@ def _yaml(path: Path) -> Mapping[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _safetensors(path: Path, size: int, header_size: int, settings: Mapping[str, Any]) -> WeightsFile:
+def _safetensors(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        header_size = int.from_bytes(stream.read(8), "little")
     if header_size < 2 or header_size > min(_LONGEST_HEADER, size - 8):
         cut_off = 8 < size < header_size + 8 < _LONGEST_HEADER
         raise broken(path, "the file is cut off" if cut_off else "this is no safetensors file", "Download it again.")
@@ -111,7 +131,7 @@ def _safetensors(path: Path, size: int, header_size: int, settings: Mapping[str,
         text = stream.read(header_size)
     try:
         header = json.loads(text)
-        metadata = header.pop("__metadata__", None) or {}
+        metadata = {str(name): str(value) for name, value in (header.pop("__metadata__", None) or {}).items()}
         shapes = {name: tuple(entry["shape"]) for name, entry in _by_offset(header)}
         needed = max((entry["data_offsets"][1] for entry in header.values()), default=0)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
@@ -119,11 +139,49 @@ def _safetensors(path: Path, size: int, header_size: int, settings: Mapping[str,
     if 8 + header_size + needed > size:
         missing = 8 + header_size + needed - size
         raise broken(path, f"the file is cut off, {missing:,} bytes are missing", "Download it again.")
+    if 8 + header_size + needed < size:
+        return WeightsFile(path, shapes, metadata, _read_past_the_end(path, header, 8 + header_size), settings)
     try:
         opened = safe_open(path, framework="pt", device="cpu")
     except (SafetensorError, OSError) as error:
         raise broken(path, f"it is damaged ({error})", "Download it again.") from error
     return WeightsFile(path, shapes, metadata, opened.get_tensor, settings)
+
+
+_DTYPES = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "I16": torch.int16,
+    "I32": torch.int32,
+    "I64": torch.int64,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
+
+
+def _read_past_the_end(path: Path, header: Mapping[str, Any], start: int) -> Callable[[str], Tensor]:
+    """Reads the tensors of a file with more bytes behind them, which the library refuses.
+
+    Raises:
+        ModelError: a tensor's place does not fit its shape.
+    """
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        dtype = _DTYPES.get(str(entry.get("dtype")))
+        if dtype is None or begin < 0 or end - begin != math.prod(entry["shape"]) * dtype.itemsize:
+            raise broken(path, f"its header is damaged ({name})", "Download it again.")
+
+    def tensor(name: str) -> Tensor:
+        begin, end = (start + offset for offset in header[name]["data_offsets"])
+        whole = torch.from_file(str(path), shared=False, size=end, dtype=torch.uint8)  # ends before what is behind
+        return whole[begin:].clone().view(_DTYPES[header[name]["dtype"]]).reshape(header[name]["shape"])
+
+    return tensor
 
 
 def _gguf(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
@@ -138,16 +196,6 @@ def _gguf(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
 
 def _by_offset(header: dict[str, Any]) -> list[tuple[str, Any]]:
     return sorted(header.items(), key=lambda item: item[1]["data_offsets"][0])
-
-
-class _Ignored:
-    """Stands for a training callback whose name old checkpoints mention; nothing of it is ever run."""
-
-
-_HARMLESS: list[Any] = [
-    (_Ignored, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"),
-    (_Ignored, "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint"),
-]
 
 
 def _pickled(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
@@ -166,33 +214,15 @@ def load_pickle(path: Path) -> Any:
         ModelError: it is damaged, or wants to run code.
     """
     try:
-        with torch.serialization.safe_globals(_HARMLESS):
-            return _torch_load(path)
-    except pickle.UnpicklingError as error:
+        return read_pickle(path)
+    except Forbidden as error:
         raise ModelError(
-            f"{path.name} is refused: it holds Python objects, which could run code ({_wanted(error)}).",
+            f"{path.name} is refused: it holds Python objects, which could run code ({error}).",
             hint="Ask for the model as .safetensors, or convert it on a machine where you trust the file.",
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
+    except DAMAGE as error:
         cause = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise broken(path, f"it is damaged or no torch file ({cause})", "Download it again.") from error
-
-
-def _torch_load(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except RuntimeError as error:
-        if "mmap" not in str(error):  # files from before torch 1.6 cannot be mapped
-            raise
-        return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _wanted(error: Exception) -> str:
-    """The name that the pickle asked for, out of torch's long message."""
-    for line in str(error).splitlines():
-        if "GLOBAL" in line or "global" in line:
-            return line.strip()[:160]
-    return str(error).splitlines()[0][:160]
 
 
 # ---------------------------------------------------------------- folders of diffusers
@@ -235,14 +265,15 @@ def parts_of(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 def variant_of(path: Path) -> str | None:
     """What the names of the weights have between name and ending ("fp16"), where there are none without it."""
-    endings = {_variant(file) for part in path.iterdir() if part.is_dir() for file in part.glob("*.safetensors")}
+    parts = (part for part in path.iterdir() if part.is_dir())
+    endings = {_variant(found.path) for part in parts for found in find_files(part, (".safetensors",), deep=False)}
     return None if None in endings or not endings else sorted(ending for ending in endings if ending)[0]
 
 
 def weight_files(folder: Path, part: str) -> list[Path]:
     """The safetensors files of a part that are loaded; none for parts without weights."""
-    files = sorted((folder / part).glob("*.safetensors"))
-    if not files and any(file.suffix in PICKLES for file in (folder / part).glob("*")):
+    files = sorted(found.path for found in find_files(folder / part, (".safetensors",), deep=False))
+    if not files and find_files(folder / part, PICKLES, deep=False):
         raise broken(
             folder,
             f"the weights of its {part} are no .safetensors file, and could run code",

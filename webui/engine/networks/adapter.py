@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from webui.catalog.network_families import family_of_network
@@ -63,6 +64,14 @@ def read_adapter(path: Path, sha256: str = "") -> Adapter:
         ModelError: it cannot be read, or holds no network.
     """
     file = open_weights(path)
+    try:
+        return _read(path, file, sha256)
+    except (SafetensorError, RuntimeError, ValueError, LookupError) as error:
+        cause = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise file.error(f"it is damaged ({cause})", "Download it again.") from error
+
+
+def _read(path: Path, file: WeightsFile, sha256: str) -> Adapter:
     layers: dict[str, dict[str, Tensor]] = {}
     bundled: dict[str, dict[str, Tensor]] = {}
     for name in file.shapes:
@@ -102,7 +111,7 @@ def _say_alpha(layers: dict[str, dict[str, Tensor]], file: WeightsFile) -> None:
     """PEFT says alpha once for all layers of a part, in the file's metadata."""
     try:
         said = json.loads(file.metadata.get("lora_adapter_metadata", "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     for key, value in said.items() if isinstance(said, dict) else ():
         part, _, what = str(key).rpartition(".")

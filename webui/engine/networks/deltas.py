@@ -43,8 +43,11 @@ def kind_of(tensors: Tensors) -> Kind | None:
 
 
 def fits(kind: Kind, tensors: Tensors, weight: torch.Size) -> bool:
-    """Whether the layer can change a weight of this shape."""
-    return kind.numbers(tensors, weight) in (math.prod(weight), math.prod(_narrow(weight)))
+    """Whether the layer can change a weight of this shape. Never raises, whatever the tensors are."""
+    try:
+        return kind.numbers(tensors, weight) in (math.prod(weight), math.prod(_narrow(weight)))
+    except (RuntimeError, ValueError, IndexError, KeyError):
+        return False
 
 
 def looks_at_weight(kind: Kind, tensors: Tensors) -> bool:

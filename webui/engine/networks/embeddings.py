@@ -7,10 +7,10 @@ import hashlib
 import json
 import logging
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -18,14 +18,19 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from webui.base.errors import ModelError
-from webui.engine.families.weights import load_pickle, open_weights
+from webui.catalog.files import Found, find_files
+from webui.engine.families.weights import broken, format_of, load_pickle, open_weights
 
 log = logging.getLogger(__name__)
 
 TENSOR_FILES = (".pt", ".bin", ".safetensors")
 PICTURES = (".png", ".webp", ".jxl", ".avif")
+LONGEST = 2**26
+"""Bytes of JSON that are unpacked from a picture."""
 Levels = np.ndarray[Any, np.dtype[np.uint8]]
 
+TOWERS = (("clip_l", "clip_g"), ("text_encoders_0", "text_encoders_1"))
+"""What files call the vectors for SDXL's two text towers; the first names are ours."""
 CLIP = "clip"
 """The text tower of files that name none."""
 
@@ -48,41 +53,66 @@ class Embedding:
 class EmbeddingShelf:
     """The embeddings of some folders; read again when a file there comes, goes or changes."""
 
+    broken: dict[str, str] = field(default_factory=dict)
+    """name -> why the file that has it is left out"""
     _stamp: tuple[object, ...] = ()
     _found: dict[str, Embedding] = field(default_factory=dict)
 
     def read(self, folders: Sequence[str]) -> Mapping[str, Embedding]:
         """name -> embedding. Files that hold none are passed over with a word in the log."""
-        paths = [path for folder in folders for path in _files(Path(folder))]
-        stamp = tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
+        files = [file for folder in folders for file in sorted(_files(Path(folder)), key=lambda file: file.path)]
+        stamp = tuple((str(file.path), file.stamp) for file in files)
         if stamp != self._stamp:
-            self._found = {embedding.name: embedding for path in paths if (embedding := _read(path))}
+            self._found, self.broken = {}, {}
+            for file in files:
+                self._learn(file.path)
             self._stamp = stamp
         return self._found
 
+    def missed(self, prompts: Iterable[str]) -> list[str]:
+        """Why the embeddings that these prompts may mean are not there."""
+        texts = [prompt.casefold() for prompt in prompts]
+        meant = (name for name in self.broken if any(_has_word(text, name.casefold()) for text in texts))
+        return [self.broken[name] for name in meant if name not in self._found]
 
-def _files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    kinds = (*TENSOR_FILES, *PICTURES)
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in kinds and path.is_file() and ".preview" not in path.suffixes
-    )
+    def _learn(self, path: Path) -> None:
+        try:
+            embedding = _read(path)
+        except ModelError as error:
+            log.warning("%s", error)
+            self.broken[path.stem] = error.message
+            return
+        if embedding:
+            self._found[embedding.name] = embedding
+
+
+def _has_word(text: str, word: str) -> bool:
+    """Whether no letter or digit stands beside some occurrence of the word."""
+    end = 0
+    while word and (start := text.find(word, end)) >= 0:
+        end = start + len(word)
+        if not text[:start][-1:].isalnum() and not text[end : end + 1].isalnum():
+            return True
+    return False
+
+
+def _files(folder: Path) -> list[Found]:
+    found = find_files(folder, (*TENSOR_FILES, *PICTURES))
+    return [file for file in found if ".preview" not in file.path.suffixes]
 
 
 def _read(path: Path) -> Embedding | None:
-    try:
-        towers = _towers(_in_picture(path) if path.suffix.lower() in PICTURES else _in_file(path))
-    except ModelError as error:
-        log.warning("%s", error)
-        return None
+    """None: a picture without an embedding. Raises ModelError."""
+    in_picture = path.suffix.lower() in PICTURES
+    towers = _towers(_in_picture(path) if in_picture else _in_file(path))
     if not towers:
-        if path.suffix.lower() in TENSOR_FILES:
-            log.warning("%s holds no embedding.", path.name)
-        return None
-    return Embedding(path.stem, towers, hashlib.sha256(path.read_bytes()).hexdigest())
+        if in_picture:
+            return None
+        raise broken(path, "it holds no embedding", "Is it the file that you meant?")
+    try:
+        return Embedding(path.stem, towers, hashlib.sha256(path.read_bytes()).hexdigest())
+    except OSError as error:
+        raise broken(path, str(error.strerror or error)) from error
 
 
 def embedding_of(name: str, content: Mapping[str, Any], sha256: str) -> Embedding | None:
@@ -92,7 +122,7 @@ def embedding_of(name: str, content: Mapping[str, Any], sha256: str) -> Embeddin
 
 
 def _in_file(path: Path) -> dict[str, Any]:
-    if path.suffix.lower() != ".safetensors":
+    if format_of(path) == "pickle":
         content = load_pickle(path)
         return content if isinstance(content, dict) else {}
     file = open_weights(path)
@@ -101,11 +131,17 @@ def _in_file(path: Path) -> dict[str, Any]:
 
 def _towers(content: Mapping[str, Any]) -> dict[str, Tensor]:
     """A1111's {"string_to_param": {"*": v}}, diffusers' {"<word>": v}, {"emb_params": v}, or SDXL's pair."""
-    if {"clip_l", "clip_g"} <= set(content):
-        return {tower: _rows(content[tower]) for tower in ("clip_l", "clip_g")}
+    for names in TOWERS:
+        vectors = [vector for name in names if _is_vectors(vector := content.get(name))]
+        if len(vectors) == len(names):
+            return {tower: _rows(tensor) for tower, tensor in zip(TOWERS[0], vectors, strict=True)}
     # A1111 writes the optimiser's and other numbers beside it; the vectors are under this name
     tensors = list(_tensors(content.get("string_to_param", content)))
-    return {CLIP: _rows(tensors[0])} if tensors and tensors[0].ndim in (1, 2) else {}
+    return {CLIP: _rows(tensors[0])} if tensors and _is_vectors(tensors[0]) else {}
+
+
+def _is_vectors(value: Any) -> TypeGuard[Tensor]:
+    return isinstance(value, Tensor) and value.ndim in (1, 2) and value.numel() > 0 and not value.is_complex()
 
 
 def _tensors(content: Any) -> Iterator[Tensor]:
@@ -132,7 +168,7 @@ def _in_picture(path: Path) -> dict[str, Any]:
             if text:
                 return dict(_decoded(json.loads(base64.b64decode(text))))
             hidden = _hidden(np.array(image.convert("RGB"))) if path.suffix.lower() == ".png" else None
-    except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
+    except (OSError, ValueError, TypeError, RecursionError, UnidentifiedImageError, Image.DecompressionBombError):
         return {}
     return hidden or {}
 
@@ -163,8 +199,9 @@ def _hidden(pixels: Levels) -> dict[str, Any] | None:
     if lower.shape != upper.shape:
         return None
     try:
-        return dict(_decoded(json.loads(zlib.decompress(((upper << 4) | lower).tobytes()))))
-    except (zlib.error, ValueError):
+        unpacked = zlib.decompressobj().decompress(((upper << 4) | lower).tobytes(), LONGEST)
+        return dict(_decoded(json.loads(unpacked)))
+    except (zlib.error, ValueError, TypeError):
         return None
 
 

@@ -81,9 +81,12 @@ def read_hypernetwork(path: Path) -> Hypernetwork:
     activation = _activation(path, str(content.get("activation_func") or "linear"))
     activates_output = bool(content.get("activate_output", True))  # A1111: of files that do not say, it does
     bends = {
-        width: (_bend(path, pair[0], activation, activates_output), _bend(path, pair[1], activation, activates_output))
+        width: (
+            _bend(path, pair[0], width, activation, activates_output),
+            _bend(path, pair[1], width, activation, activates_output),
+        )
         for width, pair in content.items()
-        if isinstance(width, int) and isinstance(pair, Sequence) and len(pair) >= 2
+        if isinstance(width, int) and width > 0 and isinstance(pair, Sequence) and len(pair) >= 2
     }
     if not bends:
         raise _error(path, "it holds no hypernetwork")
@@ -102,21 +105,31 @@ def _activation(path: Path, name: str) -> Activation | None:
     kinds = {kind.lower(): kind for kind in torch.nn.modules.activation.__all__}
     if name.lower() not in kinds:
         raise _error(path, f"nobody knows its activation {name!r}")
-    module: nn.Module = getattr(torch.nn, kinds[name.lower()])()
+    try:
+        module: nn.Module = getattr(torch.nn, kinds[name.lower()])()
+    except TypeError as error:
+        raise _error(path, f"its activation {name!r} wants to be told more") from error
     return module
 
 
-def _bend(path: Path, state: Any, activation: Activation | None, activates_output: bool) -> Bend:
+def _bend(path: Path, state: Any, width: int, activation: Activation | None, activates_output: bool) -> Bend:
     layers: dict[int, dict[str, Tensor]] = {}
     for name, tensor in state.items() if isinstance(state, dict) else ():
         stem, _, kind = str(name).rpartition(".")
         match = re.fullmatch(r"linear\.(\d+)", _OLD.get(stem, stem))
         if match and kind in ("weight", "bias") and isinstance(tensor, Tensor):
             layers.setdefault(int(match[1]), {})[kind] = tensor.detach().float().clone()
-    ordered = [(layers[number]["weight"], layers[number].get("bias")) for number in sorted(layers)]
+    ordered = [(layer["weight"], layer.get("bias")) for _, layer in sorted(layers.items()) if "weight" in layer]
     if not any(weight.ndim == 2 for weight, _ in ordered):
         raise _error(path, "it is damaged")
-    return Bend(tuple(ordered), activation, activates_output)
+    bend = Bend(tuple(ordered), activation, activates_output)
+    try:
+        tried = bend(torch.zeros(1, width), 1.0)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise _error(path, f"its layers for {width} numbers do not go together") from error
+    if tried.shape != (1, width) or not bool(torch.isfinite(tried).all()):
+        raise _error(path, f"its layers for {width} numbers are damaged")
+    return bend
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 
-from webui.base.errors import UserError
+from webui.base.errors import ModelError, UserError
 from webui.catalog.network_families import is_for
 from webui.engine.families.family import Model
 from webui.engine.families.storage import exact_weights
@@ -46,10 +46,22 @@ class Fit:
     total: int
 
 
+class BrokenNetwork(ModelError):
+    """A network file that a model cannot wear; the others can be worn without it."""
+
+    def __init__(self, ref: NetworkRef, message: str, hint: str = "Download it again.") -> None:
+        super().__init__(message, hint=hint)
+        self.ref = ref
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.ref, self.message, self.hint))
+
+
 @dataclass(frozen=True, eq=False)
 class _Layer:
     """A layer of a network file at work on some of a model's layers."""
 
+    ref: NetworkRef
     name: str
     source: Hashable
     """The file."""
@@ -90,11 +102,12 @@ class Patches:
         Not `strict`: networks that do not fit are left out.
 
         Raises:
-            ModelError: a file cannot be read; the weights are as before.
+            BrokenNetwork: a file cannot be read, or its numbers make no change; the weights are the checkpoint's, or as
+                before.
             UserError: a network is for another family, wants to be shown a picture, or nothing in it fits; the weights
                 are as before.
         """
-        opened = [(one, *self.wardrobe.adapter(one.ref)) for one in wanted]
+        opened = [(one, *self._opened(one.ref)) for one in wanted]
         key = tuple((source, one.te, one.unet, one.rank) for one, source, _ in opened)
         if key == self.key:
             return
@@ -125,6 +138,12 @@ class Patches:
             self._take_off(model)
             raise
         self.key, self.fit, self.embeddings = key, tuple(fit), embeddings
+
+    def _opened(self, ref: NetworkRef) -> tuple[Hashable, Adapter]:
+        try:
+            return self.wardrobe.adapter(ref)
+        except ModelError as error:
+            raise BrokenNetwork(ref, error.message, error.hint) from error
 
     def _change(self, model: Model, layers: dict[Home, tuple[_Layer, ...]]) -> None:
         """Bring the weights from what they are to these layers; those whose layers stay are not touched."""
@@ -195,7 +214,17 @@ class Patches:
 
         def computed() -> Tensor:
             tensors = {name: _as_float(tensor, weight.device) for name, tensor in layer.tensors.items()}
-            return weight_change(layer.kind, tensors, weight, layer.rank)
+            try:
+                change = weight_change(layer.kind, tensors, weight, layer.rank)
+            except torch.OutOfMemoryError:
+                raise
+            except (RuntimeError, ValueError, IndexError, KeyError) as error:
+                cause = f"the shapes in its layer {layer.name} do not go together"
+                raise BrokenNetwork(layer.ref, f"{layer.ref.name} is damaged: {cause}.") from error
+            if not bool(torch.isfinite(change).all()):
+                cause = f"its layer {layer.name} holds numbers that are none (NaN or infinite)"
+                raise BrokenNetwork(layer.ref, f"{layer.ref.name} is damaged: {cause}.")
+            return change
 
         if weight.device.type != "cpu" or looks_at_weight(layer.kind, layer.tensors):
             return computed()
@@ -209,7 +238,7 @@ def _fitting(one: Wanted, source: Hashable, adapter: Adapter, model: Model, targ
         kind, target = kind_of(tensors), targets.find(name)
         if kind is not None and target is not None and fits(kind, tensors, _shape(model, target)):
             strength = one.te if target[0].part.startswith("text") else one.unet
-            found.append(_Layer(name, source, kind, tensors, target, strength, one.rank))
+            found.append(_Layer(one.ref, name, source, kind, tensors, target, strength, one.rank))
     return found
 
 

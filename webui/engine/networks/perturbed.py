@@ -10,18 +10,28 @@ import torch
 from diffusers.models.attention import BasicTransformerBlock
 from torch import Tensor, nn
 
+from webui.base.errors import UserError
+
 
 @contextmanager
 def without_structure(unet: nn.Module) -> Iterator[None]:
     """Within the block self-attention in the UNet's middle has the identity for its map: each token sees itself.
 
+    Raises UserError: the middle has no attention, or there is none.
+
     The middle block is the paper's choice for Stable Diffusion (section 5). Compiled blocks run as they are written.
     """
-    middle = unet.get_submodule("mid_block")
+    middle = dict(unet.named_children()).get("mid_block", nn.Module())
+    found = [block.attn1 for block in middle.modules() if isinstance(block, BasicTransformerBlock) and block.attn1]
+    if not found:
+        raise UserError(
+            "Perturbed-attention guidance changes the attention in the middle of a UNet, and this checkpoint has none.",
+            hint="Switch it off (pag_scale 0).",
+            field="pag_scale",
+        )
     with ExitStack() as hooks, torch.compiler.set_stance("force_eager"):
-        for block in middle.modules():
-            if isinstance(block, BasicTransformerBlock) and block.attn1 is not None:
-                hooks.callback(block.attn1.register_forward_hook(_own_value).remove)
+        for attention in found:
+            hooks.callback(attention.register_forward_hook(_own_value).remove)
         yield
 
 

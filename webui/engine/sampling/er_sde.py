@@ -27,7 +27,7 @@ def er_sde(
     eta = 1 is the paper's; eta = 0 makes phi(v) = v, the probability flow without fresh noise.
     """
     process = denoise.process
-    levels = (-process.half_log_snr(sigmas.double())).exp()
+    levels = (-process.half_log_snr(sigmas.cpu().double())).exp()
     past: list[tuple[Tensor, Tensor]] = []  # (level, prediction), the newest last
     slope_before: Tensor | None = None
     for i in range(len(sigmas) - 1):

@@ -18,7 +18,7 @@ ORDER = 4
 
 def lms(denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise, *, on_step: OnStep | None = None) -> Tensor:
     """Extrapolates the slopes of up to four steps by a polynomial. Hairer, Norsett, Wanner 1993, III.5."""
-    levels = sigmas.double().cpu().numpy()
+    levels = sigmas.cpu().double().numpy()
     slopes: deque[Tensor] = deque(maxlen=ORDER)  # newest first
     for i in range(len(sigmas) - 1):
         x0 = denoise(x, per_image(sigmas[i], x))

@@ -50,16 +50,18 @@ def mixed(a: Tensor, b: Tensor, share: Tensor, contrast_boost: float) -> Tensor:
     """Vectors between a and b (b, c, h, w) whose lengths are the power mean of theirs; share: of b, 0 to 1."""
     straight = a * (1 - share) + b * share
     weight = share[:, :1]
-    wanted = (_length(a) ** contrast_boost * (1 - weight) + _length(b) ** contrast_boost * weight) ** (
-        1 / contrast_boost
-    )
+    first, second = _length(a), _length(b)
+    # by the longer one, so that high powers stay within float32: Apple's GPUs have no float64
+    longer = torch.maximum(first, second).clamp(min=torch.finfo(first.dtype).tiny)
+    powers = (first / longer) ** contrast_boost * (1 - weight) + (second / longer) ** contrast_boost * weight
+    wanted = longer * powers ** (1 / contrast_boost)
     return straight * (wanted / (_length(straight) + 1e-5)).to(straight.dtype)
 
 
 def _length(x: Tensor) -> Tensor:
-    """Of the vectors of latent pixels: (b, 1, h, w), in double precision for high powers."""
-    lengths: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    return lengths.double()
+    """Of the vectors of latent pixels: (b, 1, h, w), float32."""
+    lengths: Tensor = torch.linalg.vector_norm(x.float(), dim=1, keepdim=True)
+    return lengths
 
 
 def kept(sampler: SamplerTraits, denoise: Denoiser, blend: Blend) -> Denoiser:

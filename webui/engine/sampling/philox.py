@@ -40,8 +40,8 @@ class Philox:
 def normals(seeds: Sequence[int], shape: Sequence[int], device: torch.device | str, *, offset: int = 0) -> Tensor:
     """For each seed the draw number `offset` of its stream: (len(seeds), *shape), float32."""
     wanted = torch.device(device)
-    # Metal has no float64, on which the rounding of the last bit rests.
-    device = torch.device("cpu") if wanted.type == "mps" else wanted
+    # Apple's and many of Intel's GPUs have no float64, on which the rounding of the last bit rests.
+    device = wanted if wanted.type == "cuda" else torch.device("cpu")
     n = math.prod(shape)
     block = _BLOCK if device.type == "cpu" else max(n, 1)
     keys = torch.tensor([[seed & _WORD, seed >> 32 & _WORD] for seed in seeds], device=device)

@@ -120,8 +120,41 @@ def altered(alphas_cumprod: Tensor, *, downcast: bool = False, zero_snr: bool = 
     return zero_terminal_snr(table) if zero_snr else table
 
 
+class Exploding:
+    """What processes with alpha = 1 have in common: the noise alone grows."""
+
+    def alpha(self, sigma: Tensor) -> Tensor:
+        return torch.ones_like(sigma)
+
+    def half_log_snr(self, sigma: Tensor) -> Tensor:
+        return -sigma.log()
+
+    def sigma_of_half_log_snr(self, lam: Tensor) -> Tensor:
+        return (-lam).exp()
+
+    def preserving(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        signal = (sigma**2 + 1) ** -0.5
+        return signal, sigma * signal
+
+    def from_preserving(self, y: Tensor, sigma: Tensor) -> Tensor:
+        return y * (sigma**2 + 1) ** 0.5
+
+    def churned(self, sigma: Tensor, gamma: float) -> Tensor:
+        return sigma * (gamma + 1)
+
+    def noised_up(self, sigma: Tensor, to: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.ones_like(to), (to**2 - sigma**2) ** 0.5
+
+    def ancestral_step(self, sigma: Tensor, to: Tensor, eta: float) -> tuple[Tensor, Tensor, Tensor]:
+        if not eta:
+            return to, torch.ones_like(to), torch.zeros_like(to)
+        up = torch.minimum(to, eta * (to**2 * (sigma**2 - to**2) / sigma**2) ** 0.5)
+        down = (to**2 - up**2) ** 0.5
+        return down, torch.ones_like(to), up
+
+
 @dataclass(frozen=True, eq=False)
-class Diffusion:
+class Diffusion(Exploding):
     """Noise-predicting (eps) and velocity-predicting (v) networks trained on a table of timesteps, seen with alpha = 1.
 
     Scaled as in Karras et al. 2022, arXiv:2206.00364, table 1, column VP.
@@ -152,15 +185,6 @@ class Diffusion:
     def sigma_max(self) -> float:
         return float(self.sigmas[-1])
 
-    def alpha(self, sigma: Tensor) -> Tensor:
-        return torch.ones_like(sigma)
-
-    def half_log_snr(self, sigma: Tensor) -> Tensor:
-        return -sigma.log()
-
-    def sigma_of_half_log_snr(self, lam: Tensor) -> Tensor:
-        return (-lam).exp()
-
     def timestep(self, sigma: Tensor) -> Tensor:
         """Linear in log sigma between the table's entries; rounded to the nearest of them under `quantize`."""
         logs = self.log_sigmas.to(sigma.device)
@@ -187,19 +211,6 @@ class Diffusion:
         t = torch.linspace(len(self.sigmas) - 1, 0, n, device=self.sigmas.device)
         return append_zero(self.sigma(t))
 
-    def preserving(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        signal = (sigma**2 + 1) ** -0.5
-        return signal, sigma * signal
-
-    def from_preserving(self, y: Tensor, sigma: Tensor) -> Tensor:
-        return y * (sigma**2 + 1) ** 0.5
-
-    def churned(self, sigma: Tensor, gamma: float) -> Tensor:
-        return sigma * (gamma + 1)
-
-    def noised_up(self, sigma: Tensor, to: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.ones_like(to), (to**2 - sigma**2) ** 0.5
-
     def to_input(self, x: Tensor, sigma: Tensor) -> Tensor:
         return x * append_dims(1 / (sigma**2 + 1) ** 0.5, x)
 
@@ -209,12 +220,49 @@ class Diffusion:
             return x + output * -sigma
         return output * (-sigma / (sigma**2 + 1) ** 0.5) + x * (1 / (sigma**2 + 1))
 
-    def ancestral_step(self, sigma: Tensor, to: Tensor, eta: float) -> tuple[Tensor, Tensor, Tensor]:
-        if not eta:
-            return to, torch.ones_like(to), torch.zeros_like(to)
-        up = torch.minimum(to, eta * (to**2 * (sigma**2 - to**2) / sigma**2) ** 0.5)
-        down = (to**2 - up**2) ** 0.5
-        return down, torch.ones_like(to), up
+
+# ---------------------------------------------------------------- Playground 2.5, CosXL
+
+
+@dataclass(frozen=True, eq=False)
+class Edm(Exploding):
+    """Networks trained on all noise levels between two, without a table. Karras et al. 2022, arXiv:2206.00364, table 1,
+    column EDM; the data's standard deviation is `sigma_data`.
+    """
+
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    sigma_data: float = 0.5
+    prediction: Prediction = "eps"
+    """"v": the output's sign is changed."""
+
+    @cached_property
+    def sigmas(self) -> Tensor:
+        return self.sigma(torch.arange(1000))
+
+    def timestep(self, sigma: Tensor) -> Tensor:
+        return 0.25 * sigma.log()
+
+    def position(self, sigma: Tensor) -> Tensor:
+        low, high = math.log(self.sigma_min), math.log(self.sigma_max)
+        return (sigma.log() - low) / (high - low) * 999
+
+    def sigma(self, t: Tensor) -> Tensor:
+        low, high = math.log(self.sigma_min), math.log(self.sigma_max)
+        return (low + t.float() / 999 * (high - low)).exp()
+
+    def spaced(self, n: int) -> Tensor:
+        """Evenly in log sigma."""
+        return append_zero(self.sigma(torch.linspace(999, 0, n)))
+
+    def to_input(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return x * append_dims(1 / (sigma**2 + self.sigma_data**2) ** 0.5, x)
+
+    def to_x0(self, x: Tensor, sigma: Tensor, output: Tensor) -> Tensor:
+        sigma, spread = append_dims(sigma, x), self.sigma_data
+        c_skip = spread**2 / (sigma**2 + spread**2)
+        c_out = sigma * spread / (sigma**2 + spread**2) ** 0.5
+        return c_skip * x + (c_out if self.prediction == "eps" else -c_out) * output
 
 
 # ---------------------------------------------------------------- SD3, Flux

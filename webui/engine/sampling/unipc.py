@@ -51,7 +51,7 @@ def unipc(
 
     weights = _weights_vary if variant == "vary_coeff" else _weights_bh
     walk = times(process, None if whole else sigmas[0], steps, skip_type)
-    lam = process.half_log_snr(walk).double().cpu().numpy()
+    lam = process.half_log_snr(walk).cpu().double().numpy()
     answers = [x0_at(x, walk[0])]  # the newest last
     for i in range(1, steps + 1):
         now = min(order, i)

@@ -40,6 +40,7 @@ class Rrdb(nn.Module):
         """channels: of the first convolution: the picture's, times 4 or 16 where the input is unshuffled."""
         super().__init__()
         self.unshuffle = {4 * out_channels: 2, 16 * out_channels: 4}.get(channels, 1)
+        self.channels = channels // self.unshuffle**2, out_channels
         self.scale = 2**doublings // self.unshuffle
         self.conv_first = _conv(channels, width)
         self.body = nn.Sequential(*(_Block(width, growth) for _ in range(blocks)))
@@ -95,6 +96,7 @@ class Compact(nn.Module):
     def __init__(self, channels: int, width: int, convolutions: int, scale: int) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels, channels
         layers: list[nn.Module] = [_conv(channels, width), nn.PReLU(width)]
         for _ in range(convolutions):
             layers += [_conv(width, width), nn.PReLU(width)]

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from webui.base.errors import ModelError
-from webui.engine.families.weights import load_pickle, open_weights
+from webui.engine.families.weights import format_of, load_pickle, open_weights
 from webui.engine.upscalers.esrgan import network_of
 from webui.engine.upscalers.resize import UPSCALERS, Enlarge
 from webui.request.extras import UpscalerRef
@@ -86,15 +86,20 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Upscaler:
         ModelError: the file is broken, unsafe, or of a kind that we cannot open.
     """
     state = _state(path)
-    network: nn.Module | None = network_of(state)
-    scale = getattr(network, "scale", 0)
-    if network is None:
-        network, scale = _by_spandrel(path, state)
-    return Upscaler(network.eval().requires_grad_(False).to(device, dtype), scale, dtype)
+    ours = network_of(state)
+    network, scale, channels = (ours, ours.scale, ours.channels) if ours else _by_spandrel(path, state)
+    if channels not in ((1, 1), (3, 3), (4, 4)) or scale < 1:
+        raise ModelError(
+            f"{path.name} makes pictures of {channels[1]} channels out of pictures of {channels[0]}, {scale} times as "
+            "large.",
+            hint="Models for grey pictures, for colours, and for colours with transparency are known.",
+        )
+    placed = network.eval().requires_grad_(False).to(device, dtype)
+    return Upscaler(placed if channels[0] == 3 else _Coloured(placed, channels[0]).eval(), scale, dtype)
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    if path.suffix.lower() == ".safetensors":
+    if format_of(path) != "pickle":
         weights = open_weights(path)
         return {name: weights.tensor(name) for name in weights.shapes}
     content = load_pickle(path)
@@ -108,8 +113,26 @@ def _state(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix("module.").removeprefix("netG."): tensor for name, tensor in state.items()}
 
 
-def _by_spandrel(path: Path, state: dict[str, Tensor]) -> tuple[nn.Module, int]:
-    """SwinIR, DAT, HAT and many others, by a library that need not be there."""
+class _Coloured(nn.Module):
+    """A network for grey pictures, or for colours with transparency, given colours: (b, 3, h, w)."""
+
+    def __init__(self, network: nn.Module, channels: int) -> None:
+        """channels: 1 or 4."""
+        super().__init__()
+        self.network = network
+        self.grey = channels == 1
+
+    def forward(self, picture: Tensor) -> Tensor:
+        if self.grey:  # each colour is a grey picture
+            shades: Tensor = self.network(picture.flatten(0, 1)[:, None])
+            return shades.reshape(len(picture), 3, *shades.shape[-2:])
+        opaque = torch.cat([picture, torch.ones_like(picture[:, :1])], dim=1)
+        large: Tensor = self.network(opaque)
+        return large[:, :3]
+
+
+def _by_spandrel(path: Path, state: dict[str, Tensor]) -> tuple[nn.Module, int, tuple[int, int]]:
+    """SwinIR, DAT, HAT and many others, by a library that need not be there -> network, scale, channels in and out."""
     try:
         spandrel = importlib.import_module("spandrel")
     except ImportError as error:
@@ -123,9 +146,9 @@ def _by_spandrel(path: Path, state: dict[str, Tensor]) -> tuple[nn.Module, int]:
         found = spandrel.ModelLoader().load_from_state_dict(state)
     except (spandrel.UnsupportedModelError, RuntimeError, KeyError, ValueError) as error:
         raise ModelError(f"{path.name} is of no kind of upscaler that is known ({type(error).__name__}).") from error
-    if not isinstance(found, spandrel.ImageModelDescriptor) or found.input_channels != 3:
+    if not isinstance(found, spandrel.ImageModelDescriptor):
         raise ModelError(f"{path.name} is no model that makes pictures larger.")
-    return _Called(found), int(found.scale)
+    return _Called(found), int(found.scale), (int(found.input_channels), int(found.output_channels))
 
 
 class _Called(nn.Module):

@@ -64,7 +64,7 @@ def routes(app: App) -> Routes:
         return [
             {
                 "title": checkpoint.title,
-                "model_name": checkpoint.stem,
+                "model_name": checkpoint.model_name,
                 "hash": checkpoint.short_hash or None,
                 "sha256": checkpoint.sha256 or None,
                 "filename": str(checkpoint.path),

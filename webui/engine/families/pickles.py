@@ -1,0 +1,495 @@
+"""Files of `torch.save`, read without running what they say.
+
+Such a file is a pickle: a program that names functions and calls them. Here every name is looked up in one table of
+stand-ins, which make tensors, arrays and containers and nothing else; what training programs write beside the weights
+becomes an empty object; any other name ends the reading. Nothing is imported because a file says so.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import re
+import struct
+import zipfile
+import zlib
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+"""Of torch's format before 1.6."""
+LARGEST_PROGRAM = 2**28
+"""Bytes of a pickle beside its storages. Checkpoints with an optimiser's state have a few millions."""
+DAMAGE = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ArithmeticError,
+    AssertionError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+    pickle.UnpicklingError,
+)
+"""What reading a damaged file may raise."""
+
+
+class Forbidden(Exception):
+    """The file asks for something that is none of data; the text is its name."""
+
+
+def read_pickle(path: Path) -> Any:
+    """The content of a file of `torch.save`, of any version and pickle protocol; tensors lie on the CPU.
+
+    Raises:
+        Forbidden: it names what is not in the table.
+        Exception: one of `DAMAGE`.
+    """
+    with path.open("rb") as file:
+        if file.read(4) == b"PK\x03\x04":
+            return _zipped(path)
+        file.seek(0)
+        return _legacy(file, path.stat().st_size)
+
+
+# ---------------------------------------------------------------- the two formats
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """Bytes, and what the numbers in them are."""
+
+    content: torch.UntypedStorage
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
+class _StorageType:
+    dtype: torch.dtype
+
+
+def _zipped(path: Path) -> Any:
+    """Since torch 1.6: a zip file with the pickle, and one file for each storage."""
+    with zipfile.ZipFile(path) as archive:
+        inside = {info.filename: info for info in archive.infolist()}
+        program = next((info for name, info in inside.items() if re.fullmatch(r"[^/]+/data\.pkl", name)), None)
+        if program is None:
+            raise ValueError("it is a zip file without a model")
+        folder = program.filename.removesuffix("data.pkl")
+        if f"{folder}constants.pkl" in inside:
+            raise Forbidden("TorchScript")
+        if f"{folder}byteorder" in inside and archive.read(f"{folder}byteorder") != b"little":
+            raise ValueError("its numbers are in the other byte order")
+        if program.file_size > LARGEST_PROGRAM:
+            raise ValueError("its pickle is too large")
+        whole: Any = torch.UntypedStorage.from_file(str(path), False, path.stat().st_size)
+        kept: dict[str, torch.UntypedStorage] = {}
+
+        def storage(key: str, nbytes: int) -> torch.UntypedStorage:
+            if key not in kept:
+                info = inside[f"{folder}data/{key}"]
+                kept[key] = _stored(archive, info, whole) if info.file_size else _fresh(0)
+            if kept[key].nbytes() < nbytes:
+                raise ValueError(f"of the storage {key} there are only {kept[key].nbytes():,} bytes")
+            return kept[key]
+
+        return _Reader(io.BytesIO(archive.read(program)), storage).load()
+
+
+def _fresh(nbytes: int) -> torch.UntypedStorage:
+    return torch.empty(nbytes, dtype=torch.uint8).untyped_storage()
+
+
+def _stored(archive: zipfile.ZipFile, info: zipfile.ZipInfo, whole: Any) -> torch.UntypedStorage:
+    """A file in the archive: mapped where it lies in one piece, as torch writes it."""
+    if info.compress_type != zipfile.ZIP_STORED:
+        content = archive.read(info)
+        return torch.frombuffer(bytearray(content), dtype=torch.uint8).untyped_storage()
+    with archive.open(info):  # checks its local header
+        header = bytes(whole[info.header_offset + 26 : info.header_offset + 30].tolist())
+    name, extra = struct.unpack("<HH", header)
+    start = info.header_offset + 30 + name + extra
+    if start + info.file_size > whole.nbytes():
+        raise ValueError("it is cut off")
+    piece: torch.UntypedStorage = whole[start : start + info.file_size]
+    return piece
+
+
+def _legacy(file: io.BufferedReader, size: int) -> Any:
+    """Before torch 1.6: a pickle, the names of its storages, and the storages one after the other."""
+    storages: dict[str, torch.UntypedStorage] = {}
+    asked = 0
+
+    def storage(key: str, nbytes: int) -> torch.UntypedStorage:
+        nonlocal asked
+        if key not in storages:
+            asked += nbytes
+            if asked > size:
+                raise ValueError("its storages are larger than the file")
+            storages[key] = _fresh(nbytes)
+        return storages[key]
+
+    read = [_Reader(file, storage).load() for _ in range(3)]
+    if read[0] != MAGIC or read[1] != PROTOCOL:
+        raise ValueError("it is no file of torch")
+    content = _Reader(file, storage).load()
+    for key in _Reader(file, storage).load():
+        (count,) = struct.unpack("<q", file.read(8))
+        filled = torch.empty(0, dtype=torch.uint8).set_(storages[key]).numpy()
+        if count < 0 or file.readinto(filled.data) != len(filled):
+            raise ValueError("it is cut off")
+    return content
+
+
+# ---------------------------------------------------------------- the reader
+
+
+class _Reader(pickle._Unpickler):
+    """The standard library's unpickler in Python, with our table in the place of imports.
+
+    Not the one in C: that lets a file of a few bytes ask for a memo of gigabytes, and builds objects by itself.
+    """
+
+    def __init__(self, file: IO[bytes], storage: Callable[[str, int], torch.UntypedStorage]) -> None:
+        super().__init__(file, encoding="latin1")
+        self._storage = storage
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = _named(f"{module}.{name}")
+        if found is None:
+            raise Forbidden(f"{module}.{name}")
+        return found
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        """A storage: ("storage", type, key, device, count of numbers[, part of another])."""
+        kind, of, key, _device, count, *part = pid
+        if kind != "storage" or not isinstance(of, _StorageType) or not isinstance(key, str | int) or count < 0:
+            raise Forbidden(f"persistent {kind}")
+        size = of.dtype.itemsize
+        content = self._storage(str(key), int(count) * size)
+        if part and part[0] is not None:
+            _key, start, length = part[0]
+            if not 0 <= start <= start + length <= count:
+                raise ValueError("a part lies outside its storage")
+            content = content[start * size : (start + length) * size]
+        return _Storage(content, of.dtype)
+
+    def load_build(self) -> None:
+        """Give an object its state: the few that have one."""
+        state = self.stack.pop()  # type: ignore[attr-defined]
+        made = self.stack[-1]  # type: ignore[attr-defined]
+        for kind, build in _BUILDS:
+            if isinstance(made, kind):
+                build(made, state)
+                return
+        raise Forbidden(f"the state of a {type(made).__name__}")
+
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
+        **{
+            code: load
+            for code, load in pickle._Unpickler.dispatch.items()
+            if code not in (pickle.EXT1[0], pickle.EXT2[0], pickle.EXT4[0])
+        },
+        pickle.BUILD[0]: load_build,
+    }
+
+
+# ---------------------------------------------------------------- torch
+
+
+def _tensor(
+    storage: _Storage,
+    offset: int,
+    size: Sequence[int],
+    stride: Sequence[int],
+    _requires_grad: bool = False,
+    _hooks: Any = None,
+    *_more: Any,
+) -> Tensor:
+    """torch._utils._rebuild_tensor and its second version."""
+    return _placed(storage.content, storage.dtype, offset, size, stride)
+
+
+def _tensor_v3(
+    storage: _Storage,
+    offset: int,
+    size: Sequence[int],
+    stride: Sequence[int],
+    _requires_grad: bool,
+    _hooks: Any,
+    dtype: torch.dtype,
+    *_more: Any,
+) -> Tensor:
+    """torch._utils._rebuild_tensor_v3: of types that have no storage of their own."""
+    if not isinstance(dtype, torch.dtype):
+        raise TypeError("the type of a tensor is none")
+    return _placed(storage.content, dtype, offset, size, stride)
+
+
+def _placed(
+    content: torch.UntypedStorage, dtype: torch.dtype, offset: int, size: Sequence[int], stride: Sequence[int]
+) -> Tensor:
+    """A view of the storage. Raises ValueError: it would reach beyond it, or show its numbers more often than once."""
+    numbers = (offset, *size, *stride)
+    if len(size) != len(stride) or not all(isinstance(number, int) and number >= 0 for number in numbers):
+        raise ValueError("a tensor has no shape")
+    count = content.nbytes() // dtype.itemsize
+    if math.prod(size):
+        last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+        if last >= count or math.prod(size) > count:
+            raise ValueError("a tensor is larger than its storage")
+    elif offset > count:
+        raise ValueError("a tensor lies outside its storage")
+    return torch.empty(0, dtype=dtype).set_(content, offset, tuple(size), tuple(stride))
+
+
+def _parameter(data: Tensor, *_more: Any) -> Tensor:
+    if not isinstance(data, Tensor):
+        raise TypeError("a parameter without numbers")
+    return data
+
+
+def _from_array(data: Any, dtype: Any, *_device: Any) -> Tensor:
+    """Of a device whose storages are not saved: early versions of torch wrote Apple's so."""
+    tensor = torch.from_numpy(data.copy()) if isinstance(data, np.ndarray) else data
+    if not isinstance(tensor, Tensor):
+        raise TypeError("a tensor without numbers")
+    return tensor.to(dtype) if isinstance(dtype, torch.dtype) else tensor
+
+
+def _from_type(rebuild: Any, _type: Any, arguments: Sequence[Any], _state: Any) -> Tensor:
+    """torch._tensor._rebuild_from_type_v2: a tensor that carries attributes."""
+    if rebuild not in (_tensor, _tensor_v3, _parameter, _from_array):
+        raise Forbidden("a tensor of an unknown kind")
+    made: Tensor = rebuild(*arguments)
+    return made
+
+
+class _Inert(dict[Any, Any]):
+    """Stands for what training programs keep beside the weights: it takes everything, keeps nothing, does nothing."""
+
+    def __new__(cls, *_arguments: Any, **_named: Any) -> _Inert:
+        return super().__new__(cls)
+
+    def __init__(self, *_arguments: Any, **_named: Any) -> None:
+        super().__init__()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+    def append(self, value: Any) -> None:
+        pass
+
+    def extend(self, values: Any) -> None:
+        pass
+
+    def add(self, value: Any) -> None:
+        pass
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return id(self)
+
+
+class _ParameterDict(dict[str, Any]):
+    """torch.nn.ParameterDict: what it holds, without the module around it."""
+
+    def fill(self, state: Any) -> None:
+        if isinstance(state, Mapping):
+            keys = state.get("_keys") or {}
+            self.update({key: state[key] for key in keys if key in state})
+            self.update(state.get("_parameters") or {})
+
+
+def _reconstructed(kind: Any, *_base_and_state: Any) -> Any:
+    """copyreg._reconstructor: how the first protocols make an object."""
+    if kind not in (_Inert, _ParameterDict):
+        raise Forbidden(f"an object of {getattr(kind, '__name__', kind)}")
+    return kind()
+
+
+# ---------------------------------------------------------------- numpy and Python
+
+
+_NUMBERS = re.compile(r"[|<>=]?[?biufcSU]\d{0,6}")
+
+
+def _array_type(code: Any, *_align_and_copy: Any) -> np.dtype[Any]:
+    """Of numbers and text, never of objects."""
+    if not isinstance(code, str) or not _NUMBERS.fullmatch(code):
+        raise Forbidden(f"numpy.dtype({code!r})")
+    return np.dtype(code, False, True)  # a copy: its byte order may be set
+
+
+def _set_array_type(made: np.dtype[Any], state: Any) -> None:
+    """(version, byte order, and nothing of fields)."""
+    if not isinstance(state, tuple) or len(state) < 5 or any(part is not None for part in state[2:5]):
+        raise Forbidden("numpy.dtype with fields")
+    if state[1] not in ("<", ">", "|", "="):
+        raise ValueError("a byte order that is none")
+    size = (made.itemsize, made.alignment) if made.kind in "SU" else (-1, -1)
+    made.__setstate__((3, state[1], None, None, None, *size, 0))  # type: ignore[attr-defined]
+
+
+def _empty_array(*_type_shape_code: Any) -> np.ndarray[Any, Any]:
+    """numpy's `_reconstruct`: an array that gets its content as a state."""
+    return np.empty(0, np.int8)
+
+
+def _set_array(made: np.ndarray[Any, Any], state: Any) -> None:
+    """(version, shape, type, whether columns lie together, bytes)."""
+    _version, shape, dtype, by_columns, content = state
+    shape = _shape(shape, dtype, content)
+    made.__setstate__((1, shape, dtype, bool(by_columns), _plain_bytes(content)))  # type: ignore[arg-type]
+
+
+def _shape(shape: Any, dtype: Any, content: Any) -> tuple[int, ...]:
+    """Checked against the bytes. Raises ValueError."""
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if not isinstance(dtype, np.dtype) or dtype.hasobject or not all(isinstance(n, int) and n >= 0 for n in sizes):
+        raise ValueError("an array without shape or type")
+    if len(_plain_bytes(content)) != math.prod(sizes) * dtype.itemsize:
+        raise ValueError("an array is cut off")
+    return sizes
+
+
+def _plain_bytes(content: Any) -> bytes:
+    """Also of Python 2's strings."""
+    if isinstance(content, str):
+        return content.encode("latin1")
+    if not isinstance(content, bytes | bytearray):
+        raise TypeError("these are no bytes")
+    return bytes(content)
+
+
+def _array_of(content: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray[Any, Any]:
+    """numpy's `_frombuffer`, of protocol 5."""
+    sizes = _shape(shape, dtype, content)
+    flat: np.ndarray[Any, Any] = np.frombuffer(_plain_bytes(content), dtype)
+    return flat.reshape(sizes, order="F" if order == "F" else "C")
+
+
+def _scalar(dtype: Any, content: Any = b"") -> Any:
+    """numpy's `scalar`, as a number of Python where there is one."""
+    return _array_of(content, dtype, (1,))[0].item()
+
+
+def _encoded(text: Any, encoding: Any = "latin1", _errors: Any = "strict") -> bytes:
+    """_codecs.encode: how the first protocols write bytes."""
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "iso-8859-1", "ascii", "utf-8", "utf8"):
+        raise Forbidden(f"_codecs.encode(..., {encoding!r})")
+    return text.encode(encoding)
+
+
+def _some_bytes(content: Any = b"", encoding: Any = "latin1") -> bytes:
+    """Never as many zeros as a number says."""
+    return _encoded(content, encoding) if isinstance(content, str) else _plain_bytes(content)
+
+
+def _some_bytearray(content: Any = b"", encoding: Any = "latin1") -> bytearray:
+    return bytearray(_some_bytes(content, encoding))
+
+
+_BUILDS: tuple[tuple[type, Callable[[Any, Any], None]], ...] = (
+    (np.dtype, _set_array_type),
+    (np.ndarray, _set_array),
+    (_ParameterDict, _ParameterDict.fill),
+    (_Inert, lambda _made, _state: None),
+    (OrderedDict, lambda _made, _state: None),  # torch notes versions of modules there
+)
+
+
+# ---------------------------------------------------------------- the table
+
+_STORAGES = {
+    "Double": torch.float64,
+    "Float": torch.float32,
+    "Half": torch.float16,
+    "BFloat16": torch.bfloat16,
+    "Long": torch.int64,
+    "Int": torch.int32,
+    "Short": torch.int16,
+    "Char": torch.int8,
+    "Byte": torch.uint8,
+    "Bool": torch.bool,
+    "ComplexDouble": torch.complex128,
+    "ComplexFloat": torch.complex64,
+    "Untyped": torch.uint8,
+}
+_PYTHON = (bool, complex, dict, float, frozenset, int, list, object, set, slice, str, tuple)
+_NUMPY = ("numpy", "numpy.core", "numpy._core")
+
+_TABLE: Mapping[str, Any] = {
+    "collections.OrderedDict": OrderedDict,
+    "collections.defaultdict": defaultdict,
+    "collections.Counter": Counter,
+    **{f"{module}.{kind.__name__}": kind for kind in _PYTHON for module in ("builtins", "__builtin__")},
+    **{f"{module}.bytes": _some_bytes for module in ("builtins", "__builtin__")},
+    **{f"{module}.bytearray": _some_bytearray for module in ("builtins", "__builtin__")},
+    **{f"{module}.unicode": str for module in ("builtins", "__builtin__")},
+    **{f"{module}._reconstructor": _reconstructed for module in ("copyreg", "copy_reg")},
+    "_codecs.encode": _encoded,
+    **{
+        f"{module}.{name}Storage": _StorageType(dtype)
+        for name, dtype in _STORAGES.items()
+        for module in ("torch", "torch.cuda", "torch.storage")
+    },
+    **{f"torch.{name}": dtype for name in dir(torch) if isinstance(dtype := getattr(torch, name), torch.dtype)},
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _tensor_v3,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch.nn.parameter.Parameter": _parameter,
+    "torch._utils._rebuild_device_tensor_from_numpy": _from_array,
+    "torch._utils._rebuild_xla_tensor": _from_array,
+    "torch._utils._rebuild_device_tensor_from_cpu_tensor": _from_array,
+    "torch._tensor._rebuild_from_type_v2": _from_type,
+    "torch.nn.modules.container.ParameterDict": _ParameterDict,
+    "torch.Size": tuple,
+    **{f"{module}.dtype": _array_type for module in _NUMPY},
+    **{f"{module}.ndarray": _Inert for module in _NUMPY},
+    **{f"{module}.multiarray._reconstruct": _empty_array for module in _NUMPY},
+    **{f"{module}.multiarray.scalar": _scalar for module in _NUMPY},
+    **{f"{module}.numeric._frombuffer": _array_of for module in _NUMPY},
+    **dict.fromkeys(
+        (
+            "argparse.Namespace",
+            "datetime.date",
+            "datetime.datetime",
+            "datetime.timedelta",
+            "enum.Enum",
+            "torch.Tensor",
+            "torch._tensor.Tensor",
+            "torch.device",
+            "torch.serialization._get_layout",
+            "torch.torch_version.TorchVersion",
+            "typing.Any",
+            "uuid.UUID",
+        ),
+        _Inert,
+    ),
+}
+_BESIDE = re.compile(
+    r"(?:(?:pytorch_lightning|lightning|lightning_fabric|lightning_utilities|omegaconf|diffusers|transformers|peft"
+    r"|accelerate|ml_collections|easydict|addict|yacs|munch|torch\.optim|pathlib|numpy\.random)\.[\w.]+"
+    r"|numpy\.(?:bool_?|u?int\d+|float\d+|str_|bytes_)"
+    r"|torch\.(?:contiguous_format|channels_last|preserve_format|strided))"
+)
+"""Names of what training programs keep beside the weights."""
+
+
+def _named(name: str) -> Any:
+    """What stands for a name; None: nothing does."""
+    return _TABLE.get(name) or (_Inert if _BESIDE.fullmatch(name) else None)
