@@ -8,6 +8,7 @@ with nothing to install runs no pip.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,7 +18,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+import time
+from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 PROGRAM = os.path.dirname(os.path.abspath(__file__))
 LOCKS = os.path.join(PROGRAM, "webui", "lock")
@@ -66,12 +68,17 @@ OURS = {"--reinstall", "--skip-install", "--exit", "--test", "--no-browser"}
 
 
 def words(line: str, system: str) -> list[str]:
-    """COMMANDLINE_ARGS as a shell splits it; on Windows a backslash is part of a path."""
+    """COMMANDLINE_ARGS as a shell splits it; on Windows backslashes and apostrophes are parts of paths.
+
+    What stands in one pair of quotation marks, as in `set COMMANDLINE_ARGS="--listen --medvram"`, is several flags.
+    """
     lexer = shlex.shlex(line, posix=True, punctuation_chars=False)
     lexer.whitespace_split, lexer.commenters = True, ""
     if system == "Windows":
-        lexer.escape = ""
-    return list(lexer)
+        lexer.escape, lexer.quotes = "", '"'
+    found = list(lexer)
+    quoted = line.strip()[:1] in lexer.quotes and len(found) == 1 and found[0].startswith("-")
+    return words(found[0], system) if line.strip() and quoted else found
 
 
 def read_wish(argv: Sequence[str], env: Mapping[str, str], system: str) -> Wish:
@@ -182,6 +189,10 @@ class Machine(NamedTuple):
     """Linux, Windows or Darwin."""
     arch: str
     cards: Sequence[Card] = ()
+    release: str = ""
+    """Of macOS: "14.5"; "" elsewhere."""
+    translated: bool = False
+    """A Python for Intel Macs on a Mac with an Apple chip."""
 
 
 class Torch(NamedTuple):
@@ -202,6 +213,28 @@ XPU_IDS = ((0x0BD0, 0x0BDB), (0x5690, 0x56C1), (0x6420, 0x64B0), (0x7D40, 0x7DD5
 """PCI devices: Data Center Max, Arc A, Lunar Lake, Meteor and Arrow Lake, Panther Lake, Arc B."""
 
 
+OLDEST_MACOS = (14, 0)
+"""As the tag of torch's wheel says: macosx_14_0_arm64."""
+
+
+def check_mac(machine: Machine) -> None:
+    """Raises Problem: torch has no build for this release of macOS, or for this Python."""
+    if machine.system != "Darwin":
+        return
+    if machine.translated:
+        raise Problem(
+            "This Python is made for Intel Macs, and this Mac has an Apple chip.",
+            "Install the universal one from https://www.python.org/downloads/ and name it as PYTHON in webui-user.sh.",
+        )
+    release = tuple(int(part) for part in re.findall(r"\d+", machine.release)[:2])
+    if release and release < OLDEST_MACOS:
+        needed = ".".join(map(str, OLDEST_MACOS)).removesuffix(".0")
+        raise Problem(
+            f"PyTorch needs macOS {needed} or newer; this is macOS {machine.release}.",
+            "Update macOS. If you have a build of torch of your own, name its installation as TORCH_COMMAND.",
+        )
+
+
 def choose_torch(machine: Machine) -> Torch:
     """The build of torch for this machine. Sources: PyTorch's RELEASE.md (CUDA and ROCm matrix of 2.13), NVIDIA's
     CUDA release notes (drivers), PyTorch's "Getting Started on Intel GPU".
@@ -209,6 +242,7 @@ def choose_torch(machine: Machine) -> Torch:
     Raises:
         Problem: there is none.
     """
+    check_mac(machine)
     system, arch = machine.system, machine.arch.lower()
     known = {"Linux": ("x86_64", "aarch64"), "Windows": ("amd64", "arm64"), "Darwin": ("arm64",)}
     if arch not in known.get(system, ()):
@@ -326,13 +360,19 @@ def check_this_python() -> None:
     check_python(THIS_PYTHON, 64 if sys.maxsize > 2**32 else 32, modules, this_system())
 
 
+UTF8 = {"PYTHONIOENCODING": "utf-8"}
+"""For every Python that we start: what it writes into a pipe is in no code page of Windows'."""
+TEXT: dict[str, Any] = {"text": True, "encoding": "utf-8", "errors": "replace"}
+"""How its output is read."""
+
+
 def output_of(*command: str, timeout: float = 10) -> str:
     """What a program prints, or "" when it is missing, fails or hangs."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout, check=True)
+        done = subprocess.run(command, capture_output=True, timeout=timeout, check=True, **TEXT)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout
+    return str(done.stdout)
 
 
 def read(path: str) -> str:
@@ -390,7 +430,10 @@ def look() -> Machine:
     amd = [Card("amd", f"AMD graphics {kind}", kind) for kind in kinds]
     amd = amd or [card._replace(kind="") for card in on_bus if card.maker == "amd"]
     nvidia = nvidia or [card._replace(kind="") for card in on_bus if card.maker == "nvidia"]
-    return Machine(system, platform.machine(), [*nvidia, *amd, *(card for card in on_bus if card.maker == "intel")])
+    cards = [*nvidia, *amd, *(card for card in on_bus if card.maker == "intel")]
+    release = platform.mac_ver()[0] if system == "Darwin" else ""
+    translated = system == "Darwin" and output_of("sysctl", "-n", "sysctl.proc_translated").strip() == "1"
+    return Machine(system, platform.machine(), cards, release, translated)
 
 
 def reachable(index: str, seconds: float = 4.0) -> bool:
@@ -414,7 +457,14 @@ def reachable(index: str, seconds: float = 4.0) -> bool:
     return answers == [True]
 
 
-def port_free(address: str, port: int) -> bool:
+def index_answers(home: Home) -> bool:
+    """Whether pip reaches its index, with its own settings for proxies and mirrors."""
+    python = home.python if os.path.exists(home.python) else sys.executable
+    return bool(output_of(python, "-m", "pip", "--no-input", "index", "versions", "pip", timeout=20))
+
+
+def port_trouble(address: str, port: int) -> str:
+    """Why nobody can listen there: "taken", what the system says, or "" where one can."""
     import socket
 
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -428,12 +478,15 @@ def port_free(address: str, port: int) -> bool:
         except OSError as error:
             import errno
 
-            return error.errno != errno.EADDRINUSE
-    return True
+            return "taken" if error.errno == errno.EADDRINUSE else str(error.strerror or error)
+        except OverflowError:
+            return "there are ports from 0 to 65535"
+    return ""
 
 
 def free_bytes(path: str) -> int:
     """Free space on the disk of `path`, or of the nearest folder above it that exists."""
+    path = os.path.abspath(path)
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return shutil.disk_usage(path).free
@@ -453,6 +506,11 @@ class Home(NamedTuple):
     @property
     def state(self) -> str:
         return self.folder if self.own else os.path.join(PROGRAM, "config")
+
+    @property
+    def aside(self) -> str:
+        """Where the former environment waits while a new one is made."""
+        return self.folder + ".before"
 
     @property
     def stamp(self) -> str:
@@ -478,14 +536,80 @@ def read_stamp(home: Home) -> dict[str, Any]:
         found = json.loads(read(home.stamp) or "{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    if found.get("python") == os.path.realpath(home.python):  # as versions before this one wrote it
+        found["python"] = abi_of(home)
+    return found
 
 
 def write_stamp(home: Home, stamp: Mapping[str, Any]) -> None:
     os.makedirs(home.state, exist_ok=True)
     with open(home.stamp + ".new", "w", encoding="utf-8") as file:
         json.dump(stamp, file, indent=1)
-    os.replace(home.stamp + ".new", home.stamp)
+    for attempt in range(20):
+        try:
+            os.replace(home.stamp + ".new", home.stamp)
+            return
+        except PermissionError:  # Windows: a virus scanner is reading it
+            if attempt == 19:
+                raise
+            time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def alone(home: Home) -> Iterator[None]:
+    """One set-up at a time: a second one waits for the first to end, however it ends."""
+    os.makedirs(os.path.dirname(home.folder) if home.own else home.state, exist_ok=True)
+    with open(home.folder + ".lock" if home.own else home.stamp + ".lock", "a+") as file:
+        told = False
+        while not locked(file.fileno()):
+            if not told:
+                say("Another start is setting Gesso up: waiting for it to end.")
+                told = True
+            time.sleep(0.5)
+        yield
+
+
+def locked(number: int) -> bool:
+    """Whether this process now has the file to itself; also where the file system knows no locks."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        import errno
+
+        return error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+    return True
+
+
+def venv_facts(home: Home) -> dict[str, str]:
+    """What the environment's pyvenv.cfg says: "home" is the folder of the Python that it was made with, "version" its
+    version. Empty without one."""
+    rows = (line.partition("=") for line in read(os.path.join(home.folder, "pyvenv.cfg")).splitlines())
+    return {name.strip().lower(): value.strip() for name, _, value in rows if value}
+
+
+def abi_of(home: Home) -> str:
+    """Which Python the environment's packages are for: "3.12". A newer 3.12.x takes them as they are."""
+    version = venv_facts(home).get("version", "") if home.own else ""
+    return ".".join((version or "{}.{}".format(*THIS_PYTHON)).split(".")[:2])
+
+
+def lost_python(home: Home) -> bool:
+    """Whether the Python that the environment was made with is gone: removed, or moved by an update."""
+    base = venv_facts(home).get("home", "")
+    if not home.own or not base:
+        return False
+    now = re.search(r"python(\d+\.\d+)$", os.path.realpath(home.python))
+    other = now is not None and now.group(1) != abi_of(home)
+    return other or not os.path.isdir(base) or not os.path.exists(home.python)
 
 
 XFORMERS_BACKENDS = ("cuda", "custom")
@@ -494,7 +618,7 @@ XFORMERS_BACKENDS = ("cuda", "custom")
 def wanted_parts(wish: Wish, env: Mapping[str, str], home: Home, stamp: Mapping[str, Any]) -> dict[str, str]:
     """What has to be installed, in order: name of the part -> a mark that changes when it has to be again."""
     source = env.get("TORCH_COMMAND") or env.get("TORCH_INDEX_URL") or "chosen for the machine"
-    parts = {"python": os.path.realpath(home.python), "runtime": digest("runtime"), "torch": f"{TORCH} {source}"}
+    parts = {"python": abi_of(home), "runtime": digest("runtime"), "torch": f"{TORCH} {source}"}
     if wish.xformers and stamp.get("backend", "custom") in XFORMERS_BACKENDS:
         parts["cuda"] = digest("cuda")
     if wish.action == "test":
@@ -512,9 +636,9 @@ def pip(home: Home, *arguments: str) -> None:
     Raises:
         Problem: it failed.
     """
-    env = {**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    ours = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     command = [home.python, "-m", *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace", env=env) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, **UTF8, **ours}, **TEXT) as process:
         assert process.stderr is not None
         lines = []
         for line in process.stderr:
@@ -525,7 +649,7 @@ def pip(home: Home, *arguments: str) -> None:
 
 
 def make_venv(home: Home) -> None:
-    """Make the environment; one that is there already is emptied.
+    """Make the environment. One that is there already is set aside until the new one is whole, see `prepare`.
 
     Raises:
         Problem: the folder holds something else, or cannot be written.
@@ -533,14 +657,42 @@ def make_venv(home: Home) -> None:
     present = os.path.isdir(home.folder) and bool(os.listdir(home.folder))
     if present and not os.path.exists(os.path.join(home.folder, "pyvenv.cfg")):
         raise Problem(f"{home.folder} is not an environment of Python.", "Name another folder as VENV_DIR.")
+    if present:
+        shutil.rmtree(home.aside, ignore_errors=True)
+        os.rename(home.folder, home.aside)
     say(f"Making the environment {home.folder}")
+    run_venv(home)
+
+
+def keep_or_restore(home: Home, whole: bool) -> None:
+    """At the end of an installation: the environment that was set aside goes, or comes back in the new one's place."""
+    if not os.path.isdir(home.aside):
+        return
+    if whole:
+        shutil.rmtree(home.aside, ignore_errors=True)
+    elif os.path.exists(os.path.join(home.aside, os.path.relpath(home.python, home.folder))):
+        shutil.rmtree(home.folder, ignore_errors=True)
+        if not os.path.exists(home.folder):
+            os.rename(home.aside, home.folder)
+
+
+def run_venv(home: Home, *options: str) -> None:
+    """Raises Problem: the environment cannot be made."""
     base = getattr(sys, "_base_executable", "") or sys.executable
-    command = [base, "-m", "venv", *(["--clear"] if present else []), home.folder]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    command = [base, "-m", "venv", *options, home.folder]
+    done = subprocess.run(command, capture_output=True, check=False, env={**os.environ, **UTF8}, **TEXT)
     if done.returncode:
         last = (done.stdout + done.stderr).strip().splitlines()[-1:] or ["no reason given"]
         what, todo = explain(done.stdout + done.stderr + "ERROR: " + last[0], done.returncode, free_bytes(home.folder))
         raise Problem(f"The environment {home.folder} cannot be made. {what}", todo)
+
+
+def forget_dead_links(folder: str) -> None:
+    """Remove links to programs that are gone: the module venv takes them for links that are there."""
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if os.path.islink(path) and not os.path.exists(path):
+            os.remove(path)
 
 
 def forget_halves(home: Home) -> None:
@@ -551,6 +703,65 @@ def forget_halves(home: Home) -> None:
         for info in glob.glob(f"{glob.escape(home.folder)}/{library}/site-packages/*.dist-info"):
             if not all(os.path.exists(os.path.join(info, name)) for name in ("INSTALLER", "RECORD")):
                 shutil.rmtree(info)
+
+
+LONGEST_INSIDE = 195
+"""Characters of the longest path in an environment below its folder: a licence's text in torch."""
+LONGEST_ON_WINDOWS = 259
+RUNTIME_LIBRARIES = ("msvcp140.dll", "vcruntime140.dll", "vcruntime140_1.dll")
+
+
+def check_path(folder: str, long_paths: bool) -> None:
+    """Raises Problem: a path in the environment would be longer than Windows allows. long_paths: are they allowed?"""
+    too_long = len(folder) + LONGEST_INSIDE - LONGEST_ON_WINDOWS
+    if too_long > 0 and not long_paths:
+        raise Problem(
+            f"The folder {folder} has too long a name: Windows allows {LONGEST_ON_WINDOWS} characters in a path.",
+            f"Move Gesso to a place whose path is at least {too_long} characters shorter, such as C:\\Gesso, or switch "
+            "long paths on (the policy Enable Win32 long paths).",
+        )
+
+
+def check_runtime(missing: Sequence[str]) -> None:
+    """Raises Problem: these libraries of Visual C++, without which torch does not start, are missing."""
+    if missing:
+        raise Problem(
+            f"The Visual C++ runtime is missing ({', '.join(missing)}), and PyTorch does not start without it.",
+            "Install it once: https://aka.ms/vs/17/release/vc_redist.x64.exe",
+        )
+
+
+def check_windows(home: Home) -> None:
+    """Raises Problem: something on this Windows has to be changed first."""
+    if sys.platform == "win32":
+        check_path(home.folder, long_paths_on())
+        check_runtime(missing_libraries())
+
+
+def long_paths_on() -> bool:
+    if sys.platform == "win32":
+        import winreg
+
+        try:
+            with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Control\FileSystem") as key:
+                return bool(winreg.QueryValueEx(key, "LongPathsEnabled")[0])
+        except OSError:
+            return False
+    return True
+
+
+def missing_libraries() -> list[str]:
+    """Of Visual C++'s runtime on Windows, those that cannot be loaded."""
+    missing = []
+    if sys.platform == "win32":
+        import ctypes
+
+        for name in RUNTIME_LIBRARIES:
+            try:
+                ctypes.CDLL(name)
+            except OSError:
+                missing.append(name)
+    return missing
 
 
 def check_room(home: Home, need: int) -> None:
@@ -603,20 +814,60 @@ def prepare(wish: Wish, home: Home, env: Mapping[str, str]) -> dict[str, Any]:
             raise Problem(f"There is no environment at {home.folder}.", "Start without --skip-install.")
         return stamp
     wanted = wanted_parts(wish, env, home, stamp)
+    lost = lost_python(home)
+    if not lost and not wish.reinstall and all(stamp.get(part) == mark for part, mark in wanted.items()):
+        return stamp
+    with alone(home):
+        stamp = read_stamp(home)  # another start may have been at it meanwhile
+        return install(wish, home, env, stamp)
+
+
+def install(wish: Wish, home: Home, env: Mapping[str, str], stamp: dict[str, Any]) -> dict[str, Any]:
+    """Bring the environment to what is wanted -> its stamp. Raises Problem: it cannot be done."""
+    if lost_python(home) and abi_of(home) == "{}.{}".format(*THIS_PYTHON):
+        say(f"The Python of {home.folder} has moved: taking this one, with the packages that are there.")
+        forget_dead_links(os.path.dirname(home.python))
+        run_venv(home, "--without-pip")
+    wanted = wanted_parts(wish, env, home, stamp)
     missing = [part for part, mark in wanted.items() if stamp.get(part) != mark]
-    if not missing and not wish.reinstall:
+    if not missing and not wish.reinstall and not lost_python(home):
         return stamp
     check_this_python()
-    replaced = wish.reinstall or not os.path.exists(home.python) or ("python" in missing and bool(stamp))
+    replaced = wish.reinstall or lost_python(home) or not os.path.exists(home.python)
+    replaced = replaced or ("python" in missing and bool(stamp))
     if replaced:
         missing = list(wanted)
     choice = decide_torch(env) if "torch" in missing else None
     check_room(home, choice.disk if choice else 1)
-    if home.own:
-        if replaced:
-            make_venv(home)
-            stamp = {}
-        forget_halves(home)
+    check_windows(home)
+    whole = False
+    try:
+        if home.own:
+            if replaced:
+                make_venv(home)
+                stamp = {}
+            forget_halves(home)
+        install_parts(missing, wish, home, env, stamp, choice)
+        whole = True
+    finally:
+        if home.own:
+            keep_or_restore(home, whole)
+    conflicts = subprocess.run([home.python, "-m", "pip", "check"], capture_output=True, check=False, **TEXT)
+    if conflicts.returncode:
+        say("Note: packages in this environment disagree:\n" + conflicts.stdout.strip())
+    say("Everything is installed.")
+    return stamp
+
+
+def install_parts(
+    missing: Sequence[str],
+    wish: Wish,
+    home: Home,
+    env: Mapping[str, str],
+    stamp: dict[str, Any],
+    choice: Torch | None,
+) -> None:
+    """Install part by part; what is done is written into the stamp. Raises Problem: one cannot be installed."""
     for part in missing:
         if part == "torch" and choice:
             install_torch(home, env, choice, replaces="torch" in stamp)
@@ -628,11 +879,6 @@ def prepare(wish: Wish, home: Home, env: Mapping[str, str]) -> dict[str, Any]:
             install_lock(home, part)
         stamp[part] = wanted_parts(wish, env, home, stamp).get(part)
         write_stamp(home, stamp)
-    conflicts = subprocess.run([home.python, "-m", "pip", "check"], capture_output=True, text=True, check=False)
-    if conflicts.returncode:
-        say("Note: packages in this environment disagree:\n" + conflicts.stdout.strip())
-    say("Everything is installed.")
-    return stamp
 
 
 # --- Checking, examining, starting -----------------------------------------------------------------------------------
@@ -712,7 +958,12 @@ class Finding(NamedTuple):
 
 
 ASK_TORCH = """
-import json, torch
+import json
+try:
+    import torch
+except Exception as error:
+    print(json.dumps({"broken": f"{type(error).__name__}: {error}".splitlines()[0]}))
+    raise SystemExit(0)
 kinds = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}
 kind = next((name for name, module in kinds.items() if module.is_available()), "cpu")
 answer = {"version": torch.__version__, "device": kind, "name": "", "error": ""}
@@ -728,8 +979,11 @@ print(json.dumps(answer))
 def judge_torch(answer: Mapping[str, str], machine: Machine) -> Finding:
     """What the installed torch says about itself, against the cards that the machine has."""
     text = f"{answer.get('version')} computes on {answer.get('name') or answer.get('device')}"
-    if not answer:
-        return Finding("FAIL", "torch", "cannot be imported", "Start with --reinstall.")
+    broken = answer.get("broken", "") if answer else "Python itself does not start"
+    if broken:
+        lacks_runtime = "WinError 126" in broken or "WinError 1114" in broken
+        todo = "Install https://aka.ms/vs/17/release/vc_redist.x64.exe" if lacks_runtime else "Start with --reinstall."
+        return Finding("FAIL", "torch", f"cannot be imported: {broken}", todo)
     if answer["error"]:
         todo = "Update the driver; if that does not help, start with --reinstall."
         return Finding("FAIL", "torch", f"{answer['version']} cannot use the GPU: {answer['error']}", todo)
@@ -738,6 +992,24 @@ def judge_torch(answer: Mapping[str, str], machine: Machine) -> Finding:
         todo = best.advice or f"Start with --reinstall to get the build for {best.backend}."
         return Finding("warn", "torch", text + ", not on the GPU", todo)
     return Finding("ok", "torch", text)
+
+
+def judge_disk(subject: str, folder: str, need: int, other: str) -> Finding:
+    """need: in GB. other: what names another folder."""
+    free = free_bytes(folder) / 10**9
+    todo = "" if free >= need else f"About {need} GB are needed: free some, or name a folder elsewhere as {other}."
+    return Finding("warn" if todo else "ok", subject, f"{free:.0f} GB free for {folder}", todo)
+
+
+def judge_port(address: str, port: int) -> Finding:
+    trouble = port_trouble(address, port)
+    if trouble == "taken":
+        todo = "Stop it, or choose another --port."
+        return Finding("warn", "port", f"{port} is taken, perhaps by Gesso itself", todo)
+    if trouble:
+        todo = "Look at --server-name and --port: the address has to be this machine's own."
+        return Finding("FAIL", "port", f"{address}, port {port}, cannot be listened on: {trouble}", todo)
+    return Finding("ok", "port", f"{port} is free")
 
 
 def memory() -> tuple[float, float]:
@@ -798,26 +1070,33 @@ def examine(wish: Wish, home: Home, env: Mapping[str, str]) -> Iterable[Finding]
             yield Finding("warn", "network", f"{choice.wheels} does not answer", todo)
     else:
         yield Finding("ok", "installed", f"all of webui/lock, in {home.folder}")
+    if index_answers(home):
+        yield Finding("ok", "network", "the package index answers")
+    else:
+        todo = "Needed for installing and updating alone. Behind a proxy set HTTPS_PROXY."
+        yield Finding("warn", "network", "the package index does not answer", todo)
+    if lost_python(home):
+        yield Finding("warn", "Python", f"the one that {home.folder} was made with is gone", "The next start mends it.")
+    try:
+        check_windows(home)
+    except Problem as problem:
+        yield Finding("FAIL", "Windows", problem.what, problem.todo)
     if os.path.exists(home.python):
         said = output_of(home.python, "-c", ASK_TORCH, timeout=120).strip().splitlines()
         yield judge_torch(json.loads(said[-1]) if said else {}, machine)
-    free, need = free_bytes(home.folder) / 10**9, choice.disk if missing else 2
-    todo = "" if free >= need else f"About {need} GB are needed: free some, or set VENV_DIR or --data-dir."
-    yield Finding("warn" if todo else "ok", "disk", f"{free:.0f} GB free", todo)
+    data = value_of("--data-dir", wish.rest) or PROGRAM
+    yield judge_disk("disk", home.folder, choice.disk if missing else 1, "VENV_DIR")
+    yield judge_disk("data disk", data, 2, "--data-dir")
     total, available = memory()
     todo = "" if total >= 7.5 or not total else "Use --lowvram and close other programs, or stay with small models."
     yield Finding("warn" if todo else "ok", "RAM", f"{total:.0f} GB, of which {available:.0f} GB are available", todo)
-    data = value_of("--data-dir", wish.rest) or PROGRAM
-    for folder in (value_of("--models-dir", wish.rest) or os.path.join(data, "models"), os.path.join(data, "outputs")):
+    models = value_of("--models-dir", wish.rest) or os.path.join(data, "models")
+    for folder in (models, os.path.join(data, "outputs"), os.path.join(data, "config")):
         if writable(folder):
             yield Finding("ok", os.path.basename(folder), f"{folder} can be written to")
         else:
             yield Finding("FAIL", os.path.basename(folder), f"{folder} cannot be written to", "Change its owner.")
-    port = port_asked_for(wish.rest) or DEFAULT_PORT
-    if port_free(address_of(wish.rest), port):
-        yield Finding("ok", "port", f"{port} is free")
-    else:
-        yield Finding("warn", "port", f"{port} is taken, perhaps by Gesso itself", "Stop it, or choose another --port.")
+    yield judge_port(address_of(wish.rest), port_asked_for(wish.rest) or DEFAULT_PORT)
 
 
 def doctor(wish: Wish, home: Home, env: Mapping[str, str]) -> int:
@@ -858,11 +1137,11 @@ def serve(wish: Wish, home: Home, environ: Mapping[str, str]) -> int:
     """Start the UI, and again as often as it asks for it."""
     arguments = ui_arguments(wish, environ, this_system())
     port = port_asked_for(arguments)
-    if port and not port_free(address_of(arguments), port):
+    if port and port_trouble(address_of(arguments), port) == "taken":
         raise Problem(f"Port {port} is taken by another program.", "Stop that one, or start with another --port.")
     restart = os.path.join(home.state, "restart")
     path = os.pathsep.join(filter(None, (PROGRAM, environ.get("PYTHONPATH"))))
-    env = {**environ, "PYTHONPATH": path, "GESSO_RESTART_FILE": restart}
+    env = {**UTF8, **environ, "PYTHONPATH": path, "GESSO_RESTART_FILE": restart}
     while True:
         stamp = prepare(wish, home, environ)
         if wish.exit:

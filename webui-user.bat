@@ -1,4 +1,5 @@
 @echo off
+setlocal
 rem Starts Gesso; the first start sets it up. Take the "rem" off a line below to use it.
 
 rem Flags of every start (the list: webui-user.bat --help):
@@ -13,12 +14,23 @@ rem set VENV_DIR=.venv
 rem Another build of torch than the one chosen for this machine:
 rem set TORCH_COMMAND=pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cu126
 
-setlocal
-set RUN=python
-where py >nul 2>nul && set RUN=py -3
+set FITS=import sys; sys.exit(not (3, 11) ^<= sys.version_info[:2] ^<= (3, 14))
+set RUN=
 if defined PYTHON set RUN="%PYTHON:"=%"
+if not defined RUN if defined VENV_DIR call :try "%VENV_DIR%\Scripts\python.exe"
+if not defined RUN call :try "%~dp0.venv\Scripts\python.exe"
+for %%v in (3.13 3.12 3.11 3.14) do if not defined RUN call :try py -%%v
+if not defined RUN call :try python
+if not defined RUN echo Gesso needs Python 3.11 to 3.14: https://www.python.org/downloads/
+if not defined RUN pause
+if not defined RUN exit /b 1
 %RUN% "%~dp0launch.py" %*
 set CODE=%ERRORLEVEL%
-if %CODE%==9009 echo Gesso needs Python 3.11 to 3.14: https://www.python.org/downloads/
+if %CODE%==9009 echo There is no %RUN%. Gesso needs Python 3.11 to 3.14.
 if not %CODE%==0 pause
 exit /b %CODE%
+
+:try
+%* -c "%FITS%" >nul 2>nul
+if %ERRORLEVEL%==0 set RUN=%*
+exit /b 0

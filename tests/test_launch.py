@@ -38,6 +38,11 @@ posix = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
         ('--ckpt-dir="C:\\new folder" --x', "Windows", ["--ckpt-dir=C:\\new folder", "--x"]),
         ("--theme a\\ b #not-a-comment", "Linux", ["--theme", "a b", "#not-a-comment"]),
         ("", "Linux", []),
+        ("--ckpt-dir C:\\Users\\O'Brien\\models --x", "Windows", ["--ckpt-dir", "C:\\Users\\O'Brien\\models", "--x"]),
+        ('"--listen --port 80"', "Windows", ["--listen", "--port", "80"]),
+        ("'--listen --medvram'", "Linux", ["--listen", "--medvram"]),
+        ('"--listen"', "Windows", ["--listen"]),
+        ('"a cat"', "Linux", ["a cat"]),
     ],
 )
 def test_preset_flags_are_split_as_the_shell_of_the_system_does(line: str, system: str, expected: list[str]) -> None:
@@ -513,8 +518,8 @@ def test_the_doctor_looks_at_everything_and_gives_a_next_step(checkout: Checkout
     checkout.install(f"echo '{json.dumps(answer)}'")
     done = checkout.start("doctor", PYTHONIOENCODING="ascii")
     subjects = [line[5:16].strip() for line in done.stdout.splitlines() if line[:4].strip()]
-    expected = "Python, system, GPU, build, installed, torch, disk, RAM, models, outputs, port"
-    assert set(expected.split(", ")) <= set(subjects)
+    expected = "Python, system, GPU, build, installed, network, torch, disk, data disk, RAM, models, outputs, config"
+    assert {*expected.split(", "), "port"} <= set(subjects)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(done.stdout.splitlines()) <= 25
 
@@ -570,6 +575,131 @@ def test_a_wheel_index_is_used_only_when_it_answers(monkeypatch: pytest.MonkeyPa
 
 def test_the_windows_starter_is_short_and_in_its_line_endings() -> None:
     content = (ROOT / "webui-user.bat").read_bytes()
-    assert content.count(b"\r\n") == content.count(b"\n") <= 30
+    assert content.count(b"\r\n") == content.count(b"\n") <= 40
     assert b'"%~dp0launch.py" %*' in content
-    content.decode("ascii")
+    text = content.decode("ascii")
+    assert text.index("setlocal") < text.index("set COMMANDLINE_ARGS"), "what is set stays in this window's program"
+    assert "*.bat text eol=crlf" in (ROOT / ".gitattributes").read_text().splitlines()
+
+
+# --- Windows and macOS, as far as they can be told from here ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("machine", "said"),
+    [
+        (Machine("Darwin", "arm64", (), "13.6.1"), "needs macOS 14"),
+        (Machine("Darwin", "arm64", (), "10.15"), "needs macOS 14"),
+        (Machine("Darwin", "x86_64", (), "15.1", translated=True), "made for Intel Macs"),
+        (Machine("Darwin", "x86_64", (), "15.1"), "no build"),
+    ],
+)
+def test_a_mac_that_cannot_run_torch_is_told_before_anything_is_downloaded(machine: Machine, said: str) -> None:
+    with pytest.raises(Problem, match=said):
+        launch.choose_torch(machine)
+
+
+@pytest.mark.parametrize("release", ["14.0", "14.6.1", "26.0", ""])
+def test_a_mac_of_today_gets_its_torch(release: str) -> None:
+    assert launch.choose_torch(Machine("Darwin", "arm64", (), release)).backend == "mps"
+
+
+def test_a_folder_too_deep_for_windows_is_told_how_much() -> None:
+    launch.check_path("C:\\Gesso\\.venv", long_paths=False)
+    deep = "C:\\Users\\Somebody\\" + "x" * 70
+    launch.check_path(deep, long_paths=True)
+    with pytest.raises(Problem, match="259 characters") as caught:
+        launch.check_path(deep, long_paths=False)
+    shorter = int(re.findall(r"at least (\d+) characters", caught.value.todo)[0])
+    launch.check_path(deep[:-shorter], long_paths=False)
+
+
+def test_the_longest_path_of_an_environment_is_no_longer_than_assumed() -> None:
+    packages = Path(pytest.__file__).parents[1]
+    longest = max(len(str(path.relative_to(packages))) for path in packages.glob("torch*/**/*"))
+    assert longest + len("\\Lib\\site-packages\\") <= launch.LONGEST_INSIDE
+
+
+def test_a_missing_visual_cpp_runtime_is_named_with_its_address() -> None:
+    launch.check_runtime([])
+    with pytest.raises(Problem, match=r"msvcp140\.dll") as caught:
+        launch.check_runtime(["msvcp140.dll"])
+    assert "vc_redist.x64.exe" in caught.value.todo
+    found = launch.judge_torch({"broken": "OSError: [WinError 126] c10.dll"}, Machine("Windows", "AMD64"))
+    assert found.level == "FAIL" and "WinError 126" in found.text and "vc_redist" in found.todo
+
+
+def test_the_ports_that_others_have_are_told_apart_from_an_address_that_is_not_ours() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert launch.port_trouble("127.0.0.1", taken.getsockname()[1]) == "taken"
+    assert launch.port_trouble("127.0.0.1", 0) == ""
+    assert launch.port_trouble("192.0.2.7", 0) not in ("", "taken")
+    assert launch.port_trouble("no such name.invalid", 0) not in ("", "taken")
+    assert "65535" in launch.port_trouble("127.0.0.1", 99999)
+    assert launch.judge_port("192.0.2.7", 7860).level == "FAIL"
+
+
+# --- An environment whose Python changes -----------------------------------------------------------------------------
+
+
+def test_a_newer_patch_release_of_python_keeps_the_packages(checkout: Checkout) -> None:
+    config = Path(checkout.home.folder) / "pyvenv.cfg"
+    config.parent.mkdir()
+    config.write_text("home = /old/python@3.12/3.12.4/bin\nversion = 3.12.4\n")
+    assert launch.abi_of(checkout.home) == "3.12"
+    config.write_text("home = /new/python@3.12/3.12.7/bin\nversion = 3.12.7\n")
+    assert launch.abi_of(checkout.home) == "3.12"
+
+
+NO_PACKAGES = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
+"""Nothing can be installed, wherever the tests run."""
+
+
+@posix
+def test_a_moved_python_takes_the_environment_over_without_the_network(checkout: Checkout) -> None:
+    """As an update of Homebrew or of a distribution leaves it: the old Python's folder is gone."""
+    venv = Path(checkout.home.folder)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    kept = next(venv.glob("lib/python*/site-packages")) / "kept.py"
+    kept.write_text("")
+    parts = launch.wanted_parts(Wish(), {}, checkout.home, {})
+    launch.write_stamp(checkout.home, {"backend": "cpu", **parts})
+    config = (venv / "pyvenv.cfg").read_text()
+    (venv / "pyvenv.cfg").write_text(re.sub(r"home = .*", "home = /gone/3.11.0/bin", config))
+    for name in venv.glob("bin/python*"):
+        name.unlink()
+    (venv / "bin" / "python").symlink_to("/gone/3.11.0/bin/python3")
+    assert launch.lost_python(checkout.home)
+    done = checkout.start("--exit", **NO_PACKAGES)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "has moved" in done.stdout and kept.exists()
+    assert not launch.lost_python(checkout.home)
+    assert "has moved" not in checkout.start("--exit").stdout
+
+
+@posix
+def test_an_environment_comes_back_when_the_new_one_cannot_be_installed(checkout: Checkout) -> None:
+    checkout.install("echo the old one")
+    done = checkout.start("--reinstall", **NO_PACKAGES)
+    assert done.returncode == 1 and "There is no package" in done.stderr, done.stdout + done.stderr
+    assert not Path(checkout.home.aside).exists()
+    assert "the old one" in checkout.start().stdout
+
+
+@posix
+def test_two_first_starts_at_once_install_once(checkout: Checkout) -> None:
+    checkout.install(
+        """echo "$@" >> "$PYTHONPATH/calls"; case "$*" in *install*) sleep 1.5 ;; esac""", without=("runtime",)
+    )
+    command = [str(checkout.folder / "webui-user.sh"), "--exit"]
+    starts = [
+        subprocess.Popen(command, env=checkout.env(PYTHONPATH=str(checkout.folder)), stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [start.communicate(timeout=60)[0] for start in starts]
+    assert [start.returncode for start in starts] == [0, 0]
+    calls = (checkout.folder / "calls").read_text().splitlines()
+    assert len([call for call in calls if "pip install" in call]) == 1
+    assert sum("Another start is setting Gesso up" in text for text in said) <= 1

@@ -6,6 +6,7 @@ do what they say."""
 from __future__ import annotations
 
 import gc
+import io
 import os
 import signal
 import sys
@@ -35,6 +36,9 @@ def main(argv: Sequence[str]) -> int:
         "train-demo": train_demo,
         "flags": flags,
     }
+    for stream in (sys.stdout, sys.stderr):  # a path may have letters that the terminal's code page lacks
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     name, rest = (argv[0], argv[1:]) if argv and argv[0] in commands else ("serve", argv)
     try:
         return commands[name](rest)

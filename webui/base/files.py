@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,32 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StorageError: the disk is full, or the folder cannot be written to.
     """
-    _write(path, content, os.replace)
+    _write(path, content, replace)
+
+
+BUSY_ON_WINDOWS = frozenset({5, 32, 33})
+"""Windows' numbers for "access denied", "in use" and "locked": a virus scanner or a viewer is reading the file."""
+PATIENCE = 1.0
+"""Seconds."""
+
+
+def replace(
+    source: str | Path, target: str | Path, move: Callable[[str | Path, str | Path], None] = os.replace
+) -> None:
+    """Move a file over another. Where another program has that one open just now, try again for a second.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    last = time.monotonic() + PATIENCE
+    while True:
+        try:
+            move(source, target)
+            return
+        except OSError as error:
+            if getattr(error, "winerror", None) not in BUSY_ON_WINDOWS or time.monotonic() > last:
+                raise
+            time.sleep(0.05)
 
 
 def write_new(path: Path, content: bytes) -> bool:
@@ -43,7 +69,7 @@ def _move_to_new(source: str, target: Path) -> None:
         # A file system without links (exFAT, some network drives): whoever makes the name has it.
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         try:
-            os.replace(source, target)
+            replace(source, target)
         except OSError:
             target.unlink()
             raise

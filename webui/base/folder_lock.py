@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import os
 import sys
 from pathlib import Path
 
 from webui.base.errors import StorageError, UserError
+
+log = logging.getLogger(__name__)
+
+TAKEN = frozenset({errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK})
+"""How systems say that another process has the lock."""
 
 
 class FolderLock:
@@ -27,6 +34,13 @@ class FolderLock:
         try:
             _lock(self._file.fileno())
         except OSError as error:
+            if error.errno not in TAKEN:  # a network drive without locks: better without one than not at all
+                log.warning(
+                    "%s cannot be locked (%s). See to it that only one server works with this folder.",
+                    path,
+                    error.strerror or error,
+                )
+                return
             self._file.seek(0)
             holder = self._file.read().strip()
             self._file.close()
@@ -35,9 +49,10 @@ class FolderLock:
                 f"Another server{named} works with the folder {path.parent}.",
                 hint="Stop that one, or start with another --data-dir.",
             ) from error
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
+        with contextlib.suppress(OSError):  # who holds it is only for the sentence above
+            self._file.truncate(0)
+            self._file.write(str(os.getpid()))
+            self._file.flush()
 
     def release(self) -> None:
         """Let others in. The file stays: deleting it would let two in at once."""

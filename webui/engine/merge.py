@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from webui.base.errors import StorageError, UserError
+from webui.base.files import replace as moved_over
 from webui.engine.families.weights import WeightsFile, open_weights
 from webui.engine.watch import Watch
 from webui.request.merge import ADD_DIFFERENCE, CONFIGS, ENDING, MergePlan, metadata_of, part_of
@@ -73,7 +74,7 @@ def merged(plan: MergePlan, watch: Watch) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         _write(part, target.name, recipe, watch)
         _refuse_overwriting(target)
-        part.replace(target)
+        moved_over(part, target)
         _copy_config(plan, target)
     except OSError as error:
         raise StorageError(

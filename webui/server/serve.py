@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import ipaddress
 import logging
 import os
 import socket
+import sys
 import webbrowser
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -62,7 +64,7 @@ def listen(flags: Flags) -> socket.socket:
         try:
             return _bound(flags.host, port)
         except OSError as error:
-            if not isinstance(error, PermissionError | FileExistsError) and _is_taken(error):
+            if is_taken(error, sys.platform):
                 continue
             raise UserError(
                 f"The address {flags.host}, port {port}, cannot be listened on: {error.strerror or error}."
@@ -79,7 +81,9 @@ def _bound(host: str, port: int) -> socket.socket:
     # Named TCP, or asyncio leaves Nagle's algorithm on, and every answer waits 40 ms for the client's acknowledgement.
     made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if os.name != "nt":
+        if sys.platform == "win32":  # where another program could else share the port, and take our visitors
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, port))
         made.listen(2048)
@@ -89,10 +93,26 @@ def _bound(host: str, port: int) -> socket.socket:
     return made
 
 
-def _is_taken(error: OSError) -> bool:
-    import errno
+WSAEACCES, WSAEADDRINUSE = 10013, 10048
 
-    return error.errno in (errno.EADDRINUSE, 10048)
+
+def is_taken(error: OSError, platform: str) -> bool:
+    """Whether a port cannot be had, so that the next one is worth a try. platform: as in `sys.platform`.
+
+    Windows says "access denied" of ports that another program has to itself, and of those that Hyper-V keeps.
+    """
+    if platform == "win32":
+        return getattr(error, "winerror", error.errno) in (WSAEACCES, WSAEADDRINUSE)
+    return error.errno == errno.EADDRINUSE
+
+
+def event_loop(platform: str) -> str:
+    """uvicorn's name of the event loop. platform: as in `sys.platform`.
+
+    Windows' own, the proactor, closes the listening socket for good when one client resets its connection before it is
+    accepted (python/cpython#93821); the selector goes on. It watches 512 connections at most.
+    """
+    return "asyncio:SelectorEventLoop" if platform == "win32" else "auto"
 
 
 def application(app: App) -> FastAPI:
@@ -267,6 +287,7 @@ class Server:
             ssl_keyfile=str(flags.tls_keyfile) if flags.tls_keyfile else None,
             ssl_certfile=str(flags.tls_certfile) if flags.tls_certfile else None,
             ws="websockets-sansio",
+            loop=event_loop(sys.platform),
             lifespan="on",
         )
         self._server = uvicorn.Server(config)
