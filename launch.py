@@ -752,7 +752,7 @@ def long_paths_on() -> bool:
 
 def missing_libraries() -> list[str]:
     """Of Visual C++'s runtime on Windows, those that cannot be loaded."""
-    missing = []
+    missing: list[str] = []
     if sys.platform == "win32":
         import ctypes
 
