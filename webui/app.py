@@ -70,7 +70,8 @@ class App:
             more=self._engines_beside_the_first if flags.all_devices and engine is None else None,
         )
         self.tasks = Tasks()
-        self._launcher = psutil.Process().parent() if "GESSO_RESTART_FILE" in os.environ else None
+        self._has_launcher = "GESSO_RESTART_FILE" in os.environ
+        self._parent = psutil.Process().parent()
         self.restart_asked = False
         self._housekeeping = Housekeeping(self.catalog, self.settings)
         self._lock: FolderLock | None = None
@@ -125,7 +126,8 @@ class App:
         Raises:
             NoLauncher: nobody is there to do so: it was not started by a launcher, or that one has ended.
         """
-        if self._launcher is None or not self._launcher.is_running():
+        orphaned = self._parent is not None and not self._parent.is_running()
+        if not self._has_launcher or orphaned:
             raise NoLauncher(
                 "The server cannot start again by itself, so it goes on.",
                 hint="Stop it and start it by hand; started by webui-user or launch.py, it can.",

@@ -169,8 +169,9 @@ def test_a_server_that_nobody_would_start_again_goes_on(tmp_path: Path, monkeypa
         api.app.stoppable(lambda: ended.append("stopped"))
         with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as launcher:
             gone = psutil.Process(launcher.pid)
-        for launched in (None, gone):
-            monkeypatch.setattr(api.app, "_launcher", launched)
+        for launched in (False, True):
+            monkeypatch.setattr(api.app, "_has_launcher", launched)
+            monkeypatch.setattr(api.app, "_parent", gone)
             for road in ROADS_TO_A_RESTART:
                 answer = api.client.post(road)
                 assert answer.status_code == 501

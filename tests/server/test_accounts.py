@@ -124,7 +124,7 @@ def test_the_page_and_programs_have_the_same_routes_for_jobs_and_pictures(house:
     ours = {(one.method, one.path.removeprefix("/api/v1"), one.needs) for one in found if "/api/v1/" in one.path}
     internal = [one for one in found if one.path.startswith("/internal/")]
     pages = {(one.method, one.path.removeprefix("/internal"), one.needs) for one in internal}
-    assert ("POST", "/jobs/{job_id}/again", Needs("user", looks=False)) in ours
+    assert ("POST", "/jobs/{job_id}/again", Needs("user", "generate")) in ours
     assert ours <= pages
     assert not [path for _, path, _ in pages - ours if re.match("/(jobs|pictures|history|queue)(/|$)", path)]
 
@@ -156,7 +156,7 @@ def test_what_is_for_admins_is_not_repeated_by_others(house: House, base: str) -
 @pytest.mark.parametrize("path", ["/api/v1/events", "/internal/events"])
 def test_a_reader_of_events_may_say_nonsense_about_the_last_one(house: House, path: str) -> None:
     table = RouteTable(house.inner.routes)
-    assert table.needs("GET", path) == Needs("user", looks=True)
+    assert table.needs("GET", path) == Needs("user", "read")
     for last in ("\u00b2", "-1", "x", "9" * 400, "1.5", ""):
         scope = {"type": "http", "headers": [(b"last-event-id", last.encode("latin-1"))]}
         found = last_event(Request(scope))
@@ -196,6 +196,18 @@ def test_a_token_opens_what_its_scope_says_until_it_is_taken_back(house: House) 
     assert client.delete(f"/internal/access/tokens/{made['id']}", headers=cookie).status_code == 200
     assert house.get("/internal/jobs", reading) == 401
     assert house.get("/internal/jobs", {"authorization": "Bearer gesso_guessed"}) == 401
+
+
+def test_an_admin_s_token_without_that_scope_is_no_admin_s(house: House) -> None:
+    _, secret = house.app.tokens.make("ada", "", ["read", "generate"])
+    shown = {"authorization": f"Bearer {secret}"}
+    body = {"prompt": "x", "override_settings": {"samples_format": "webp"}}
+    body |= {"steps": 1, "width": 64, "height": 64, "override_settings_restore_afterwards": False}
+    assert house.client.post("/sdapi/v1/txt2img", json=body, headers=shown).status_code == 403
+    assert house.app.settings.current.save.samples_format == "png"
+    for path in ("/gradio_api/queue/join", "/gradio_api/run/predict", "/gradio_api/upload"):
+        answer = house.client.post(path, json={}, headers=shown)
+        assert (answer.status_code, "scope 'admin'" in answer.json()["detail"]) == (403, True), path
 
 
 def test_a_user_s_token_is_no_admin_and_one_of_nobody_opens_nothing(house: House) -> None:

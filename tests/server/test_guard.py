@@ -56,6 +56,14 @@ def house(tmp_path: Path) -> Iterator[type[House]]:
         one.app.close()
 
 
+@pytest.fixture(scope="module")
+def open_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Where nobody logs in, known by one more name; for tests that leave it as it is."""
+    made = House(tmp_path_factory.mktemp("open"), "--allow-host", "sd.example.org")
+    yield made
+    made.app.close()
+
+
 def test_nobody_enters_anything_without_a_password(house: type[House]) -> None:
     here = house("--gradio-auth", "anna:one")  # type: ignore[arg-type]
     client = here.client()
@@ -160,8 +168,8 @@ def test_guessing_is_slowed_down_and_the_right_password_gets_in(house: type[Hous
     "host",
     ["evil.org", "evil.org:7860", "localhost.evil.org", "192.168.1.5.evil.org", "docker.internal", "mypc.local"],
 )
-def test_another_name_for_this_machine_is_not_answered(house: type[House], host: str) -> None:
-    client = house().client()
+def test_another_name_for_this_machine_is_not_answered(open_house: House, host: str) -> None:
+    client = open_house.client()
     answer = client.get("/internal/ping", headers={"host": host})
     assert answer.status_code == 421
     assert "--allow-host" in answer.json()["detail"]
@@ -172,10 +180,9 @@ OF_CONTAINERS = ["host.docker.internal:7860", "host.containers.internal", "0.0.0
 
 
 @pytest.mark.parametrize("host", NAMES + OF_CONTAINERS)
-def test_the_names_that_it_has(house: type[House], host: str) -> None:
+def test_the_names_that_it_has(open_house: House, host: str) -> None:
     """Addresses cannot be rebound as names can; a program in a container calls its host by a name of its own."""
-    client = house("--allow-host", "sd.example.org").client()  # type: ignore[arg-type]
-    assert client.get("/internal/ping", headers={"host": host}).status_code == 200
+    assert open_house.client().get("/internal/ping", headers={"host": host}).status_code == 200
 
 
 def test_on_a_network_it_answers_addresses_and_names_of_networks_alone(house: type[House]) -> None:
@@ -185,8 +192,8 @@ def test_on_a_network_it_answers_addresses_and_names_of_networks_alone(house: ty
     assert client.get("/internal/ping", headers={"host": "evil.org"}).status_code == 421
 
 
-def test_another_site_s_page_changes_nothing(house: type[House]) -> None:
-    client = house().client()
+def test_another_site_s_page_changes_nothing(open_house: House) -> None:
+    client = open_house.client()
     for headers in (
         {"origin": "https://evil.org"},
         {"origin": "null"},
@@ -222,10 +229,10 @@ ELSEWHERE = (
 
 
 @pytest.mark.parametrize("kind", AS_PROGRAMS_SEND_JSON)
-def test_json_is_taken_by_any_name_but_from_no_other_site(house: type[House], kind: str | None) -> None:
+def test_json_is_taken_by_any_name_but_from_no_other_site(open_house: House, kind: str | None) -> None:
     """`requests.post(data=json.dumps(...))`, `fetch(body: JSON.stringify(...))`, `curl -d`. A browser sends the same
     from any site's page without asking first."""
-    client = house().client()
+    client = open_house.client()
     named = {"content-type": kind} if kind else {}
     body = json.dumps({"samples_format": "webp"}).encode()
     for path in ("/sdapi/v1/options", "/sdapi/v1/options/"):
@@ -234,6 +241,7 @@ def test_json_is_taken_by_any_name_but_from_no_other_site(house: type[House], ki
         assert client.get("/sdapi/v1/options").json()["samples_format"] == "png"
     assert client.post("/sdapi/v1/options", content=body, headers=named).status_code == 200
     assert client.get("/sdapi/v1/options").json()["samples_format"] == "webp"
+    client.post("/sdapi/v1/options", json={"samples_format": "png"})
 
 
 def test_a_slash_at_the_end_changes_nothing(house: type[House]) -> None:
@@ -252,8 +260,8 @@ def test_a_slash_at_the_end_changes_nothing(house: type[House]) -> None:
     assert guarded.post("/internal/restart/").status_code == 401
 
 
-def test_what_programs_show_by_habit_is_passed_over_where_nobody_logs_in(house: type[House]) -> None:
-    client = house().client()
+def test_what_programs_show_by_habit_is_passed_over_where_nobody_logs_in(open_house: House) -> None:
+    client = open_house.client()
     for shown in ("Bearer sk-anything", "Bearer", "Bearer ", "Basic eDp5", "Basic", "Digest x", "nonsense"):
         assert client.get("/sdapi/v1/samplers", headers={"authorization": shown}).status_code == 200, shown
     assert client.get("/sdapi/v1/samplers", headers={"authorization": "Bearer gesso_gone"}).status_code == 401
@@ -302,8 +310,8 @@ def test_a_browser_is_asked_before_it_asks_with_credentials(house: type[House]) 
     assert client.options("/sdapi/v1/txt2img", headers={**headers, "origin": "https://evil.org"}).status_code == 401
 
 
-def test_other_servers_pages_are_not_fetched(house: type[House]) -> None:
-    client = house().client()
+def test_other_servers_pages_are_not_fetched(open_house: House) -> None:
+    client = open_house.client()
     for path in ("/gradio_api/file=http://evil.org/x", "/gradio_api/file=https://evil.org", "/gradio_api/proxy=x"):
         assert client.get(path).status_code == 403, path
 

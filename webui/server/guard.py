@@ -83,10 +83,10 @@ class Caller:
         """
         if needs.scope == "public":
             return
-        if needs.scope == "admin" and self.role != "admin":
-            raise Refused(403, "Only an admin may do this.", "Ask somebody who has such an account.")
         if needs.token not in self.grants and not (needs.token == "read" and self.grants):
             raise Refused(403, f"This token may not do that: it lacks the scope {needs.token!r}.")
+        if needs.scope == "admin" and self.role != "admin":
+            raise Refused(403, "Only an admin may do this.", "Ask somebody who has such an account.")
 
 
 class Refused(WebuiError):
@@ -243,8 +243,9 @@ class Guard:
     def _holder(self, token: Token) -> Caller:
         """Who shows a token: its owner, who may do no more than the owner may."""
         name = "" if token.owner.startswith(ANONYMOUS) else token.owner
-        all_seeing = "admin" in token.scopes and self._access.oversees(name)
-        return Caller(token.owner, name, True, self._access.role_of(name), all_seeing, token.scopes)
+        wholly = "admin" in token.scopes
+        role, sees_all = self._access.role_of(name), self._access.oversees(name)
+        return Caller(token.owner, name, True, role if wholly else "user", wholly and sees_all, token.scopes)
 
     async def _entered(self, name: str, password: str, request: _Request, *, program: bool = False) -> bool:
         try:

@@ -33,20 +33,19 @@ class Needs:
     """What a caller must be to call a route."""
 
     scope: Scope
-    looks: bool
-    """It changes nothing, so that a token for reading is enough."""
+    token: TokenScope
+    """The scope that a token must have."""
 
-    @property
-    def token(self) -> TokenScope:
-        """The scope that a token must have."""
-        if self.scope == "admin":
-            return "admin"
-        return "read" if self.looks else "generate"
+
+def needs(scope: Scope, *, looks: bool) -> Needs:
+    """`looks`: it changes nothing, so that a token for reading is enough."""
+    return Needs(scope, "admin" if scope == "admin" else "read" if looks else "generate")
 
 
 def of_the_page(method: str) -> Needs:
-    """What Gradio's routes need, which are behind all of ours."""
-    return Needs("user", method in SAFE_METHODS)
+    """What Gradio's routes need, which are behind all of ours. Its events ask who somebody is and know of no tokens, so
+    they are for tokens that may do everything."""
+    return Needs("user", "read" if method in SAFE_METHODS else "admin")
 
 
 class Routes:
@@ -58,28 +57,28 @@ class Routes:
 
     def get(self, path: str, scope: Scope, **options: Any) -> Callable[[Endpoint], Endpoint]:
         """A route that changes nothing. `options` here and below are those of `APIRouter.add_api_route`."""
-        return self._added(path, ["GET"], Needs(scope, looks=True), options)
+        return self._added(path, ["GET"], needs(scope, looks=True), options)
 
     def post(
         self, path: str, scope: Scope, *, looks: bool = False, **options: Any
     ) -> Callable[[Endpoint], Endpoint]:
         """`looks`: it changes nothing, though it is sent by POST."""
-        return self._added(path, ["POST"], Needs(scope, looks), options)
+        return self._added(path, ["POST"], needs(scope, looks=looks), options)
 
     def delete(self, path: str, scope: Scope, **options: Any) -> Callable[[Endpoint], Endpoint]:
         """A route that takes something away."""
-        return self._added(path, ["DELETE"], Needs(scope, looks=False), options)
+        return self._added(path, ["DELETE"], needs(scope, looks=False), options)
 
     def every(self, path: str, scope: Scope, **options: Any) -> Callable[[Endpoint], Endpoint]:
         """All methods; it changes nothing."""
-        return self._added(path, list(ALL_METHODS), Needs(scope, looks=True), options)
+        return self._added(path, list(ALL_METHODS), needs(scope, looks=True), options)
 
     def websocket(self, path: str, scope: Scope) -> Callable[[Endpoint], Endpoint]:
         """A stream to whoever listens."""
 
         def add(endpoint: Endpoint) -> Endpoint:
             self.router.add_api_websocket_route(path, endpoint)
-            declare(self.router.routes[-1], Needs(scope, looks=True))
+            declare(self.router.routes[-1], needs(scope, looks=True))
             return endpoint
 
         return add
@@ -89,19 +88,19 @@ class Routes:
         self.router.include_router(other.router, **options)
 
     def _added(
-        self, path: str, methods: list[str], needs: Needs, options: dict[str, Any]
+        self, path: str, methods: list[str], wanted: Needs, options: dict[str, Any]
     ) -> Callable[[Endpoint], Endpoint]:
         def add(endpoint: Endpoint) -> Endpoint:
             self.router.add_api_route(path, endpoint, methods=methods, **options)
-            declare(self.router.routes[-1], needs)
+            declare(self.router.routes[-1], wanted)
             return endpoint
 
         return add
 
 
-def declare(route: BaseRoute, needs: Needs) -> None:
+def declare(route: BaseRoute, wanted: Needs) -> None:
     """Say who may call a route that is none of `Routes`."""
-    setattr(route, _NEEDS, needs)
+    setattr(route, _NEEDS, wanted)
 
 
 @dataclass(frozen=True)
@@ -160,12 +159,12 @@ def _listed(routes: Sequence[BaseRoute]) -> Iterator[Listed]:
             continue  # Gradio's
         path = found.path or ""
         methods: Iterable[str] = sorted(found.methods or ()) or (SOCKET,)
-        needs = getattr(found.original_route, _NEEDS, None)
-        if not isinstance(needs, Needs):
+        wanted = getattr(found.original_route, _NEEDS, None)
+        if not isinstance(wanted, Needs):
             raise TypeError(f"{', '.join(methods)} {path} does not say who may call it: declare it through `Routes`.")
         pattern = compile_path(path)[0]
         for method in methods:
-            yield Listed(method, path, needs, pattern)
+            yield Listed(method, path, wanted, pattern)
 
 
 def table(routes: Sequence[BaseRoute]) -> str:
@@ -174,14 +173,14 @@ def table(routes: Sequence[BaseRoute]) -> str:
     for one in RouteTable(routes).listed:
         if not one.catches_all:
             methods.setdefault((one.path, one.needs), []).append(one.method)
-    rows = [(path, "any" if len(called) == len(ALL_METHODS) else ",".join(called), needs)
-            for (path, needs), called in methods.items()]  # fmt: skip
+    rows = [(path, "any" if len(called) == len(ALL_METHODS) else ",".join(called), wanted)
+            for (path, wanted), called in methods.items()]  # fmt: skip
     page = [("everything else: the page", "GET", of_the_page("GET")),
             ("everything else: the page's events", "POST", of_the_page("POST"))]  # fmt: skip
     lines = [_row("method", "visitor", "user", "admin", "token", "route")]
-    for path, called, needs in [*sorted(rows, key=lambda row: row[:2]), *page]:
-        visitor, user = ("yes" if needs.scope in those else "-" for those in (("public",), ("public", "user")))
-        lines.append(_row(called, visitor, user, "yes", needs.token, path))
+    for path, called, wanted in [*sorted(rows, key=lambda row: row[:2]), *page]:
+        visitor, user = ("yes" if wanted.scope in those else "-" for those in (("public",), ("public", "user")))
+        lines.append(_row(called, visitor, user, "yes", wanted.token, path))
     return "\n".join(lines) + "\n"
 
 
