@@ -224,6 +224,93 @@ def test_the_krita_plugin(client: httpx.Client) -> None:
     assert client.get("progress", params={"skip_current_image": True}).json()["current_image"] is None
 
 
+SMALL = {"prompt": "a red apple", "width": 64, "height": 64, "steps": 1, "seed": 3}
+
+
+def remarks(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    found: list[str] = json.loads(answer.json()["info"])["comments"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "scripts",
+    [
+        {"ControlNet": {"args": []}},
+        {"controlnet": {"args": [{"enabled": False, "module": "canny", "model": "canny [1]", "weight": 1.0}] * 3}},
+        {"ADetailer": {"args": [False]}},
+        {"ADetailer": {"args": [True, False, {"ad_model": "None", "ad_confidence": 0.3}]}},
+        {"ADetailer": {"args": [{"ad_model": "None"}, {"ad_model": "face_yolov8n.pt", "ad_tab_enable": False}]}},
+        {"reactor": {"args": ["iVBORw0KGgo=", False, "0"]}},
+        {"Tiled Diffusion": {"args": [False, "MultiDiffusion", 96]}, "AnimateDiff": {"args": [{"enable": False}]}},
+        {"Some Extension": {"args": ["", None, 0, [], {}]}, "Another": {}, "A third": None},
+    ],
+)
+def test_scripts_that_are_switched_off_are_passed_over_with_a_remark(client: httpx.Client, scripts: Any) -> None:
+    """Plugins send the values of every extension that they know, also of those that their user has not switched on."""
+    found = remarks(client.post("txt2img", json={**SMALL, "alwayson_scripts": scripts}))
+    assert len(found) == len(scripts)
+    assert all(name in remark for name, remark in zip(scripts, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    "scripts",
+    [
+        {"ControlNet": {"args": [{"enabled": True, "model": "canny [1]"}]}},
+        {"ControlNet": {"args": [{"model": "canny [1]", "module": "canny"}]}},
+        {"ADetailer": {"args": [True, False, {"ad_model": "face_yolov8n.pt"}]}},
+        {"reactor": {"args": ["iVBORw0KGgo=", True, "0"]}},
+        {"Some Extension": {"args": [0.5]}},
+    ],
+)
+def test_scripts_that_are_switched_on_and_not_here_are_refused(client: httpx.Client, scripts: Any) -> None:
+    answer = client.post("txt2img", json={**SMALL, "alwayson_scripts": scripts})
+    assert (answer.status_code, answer.json()["detail"]) == (422, f"always on script {next(iter(scripts))} not found")
+
+
+def test_numbers_as_sliders_of_other_programs_give_them(client: httpx.Client) -> None:
+    """A plugin halves the steps for its second pass, multiplies sizes, and leaves what it does not use at 0."""
+    body = {
+        **SMALL, "width": 64.5, "hr_second_pass_steps": 7.5, "hr_scale": 0, "seed": -5, "prompt": 123, "cfg_scale": -1,
+        "denoising_strength": 0.4, "styles": [""], "distilled_cfg_scale": 3.5,
+        "override_settings": {"CLIP_stop_at_last_layers": 0, "samples_format": "jpeg", "sd_vae": None},
+    }  # fmt: skip
+    answer = client.post("txt2img", json=body)
+    told = "\n".join(remarks(answer))
+    for name in ("width", "hr_second_pass_steps", "hr_scale", "seed", "prompt", "CLIP_stop_at_last_layers"):
+        assert name in told
+    assert "style" not in told
+    info = json.loads(answer.json()["info"])
+    assert (info["denoising_strength"], info["cfg_scale"], info["prompt"]) == (0.4, -1, "123")
+    assert "CFG scale: -1.0" in info["infotexts"][0]
+    assert opened(answer.json()["images"][0]).format == "JPEG"
+    body = {**SMALL, "init_images": encoded(), "mask": encoded("white"), "mask_blur": 4.5, "denoising_strength": 1.5}
+    assert len(remarks(client.post("img2img", json=body))) == 2
+
+
+def test_unipc_makes_pictures_in_fewer_steps_than_its_order(client: httpx.Client) -> None:
+    for body in ({"steps": 1}, {"steps": 2}):
+        found = remarks(client.post("txt2img", json={**SMALL, "sampler_name": "UniPC", **body}))
+        assert any("UniPC" in remark for remark in found)
+    body = {**SMALL, "sampler_name": "UniPC", "steps": 4, "denoising_strength": 0.3, "init_images": [encoded()]}
+    assert any("UniPC" in remark for remark in remarks(client.post("img2img", json=body)))
+    assert remarks(client.post("txt2img", json={**SMALL, "sampler_name": "UniPC", "steps": 3})) == []
+
+
+def test_refusals_have_a1111s_shapes(client: httpx.Client) -> None:
+    answer = client.post("img2img", json=SMALL)
+    assert (answer.status_code, answer.json()["detail"]) == (404, "Init image not found")
+    answer = client.post("txt2img", json={**SMALL, "steps": "many"})
+    (complaint,) = answer.json()["detail"]
+    assert (answer.status_code, complaint["loc"]) == (422, ["body", "steps"])
+    assert "many" in complaint["msg"]
+    json_type = {"content-type": "application/json"}
+    for content, word in ((b"prompt=a red apple", "no JSON"), (b"", "empty"), (b"[1]", "list"), (b"\xff", "UTF-8")):
+        answer = client.post("txt2img", content=content, headers=json_type)
+        assert answer.status_code in (400, 422)
+        assert word in str(answer.json()["detail"])
+
+
 def test_sizes_are_cut_down_to_eighths_and_a_mask_may_have_any_size(client: httpx.Client) -> None:
     """As A1111 does, whose clients rely on it."""
     body = {"prompt": "x", "steps": 1, "width": 70, "height": 79, "seed": 4}

@@ -60,7 +60,7 @@ def test_the_whole_dump_of_the_options_is_accepted_back(api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("values", "status"),
-    [({"sd_model_checkpoint": "none"}, 404), ({"CLIP_stop_at_last_layers": 99}, 422), ({"samples_format": "bmp"}, 422)],
+    [({"sd_model_checkpoint": "none"}, 404), ({"sd_vae": ["x"]}, 422), ({"samples_format": "bmp"}, 422)],
 )
 def test_options_that_do_not_fit_change_nothing(standing: Api, values: dict[str, object], status: int) -> None:
     before = standing.client.get("/sdapi/v1/options").json()

@@ -39,8 +39,28 @@ def test_layers_come_as_sheets_of_their_own_where_asked(standing: Api) -> None:
     behind = [False, False, True, False, False, False, False, 2, True]
     answer, info = plotted(standing, 4, "1,2", [], 0, "", [], 1, "7,8", [], behind=behind)
     side = opened(asked(standing)["images"][0]).width
-    assert [opened(each).size for each in answer["images"]] == [(4 * side + 6, side)] + [(2 * side + 2, side)] * 2
+    assert [opened(each).size for each in answer["images"]] == [(4 * side, side)] + [(2 * side, side)] * 2
     assert info["all_seeds"] == [7, 7, 8, 8]
+
+
+def test_a_batch_is_told_by_its_first_picture_and_saved_whole(api: Api) -> None:
+    line = (4, "1,2", [], 0, "", [], 0, "", [])
+    answer, info = plotted(api, *line, batch_size=2)
+    assert len(answer["images"]) == len(info["infotexts"]) == 3
+    assert (info["batch_size"], info["all_seeds"]) == (2, [5, 5])
+    answer, info = plotted(api, *line, batch_size=2, n_iter=2, save_images=True)
+    assert (len(answer["images"]), info["all_seeds"]) == (3, [5, 5])
+    assert len(list((api.app.paths.data / "outputs" / "txt2img-images").rglob("*.png"))) == 2 * 4
+
+
+@pytest.mark.parametrize("values", ["b," + "x" * 131_073, "b,a\0c", "b,a\rc", 'b,"a', "\0", ","])
+def test_no_text_of_values_brings_the_server_down(standing: Api, values: str) -> None:
+    for place in (0, 4, 6, 7, 8, 9, 37):
+        body = {**SMALL, "prompt": "b", "script_name": "x/y/z plot"}
+        body["script_args"] = [place, values, [], 0, "", [], 0, "", [], *BEHIND]
+        answer = standing.client.post("/sdapi/v1/txt2img", json=body)
+        assert answer.status_code in (200, 404, 422), answer.text
+        assert answer.status_code == 200 or answer.json()["detail"]
 
 
 def test_a_saved_table_lies_among_the_sheets(api: Api) -> None:

@@ -108,17 +108,34 @@ def test_seeds_of_lines_differ_stay_or_count_up() -> None:
     assert seeds(iterate=True) == [50, 51, 52]
 
 
+def test_no_prompts_and_too_many_are_refused() -> None:
+    for lines, told in (("", "no prompts"), ("--prompt a --n_iter 5000", "too many")):
+        with pytest.raises(UserError, match=told):
+            expanded("Prompts from file or textbox", Txt2Img(), lines=lines)
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("", "no prompts"),
-        ('--prompt "a fox', "without an end"),
+        ('--prompt "a fox', "a quote has no end"),
+        ("a fox -- it's red", "a quote has no end"),
         ("--colour red", "no option '--colour'"),
+        ("a fox --steps 7", "no option 'a'"),
         ("--prompt a --steps many", "Sampling steps"),
+        ("--prompt a --steps 0", "Sampling steps"),
         ("--prompt a --steps", "no value"),
-        ("--prompt a --n_iter 5000", "too many"),
     ],
 )
-def test_a_line_that_says_nothing_is_refused(line: str, told: str) -> None:
-    with pytest.raises(UserError, match=told):
-        expanded("Prompts from file or textbox", Txt2Img(), lines=line)
+def test_a_line_whose_options_cannot_be_read_is_a_prompt_and_that_is_said(line: str, told: str) -> None:
+    table = expanded("Prompts from file or textbox", Txt2Img(), lines=f"a cat\n{line}")
+    assert prompts(table) == ["a cat", line]
+    (remark,) = table.remarks
+    assert remark.startswith("Line 2 is taken as a prompt")
+    assert told in remark
+
+
+def test_an_option_that_nearly_fits_is_made_to_fit() -> None:
+    table = expanded("Prompts from file or textbox", Txt2Img(), lines="--prompt a --steps 7.9 --subseed_strength 2")
+    request = table.cells[0].request
+    assert (request.steps, request.subseed_strength) == (7, 1.0)
+    assert len(table.remarks) == 2

@@ -219,6 +219,8 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
     x = begun(way, first, original, render, batch.facts.note)
     watch.enter(this.phase, *this.share)
     sampler = registry.resolved(entry.function)
+    if "order" in entry.options and len(way.sigmas) < render.uni_pc_order:
+        watch.remark(f"{entry.name} is of order {len(way.sigmas)}, since it takes no more steps.")
     options = way.options(sampler_options(entry, render, batch.facts.note)).of(entry.options)
     together = render.no_dpmpp_sde_batch_determinism
     draws = way.noise(entry, noise, batch.seeds, together=together)

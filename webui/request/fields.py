@@ -67,7 +67,8 @@ class Generation(Declared):
     """Saved pieces of prompt that are joined to both prompts, in this order."""
 
     steps: Annotated[
-        int, Slider(label="Steps", ui="Sampling steps", place=0, min=1, max=150, ge=1, le=10000, api_default=50)
+        int,
+        Slider(label="Steps", ui="Sampling steps", place=0, min=1, max=150, ge=1, le=10000, firm=True, api_default=50),
     ] = 20
     """How many times the picture is denoised. More is slower; beyond 30 little changes."""
     sampler_name: Annotated[str, Choice(label="Sampler", ui="Sampling method", source="samplers")] = "DPM++ 2M"
@@ -76,13 +77,17 @@ class Generation(Declared):
         "Automatic"
     )
     """How the noise levels are spaced over the steps. Automatic: what suits the sampler."""
-    cfg_scale: Annotated[float, Slider(label="CFG scale", ui="CFG Scale", min=1, max=30, step=0.5, ge=0)] = 7.0
-    """How strongly the picture follows the prompt; 1 turns guidance, and the negative prompt, off."""
+    cfg_scale: Annotated[float, Slider(label="CFG scale", ui="CFG Scale", min=1, max=30, step=0.5, ge=-100)] = 7.0
+    """How strongly the picture follows the prompt; 1 turns guidance, and the negative prompt, off. Below 0 it flees."""
     seed: Annotated[int, Number(label="Seed", place=10, ge=-1, le=2**63 - 1)] = -1
     """The number that the noise is made of: the same seed gives the same picture. -1: a new one each time."""
-    width: Annotated[int, Slider(label="Size-1", ui="Width", place=20, min=64, max=2048, step=8, ge=8, le=16384)] = 512
+    width: Annotated[
+        int, Slider(label="Size-1", ui="Width", place=20, min=64, max=2048, step=8, ge=8, le=16384, firm=True)
+    ] = 512
     """Width of the picture in pixels."""
-    height: Annotated[int, Slider(label="Size-2", ui="Height", min=64, max=2048, step=8, ge=8, le=16384)] = 512
+    height: Annotated[
+        int, Slider(label="Size-2", ui="Height", min=64, max=2048, step=8, ge=8, le=16384, firm=True)
+    ] = 512
     """Height of the picture in pixels."""
 
     subseed: Annotated[
@@ -130,9 +135,9 @@ class Generation(Declared):
     ] = 0
     """Like the width, for the height."""
 
-    batch_size: Annotated[int, Slider(ui="Batch size", min=1, max=8, ge=1, le=512)] = 1
+    batch_size: Annotated[int, Slider(ui="Batch size", min=1, max=8, ge=1, le=512, firm=True)] = 1
     """How many pictures are made at once: faster than one by one, for more memory. Seeds count up."""
-    n_iter: Annotated[int, Slider(ui="Batch count", min=1, max=100, ge=1, le=100000)] = 1
+    n_iter: Annotated[int, Slider(ui="Batch count", min=1, max=100, ge=1, le=100000, firm=True)] = 1
     """How many batches are made one after the other."""
 
     refiner_checkpoint: Annotated[

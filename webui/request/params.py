@@ -82,6 +82,8 @@ class Param(GroupedMetadata):
     """How slow a change of the value is (a model switch: 1), so that grids change it least often."""
     ge: float | None = None
     le: float | None = None
+    firm: bool = False
+    """What lies outside its limits has no meaning: A1111's API refuses it, too, and does not move it to the limit."""
     restart: bool = False
     """A setting that takes effect at the next start."""
     without_effect: Callable[[], str] = none
@@ -230,7 +232,7 @@ def parsed(cls: type[Declared], name: str, text: Any) -> Any:
     except (PydanticError, ValueError) as error:
         title = param.title if param else name
         reason = error.errors()[0]["msg"] if isinstance(error, PydanticError) else str(error)
-        raise UserError(f"{title or name} cannot be {_shortened(text)}: {reason}.", field=name) from error
+        raise UserError(f"{title or name} cannot be {shortened(text)}: {reason}.", field=name) from error
 
 
 def _annotated(info: FieldInfo) -> Any:
@@ -254,7 +256,7 @@ def user_error(cls: type[BaseModel], error: PydanticError) -> UserError:
         return UserError(f"There is no parameter {name!r}.", field=name)
     where = f" (at {'.'.join(location[1:])})" if len(location) > 1 else ""
     return UserError(
-        f"{title} cannot be {_shortened(first.get('input'))}{where}: {_sentence(first['msg'])}", field=name
+        f"{title} cannot be {shortened(first.get('input'))}{where}: {_sentence(first['msg'])}", field=name
     )
 
 
@@ -262,6 +264,7 @@ def _sentence(text: str) -> str:
     return text[:1].lower() + text[1:].rstrip(".") + "."
 
 
-def _shortened(value: object) -> str:
+def shortened(value: object) -> str:
+    """The value as a sentence can hold it."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 from webui.base.errors import UserError
 from webui.request.fields import Generation
+from webui.request.fitting import fitted
 from webui.request.params import Choice, Text, Toggle, parsed
 from webui.scripts.script import Cell, Script, Seeds, Table, refuse_beyond
 
@@ -37,6 +39,15 @@ JOIN: Mapping[str, Callable[[str, str], str]] = {
 }
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a line says."""
+
+    values: Mapping[str, Any]
+    """By field."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
 class PromptsFromFile(Script):
     """Many prompts, one after the other."""
 
@@ -57,11 +68,14 @@ class PromptsFromFile(Script):
         if self.iterate or self.iterate_batch:
             request = seeds.fixed(request)
         cells: list[Cell] = []
+        remarks: list[str] = []
         moved = pictures = 0
         for number, line in enumerate(self.lines.splitlines(), 1):
             if not line.strip():
                 continue
-            one = self._of_line(request, line.strip(), number)
+            told, changed = _told(type(request), line.strip(), number)
+            remarks += changed
+            one = self._with(request, told)
             one = seeds.anew(one)
             if self.iterate:
                 one = one.changed(seed=one.seed + moved)
@@ -71,44 +85,61 @@ class PromptsFromFile(Script):
             cells.append(Cell((len(cells), 0, 0), one))
         if not cells:
             raise UserError("There are no prompts.", hint="Write some, one a line.", field="script_args")
-        return Table(tuple(cells))
+        return Table(tuple(cells), remarks=tuple(remarks))
 
-    def _of_line(self, request: Generation, line: str, number: int) -> Generation:
-        """The request with what a line says. A1111: only a line with two hyphens has options."""
-        values: dict[str, Any] = {}
-        settings: dict[str, Any] = {}
-        for name, text in _options(line, number) if "--" in line else [("prompt", line)]:
-            field = NAMES.get(name, name)
-            if field in OPTIONS:
-                told = [word.strip() for word in text.split(",")] if field == "styles" else text
-                values[field] = parsed(type(request), field, told)
-            elif SETTINGS.get(name):
-                settings[SETTINGS[name]] = text
+    def _with(self, request: Generation, told: Told) -> Generation:
+        """The request with what a line says."""
+        values = dict(told.values)
         # A1111: both prompts of a line are joined with those of the form.
-        for field in ("prompt", "negative_prompt"):
-            main = getattr(request, field)
-            if field in values and main:
-                values[field] = JOIN[self.position](values[field], main)
-        return request.changed(**values, override_settings={**request.override_settings, **settings})
+        for name in ("prompt", "negative_prompt"):
+            main = getattr(request, name)
+            if name in values and main:
+                values[name] = JOIN[self.position](values[name], main)
+        return request.changed(**values, override_settings={**request.override_settings, **told.settings})
 
 
-def _options(line: str, number: int) -> list[tuple[str, str]]:
-    """The options of a line as (name, text)."""
+def _told(cls: type[Generation], line: str, number: int) -> tuple[Told, list[str]]:
+    """What a line says, and remarks on it. A1111: only a line with two hyphens has options, and one whose options
+    cannot be read is a prompt as it stands."""
+    plain = Told({"prompt": line})
+    if "--" not in line:
+        return plain, []
+    try:
+        return _of_options(cls, _options(line), number)
+    except UserError as error:
+        return plain, [f"Line {number} is taken as a prompt: {error.message}"]
+
+
+def _of_options(cls: type[Generation], options: list[tuple[str, str]], number: int) -> tuple[Told, list[str]]:
+    values: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    for name, text in options:
+        told = NAMES.get(name, name)
+        if told in OPTIONS:
+            values[told] = [word.strip() for word in text.split(",")] if told == "styles" else text
+        elif SETTINGS.get(name):
+            settings[SETTINGS[name]] = text
+    values, changed = fitted(cls, values)
+    remarks = [f"Line {number}: {remark}" for remark in changed]
+    return Told({told: parsed(cls, told, value) for told, value in values.items()}, settings), remarks
+
+
+def _options(line: str) -> list[tuple[str, str]]:
+    """The options of a line as (name, text).
+
+    Raises:
+        UserError: it has others, or they are not written as such.
+    """
     try:
         words = shlex.split(line)
     except ValueError as error:
-        raise UserError(
-            f"Line {number}: {line!r} has a quote without an end.", hint='Write --prompt "two words".', field="lines"
-        ) from error
+        raise UserError("a quote has no end.") from error
     found: list[tuple[str, str]] = []
     at = 0
     while at < len(words):
         name = words[at].removeprefix("--")
         if not words[at].startswith("--") or not (name in OPTIONS or name in NAMES or name in SETTINGS):
-            known = ", ".join(sorted({*OPTIONS, *NAMES, *SETTINGS}))
-            raise UserError(
-                f"Line {number}: there is no option {words[at]!r}.", hint=f"There are {known}.", field="lines"
-            )
+            raise UserError(f"there is no option {words[at]!r}.")
         at += 1
         value = words[at : at + 1]
         if name in ("prompt", "negative_prompt"):
@@ -119,6 +150,6 @@ def _options(line: str, number: int) -> list[tuple[str, str]]:
         else:
             at += 1
         if not value:
-            raise UserError(f"Line {number}: {'--' + name!r} has no value.", field="lines")
+            raise UserError(f"{'--' + name!r} has no value.")
         found.append((name, value[0]))
     return found

@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
+from webui import registry
 from webui.base.errors import UserError
 from webui.request.fields import Generation
+from webui.request.fitting import fitted
 from webui.request.params import Choice, Declared, Number, Slider, default_of
 
 Title: TypeAlias = str | tuple[tuple[str, bool], ...]
@@ -74,6 +76,8 @@ class Table:
     cells: tuple[Cell, ...]
     sheets: Sheets | None = None
     """None: there is no sheet of them."""
+    remarks: tuple[str, ...] = ()
+    """What was not taken as it was written: sentences."""
 
     @property
     def count(self) -> int:
@@ -85,6 +89,8 @@ class Script(Declared):
     """The parameters of a script, and what it does with a request."""
 
     title: ClassVar[str]
+    first_alone: ClassVar[bool] = False
+    """A1111: an API's answer has the first picture of each request alone, however many it makes."""
 
     @property
     def shows_pictures(self) -> bool:
@@ -134,6 +140,18 @@ class Script(Declared):
                 }
             )
         return found
+
+
+def chosen(request: Generation) -> tuple[Script, tuple[str, ...]]:
+    """The script that a request names, with its values -> and a sentence about each that was made to fit.
+
+    Raises:
+        NotFound: there is no such script.
+        UserError: a value is wrong.
+    """
+    cls: type[Script] = registry.script(request.script)
+    values, remarks = fitted(cls, request.script_values)
+    return cls.made(**values), remarks
 
 
 def refuse_beyond(pictures: int, most: int) -> None:

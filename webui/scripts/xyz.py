@@ -47,6 +47,8 @@ class Axis:
     """The legend shows the value without the title before it."""
     source: str = ""
     """The list that its values are of."""
+    empty: bool = False
+    """An empty value is one of its values."""
 
     def legend(self, value: Value) -> str:
         if self.kind == "nothing":
@@ -71,6 +73,12 @@ def _settings(*names: str) -> Apply:
 
 def _replaced(request: Generation, value: Any, values: Sequence[Any]) -> Generation:
     sought = values[0]
+    if not sought:
+        raise UserError(
+            "Prompt S/R: the first value is empty.",
+            hint="It is the text that the others stand in for.",
+            field="script_args",
+        )
     if sought not in request.prompt and sought not in request.negative_prompt:
         raise UserError(
             f"Prompt S/R: {sought!r} is neither in the prompt nor in the negative prompt.",
@@ -101,7 +109,8 @@ def _ordered(request: Generation, value: Any, _values: Sequence[Any]) -> Generat
 
 
 def _styled(request: Generation, value: Any, _values: Sequence[Any]) -> Generation:
-    return request.changed(styles=(*request.styles, *(name.strip() for name in value.split(","))))
+    names = (name.strip() for name in value.split(","))
+    return request.changed(styles=(*request.styles, *(name for name in names if name)))
 
 
 def _sized(request: Generation, value: Any, _values: Sequence[Any]) -> Generation:
@@ -130,7 +139,7 @@ _AXES = (
     Axis("Hires steps", "int", _field("hr_second_pass_steps"), only="txt2img"),
     Axis("CFG Scale", "float", _field("cfg_scale")),
     Axis("Image CFG Scale", "float", _field("image_cfg_scale"), only="img2img"),
-    Axis("Prompt S/R", "text", _replaced, plain=True),
+    Axis("Prompt S/R", "text", _replaced, plain=True, empty=True),
     Axis("Prompt order", "order", _ordered),
     Axis("Sampler", "text", _field("sampler_name"), plain=True, source="samplers"),
     Axis("Hires sampler", "text", _field("hr_sampler_name"), only="txt2img", source="samplers"),
@@ -154,7 +163,7 @@ _AXES = (
     Axis("Hires upscaler", "text", _field("hr_upscaler"), only="txt2img", source="hires_upscalers"),
     Axis("Cond. Image Mask Weight", "float", _settings("inpainting_mask_weight"), only="img2img"),
     Axis("VAE", "text", _settings("sd_vae"), cost=0.7, source="vaes"),
-    Axis("Styles", "text", _styled, source="styles"),
+    Axis("Styles", "text", _styled, source="styles", empty=True),
     Axis("UniPC Order", "int", _settings("uni_pc_order"), cost=0.5),
     Axis("Face restore", "text", _restored, plain=True),
     Axis("Token merging ratio", "float", _settings("token_merging_ratio")),
@@ -162,7 +171,13 @@ _AXES = (
     Axis("Always discard next-to-last sigma", "bool", _settings("always_discard_next_to_last_sigma")),
     Axis("SGM noise multiplier", "bool", _settings("sgm_noise_multiplier")),
     Axis(
-        "Refiner checkpoint", "text", _field("refiner_checkpoint"), cost=1.0, plain=True, source="checkpoints_or_none"
+        "Refiner checkpoint",
+        "text",
+        _field("refiner_checkpoint"),
+        cost=1.0,
+        plain=True,
+        source="checkpoints_or_none",
+        empty=True,
     ),
     Axis("Refiner switch at", "float", _field("refiner_switch_at")),
     Axis("RNG source", "text", _settings("randn_source")),
@@ -197,10 +212,17 @@ def values_of(axis: Axis, text: str) -> tuple[Any, ...]:
     """
     if axis.kind == "nothing":
         return ("",)
-    rows = csv.reader(io.StringIO(text), skipinitialspace=True)
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=None), skipinitialspace=True))
+    except csv.Error as error:
+        raise UserError(
+            f"{axis.title}: these values cannot be read.",
+            hint=f"Put commas between them. One has at most {csv.field_size_limit():,} characters.",
+            field="script_args",
+        ) from error
     words = [word.strip() for word in itertools.chain.from_iterable(rows)]
-    words = [word for word in words if word]
-    if not words:
+    words = [word for word in words if word or axis.empty]
+    if not any(words):
         raise UserError(f"{axis.title} has no values.", hint="List some, or choose Nothing.", field="script_args")
     if axis.kind == "order":
         if len(words) > 6:
@@ -262,6 +284,7 @@ class XyzPlot(Script):
     """Values for up to three axes: each combination is a picture."""
 
     title: ClassVar[str] = "X/Y/Z plot"
+    first_alone: ClassVar[bool] = True
 
     x_type: Annotated[str, Choice(ui="X type", source="axes")] = "Seed"
     """What differs from column to column."""
@@ -290,7 +313,7 @@ class XyzPlot(Script):
     vary_seeds_z: Annotated[bool, Toggle(ui="Vary seeds for Z")] = False
     """Seeds count up from sheet to sheet."""
     margin_size: Annotated[int, Slider(ui="Grid margins (px)", min=0, max=500, step=2, ge=0, le=500)] = 0
-    """Pixels between pictures."""
+    """Pixels between pictures, where the legend is drawn."""
 
     @property
     def shows_pictures(self) -> bool:
@@ -309,7 +332,9 @@ class XyzPlot(Script):
         places.sort(key=lambda place: tuple(place[index] for index in dearest))
         cells = tuple(Cell(place, seeds.anew(self._at(request, lines, place))) for place in places)
         titles = (self._titles(x), self._titles(y), self._titles(z))
-        sheets = Sheets(titles, "xyz_grid", self._labels(lines), self.margin_size, self.include_sub_grids)
+        # A1111: the margins are drawn with the legend.
+        margin = self.margin_size if self.draw_legend else 0
+        sheets = Sheets(titles, "xyz_grid", self._labels(lines), margin, self.include_sub_grids)
         return Table(cells, sheets)
 
     def _lines(self, cls: type[Generation]) -> tuple[Line, Line, Line]:
@@ -371,6 +396,8 @@ class XyzPlot(Script):
 
 def _title_at(cls: type[Generation], place: Any) -> str:
     known = axes(cls)
+    if isinstance(place, float) and place.is_integer():
+        place = int(place)
     if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < len(known):
         raise UserError(
             f"There is no axis {place!r}.", hint=f"They are counted from 0 to {len(known) - 1}.", field="script_args"

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from webui.base.errors import UserError
 from webui.engine.sampling.process import Process
 from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
 
@@ -35,16 +34,12 @@ def unipc(
     """As many steps as there are sigmas, over times of its own, from sigmas[0] (all noise if `whole`) to the smallest.
 
     variant: B(h) = -h (bh1) or expm1(-h) (bh2), or varying coefficients (vary_coeff; appendix C). Algorithms 5 and 6.
-    Raises UserError when there are fewer steps than the order.
+    An order beyond the number of steps comes down to it.
     """
     process, steps = denoise.process, len(sigmas)
     if not steps:
         return x
-    if steps < order:
-        raise UserError(
-            f"UniPC of order {order} cannot make a picture in {steps} steps.",
-            hint="Take more steps, or set a lower UniPC order in the settings.",
-        )
+    order = min(order, steps)
 
     def x0_at(y: Tensor, sigma: Tensor) -> Tensor:
         return denoise(process.from_preserving(y, sigma), per_image(sigma, y))

@@ -160,7 +160,7 @@ class RealEsrganItem(Documented):
     """What `upscaler_1` takes."""
     path: str
     """Its path on the server."""
-    scale: float
+    scale: int
     """How many times as large it makes a picture, as is guessed before the file is opened."""
 
 

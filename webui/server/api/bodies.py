@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 
 from webui import registry
 from webui.base.errors import NotFound, UserError
 from webui.catalog.catalog import Catalog
 from webui.request import infotext
 from webui.request.fields import Generation, Img2Img, Txt2Img
+from webui.request.fitting import fitted, fitted_options
 from webui.request.params import MISSING, Declared
 from webui.request.settings import Settings
 from webui.scripts.script import Script
+from webui.server.api.alwayson import ALWAYS_ON, SOFT_INPAINTING, arguments, left_out
 from webui.server.api.documented import Documented
 from webui.server.api.fetch import fetched
 
@@ -72,8 +74,27 @@ class Envelope(Documented):
     """Taken, without effect: `save_images` and the settings decide."""
     firstpass_image: str | None = None
     """Taken, without effect, as in A1111."""
+    distilled_cfg_scale: float | None = Field(default=None, ge=0)
+    """Forge's: how strongly Flux dev follows the prompt. Null: the setting."""
     cancel_on_disconnect: bool = False
     """Ours: whoever hangs up gives the job up while it still waits. Otherwise it is done all the same."""
+
+    _changed: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def changed_values(self) -> tuple[str, ...]:
+        """A sentence about each value that was taken for another one."""
+        return self._changed
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _complete(cls, values: Any, validated: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(values, dict):
+            return validated(values)
+        complete, changed = _completed(cls, values)
+        made = validated(complete)
+        made._changed = changed
+        return made
 
 
 def _defaults_of_api(schema: dict[str, Any], cls: type[BaseModel]) -> None:
@@ -109,11 +130,10 @@ class Txt2ImgBody(Txt2Img, Envelope):
     """A1111: the width of the first pass of hires fix, as before its version 1.0; 0: `width`."""
     firstphase_height: int = Field(default=0, ge=0, le=16384)
     """The height of the first pass; 0: `height`."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _complete(cls, values: Any) -> Any:
-        return _completed(cls, values)
+    hr_cfg: float | None = Field(default=None, ge=-100)
+    """Forge's guidance of the second pass. Taken, without effect: it is that of the first."""
+    hr_distilled_cfg: float | None = Field(default=None, ge=0)
+    """The same for distilled guidance."""
 
 
 class Img2ImgBody(Img2Img, Envelope):
@@ -130,33 +150,37 @@ class Img2ImgBody(Img2Img, Envelope):
     latent_mask: str | None = None
     """Taken, without effect."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _complete(cls, values: Any) -> Any:
-        return _completed(cls, values)
-
 
 Body = Txt2ImgBody | Img2ImgBody
 
 
-def _completed(cls: type[Declared], values: Any) -> Any:
-    """Null means the default; where A1111's API has another default than the form, it holds."""
-    if not isinstance(values, dict):
-        return values
-    given = {name: value for name, value in values.items() if value is not None}
+def _completed(cls: type[BaseModel], values: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Null means the default; where A1111's API has another default than the form, it holds -> and a sentence about
+    each value that had to be made to fit."""
+    given, changed = fitted(cls, {name: value for name, value in values.items() if value is not None})
+    overrides = given.get("override_settings")
+    if isinstance(overrides, dict):
+        given["override_settings"], also = fitted_options(overrides)
+        changed += also
     said = {"sampler_name": NO_SAMPLER}
-    said |= {name: param.api_default for name, param in cls.params().items() if param.api_default is not MISSING}
-    return said | given
+    params = cls.params() if issubclass(cls, Declared) else {}
+    said |= {name: param.api_default for name, param in params.items() if param.api_default is not MISSING}
+    return said | given, changed
 
 
 def forgiven(body: Body, catalog: Catalog, in_use: str) -> tuple[Body, tuple[str, ...]]:
-    """The body without the names that nothing has and that A1111 passes over -> and a sentence about each.
+    """The body without the names that nothing has and that A1111 passes over -> and a sentence about each, and about
+    whatever else was not taken as it came.
 
     A1111: an unknown checkpoint or VAE among the override settings, style or schedule type ends no request: clients
     carry settings from one installation to the next. `in_use`: the title of the checkpoint that goes on, or "" for
     that of the settings.
+
+    Raises:
+        UserError: a script that is switched on is not here.
     """
-    overrides, remarks = dict(body.override_settings), []
+    overrides = dict(body.override_settings)
+    remarks = [*body.changed_values, *left_out(body.alwayson_scripts), *_unlike_forge(body)]
     checkpoint, vae = overrides.get("sd_model_checkpoint"), overrides.get("sd_vae")
     if isinstance(checkpoint, str) and not _is_found(partial(catalog.checkpoint, checkpoint)):
         remarks.append(f"There is no checkpoint {checkpoint!r}; the one in use goes on.")
@@ -167,13 +191,26 @@ def forgiven(body: Body, catalog: Catalog, in_use: str) -> tuple[Body, tuple[str
         remarks.append(f"There is no VAE {vae!r}; the checkpoint's own is used.")
         overrides["sd_vae"] = "None"
     known = {"None", *catalog.styles.names()} if body.styles else set()
-    remarks += [f"There is no style {name!r}." for name in body.styles if name not in known]
+    # A1111's clients send [""] where no style is chosen.
+    remarks += [f"There is no style {name!r}." for name in body.styles if name.strip() and name not in known]
     styles = tuple(name for name in body.styles if name in known)
     changes: dict[str, Any] = {"override_settings": overrides, "styles": styles}
     if body.scheduler and not _is_found(partial(registry.schedule, body.scheduler)):
         remarks.append(f"There is no schedule type {body.scheduler!r}; the sampler's own is used.")
         changes["scheduler"] = "Automatic"
     return body.model_copy(update=changes), tuple(remarks)
+
+
+def _unlike_forge(body: Body) -> list[str]:
+    """Remarks on what Forge would make otherwise."""
+    if not isinstance(body, Txt2ImgBody) or not body.enable_hr:
+        return []
+    wanted = {"hr_cfg": body.cfg_scale, "hr_distilled_cfg": body.distilled_cfg_scale}
+    return [
+        f"{name}: {getattr(body, name):g} has no effect: the second pass is guided as the first."
+        for name, first in wanted.items()
+        if getattr(body, name) not in (None, first)
+    ]
 
 
 def _is_found(look: Callable[[], object]) -> bool:
@@ -190,7 +227,6 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
     Raises:
         UserError: a picture is none, or a script does not exist.
     """
-    check_scripts(body)
     cls = Img2Img if isinstance(body, Img2ImgBody) else Txt2Img
     values = {name: getattr(body, name) for name in cls.model_fields}
     if "hr_upscaler" in values and "hr_upscaler" not in given:
@@ -207,7 +243,10 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
         }
     values["sampler_name"] = values["sampler_name"] or body.sampler_index
     if body.script_name and body.script_name.lower() != "none":
-        values["script"], values["script_values"] = _selected(body.script_name, cls, body.script_args)
+        script, values["script_values"] = _selected(body.script_name, cls, body.script_args)
+        values["script"] = script.title
+        if script.first_alone and not body.save_images:
+            values["batch_size"] = values["n_iter"] = 1  # the others would be seen by nobody
     overrides |= _overrides_in(body)
     if isinstance(body, Img2ImgBody):
         values |= {name: value for name, value in _of_scripts(body).items() if name not in given}
@@ -233,52 +272,15 @@ def _overrides_in(body: Body) -> dict[str, Any]:
         "s_tmax": body.s_tmax,
         "s_noise": body.s_noise,
         "tiling": body.tiling,
+        "distilled_cfg_scale": body.distilled_cfg_scale,
         "face_restoration": body.restore_faces,
         "initial_noise_multiplier": body.initial_noise_multiplier if isinstance(body, Img2ImgBody) else None,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
 
-SOFT_INPAINTING = "soft inpainting"
-ALWAYS_ON: Mapping[str, tuple[str, ...]] = {
-    "comments": (),
-    "extra options": (),
-    "hypertile": (),
-    "refiner": ("refiner_checkpoint", "refiner_switch_at"),
-    "sampler": ("steps", "sampler_name", "scheduler"),
-    "seed": ("seed", "subseed", "subseed_strength", "seed_resize_from_w", "seed_resize_from_h"),
-    SOFT_INPAINTING: (
-        "soft_inpainting",
-        "soft_schedule_bias",
-        "soft_preservation",
-        "soft_contrast_boost",
-        "soft_mask_influence",
-        "soft_difference_threshold",
-        "soft_difference_contrast",
-    ),
-}
-"""A1111: scripts that every installation has -> the parameters that are theirs.
-
-What a client sends as their values has no effect, there as here: over the API the fields of the request hold. Only
-soft inpainting's values, by position, are taken where the request has no field of that name.
-"""
-
-
-def check_scripts(body: Envelope) -> None:
-    """Refuse scripts that do not exist, rather than make pictures without them.
-
-    Raises:
-        UserError: there is no such script.
-    """
-    for title, values in body.alwayson_scripts.items():
-        if title.lower() not in ALWAYS_ON:
-            raise UserError(f"always on script {title} not found", field="alwayson_scripts")
-        if values and not (isinstance(values, dict) and isinstance(values.get("args", []), list)):
-            raise UserError(f"The values of {title!r} must be a list under the key args.", field="alwayson_scripts")
-
-
-def _selected(name: str, cls: type[Generation], arguments: list[Any]) -> tuple[str, dict[str, Any]]:
-    """(title, values by name) of the script that makes many pictures.
+def _selected(name: str, cls: type[Generation], arguments: list[Any]) -> tuple[type[Script], dict[str, Any]]:
+    """(script, values by name) of the script that makes many pictures.
 
     Raises:
         UserError: there is no such script, or a value is wrong.
@@ -287,13 +289,13 @@ def _selected(name: str, cls: type[Generation], arguments: list[Any]) -> tuple[s
         script: type[Script] = registry.script(name)
     except NotFound as error:
         raise UserError(error.message, hint=error.hint, field="script_name") from error
-    return script.title, script.of_arguments(cls, arguments)
+    return script, script.of_arguments(cls, arguments)
 
 
 def _of_scripts(body: Img2ImgBody) -> dict[str, Any]:
     """Fields that the values of a script say."""
-    found = {title.lower(): values for title, values in body.alwayson_scripts.items()}.get(SOFT_INPAINTING) or {}
-    return dict(zip(ALWAYS_ON[SOFT_INPAINTING], found.get("args", []), strict=False))
+    found = {title.strip().lower(): values for title, values in body.alwayson_scripts.items()}.get(SOFT_INPAINTING)
+    return dict(zip(ALWAYS_ON[SOFT_INPAINTING], arguments(found) or (), strict=False))
 
 
 def decoded(text: str, field: str, settings: Settings) -> bytes:

@@ -22,6 +22,8 @@ PLURAL = {"sampler_name": "Sampler not found", "sampler_index": "Sampler not fou
 
 LARGEST_BODY = 2**30
 """Bytes. Six of the largest files that the settings allow at first, in base64; more is not even read."""
+UNREADABLE = "There was an error parsing the body"
+"""FastAPI's words for a body that is no text."""
 TOO_LARGE = "This request is larger than any that is read here. Send fewer or smaller pictures at once."
 
 
@@ -46,6 +48,19 @@ class NotServed(WebuiError):
     status = 501
 
 
+class Complaint(BaseModel):
+    """What is wrong with one value, in FastAPI's shape."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    type: str
+    """Its kind."""
+    loc: list[str | int]
+    """Where the value is: "body", and the field."""
+    msg: str
+    """A sentence for people."""
+
+
 class ErrorAnswer(BaseModel):
     """Why a call was refused."""
 
@@ -53,8 +68,9 @@ class ErrorAnswer(BaseModel):
 
     error: str
     """Its kind."""
-    detail: str
-    """A sentence for people: what is wrong with which value, and what to do."""
+    detail: str | list[Complaint]
+    """A sentence for people: what is wrong with which value, and what to do. Below `/sdapi/v1`, as in A1111, a list of
+    complaints where a body or a parameter does not fit what the route takes."""
     body: str = ""
     """Always "": it is there for A1111's clients."""
     errors: str = ""
@@ -88,9 +104,14 @@ async def _answer_ours(request: Request, error: Exception) -> JSONResponse:
     return shaped(error.status, type(error).__name__, detail, str(error), field=error.field)
 
 
-async def _answer_invalid(_request: Request, error: Exception) -> JSONResponse:
+async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return shaped(422, "RequestValidationError", _sentence(error.errors()), _sentence(error.errors()))
+    sentence = _sentence(error.errors())
+    detail: str | list[dict[str, Any]] = sentence
+    if "/sdapi/" in request.url.path:
+        # A1111: FastAPI's own answer, whose list clients look through.
+        detail = [{"type": e["type"], "loc": list(e["loc"]), "msg": _sentence([e])} for e in error.errors()]
+    return shaped(422, "RequestValidationError", detail, sentence)
 
 
 async def _answer_http(request: Request, error: Exception) -> JSONResponse:
@@ -98,6 +119,8 @@ async def _answer_http(request: Request, error: Exception) -> JSONResponse:
     detail = str(error.detail)
     if error.status_code == 413:
         detail = TOO_LARGE
+    elif detail == UNREADABLE:
+        detail = "The body is no JSON: it cannot be read as text in UTF-8."
     elif detail in ("Not Found", "Method Not Allowed"):
         detail = f"{request.method} {request.url.path}: there is nothing of the kind here. /docs lists what there is."
     answer = shaped(error.status_code, "HTTPException", detail, str(error.detail))
@@ -110,7 +133,7 @@ async def _answer_unforeseen(request: Request, error: Exception) -> JSONResponse
     return shaped(500, type(error).__name__, "Something unforeseen happened; the log says more.", str(error))
 
 
-def shaped(status: int, error: str, detail: str, errors: str, **more: Any) -> JSONResponse:
+def shaped(status: int, error: str, detail: str | list[dict[str, Any]], errors: str, **more: Any) -> JSONResponse:
     """An answer with A1111's four keys."""
     return JSONResponse({"error": error, "detail": detail, "body": "", "errors": errors, **more}, status)
 
@@ -118,11 +141,23 @@ def shaped(status: int, error: str, detail: str, errors: str, **more: Any) -> JS
 def _sentence(complaints: Sequence[Any]) -> str:
     """The first complaint of pydantic: which field, which value, what is allowed."""
     first = complaints[0]
+    if first["type"] == "json_invalid":
+        reason = str(first.get("ctx", {}).get("error", "")).rstrip(".")
+        return f"The body is no JSON: {reason[:1].lower()}{reason[1:]}, at character {first['loc'][-1]}."
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    if first["type"] == "missing" and not where:
+        return "The body is empty: a table in JSON is expected."
+    if first["type"] in ("model_attributes_type", "dict_type", "model_type") and not where:
+        return f"The body is {_named(first.get('input'))}, and no table in JSON: {{...}}."
     given = repr(first.get("input"))
     given = given if len(given) < 80 else given[:77] + "..."
     message = first["msg"][:1].lower() + first["msg"][1:]
     return f"{where or 'The request'} cannot be {given}: {message}."
+
+
+def _named(value: Any) -> str:
+    kinds = {str: "a text", list: "a list", bool: "a truth value", int: "a number", float: "a number"}
+    return kinds.get(type(value), "nothing")
 
 
 def bad_request(message: str, field: str = "", hint: str = "") -> UserError:

@@ -13,13 +13,13 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from webui import registry
-from webui.base.errors import WebuiError
+from webui.base.errors import NotFound, WebuiError
 from webui.catalog import grid
 from webui.catalog.image_files import read_infotext
 from webui.catalog.pictures import Pictures
 from webui.request import infotext
-from webui.request.fields import Generation
-from webui.scripts.script import Script
+from webui.request.fields import Generation, Img2Img, Txt2Img
+from webui.scripts.script import chosen
 from webui.server.api.answers import PngInfoAnswer
 from webui.server.api.bodies import Body, Img2ImgBody, Txt2ImgBody, decoded, forgiven, request_of, settings_for
 from webui.server.api.documented import Documented
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 LOOKED_AFTER = 1.0
 """Seconds between two looks whether a client is still there, where it asked for that."""
+NO_INIT_IMAGE = "Init image not found"
+"""A1111: clients compare this text."""
 STATUS = {"bad_request": 422, "not_found": 404, "model_error": 422, "busy": 503}
 """HTTP status of a job's error code; 500 for the others."""
 
@@ -91,6 +93,8 @@ async def _made(app: App, body: Body, request: Request) -> dict[str, Any]:
     owner = caller_of(request.scope).owner
 
     def submitted() -> tuple[str, tuple[str, ...]]:
+        if isinstance(body, Img2ImgBody) and not body.init_images:
+            raise NotFound(NO_INIT_IMAGE, field="init_images")
         settings = app.settings.current
         in_use = "" if settings.render.sd_model_checkpoint else app.queue.checkpoint_in_use
         known, remarks = forgiven(body, app.catalog, in_use)
@@ -122,7 +126,7 @@ async def ended(queue: JobQueue, job_id: str, request: Request | None = None) ->
 
 def _answer(app: App, body: Body, job: Job, remarks: tuple[str, ...]) -> dict[str, Any]:
     images = []
-    shown = job.pictures if _shows_pictures(job) else ()
+    shown = _pictures_told(job) if _shows_pictures(job) else ()
     if body.send_images:
         images = [base64.b64encode(content).decode() for content in _contents(app.catalog.pictures, job, shown)]
     if not body.save_images:
@@ -131,7 +135,9 @@ def _answer(app: App, body: Body, job: Job, remarks: tuple[str, ...]) -> dict[st
     parameters = body.model_dump(mode="json")
     if isinstance(body, Img2ImgBody) and not body.include_init_images:
         parameters |= {"init_images": None, "mask": None}
-    info = {**info_of(app, job), "comments": [*remarks, *job.comments]}
+    info = {**info_of(app, job), "batch_size": body.batch_size, "comments": [*remarks, *job.comments]}
+    if isinstance(body, Txt2ImgBody) and "denoising_strength" in body.model_fields_set:
+        info["denoising_strength"] = body.denoising_strength  # A1111: as it was sent, whatever it was for
     return {"images": images, "parameters": parameters, "info": json.dumps(info)}
 
 
@@ -140,8 +146,15 @@ def _shows_pictures(job: Job) -> bool:
     request = job.request
     if not isinstance(request, Generation) or not request.script or not _sheets(job):
         return True
-    values: Script = registry.script(request.script).made(**request.script_values)
-    return values.shows_pictures
+    return chosen(request)[0].shows_pictures
+
+
+def _pictures_told(job: Job) -> tuple[JobPicture, ...]:
+    """The pictures that the answer has and tells of."""
+    request = job.request
+    if isinstance(request, Generation) and request.script and registry.script(request.script).first_alone:
+        return tuple(picture for picture in job.pictures if picture.position % request.picture_count == 0)
+    return job.pictures
 
 
 def _sheets(job: Job) -> list[str]:
@@ -163,17 +176,18 @@ def _contents(pictures: Pictures, job: Job, shown: tuple[JobPicture, ...]) -> It
 def info_of(app: App, job: Job) -> dict[str, Any]:
     """A1111's summary of a finished job."""
     request = job.request
-    if not isinstance(request, Generation):
+    if not isinstance(request, Txt2Img | Img2Img):
         raise TypeError("Only pictures out of text or pictures have such a summary.")
     prompt, negative = app.catalog.styled(request.prompt, request.negative_prompt, request.styles)
-    texts = [picture.infotext for picture in job.pictures]
+    pictures = _pictures_told(job)
+    texts = [picture.infotext for picture in pictures]
     sheets = len(_sheets(job))
     shown = texts if _shows_pictures(job) else []
     read = [infotext.read(text) for text in texts]
     labels = dict(read[0].labels) if read else {}
-    count = len(job.pictures)
-    seeds = [picture.seed for picture in job.pictures] or [job.seed]
-    subseeds = [picture.subseed for picture in job.pictures] or [job.subseed]
+    count = len(pictures)
+    seeds = [picture.seed for picture in pictures] or [job.seed]
+    subseeds = [picture.subseed for picture in pictures] or [job.subseed]
     return {
         "prompt": prompt,
         "all_prompts": [each.prompt for each in read] if request.script else [prompt] * count,
@@ -198,7 +212,7 @@ def info_of(app: App, job: Job) -> dict[str, Any]:
         "sd_vae_hash": labels.get("VAE hash"),
         "seed_resize_from_w": request.seed_resize_from_w,
         "seed_resize_from_h": request.seed_resize_from_h,
-        "denoising_strength": float(labels["Denoising strength"]) if "Denoising strength" in labels else None,
+        "denoising_strength": request.denoising_strength if request.is_img2img or request.enable_hr else None,
         "extra_generation_params": {label: text for label, text in labels.items() if label not in _STANDARD},
         "index_of_first_image": sheets,
         "infotexts": [*texts[:1] * sheets, *shown],

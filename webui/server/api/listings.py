@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,19 +11,21 @@ from fastapi import Request, Response
 
 from webui import registry
 from webui.base.errors import ModelError
+from webui.catalog.embeddings import describe
 from webui.catalog.files import find_files
-from webui.catalog.headers import read_header
 from webui.catalog.loras import Lora
 from webui.registry import SamplerEntry, ScheduleEntry
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.params import Choice, Slider, default_of
 from webui.server.api import answers
-from webui.server.api.bodies import ALWAYS_ON
+from webui.server.api.alwayson import ALWAYS_ON
 from webui.server.api.kept import KeptAnswer
 from webui.server.routes import Routes
 
 if TYPE_CHECKING:
     from webui.app import App
+
+log = logging.getLogger(__name__)
 
 ASKS_MODEL = frozenset({"Uniform", "SGM Uniform", "Simple", "Normal", "DDIM", "Beta"})
 """A1111: schedules that need the model itself."""
@@ -133,7 +137,7 @@ def routes(app: App) -> Routes:
     def realesrgan_models() -> list[dict[str, Any]]:
         """Upscalers of the family Real-ESRGAN."""
         files = (file for file in catalog.upscalers.files() if file.folder == "RealESRGAN")
-        return [{"name": file.name, "path": str(file.path), "scale": NO_SCALE} for file in files]
+        return [{"name": file.name, "path": str(file.path), "scale": _scale(file.name)} for file in files]
 
     @router.get("/extensions", "user", response_model=list[answers.ExtensionItem])
     def extensions() -> list[Any]:
@@ -176,22 +180,24 @@ def routes(app: App) -> Routes:
     return router
 
 
+def _scale(name: str) -> int:
+    """How many times as large an upscaler makes a picture, as its name says."""
+    found = re.search(r"(?<!\d)(\d)x|x(\d)(?!\d)", name.lower())
+    return int(found[1] or found[2]) if found else int(NO_SCALE)
+
+
 def _lora(lora: Lora) -> dict[str, Any]:
     return {"name": lora.stem, "alias": lora.alias, "path": str(lora.path), "metadata": lora.metadata}
 
 
 def _embedding(path: Path) -> dict[str, Any]:
-    """What the file's header tells of an embedding; the older formats have none that is safe to open here."""
+    """What a file tells of an embedding; null where it cannot be read here."""
     unknown = {"step": None, "sd_checkpoint": None, "sd_checkpoint_name": None, "shape": None, "vectors": None}
-    if path.suffix.lower() != ".safetensors":
-        return unknown
     try:
-        shapes = [entry["shape"] for name, entry in read_header(path).items() if name != "__metadata__"]
-    except ModelError:
+        return describe(path)
+    except ModelError as error:
+        log.debug("%s", error)
         return unknown
-    if len(shapes) != 1 or len(shapes[0]) != 2:
-        return unknown
-    return {**unknown, "vectors": shapes[0][0], "shape": shapes[0][1]}
 
 
 def _options(sampler: SamplerEntry) -> dict[str, str]:

@@ -11,6 +11,7 @@ from fastapi import Body
 
 from webui.base.errors import NotFound
 from webui.flags import WITHOUT_EFFECT, Flags, declared
+from webui.request.fitting import fitted_options
 from webui.request.settings import Settings
 from webui.server.routes import Routes
 
@@ -40,8 +41,12 @@ def routes(app: App) -> Routes:
 
     @router.post("/options", "admin")
     def change(values: dict[str, Any] = Body()) -> None:  # noqa: B008
-        """Change these settings and save them. Unknown ones are passed over, so that a full dump can come back."""
-        changes = {key: value for key, value in values.items() if value is not None}
+        """Change these settings and save them. Unknown ones are passed over, so that a full dump can come back.
+
+        A value that nearly fits is made to fit, and the log says so: 7.5 is 7 where a whole number is meant."""
+        changes, remarks = fitted_options(values)
+        for remark in remarks:
+            log.warning("%s", remark)
         if CHECKPOINT in changes:
             changes[CHECKPOINT] = app.catalog.checkpoints.find(str(changes[CHECKPOINT])).title
         before = app.settings.current.options()

@@ -670,7 +670,9 @@ class JobQueue:
         if request.script:
             table = expanded(request, row.seed, row.subseed, settings.limits.most_pictures)
             plans = planned(table, lambda cell: self._pictures_planned(cell, settings))
-            return Work(job=self._job(row), request=request, settings=settings, plan=plans, table=table)
+            work = Work(job=self._job(row), request=request, settings=settings, plan=plans, table=table)
+            work.comments += table.remarks
+            return work
         plan = self._pictures_planned(request.changed(seed=row.seed, subseed=row.subseed), settings)
         settings = settings.with_options(request.override_settings, strict=False)
         return Work(job=self._job(row), request=request, settings=settings, plan=plan)

@@ -9,14 +9,13 @@ from dataclasses import replace
 
 from PIL import Image
 
-from webui import registry
 from webui.catalog import grid
 from webui.catalog.image_files import readable
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.plan import LARGEST_RANDOM_SEED, Plan, Plans
 from webui.request.settings import SaveSettings
 from webui.scripts import legend
-from webui.scripts.script import Script, Seeds, Table, Title
+from webui.scripts.script import Seeds, Table, Title, chosen
 
 Resolve = Callable[[Txt2Img | Img2Img], Plan]
 
@@ -28,10 +27,11 @@ def expanded(request: Generation, seed: int, subseed: int, most: int) -> Table:
         NotFound: there is no such script.
         UserError: a value is wrong, or there are more than `most` pictures.
     """
-    script: Script = registry.script(request.script).made(**request.script_values)
+    script, remarks = chosen(request)
     stream = random.Random(f"{seed}/{subseed}")
     seeds = Seeds(seed, subseed, lambda: stream.randrange(LARGEST_RANDOM_SEED))
-    return script.expand(request.changed(script="", script_values={}), seeds, most)
+    table = script.expand(request.changed(script="", script_values={}), seeds, most)
+    return replace(table, remarks=(*remarks, *table.remarks))
 
 
 def planned(table: Table, resolve: Resolve) -> Plans:
