@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from webui.request.settings import Settings, setting_title
-from webui.server.api.bodies import ALWAYS_ON, SOFT_INPAINTING, Body
+from webui.server.api.alwayson import ALWAYS_ON, SOFT_INPAINTING
+from webui.server.api.bodies import Body
 from webui.server.api.documented import Documented
 
 FIELDS: Mapping[str, str] = MappingProxyType(
