@@ -13,7 +13,7 @@ from torch import Tensor
 
 from webui.engine.sampling.course import adapted, course
 from webui.engine.sampling.noise import ImageNoise
-from webui.engine.sampling.process import Diffusion, Flow, Process, append_dims, sd_alphas_cumprod
+from webui.engine.sampling.process import Diffusion, Edm, Flow, Process, append_dims, sd_alphas_cumprod
 from webui.engine.sampling.schedules import ScheduleOptions
 from webui.engine.sampling.types import Denoiser, OnStep, SamplerOptions, denoiser
 from webui.registry import SAMPLERS, SamplerEntry, resolved, schedule
@@ -23,6 +23,7 @@ PROCESSES: dict[str, Process] = {
     "eps": Diffusion(sd_alphas_cumprod()),
     "v": Diffusion(sd_alphas_cumprod(), "v"),
     "flow": Flow(shift=3.0),
+    "edm": Edm(),
 }
 STEPS_OF_THE_BATCH = {"DPM adaptive"}
 """Their step size follows the error of the whole batch, within a tolerance that is wide by default."""

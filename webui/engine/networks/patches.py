@@ -123,6 +123,8 @@ class Patches:
                     continue
                 raise _refused(one.ref, adapter, model)
             if _sees_a_picture(adapter, model, self._targets):
+                if not strict:
+                    continue
                 raise UserError(
                     f"{one.ref.name} is a control LoRA: it wants to be shown a picture of edges or depth "
                     "beside the noise, which is not supported yet.",
