@@ -24,6 +24,7 @@ from webui.catalog.checkpoints import Checkpoints
 from webui.catalog.files import Found, find_files, natural_key
 from webui.catalog.headers import read_metadata
 from webui.catalog.hypernetworks import Hypernetworks
+from webui.catalog.image_files import FORMATS, decoding
 from webui.catalog.json_file import read_table, write_table
 from webui.catalog.loras import Lora, Loras
 
@@ -193,7 +194,7 @@ class Cards:
         if file is None:
             raise NotFound(f"There is no picture of {card.stem}.")
         try:
-            with Image.open(file.path) as image:
+            with Image.open(file.path, formats=FORMATS) as image, decoding(image):
                 image.draft("RGB", (SIDE, SIDE))
                 small = image.convert("RGBA" if "A" in image.getbands() else "RGB")
                 small.thumbnail((SIDE, SIDE))

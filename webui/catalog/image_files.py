@@ -6,6 +6,7 @@ import io
 import logging
 import struct
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Literal, TypeVar, cast
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from webui.base.errors import StorageError, UserError
+from webui.catalog.decoding import DECODING
 from webui.catalog.exif_texts import exif_texts, user_comment
 from webui.catalog.levels import eight_bit
 from webui.catalog.png_texts import SIGNATURE, decoded, png_texts
@@ -153,11 +155,37 @@ def pixels_of(content: bytes) -> Image.Image:
     """
 
     def whole() -> Image.Image:
-        with open_picture(content) as image:
+        with open_picture(content) as image, decoding(image):
             image.load()
             return ImageOps.exif_transpose(eight_bit(image))
 
     return readable(whole)
+
+
+def size_of(content: bytes) -> tuple[int, int]:
+    """Width and height of the picture in a file as it is seen, turned as its EXIF says; decodes no pixels.
+
+    Raises:
+        UserError: it is no picture.
+    """
+
+    def look() -> tuple[int, int]:
+        with open_picture(content) as image:
+            width, height = image.size
+            # EXIF 2.3, 4.6.4: from 5 on it is turned by a quarter.
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            return (height, width) if turned else (width, height)
+
+    return readable(look)
+
+
+def decoding(image: Image.Image) -> AbstractContextManager[None]:
+    """Whoever decodes the pixels of a picture from outside holds its share of the process's memory meanwhile.
+
+    Raises:
+        TooManyPixels: there is no room for it now.
+    """
+    return DECODING.lent(image.width * image.height)
 
 
 def _clean(text: str) -> str:
@@ -178,7 +206,8 @@ def _from_image(content: bytes) -> tuple[str, dict[str, str]]:
     def both() -> tuple[str, dict[str, str]]:
         with open_picture(content) as image:
             infotext, items = infotext_of(image)
-            hidden = "" if infotext else _clean(hidden_text(image))
+            with decoding(image) if not infotext and image.mode == "RGBA" else nullcontext():
+                hidden = "" if infotext else _clean(hidden_text(image))
             return (told_infotext({_LABEL: hidden}, *image.size) or hidden).strip() or infotext, items
 
     return readable(both)

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from webui.base.errors import StorageError, UserError
 from webui.base.files import write_atomically
 from webui.base.paths import Paths
-from webui.catalog.image_files import as_format, encode, infotext_of, open_picture, readable
+from webui.catalog.image_files import as_format, decoding, encode, infotext_of, open_picture, readable
 from webui.request.fields import Img2Img
 from webui.request.plan import Picture, Plan
 from webui.request.settings import SaveSettings
@@ -54,10 +54,12 @@ def _opened(content: bytes) -> Image.Image:
     """Raises UserError."""
 
     def whole() -> Image.Image:
-        image = ImageOps.exif_transpose(open_picture(content))
+        opened = open_picture(content)
+        with decoding(opened):
+            image = ImageOps.exif_transpose(opened)
+            image.load()
         if image.mode in ("RGB", "P") and isinstance(image.info.get("transparency"), bytes):
             image = image.convert("RGBA")
-        image.load()
         return image
 
     return readable(whole)

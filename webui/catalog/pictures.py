@@ -20,7 +20,7 @@ from webui.base.files import write_atomically, write_new
 from webui.base.paths import Paths
 from webui.catalog.database import Database
 from webui.catalog.extra_pictures import ExtraPictures
-from webui.catalog.image_files import as_format, encode, open_picture, read_infotext, readable
+from webui.catalog.image_files import as_format, decoding, encode, open_picture, read_infotext, readable
 from webui.catalog.levels import eight_bit
 from webui.catalog.picture_words import note_words
 from webui.request import infotext
@@ -515,7 +515,7 @@ def _highest_number(folder: Path) -> int:
 
 
 def _thumbnail(content: bytes) -> bytes:
-    with open_picture(content) as image:
+    with open_picture(content) as image, decoding(image):
         image.draft("RGB", (THUMBNAIL_SIDE * 2, THUMBNAIL_SIDE * 2))
         small = ImageOps.exif_transpose(eight_bit(image)).convert("RGB")
     small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)

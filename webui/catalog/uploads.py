@@ -12,7 +12,7 @@ from pathlib import Path
 
 from webui.base.errors import NotFound, UserError
 from webui.base.files import write_atomically
-from webui.catalog.image_files import open_picture, readable
+from webui.catalog.image_files import decoding, open_picture, readable
 
 log = logging.getLogger(__name__)
 
@@ -105,4 +105,5 @@ def _decode(content: bytes, most_pixels: int) -> None:
                 f"This picture has {width}x{height} pixels, which is too many.",
                 hint=f"At most {most_pixels / 1e6:.0f} megapixels are taken.",
             )
-        image.load()
+        with decoding(image):
+            image.load()

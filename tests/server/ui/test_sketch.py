@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from webui.base.errors import UserError
-from webui.server.ui.sketch import painted, size_of, sketched, sketched_to_inpaint
+from webui.catalog.image_files import size_of
+from webui.server.ui.sketch import painted, sketched, sketched_to_inpaint
 
 
 def png(image: Image.Image) -> bytes:

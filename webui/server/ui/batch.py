@@ -11,14 +11,13 @@ import gradio as gr
 
 from webui.base.errors import StorageError, UserError, WebuiError
 from webui.catalog.files import find_files
-from webui.catalog.image_files import endings
+from webui.catalog.image_files import endings, size_of
 from webui.catalog.pictures import read_infotext
 from webui.request import infotext
 from webui.request.fields import REQUESTS
 from webui.server.ui import notices
 from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.scripts import Scripts
-from webui.server.ui.sketch import size_of
 from webui.server.ui.sources import INIT, MASK, Added, Scaling
 from webui.server.ui.wiring import owner_of
 

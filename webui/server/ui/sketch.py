@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+from contextlib import AbstractContextManager
 
 from PIL import Image, ImageFilter
 
 from webui.base.errors import UserError
-from webui.catalog.image_files import pixels_of
+from webui.catalog.decoding import DECODING
+from webui.catalog.image_files import pixels_of, size_of
 
 PNG = "data:image/png;base64,"
 
@@ -29,15 +31,11 @@ def painted(data_url: str) -> bytes:
         raise broken from error
 
 
-def size_of(picture: bytes) -> tuple[int, int]:
-    """Width and height of a picture as it is seen, turned as its EXIF says. Raises UserError."""
-    return _opened(picture).size
-
-
 def sketched(picture: bytes, paint: bytes) -> bytes:
     """A PNG of the picture with the paint (colours on nothing) over it. Raises UserError."""
-    below = _opened(picture)
-    return _png(Image.alpha_composite(below, _fitted(paint, below.size)))
+    with _room_for(picture):
+        below = _opened(picture)
+        return _png(Image.alpha_composite(below, _fitted(paint, below.size)))
 
 
 def sketched_to_inpaint(
@@ -50,13 +48,20 @@ def sketched_to_inpaint(
     Raises:
         UserError: one of both is no picture.
     """
-    below = _opened(picture)
-    layer = _fitted(paint, below.size)
-    # A1111: whatever was painted on is masked, and the transparency darkens the mask itself.
-    mask = layer.getchannel("A").point(lambda alpha: round(255 * (1 - transparency / 100)) if alpha else 0)
-    softened = ImageFilter.GaussianBlur(blur)
-    covered = Image.composite(Image.alpha_composite(below, layer).filter(softened), below, mask.filter(softened))
-    return _png(covered), _png(mask)
+    with _room_for(picture):
+        below = _opened(picture)
+        layer = _fitted(paint, below.size)
+        # A1111: whatever was painted on is masked, and the transparency darkens the mask itself.
+        mask = layer.getchannel("A").point(lambda alpha: round(255 * (1 - transparency / 100)) if alpha else 0)
+        softened = ImageFilter.GaussianBlur(blur)
+        covered = Image.composite(Image.alpha_composite(below, layer).filter(softened), below, mask.filter(softened))
+        return _png(covered), _png(mask)
+
+
+def _room_for(picture: bytes) -> AbstractContextManager[None]:
+    """A share of the memory for all that is made of a picture. Raises UserError."""
+    width, height = size_of(picture)
+    return DECODING.lent(width * height)
 
 
 def _fitted(paint: bytes, size: tuple[int, int]) -> Image.Image:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from webui.base.errors import UserError
+from webui.catalog.image_files import size_of
 from webui.server.ui.controls import QUIET, Component, Controls, Data
-from webui.server.ui.sketch import painted, size_of, sketched, sketched_to_inpaint
+from webui.server.ui.sketch import painted, sketched, sketched_to_inpaint
 from webui.server.ui.wiring import Complete, copy_for, file_content, upload
 
 if TYPE_CHECKING:
