@@ -148,6 +148,17 @@ def test_a_broken_file_is_listed_and_has_no_family(tmp_path: Path, loras: Loras)
         ({"lora_te2_text_model_x.lora_up.weight": (4, 4)}, {}, "SDXL"),
         ({"lora_unet_double_blocks_0_img_attn_qkv.lora_up.weight": (4, 4)}, {}, "Flux"),
         ({"lora_unet_joint_blocks_0_x_block_attn_qkv.lora_up.weight": (4, 4)}, {}, "SD3"),
+        ({"double_blocks.0.processor.qkv_lora1.down.weight": (2, 8)}, {}, "Flux"),
+        ({"lora_te2_encoder_block_0_layer_0_SelfAttention_k.lora_up.weight": (4, 4)}, {}, "Flux"),
+        ({"lora_te3_encoder_block_0_layer_0_SelfAttention_k.lora_up.weight": (4, 4)}, {}, "SD3"),
+        (
+            {
+                "lora_te2_text_model_x.lora_up.weight": (4, 4),
+                "lora_transformer_transformer_blocks_0_attn_to_q.lora_up.weight": (4, 4),
+            },
+            {},
+            "",
+        ),
         ({}, {"ss_base_model_version": "sd_v1"}, "SD1"),
         ({}, {"modelspec.architecture": "stable-diffusion-xl-v1-base/lora"}, "SDXL"),
         ({}, {"ss_v2": "True"}, "SD2"),

@@ -43,10 +43,13 @@ def _by_shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
     for name in shapes:
         if "attn2_to_k" in name.replace(".", "_") and (width := _inputs(name, shapes)) in WIDTHS:
             return WIDTHS[width]
+    if any(name.startswith(("lora_te3_", "text_encoder_3.")) for name in shapes):
+        return "SD3"
     second = [name for name in shapes if name.startswith(("lora_te2_", "text_encoder_2."))]
     if any(T5 in name for name in second):
         return "Flux"
-    return "SDXL" if second else ""
+    has_transformer = any(name.startswith(("lora_transformer_", "transformer.")) for name in shapes)
+    return "SDXL" if second and not has_transformer else ""
 
 
 def _inputs(name: str, shapes: Mapping[str, tuple[int, ...]]) -> int:

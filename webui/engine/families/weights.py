@@ -220,6 +220,8 @@ def load_pickle(path: Path) -> Any:
             f"{path.name} is refused: it holds Python objects, which could run code ({error}).",
             hint="Ask for the model as .safetensors, or convert it on a machine where you trust the file.",
         ) from error
+    except EOFError as error:
+        raise broken(path, "the file is cut off", "Download it again.") from error
     except DAMAGE as error:
         cause = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise broken(path, f"it is damaged or no torch file ({cause})", "Download it again.") from error
