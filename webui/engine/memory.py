@@ -194,6 +194,8 @@ def model_size(model: Model) -> ModelSize:
     leaf = max((parameter.nbytes for parameter in network.parameters()), default=0)
     step, scores = _step(network)
     weights = (bytes_of(network), text, model.vae_nbytes, max(pairs), leaf)
+    if "whole" in model.family.supports:  # a pipeline keeps its latents to itself
+        return ModelSize(*weights, step, scores, model.vae_bytes_per_pixel)
     return ModelSize(*weights, step, scores, model.vae_bytes_per_pixel, model.latent.factor)
 
 
