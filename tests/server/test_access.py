@@ -10,10 +10,11 @@ import pytest
 
 from webui import flags
 from webui.base.errors import UserError
+from webui.catalog.accounts import AccountFile
 from webui.catalog.database import Database
 from webui.catalog.sessions import Sessions
 from webui.catalog.tokens import Tokens
-from webui.server.access import MADE_UP_USER, Access, Accounts, accounts_of, exposed
+from webui.server.access import MADE_UP_USER, Access, Accounts, AccountsNow, accounts_of, exposed
 from webui.server.attempts import APART, AT_ONCE, LONGEST_WAIT, Attempts, TooManyTries, network_of
 
 
@@ -45,6 +46,22 @@ def test_an_exposed_server_makes_a_password_unless_one_is_set_or_none_is_wanted(
     assert not accounts_of(flags.read([])).users
     own = accounts_of(flags.read(["--listen", "--gradio-auth", "anna:one,bert:two", "--api-auth", "bot:three"]))
     assert (own.users, own.programs, own.made_up) == ({"anna": "one", "bert": "two"}, {"bot": "three"}, "")
+
+
+def test_a_password_that_was_made_up_stays_until_there_is_an_account(tmp_path: Path) -> None:
+    chosen = flags.read(["--listen", "--data-dir", str(tmp_path)])
+    file = AccountFile(chosen.paths.accounts)
+    now = AccountsNow(chosen)
+    told = now().made_up
+    file.path.parent.mkdir(parents=True)
+    file.path.write_text("{}")
+    assert now().users == {MADE_UP_USER: told}
+    file.put("ada", "admin", "hash")
+    assert now().users == {"ada": "hash"}
+    file.remove("ada")
+    assert (now().users, now().closed) == ({}, True)
+    file.put("ada", "user", "hash")
+    assert (now().roles, now().closed) == ({"ada": "user"}, False)
 
 
 def test_passwords_may_stand_in_a_file_and_hold_colons(tmp_path: Path) -> None:

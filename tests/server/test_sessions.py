@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,8 @@ from webui.catalog.database import Database
 from webui.catalog.sessions import LOOKED_UP_EVERY, MOST_OF_ONE, SESSION_SECONDS, Sessions
 from webui.server import live, passwords
 from webui.server.browsers import told
-from webui.server.guard import LOGIN_COOKIE, Guard
+from webui.server.guard import LOGIN_COOKIE, Caller, Guard, goes_on
+from webui.server.jobs.stream import server_sent
 from webui.server.serve import application
 
 ROUTE = "/internal/access/sessions"
@@ -143,6 +145,11 @@ def test_a_running_server_is_opened_neither_by_a_broken_file_nor_by_the_last_acc
     assert (is_in(ada), is_in(house.stranger())) == (True, False)
     house.accounts.path.write_bytes(before + b"\n")
     house.accounts.remove("una")
+    assert is_in(ada)
+    away = house.accounts.path.rename(house.accounts.path.with_name("away"))
+    assert (is_in(ada), is_in(house.stranger())) == (False, False)
+    away.rename(house.accounts.path)
+    assert is_in(ada), "the folder was gone for a moment"
     house.accounts.remove("ada")
     assert (is_in(ada), is_in(house.stranger())) == (False, False)
 
@@ -157,6 +164,42 @@ def test_what_an_open_page_hears_ends_with_its_login(house: House, monkeypatch: 
         with pytest.raises(WebSocketDisconnect):
             while True:
                 socket.receive_json()
+
+
+def test_what_a_program_hears_ends_with_its_token(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "STILL_HERE", 0.01)
+    token, secret = house.app.tokens.make("una", "", ["read"])
+    shown = {**HERE, "authorization": f"Bearer {secret}"}
+    with house.stranger().websocket_connect("/internal/ws", headers=shown) as socket:
+        assert socket.receive_json()["type"] == "state"
+        house.app.tokens.revoke(token.id, "una")
+        with pytest.raises(WebSocketDisconnect):
+            while True:
+                socket.receive_json()
+
+
+def test_the_stream_for_programs_ends_with_what_it_was_opened_with(house: House) -> None:
+    """The lines themselves: an HTTP client of the tests waits for the end of an answer before it shows any of it."""
+    allowed = True
+
+    async def read() -> list[str]:
+        nonlocal allowed
+        lines = server_sent(house.app.queue.hub, "una", silence=0.01, allowed=lambda: allowed)
+        heard = [await anext(lines), await anext(lines)]
+        allowed = False
+        return heard + [line async for line in lines]
+
+    heard = asyncio.run(read())
+    assert "event: state" in heard[0]
+    assert heard[1:] == [":\n\n"]
+    for caller, entered in (
+        (Caller("una", "una"), True),
+        (Caller("una", "una", token="gone"), True),
+        (Caller("gone", "gone"), False),
+        (Caller("una", "una", session="none"), False),
+        (Caller("~x"), False),
+    ):
+        assert goes_on(caller, house.app.access) is entered, caller
 
 
 def test_a_program_ends_no_login(house: House) -> None:

@@ -39,6 +39,7 @@ class Tokens:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._revoked: set[str] = set()
 
     def make(self, owner: str, name: str, scopes: Iterable[str]) -> tuple[Token, str]:
         """A new token -> (what is known of it, the secret, which is shown this once).
@@ -90,6 +91,11 @@ class Tokens:
         """
         if not self._database.write("DELETE FROM tokens WHERE id = ? AND owner = ?", token_id, owner):
             raise NotFound(f"There is no token {token_id!r} of yours.")
+        self._revoked.add(token_id)
+
+    def goes_on(self, token_id: str) -> bool:
+        """Whether a token that was shown has not been taken back since, in this process."""
+        return token_id not in self._revoked
 
 
 _COLUMNS = "id, owner, name, scopes, created, used"

@@ -71,7 +71,7 @@ class Accounts:
     roles: Mapping[str, Role] = field(default_factory=dict)
     """Of users in the accounts file. Who is named on the command line is an admin."""
     closed: bool = False
-    """Nobody may enter: the last account was removed while the server ran."""
+    """Nobody may enter: the last account was removed, or the folder went away, while the server ran."""
 
 
 def accounts_of(flags: Flags) -> Accounts:
@@ -132,14 +132,16 @@ class AccountsNow:
                 self._seen = seen
                 try:
                     self._take(accounts_of(self._flags))
-                except WebuiError as error:
+                except (WebuiError, OSError, UnicodeError) as error:
                     log.error("The accounts stay as they were: %s", error)
             return self._accounts
 
     def _take(self, accounts: Accounts) -> None:
-        was_closed = bool(self._accounts.users) or self._accounts.closed
-        if was_closed and (accounts.made_up or not accounts.users):
-            log.warning("There is no account any more. Nobody can enter until the server starts again.")
+        before = self._accounts
+        if accounts.made_up and before.made_up:
+            return  # The password that was told at the start goes on being the one.
+        if (accounts.made_up or not accounts.users) and (before.users or before.closed):
+            log.warning("There is no account any more. Nobody can enter until there is one or the server starts again.")
             accounts = replace(accounts, users={}, made_up="", closed=True)
         self._accounts = accounts
 
@@ -258,9 +260,17 @@ class Access:
             raise NotAllowed(f"There is no account {name!r} any more.")
         return self.sessions.open(name, kept, address, browser)[1]
 
-    def goes_on(self, session_id: str) -> bool:
-        """Whether a session that has been shown is still one, for streams that are open all the time."""
-        return self.sessions.goes_on(session_id, self.accounts.users.get)
+    def goes_on(self, name: str, session_id: str, token_id: str) -> bool:
+        """Whether somebody who has entered would still be let in, as far as is known without asking the database: for
+        streams that are open all the time. "" is nobody's name, no session, no token."""
+        accounts = self.accounts
+        if token_id and not self._tokens.goes_on(token_id):
+            return False
+        if session_id:
+            return self.sessions.goes_on(session_id, accounts.users.get)
+        if name:
+            return name in accounts.users or name in accounts.programs
+        return not self.required
 
     def session(self, secret: str, address: str = "") -> Session | None:
         """The session that a browser shows; None: it is none, it was ended, or the password is another one now.
@@ -268,7 +278,10 @@ class Access:
         Raises:
             StorageError: the database cannot be read.
         """
-        return self.sessions.holder(secret, self.accounts.users.get, address) if secret else None
+        accounts = self.accounts
+        if not secret or accounts.closed:
+            return None  # A folder that is away for a moment ends no session.
+        return self.sessions.holder(secret, accounts.users.get, address)
 
     def close(self) -> None:
         """Check no further password."""

@@ -71,6 +71,8 @@ class Caller:
     """What the token allows; all, where none is shown."""
     session: str = ""
     """The id of the login; "": a program, or nobody logs in."""
+    token: str = ""
+    """The id of the token that was shown; "": none."""
 
     def may_see(self, owner: str) -> bool:
         """Whether what belongs to `owner` is shown to the caller."""
@@ -107,6 +109,11 @@ def caller_of(scope: AsgiScope) -> Caller:
     """Who sent this request: the one answer that everything behind the gate goes by."""
     found = scope.get(CALLER)
     return found if isinstance(found, Caller) else Caller(ANONYMOUS)
+
+
+def goes_on(caller: Caller, access: Access) -> bool:
+    """Whether somebody who reads a stream may go on reading it."""
+    return access.goes_on(caller.name, caller.session, caller.token)
 
 
 def require_admin(scope: AsgiScope) -> None:
@@ -245,7 +252,8 @@ class Guard:
         name = "" if token.owner.startswith(ANONYMOUS) else token.owner
         wholly = "admin" in token.scopes
         role, sees_all = self._access.role_of(name), self._access.oversees(name)
-        return Caller(token.owner, name, True, role if wholly else "user", wholly and sees_all, token.scopes)
+        role = role if wholly else "user"
+        return Caller(token.owner, name, True, role, wholly and sees_all, token.scopes, token=token.id)
 
     async def _entered(self, name: str, password: str, request: _Request, *, program: bool = False) -> bool:
         try:

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from webui.base.errors import NotFound, UserError
 from webui.catalog.tokens import Token
 from webui.prompt.chunks import count_tokens
-from webui.server.guard import Caller, caller_of
+from webui.server.guard import Caller, caller_of, goes_on
 from webui.server.routes import Routes
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def routes(app: App) -> Routes:
                     message = await asyncio.wait_for(reader.next_message(), STILL_HERE)
                 except TimeoutError:
                     message = {"type": "still"}
-                if caller.session and not app.access.goes_on(caller.session):
+                if not goes_on(caller, app.access):
                     await socket.close(1008, "This login is over.")
                     return
                 await socket.send_text(json.dumps(message))
