@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from webui.base.errors import NotFound, StorageError, did_you_mean
+from webui.base.errors import ModelError, NotFound, StorageError, did_you_mean
 from webui.base.paths import Paths
 from webui.catalog.files import Found, find_files, stamp_of
 from webui.catalog.hashes import BackgroundHashing, Hashes, Stamp
-from webui.catalog.headers import read_metadata
+from webui.catalog.headers import read_header, read_metadata
 from webui.request.plan import CheckpointRef
 
 ENDINGS = (".safetensors", ".ckpt", ".gguf")
@@ -24,6 +24,9 @@ PIPELINE = "model_index.json"
 """The file that makes a folder one checkpoint: a pipeline of diffusers."""
 PIPELINE_SIDE = 1024
 """Width and height in pixels of pipelines that do not say theirs; most were trained so."""
+FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"
+EDITING = 8
+"""Channels that the first layer of an InstructPix2Pix checkpoint takes: the latents, and the picture's."""
 SUGGESTED = 2000
 """Of more checkpoints than this, only so many are compared with a misspelt name."""
 
@@ -87,6 +90,23 @@ class Checkpoint:
             return _pipeline_size(self.path)
         found = re.fullmatch(r"(\d{2,5})x(\d{2,5})", str(self.metadata.get("modelspec.resolution", "")))
         return (int(found[1]), int(found[2])) if found else None
+
+    @property
+    def edits(self) -> bool:
+        """Whether it edits pictures by instruction (InstructPix2Pix): its network takes the given picture, too.
+
+        A safetensors file shows it by the first layer's inputs; of others a yaml file beside them, or their name, does.
+        """
+        if self.whole:
+            return False
+        if self.path.suffix.lower() == ".safetensors":
+            return _inputs(self.path) == EDITING
+        if self.config is not None:
+            try:
+                return "cond_stage_key: edit" in self.config.read_text("utf-8", "replace")
+            except OSError:
+                return False
+        return "pix2pix" in self.name.casefold()
 
     @property
     def ref(self) -> CheckpointRef:
@@ -278,6 +298,18 @@ def _config(part: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _inputs(path: Path) -> int:
+    """Channels that the first layer of a UNet in this safetensors file takes; 0 where that is not to be seen."""
+    try:
+        layer = read_header(path).get(FIRST_LAYER)
+        shape = layer.get("shape") if isinstance(layer, dict) else None
+    except ModelError:
+        return 0
+    if not isinstance(shape, list) or len(shape) != 4 or not isinstance(shape[1], int):
+        return 0
+    return shape[1]
 
 
 def _pipeline_size(folder: Path) -> tuple[int, int]:

@@ -116,7 +116,7 @@ def _filled(token: str, naming: Naming) -> str | None:
 
 
 def _with_arguments(token: str) -> tuple[str, list[str]]:
-    """ "datetime<%H><UTC>" -> ("datetime", ["%H", "UTC"]) """
+    """ "datetime<%H><UTC>" -> ("datetime", ["%H", "UTC"])"""
     arguments: list[str] = []
     end = len(token)
     while end and token[end - 1] == ">":

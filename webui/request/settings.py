@@ -615,6 +615,17 @@ class UiSettings(Declared):
     """Without it they come up when an infotext that is read has them."""
     disable_token_counters: Annotated[bool, Toggle(ui="Disable prompt token counters")] = False
     """No numbers at the prompt's edge."""
+    include_styles_into_token_counters: Annotated[bool, Toggle(ui="Count tokens of enabled styles")] = True
+    """What the chosen styles add counts, too."""
+    while_running: Annotated[
+        str,
+        Choice(
+            ui="Ctrl+Enter while a picture is made",
+            choices=("Interrupt, and begin anew", "One more job, after those that wait"),
+            radio=True,
+        ),
+    ] = "Interrupt, and begin anew"
+    """What Ctrl+Enter does then. The button Generate always adds a job."""
     disable_weights_auto_swap: Annotated[bool, Toggle(ui="Disregard checkpoint information from pasted infotext")] = (
         True
     )
@@ -647,6 +658,22 @@ class UiSettings(Declared):
         float, Slider(ui="Precision for (attention:1.1) with Ctrl+up/down", min=0.01, max=0.2, step=0.001, ge=0.001)
     ] = 0.1
     """How much one press changes."""
+    keyedit_precision_extra: Annotated[
+        float,
+        Slider(ui="Precision for <extra networks:0.9> with Ctrl+up/down", min=0.01, max=0.2, step=0.001, ge=0.001),
+    ] = 0.05
+    """How much one press changes."""
+
+    @property
+    def live(self) -> dict[str, Any]:
+        """What the page's scripts go by, from the moment on at which it is changed."""
+        return {
+            "counters": not self.disable_token_counters,
+            "styles_count": self.include_styles_into_token_counters,
+            "precision": self.keyedit_precision_attention,
+            "precision_extra": self.keyedit_precision_extra,
+            "begins_anew": self.while_running.startswith("Interrupt"),
+        }
 
 
 class SystemSettings(Declared):

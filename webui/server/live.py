@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Request, Response, WebSocket, WebSocketDisconnect
+from fastapi import Query, Request, Response, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from webui.base.errors import NotFound, UserError
 from webui.catalog.tokens import Token
-from webui.prompt.chunks import count_tokens
+from webui.prompt.chunks import Count, count_tokens
 from webui.server.guard import Caller, caller_of, goes_on
 from webui.server.routes import Routes
 
@@ -92,8 +93,20 @@ def routes(app: App) -> Routes:
         return Response(latest.jpeg, media_type="image/jpeg", headers=NEVER_KEPT)
 
     @router.get("/tokens", "user")
-    async def tokens(text: str = "", steps: int = 20, positive: bool = True) -> dict[str, int]:
-        count = await run_in_threadpool(count_tokens, text[:20_000], min(max(steps, 1), 1000), positive=positive)
+    async def tokens(
+        text: str = "", steps: int = 20, positive: bool = True, styles: Annotated[list[str] | None, Query()] = None
+    ) -> dict[str, int]:
+        """How many tokens a prompt has, with what these styles add to it."""
+
+        def counted() -> Count:
+            whole = app.catalog.styled(*((text, "") if positive else ("", text)), known(styles or ()))
+            return count_tokens(whole[not positive][:20_000], min(max(steps, 1), 1000), positive=positive)
+
+        def known(names: Iterable[str]) -> tuple[str, ...]:
+            there = app.catalog.styles.all() if names else {}
+            return tuple(name for name in names if name in there)
+
+        count = await run_in_threadpool(counted)
         return {"used": count.used, "max": count.max}
 
     @router.get("/access/tokens", "user")

@@ -59,9 +59,7 @@ class Routes:
         """A route that changes nothing. `options` here and below are those of `APIRouter.add_api_route`."""
         return self._added(path, ["GET"], needs(scope, looks=True), options)
 
-    def post(
-        self, path: str, scope: Scope, *, looks: bool = False, **options: Any
-    ) -> Callable[[Endpoint], Endpoint]:
+    def post(self, path: str, scope: Scope, *, looks: bool = False, **options: Any) -> Callable[[Endpoint], Endpoint]:
         """`looks`: it changes nothing, though it is sent by POST."""
         return self._added(path, ["POST"], needs(scope, looks=looks), options)
 

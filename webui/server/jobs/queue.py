@@ -459,6 +459,7 @@ class JobQueue:
             "previews": [preview.message for preview in own if preview is not None],
             "paused": self._paused,
             "forever": self.repeated(viewer),
+            "page": self._settings.current.ui.live,
         }
 
     def ended(self, job_id: str) -> Future[Job]:
@@ -500,6 +501,7 @@ class JobQueue:
     def _hear(self, item: tuple[Seat, Heard] | Settings | None) -> None:
         match item:
             case Settings():
+                self.hub.publish("page", {"type": "page", **item.ui.live})
                 self._configure(item)
                 self._preload(item)
             case (seat, heard):

@@ -80,13 +80,11 @@ def _arrives(app: App, page: Any, bar: Quicksettings, lists: list[Controls], siz
 
 def _facts(app: App) -> dict[str, object]:
     """What the page's scripts are to know."""
-    ui = app.settings.current.ui
     return {
         "version": app.version,
         "theme": app.flags.theme,
         "tabs": {entry.elem_id: entry.name for entry in registry.tabs()},
-        "counters": not ui.disable_token_counters,
-        "precision": ui.keyedit_precision_attention,
+        **app.settings.current.ui.live,
         "help": {
             f"{kind}_{name}": info.description
             for kind, declared in JOBS.items()

@@ -56,11 +56,13 @@ def toprow(controls: Controls, *, before_styles: tuple[tuple[str, str, str], ...
     prompts = [controls[name] for name in PROMPTS]
     clear.click(None, None, prompts, js="() => gesso.cleared()", **QUIET)
     for name, box in zip(PROMPTS, prompts, strict=True):
-        box.change(None, [box, controls[STYLES]], None, js=f"(t, s) => gesso.count('{tab}_{name}', t, s)", **QUIET)
+        given = [box, controls[STYLES]]
+        for changed in given:
+            changed.change(None, given, None, js=f"(t, s) => gesso.count('{tab}_{name}', t, s)", **QUIET)
     return Toprow(generate, paste, apply_styles, edit_styles)
 
 
 def _invitation(name: str) -> str:
     if name == PROMPTS[0]:
-        return "Prompt   (Ctrl+Enter generates, Alt+Enter skips, Esc interrupts)"
+        return "Prompt   (Ctrl+Enter or Shift+Enter generates, Alt+Enter skips, Esc interrupts)"
     return "Negative prompt"

@@ -31,7 +31,10 @@
       set(interrupt, times ? "Interrupting…" : "Interrupt",
         times && job.count > 1 ? "Once more stops at once" : "Stop, and keep what is finished (Esc)");
       set(gesso.byId(`${tab}_skip`), "Skip", "Go on with the next batch (Alt+Enter)");
-      set(generate, VERBS[tab] ?? "Generate", job ? "One more job, after those that wait (Ctrl+Enter)" : "Ctrl+Enter");
+      const anew = gesso.facts.begins_anew;
+      const more = anew ? "One more job, after those that wait (Ctrl+Enter interrupts, and begins anew)"
+        : "One more job, after those that wait (Ctrl+Enter)";
+      set(generate, VERBS[tab] ?? "Generate", job ? more : "Ctrl+Enter");
     }
     const job = live.jobs().find((any) => any.mine && any.state === "running");
     document.title = job ? `[${Math.round(job.progress * 100)} %] Gesso` : "Gesso";

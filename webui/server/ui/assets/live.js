@@ -13,7 +13,7 @@
   let next = 0;
   let heard = 0;
 
-  /** Calls `read(what)` after each message; `what` is its type: state, job, preview, models, refused, engine, link. */
+  /** Calls `read(what)` after each message; `what` is its type: state, job, preview, models, refused, engine, page, link. */
   live.read = (read) => readers.push(read);
   live.jobs = () => [...jobs.values()];
   live.job = (id) => jobs.get(id);
@@ -36,6 +36,7 @@
         }
         if (message.models) live.models = message.models;
         if (message.engine) live.engine = message.engine;
+        if (message.page) Object.assign(gesso.facts, message.page);
         for (const preview of message.previews ?? []) live.previews.set(preview.job_id, preview);
         break;
       case "job":
@@ -45,6 +46,11 @@
       case "removed":
         jobs.delete(message.job_id);
         break;
+      case "page": {
+        const { type, seq: _, ...facts } = message;
+        Object.assign(gesso.facts, facts);
+        break;
+      }
       case "preview":
         live.previews.set(message.job_id, message);
         break;

@@ -2,39 +2,54 @@
 (() => {
   const WAIT = 350; // milliseconds after the last key
   const DELIMITERS = /[\s.,\\/!?%^*;:{}=`~()[\]<>|]/;
+  const TITLE = "Tokens used, of the places in their chunks";
   const timers = new Map();
-  const latest = new Map();
+  const latest = new Map(); // prompt -> its text and the styles that were chosen with it
 
   gesso.when(".prompt", (box) => {
-    if (!gesso.facts.counters) return;
-    const counter = gesso.make("span.tokens", { id: `${box.id}_tokens`, title: "Tokens used, of the places in their chunks" }, "0/75");
+    const counter = gesso.make("span.tokens", { id: `${box.id}_tokens`, title: TITLE }, "0/75");
+    counter.hidden = !gesso.facts.counters;
     box.append(counter);
     const field = box.querySelector("textarea");
     if (field) gesso.count(box.id, field.value);
   });
 
-  /** Asks for the number of tokens of a prompt when typing has paused. */
-  gesso.count = (id, text) => {
-    if (!gesso.facts.counters) return;
+  /** Asks for the number of tokens of a prompt, with its styles, when typing has paused. */
+  gesso.count = (id, text, styles) => {
+    const wanted = { text: text ?? "", styles: styles ?? latest.get(id)?.styles ?? [] };
+    latest.set(id, wanted);
     clearTimeout(timers.get(id));
-    timers.set(id, setTimeout(() => count(id, text ?? ""), WAIT));
+    if (gesso.facts.counters) timers.set(id, setTimeout(() => count(id, wanted), WAIT));
   };
 
-  async function count(id, text) {
+  // Whoever changes these settings sees it at once, wherever it was done.
+  let shown = "";
+  gesso.live.read((what) => {
+    if (what !== "page" && what !== "state") return;
+    const now = `${gesso.facts.counters} ${gesso.facts.styles_count}`;
+    if (now === shown) return;
+    shown = now;
+    for (const counter of document.querySelectorAll(".prompt .tokens")) counter.hidden = !gesso.facts.counters;
+    for (const [id, { text, styles }] of latest) gesso.count(id, text, styles);
+  });
+
+  async function count(id, wanted) {
     const counter = gesso.byId(`${id}_tokens`);
     if (!counter) return;
-    latest.set(id, text);
+    const { text } = wanted;
+    const styles = gesso.facts.styles_count ? wanted.styles : [];
     const open = unbalanced(text);
     counter.classList.toggle("bad", Boolean(open));
-    counter.title = open || "Tokens used, of the places in their chunks";
-    if (!text.trim()) {
+    counter.title = open || TITLE;
+    if (!text.trim() && !styles.length) {
       counter.textContent = "0/75";
       return;
     }
     const query = new URLSearchParams({ text: text.slice(0, 8000), positive: String(!id.includes("negative")) });
+    for (const style of styles) query.append("styles", style);
     try {
       const answer = await fetch(gesso.url(`internal/tokens?${query}`));
-      if (!answer.ok || latest.get(id) !== text) return;
+      if (!answer.ok || latest.get(id) !== wanted) return;
       const { used, max } = await answer.json();
       counter.textContent = `${used}/${max}`;
     } catch {
@@ -98,7 +113,7 @@
       const inside = text.slice(tag.open + 1, tag.close);
       const match = /^(.*:)(-?\d+(?:\.\d+)?)$/.exec(inside);
       if (!match) return;
-      const next = `<${match[1]}${rounded(Number(match[2]) + Math.sign(by) * 0.05)}>`;
+      const next = `<${match[1]}${rounded(Number(match[2]) + Math.sign(by) * gesso.facts.precision_extra)}>`;
       replace(area, tag.open, tag.close + 1, next);
       area.setSelectionRange(tag.open + 1, tag.open + next.length - 1);
       return;

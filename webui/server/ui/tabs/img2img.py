@@ -81,7 +81,7 @@ def img2img(app: App) -> Pane:
             scaling = Scaling(gr.Textbox("to", visible="hidden", label="Resize"), scale)
             controls.add_all(DENOISING)
             guidance(controls)
-            controls.add_all(IMAGE_GUIDANCE, visible="hidden")
+            controls.add_all(IMAGE_GUIDANCE, elem_classes="edits-only")
             more_guidance(app, controls)
             seed(controls)
             film(controls)
