@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, int, str], ...] = (
 )
 
 BROAD_EXCEPT_ALLOWED = {
+    "webui/base/fence.py": "the fence around each thing in a folder: a broken one is named, the rest is read",
     "webui/engine/worker.py": "the engine's edge: whatever happens becomes a Failed event",
     "webui/server/jobs/queue.py": "the dispatcher's edge: one broken job never stops the queue",
     "webui/server/api/errors.py": "the API's edge: whatever happens becomes a JSON answer",

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from tests.prompt.golden import golden
 from webui.base.errors import UserError
-from webui.prompt.styles import Prompts, Style, apply_styles, read_styles, recognise_styles, write_styles
+from webui.prompt.styles import (
+    Prompts,
+    Style,
+    apply_styles,
+    read_styles,
+    read_table,
+    recognise_styles,
+    write_styles,
+)
 
 PAINTING = Style("Painting", "oil painting of {prompt}, thick brush strokes", "photo, low quality")
 NIGHT = Style("Night", "at night, moonlight")
@@ -99,11 +107,10 @@ def test_no_file_and_an_empty_file_hold_no_styles(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"a,b\n1,2\n", b"name,prompt\nx," + b"y" * 200_000])
-def test_a_file_that_is_none_is_named(tmp_path, content):
+def test_of_a_file_that_is_none_it_is_said(tmp_path, content):
     path = tmp_path / "styles.csv"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"styles\.csv"):
-        read_styles(path)
+    assert read_table(path).remarks
 
 
 @pytest.mark.parametrize("name", ["", "#x"])
@@ -111,3 +118,53 @@ def test_a_name_that_would_not_be_read_again_is_refused(tmp_path, name):
     with pytest.raises(UserError, match="called"):
         write_styles(tmp_path / "styles.csv", [Style(name)])
     assert not (tmp_path / "styles.csv").exists()
+
+
+PLAIN = 'name,prompt,negative_prompt\nNight,"at night, blue",day\nCafé,"in a café",\n'
+BOTH = (Style("Night", "at night, blue", "day"), Style("Café", "in a café"))
+
+
+@pytest.mark.parametrize(
+    ("content", "remarks"),
+    [
+        (PLAIN.encode(), 0),
+        (PLAIN.encode("utf-8-sig"), 0),
+        (PLAIN.encode("utf-16"), 0),
+        (PLAIN.encode("utf-16-le"), 0),
+        (PLAIN.encode("cp1252"), 1),
+        (PLAIN.replace("name,prompt", "Name,Prompt").encode(), 0),
+        (PLAIN.replace("negative_prompt", "Negative prompt").encode(), 0),
+        (PLAIN.split("\n", 1)[1].encode(), 1),
+        (b'name;prompt;negative_prompt\nNight;"at night, blue";day\nCaf\xc3\xa9;in a caf\xc3\xa9;\n', 0),
+        (b"prompt\tname\tnegative_prompt\nat night, blue\tNight\tday\nin a caf\xc3\xa9\tCaf\xc3\xa9\t\n", 0),
+        (PLAIN.replace("\n", "\r\n").encode(), 0),
+        (PLAIN.replace(",day", ",day,more,even more").encode(), 1),
+    ],
+)
+def test_a_table_from_any_spreadsheet_is_read(tmp_path, content, remarks):
+    (tmp_path / "styles.csv").write_bytes(content)
+    found = read_table(tmp_path / "styles.csv")
+    assert found.styles == BOTH
+    assert len(found.remarks) == remarks
+
+
+def test_an_open_quotation_mark_takes_no_other_line_in(tmp_path):
+    path = tmp_path / "styles.csv"
+    path.write_text('name,prompt,negative_prompt\nOpen,"at night, blue\nNight,"at night, blue",day\n')
+    found = read_table(path)
+    assert {style.name for style in found.styles} >= {"Open", "Night"}
+    assert found.styles[-1] == BOTH[0]
+    assert found.remarks[0].startswith("line 2:")
+
+
+@given(st.binary(max_size=300))
+def test_nothing_breaks_the_reader_and_nothing_is_lost_by_writing(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("styles") / "styles.csv"
+    path.write_bytes(content)
+    found = read_table(path)
+    write_styles(path, found.styles)
+    assert read_styles(path) == found.styles
+    copies = [copy.read_bytes() for copy in path.parent.glob("styles.csv.*")]
+    assert copies == [content]
+    if found.lossy:
+        assert not path.with_name("styles.csv.bak").exists()  # which the next change would write over

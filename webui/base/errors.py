@@ -8,6 +8,8 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from webui.base.text import named
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -25,9 +27,10 @@ class WebuiError(Exception):
 
     def __init__(self, message: str, *, hint: str = "", field: str = "") -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.field = field
+        # Errors name files, and go into JSON and the database.
+        self.message = named(message)
+        self.hint = named(hint)
+        self.field = named(field)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()

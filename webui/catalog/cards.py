@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from webui.base.errors import NotFound, StorageError, UserError
 from webui.base.files import write_atomically
 from webui.base.paths import Paths
+from webui.base.text import cleaned, named
 from webui.catalog.checkpoints import Checkpoints
 from webui.catalog.files import Found, find_files, natural_key
 from webui.catalog.headers import read_metadata
@@ -66,11 +67,11 @@ class Card:
 
     @property
     def id(self) -> str:
-        return hashlib.sha256(f"{self.page}\0{self.path}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{self.page}\0{named(self.path)}".encode()).hexdigest()[:16]
 
     @property
     def stem(self) -> str:
-        return self.path.stem
+        return named(self.path.stem)
 
     @property
     def folder(self) -> str:
@@ -180,7 +181,7 @@ class Cards:
         said = self.said(card)
         return {
             **self.shown(card),
-            "file": card.path.name,
+            "file": named(card.path.name),
             "bytes": card.stamp[1],
             "modified": card.stamp[0] / 1e9,
             "said": {key: said[key] for key in EDITABLE if key in said},
@@ -305,7 +306,7 @@ def _companions(folders: Collection[Path]) -> dict[str, Found]:
 
 def _read_said(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = cleaned(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, RecursionError) as error:
         log.warning("%s is passed over: %s", path, error)
         return {}

@@ -15,9 +15,12 @@ from webui import registry
 from webui.base.errors import NotFound, StorageError
 from webui.base.files import write_atomically
 from webui.base.paths import Paths
+from webui.base.text import clean
 from webui.catalog import grid
 from webui.catalog.checkpoints import Checkpoints
 from webui.catalog.database import Database
+from webui.catalog.embeddings import Embeddings
+from webui.catalog.folders import Folders
 from webui.catalog.hashes import Hashes
 from webui.catalog.history import History
 from webui.catalog.history_folders import FolderIndex
@@ -27,6 +30,7 @@ from webui.catalog.init_pictures import init_hash, keep_init_pictures
 from webui.catalog.job_table import JobTable
 from webui.catalog.loras import Loras
 from webui.catalog.pictures import NotSaved, Pictures, SavedPicture, read_infotext
+from webui.catalog.problems import Problems
 from webui.catalog.styles import Styles
 from webui.catalog.ui_defaults import UiDefaults
 from webui.catalog.uploads import PictureStore
@@ -64,18 +68,21 @@ class Catalog:
         self.remembers = remembers
         self.database = Database(paths.database)
         self.hashes = Hashes(self.database)
-        self.checkpoints = Checkpoints(paths, self.hashes)
-        self.vaes = Vaes(paths, self.hashes)
-        self.loras = Loras(paths, self.hashes)
-        self.hypernetworks = Hypernetworks(paths, self.hashes)
-        self.upscalers = Upscalers(paths)
+        self.problems = Problems()
+        folders = Folders(self.hashes, self.problems)
+        self.checkpoints = Checkpoints(paths, self.hashes, folders)
+        self.vaes = Vaes(paths, self.hashes, folders)
+        self.loras = Loras(paths, self.hashes, folders)
+        self.hypernetworks = Hypernetworks(paths, self.hashes, folders)
+        self.embeddings = Embeddings(paths, folders)
+        self.upscalers = Upscalers(paths, folders)
         self.uploads = PictureStore(paths.uploads)
         self.visitor_files = VisitorFiles(paths.page_files / "visitors")
         self.pictures = Pictures(self.database, paths)
         self.history = History(self.database, self.pictures)
         self.folders = FolderIndex(self.database)
         self.jobs = JobTable(self.database)
-        self.styles = Styles(paths)
+        self.styles = Styles(paths, self.problems)
         self.ui_defaults = UiDefaults(paths)
 
     def refresh(self) -> None:
@@ -173,7 +180,7 @@ class Catalog:
             facts[INIT_HASH] = told
         said = {label: text for label, text in engine_facts.items() if label not in unwanted_labels(settings.save)}
         labels = labels_of(picture.request, picture.render, {**facts, **said})
-        return write(picture.request.prompt, picture.request.negative_prompt, labels)
+        return clean(write(picture.request.prompt, picture.request.negative_prompt, labels))
 
     def pasted(self, text: str, settings: Settings) -> Parsed:
         """What an infotext says to a form here: as the settings want it read, and LoRAs by the names of their files."""

@@ -12,9 +12,12 @@ from typing import Any
 
 from webui.base.errors import ModelError, NotFound, StorageError, did_you_mean
 from webui.base.paths import Paths
-from webui.catalog.files import Found, find_files, stamp_of
+from webui.base.text import named
+from webui.catalog.files import Found, stamp_of
+from webui.catalog.folders import Folders, Place
 from webui.catalog.hashes import BackgroundHashing, Hashes, Stamp
 from webui.catalog.headers import read_header, read_metadata
+from webui.catalog.problems import Problems
 from webui.request.plan import CheckpointRef
 
 ENDINGS = (".safetensors", ".ckpt", ".gguf")
@@ -42,6 +45,8 @@ class Checkpoint:
     sha256: str = ""
     whole: bool = False
     """It is a folder: a pipeline of diffusers, which is run as a whole."""
+    fault: str = ""
+    """What is wrong with it, where it is broken."""
 
     @property
     def stem(self) -> str:
@@ -128,9 +133,11 @@ class Checkpoints:
     folders there, and in `models/diffusers`, that are pipelines of diffusers.
     """
 
-    def __init__(self, paths: Paths, hashes: Hashes) -> None:
+    def __init__(self, paths: Paths, hashes: Hashes, folders: Folders | None = None) -> None:
         self._paths = paths
         self._hashes = hashes
+        self._folders = folders or Folders(hashes, Problems())
+        self._doubted: dict[tuple[Path, Stamp], str] = {}
         self._lock = threading.RLock()
         self._known: tuple[Checkpoint, ...] | None = None
         self._names: dict[str, Checkpoint] | None = None
@@ -149,8 +156,9 @@ class Checkpoints:
                 path=file.path,
                 name=name,
                 stamp=file.stamp,
-                sha256=hashes.get((str(file.path), file.stamp), ""),
+                sha256=hashes.get((named(file.path), file.stamp), ""),
                 whole=not name.lower().endswith(ENDINGS),
+                fault=file.fault,
             )
             for name, file in self._named()
         )
@@ -168,7 +176,7 @@ class Checkpoints:
         return [checkpoint.title for checkpoint in self.scan()]
 
     def find(self, name: str) -> Checkpoint:
-        """The checkpoint that has this title, name, stem or hash, or the closest match; "" means the first.
+        """The checkpoint that has this title, name, stem or hash, or the closest match; "" means the first whole one.
 
         A closest match is, as in A1111, the shortest title that contains the text, or contains it without a `[hash]`
         at its end.
@@ -184,7 +192,7 @@ class Checkpoints:
                 field="sd_model_checkpoint",
             )
         if not name:
-            return known[0]
+            return self._first(known)
         names = self._aliases()
         found = names.get(name) or names.get(name.casefold()) or self._by_legacy_hash(name)
         without_hash = _without_hash(name)
@@ -194,6 +202,20 @@ class Checkpoints:
             hint = did_you_mean(name, titles) if len(titles) < 20 else f"There are {len(known)} others."
             raise NotFound(f"There is no checkpoint {name!r}.", hint=hint, field="sd_model_checkpoint")
         return found
+
+    def doubt(self, path: Path, why: str) -> bool:
+        """An engine cannot open this one: it is no default any more -> whether another one is, now."""
+        before = self.find("")
+        with self._lock:
+            for checkpoint in self.scan():
+                if checkpoint.path == path:
+                    self._doubted[checkpoint.path, checkpoint.stamp] = why
+        return self.find("") != before
+
+    def _first(self, known: tuple[Checkpoint, ...]) -> Checkpoint:
+        """The one to begin with: a broken one only where all are."""
+        whole = (one for one in known if not one.fault and (one.path, one.stamp) not in self._doubted)
+        return next(whole, known[0])
 
     def ref(self, checkpoint: Checkpoint) -> CheckpointRef:
         """What the engine gets, with the file as it is now; its hash is computed before the others'.
@@ -221,28 +243,27 @@ class Checkpoints:
         """End the background hashing."""
         self.hashing.stop()
 
-    def _folders(self) -> Iterable[tuple[Path, bool]]:
-        """(folder, whether its subfolders count)"""
-        yield self._paths.checkpoints, True
-        yield self._paths.models, False
-        yield self._paths.models / "diffusers", True
+    def _places(self) -> Iterable[Place]:
+        yield Place(self._paths.checkpoints, ENDINGS, whole=PIPELINE)
+        yield Place(self._paths.models, ENDINGS, deep=False, whole=PIPELINE)
+        yield Place(self._paths.models / "diffusers", ENDINGS, whole=PIPELINE)
         for folder in self._paths.checkpoint_dirs:
-            yield folder, True
+            yield Place(folder, ENDINGS, whole=PIPELINE)
 
     def _named(self) -> list[tuple[str, Found]]:
         """Each file once, with a name that no other has: the folder comes before it where it must."""
-        named: dict[str, Found] = {}
-        seen: set[Path] = set()
-        for folder, deep in self._folders():
-            for file in find_files(folder, ENDINGS, deep=deep, whole=PIPELINE):
-                if file.path.name.lower().endswith(VAES_BESIDE) or file.path in seen:
-                    continue
-                seen.add(file.path)
-                name = file.name
-                while name in named:
-                    name = f"{folder.name}/{name}" if name == file.name else f"_{name}"
-                named[name] = file
-        return list(named.items())
+        found: dict[str, Found] = {}
+        looked = self._folders.look(
+            "Stable-diffusion",
+            self._places(),
+            wanted=lambda file: not file.path.name.lower().endswith(VAES_BESIDE),
+        )
+        for place, file in looked:
+            name = file.name
+            while name in found:
+                name = f"{named(place.folder.name)}/{name}" if name == file.name else f"_{name}"
+            found[name] = file
+        return list(found.items())
 
     def _learn(self, path: Path) -> None:
         """A hash has come in: the title changes."""
@@ -329,8 +350,8 @@ def _aliases_of(checkpoint: Checkpoint) -> tuple[list[str], ...]:
     """`RANKS` lists of names: its own, what is made of folder and name, what others may have as well. A name of a lower
     rank is never taken for another checkpoint's of a higher one."""
     name, short = checkpoint.name, checkpoint.short_hash
-    own = [checkpoint.title, name, str(checkpoint.path), name.replace("/", "\\")]
-    made, shared = [checkpoint.bare, checkpoint.model_name], [checkpoint.path.name, checkpoint.stem]
+    own = [checkpoint.title, name, str(checkpoint.path), named(checkpoint.path), name.replace("/", "\\")]
+    made, shared = [checkpoint.bare, checkpoint.model_name], [named(checkpoint.path.name), checkpoint.stem]
     if checkpoint.sha256:
         made += [f"{checkpoint.bare} [{short}]", f"{checkpoint.model_name} [{short}]"]
         shared += [short, checkpoint.sha256, checkpoint.sha256[:12], checkpoint.short_title]

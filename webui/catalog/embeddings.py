@@ -1,4 +1,4 @@
-"""What a textual inversion's file tells of it before it is used."""
+"""Textual inversion embeddings on disk, and what a file tells of one before it is used."""
 
 from __future__ import annotations
 
@@ -7,13 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from webui.base.errors import ModelError
+from webui.base.paths import Paths
+from webui.catalog.files import Found
+from webui.catalog.folders import Folders, Place
 from webui.catalog.headers import read_header
 from webui.catalog.pickles import Outline, read_outlines
 
+ENDINGS = (".safetensors", ".pt", ".bin")
 TOLD = {"step": int, "sd_checkpoint": str, "sd_checkpoint_name": str}
 """What A1111 writes beside the vectors."""
 DEEPEST = 4
 """So far into a file's tables vectors are looked for."""
+
+
+class Embeddings:
+    """The embeddings of an installation. Looked for anew each time, as at each job."""
+
+    def __init__(self, paths: Paths, folders: Folders) -> None:
+        self._places = [Place(folder, ENDINGS) for folder in paths.embeddings]
+        self._folders = folders
+
+    def scan(self) -> list[Found]:
+        """All of them, folder by folder in natural order."""
+        return [file for _, file in self._folders.look("embeddings", self._places)]
 
 
 def describe(path: Path) -> dict[str, Any]:

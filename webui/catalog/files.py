@@ -6,10 +6,12 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+from webui.base.text import named
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,8 @@ class Found:
     """Relative to that folder, with forward slashes."""
     stamp: tuple[int, int]
     """(mtime in ns, size in bytes)"""
+    fault: str = ""
+    """What is wrong with it, where it is broken."""
 
     @property
     def stem(self) -> str:
@@ -30,13 +34,21 @@ class Found:
         return self.name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
 
 
-def find_files(root: Path, endings: Collection[str], *, deep: bool = True, whole: str = "") -> list[Found]:
+def find_files(
+    root: Path,
+    endings: Collection[str],
+    *,
+    deep: bool = True,
+    whole: str = "",
+    tell: Callable[[str, str], None] = lambda name, reason: log.warning("%s: %s", named(name), reason),
+) -> list[Found]:
     """Files whose lower-case name ends with one of `endings`, below `root`; a folder is entered once at most.
 
-    Follows symbolic links; leaves out what cannot be read, links to nothing, and the `._` files that macOS makes.
+    Follows symbolic links; leaves out the `._` files that macOS makes.
     whole: a folder below `root` with a file of this name is found itself, and what is in it is not.
+    tell: hears of what is left out, by its name below `root`, and why: no permission, links to nothing.
     """
-    found = _walk(str(root), "", _Wanted(tuple(endings), deep, whole), set())
+    found = _walk(root, _Wanted(tuple(endings), deep, whole), tell)
     return sorted(found, key=lambda found: natural_key(found.name))
 
 
@@ -66,29 +78,39 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
 
 
-def _walk(folder: str, prefix: str, wanted: _Wanted, entered: set[tuple[int, int]]) -> Iterator[Found]:
-    try:
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in entered:
-            return
-        entered.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as listing:
-            entries = list(listing)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        log.warning("The folder %s is left out: %s", folder, error.strerror or error)
-        return
-    if wanted.whole and prefix and any(entry.name == wanted.whole for entry in entries):
-        yield Found(Path(folder), prefix.rstrip("/"), stamp_of(Path(folder)))
-        return
-    for entry in entries:
+def _walk(root: Path, wanted: _Wanted, tell: Callable[[str, str], None]) -> Iterator[Found]:
+    entered: set[tuple[int, int]] = set()
+    ahead = [(str(root), "")]
+    while ahead:
+        folder, prefix = ahead.pop()
         try:
-            if entry.is_dir():
-                if wanted.deep:
-                    yield from _walk(entry.path, f"{prefix}{entry.name}/", wanted, entered)
-            elif entry.name.lower().endswith(wanted.endings) and not entry.name.startswith("._") and entry.is_file():
-                file = entry.stat()
-                yield Found(Path(entry.path), prefix + entry.name, (file.st_mtime_ns, file.st_size))
+            status = Path(folder).stat()
+            if (status.st_dev, status.st_ino) in entered:
+                continue
+            entered.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as listing:
+                entries = list(listing)
+            if wanted.whole and prefix and any(entry.name == wanted.whole for entry in entries):
+                yield Found(Path(folder), named(prefix.rstrip("/")), stamp_of(Path(folder)))
+                continue
+        except (FileNotFoundError, NotADirectoryError):
+            continue
         except OSError as error:
-            log.warning("%s is left out: %s", entry.path, error.strerror or error)
+            tell(prefix.rstrip("/") or "The folder itself", f"It cannot be read: {error.strerror or error}.")
+            continue
+        below: list[tuple[str, str]] = []
+        for entry in entries:
+            try:
+                if entry.is_dir():
+                    below.append((entry.path, f"{prefix}{entry.name}/"))
+                elif entry.name.lower().endswith(wanted.endings) and not entry.name.startswith("._"):
+                    if entry.is_file():
+                        file = entry.stat()
+                        yield Found(Path(entry.path), named(prefix + entry.name), (file.st_mtime_ns, file.st_size))
+                    else:
+                        link = entry.is_symlink()
+                        tell(prefix + entry.name, "It is a link to nothing." if link else "It is no file.")
+            except OSError as error:
+                tell(prefix + entry.name, f"It cannot be read: {error.strerror or error}.")
+        if wanted.deep:
+            ahead += reversed(below)

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Literal
 
 from webui.base.errors import Interrupted, ModelError, StorageError
+from webui.base.text import named
 from webui.catalog.database import Database
 from webui.catalog.files import folder_files, stamp_of
 from webui.catalog.headers import header_length
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["sha256", "legacy", "contents", "summary"]
-"""A summary is no hash, but kept like one: what matters of a file's header, as JSON."""
+Kind = Literal["sha256", "legacy", "contents", "summary", "fault"]
+"""The last two are no hashes, but kept like ones: what matters of a header, and what is wrong with it, as JSON."""
 HashKind = Literal["sha256", "contents"]
 BACKGROUND: tuple[HashKind, ...] = ("contents", "sha256")
 """Those that are computed in the background."""
@@ -60,14 +61,14 @@ class Hashes:
             return None
         rows = self._database.read(
             "SELECT value FROM hashes WHERE path = ? AND kind = ? AND mtime_ns = ? AND size = ?",
-            str(path),
+            named(path),
             kind,
             *stamp,
         )
         return str(rows[0]["value"]) if rows else None
 
     def all_cached(self, kind: Kind = "sha256") -> dict[tuple[str, Stamp], str]:
-        """Everything that is known, by (path, stamp)."""
+        """Everything that is known, by (`named` path, stamp)."""
         rows = self._database.read("SELECT path, mtime_ns, size, value FROM hashes WHERE kind = ?", kind)
         return {(row["path"], (row["mtime_ns"], row["size"])): row["value"] for row in rows}
 
@@ -77,7 +78,7 @@ class Hashes:
             with self._database.writing() as connection:
                 connection.executemany(
                     "INSERT OR REPLACE INTO hashes (path, kind, mtime_ns, size, value) VALUES (?, ?, ?, ?, ?)",
-                    [(str(path), kind, *stamp, value) for (path, stamp), value in values.items()],
+                    [(named(path), kind, *stamp, value) for (path, stamp), value in values.items()],
                 )
 
     def _kept(self, path: Path, kind: Kind, stop: threading.Event | None) -> str:
@@ -92,7 +93,7 @@ class Hashes:
         if not changed:
             self._database.write(
                 "INSERT OR REPLACE INTO hashes (path, kind, mtime_ns, size, value) VALUES (?, ?, ?, ?, ?)",
-                str(path),
+                named(path),
                 kind,
                 *stamp,
                 value,

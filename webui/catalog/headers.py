@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from webui.base.errors import ModelError
+from webui.base.text import cleaned
 
 LARGEST_HEADER = 64 * 2**20
 """Bytes. The format allows 100 MB; real ones, long training notes included, have a few."""
@@ -45,7 +46,7 @@ def read_header(path: Path) -> dict[str, Any]:
         raise ModelError(f"The header of {path} is no JSON.", hint="Download the file again.") from error
     if not isinstance(header, dict):
         raise ModelError(f"The header of {path} is no table.", hint="Download the file again.")
-    return header
+    return {**cleaned(header)}
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 def _unpacked(value: Any) -> Any:
     if isinstance(value, str) and value.startswith("{"):
         try:
-            return json.loads(value)
+            return cleaned(json.loads(value))
         except (ValueError, RecursionError):
             return value
     return value

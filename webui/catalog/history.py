@@ -11,6 +11,7 @@ from typing import Any
 from send2trash import TrashPermissionError, send2trash  # type: ignore[import-untyped]
 
 from webui.base.errors import NotFound, StorageError
+from webui.base.text import path_named
 from webui.catalog.database import Database
 from webui.catalog.picture_words import beginning, note_words
 from webui.catalog.pictures import Pictures, SavedPicture
@@ -148,7 +149,7 @@ class History:
             StorageError: the file cannot be deleted, or there is no bin on its disk.
         """
         picture = self.get(picture_id, owner)
-        path = Path(picture.path)
+        path = path_named(picture.path)
         if path.is_file():
             _remove(path, for_good)
             beside = path.with_suffix(".txt")

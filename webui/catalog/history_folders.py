@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from webui.base.errors import UserError, WebuiError
+from webui.base.text import named
 from webui.catalog.database import Database
 from webui.catalog.image_files import infotext_of, open_picture, read_infotext, readable
 from webui.catalog.pictures import SavedPicture, record
@@ -86,11 +87,12 @@ class FolderIndex:
     def _look_in(self, folder: str, files: list[str]) -> None:
         """Bring in the pictures of one folder that are not known."""
         start = folder.rstrip(os.sep) + os.sep
+        begin = named(start)
         rows = self._database.read(
-            "SELECT path FROM pictures WHERE path >= ? AND path < ?", start, start[:-1] + chr(ord(os.sep) + 1)
+            "SELECT path FROM pictures WHERE path >= ? AND path < ?", begin, begin[:-1] + chr(ord(os.sep) + 1)
         )
         known = {row["path"] for row in rows}
-        new = [path for path in (start + name for name in sorted(files)) if path not in known]
+        new = [path for path in (start + name for name in sorted(files)) if named(path) not in known]
         self._looked = replace(self._looked, seen=self._looked.seen + len(files))
         for at in range(0, len(new), AT_ONCE):
             found = [picture for path in new[at : at + AT_ONCE] if (picture := _read(Path(path))) is not None]
@@ -141,7 +143,7 @@ def _read(path: Path) -> SavedPicture | None:
         sampler=labels.get("Sampler", ""),
         created=made,
         id=secrets.token_hex(8),
-        path=str(path),
+        path=named(path),
     )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from webui.base.errors import StorageError
 from webui.base.paths import Paths
-from webui.catalog.files import Found, find_files
+from webui.catalog.files import Found
+from webui.catalog.folders import Folders, Place
 from webui.catalog.hashes import Hashes
 from webui.request.plan import NetworkRef
 
@@ -14,13 +15,14 @@ from webui.request.plan import NetworkRef
 class Hypernetworks:
     """The hypernetworks of an installation: `models/hypernetworks` or `--hypernetwork-dir`."""
 
-    def __init__(self, paths: Paths, hashes: Hashes) -> None:
+    def __init__(self, paths: Paths, hashes: Hashes, folders: Folders) -> None:
         self.folder: Path = paths.hypernetworks
         self._hashes = hashes
+        self._folders = folders
 
     def scan(self) -> list[Found]:
         """All of them, in natural order."""
-        return find_files(self.folder, (".pt",))
+        return [file for _, file in self._folders.look("hypernetworks", [Place(self.folder, (".pt",))])]
 
     def names(self) -> list[str]:
         """What a dropdown offers."""

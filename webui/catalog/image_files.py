@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, cast
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from webui.base.errors import StorageError, UserError
+from webui.base.text import clean
 from webui.catalog.decoding import DECODING
 from webui.catalog.exif_texts import exif_texts, user_comment
 from webui.catalog.levels import eight_bit
@@ -190,7 +191,7 @@ def decoding(image: Image.Image) -> AbstractContextManager[None]:
 
 def _clean(text: str) -> str:
     """Without what no text has: NULs, halves of letters."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+    return clean(text.replace("\0", ""))
 
 
 def _content(source: Path | bytes) -> bytes:

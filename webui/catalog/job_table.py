@@ -8,10 +8,11 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from webui.base.errors import Busy, NotFound
+from webui.base.text import named, path_named
 from webui.catalog.database import Database
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -103,7 +104,7 @@ class JobTable:
                 "INSERT INTO jobs (id, kind, owner, state, position,"
                 " request, settings, seed, subseed, pictures, model, created)"
                 " SELECT ?, ?, ?, 'queued', COALESCE(MAX(position), 0) + 1, ?, ?, ?, ?, ?, ?, ? FROM jobs",
-                (job_id, kind, owner, request, settings, seed, subseed, pictures, model, _now(now)),
+                (job_id, kind, owner, request, settings, seed, subseed, pictures, named(model), _now(now)),
             )
             # Who comes anew takes turns from now on; earlier turns are not made up for.
             connection.execute(
@@ -318,4 +319,5 @@ def _now(given: float | None) -> float:
 def _job(row: sqlite3.Row) -> JobRow:
     values = list(row)
     values[-2] = tuple(json.loads(values[-2]))  # the comments
-    return JobRow(*values)
+    job = JobRow(*values)
+    return replace(job, model=str(path_named(job.model))) if "%" in job.model else job

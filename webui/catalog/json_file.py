@@ -10,6 +10,7 @@ from typing import Any
 
 from webui.base.errors import StorageError
 from webui.base.files import write_atomically
+from webui.base.text import cleaned
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ def read_table(path: Path) -> dict[str, Any]:
     try:
         table = json.loads(content.decode("utf-8-sig"))
         if isinstance(table, dict):
-            return table
+            return {**cleaned(table)}
         reason = f"it holds a {type(table).__name__}, not a table"
     except (ValueError, RecursionError) as error:
         reason = str(error)
@@ -53,4 +54,4 @@ def write_table(path: Path, table: dict[str, Any]) -> None:
     Raises:
         StorageError: the disk is full, or the folder cannot be written to.
     """
-    write_atomically(path, (json.dumps(table, indent=4, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+    write_atomically(path, (json.dumps(cleaned(table), indent=4, ensure_ascii=False) + "\n").encode())

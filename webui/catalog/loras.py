@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from webui.base.errors import ModelError, StorageError
+from webui.base.fence import read_each
 from webui.base.paths import Paths
-from webui.catalog.files import Found, find_files
+from webui.base.text import named
+from webui.catalog.files import Found
+from webui.catalog.folders import Folders, Place
 from webui.catalog.hashes import BACKGROUND, BackgroundHashing, Hashes, HashKind, Stamp
 from webui.catalog.headers import read_header, read_metadata
 from webui.catalog.network_families import family_of_network
+from webui.catalog.problems import Problems
 from webui.prompt.networks import renamed_loras, writable
 from webui.request.plan import NetworkRef
 
@@ -41,11 +45,13 @@ class Lora:
     """The model family that it was made for, or ""."""
     author_hash: str = ""
     """The hash that its trainer wrote into it."""
+    fault: str = ""
+    """What is wrong with it, where it is broken."""
 
     @property
     def stem(self) -> str:
         """What prompts call it."""
-        return self.path.stem
+        return named(self.path.stem)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -59,7 +65,8 @@ class Loras:
     What stands in a file's header is read once and kept in the database until the file changes.
     """
 
-    def __init__(self, paths: Paths, hashes: Hashes) -> None:
+    def __init__(self, paths: Paths, hashes: Hashes, folders: Folders | None = None) -> None:
+        self._looking = folders or Folders(hashes, Problems())
         self._folders = tuple(dict.fromkeys((paths.loras, paths.models / "LyCORIS", *paths.lora_dirs)))
         self._hashes = hashes
         self._lock = threading.RLock()
@@ -79,12 +86,14 @@ class Loras:
     def refresh(self) -> tuple[Lora, ...]:
         """Look again what is on disk."""
         with self._lock:
-            files = [file for folder in self._folders for file in find_files(folder, ENDINGS)]
-            files = list({file.path: file for file in files}.values())
+            places = [Place(folder, ENDINGS) for folder in self._folders]
+            files = [file for _, file in self._looking.look("Lora", places)]
             known = self._hashes.all_cached("summary")
-            fresh = {file: _summary(file.path) for file in files if (str(file.path), file.stamp) not in known}
+            new = [file for file in files if (named(file.path), file.stamp) not in known]
+            fresh = dict.fromkeys(new, _said("", "", ""))
+            fresh |= read_each("Lora", new, lambda file: file.name, lambda file: _summary(file.path))[0]
             self._hashes.remember("summary", {(file.path, file.stamp): text for file, text in fresh.items()})
-            self._known = tuple(_lora(file, fresh.get(file) or known[str(file.path), file.stamp]) for file in files)
+            self._known = tuple(_lora(file, fresh.get(file) or known[named(file.path), file.stamp]) for file in files)
             self._names = _named(self._known)
             counts = Counter(name for lora in self._known for name in {lora.alias.lower(), lora.stem.lower()})
             self._shared = frozenset({*SETTLED, *(name for name, count in counts.items() if count > 1)})
@@ -110,7 +119,7 @@ class Loras:
         if not told or "<lora:" not in prompt:
             return prompt
         cached = self._hashes.all_cached("sha256") | self._hashes.all_cached("contents")
-        known = ((lora.author_hash or cached.get((str(lora.path), lora.stamp), ""), lora) for lora in self.scan())
+        known = ((lora.author_hash or cached.get((named(lora.path), lora.stamp), ""), lora) for lora in self.scan())
         there = {digest[:SHORT]: lora for digest, lora in known if digest}
 
         def name_here(name: str) -> str:
@@ -136,7 +145,7 @@ class Loras:
         for kind in BACKGROUND:
             known = self._hashes.all_cached(kind)
             missing = (lora for lora in self.scan() if not lora.author_hash and _hash_kind(lora.path) == kind)
-            hashing.add((lora.path for lora in missing if (str(lora.path), lora.stamp) not in known), kind=kind)
+            hashing.add((lora.path for lora in missing if (named(lora.path), lora.stamp) not in known), kind=kind)
 
     def ref(self, name: str) -> NetworkRef | None:
         """What the engine gets; without a hash where the file cannot be read, which the engine says then."""
@@ -178,15 +187,14 @@ def _summary(path: Path) -> str:
     metadata = header.pop("__metadata__", None)
     metadata = metadata if isinstance(metadata, dict) else {}
     shapes = {name: tuple(entry.get("shape", ())) for name, entry in header.items() if isinstance(entry, dict)}
-    return json.dumps(
-        {
-            "alias": str(metadata.get("ss_output_name") or ""),
-            "family": family_of_network(shapes, metadata),
-            "hash": str(metadata.get("sshs_model_hash") or ""),
-        }
-    )
+    alias, digest = (str(metadata.get(key) or "") for key in ("ss_output_name", "sshs_model_hash"))
+    return _said(alias, family_of_network(shapes, metadata), digest)
+
+
+def _said(alias: str, family: str, digest: str) -> str:
+    return json.dumps({"alias": alias, "family": family, "hash": digest})
 
 
 def _lora(file: Found, summary: str) -> Lora:
     said = json.loads(summary)
-    return Lora(file.path, file.name, file.stamp, said["alias"] or file.path.stem, said["family"], said["hash"])
+    return Lora(file.path, file.name, file.stamp, said["alias"] or file.stem, said["family"], said["hash"], file.fault)

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from webui.base.errors import NotFound, StorageError
 from webui.base.files import write_atomically, write_new
 from webui.base.paths import Paths
+from webui.base.text import named, path_named
 from webui.catalog.database import Database
 from webui.catalog.extra_pictures import ExtraPictures
 from webui.catalog.image_files import as_format, decoding, encode, open_picture, read_infotext, readable
@@ -180,7 +181,7 @@ class Pictures:
         A1111: counts each of them as a picture of its own, 00001-7-mask.png beside 00000-7.png; here they share the
         name.
         """
-        path = Path(saved.path)
+        path = path_named(saved.path)
         if not save.samples_save:
             return
         for extra in copies:
@@ -226,7 +227,7 @@ class Pictures:
             waiting = self._pending.get(picture_id)
         if waiting is not None:
             return waiting.content, waiting.ending
-        path = Path(self.get(picture_id).path)
+        path = path_named(self.get(picture_id).path)
         try:
             return path.read_bytes(), path.suffix[1:].lower()
         except OSError as error:
@@ -310,7 +311,7 @@ class Pictures:
             StorageError: the database cannot be used.
         """
         for row in self._database.read("SELECT id, path, digest, subseed, picture FROM underway"):
-            path = Path(row["path"])
+            path = path_named(row["path"])
             try:
                 there = hashlib.sha256(path.read_bytes()).hexdigest() == row["digest"]
             except OSError:
@@ -318,7 +319,7 @@ class Pictures:
             if not there:
                 self.settle(row["id"])
                 continue
-            picture = SavedPicture(**{**json.loads(row["picture"]), "path": str(path)})
+            picture = SavedPicture(**{**json.loads(row["picture"]), "path": named(path)})
             with self._database.writing() as connection:
                 if not connection.execute("SELECT 1 FROM pictures WHERE id = ?", (picture.id,)).fetchone():
                     record(connection, picture, row["digest"])
@@ -332,7 +333,7 @@ class Pictures:
     def discard(self, picture_id: str) -> None:
         """Delete a picture that was never meant to be kept (`samples_save` off); any other stays."""
         try:
-            path = Path(self.get(picture_id).path)
+            path = path_named(self.get(picture_id).path)
         except NotFound:
             return
         if path.parent != self._paths.state / "unsaved":
@@ -350,9 +351,9 @@ class Pictures:
         for path in self._paths.state.glob("unsaved/*"):
             try:
                 path.unlink()
-                for row in self._database.read("SELECT id FROM pictures WHERE path = ?", str(path)):
+                for row in self._database.read("SELECT id FROM pictures WHERE path = ?", named(path)):
                     self.extras.forget(str(row[0]))
-                self._database.write("DELETE FROM pictures WHERE path = ?", str(path))
+                self._database.write("DELETE FROM pictures WHERE path = ?", named(path))
             except OSError as error:
                 log.warning("%s stays: %s", path, error.strerror or error)
 
@@ -362,8 +363,8 @@ class Pictures:
     def _keep(self, pending: _Pending) -> SavedPicture:
         try:
             # A second try finds the file already written when only the record had failed.
-            path = Path(pending.picture.path) if pending.picture.path else self._write(pending)
-            picture = replace(pending.picture, path=str(path))
+            path = path_named(pending.picture.path) if pending.picture.path else self._write(pending)
+            picture = replace(pending.picture, path=named(path))
             pending = replace(pending, picture=picture)
             with self._database.writing() as connection:
                 record(connection, picture, pending.digest)
@@ -381,7 +382,7 @@ class Pictures:
             self._database.write(
                 "INSERT OR REPLACE INTO underway (id, path, digest, subseed, picture) VALUES (?, ?, ?, ?, ?)",
                 pending.picture.id,
-                str(path),
+                named(path),
                 pending.digest,
                 pending.subseed,
                 json.dumps(asdict(pending.picture)),

@@ -7,35 +7,47 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from webui.base.errors import NotFound, UserError, did_you_mean
+from webui.base.fence import Problem, read_each
 from webui.base.paths import Paths
-from webui.prompt.styles import Prompts, Recognised, Style, apply_styles, read_styles, recognise_styles, write_styles
+from webui.catalog.problems import Problems
+from webui.prompt.styles import (
+    Prompts,
+    Recognised,
+    Style,
+    apply_styles,
+    read_styles,
+    read_table,
+    recognise_styles,
+    write_styles,
+)
+
+TODO = "Its first line should be name,prompt,negative_prompt, and the file saved as UTF-8 with commas."
 
 
 class Styles:
     """Styles by name. Looks at the files when made and on `refresh`."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, problems: Problems | None = None) -> None:
         self._files = paths.styles
+        self._problems = problems or Problems()
         self._lock = threading.RLock()
         self._known: dict[str, Style] | None = None
 
     def all(self) -> dict[str, Style]:
-        """Name -> style, in the order of the files.
-
-        Raises:
-            UserError: a file is no table of styles.
-            StorageError: a file cannot be read.
-        """
+        """Name -> style, in the order of the files; files and lines that cannot be read are told as problems."""
         with self._lock:
             known = self._known
         return known if known is not None else self.refresh()
 
     def refresh(self) -> dict[str, Style]:
-        """Read the files again. Raises as `all`."""
+        """Read the files again."""
         found: dict[str, Style] = {}
-        for path in self._files:
-            for style in read_styles(path):
+        tables, problems = read_each("styles", self._files, lambda path: path.name, read_table)
+        for path, table in tables:
+            for style in table.styles:
                 found.setdefault(style.name, style)
+            problems += (Problem("styles", path.name, f"{remark}.", TODO) for remark in table.remarks)
+        self._problems.found("styles", problems)
         with self._lock:
             self._known = found
         return found

@@ -9,7 +9,8 @@ from pathlib import Path
 from webui import registry
 from webui.base.errors import NotFound, did_you_mean
 from webui.base.paths import Paths
-from webui.catalog.files import find_files
+from webui.base.text import named
+from webui.catalog.folders import Folders, Place
 from webui.request.extras import UpscalerRef
 
 FOLDERS = ("ESRGAN", "RealESRGAN", "SwinIR", "DAT", "HAT", "ScuNET", "BSRGAN", "upscale_models")
@@ -46,15 +47,16 @@ class UpscalerFile:
 class Upscalers:
     """The upscalers of an installation. Looked for anew each time: there are few."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, folders: Folders) -> None:
         self._models = paths.models
+        self._folders = folders
 
     def files(self) -> list[UpscalerFile]:
         """Model files, folder by folder; a name that occurs twice stands for the first."""
         published = {stem.casefold(): name for name, stem in PUBLISHED.items()}
         found: dict[str, UpscalerFile] = {}
         for folder in FOLDERS:
-            for file in find_files(self._models / folder, ENDINGS):
+            for _, file in self._folders.look(folder, [Place(self._models / folder, ENDINGS)]):
                 name = published.get(file.stem.casefold(), file.stem)
                 found.setdefault(name, UpscalerFile(name, folder, file.path, file.stamp))
         return list(found.values())
@@ -75,7 +77,7 @@ class Upscalers:
                 return UpscalerRef(plain)
         files = self.files()
         for file in files:
-            if folded in (file.name.casefold(), file.path.stem.casefold(), file.path.name.casefold()):
+            if folded in (file.name.casefold(), *(named(part).casefold() for part in (file.path.stem, file.path.name))):
                 return UpscalerRef(file.name, str(file.path), file.stamp)
         stem = PUBLISHED.get(name)
         if stem:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from webui.base.errors import NotFound, did_you_mean
 from webui.base.paths import Paths
+from webui.base.text import named
 from webui.catalog.checkpoints import VAES_BESIDE
-from webui.catalog.files import find_files, natural_key, stamp_of
+from webui.catalog.files import natural_key, stamp_of
+from webui.catalog.folders import Folders, Place
 from webui.catalog.hashes import Hashes, Stamp
+from webui.catalog.problems import Problems
 from webui.request.plan import CheckpointRef
 
 log = logging.getLogger(__name__)
@@ -30,15 +34,16 @@ class Vae:
 
     @property
     def name(self) -> str:
-        return self.path.name
+        return named(self.path.name)
 
 
 class Vaes:
     """The VAE files of an installation: in `models/VAE`, `--vae-dir`, and as `*.vae.*` beside checkpoints."""
 
-    def __init__(self, paths: Paths, hashes: Hashes) -> None:
+    def __init__(self, paths: Paths, hashes: Hashes, folders: Folders | None = None) -> None:
         self._paths = paths
         self._hashes = hashes
+        self._folders = folders or Folders(hashes, Problems())
         self._lock = threading.Lock()
         self._known: dict[str, Vae] | None = None
 
@@ -51,20 +56,20 @@ class Vaes:
     def refresh(self) -> dict[str, Vae]:
         """Look again what is on disk."""
         found: dict[str, Vae] = {}
-        for folder in (self._paths.vaes, *self._paths.vae_dirs):
-            for file in find_files(folder, ENDINGS):
-                found.setdefault(file.path.name, Vae(file.path, file.stamp))
-        for folder, deep in (
-            (self._paths.checkpoints, True),
-            (self._paths.models, False),
-            *((folder, True) for folder in self._paths.checkpoint_dirs),
-        ):
-            for file in find_files(folder, VAES_BESIDE, deep=deep):
-                found.setdefault(file.path.name, Vae(file.path, file.stamp))
+        for _, file in self._folders.look("VAE", self._places()):
+            found.setdefault(named(file.path.name), Vae(file.path, file.stamp))
         found = dict(sorted(found.items(), key=lambda item: natural_key(item[0])))
         with self._lock:
             self._known = found
         return found
+
+    def _places(self) -> Iterable[Place]:
+        for folder in (self._paths.vaes, *self._paths.vae_dirs):
+            yield Place(folder, ENDINGS)
+        yield Place(self._paths.checkpoints, VAES_BESIDE)
+        yield Place(self._paths.models, VAES_BESIDE, deep=False)
+        for folder in self._paths.checkpoint_dirs:
+            yield Place(folder, VAES_BESIDE)
 
     def names(self) -> list[str]:
         """What the dropdown offers."""
@@ -138,7 +143,7 @@ class Vaes:
         return CheckpointRef(
             path=str(vae.path),
             title=vae.name,
-            name=vae.path.stem,
+            name=named(vae.path.stem),
             sha256=self._hashes.cached(vae.path, stamp) or "",
             stamp=stamp,
         )

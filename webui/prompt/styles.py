@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +17,17 @@ from webui.base.files import write_atomically
 
 PLACEHOLDER = "{prompt}"
 COLUMNS = ("name", "prompt", "negative_prompt")
+CALLED: Mapping[str, str] = {
+    **{column: column for column in COLUMNS},
+    "style": "name",
+    "text": "prompt",  # A1111: in its first format
+    "positive": "prompt",
+    "positive_prompt": "prompt",
+    "negative": "negative_prompt",
+}
+"""What the first line may call a column."""
+DELIMITERS = ",;\t"
+MOST_REMARKS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +37,16 @@ class Style:
     name: str
     prompt: str = ""
     negative_prompt: str = ""
+
+
+class StylesTable(NamedTuple):
+    """What a CSV file holds."""
+
+    styles: tuple[Style, ...] = ()
+    remarks: tuple[str, ...] = ()
+    """What was not read as it stands, and in which line."""
+    lossy: bool = False
+    """Whether there is more in it than these styles."""
 
 
 class Prompts(NamedTuple):
@@ -71,36 +95,51 @@ def recognise_styles(prompts: Prompts, styles: Iterable[Style]) -> Recognised:
 
 
 def read_styles(path: Path) -> tuple[Style, ...]:
-    """The styles in a CSV file, in its order; none where the file does not exist. Of equal names the last counts.
+    """The styles in a CSV file, in its order; none where the file does not exist. Raises as `read_table`."""
+    return read_table(path).styles
 
-    Reads A1111's files of every age: columns name, prompt, negative_prompt or name, text; rows whose name is empty or
-    begins with `#` are comments.
+
+def read_table(path: Path) -> StylesTable:
+    """The styles in a CSV file, and what in it is not read as it stands. Of equal names the last style counts.
+
+    Reads A1111's files of every age, and what spreadsheet programs make of them: columns name, prompt, negative_prompt
+    or name, text, in any letter case and order, or without a line that names them; commas, semicolons or tabs; UTF-8,
+    UTF-16, or the letters of Windows. Rows whose name is empty or begins with `#` are comments.
 
     Raises:
         StorageError: the file cannot be read.
-        UserError: it is no CSV file in UTF-8 with a column "name".
     """
     try:
-        content = path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
     except FileNotFoundError:
-        return ()
-    except UnicodeDecodeError as error:
-        raise UserError(f"The styles in {path} cannot be read: {error}.", hint="Save the file as UTF-8.") from error
+        return StylesTable()
     except OSError as error:
         raise StorageError(f"The styles in {path} cannot be read: {error.strerror or error}.") from error
-    if not content.strip():
-        return ()
-    try:
-        return _parsed(content)
-    except (csv.Error, KeyError) as error:
-        raise UserError(
-            f"The styles in {path} cannot be read: {error}.",
-            hint=f"Its first line should be {','.join(COLUMNS)}; a copy from before the last change is in {path}.bak.",
-        ) from error
+    remarks: list[str] = []
+    rows = _rows(_decoded(content, remarks), remarks)
+    columns = _columns(rows[0][1]) if rows else {}
+    if columns:
+        rows = rows[1:]
+    elif rows:
+        remarks.append("line 1: no line names the columns; they are read as name, prompt, negative prompt")
+        columns = {name: place for place, name in enumerate(COLUMNS)}
+    styles: dict[str, Style] = {}
+    comments = False
+    for line, row in rows:
+        if any(cell for place, cell in enumerate(row) if place not in columns.values()):
+            remarks.append(f"line {line}: there are more columns than name, prompt and negative prompt")
+        cells = {name: row[place] for name, place in columns.items() if place < len(row)}
+        name = cells.get("name", "")
+        if name and not name.startswith("#"):
+            styles[name] = Style(name, cells.get("prompt", ""), cells.get("negative_prompt", ""))
+        else:
+            comments = True
+    return StylesTable(tuple(styles.values()), tuple(remarks[:MOST_REMARKS]), comments or bool(remarks))
 
 
 def write_styles(path: Path, styles: Sequence[Style]) -> None:
-    """Write the styles as CSV, atomically; what was there before is kept beside it with `.bak` at its end.
+    """Write the styles as CSV, atomically; what was there before is kept beside it with `.bak` at its end, or, where
+    it held more than styles, with the time.
 
     Raises:
         UserError: a name is empty or begins with `#`: it would not be read again.
@@ -120,19 +159,72 @@ def write_styles(path: Path, styles: Sequence[Style]) -> None:
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror or error}.") from error
     if previous is not None:
-        write_atomically(path.with_name(path.name + ".bak"), previous)
+        # A copy that no later change takes the place of, where not everything is written again.
+        kept = f".before-{time.strftime('%Y%m%d-%H%M%S')}" if read_table(path).lossy else ".bak"
+        write_atomically(path.with_name(path.name + kept), previous)
     write_atomically(path, text.getvalue().encode("utf-8-sig"))
 
 
-def _parsed(content: str) -> tuple[Style, ...]:
-    styles: dict[str, Style] = {}
-    for row in csv.DictReader(io.StringIO(content, newline=""), skipinitialspace=True):
-        name = row["name"] or ""
-        if not name or name.startswith("#"):
-            continue
-        prompt = row["prompt"] if "prompt" in row else row.get("text")  # A1111: "text" in its first format
-        styles[name] = Style(name, prompt or "", row.get("negative_prompt") or "")
-    return tuple(styles.values())
+def _decoded(content: bytes, remarks: list[str]) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", "replace")
+    for order, every_second in (("be", content[0:200:2]), ("le", content[1:200:2])):
+        if every_second.count(0) > len(every_second) / 2:  # UTF-16 without its mark: plain letters are half empty
+            return content.decode(f"utf-16-{order}", "replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        lines: list[str] = []
+        for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+            try:
+                lines.append(line.decode())
+            except UnicodeDecodeError:
+                lines.append(line.decode("cp1252", "replace"))
+                remarks.append(f"line {number}: it is no UTF-8, and read as Windows' own letters")
+        return "\n".join(lines)
+
+
+def _rows(text: str, remarks: list[str]) -> list[tuple[int, list[str]]]:
+    """(number of the last line, cells) of each row that has any."""
+    lines = list(io.StringIO(text, newline=""))
+    delimiter = _delimiter(lines)
+    rows: list[tuple[int, list[str]]] = []
+    begin = 0
+    for _ in range(MOST_REMARKS):
+        reader = csv.reader(lines[begin:], delimiter=delimiter, skipinitialspace=True, strict=True)
+        done = 0
+        try:
+            for row in reader:
+                done = reader.line_num
+                if any(row):
+                    rows.append((begin + done, row))
+        except csv.Error as error:
+            # This line is read by itself, so that an open quotation mark takes none of the others in.
+            begin += done + 1
+            remarks.append(f"line {begin}: {error}")
+            with suppress(csv.Error):
+                rows += ((begin, row) for row in csv.reader([lines[begin - 1]], delimiter=delimiter) if any(row))
+        else:
+            return rows
+    remarks.append(f"line {begin + 1}: from here on nothing is read")
+    return rows
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """What stands between the columns, by the first line that is no comment."""
+    first = next((line for line in lines if line.strip() and not line.lstrip('"').startswith("#")), "")
+    plain = re.sub(r'"[^"]*"', "", first)
+    return max(DELIMITERS, key=plain.count)
+
+
+def _columns(row: Sequence[str]) -> dict[str, int]:
+    """Column -> its place, of the line that names them; {} where this one does not."""
+    found: dict[str, int] = {}
+    for place, cell in enumerate(row):
+        called = CALLED.get(re.sub(r"[\s_-]+", "_", cell.strip().casefold()), "")
+        if called:
+            found.setdefault(called, place)
+    return found if "name" in found and len(found) > 1 else {}
 
 
 def _merged(style: str, prompt: str) -> str:

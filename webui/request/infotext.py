@@ -22,6 +22,7 @@ from itertools import islice
 from typing import Any
 
 from webui.base.errors import UserError
+from webui.base.text import clean
 from webui.request.dialects import modern, todays_names
 from webui.request.facts import LAST_PLACE, PLACES
 from webui.request.fields import REQUESTS, Generation
@@ -106,7 +107,7 @@ def unquoted(text: str) -> str:
         value = json.loads(text)
     except ValueError:
         return text
-    return str(value)
+    return clean(str(value))
 
 
 def _is_written(param: Param, request: Generation, value: Any) -> bool:
@@ -158,7 +159,7 @@ def read(text: str, *, habits: bool = True) -> Parsed:
 
     habits: whether the version that wrote it says what it did differently, too.
     """
-    *lines, last = text.strip().split("\n")
+    *lines, last = clean(text).strip().split("\n")
     if len(list(islice(_labelled_values(last), FEWEST_LABELS))) < FEWEST_LABELS:
         lines.append(last)
         last = ""

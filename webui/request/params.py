@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
 
 from annotated_types import Ge, GroupedMetadata, Le, MaxLen
-from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, model_validator
 from pydantic import ValidationError as PydanticError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from webui.base.errors import UserError
+from webui.base.text import cleaned
 
 
 class _Missing:
@@ -176,6 +177,12 @@ class Declared(BaseModel):
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, validate_default=False
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _clean(cls, given: Any) -> Any:
+        """Halves of letters come from browsers, programs and command lines, and can be written nowhere."""
+        return cleaned(given)
+
     @classmethod
     def params(cls) -> dict[str, Param]:
         """Field name -> its Param, in declaration order; fields without one are left out."""
@@ -227,6 +234,7 @@ def parsed(cls: type[Declared], name: str, text: Any) -> Any:
     try:
         if param is not None and param.codec is not None and isinstance(text, str):
             text = param.codec.read(text)
+        text = cleaned(text)
         adapter: TypeAdapter[Any] = TypeAdapter(_annotated(info), config=ConfigDict(allow_inf_nan=False))
         return adapter.validate_python(text)
     except (PydanticError, ValueError) as error:

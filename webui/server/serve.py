@@ -148,6 +148,7 @@ def application(app: App) -> FastAPI:
         if getattr(route, "path", "") == server.openapi_url:  # FastAPI's own
             declare(route, of_the_page("GET"))
     server.add_middleware(JsonByAnyName)
+    server.add_middleware(errors.WholeLetters)
     server.add_middleware(errors.BodyLimit)
     server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=COMPRESSION)
     server.add_middleware(Stopwatch, logged=flags.api_log)

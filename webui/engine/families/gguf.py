@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import math
 import mmap
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-MAGIC = b"GGUF"
-MOST_ENTRIES, LONGEST_TEXT = 1_000_000, 100_000_000
+from webui.catalog.gguf_header import read_gguf_header
+
 ORIGINAL_SHAPE = "comfy.gguf.orig_shape."
 """Before the name of a tensor that is stored under another shape."""
-
-_NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-_TEXT, _ARRAY = 8, 9
 
 
 class Kind(NamedTuple):
@@ -66,76 +62,25 @@ def read_gguf(path: Path) -> Gguf:
         ValueError: it is no such file, is cut off, or holds what we do not know; says which.
         OSError: it cannot be read.
     """
+    header = read_gguf_header(path)
     with path.open("rb") as stream:
-        if stream.read(4) != MAGIC:
-            raise ValueError("this is no GGUF file")
-        version, tensors, entries = struct.unpack("<IQQ", _exactly(stream, 20))
-        if version not in (2, 3) or tensors > MOST_ENTRIES or entries > MOST_ENTRIES:
-            raise ValueError(f"its GGUF version {version} is not known")
-        said = {_text(stream): _value(stream) for _ in range(entries)}
-        described = [_described(stream) for _ in range(tensors)]
-        alignment = said.get("general.alignment", 32)
-        if not isinstance(alignment, int) or not 1 <= alignment <= 2**20:
-            raise ValueError("its header is damaged")
-        begin = -(-stream.tell() // alignment) * alignment
         mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
     content = torch.frombuffer(mapped, dtype=torch.uint8)
     shapes: dict[str, tuple[int, ...]] = {}
     places: dict[str, tuple[Kind, int]] = {}
-    for name, shape, number, offset in described:
+    for name, shape, number, offset in header.tensors:
         kind = KINDS.get(number)
         if kind is None:
             raise ValueError(f"{name} is stored in a way that is not known (type {number} of ggml)")
         count = math.prod(shape)
-        end = begin + offset + count // kind.numbers * kind.nbytes
+        end = header.begin + offset + count // kind.numbers * kind.nbytes
         if count % kind.numbers or end > len(content):
             raise ValueError("the file is cut off" if end > len(content) else f"{name} has no whole number of blocks")
-        original = said.get(ORIGINAL_SHAPE + name)
-        if isinstance(original, list) and math.prod(original) == count:
-            shape = tuple(int(side) for side in original)
-        shapes[name], places[name] = shape, (kind, begin + offset)
-    return Gguf(shapes, {key: value for key, value in said.items() if isinstance(value, str)}, content, places)
-
-
-def _exactly(stream: BinaryIO, count: int) -> bytes:
-    if count > LONGEST_TEXT:
-        raise ValueError("its header is damaged")
-    found = stream.read(count)
-    if len(found) < count:
-        raise ValueError("the file is cut off")
-    return found
-
-
-def _number(stream: BinaryIO, code: str) -> int | float | bool:
-    found: int | float | bool = struct.unpack(f"<{code}", _exactly(stream, struct.calcsize(f"<{code}")))[0]
-    return found
-
-
-def _text(stream: BinaryIO) -> str:
-    return _exactly(stream, int(_number(stream, "Q"))).decode("utf-8", "replace")
-
-
-def _value(stream: BinaryIO, kind: int | None = None) -> object:
-    kind = int(_number(stream, "I")) if kind is None else kind
-    if kind == _TEXT:
-        return _text(stream)
-    if kind == _ARRAY:
-        inner, count = int(_number(stream, "I")), int(_number(stream, "Q"))
-        if inner == _ARRAY or count > MOST_ENTRIES:
-            raise ValueError("its header is damaged")
-        return [_value(stream, inner) for _ in range(count)]
-    if kind not in _NUMBERS:
-        raise ValueError("its header is damaged")
-    return _number(stream, _NUMBERS[kind])
-
-
-def _described(stream: BinaryIO) -> tuple[str, tuple[int, ...], int, int]:
-    """(name, shape, kind of ggml, offset); shapes are stored the other way round."""
-    name, rank = _text(stream), int(_number(stream, "I"))
-    if rank > 8:
-        raise ValueError("its header is damaged")
-    sides = [int(_number(stream, "Q")) for _ in range(rank)]
-    return name, tuple(reversed(sides)), int(_number(stream, "I")), int(_number(stream, "Q"))
+        original = header.said.get(ORIGINAL_SHAPE + name)
+        if isinstance(original, list) and all(type(side) is int for side in original) and math.prod(original) == count:
+            shape = tuple(original)
+        shapes[name], places[name] = shape, (kind, header.begin + offset)
+    return Gguf(shapes, {key: value for key, value in header.said.items() if isinstance(value, str)}, content, places)
 
 
 # ---------------------------------------------------------------- blocks

@@ -15,7 +15,8 @@ import struct
 import zipfile
 import zlib
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -23,6 +24,8 @@ from typing import IO, Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor
+
+from webui.base.text import is_odd
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """Of torch's format before 1.6."""
@@ -94,7 +97,8 @@ def _zipped(path: Path) -> Any:
             raise ValueError("its numbers are in the other byte order")
         if program.file_size > LARGEST_PROGRAM:
             raise ValueError("its pickle is too large")
-        whole: Any = torch.UntypedStorage.from_file(str(path), False, path.stat().st_size)
+        with mappable(path) as opened:
+            whole: Any = torch.UntypedStorage.from_file(opened, False, path.stat().st_size)
         kept: dict[str, torch.UntypedStorage] = {}
 
         def storage(key: str, nbytes: int) -> torch.UntypedStorage:
@@ -106,6 +110,16 @@ def _zipped(path: Path) -> Any:
             return kept[key]
 
         return _Reader(io.BytesIO(archive.read(program)), storage).load()
+
+
+@contextmanager
+def mappable(path: Path) -> Iterator[str]:
+    """A name by which torch opens the file: its own, or, where that is no UTF-8, that of the open file."""
+    if not is_odd(path):
+        yield str(path)
+        return
+    with path.open("rb") as file:
+        yield f"/proc/self/fd/{file.fileno()}"
 
 
 def _fresh(nbytes: int) -> torch.UntypedStorage:

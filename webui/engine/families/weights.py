@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +17,11 @@ import yaml
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from webui.base.errors import ModelError
+from webui.base.errors import ModelError, WebuiError
+from webui.base.text import cleaned
 from webui.catalog.files import find_files
 from webui.engine.families.gguf import read_gguf
-from webui.engine.families.pickles import DAMAGE, Forbidden, read_pickle
+from webui.engine.families.pickles import DAMAGE, Forbidden, mappable, read_pickle
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -72,6 +74,35 @@ def open_weights(path: str | Path, config: str = "") -> WeightsFile:
         ModelError: missing, empty, cut off, of another format, or a pickle that wants to run code.
     """
     path = Path(path)
+    with reading(path):
+        file = _opened(path, config)
+
+    def tensor(name: str) -> Tensor:
+        with reading(path):
+            return file.tensor(name)
+
+    return replace(file, tensor=tensor)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Whatever is wrong within a file becomes one kind of error, which names it: nobody knows all the ways.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    try:
+        yield
+    except (WebuiError, MemoryError):
+        raise
+    except OSError as error:
+        raise broken(path, f"it cannot be read ({error.strerror or error})") from error
+    except Exception as error:
+        cause = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise broken(path, f"it is damaged ({cause.removesuffix(': ')})", "Download it again.") from error
+
+
+def _opened(path: Path, config: str) -> WeightsFile:
     if path.is_dir():
         return _folder(path)
     kind = format_of(path)
@@ -130,7 +161,7 @@ def _safetensors(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
         stream.seek(8)
         text = stream.read(header_size)
     try:
-        header = json.loads(text)
+        header = cleaned(json.loads(text))
         metadata = {str(name): str(value) for name, value in (header.pop("__metadata__", None) or {}).items()}
         shapes = {name: tuple(entry["shape"]) for name, entry in _by_offset(header)}
         needed = max((entry["data_offsets"][1] for entry in header.values()), default=0)
@@ -178,7 +209,8 @@ def _read_past_the_end(path: Path, header: Mapping[str, Any], start: int) -> Cal
 
     def tensor(name: str) -> Tensor:
         begin, end = (start + offset for offset in header[name]["data_offsets"])
-        whole = torch.from_file(str(path), shared=False, size=end, dtype=torch.uint8)  # ends before what is behind
+        with mappable(path) as opened:  # ends before what is behind
+            whole = torch.from_file(opened, shared=False, size=end, dtype=torch.uint8)
         return whole[begin:].clone().view(_DTYPES[header[name]["dtype"]]).reshape(header[name]["shape"])
 
     return tensor

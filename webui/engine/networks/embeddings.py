@@ -18,8 +18,9 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from webui.base.errors import ModelError
+from webui.base.text import named
 from webui.catalog.files import Found, find_files
-from webui.engine.families.weights import broken, format_of, load_pickle, open_weights
+from webui.engine.families.weights import broken, format_of, load_pickle, open_weights, reading
 
 log = logging.getLogger(__name__)
 
@@ -77,10 +78,11 @@ class EmbeddingShelf:
 
     def _learn(self, path: Path) -> None:
         try:
-            embedding = _read(path)
+            with reading(path):
+                embedding = _read(path)
         except ModelError as error:
             log.warning("%s", error)
-            self.broken[path.stem] = error.message
+            self.broken[named(path.stem)] = error.message
             return
         if embedding:
             self._found[embedding.name] = embedding
@@ -109,10 +111,7 @@ def _read(path: Path) -> Embedding | None:
         if in_picture:
             return None
         raise broken(path, "it holds no embedding", "Is it the file that you meant?")
-    try:
-        return Embedding(path.stem, towers, hashlib.sha256(path.read_bytes()).hexdigest())
-    except OSError as error:
-        raise broken(path, str(error.strerror or error)) from error
+    return Embedding(named(path.stem), towers, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def embedding_of(name: str, content: Mapping[str, Any], sha256: str) -> Embedding | None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from webui.base.errors import ModelError
-from webui.engine.families.weights import load_pickle
+from webui.engine.families.weights import load_pickle, reading
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -75,6 +75,11 @@ def read_hypernetwork(path: Path) -> Hypernetwork:
     Raises:
         ModelError: it is no hypernetwork, or wants an activation that torch has not.
     """
+    with reading(path):
+        return _read(path)
+
+
+def _read(path: Path) -> Hypernetwork:
     content = load_pickle(path)
     if not isinstance(content, dict):
         raise _error(path, "it holds no hypernetwork")

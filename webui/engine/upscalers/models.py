@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from webui.base.errors import ModelError
-from webui.engine.families.weights import format_of, load_pickle, open_weights
+from webui.engine.families.weights import format_of, load_pickle, open_weights, reading
 from webui.engine.upscalers.esrgan import network_of
 from webui.engine.upscalers.resize import UPSCALERS, Enlarge
 from webui.request.extras import UpscalerRef
@@ -85,6 +85,11 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Upscaler:
     Raises:
         ModelError: the file is broken, unsafe, or of a kind that we cannot open.
     """
+    with reading(path):
+        return _opened(path, device, dtype)
+
+
+def _opened(path: Path, device: torch.device, dtype: torch.dtype) -> Upscaler:
     state = _state(path)
     ours = network_of(state)
     network, scale, channels = (ours, ours.scale, ours.channels) if ours else _by_spandrel(path, state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webui.base.errors import NotFound, UserError, WebuiError
 
@@ -39,6 +40,86 @@ class BodyLimit:
             await shaped(413, "HTTPException", TOO_LARGE, TOO_LARGE)(scope, receive, send)
         else:
             await self._inner(scope, receive, send)
+
+
+class WholeLetters:
+    """Around an ASGI application: in JSON that comes in, U+FFFD stands for each half of a letter (a lone surrogate).
+
+    Both are as long as each other, so the body passes piece by piece, under the length that it announced. Files that
+    are sent (`multipart/form-data`) pass as they are.
+    """
+
+    def __init__(self, inner: ASGIApp) -> None:
+        self._inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = dict(scope.get("headers", ())).get(b"content-type", b"")
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD") or kind.lower().startswith(FILES):
+            await self._inner(scope, receive, send)
+            return
+        letters = Letters()
+
+        async def receiving() -> Message:
+            message = await receive()
+            if message["type"] == "http.request":
+                body = letters.whole(message.get("body", b""), more=message.get("more_body", False))
+                message = {**message, "body": body}
+            return message
+
+        await self._inner(scope, receiving, send)
+
+
+class Letters:
+    """JSON that comes in pieces."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def whole(self, piece: bytes, *, more: bool) -> bytes:
+        """The next bytes, without halves of letters; a few are held back while `more` are to come."""
+        text, self._rest = self._rest + piece, b""
+        if more:
+            text, self._rest = _parted(text)
+        if _MAY_HOLD_HALVES.search(text) is None:
+            return text
+        return _LETTER.sub(lambda found: found[0] if found["pair"] else _whole(found[0]), text)
+
+
+FILES = (b"multipart/", b"image/", b"application/octet-stream")
+"""Types of bodies that are no text."""
+_MAY_HOLD_HALVES = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+_LETTER = re.compile(
+    rb"(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\[^u]|\xed[\xa0-\xbf][\x80-\xbf]",
+    re.DOTALL,
+)
+"""An escape of JSON, or half a letter written as the bytes that UTF-8 would give it."""
+_FIRST_HALF = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
+LONGEST_LETTER = 12
+"""Bytes of a pair of escapes."""
+
+
+def _whole(letter: bytes) -> bytes:
+    if letter[:2] == b"\\u":
+        return b"\\ufffd"
+    return letter if letter[:1] == b"\\" else "\N{REPLACEMENT CHARACTER}".encode()
+
+
+def _parted(text: bytes) -> tuple[bytes, bytes]:
+    """Where no letter is cut in two: (what is before, the last few bytes)."""
+    at = max(len(text) - LONGEST_LETTER, 0)
+    found = re.search(rb"[\\\xed]", text[at:])
+    if found is None:
+        return text, b""
+    at += found.start()
+    if text[at] == 0xED:
+        return text[:at], text[at:]
+    if _FIRST_HALF.fullmatch(text[at - 6 : at]) is not None:
+        at -= 6
+    begin = len(text[:at].rstrip(b"\\"))
+    # Of a row of backslashes every second one is a letter's end.
+    at -= (at - begin) % 2
+    return text[:at], text[at:]
 
 
 class NotServed(WebuiError):

@@ -11,8 +11,8 @@ from fastapi import Request, Response
 
 from webui import registry
 from webui.base.errors import ModelError
+from webui.base.text import named
 from webui.catalog.embeddings import describe
-from webui.catalog.files import find_files
 from webui.catalog.loras import Lora
 from webui.registry import SamplerEntry, ScheduleEntry
 from webui.request.fields import Generation, Img2Img, Txt2Img
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 ASKS_MODEL = frozenset({"Uniform", "SGM Uniform", "Simple", "Normal", "DDIM", "Beta"})
 """A1111: schedules that need the model itself."""
 NO_SCALE = 4.0
-EMBEDDING_ENDINGS = (".safetensors", ".pt", ".bin")
 
 
 def routes(app: App) -> Routes:
@@ -53,7 +52,7 @@ def routes(app: App) -> Routes:
         empty = {"model_name": None, "model_path": None, "model_url": None, "scale": NO_SCALE}
         plain = [{"name": name, **empty} for name in registry.PIXEL_UPSCALERS]
         return plain + [
-            {**empty, "name": file.name, "model_name": file.folder, "model_path": str(file.path)}
+            {**empty, "name": file.name, "model_name": file.folder, "model_path": named(file.path)}
             for file in catalog.upscalers.files()
         ]
 
@@ -71,8 +70,8 @@ def routes(app: App) -> Routes:
                 "model_name": checkpoint.model_name,
                 "hash": checkpoint.short_hash or None,
                 "sha256": checkpoint.sha256 or None,
-                "filename": str(checkpoint.path),
-                "config": str(checkpoint.config) if checkpoint.config else None,
+                "filename": named(checkpoint.path),
+                "config": named(checkpoint.config) if checkpoint.config else None,
             }
             for checkpoint in catalog.checkpoints.scan()
         ]
@@ -80,7 +79,7 @@ def routes(app: App) -> Routes:
     @router.get("/sd-vae", "user", response_model=list[answers.VaeItem])
     def vaes() -> list[dict[str, str]]:
         """VAE files."""
-        return [{"model_name": vae.name, "filename": str(vae.path)} for vae in catalog.vaes.scan().values()]
+        return [{"model_name": vae.name, "filename": named(vae.path)} for vae in catalog.vaes.scan().values()]
 
     @router.get("/prompt-styles", "user", response_model=list[answers.StyleItem])
     def styles() -> list[dict[str, str]]:
@@ -131,13 +130,13 @@ def routes(app: App) -> Routes:
     @router.get("/hypernetworks", "user", response_model=list[answers.HypernetworkItem])
     def hypernetworks() -> list[dict[str, str]]:
         """Hypernetworks by the name that a prompt calls them."""
-        return [{"name": file.stem, "path": str(file.path)} for file in catalog.hypernetworks.scan()]
+        return [{"name": file.stem, "path": named(file.path)} for file in catalog.hypernetworks.scan()]
 
     @router.get("/realesrgan-models", "user", response_model=list[answers.RealEsrganItem])
     def realesrgan_models() -> list[dict[str, Any]]:
         """Upscalers of the family Real-ESRGAN."""
         files = (file for file in catalog.upscalers.files() if file.folder == "RealESRGAN")
-        return [{"name": file.name, "path": str(file.path), "scale": _scale(file.name)} for file in files]
+        return [{"name": file.name, "path": named(file.path), "scale": _scale(file.name)} for file in files]
 
     @router.get("/extensions", "user", response_model=list[answers.ExtensionItem])
     def extensions() -> list[Any]:
@@ -152,9 +151,9 @@ def routes(app: App) -> Routes:
     @router.get("/embeddings", "user", response_model=answers.EmbeddingsAnswer)
     def embeddings(request: Request) -> Response:
         """Textual inversion embeddings by name."""
-        files = [file for folder in app.paths.embeddings for file in find_files(folder, EMBEDDING_ENDINGS)]
+        files = catalog.embeddings.scan()
         return kept_embeddings.answer(
-            request, files, lambda: {"loaded": {file.path.stem: _embedding(file.path) for file in files}, "skipped": {}}
+            request, files, lambda: {"loaded": {file.stem: _embedding(file.path) for file in files}, "skipped": {}}
         )
 
     @router.post("/refresh-checkpoints", "admin")
@@ -187,7 +186,7 @@ def _scale(name: str) -> int:
 
 
 def _lora(lora: Lora) -> dict[str, Any]:
-    return {"name": lora.stem, "alias": lora.alias, "path": str(lora.path), "metadata": lora.metadata}
+    return {"name": lora.stem, "alias": lora.alias, "path": named(lora.path), "metadata": lora.metadata}
 
 
 def _embedding(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from webui.base.errors import StorageError, UserError, WebuiError
+from webui.base.text import named, path_named
 from webui.catalog.files import find_files
 from webui.catalog.image_files import endings, size_of
 from webui.catalog.pictures import read_infotext
@@ -59,10 +60,10 @@ class Given:
     @property
     def stem(self) -> str:
         """The name without ending, in letters that every system has."""
-        return _printable(self.path.stem)
+        return named(self.path.stem)
 
     def __str__(self) -> str:
-        return _printable((self.below / self.path.name).as_posix())
+        return named((self.below / self.path.name).as_posix())
 
 
 @dataclass(frozen=True)
@@ -267,17 +268,17 @@ def files_in(folder: str, which: str, *, but: Iterable[str] = ()) -> list[Given]
     """The pictures in a folder and those in it, in the order in which a person counts; not those in the folders `but`.
 
     Raises:
-        UserError: the folder was not named, is none, or has no picture.
+        UserError: the folder was not given, is none, or has no picture.
     """
-    named = (folder or "").strip()
-    if not named:
+    given = (folder or "").strip()
+    if not given:
         raise UserError(f"{which} directory: none was given.", hint="Write the folder's path.", field=INIT)
-    root = Path(named).expanduser()
+    root = path_named(given).expanduser()
     try:
         next(root.iterdir(), None)
     except (OSError, ValueError) as error:
         hint = getattr(error, "strerror", "") or ""
-        raise UserError(f"{which} directory: {named} cannot be read.", hint=hint, field=INIT) from error
+        raise UserError(f"{which} directory: {given} cannot be read.", hint=hint, field=INIT) from error
     left_out = [Path(other.strip()).expanduser() for other in but if other.strip()]
     found = [
         Given(file.path, PurePath(file.name).parent)
@@ -286,7 +287,7 @@ def files_in(folder: str, which: str, *, but: Iterable[str] = ()) -> list[Given]
         and not any(file.path.is_relative_to(other) for other in left_out if other != root)
     ]
     if not found:
-        raise UserError(f"{which} directory: there is no picture in {named}.", field=INIT)
+        raise UserError(f"{which} directory: there is no picture in {given}.", field=INIT)
     return _few(found)
 
 
@@ -294,10 +295,6 @@ def _few(found: list[Given]) -> list[Given]:
     if len(found) > MOST:
         raise UserError(f"{len(found)} pictures at once are too many.", hint=f"Take at most {MOST}.", field=INIT)
     return found
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def content_of(path: Path) -> bytes:

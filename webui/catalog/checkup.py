@@ -1,0 +1,322 @@
+"""Whether a file is whole, as far as its header and its length tell, without torch and without running anything in it.
+
+By the headers of safetensors, GGUF and torch's two pickled formats; of text files and pictures beside models as well.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import pickletools
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+import yaml
+from PIL import Image
+
+from webui.base.errors import ModelError, UserError
+from webui.catalog.gguf_header import MAGIC, read_gguf_header
+from webui.catalog.headers import read_header
+from webui.catalog.image_files import readable
+
+AGAIN = "Download it again, or take it away."
+INDEX = "model_index.json"
+SIZES: Mapping[str, int] = {
+    **dict.fromkeys(("F64", "I64", "U64", "C64"), 8),
+    **dict.fromkeys(("F32", "I32", "U32"), 4),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 2),
+    **dict.fromkeys(("I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2"), 1),
+}
+"""Bytes of a number by safetensors' names; types that are newer are not checked."""
+STORAGES: Mapping[str, int] = {
+    **dict.fromkeys(("Double", "Long", "ComplexFloat"), 8),
+    **dict.fromkeys(("Float", "Int", "QInt32"), 4),
+    **dict.fromkeys(("Half", "BFloat16", "Short"), 2),
+    **dict.fromkeys(("Byte", "Char", "Bool", "Untyped", "QInt8", "QUInt8"), 1),
+    "ComplexDouble": 16,
+}
+"""Bytes of a number by torch's names of storages."""
+HARMLESS = frozenset(
+    """torch collections numpy _codecs builtins __builtin__ copy_reg argparse omegaconf typing pathlib
+    pytorch_lightning lightning modelcard ultralytics""".split()  # noqa: SIM905
+)
+"""Packages whose classes model files name; torch's restricted unpickler, which opens them, is stricter."""
+RUNS_CODE = frozenset({"eval", "exec", "compile", "__import__", "getattr", "open", "breakpoint", "input", "apply"})
+"""Of Python's own functions."""
+LARGEST_PICKLE = 64 * 2**20
+"""Bytes: a longer one is not looked into."""
+LARGEST_TEXT = 16 * 2**20
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+"""What torch's files before 1.6 begin with."""
+
+
+def check_model(path: Path) -> None:
+    """A model file, by its content, or a folder of diffusers.
+
+    Raises:
+        ModelError: it is empty, cut off, damaged, of no known format, or wants to run code.
+        OSError: it cannot be read.
+    """
+    if path.is_dir():
+        _check_pipeline(path)
+        return
+    size = path.stat().st_size
+    if not size:
+        _refuse("The file is empty.")
+    with path.open("rb") as stream:
+        start = stream.read(8)
+        if start.startswith(MAGIC) or path.suffix.lower() == ".gguf":
+            _check_gguf(path, size)
+        elif path.suffix.lower() == ".safetensors" or not _is_pickled(start):
+            _check_safetensors(path, size)
+        elif start.startswith(b"PK"):
+            _check_zip(stream)
+        else:
+            _check_legacy(stream, size)
+
+
+def check_config(path: Path) -> None:
+    """A yaml file beside a checkpoint. Raises UserError, OSError."""
+    try:
+        content = yaml.safe_load(_text(path))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        said = f": {str(error).splitlines()[0]}" if str(error) else ""
+        raise UserError(f"It is no readable yaml{said}.", hint="Download it again, or take it away.") from error
+    if not isinstance(content, dict):
+        raise UserError("It describes no model.", hint="Download it again, or take it away.")
+
+
+def check_table(path: Path) -> None:
+    """A JSON file beside a model. Raises UserError, OSError."""
+    try:
+        content = json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"It is no JSON: {error}.", hint="Repair it, or take it away.") from error
+    if not isinstance(content, dict):
+        raise UserError("It holds no table.", hint="Repair it, or take it away.")
+
+
+def check_picture(path: Path) -> None:
+    """A picture beside a model, by its header and its end. Raises UserError, OSError."""
+
+    def kind() -> str | None:
+        with Image.open(path) as image:
+            return image.format
+
+    found = readable(kind)
+    with path.open("rb") as stream:
+        start = stream.read(12)
+        stream.seek(-min(64, path.stat().st_size), 2)
+        end = stream.read()
+        whole = {
+            "PNG": b"IEND" in end,
+            "JPEG": b"\xff\xd9" in end,
+            "WEBP": start[:4] == b"RIFF" and int.from_bytes(start[4:8], "little") + 8 <= path.stat().st_size,
+        }
+    if not whole.get(found or "", True):
+        raise UserError("The picture is cut off.", hint="Take another one.")
+
+
+def _text(path: Path) -> str:
+    if path.stat().st_size > LARGEST_TEXT:
+        raise UserError("It is too long to be read.", hint="Take it away.")
+    return path.read_bytes().decode("utf-8-sig")
+
+
+def _refuse(reason: str, todo: str = AGAIN) -> NoReturn:
+    raise ModelError(reason, hint=todo)
+
+
+# ---------------------------------------------------------------- safetensors, GGUF
+
+
+def _check_safetensors(path: Path, size: int) -> None:
+    header = read_header(path)
+    with path.open("rb") as stream:
+        room = size - 8 - int.from_bytes(stream.read(8), "little")
+    metadata = header.pop("__metadata__", None)
+    if metadata is not None and not (isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())):
+        _refuse("Its header is damaged: what its author says of it is no table of texts.")
+    for name, entry in header.items():
+        missing = _entry_end(name, entry) - room
+        if missing > 0:
+            _refuse(f"The file is cut off: {missing:,} bytes are missing.")
+
+
+def _entry_end(name: str, entry: Any) -> int:
+    """Where the tensor ends, in bytes behind the header."""
+    if isinstance(entry, dict):
+        kind, shape, offsets = entry.get("dtype"), _sizes(entry.get("shape")), _sizes(entry.get("data_offsets"))
+        if isinstance(kind, str) and shape is not None and offsets is not None and len(offsets) == 2:
+            length = offsets[1] - offsets[0]
+            if length >= 0 and (kind not in SIZES or length == math.prod(shape) * SIZES[kind]):
+                return offsets[1]
+    _refuse(f"Its header is damaged: what it says of {name[:100]!r} makes no sense.")
+
+
+def _sizes(value: Any) -> list[int] | None:
+    whole = isinstance(value, list) and all(type(size) is int and 0 <= size < 2**63 for size in value)
+    return value if whole else None
+
+
+def _check_gguf(path: Path, size: int) -> None:
+    try:
+        header = read_gguf_header(path)
+    except ValueError as error:
+        raise ModelError(f"It cannot be read as GGUF: {error}.", hint=AGAIN) from error
+    if any(header.begin + tensor.offset >= size for tensor in header.tensors):
+        _refuse("The file is cut off.")
+
+
+# ---------------------------------------------------------------- torch's own formats
+
+
+def _is_pickled(start: bytes) -> bool:
+    return start.startswith((b"PK", b"\x80"))
+
+
+def _check_zip(stream: BinaryIO) -> None:
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            names = [entry for entry in archive.infolist() if entry.filename.endswith("data.pkl")]
+            if not names:
+                _refuse("There is no model in it: it is another program's archive.")
+            if names[0].file_size > LARGEST_PICKLE:
+                return
+            with archive.open(names[0]) as inside:
+                _check_names(inside.read(LARGEST_PICKLE))
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        raise ModelError("The file is cut off or damaged.", hint=AGAIN) from error
+
+
+def _check_names(content: bytes) -> None:
+    """A pickle that is whole, and names nothing that could run code."""
+    texts: list[str] = []
+    try:
+        for operation, value, _ in pickletools.genops(content):
+            if operation.name in ("GLOBAL", "INST"):
+                _check_name(*str(value).split(" ", 1))
+            elif operation.name == "STACK_GLOBAL" and len(texts) > 1:
+                _check_name(*texts[-2:])
+            elif isinstance(value, str):
+                texts.append(value)
+    except (ValueError, IndexError, AttributeError, struct.error, OverflowError) as error:
+        raise ModelError(f"The file is damaged ({error}).", hint=AGAIN) from error
+
+
+def _check_name(module: str, name: str = "") -> None:
+    if module.split(".")[0] not in HARMLESS or name.split(".")[0] in RUNS_CODE:
+        _refuse(
+            f"It holds Python objects, which could run code ({module}.{name})."[:200],
+            "Ask for the model as .safetensors.",
+        )
+
+
+class _Inert:
+    """Stands for every class that a pickle names: nothing of them is run."""
+
+    def __new__(cls, *_given: Any, **_named: Any) -> Any:
+        return object.__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+    def append(self, value: Any) -> None:
+        pass
+
+    def extend(self, values: Any) -> None:
+        pass
+
+    def add(self, value: Any) -> None:
+        pass
+
+
+# The one in C grows its memo as a hostile file says.
+class _Storages(pickle._Unpickler):
+    """Reads a pickle and learns which storages it speaks of: key -> bytes."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self.storages: dict[str, int] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        _check_name(module, name)
+        return type(name, (_Inert,), {})
+
+    def persistent_load(self, pid: Any) -> Any:
+        if isinstance(pid, tuple) and len(pid) > 4 and pid[0] == "storage":
+            kind = getattr(pid[1], "__name__", "").removesuffix("Storage")
+            self.storages[str(pid[2])] = STORAGES.get(kind, 1) * int(pid[4])
+        return _Inert()
+
+
+class _Stream:
+    """A file that is read no further than to its end, whatever length a pickle asks for."""
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self._stream, self._size = stream, size
+
+    def read(self, count: int = -1) -> bytes:
+        if not 0 <= count <= min(self._size - self._stream.tell(), LARGEST_PICKLE):
+            raise EOFError
+        return self._stream.read(count)
+
+    def readline(self) -> bytes:
+        return self._stream.readline(LARGEST_PICKLE)
+
+
+def _check_legacy(stream: BinaryIO, size: int) -> None:
+    """Torch's format before 1.6: a number, a version, the machine, the content, the storages' keys; the storages."""
+    stream.seek(0)
+    source = _Stream(stream, size)
+    try:
+        if _Storages(source).load() != LEGACY_MAGIC:
+            _refuse("It is no model file: something else was pickled.")
+        for _ in range(2):
+            _Storages(source).load()
+        content = _Storages(source)
+        content.load()
+        keys = _Storages(source).load()
+        for key in keys if isinstance(keys, list) else ():
+            stream.seek(8, 1)
+            if stream.seek(content.storages.get(str(key), 0), 1) > size:
+                _refuse("The file is cut off.")
+    except ModelError:
+        raise
+    except EOFError as error:
+        raise ModelError("The file is cut off.", hint=AGAIN) from error
+    except Exception as error:
+        raise ModelError(f"The file is damaged ({type(error).__name__}).", hint=AGAIN) from error
+
+
+# ---------------------------------------------------------------- folders of diffusers
+
+
+def _check_pipeline(folder: Path) -> None:
+    try:
+        index = json.loads(_text(folder / INDEX))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"Its {INDEX} is damaged.", hint="Download it again.") from error
+    if not isinstance(index, dict):
+        _refuse(f"Its {INDEX} is no table.")
+    for part, said in index.items():
+        if part.startswith("_") or not isinstance(said, list) or len(said) != 2 or not said[0]:
+            continue
+        for file in sorted((folder / part).glob("*.safetensors")):
+            try:
+                check_model(file)
+            except ModelError as error:
+                raise ModelError(f"{part}/{file.name}: {error.message}", hint=error.hint) from error
+        config = folder / part / "config.json"
+        if config.is_file():
+            try:
+                check_table(config)
+            except UserError as error:
+                raise ModelError(f"{part}/config.json: {error.message}", hint=error.hint) from error
