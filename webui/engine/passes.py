@@ -27,7 +27,7 @@ from webui.engine.denoisers import (
     switched,
 )
 from webui.engine.dressing import Refs, dress, hypernetworks
-from webui.engine.families.family import Model, TextOptions, Told
+from webui.engine.families.family import BENDS, Model, TextOptions, Told
 from webui.engine.film import Film, filmed
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.networks.hypernetworks import bent
@@ -313,6 +313,9 @@ def bend(bends: ExitStack, batch: Batch, this: Pass, loaded: Loaded, studio: Stu
     if unet is None:
         return
     shapers = hypernetworks(loaded.patches, this.networks, studio.networks, studio.watch.remark)
+    if shapers and not loaded.model.family.supports >= BENDS.keys():
+        studio.watch.remark(f"Hypernetworks have no effect on {loaded.model.family.name} checkpoints.")
+        shapers = []
     share = merged_share(batch.request, batch.render, this.phase)
     bends.enter_context(bent(unet, shapers))
     bends.enter_context(merging(unet, share))

@@ -150,6 +150,17 @@ def test_a_lora_for_sd3_in_either_spelling_changes_the_picture(layer: str, tmp_p
     assert most_apart(plain, engine.run(request)[0]) == 0
 
 
+def test_a_hypernetwork_without_effect_is_remarked(tmp_path: Path) -> None:
+    pair = [{"linear.0.weight": torch.eye(32), "linear.0.bias": torch.zeros(32)}] * 2
+    torch.save({32: pair}, tmp_path / "bend.pt")
+    path = written(SMALL_FLUX, tmp_path / "flux.safetensors")
+    models = ModelManager(profile_of(OPTIONS), budget=2**32, components=furnished(tmp_path / "models"))
+    networks = {"bend": NetworkRef(str(tmp_path / "bend.pt"), "bend")}
+    request = Txt2Img(**{**SMALL, "prompt": "a cat<hypernet:bend:1>", "sampler_name": "Euler", "steps": 1})
+    made = Engine(models, reference(path), networks=networks).run(request)[0]
+    assert "Hypernetworks have no effect on Flux checkpoints." in made.comments
+
+
 @pytest.mark.parametrize("kind", ["Flux", "SD3"])
 @pytest.mark.parametrize(
     ("wish", "called"),
