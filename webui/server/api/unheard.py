@@ -60,9 +60,9 @@ def unheard(body: Body) -> tuple[str, ...]:
 
 def unheard_extras(body: Documented) -> tuple[str, ...]:
     """A sentence about each field of a request to the Extras tab that has no effect, where it wishes for one."""
-    plain = type(body)()
+    fields = type(body).model_fields
     return tuple(
         f"{name} has no effect: {why}."
         for name, why in EXTRAS_FIELDS.items()
-        if getattr(body, name) != getattr(plain, name)
+        if getattr(body, name) != fields[name].default
     )
