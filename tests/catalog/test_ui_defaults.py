@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from webui.base.errors import NotFound, UserError
 from webui.base.paths import Paths
+from webui.catalog.problems import Problems
 from webui.catalog.ui_defaults import UiDefaults
 from webui.request.fields import REQUESTS
 from webui.request.params import default_of
@@ -71,3 +75,85 @@ def test_what_does_not_fit_is_not_saved(paths: Paths) -> None:
     with pytest.raises(NotFound):
         defaults.save("txt2img", {"mask": ""})
     assert not paths.ui_config.exists()
+
+
+def read(paths: Paths, table: dict[str, object] | str) -> tuple[UiDefaults, Problems]:
+    paths.ui_config.write_text(table if isinstance(table, str) else json.dumps(table))
+    problems = Problems()
+    lists = {"upscalers": ["None", "Lanczos"], "hires_upscalers": ["Latent"], "samplers": ["Euler a", "DPM++ SDE"]}
+    return UiDefaults(paths, problems, lambda source: lists.get(source, [])), problems
+
+
+def test_other_scripts_keys_are_theirs(paths: Paths) -> None:
+    defaults, problems = read(
+        paths,
+        {
+            "customscript/sampler.py/txt2img/Sampling method/value": "Euler a",
+            "customscript/seed.py/txt2img/Seed/value": 7,
+            "customscript/some_faceswap.py/txt2img/Upscaler/value": "None",
+            "customscript/lora_weights.py/txt2img/Seed/value": 0,
+            "customscript/outpainting.py/img2img/Mask blur/value": 40,
+            "txt2img/Custom script/Width/value": 8,
+            "txt2img/Upscaler/value": "Latent",
+            "txt2img/Sampling steps/value": 30,
+            "customscript/sampler.py/txt2img/Sampling steps/value": 50,
+        },
+    )
+    assert defaults.saved("txt2img") == {"sampler_name": "Euler a", "seed": 7, "hr_upscaler": "Latent", "steps": 30}
+    assert defaults.saved("img2img") == {}
+    assert not problems.all()
+
+
+def test_an_old_sampler_s_name_becomes_sampler_and_schedule_and_what_is_gone_is_told(paths: Paths) -> None:
+    defaults, problems = read(
+        paths, {"txt2img/Sampling method/value": "DPM++ SDE Karras", "txt2img/Upscaler/value": "1x-Skin.pth"}
+    )
+    assert defaults.saved("txt2img") == {"sampler_name": "DPM++ SDE", "scheduler": "Karras"}
+    (problem,) = problems.all()
+    assert problem.name == "txt2img/Upscaler/value"
+    assert "1x-Skin.pth" in problem.reason
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        ('"minimum": 60, "maximum": 50', {"minimum": 60}),
+        ('"minimum": 1e400', {}),
+        ('"maximum": NaN', {}),
+        ('"maximum": -1', {}),
+        ('"step": 0', {}),
+        ('"step": -1', {}),
+        ('"maximum": true', {}),
+        ('"maximum": [1]', {}),
+        (f'"maximum": 1{"0" * 500}', {}),
+        ('"minimum": 5, "maximum": 50, "step": 5', {"minimum": 5, "maximum": 50, "step": 5}),
+    ],
+)
+def test_a_slider_without_sense_is_passed_over_and_told(paths: Paths, lines: str, kept: dict[str, float]) -> None:
+    defaults, problems = read(paths, "{" + re.sub(r'"(\w+)"', r'"txt2img/Sampling steps/\1"', lines) + "}")
+    assert defaults.ranges("txt2img").get("steps", {}) == kept
+    assert len(problems.all()) == lines.count(":") - len(kept)
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+KEYS = [
+    f"{kind}/{title}/{part}"
+    for kind in ("txt2img", "extras")
+    for part in ("value", "maximum", "minimum", "step")
+    for title in ("CFG Scale", "Width", "Sampling method", "Styles", "Upscaler", "Upscaler 1", "Resize")
+]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(table=st.dictionaries(st.sampled_from(KEYS), JUNK, max_size=8))
+def test_whatever_stands_in_the_file_the_form_has_its_values(paths: Paths, table: dict[str, object]) -> None:
+    defaults, _ = read(paths, json.dumps(table))
+    for kind in ("txt2img", "extras"):
+        assert defaults.values(kind)
+        for ends in defaults.ranges(kind).values():
+            assert all(abs(end) < 1e12 for end in ends.values())
+    defaults.look()

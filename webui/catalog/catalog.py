@@ -83,7 +83,7 @@ class Catalog:
         self.folders = FolderIndex(self.database)
         self.jobs = JobTable(self.database)
         self.styles = Styles(paths, self.problems)
-        self.ui_defaults = UiDefaults(paths)
+        self.ui_defaults = UiDefaults(paths, self.problems, self.choices)
 
     def refresh(self) -> None:
         """Look again what is on disk, and hash what is new in the background."""

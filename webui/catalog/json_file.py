@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from webui.base.errors import StorageError
+from webui.base.fence import Problem
 from webui.base.files import write_atomically
 from webui.base.text import cleaned
+from webui.catalog.problems import Problems
 
 log = logging.getLogger(__name__)
 
 
-def read_table(path: Path) -> dict[str, Any]:
-    """The table in the file; {} where there is no file, or a broken one, which is then moved aside.
+def read_table(path: Path, problems: Problems | None = None) -> dict[str, Any]:
+    """The table in the file; {} where there is no file, or a broken one, which is then moved aside, and told as a
+    problem.
 
     Raises:
         StorageError: the file cannot be read, or is broken and cannot be moved.
@@ -44,6 +47,9 @@ def read_table(path: Path) -> dict[str, Any]:
             f"{path} is broken ({reason}) and cannot be moved aside: {error.strerror or error}.",
             hint="Repair, move or delete it by hand.",
         ) from error
+    if problems is not None:
+        said = f"It was broken ({reason}), and is now called {aside.name}; the defaults hold."
+        problems.found(str(path), [Problem(path.name, path.name, said, "Repair it, and give it its name back.")])
     log.error("%s is broken (%s). It was moved to %s; the defaults hold.", path, reason, aside)
     return {}
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import logging
-import re
 import threading
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
 
-from webui.base.errors import NotFound, UserError
+from webui.base.errors import NotFound, did_you_mean
+from webui.base.fence import Problem, read_each
 from webui.base.paths import Paths
 from webui.catalog.json_file import read_table, write_table
+from webui.catalog.problems import Problems
+from webui.registry import sampler_and_schedule
 from webui.request.jobs import JOBS
-from webui.request.params import Choice, Declared, Image, Param, default_of, parsed
+from webui.request.params import Choice, Declared, Image, Param, Slider, default_of, parsed, same_choice
 
-log = logging.getLogger(__name__)
-
-_KEY = re.compile(r"(?:.*/)?(\w+)/([^/]+)/(value|minimum|maximum|step)")
+NAME = "ui-config.json"
+PARTS = ("value", "minimum", "maximum", "step")
+FORM_SCRIPTS = ("sampler.py", "seed.py", "refiner.py")
+"""A1111: parts of its own form that are scripts since its version 1.6."""
+SCHEDULED = {"sampler_name": "scheduler", "hr_sampler_name": "hr_scheduler"}
+"""Field of a sampler -> that of its schedule."""
+LARGEST = 1e12
+"""No slider reaches so far."""
 
 
 class UiDefaults:
@@ -26,10 +33,15 @@ class UiDefaults:
         StorageError: the file cannot be read. (A broken one is moved aside and the declared defaults hold.)
     """
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(
+        self, paths: Paths, problems: Problems | None = None, choices: Callable[[str], list[str]] | None = None
+    ) -> None:
+        """`choices` lists what a source of a `Param` offers now; None: whatever is saved is offered."""
         self.path = paths.ui_config
+        self._problems = problems or Problems()
+        self._choices = choices
         self._lock = threading.Lock()
-        self._table = read_table(self.path)
+        self._table = read_table(self.path, self._problems)
 
     def values(self, kind: str) -> dict[str, Any]:
         """Field -> value of every field of "txt2img" or "img2img": the saved one, else the declared."""
@@ -37,24 +49,38 @@ class UiDefaults:
         return {**{name: default_of(cls, name) for name in _params(cls)}, **self.saved(kind)}
 
     def saved(self, kind: str) -> dict[str, Any]:
-        """Field -> value of what is in the file and fits; the rest gets a line in the log."""
+        """Field -> value of what is in the file and fits; the rest is told as problems."""
         cls = _class(kind)
-        found: dict[str, Any] = {}
-        for name, param, part, value in self._entries(kind):
-            if part == "value" and value is not None:
-                try:
-                    found[name] = parsed(cls, name, _from_file(param, value))
-                except UserError as error:
-                    log.info("A default in ui-config.json is passed over: %s", error)
-        return found
+        entries = [entry for entry in self._entries(kind) if entry.part == "value" and entry.value is not None]
+        found, problems = read_each(NAME, entries, lambda entry: entry.key, lambda entry: self._read(cls, entry))
+        self._problems.found(f"{NAME} {kind}", problems)
+        values: dict[str, Any] = {}
+        for _, read in found:
+            values |= {name: value for name, value in read.items() if name not in values}
+        return values
 
     def ranges(self, kind: str) -> dict[str, dict[str, float]]:
-        """Field -> what the file says of its slider: "minimum", "maximum", "step"."""
-        found: dict[str, dict[str, float]] = {}
-        for name, _, part, value in self._entries(kind):
-            if part != "value" and isinstance(value, int | float) and not isinstance(value, bool):
-                found.setdefault(name, {})[part] = value
-        return found
+        """Field -> what the file says of its slider, where that makes sense: "minimum", "maximum", "step"."""
+        params = _params(_class(kind))
+        said: dict[str, dict[str, float]] = {}
+        problems: list[Problem] = []
+        for entry in self._entries(kind):
+            param = params[entry.name]
+            if entry.part == "value" or not isinstance(param, Slider) or entry.value is None:
+                continue
+            ends = {"minimum": param.min, "maximum": param.max, "step": param.step, **said.get(entry.name, {})}
+            if _is_number(entry.value) and _is_range({**ends, entry.part: entry.value}):
+                said.setdefault(entry.name, {}).setdefault(entry.part, entry.value)
+            else:
+                problems.append(Problem(NAME, entry.key, f"{entry.value!r:.60} makes no slider.", "Correct the line."))
+        self._problems.found(f"{NAME} {kind} ranges", problems)
+        return said
+
+    def look(self) -> None:
+        """Tell what in the file does not fit."""
+        for kind in JOBS:
+            self.saved(kind)
+            self.ranges(kind)
 
     def save(self, kind: str, values: Mapping[str, Any]) -> None:
         """Make these values the defaults of the form; whatever else is in the file stays.
@@ -74,24 +100,61 @@ class UiDefaults:
             changed[f"{kind}/{params[name].title}/value"] = _to_file(params[name], fitting)
         with self._lock:
             table = read_table(self.path)
-            # A1111: parts of its form are kept under "customscript/<file>/txt2img/..."; ours must not be outvoted.
-            names = {params[name].title for name in values}
-            for key in [key for key in table if (match := _KEY.fullmatch(key)) and match[1] == kind]:
-                if key not in changed and key.endswith("/value") and key.split("/")[-2] in names:
-                    del table[key]
+            for entry in self._entries(kind, table):
+                if entry.key not in changed and entry.part == "value" and entry.name in values:
+                    del table[entry.key]
             table.update(changed)
             write_table(self.path, table)
             self._table = table
 
-    def _entries(self, kind: str) -> list[tuple[str, Param, str, Any]]:
-        """(field, Param, part, value) of the lines of the file that speak of a field of this kind."""
-        by_title = {param.title: (name, param) for name, param in _params(_class(kind)).items()}
-        found = []
-        for key, value in self._table.items():
-            match = _KEY.fullmatch(key)
-            if match and match[1] == kind and match[2] in by_title:
-                found.append((*by_title[match[2]], match[3], value))
-        return found
+    def _entries(self, kind: str, table: Mapping[str, Any] | None = None) -> list[_Entry]:
+        """The lines of the file that speak of a field of this kind, and of no other script's: those under the form's
+        own key, then those under the scripts that are parts of A1111's form."""
+        table = self._table if table is None else table
+        begins = (f"{kind}/", *(f"customscript/{script}/{kind}/" for script in FORM_SCRIPTS))
+        return [
+            _Entry(key, name, part, table[key])
+            for begin in begins
+            for name, param in _params(_class(kind)).items()
+            for part in PARTS
+            if (key := f"{begin}{param.title}/{part}") in table
+        ]
+
+    def _read(self, cls: type[Declared], entry: _Entry) -> dict[str, Any]:
+        """Field -> value; an old sampler's name says two.
+
+        Raises:
+            UserError: the value does not fit.
+            NotFound: it is nothing that is there now.
+        """
+        param = _params(cls)[entry.name]
+        if entry.name in SCHEDULED and isinstance(entry.value, str):
+            with suppress(NotFound):
+                sampler, schedule = sampler_and_schedule(entry.value, "")
+                alone = entry.value.casefold() in map(str.casefold, (sampler.name, *sampler.aliases))
+                return {entry.name: sampler.name, **({} if alone else {SCHEDULED[entry.name]: schedule.name})}
+        value = parsed(cls, entry.name, _from_file(param, entry.value))
+        if isinstance(param, Choice) and param.source and value and self._choices is not None:
+            known = self._choices(param.source)
+            if not same_choice(value, known):
+                raise NotFound(f"{param.title} {value!r} is not there.", hint=did_you_mean(value, known))
+        return {entry.name: value}
+
+
+class _Entry(NamedTuple):
+    key: str
+    name: str
+    """The field."""
+    part: str
+    value: Any
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST
+
+
+def _is_range(ends: Mapping[str, float]) -> bool:
+    return ends["minimum"] < ends["maximum"] and 0 < ends["step"] <= ends["maximum"] - ends["minimum"]
 
 
 def _class(kind: str) -> type[Declared]:

@@ -11,7 +11,7 @@ X/Y/Z axis, the file-name pattern, the command-line flag, the documentation. The
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
 
@@ -250,6 +250,24 @@ def _annotated(info: FieldInfo) -> Any:
     for item in info.metadata:
         annotation = Annotated[annotation, item]
     return annotation
+
+
+def same_choice(value: str, options: Iterable[str]) -> str:
+    """The option that a value means: itself, the same in other letters, a checkpoint with or without its hash; "" is
+    none."""
+    options = list(options)
+    if value in options:
+        return value
+    folded = value.casefold()
+    plain = [(option, option.casefold()) for option in options]
+    same = next((option for option, other in plain if other == folded), "")
+    bare = _without_hash(folded)
+    return same or next((option for option, other in plain if _without_hash(other).rsplit("/", 1)[-1] == bare), "")
+
+
+def _without_hash(title: str) -> str:
+    name = title[: title.rfind("[")].rstrip() if title.endswith("]") and "[" in title else title
+    return name.removesuffix(".safetensors").removesuffix(".ckpt")
 
 
 def user_error(cls: type[BaseModel], error: PydanticError) -> UserError:

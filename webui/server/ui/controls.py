@@ -24,6 +24,7 @@ from webui.request.params import (
     Text,
     Toggle,
     default_of,
+    same_choice,
 )
 from webui.request.settings import Settings
 
@@ -153,7 +154,7 @@ class Controls:
                 saved = self._ranges.get(name, {})
                 return _Slider(
                     **{
-                        "minimum": saved.get("minimum", low),
+                        "minimum": min(saved.get("minimum", low), value),
                         "maximum": max(saved.get("maximum", high), value),
                         "step": saved.get("step", param.step),
                         "value": value,
@@ -168,7 +169,10 @@ class Controls:
                 return _Radio(**{"choices": self._options(param), "value": _listed(param, value), **given})
             case Choice():
                 options = self._options(param)
-                return _Dropdown(**{"choices": options, "value": self._picked(param, value, options), **given})
+                picked = self._picked(param, value, options)
+                if picked is None:  # what was saved is gone
+                    picked = self._picked(param, default_of(self.declared, name), options)
+                return _Dropdown(**{"choices": options, "value": picked, **given})
             case Several():
                 options = self._options(param)
                 chosen = [item for item in value if item in options]
@@ -246,15 +250,8 @@ class Controls:
             return value
         if value == "" and options and NONE in options:
             return NONE
-        folded = str(value).casefold()
-        same = next((option for option in options if option.casefold() == folded), None)
-        if same is None and folded:
-            # A checkpoint goes by its title; infotexts and settings have its name, with or without the hash.
-            plain = _without_hash(folded)
-            same = next(
-                (option for option in options if _without_hash(option.casefold()).rsplit("/", 1)[-1] == plain), None
-            )
-        return same
+        # A checkpoint goes by its title; infotexts and settings have its name, with or without the hash.
+        return (same_choice(str(value), options) if value else "") or None
 
 
 def chip(key: str, value: Any) -> str:
@@ -294,13 +291,6 @@ def _range(param: Slider, value: Any) -> tuple[float, float]:
 
 def _listed(param: Choice, value: Any) -> Any:
     return int(value) if param.by_index else value
-
-
-def _without_hash(title: str) -> str:
-    before, bracket, inside = title.rpartition("[")
-    if bracket and inside.endswith("]") and "]" not in inside[:-1]:
-        title = before.rstrip()
-    return title.removesuffix(".safetensors").removesuffix(".ckpt")
 
 
 def _spaced(name: str) -> str:
