@@ -18,7 +18,8 @@ from webui import flags
 from webui.request.fields import REQUESTS
 from webui.request.jobs import JOBS
 from webui.request.settings import Settings
-from webui.server.api.bodies import ALWAYS_ON, Envelope, Img2ImgBody, Txt2ImgBody
+from webui.server.api.alwayson import ALWAYS_ON
+from webui.server.api.bodies import Envelope, Img2ImgBody, Txt2ImgBody
 from webui.server.api.extras import ExtrasBody
 from webui.server.api.unheard import EXTRAS_FIELDS, FIELDS, SCRIPTS, unheard, unheard_extras
 

@@ -205,11 +205,14 @@ def _unlike_forge(body: Body) -> list[str]:
     """Remarks on what Forge would make otherwise."""
     if not isinstance(body, Txt2ImgBody) or not body.enable_hr:
         return []
-    wanted = {"hr_cfg": body.cfg_scale, "hr_distilled_cfg": body.distilled_cfg_scale}
+    wanted = {
+        "hr_cfg": (body.hr_cfg, body.cfg_scale),
+        "hr_distilled_cfg": (body.hr_distilled_cfg, body.distilled_cfg_scale),
+    }
     return [
-        f"{name}: {getattr(body, name):g} has no effect: the second pass is guided as the first."
-        for name, first in wanted.items()
-        if getattr(body, name) not in (None, first)
+        f"{name}: {second:g} has no effect: the second pass is guided as the first."
+        for name, (second, first) in wanted.items()
+        if second not in (None, first)
     ]
 
 
