@@ -297,6 +297,23 @@ def test_unipc_makes_pictures_in_fewer_steps_than_its_order(client: httpx.Client
     assert remarks(client.post("txt2img", json={**SMALL, "sampler_name": "UniPC", "steps": 3})) == []
 
 
+def test_who_interrupts_gets_the_picture_as_it_is_then(client: httpx.Client) -> None:
+    """Krita's and Photoshop's plugins show it; A1111 saves none of these."""
+    for save in (False, True):
+        body = {**SMALL, "steps": 10000, "save_images": save}
+        with ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(client.post, "txt2img", json=body)
+            while client.get("progress").json()["state"]["sampling_step"] < 2:
+                assert not asking.done(), asking.result().text
+                time.sleep(0.05)
+            assert client.post("interrupt").json() == {}
+            answer = asking.result(PATIENCE)
+        assert "halfway" in "\n".join(remarks(answer))
+        (image,) = answer.json()["images"]
+        assert opened(image).size == (64, 64)
+        assert opened(image).info["parameters"] == json.loads(answer.json()["info"])["infotexts"][0]
+
+
 def test_refusals_have_a1111s_shapes(client: httpx.Client) -> None:
     answer = client.post("img2img", json=SMALL)
     assert (answer.status_code, answer.json()["detail"]) == (404, "Init image not found")

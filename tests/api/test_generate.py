@@ -300,7 +300,7 @@ def test_png_info_reads_what_txt2img_wrote(standing: Api) -> None:
 
 
 @pytest.mark.parametrize("busy", [True, False])
-def test_a_client_that_hangs_up_gives_up_its_waiting_job_if_it_asked_for_that(api: Api, busy: bool) -> None:
+def test_a_client_that_hangs_up_gives_up_its_waiting_job(api: Api, busy: bool) -> None:
     """A job in work goes on, for its pictures are half made."""
     api.engine.by_itself = False
     queue = api.app.queue

@@ -114,6 +114,26 @@ def test_an_interrupt_arrives_while_a_picture_is_made(worker: Worker, tiny_check
     assert not after.interrupted
 
 
+@pytest.mark.parametrize(
+    "more", [{}, {"enable_hr": True}, {"batch_size": 2, "n_iter": 2}, {"sampler_name": "UniPC", "steps": 900}]
+)
+def test_an_interrupted_picture_is_given_as_it_is_where_that_is_wished(
+    worker: Worker, tiny_checkpoint: Path, more: dict[str, object]
+) -> None:
+    worker.events.clear()
+    worker.connection.send(Run("half", plan(tiny_checkpoint, **{"steps": 10000, **more}), half_done=True))
+    worker.until(lambda event: isinstance(event, Progress) and event.job_id == "half" and event.step >= 2)
+    for _ in range(3):  # those who press the button again and again get it all the same
+        worker.connection.send(Interrupt("half"))
+    finished = worker.until(lambda event: isinstance(event, Finished) and event.job_id == "half")
+    assert isinstance(finished, Finished)
+    assert finished.interrupted
+    pictures = [event for event in worker.events if isinstance(event, Pictured)]
+    assert [picture.position for picture in pictures] == list(range(int(str(more.get("batch_size", 1)))))
+    assert all(picture.half_done and len(picture.rgb) == 64 * 64 * 3 for picture in pictures)
+    assert all("halfway" in picture.comments[-1] for picture in pictures)
+
+
 def test_a_job_that_waits_can_be_interrupted_before_it_begins(worker: Worker, tiny_checkpoint: Path) -> None:
     worker.connection.send(Run("first", plan(tiny_checkpoint, steps=20)))
     worker.connection.send(Run("second", plan(tiny_checkpoint)))

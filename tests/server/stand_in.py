@@ -106,6 +106,12 @@ class StandIn:
         if not self._left:
             self.finish()
 
+    def give_half_done(self) -> None:
+        """It is stopped, and gives the picture in work as it is."""
+        run = self._given()
+        self._hear(Pictured(run.job_id, self._left.pop(0)[0], 8, 8, bytes(192), half_done=True))
+        self.finish(interrupted=True)
+
     def finish(self, *, interrupted: bool = False) -> None:
         run, self._run = self._given(), None
         self._hear(Finished(run.job_id, interrupted))

@@ -484,3 +484,37 @@ def test_a_checkpoint_that_cannot_be_loaded_is_taken_back_once(office: Open, tmp
     here.settings.change({"sd_model_checkpoint": title})
     until(lambda: chosen().startswith("any"), "the one before")
     assert "lost" in refused[-1]
+
+
+def test_calls_whose_answer_nobody_can_take_end_with_the_program(
+    office: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those that are kept beside their answer, and what the page asked for, go on."""
+    before = office(StandIn(by_itself=False))
+    unkept = {"samples_save": False}
+    begun = before.queue.submit(small(), settings=unkept, called=True)
+    running(before, begun)
+    waiting = before.queue.submit(small(), settings=unkept, called=True)
+    kept = before.queue.submit(small(), called=True)
+    of_the_page = before.queue.submit(small(), settings=unkept)
+    before.close()
+    with caplog.at_level("INFO"):
+        after = office()
+    assert [result(after, each).state for each in (begun, waiting)] == ["cancelled"] * 2
+    assert [result(after, each).state for each in (kept, of_the_page)] == ["done"] * 2
+    assert all(f"The job {each} is dropped" in caplog.text for each in (begun, waiting))
+    assert after.engine.jobs == [kept, of_the_page]
+
+
+def test_a_picture_that_is_half_done_is_given_to_a_call_and_saved_where_that_is_wished(office: Open) -> None:
+    here = office(StandIn(by_itself=False))
+    for wished in (False, True):
+        here.settings.change({"save_incomplete_images": wished})
+        job_id = here.queue.submit(small(), called=True)
+        running(here, job_id)
+        assert [command.half_done for command in here.engine.sent if isinstance(command, Run)][-1]
+        here.engine.give_half_done()
+        job = result(here, job_id)
+        assert (job.state, len(job.pictures)) == ("done", 1)
+        folder = Path(here.catalog.pictures.get(job.pictures[0].id).path).parent.name
+        assert (folder != "unsaved") == wished

@@ -135,6 +135,7 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX sessions_of_owner ON sessions (owner, seen);
     """,
+    "ALTER TABLE jobs ADD COLUMN called INTEGER NOT NULL DEFAULT 0",
 )
 """What to run to get from version N to N + 1. Never change a line that was released: add one."""
 

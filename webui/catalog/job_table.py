@@ -51,6 +51,8 @@ class JobRow:
     hint: str
     model: str
     """Path of its checkpoint when it was submitted."""
+    called: bool
+    """An API call waits for its pictures."""
     comments: tuple[str, ...]
     answer: str
     """What came of a job without pictures."""
@@ -95,6 +97,7 @@ class JobTable:
         subseed: int,
         pictures: int = 1,
         model: str = "",
+        called: bool = False,
         now: float | None = None,
     ) -> JobRow:
         """Put a job at the end of the queue."""
@@ -102,9 +105,9 @@ class JobTable:
         with self._database.writing() as connection:
             connection.execute(
                 "INSERT INTO jobs (id, kind, owner, state, position,"
-                " request, settings, seed, subseed, pictures, model, created)"
-                " SELECT ?, ?, ?, 'queued', COALESCE(MAX(position), 0) + 1, ?, ?, ?, ?, ?, ?, ? FROM jobs",
-                (job_id, kind, owner, request, settings, seed, subseed, pictures, named(model), _now(now)),
+                " request, settings, seed, subseed, pictures, model, called, created)"
+                " SELECT ?, ?, ?, 'queued', COALESCE(MAX(position), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ? FROM jobs",
+                (job_id, kind, owner, request, settings, seed, subseed, pictures, named(model), called, _now(now)),
             )
             # Who comes anew takes turns from now on; earlier turns are not made up for.
             connection.execute(
@@ -165,6 +168,13 @@ class JobTable:
         """The running job waits again, at its old place: its engine died -> whether it was running."""
         with self._database.writing() as connection:
             return self._requeue(connection, "id = ?", (job_id,)) == 1
+
+    def drop_unheard(self, now: float | None = None) -> tuple[str, ...]:
+        """At start: jobs of API calls of which nothing but the answer would be left, and whose callers went with the
+        last run, are given up -> their ids."""
+        rows = self.list(states=("queued", "running"), limit=1_000_000)
+        unheard = [row for row in rows if row.called and not _leaves_something(row)]
+        return tuple(row.id for row in unheard if self.cancel(row.id, now))
 
     def recover(self, *, resume: bool = True, most_attempts: int = 3, now: float | None = None) -> tuple[int, int]:
         """At start: what was running when the program ended waits again (`resume`), or has failed -> how many of each.
@@ -316,8 +326,14 @@ def _now(given: float | None) -> float:
     return time.time() if given is None else given
 
 
+def _leaves_something(row: JobRow) -> bool:
+    """Whether a call's pictures are kept beside its answer."""
+    return row.kind != "interrogate" and json.loads(row.settings).get("samples_save", True) is not False
+
+
 def _job(row: sqlite3.Row) -> JobRow:
     values = list(row)
+    values[-3] = bool(values[-3])  # whether it is called for
     values[-2] = tuple(json.loads(values[-2]))  # the comments
     job = JobRow(*values)
     return replace(job, model=str(path_named(job.model))) if "%" in job.model else job

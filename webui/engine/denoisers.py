@@ -261,6 +261,23 @@ def switched(base: Prompted, refiner: Callable[[], Prompted], is_due: Callable[[
 # ---------------------------------------------------------------- observation
 
 
+def remembered(denoise: Denoiser) -> tuple[Denoiser, Callable[[], Tensor | None]]:
+    """The denoiser, and what it answered last; None before its first answer."""
+    last: Tensor | None = None
+
+    def answer(x: Tensor, sigma: Tensor) -> Tensor:
+        nonlocal last
+        last = denoise(x, sigma)
+        return last
+
+    def both(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        nonlocal last
+        last, unconditional = denoise.both(x, sigma)
+        return last, unconditional
+
+    return denoiser(denoise.process, answer, both), lambda: last
+
+
 def observed(denoise: Denoiser, clock: Clock, calls_per_step: int, previewer: Previewer, watch: Watch) -> Denoiser:
     """Tells how far it is and shows what is seen so far."""
     steps = max(clock.total // calls_per_step, 1)

@@ -100,7 +100,7 @@ class Desk:
         with self._lock:
             match command:
                 case Run():
-                    self._cancels[command.job_id] = Cancel()
+                    self._cancels[command.job_id] = Cancel(half_done=command.half_done)
                 case Interrupt() if cancel := self._cancels.get(command.job_id):
                     cancel.interrupt(after_current=command.after_current)
                 case Skip() if cancel := self._cancels.get(command.job_id):
@@ -182,6 +182,7 @@ class Desk:
                     for picture in self._made(command.plan, watch, lean=command.lean):
                         self.emit(picture)
                         made += 1
+                        interrupted = interrupted or picture.half_done
         except Interrupted:
             interrupted = True
         finally:

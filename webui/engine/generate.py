@@ -163,18 +163,21 @@ def _batch_pictures(
     before: list[Image.Image] = []
     if isinstance(request, Img2Img):
         beginning = beginnings.of(batch, loaded.model)
-        latents, loaded = image_pass(batch, loaded, beginning, studio)
+        made = image_pass(batch, loaded, beginning, studio)
     elif request.enable_hr:
         size = hires_size(request, loaded.model.latent.factor)
-        latents, small = first_pass(batch, loaded, size.first_width, size.first_height, studio, end=FIRST_OF_TWO)
-        if batch.render.save_images_before_highres_fix:
-            before = [picture_of(decoded(small.model, latent[None], batch.render, watch)) for latent in latents]
-        loaded = lend(plan.hires_checkpoint) if plan.hires_checkpoint else loaded
-        latents, loaded = hires_pass(batch, small.model, loaded, latents, size, studio)
+        made = first_pass(batch, loaded, size.first_width, size.first_height, studio, end=FIRST_OF_TWO)
+        if made.whole:
+            small = made.loaded.model
+            if batch.render.save_images_before_highres_fix:
+                before = [picture_of(decoded(small, latent[None], batch.render, watch)) for latent in made.latents]
+            loaded = lend(plan.hires_checkpoint) if plan.hires_checkpoint else loaded
+            made = hires_pass(batch, small, loaded, made.latents, size, studio)
     else:
-        latents, loaded = first_pass(batch, loaded, request.width, request.height, studio)
+        made = first_pass(batch, loaded, request.width, request.height, studio)
+    loaded = made.loaded
     watch.enter("decoding", SAMPLED, 1.0)
-    for index, (picture, latent) in enumerate(zip(batch.pictures, latents, strict=True)):
+    for index, (picture, latent) in enumerate(zip(batch.pictures, made.latents, strict=True)):
         watch.check()
         result = picture_of(decoded(loaded.model, latent[None], batch.render, watch))
         film = batch.film.developed(index, result) if batch.film else ()
@@ -196,6 +199,7 @@ def _batch_pictures(
             facts=tuple(batch.facts.noted.items()),
             comments=tuple(watch.comments),
             extras=(*copies, *film),
+            half_done=not made.whole,
         )
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from webui import registry
-from webui.base.errors import UserError
+from webui.base.errors import Interrupted, UserError
 from webui.engine.conditioning import Encoder, TextCache, Timeline
 from webui.engine.denoisers import (
     Clock,
@@ -24,6 +24,7 @@ from webui.engine.denoisers import (
     guided,
     observed,
     on_device,
+    remembered,
     switched,
 )
 from webui.engine.dressing import Refs, dress, hypernetworks
@@ -43,7 +44,7 @@ from webui.engine.sampling.process import Diffusion, Flow, Process, altered
 from webui.engine.sampling.schedules import ScheduleOptions
 from webui.engine.sampling.types import GeneratorKind, SamplerOptions
 from webui.engine.upscalers.resize import UPSCALERS, Enlarge
-from webui.engine.watch import Watch
+from webui.engine.watch import Skipped, Watch
 from webui.prompt.networks import NetworkTag
 from webui.registry import SamplerEntry, ScheduleEntry
 from webui.request.fields import Img2Img, Txt2Img
@@ -174,6 +175,8 @@ class Denoised(NamedTuple):
     """(b, c, h, w)"""
     loaded: Loaded
     """A1111: the model that answered last, so that a refiner's VAE decodes what it refined."""
+    whole: bool = True
+    """Not when it was stopped halfway: what the latents would have become, as the model saw it last."""
 
 
 def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio: Studio) -> Denoised:
@@ -210,6 +213,7 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
     if batch.film is not None:
         called = "hires" if this.phase == "hires" else ""
         denoise = filmed(denoise, batch.film, loaded.model.latent, called, this.walked, entry.calls_per_step)
+    denoise, seen = remembered(denoise)
     denoise = observed(denoise, clock, entry.calls_per_step, studio.previewer(loaded.model), watch)
     first = noise.first()
     original = this.start.latents if this.start else None
@@ -224,9 +228,19 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
     options = way.options(sampler_options(entry, render, batch.facts.note)).of(entry.options)
     together = render.no_dpmpp_sde_batch_determinism
     draws = way.noise(entry, noise, batch.seeds, together=together)
-    with bends:
-        bend(bends, batch, this, loaded, studio)
-        latents: Tensor = sampler(denoise, x, way.sigmas, draws, **options)
+    whole = True
+    try:
+        with bends:
+            bend(bends, batch, this, loaded, studio)
+            latents: Tensor = sampler(denoise, x, way.sigmas, draws, **options)
+    except (Interrupted, Skipped) as wish:
+        half = seen()
+        if half is None or not watch.cancel.half_done:
+            raise
+        if isinstance(wish, Interrupted):
+            watch.cancel.give_half_done()
+        watch.remark("Stopped halfway: the picture is as far as it was then.")
+        latents, whole = half, False
     if not bool(torch.isfinite(latents).all()):
         raise UserError(
             f"{loaded.ref.name} gave numbers that are none (NaN).",
@@ -234,7 +248,7 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
         )
     if this.start is not None and this.start.mask is not None and softness_of(batch.request) is None:
         latents = blended(latents, this.start.mask, this.start.latents)
-    return Denoised(latents, answered[-1])
+    return Denoised(latents, answered[-1], whole)
 
 
 def begun(

@@ -28,9 +28,14 @@ class Skipped(Exception):
 
 
 class Cancel:
-    """A job's stop button. Pressed by the reader thread, looked at by the job before each call of a network."""
+    """A job's stop button. Pressed by the reader thread, looked at by the job before each call of a network.
 
-    def __init__(self) -> None:
+    half_done: whether the pictures in work are given as they are when it is pressed.
+    """
+
+    def __init__(self, *, half_done: bool = False) -> None:
+        self.half_done = half_done
+        self._giving = False
         self._stop = threading.Event()
         self._stop_after = threading.Event()
         self._skip = threading.Event()
@@ -42,9 +47,13 @@ class Cancel:
     def skip(self) -> None:
         self._skip.set()
 
+    def give_half_done(self) -> None:
+        """The pictures in work have been stopped, and are finished as they are: that is not stopped once more."""
+        self._giving = True
+
     def check(self) -> None:
         """Raises Interrupted or Skipped when that is wished."""
-        if self._stop.is_set():
+        if self._stop.is_set() and not self._giving:
             raise Interrupted("Interrupted.")
         if self._skip.is_set():
             self._skip.clear()

@@ -23,15 +23,17 @@ SPELLINGS: Mapping[str, str] = {"jpeg": "jpg"}
 """Other words for some choices -> ours."""
 
 
-def fitted(cls: type[BaseModel], values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def fitted(
+    cls: type[BaseModel], values: Mapping[str, Any], *, move: bool = True
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The values of a record's fields, as far as they can be made to fit -> and a sentence about each that changed.
 
-    Keys that are no field stay as they are.
+    Keys that are no field stay as they are. `move`: also to the nearest limit, and not only to the right type.
     """
     found, remarks = dict(values), []
     for name, info in cls.model_fields.items():
         if name in values:
-            found[name] = _fitted(info, values[name])
+            found[name] = _fitted(info, values[name], move=move)
             remarks += _remark(name, values[name], found[name])
     return found, tuple(remarks)
 
@@ -48,8 +50,9 @@ def fitted_options(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str
     return found, tuple(remarks)
 
 
-def _fitted(info: FieldInfo, value: Any) -> Any:
-    return _within(info, _spelt(info, _converted(_kind(info.annotation), value)))
+def _fitted(info: FieldInfo, value: Any, *, move: bool = True) -> Any:
+    converted = _spelt(info, _converted(_kind(info.annotation), value))
+    return _within(info, converted) if move else converted
 
 
 def _kind(annotation: Any) -> Any:

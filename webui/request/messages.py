@@ -22,6 +22,8 @@ class Run:
     plan: EnginePlan
     lean: bool = False
     """In the way that needs the least memory: an engine ran out of it over them and was ended."""
+    half_done: bool = False
+    """Pictures that are stopped halfway are given as they are then."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,8 @@ class Pictured:
     comments: tuple[str, ...] = ()
     """Remarks for the person, such as "Lora not found: x"."""
     extras: tuple[ExtraPicture, ...] = ()
+    half_done: bool = False
+    """It was stopped halfway: what it would have become, as far as could be seen."""
 
 
 @dataclass(frozen=True)

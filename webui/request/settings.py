@@ -484,6 +484,8 @@ class SaveSettings(Declared):
 
     samples_save: Annotated[bool, Toggle(ui="Always save all generated images")] = True
     """Without it pictures are kept only while the page shows them."""
+    save_incomplete_images: Annotated[bool, Toggle(ui="Save interrupted images")] = False
+    """Pictures that are stopped halfway are shown and saved as they are then. API calls get them in any case."""
     samples_format: Annotated[
         str, Choice(ui="File format for images", choices=("png", "jpg", "webp", "avif"), radio=True)
     ] = "png"

@@ -77,7 +77,8 @@ class Envelope(Documented):
     distilled_cfg_scale: float | None = Field(default=None, ge=0)
     """Forge's: how strongly Flux dev follows the prompt. Null: the setting."""
     cancel_on_disconnect: bool = False
-    """Ours: whoever hangs up gives the job up while it still waits. Otherwise it is done all the same."""
+    """Ours: whoever hangs up gives the job up while it still waits. Where nothing is saved (`save_images`) that is so
+    in any case; otherwise it is done all the same."""
 
     _changed: tuple[str, ...] = PrivateAttr(())
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from fastapi import Request
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 from starlette.concurrency import run_in_threadpool
 
 from webui.base.errors import UserError
 from webui.request.extras import NONE, Extras
+from webui.request.fitting import fitted
 from webui.server.api.bodies import decoded
 from webui.server.api.documented import Documented
 from webui.server.api.generate import STATUS, JobFailed, ended
@@ -56,12 +57,24 @@ class ExtrasBody(Documented):
     upscale_first: bool = False
     """Taken, without effect."""
 
-    @model_validator(mode="before")
+    _changed: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def changed_values(self) -> tuple[str, ...]:
+        """A sentence about each value that was taken for another one."""
+        return self._changed
+
+    @model_validator(mode="wrap")
     @classmethod
-    def _complete(cls, values: Any) -> Any:
-        """Null means the default."""
-        given = isinstance(values, dict)
-        return {name: value for name, value in values.items() if value is not None} if given else values
+    def _complete(cls, values: Any, validated: ModelWrapValidatorHandler[Self]) -> Self:
+        """Null means the default. A1111 refuses what lies beyond the limits, too."""
+        if not isinstance(values, dict):
+            return validated(values)
+        given = {name: value for name, value in values.items() if value is not None}
+        complete, changed = fitted(cls, given, move=False)
+        made = validated(complete)
+        made._changed = changed
+        return made
 
 
 class SingleBody(ExtrasBody):
@@ -131,17 +144,18 @@ async def _made(app: App, body: ExtrasBody, texts: list[str], field: str, reques
         given = tuple(app.catalog.uploads.put(decoded(text, field, current)) for text in texts)
         wanted = request_of(body).changed(images=given)
         # A1111: what comes by the API is not kept in the folder of outputs.
-        return app.queue.submit(wanted, caller_of(request.scope).owner, settings={"samples_save": False})
+        return app.queue.submit(wanted, caller_of(request.scope).owner, settings={"samples_save": False}, called=True)
 
     job_id = await run_in_threadpool(submitted)
     app.tasks.add(f"task({job_id})", job_id)
-    job = await ended(app.queue, job_id)
+    job = await ended(app.queue, job_id, request)
     if job.state == "failed" and job.error is not None:
         raise JobFailed(STATUS.get(job.error.code, 500), job.error.message, job.error.hint)
     if len(job.pictures) < len(texts):
         raise JobFailed(500, "The job was stopped before all pictures were finished.", "")
     html, images = await run_in_threadpool(_answer, app, job)
-    return html + "".join(f"<p>{escape(sentence)}</p>" for sentence in unheard_extras(body)), images
+    remarks = (*body.changed_values, *unheard_extras(body))
+    return html + "".join(f"<p>{escape(sentence)}</p>" for sentence in remarks), images
 
 
 def request_of(body: ExtrasBody) -> Extras:

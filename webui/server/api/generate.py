@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -32,8 +33,10 @@ from webui.server.routes import Routes
 if TYPE_CHECKING:
     from webui.app import App
 
+log = logging.getLogger(__name__)
+
 LOOKED_AFTER = 1.0
-"""Seconds between two looks whether a client is still there, where it asked for that."""
+"""Seconds between two looks whether a client is still there."""
 NO_INIT_IMAGE = "Init image not found"
 """A1111: clients compare this text."""
 STATUS = {"bad_request": 422, "not_found": 404, "model_error": 422, "busy": 503}
@@ -99,7 +102,7 @@ async def _made(app: App, body: Body, request: Request) -> dict[str, Any]:
         in_use = "" if settings.render.sd_model_checkpoint else app.queue.checkpoint_in_use
         known, remarks = forgiven(body, app.catalog, in_use)
         wanted = request_of(known, given, app.catalog, settings)
-        job_id = app.queue.submit(wanted, owner, settings=settings_for(body))
+        job_id = app.queue.submit(wanted, owner, settings=settings_for(body), called=True)
         if not body.override_settings_restore_afterwards:
             require_admin(request.scope)
             app.settings.change(known.override_settings, strict=False)
@@ -107,7 +110,8 @@ async def _made(app: App, body: Body, request: Request) -> dict[str, Any]:
 
     job_id, remarks = await run_in_threadpool(submitted)
     app.tasks.add(body.force_task_id or f"task({job_id})", job_id)
-    job = await ended(app.queue, job_id, request if body.cancel_on_disconnect else None)
+    # What is saved is worth making for its own sake.
+    job = await ended(app.queue, job_id, request if body.cancel_on_disconnect or not body.save_images else None)
     if job.state == "failed" and job.error is not None:
         raise JobFailed(STATUS.get(job.error.code, 500), job.error.message, job.error.hint)
     return await run_in_threadpool(_answer, app, body, job, remarks)
@@ -119,6 +123,7 @@ async def ended(queue: JobQueue, job_id: str, request: Request | None = None) ->
     while request is not None and not (await asyncio.wait([waiting], timeout=LOOKED_AFTER))[0]:
         if await request.is_disconnected():
             if (await run_in_threadpool(queue.job, job_id)).state == "queued":
+                log.info("The job %s is dropped: its client has hung up while it waited.", job_id)
                 await run_in_threadpool(queue.cancel, job_id)
             break
     return await waiting

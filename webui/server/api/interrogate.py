@@ -41,7 +41,7 @@ def routes(app: App) -> Routes:
         """Describe a picture in words. Answers when that is done."""
         owner = caller_of(request.scope).owner
         job_id = await run_in_threadpool(_submitted, app, body, owner)
-        job = await ended(app.queue, job_id)
+        job = await ended(app.queue, job_id, request)
         if job.error is not None:
             raise JobFailed(STATUS.get(job.error.code, 500), job.error.message, job.error.hint)
         if job.state != "done":
@@ -59,6 +59,6 @@ def _submitted(app: App, body: InterrogateBody, owner: str) -> str:
     content = decoded(body.image, "image", app.settings.current)
     name = app.catalog.uploads.put(content)
     try:
-        return app.queue.submit(Interrogate(image=name, model=NAMES[body.model]), owner)
+        return app.queue.submit(Interrogate(image=name, model=NAMES[body.model]), owner, called=True)
     except NotFound as error:
         raise NotServed(error.message, hint=error.hint) from error

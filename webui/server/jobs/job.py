@@ -102,6 +102,8 @@ class Job:
     progress: Progressed = Progressed()
     seed: int = -1
     subseed: int = -1
+    called: bool = False
+    """An API call waits for its pictures."""
     created: float = 0.0
     """Seconds since 1970, like the other times."""
     started: float | None = None

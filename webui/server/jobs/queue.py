@@ -147,6 +147,8 @@ class JobQueue:
 
         `preload`: load the checkpoint of the settings at once.
         """
+        for job_id in self._table.drop_unheard():
+            log.info("The job %s is dropped: the call that waited for its answer ended with the last run.", job_id)
         again, failed = self._table.recover(resume=self._settings.current.system.resume_jobs_at_start)
         if again or failed:
             log.info("From the last run: %d jobs go on, %d were cut off.", again, failed)
@@ -184,10 +186,19 @@ class JobQueue:
 
     # --- what people ask for ----------------------------------------------------------------------------------------
 
-    def submit(self, request: Request, owner: str = "", *, settings: Mapping[str, Any] | None = None) -> str:
+    def submit(
+        self,
+        request: Request,
+        owner: str = "",
+        *,
+        settings: Mapping[str, Any] | None = None,
+        called: bool = False,
+    ) -> str:
         """Put a job at the end of the queue -> its id. Seeds of -1 are fixed now.
 
         `settings` hold for this job alone, by A1111's names; the checkpoint and all others are those of this moment.
+        `called`: an API call waits for its end; it gets what is half done when the job is stopped, and where nothing
+        else would be left of it, the job ends with the program.
 
         Raises:
             NotFound: a name in the request is nothing's: refused now rather than when its turn comes.
@@ -210,6 +221,7 @@ class JobQueue:
             subseed=subseed,
             pictures=count,
             model=model,
+            called=called,
         )
         self._publish(self._job(row))
         self._inbox.put(None)
@@ -658,7 +670,8 @@ class JobQueue:
         seat.job_id, seat.unit = work.job.id, unit
         plan = work.plan.only(unit.positions)
         seat.checkpoint = plan.model or seat.checkpoint
-        seat.engine.send(Run(work.job.id, plan, unit.lean))
+        half_done = work.job.called or work.settings.save.save_incomplete_images
+        seat.engine.send(Run(work.job.id, plan, unit.lean, half_done))
         if work.cancelled or work.interrupts:
             seat.engine.send(Interrupt(work.job.id))  # The wish came while this was handed out.
 
@@ -778,6 +791,8 @@ class JobQueue:
             request, settings = asked, settings.with_options(asked.override_settings, strict=False)
         if not isinstance(plan, Plan) or not isinstance(request, Generation):
             raise TypeError(f"No pictures were asked for, and one has come for the job {job.id}.")
+        if heard.half_done and not settings.save.save_incomplete_images:
+            settings = settings.with_options({"samples_save": False})
         return self._catalog.keep(
             heard,
             plan,
@@ -1085,6 +1100,7 @@ class JobQueue:
             answer=row.answer,
             seed=row.seed,
             subseed=row.subseed,
+            called=row.called,
             created=row.created,
             started=row.started,
             finished=row.finished,
