@@ -42,6 +42,19 @@ def test_a_lora_changes_the_picture_and_is_gone_afterwards(painted: Callable[[st
     assert "Lora hashes" not in dict(after.facts)
 
 
+def test_the_hashes_of_both_passes_are_told(engine: Engine, tmp_path: Path) -> None:
+    layer = {f"{LAYER}.lora_up.weight": torch.randn(128, 4), f"{LAYER}.lora_down.weight": torch.randn(4, 128)}
+    for name in ("one", "two"):
+        save_file(layer, tmp_path / f"{name}.safetensors")
+    engine.networks = {
+        name: NetworkRef(str(tmp_path / f"{name}.safetensors"), name, digit * 64)
+        for name, digit in (("one", "a"), ("two", "b"))
+    }
+    body = {**SMALL, "prompt": "a cat <lora:one:1>", "enable_hr": True, "hr_prompt": "a cat <lora:two:1><lora:one:1>"}
+    made = engine.run(Txt2Img.model_validate(body))[0]
+    assert dict(made.facts)["Lora hashes"] == "one: aaaaaaaaaaaa, two: bbbbbbbbbbbb"
+
+
 def test_a_weight_of_nothing_is_no_change(painted: Callable[[str], Pictured]) -> None:
     assert painted("a cat <lora:strong:1:0>").rgb == painted("a cat").rgb
 

@@ -43,6 +43,13 @@ def with_sampler(name: str, **values: Any) -> Txt2Img:
             with_sampler("Euler"),
             with_sampler("DPM2"),
         ),
+        (
+            "always_discard_next_to_last_sigma",
+            True,
+            "Discard penultimate sigma",
+            with_sampler("DDIM"),
+            with_sampler("DPM2 a"),
+        ),
         ("sgm_noise_multiplier", True, "SGM noise multiplier", with_sampler("Euler"), Img2Img(sampler_name="Euler")),
         ("uni_pc_order", 2, "UniPC order", with_sampler("UniPC"), with_sampler("PLMS")),
         ("initial_noise_multiplier", 0.9, "Noise multiplier", Img2Img(), Txt2Img()),

@@ -147,3 +147,15 @@ def test_tags_are_looked_up_and_the_hypernetwork_of_the_settings_joins_the_promp
     plan = resolve(request, settings, Known(), lambda: 1)
     assert set(plan.networks) == {("lora", "known"), ("hypernet", "known")}
     assert plan.batches[0][0].request.prompt == f"{request.prompt}<hypernet:known:1.0>"
+
+
+def test_comments_are_no_part_of_the_prompts_unless_the_settings_say_so() -> None:
+    request = Txt2Img(
+        prompt="a fox # red\nin snow", negative_prompt="# none\nugly", enable_hr=True, hr_prompt="an owl # grey"
+    )
+    made = planned(request).at(0).request
+    assert isinstance(made, Txt2Img)
+    texts = (made.prompt, made.negative_prompt, made.hr_prompt, made.hr_negative_prompt)
+    assert texts == ("a fox \nin snow", "\nugly", "an owl \n", "\nugly")
+    kept = planned(request, Settings().with_options({"enable_prompt_comments": False})).at(0).request
+    assert kept.prompt == request.prompt

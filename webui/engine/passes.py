@@ -186,7 +186,10 @@ def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio
     way = course_of(this, process, render, batch.facts.note, loaded.model.family.steps_table)
     clock = Clock(total=this.walked * entry.calls_per_step)
     if hashes := dress(loaded.patches, loaded.model, this.networks, studio.networks, watch.remark):
-        batch.facts.note("Lora hashes", hashes)
+        # A1111: those of the first pass and those of the second, each once.
+        before = batch.facts.noted.get("Lora hashes", "")
+        both = dict.fromkeys([*filter(None, before.split(", ")), *hashes.split(", ")])
+        batch.facts.note("Lora hashes", ", ".join(both))
     if loaded.memory:
         watch.remark(loaded.memory)
     if loaded.model.placement.narrow:
@@ -385,12 +388,11 @@ def course_of(
     """Which noise levels the pass walks; notes what bent them. table: of Align Your Steps."""
     entry = this.sampler
     schedule = chosen_schedule(entry, this.schedule)
-    if not entry.timesteps:
-        if schedule is not None:
-            note("Hires schedule type" if this.phase == "hires" else "Schedule type", schedule.name)
-            _note_bends(schedule, process, render, note)
-        if render.always_discard_next_to_last_sigma and not entry.discard_penultimate:
-            note("Discard penultimate sigma", True)
+    if not entry.timesteps and schedule is not None:
+        note("Hires schedule type" if this.phase == "hires" else "Schedule type", schedule.name)
+        _note_bends(schedule, process, render, note)
+    if render.always_discard_next_to_last_sigma and not entry.discard_penultimate:
+        note("Discard penultimate sigma", True)
     function = registry.resolved(schedule.function) if schedule is not None else None
     options = ScheduleOptions(
         sigma_min=render.sigma_min,

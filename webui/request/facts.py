@@ -118,9 +118,7 @@ def _sampler_options(request: Generation, render: RenderSettings) -> dict[str, s
         "eta_ancestral": any("eta" in entry.options and not entry.timesteps for entry in samplers),
         "eta_ddim": any("eta" in entry.options and entry.timesteps for entry in samplers),
         "eta_noise_seed_delta": any(entry.uses_ensd for entry in samplers) and render.eta_ancestral != 0,
-        "always_discard_next_to_last_sigma": any(
-            not entry.timesteps and not entry.discard_penultimate for entry in samplers
-        ),
+        "always_discard_next_to_last_sigma": any(not entry.discard_penultimate for entry in samplers),
         "sgm_noise_multiplier": in_sigmas and not request.is_img2img,
         "rho": in_sigmas and any(entry.default_rho not in (0.0, render.rho) for entry in schedules),
     }

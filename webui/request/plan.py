@@ -12,6 +12,7 @@ from typing import Protocol
 
 from webui import registry
 from webui.base.errors import UserError
+from webui.prompt.comments import strip_comments
 from webui.prompt.networks import HYPERNETWORK, LORA_KINDS, NetworkTag, extract_networks
 from webui.request.extras import UpscalerRef
 from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img, Txt2Img
@@ -210,7 +211,7 @@ def resolve(
         UserError: an override setting's value is wrong, or img2img has no picture.
     """
     render = settings.with_options(request.override_settings, strict=False).render
-    request = _with_hypernetwork(_named(request, names), render, names)
+    request = _with_hypernetwork(_named(request, names, comments=render.enable_prompt_comments), render, names)
     if render.use_old_hires_fix_width_height:
         request = with_old_hires_size(request)
     checkpoint = names.checkpoint(render.sd_model_checkpoint)
@@ -288,10 +289,15 @@ def added_networks(render: RenderSettings) -> list[NetworkTag]:
     return [NetworkTag(kind, (name, strength), ()) for kind, name in added if name not in ("", "None")]
 
 
-def _named(request: Txt2Img | Img2Img, names: Names) -> Txt2Img | Img2Img:
-    """The request with canonical names, styles merged into the prompts, and its checkpoints known to exist."""
+def _named(request: Txt2Img | Img2Img, names: Names, *, comments: bool) -> Txt2Img | Img2Img:
+    """The request with canonical names, styles merged into the prompts, and its checkpoints known to exist.
+
+    comments: whether the prompts have comments, which are left out (A1111: in the infotext, too).
+    """
     sampler, schedule = registry.sampler_and_schedule(request.sampler_name, request.scheduler)
     prompt, negative = names.styled(request.prompt, request.negative_prompt, request.styles)
+    if comments:
+        prompt, negative = strip_comments(prompt), strip_comments(negative)
     changes: dict[str, object] = {
         "sampler_name": sampler.name,
         "scheduler": schedule.name,
@@ -303,6 +309,8 @@ def _named(request: Txt2Img | Img2Img, names: Names) -> Txt2Img | Img2Img:
         changes["hr_prompt"], changes["hr_negative_prompt"] = names.styled(
             request.hr_prompt or request.prompt, request.hr_negative_prompt or request.negative_prompt, request.styles
         )
+        if comments:
+            changes |= {name: strip_comments(str(changes[name])) for name in ("hr_prompt", "hr_negative_prompt")}
         own_sampler = request.hr_sampler_name not in ("", SAME_SAMPLER)
         own_schedule = request.hr_scheduler not in ("", SAME_SCHEDULE)
         hr_sampler, hr_schedule = registry.sampler_and_schedule(

@@ -195,9 +195,11 @@ def info_of(app: App, job: Job) -> dict[str, Any]:
     subseeds = [picture.subseed for picture in pictures] or [job.subseed]
     return {
         "prompt": prompt,
-        "all_prompts": [each.prompt for each in read] if request.script else [prompt] * count,
+        "all_prompts": [each.prompt for each in read] if request.script or "#" in prompt else [prompt] * count,
         "negative_prompt": negative,
-        "all_negative_prompts": [each.negative for each in read] if request.script else [negative] * count,
+        "all_negative_prompts": (
+            [each.negative for each in read] if request.script or "#" in negative else [negative] * count
+        ),
         "seed": seeds[0],
         "all_seeds": seeds,
         "subseed": subseeds[0],
