@@ -136,6 +136,21 @@ def test_settings_are_searched_changed_and_kept(visitor: Visitor, page_server: R
     visitor.until("() => !document.querySelector('#settings_result .notice').textContent.includes('Nothing')")
 
 
+def test_forms_can_begin_with_what_stands_in_them(visitor: Visitor, page_server: RunningServer) -> None:
+    visitor.set("txt2img", steps=33).open("settings")
+    visitor.page.click("#settings_defaults-button")
+    visitor.page.click("#settings_defaults_view")
+    assert "txt2img, Sampling steps: 20 becomes 33" in visitor.see("#settings_defaults_report .notice").inner_text()
+    file = page_server.data / "ui-config.json"
+    assert not file.exists(), "looking changes nothing"
+    visitor.page.click("#settings_defaults_apply")
+    visitor.see("#settings_defaults_report .notice.good")
+    assert json.loads(file.read_text("utf-8"))["txt2img/Sampling steps/value"] == 33
+    visitor.page.click("#settings_defaults_view")
+    visitor.until("() => document.querySelector('#settings_defaults_report').textContent.includes('as they begin')")
+    file.unlink()
+
+
 def test_a_style_is_made_picked_and_written_into_the_prompt(visitor: Visitor) -> None:
     visitor.page.click("#txt2img_style_edit")
     page = visitor.page

@@ -85,9 +85,9 @@ class Generation(Declared):
         int, Slider(label="Size-1", ui="Width", place=20, min=64, max=2048, step=8, ge=8, le=16384, firm=True)
     ] = 512
     """Width of the picture in pixels."""
-    height: Annotated[
-        int, Slider(label="Size-2", ui="Height", min=64, max=2048, step=8, ge=8, le=16384, firm=True)
-    ] = 512
+    height: Annotated[int, Slider(label="Size-2", ui="Height", min=64, max=2048, step=8, ge=8, le=16384, firm=True)] = (
+        512
+    )
     """Height of the picture in pixels."""
 
     subseed: Annotated[

@@ -281,9 +281,7 @@ def user_error(cls: type[BaseModel], error: PydanticError) -> UserError:
     if first["type"] == "extra_forbidden":
         return UserError(f"There is no parameter {name!r}.", field=name)
     where = f" (at {'.'.join(location[1:])})" if len(location) > 1 else ""
-    return UserError(
-        f"{title} cannot be {shortened(first.get('input'))}{where}: {_sentence(first['msg'])}", field=name
-    )
+    return UserError(f"{title} cannot be {shortened(first.get('input'))}{where}: {_sentence(first['msg'])}", field=name)
 
 
 def _sentence(text: str) -> str:

@@ -11,11 +11,12 @@ from webui.request.jobs import JOBS
 from webui.request.settings import Settings
 from webui.server.ui import theme
 from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.defaults import defaults_page
 from webui.server.ui.greyed import Looks, grey_out
 from webui.server.ui.native_size import Sizes, follow_checkpoint
 from webui.server.ui.quicksettings import Quicksettings, quicksettings
 from webui.server.ui.styles import styles_dialog
-from webui.server.ui.wiring import ExtrasPane, FormPane, Pane, connect
+from webui.server.ui.wiring import ExtrasPane, FormPane, Pane, SettingsPane, connect
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -37,6 +38,9 @@ def build(app: App) -> Any:
         forms = [pane for pane in panes.values() if isinstance(pane, Pane)]
         connect(app, panes)
         styles_dialog(app, forms)
+        for settings in (pane for pane in panes.values() if isinstance(pane, SettingsPane)):
+            with settings.defaults:
+                defaults_page(app, [pane for pane in panes.values() if isinstance(pane, Pane | ExtrasPane)])
         lists = [pane.controls for pane in panes.values() if isinstance(pane, Pane | ExtrasPane | FormPane)]
         sizes = follow_checkpoint(app, bar, forms)
         looks = grey_out(app, bar, forms)

@@ -88,6 +88,13 @@ class QueuePane:
 
 
 @dataclass(frozen=True)
+class SettingsPane:
+    """The Settings tab. `defaults` is the place for what needs the forms, once they are built."""
+
+    defaults: Component
+
+
+@dataclass(frozen=True)
 class InfoPane:
     """The tab that shows what a picture says of itself."""
 

@@ -11,7 +11,7 @@ from webui.request.settings import Settings
 from webui.server.ui import notices
 from webui.server.ui.controls import QUIET, Component, Data
 from webui.server.ui.quicksettings import settings_form
-from webui.server.ui.wiring import owner_of
+from webui.server.ui.wiring import SettingsPane, owner_of
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -20,7 +20,7 @@ TITLES = {"render": "Pictures", "save": "Saving", "ui": "The page", "system": "S
 """The sub-tabs' names by section."""
 
 
-def settings(app: App) -> None:
+def settings(app: App) -> SettingsPane:
     """Build the tab, inside a `gr.Tab`."""
     current = app.settings.current
     keys = Settings.keys()
@@ -48,6 +48,8 @@ def settings(app: App) -> None:
                         "<h3>Models in memory</h3><div id='memory_parts' aria-live='polite'></div>",
                         elem_classes="bare memory-panel",
                     )
+        with gr.Tab("Defaults", id="defaults", elem_id="settings_defaults"):
+            defaults = gr.Column(elem_classes="settings-page")
         with gr.Tab("API tokens", id="tokens", elem_id="settings_tokens"), gr.Column(elem_classes="settings-page"):
             gr.HTML("<section id='setting_tokens' aria-label='API tokens'></section>", elem_classes="bare")
         with gr.Tab("Logins", id="logins", elem_id="settings_logins"), gr.Column(elem_classes="settings-page"):
@@ -72,6 +74,7 @@ def settings(app: App) -> None:
         return {notice: notices.done(sentence)}
 
     apply.click(save, {component for form in forms.values() for component in form.components}, [notice], **QUIET)
+    return SettingsPane(defaults)
 
 
 def _takes_effect_later(key: str) -> bool:

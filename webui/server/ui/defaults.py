@@ -1,0 +1,88 @@
+"""Settings, Defaults: what the forms begin with. The forms as they stand can be made so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from webui.base.errors import WebuiError
+from webui.request.params import parsed
+from webui.server.ui import notices
+from webui.server.ui.controls import QUIET, Data
+from webui.server.ui.wiring import ExtrasPane, Pane, owner_of
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+LONGEST = 60
+"""Characters that are shown of a value."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A control that stands otherwise than the form begins."""
+
+    kind: str
+    name: str
+    title: str
+    before: Any
+    now: Any
+
+    def __str__(self) -> str:
+        return f"{self.kind}, {self.title}: {_shown(self.before)} becomes {_shown(self.now)}"
+
+
+def defaults_page(app: App, panes: Iterable[Pane | ExtrasPane]) -> None:
+    """Lay it out, inside its tab, once all forms are built."""
+    forms = {pane.kind: pane.controls for pane in panes}
+    gr.HTML(
+        "<section id='setting_defaults' aria-label='Defaults'><p>The forms of txt2img, img2img and Extras can begin "
+        "with what stands in them now. It is kept in ui-config.json, and shows after a restart.</p></section>",
+        elem_classes="bare",
+    )
+    with gr.Row(elem_classes="wide-buttons"):
+        view = gr.Button("View changes", elem_id="settings_defaults_view", size="sm", min_width=120, scale=0)
+        apply = gr.Button(
+            "Apply", variant="primary", elem_id="settings_defaults_apply", size="sm", min_width=120, scale=0
+        )
+    report = gr.HTML(elem_id="settings_defaults_report", elem_classes="notices")
+
+    def changes(data: Data) -> Iterator[Change]:
+        for kind, controls in forms.items():
+            before = app.catalog.ui_defaults.values(kind)
+            params = controls.declared.params()
+            for name, value in controls.values(data).items():
+                if name in before and (now := parsed(controls.declared, name, value)) != before[name]:
+                    yield Change(kind, name, params[name].title, before[name], now)
+
+    def look(data: Data) -> str:
+        try:
+            found = [str(change) for change in changes(data)]
+        except WebuiError as error:
+            return notices.failure(error)
+        return notices.remarks(found) or notices.done("The forms stand as they begin.")
+
+    def save(data: Data, request: gr.Request) -> str:
+        try:
+            app.access.require_admin(owner_of(request))
+            found = list(changes(data))
+            for kind in dict.fromkeys(change.kind for change in found):
+                values = {change.name: change.now for change in found if change.kind == kind}
+                app.catalog.ui_defaults.save(kind, values)
+        except WebuiError as error:
+            return notices.failure(error)
+        if not found:
+            return notices.done("The forms stand as they begin.")
+        return notices.done("Saved. It shows after a restart.") + notices.remarks(map(str, found))
+
+    given = {component for controls in forms.values() for component in controls.components}
+    view.click(look, given, report, **QUIET)
+    apply.click(save, given, report, **QUIET)
+
+
+def _shown(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
