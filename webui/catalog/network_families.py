@@ -44,7 +44,7 @@ def _by_shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
         if "attn2_to_k" in name.replace(".", "_") and (width := _inputs(name, shapes)) in WIDTHS:
             return WIDTHS[width]
     if any(name.startswith(("lora_te3_", "text_encoder_3.")) for name in shapes):
-        return "SD3"
+        return ""  # SD3's, or Flux's T5 by kohya's name
     second = [name for name in shapes if name.startswith(("lora_te2_", "text_encoder_2."))]
     if any(T5 in name for name in second):
         return "Flux"
