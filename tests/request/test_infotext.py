@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from webui.request import infotext
-from webui.request.dialects import modern, novelai_infotext, todays_names
+from webui.request.dialects import modern, todays_names
 from webui.request.extras import UpscalerRef
 from webui.request.facts import facts_of
 from webui.request.fields import SAME_SAMPLER, Img2Img, Txt2Img
+from webui.request.foreign import told_infotext
 from webui.request.plan import CheckpointRef, NetworkRef, resolve
 from webui.request.settings import Settings
 
@@ -232,6 +233,7 @@ def test_the_loras_of_an_old_extension_become_tags() -> None:
 
 def test_novelai_pictures_are_understood() -> None:
     comment = json.dumps({"steps": 28, "sampler": "k_euler_ancestral", "seed": 5, "scale": 11.0, "uc": "bad"})
-    fields = infotext.fields_of(infotext.read(novelai_infotext("a cat", comment, 512, 768)), Txt2Img)
+    chunks = {"Software": "NovelAI", "Description": "a cat", "Comment": comment}
+    fields = infotext.fields_of(infotext.read(told_infotext(chunks, 512, 768)), Txt2Img)
     assert fields["sampler_name"] == "Euler a"
     assert (fields["width"], fields["height"], fields["negative_prompt"]) == (512, 768, "bad")

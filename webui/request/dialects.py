@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from webui import registry
-from webui.base.errors import NotFound, UserError
+from webui.base.errors import NotFound
+from webui.request.foreign_names import is_sampler, is_schedule, named
 
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*)(?:-?(rc)[.-]?(\d*)|-(\d+))?", re.IGNORECASE)
 _HASH_BEHIND = re.compile(r"[0-9a-f]+")
@@ -28,7 +27,9 @@ def modern(prompt: str, labels: Mapping[str, str], *, habits: bool = True) -> tu
 
     habits: with the settings that do today what the version that wrote them always did.
     """
-    changed = dict(labels)
+    changed = dict(_spelt(labels))
+    labels = dict(changed)
+    changed.update(_foreign_sampler(labels))
     prompt += _hypernetwork(labels) + _additional_networks(labels)
     changed.update(_sizes(labels))
     if habits:
@@ -47,48 +48,65 @@ def todays_names(labels: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         name = labels.get(sampler_label)
         if name is None or name == "Use same sampler":
             continue
+        same = labels.get(schedule_label) == "Use same scheduler"
+        name, wanted = named(name, "" if same else labels.get(schedule_label, ""))
         try:
-            sampler, schedule = registry.sampler_and_schedule(name, _known_schedule(labels.get(schedule_label, "")))
+            schedule = registry.schedule(wanted or "Automatic")
+        except NotFound as error:
+            complaints.append(f"{error.message} Automatic is taken.")
+            changed[schedule_label] = wanted = "Automatic"
+        try:
+            sampler, schedule = registry.sampler_and_schedule(name, wanted)
         except NotFound as error:
             complaints.append(error.message)
             del changed[sampler_label]
+            if wanted:
+                changed[schedule_label] = schedule.name
             continue
         changed[sampler_label] = sampler.name
-        if schedule_label in labels or schedule.name != "Automatic":
+        if (schedule_label in labels and not same) or schedule.name != "Automatic":
             changed[schedule_label] = "Automatic" if schedule.name == sampler.schedule else schedule.name
     return changed, complaints
 
 
-def novelai_infotext(description: str, comment: str, width: int, height: int) -> str:
-    """The infotext of a picture by NovelAI, from the text chunks "Description" and "Comment" of its PNG.
-
-    Raises:
-        UserError: the comment is not what that service writes.
-    """
-    try:
-        told: dict[str, Any] = json.loads(comment)
-        sampler = _known_sampler(str(told["sampler"]))
-        return (
-            f"{description}\nNegative prompt: {told['uc']}\n"
-            f"Steps: {told['steps']}, Sampler: {sampler}, CFG scale: {told['scale']}, Seed: {told['seed']}, "
-            f"Size: {width}x{height}, Clip skip: 2, ENSD: 31337"
-        )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"The comment of this NovelAI picture cannot be read: {error}.") from error
-
-
-def _known_sampler(name: str) -> str:
-    try:
-        return registry.sampler(name).name
-    except NotFound:
-        return "Euler a"
+_LABELS = (
+    "Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size-1", "Size-2", "Model hash", "Model", "VAE hash",
+    "VAE", "Clip skip", "Denoising strength", "Hires upscale", "Hires upscaler", "Hires steps", "Variation seed",
+    "Variation seed strength", "Version",
+)  # fmt: skip
+_SPELLINGS: Mapping[str, str] = {
+    **{label.casefold(): label for label in _LABELS},
+    "cfgscale": "CFG scale",
+    "guidance scale": "CFG scale",
+    "clipskip": "Clip skip",
+    "scheduler": "Schedule type",
+    "schedule": "Schedule type",
+    "denoise": "Denoising strength",
+    "denoising": "Denoising strength",
+    "hires scale": "Hires upscale",
+    "sampling method": "Sampler",
+    "sampling steps": "Steps",
+}
+"""How other programs spell A1111's labels."""
 
 
-def _known_schedule(name: str) -> str:
-    try:
-        return registry.schedule(name).name
-    except NotFound:
-        return "Automatic"
+def _spelt(labels: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The labels as A1111 spells them; where it has both spellings, its own counts."""
+    for label, text in labels.items():
+        # A1111: in small letters they are no labels of its own.
+        spelt = _SPELLINGS.get(label.casefold(), label) if label != label.casefold() else label
+        yield (label if spelt in labels else spelt), text
+
+
+def _foreign_sampler(labels: Mapping[str, str]) -> dict[str, str]:
+    """A sampler in another program's spelling: "euler_ancestral_karras", SD.Next's "Sampler options: karras"."""
+    name, schedule = labels.get("Sampler", ""), labels.get("Schedule type", "")
+    if not schedule:
+        schedule = next((word for word in labels.get("Sampler options", "").split("/") if is_schedule(word)), "")
+    if not name or (is_sampler(name) and not (schedule and "Schedule type" not in labels)):
+        return {}
+    ours, implied = named(name, schedule)
+    return {"Sampler": ours, **({"Schedule type": implied} if implied else {})}
 
 
 def _hypernetwork(labels: Mapping[str, str]) -> str:

@@ -4,9 +4,13 @@ Read are prompts, steps, sampler, schedule, CFG, seed, size, model, LoRAs and wh
 meaning, from the texts that lie in a file under these names:
 
     invokeai_metadata, sd-metadata     InvokeAI 3 and up, 2
-    parameters, as JSON                Fooocus, SwarmUI
+    Dream                              InvokeAI 1: a command
+    parameters, as JSON                SwarmUI, and all that write one flat object: Fooocus, Draw Things, others
+    generation_data                    tensor.art
+    negative_prompt, seed, ...         Easy Diffusion: a chunk for each value
     Comment, Description               NovelAI
-    prompt                             ComfyUI: the graph of nodes (`comfy.py`)
+    prompt                             ComfyUI: the graph of nodes (`comfy.py`); in it, what Civitai adds
+    workflow                           ComfyUI: the same as it was drawn (`comfy_workflow.py`)
 
 The texts are anybody's: what is not as expected is passed over.
 """
@@ -15,65 +19,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
-from webui import registry
-from webui.base.errors import NotFound, UserError
 from webui.request.comfy import told_by_graph
-from webui.request.dialects import novelai_infotext
+from webui.request.comfy_workflow import graph_of_workflow
+from webui.request.foreign_names import named
 from webui.request.infotext import read, write
 from webui.request.told import Told, as_number, as_text, stem
 
 LONGEST = 8_000_000
 """Letters of JSON: a longer text is not looked into."""
-
-_ENDED = {"_k": "Karras", "_karras": "Karras"}
-"""Ends of sampler names that name a schedule."""
-_SAMPLERS: Mapping[str, str] = {
-    "euler": "Euler",
-    "euler_a": "Euler a",
-    "euler_ancestral": "Euler a",
-    "k_euler_a": "Euler a",
-    "heun": "Heun",
-    "lms": "LMS",
-    "plms": "PLMS",
-    "pndm": "PLMS",
-    "ddim": "DDIM",
-    "dpm_2": "DPM2",
-    "kdpm_2": "DPM2",
-    "k_dpm_2": "DPM2",
-    "dpm_2_ancestral": "DPM2 a",
-    "kdpm_2_a": "DPM2 a",
-    "k_dpm_2_a": "DPM2 a",
-    "dpm_fast": "DPM fast",
-    "dpm_adaptive": "DPM adaptive",
-    "dpmpp_2s": "DPM++ 2S a",
-    "dpmpp_2s_ancestral": "DPM++ 2S a",
-    "dpmpp_2m": "DPM++ 2M",
-    "dpmpp_sde": "DPM++ SDE",
-    "dpmpp_2m_sde": "DPM++ 2M SDE",
-    "dpmpp_2m_sde_heun": "DPM++ 2M SDE Heun",
-    "dpmpp_3m_sde": "DPM++ 3M SDE",
-    "uni_pc": "UniPC",
-    "uni_pc_bh2": "UniPC",
-    "unipc": "UniPC",
-    "lcm": "LCM",
-    "restart": "Restart",
-}
-_SCHEDULES: Mapping[str, str] = {
-    "normal": "Normal",
-    "karras": "Karras",
-    "native": "Automatic",
-    "exponential": "Exponential",
-    "polyexponential": "Polyexponential",
-    "sgm_uniform": "SGM Uniform",
-    "simple": "Simple",
-    "ddim_uniform": "DDIM",
-    "beta": "Beta",
-    "kl_optimal": "KL Optimal",
-    "align_your_steps": "Align Your Steps",
-}
+_LORA_KEY = re.compile(r"lora(_combined)?_\d{1,3}")
 
 
 def told_infotext(items: Mapping[str, str], width: int, height: int) -> str:
@@ -88,13 +47,13 @@ def told_infotext(items: Mapping[str, str], width: int, height: int) -> str:
         return ""
     for reader in _READERS:
         told = reader(items)
-        if isinstance(told, Told) and told.says_something:
+        if told is not None and told.says_something:
             return _infotext(told, width, height)
-    return _of_novelai(items, width, height)
+    return ""
 
 
 def _infotext(told: Told, width: int, height: int) -> str:
-    sampler, schedule = _named(told.sampler, told.schedule)
+    sampler, schedule = named(told.sampler, told.schedule)
     labels = {
         "Steps": told.steps,
         "Sampler": sampler,
@@ -108,31 +67,16 @@ def _infotext(told: Told, width: int, height: int) -> str:
         **told.more,
         "Version": told.program,
     }
-    tags = "".join(f"<lora:{name}:{weight}>" for name, weight in told.loras if f"<lora:{name}:" not in told.prompt)
-    prompt = " ".join(part for part in (told.prompt, tags) if part)
-    return write(
-        prompt, told.negative, [(label, str(value)) for label, value in labels.items() if value not in ("", None)]
-    )
-
-
-def _named(sampler: str, schedule: str) -> tuple[str, str]:
-    """Our names for them; those that we do not have stay as they are."""
-    name = sampler.casefold().removesuffix("_gpu").removeprefix("sample_")
-    for end, meant in _ENDED.items():
-        if name.endswith(end):
-            name, schedule = name.removesuffix(end), schedule or meant
-    name = _SAMPLERS.get(name) or _SAMPLERS.get(name.removeprefix("k_")) or sampler
-    schedule = _SCHEDULES.get(schedule.casefold(), schedule)
-    try:
-        found = registry.sampler_and_schedule(name, "")
-        name, schedule = found[0].name, schedule or (found[1].name if found[1].function else "")
-    except NotFound:
-        pass
-    return name, schedule
+    plain = "\n".join(line.strip() for line in told.prompt.strip().splitlines())
+    tags = "".join(f"<lora:{name}:{weight}>" for name, weight in told.loras if f"<lora:{name}:" not in plain)
+    prompt = " ".join(part for part in (plain, tags) if part)
+    negative = "\n".join(line.strip() for line in told.negative.strip().splitlines())
+    return write(prompt, negative, [(label, str(value)) for label, value in labels.items() if value not in ("", None)])
 
 
 def _json(text: str) -> Any:
     """What a text of JSON holds; None where it is none."""
+    text = text.strip("\0 \t\r\n")
     if len(text) > LONGEST or not text.lstrip().startswith(("{", '"', "[")):
         return None
     try:
@@ -206,11 +150,11 @@ def _of_old_invoke(items: Mapping[str, str]) -> Told | None:
     prompts = image.get("prompt")
     first = prompts[0] if isinstance(prompts, list) and prompts else prompts
     text = as_text(first.get("prompt") if isinstance(first, dict) else first)
-    negative = re.findall(r"\[([^\]]*)\]", text)
+    positive, negative = _without_brackets(text)
     return Told(
         program=f"InvokeAI {as_text(meta.get('app_version'))}".strip(),
-        prompt=" ".join(re.sub(r"\[[^\]]*\]", " ", text).split()),
-        negative=", ".join(negative),
+        prompt=positive,
+        negative=negative,
         steps=as_number(image.get("steps")),
         sampler=as_text(image.get("sampler")),
         cfg_scale=as_number(image.get("cfg_scale")),
@@ -222,51 +166,175 @@ def _of_old_invoke(items: Mapping[str, str]) -> Told | None:
     )
 
 
-# ---------------------------------------------------------------- Fooocus, SwarmUI
+def _without_brackets(text: str) -> tuple[str, str]:
+    """(prompt, negative prompt) of a text with the negative one in [brackets]."""
+    kept, taken, at = [], [], 0
+    while (begin := text.find("[", at)) >= 0 and (end := text.find("]", begin)) >= 0:
+        kept.append(text[at:begin])
+        taken.append(text[begin + 1 : end].strip())
+        at = end + 1
+    return " ".join(" ".join([*kept, text[at:]]).split()), ", ".join(part for part in taken if part)
+
+
+_OPTIONS: Mapping[str, str] = {"-s": "steps", "-S": "seed", "-W": "width", "-H": "height", "-C": "cfg", "-A": "sampler"}
+
+
+def _of_dream(items: Mapping[str, str]) -> Told | None:
+    """InvokeAI 1 and before: the command, `"a red fox [blurry]" -s 50 -S 1234 -A k_lms`."""
+    text = items.get("Dream", "").strip()
+    quoted, quote, behind = text.rpartition('"')
+    if not quote or not quoted.startswith('"'):
+        return None
+    words = behind.split()
+    said = {_OPTIONS[word]: value for word, value in pairwise([*words, ""]) if word in _OPTIONS}
+    said |= {_OPTIONS[word[:2]]: word[2:] for word in words if word[:2] in _OPTIONS and len(word) > 2}
+    positive, negative = _without_brackets(quoted[1:].replace('\\"', '"'))
+    return Told(
+        program="InvokeAI",
+        prompt=positive,
+        negative=negative,
+        sampler=said.get("sampler", ""),
+        cfg_scale=as_number(said.get("cfg")),
+        steps=as_number(said.get("steps")),
+        seed=as_number(said.get("seed")),
+        width=as_number(said.get("width")),
+        height=as_number(said.get("height")),
+    )
+
+
+# ---------------------------------------------------------------- flat objects, SwarmUI
 
 
 def _json_texts(items: Mapping[str, str]) -> Iterable[dict[str, Any]]:
     """The places where programs put an object that says it all."""
-    for name in ("parameters", "exif comment", "Comment", "comment"):
+    for name in ("parameters", "exif comment", "Comment", "comment", "Description", "ImageDescription", "Model"):
         found = _object(items.get(name, ""))
         if found:
             yield found
 
 
-def _of_fooocus(items: Mapping[str, str]) -> Told | None:
+_FLAT: Mapping[str, tuple[str, ...]] = {
+    "prompt": ("prompt", "positiveprompt", "positive", "c"),
+    "negative": ("negativeprompt", "negative", "uc", "undesiredcontent"),
+    "steps": ("steps", "numinferencesteps", "samplingsteps", "inferencesteps"),
+    "sampler": ("sampler", "samplername", "samplingmethod"),
+    "schedule": ("scheduler", "schedulername", "scheduletype", "noiseschedule", "schedule"),
+    "cfg": ("cfgscale", "guidancescale", "cfg", "scale", "guidance"),
+    "seed": ("seed",),
+    "width": ("width", "w"),
+    "height": ("height", "h"),
+    "size": ("resolution", "size"),
+    "model": ("basemodel", "basemodelname", "model", "modelname", "usestablediffusionmodel", "stablediffusionmodel"),
+    "hash": ("basemodelhash", "modelhash"),
+    "vae": ("vae", "usevaemodel", "vaemodel", "vaename"),
+    "clip_skip": ("clipskip",),
+    "denoise": ("denoisingstrength", "strength"),
+    "program": ("version", "software", "app"),
+}
+"""What a flat object of JSON may call it, without spaces, underscores and capitals; the first that is there counts."""
+_UNNAMED = ("none", "default", "default(model)", "automatic", "baked")
+_TOGETHER = 2
+"""So many of steps, seed, scale, size and sampler make an object one that says how a picture was made."""
+
+
+def _flat(meta: Mapping[str, Any], program: str = "") -> Told | None:
+    """What a flat object says, whichever program made it; None where it does not speak of a picture."""
+    low = {re.sub(r"[^a-z0-9]", "", key[:60].casefold()): value for key, value in meta.items()}
+
+    def found(what: str) -> Any:
+        return next((low[key] for key in _FLAT[what] if low.get(key) not in (None, "", [])), None)
+
+    numbers = {what: as_number(found(what)) for what in ("steps", "cfg", "seed", "width", "height", "denoise")}
+    size = _sides(found("size"))
+    told = [numbers["steps"], numbers["seed"], numbers["cfg"], size or numbers["width"], found("sampler")]
+    if sum(value is not None for value in told) < _TOGETHER:
+        return None
+    prompt, skip = found("prompt"), as_number(found("clip_skip"))
+    vae = _model_name(found("vae"))
+    return Told(
+        program=program or as_text(found("program")),
+        prompt=as_text(prompt[0] if isinstance(prompt, list) and prompt else prompt),
+        negative=as_text(found("negative")),
+        steps=numbers["steps"],
+        sampler=as_text(found("sampler")),
+        schedule=as_text(found("schedule")),
+        cfg_scale=numbers["cfg"],
+        seed=numbers["seed"],
+        width=size[0] if size else numbers["width"],
+        height=size[1] if size else numbers["height"],
+        model=stem(_model_name(found("model"))),
+        model_hash=_short_hash(found("hash") or _hash_in(found("model"))),
+        vae="" if vae.casefold().replace(" ", "") in _UNNAMED else stem(vae),
+        loras=tuple(_loras(meta)),
+        more=_only({"Clip skip": int(skip) if skip and 0 < skip < 25 else None}),
+    )
+
+
+def _sides(value: Any) -> tuple[int, int] | None:
+    """ "(832, 1216)", "1024 x 1024", [832, 1216]"""
+    sides = re.findall(r"\d{1,6}", str(value)[:100]) if isinstance(value, str | list | tuple) else []
+    return (int(sides[0]), int(sides[1])) if len(sides) == 2 else None
+
+
+def _model_name(model: Any) -> str:
+    if isinstance(model, dict):
+        names = (as_text(model.get(key)) for key in ("modelFileName", "name", "model_name", "label"))
+        return next(filter(None, names), "")
+    return as_text(model)
+
+
+def _hash_in(model: Any) -> str:
+    return as_text(model.get("hash")) if isinstance(model, dict) else ""
+
+
+def _short_hash(value: Any) -> str:
+    text = as_text(value)
+    return text[:10].lower() if re.fullmatch(r"[0-9a-fA-F]{8,64}", text) else ""
+
+
+def _of_flat(items: Mapping[str, str]) -> Told | None:
+    """Fooocus, RuinedFooocus, Draw Things, spaces of Hugging Face, and whoever else writes one object."""
     for meta in _json_texts(items):
-        low = {key.lower().replace(" ", "_"): value for key, value in meta.items()}
-        if "base_model" not in low and "base_model_name" not in low:
-            continue
-        sides = re.findall(r"\d+", as_text(low.get("resolution")) or str(low.get("resolution") or ""))
-        return Told(
-            program=as_text(low.get("version")) or "Fooocus",
-            prompt=as_text(low.get("prompt")),
-            negative=as_text(low.get("negative_prompt")),
-            steps=as_number(low.get("steps")),
-            sampler=as_text(low.get("sampler") or low.get("sampler_name")),
-            schedule=as_text(low.get("scheduler") or low.get("scheduler_name")),
-            cfg_scale=as_number(low.get("guidance_scale") or low.get("cfg")),
-            seed=as_number(low.get("seed")),
-            width=int(sides[0]) if len(sides) == 2 else as_number(low.get("width")),
-            height=int(sides[1]) if len(sides) == 2 else as_number(low.get("height")),
-            model=stem(as_text(low.get("base_model") or low.get("base_model_name"))),
-            model_hash=as_text(low.get("base_model_hash"))[:10],
-            loras=tuple(_fooocus_loras(low)),
-            more=_only({"Clip skip": as_number(low.get("clip_skip"))}),
-        )
+        if told := _flat(meta):
+            return replace(told, program="Fooocus") if "base_model" in meta and not told.program else told
     return None
 
 
-def _fooocus_loras(meta: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
+def _of_tensor_art(items: Mapping[str, str]) -> Told | None:
+    meta = _object(items.get("generation_data", ""))
+    return _flat(meta, "tensor.art") if meta else None
+
+
+def _of_easy_diffusion(items: Mapping[str, str]) -> Told | None:
+    """A chunk for each value."""
+    if not any(name in items for name in ("negative_prompt", "Negative Prompt", "use_stable_diffusion_model")):
+        return None
+    return _flat({name: text for name, text in items.items() if name != "parameters"}, "Easy Diffusion")
+
+
+def _of_civitai(items: Mapping[str, str]) -> Told | None:
+    """A graph for ComfyUI whose `extraMetadata` is what people asked for; its base model is a family."""
+    for graph in _graphs(items):
+        extra = graph.get("extraMetadata")
+        meta = extra if isinstance(extra, dict) else _object(as_text(extra))
+        if meta and (told := _flat({key: value for key, value in meta.items() if key != "baseModel"}, "Civitai")):
+            return told
+    return None
+
+
+def _loras(meta: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
     """As a list of [name, weight, hash], or one text "name : weight" each."""
     listed = meta.get("loras")
     for lora in listed if isinstance(listed, list) else ():
         if isinstance(lora, list) and len(lora) >= 2 and as_text(lora[0]):
             yield stem(as_text(lora[0])), as_number(lora[1]) or 1.0
+    drawn = meta.get("lora")
+    for lora in drawn if isinstance(drawn, list) else ():
+        if isinstance(lora, dict) and (name := as_text(lora.get("model"))):
+            yield stem(name), as_number(lora.get("weight")) or 1.0
     for key, value in meta.items():
         name, colon, weight = as_text(value).rpartition(" : ")
-        if re.fullmatch(r"lora(_combined)?_\d+", key) and colon and name != "None":
+        if _LORA_KEY.fullmatch(key) and colon and name != "None":
             yield stem(name), as_number(weight) or 1.0
 
 
@@ -305,27 +373,97 @@ def _of_swarm(items: Mapping[str, str]) -> Told | None:
 # ---------------------------------------------------------------- ComfyUI, NovelAI
 
 
-def _of_comfy(items: Mapping[str, str]) -> Told | None:
+def _graphs(items: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """PNG has the graph in the chunk `prompt`; WebP and JPEG in EXIF fields that begin with "prompt:"."""
-    for name in ("prompt", "Prompt", "exif comment", "Model", "Make", "ImageDescription"):
+    for name in ("prompt", "Prompt", "exif comment", "parameters", "Model", "Make", "ImageDescription", "comment"):
         text = items.get(name, "")
         graph = _object(text.partition(":")[2] if text[:7].lower() == "prompt:" else text)
         inner = graph.get("prompt")
-        if told := told_by_graph(inner if isinstance(inner, dict) else graph):
+        inner = _object(inner) if isinstance(inner, str) else inner
+        if graph:
+            yield inner if isinstance(inner, dict) and inner else graph
+
+
+def _workflows(items: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """The same graph as it was drawn, from where it may lie."""
+    for name in ("workflow", "Workflow", "exif comment", "Make", "Model", "ImageDescription"):
+        text = items.get(name, "")
+        drawn = _object(text.partition(":")[2] if text[:9].lower() == "workflow:" else text)
+        inner = drawn.get("workflow")
+        inner = _object(inner) if isinstance(inner, str) else inner
+        if drawn:
+            yield inner if isinstance(inner, dict) and inner else drawn
+
+
+def _of_comfy(items: Mapping[str, str]) -> Told | None:
+    for graph in _graphs(items):
+        if told := told_by_graph(graph):
+            return _with_stability_matrix(told, items)
+    for drawn in _workflows(items):
+        if told := told_by_graph(graph_of_workflow(drawn)):
             return told
     return None
 
 
-def _of_novelai(items: Mapping[str, str], width: int, height: int) -> str:
+def _with_stability_matrix(told: Told, items: Mapping[str, str]) -> Told:
+    """Stability Matrix says beside the graph what was typed."""
+    meta = _object(items.get("parameters-json", ""))
+    prompt, negative = as_text(meta.get("PositivePrompt")), as_text(meta.get("NegativePrompt"))
+    return replace(
+        told,
+        prompt=prompt or told.prompt,
+        negative=negative or told.negative,
+        model=stem(as_text(meta.get("ModelName"))) or told.model,
+        model_hash=_short_hash(meta.get("ModelHash")) or told.model_hash,
+    )
+
+
+def _of_novelai(items: Mapping[str, str]) -> Told | None:
     """NovelAI: PNG chunks; in other formats and hidden in the alpha channel, one object with the same names."""
     for found in (items, *_json_texts(items)):
-        comment, software = as_text(found.get("Comment")), as_text(found.get("Software"))
-        if software == "NovelAI" and comment:
-            try:
-                return novelai_infotext(as_text(found.get("Description")), comment, width, height)
-            except UserError:
-                continue
-    return ""
+        inner = found.get("Comment")
+        comment = inner if isinstance(inner, dict) else _object(as_text(inner))
+        if as_text(found.get("Software")) == "NovelAI" or "v4_prompt" in comment:
+            told = _novelai(comment, as_text(found.get("Description")))
+        elif "v4_prompt" in found or ("uc" in found and "noise_schedule" in found):
+            told = _novelai(found, "")
+        else:
+            continue
+        if told is not None:
+            return told
+    return None
+
+
+def _novelai(comment: Mapping[str, Any], description: str) -> Told | None:
+    if not comment:
+        return None
+    prompt = _captions(comment.get("v4_prompt")) or as_text(comment.get("prompt")) or description
+    # What is no V4 is a Stable Diffusion that was trained with the last layer but one.
+    older = "v4_prompt" not in comment
+    return Told(
+        program="NovelAI",
+        prompt=prompt,
+        negative=_captions(comment.get("v4_negative_prompt")) or as_text(comment.get("uc")),
+        steps=as_number(comment.get("steps")),
+        sampler=as_text(comment.get("sampler")),
+        schedule=as_text(comment.get("noise_schedule")),
+        cfg_scale=as_number(comment.get("scale")),
+        seed=as_number(comment.get("seed")),
+        width=as_number(comment.get("width")),
+        height=as_number(comment.get("height")),
+        more={"Clip skip": "2", "ENSD": "31337"} if older else {},
+    )
+
+
+def _captions(told: Any) -> str:
+    """The prompt of the picture and, below it, those of its characters."""
+    caption = told.get("caption") if isinstance(told, dict) else None
+    if not isinstance(caption, dict):
+        return ""
+    listed = caption.get("char_captions")
+    characters = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    texts = [as_text(caption.get("base_caption")), *(as_text(one.get("char_caption")) for one in characters)]
+    return "\n".join(text.strip(" ,") for text in texts if text.strip(" ,"))
 
 
 def _only(labels: Mapping[str, Any]) -> dict[str, str]:
@@ -336,6 +474,11 @@ _READERS: tuple[Callable[[Mapping[str, str]], Told | None], ...] = (
     _of_invoke,
     _of_old_invoke,
     _of_swarm,
-    _of_fooocus,
+    _of_tensor_art,
+    _of_novelai,
+    _of_civitai,
     _of_comfy,
+    _of_easy_diffusion,
+    _of_flat,
+    _of_dream,
 )

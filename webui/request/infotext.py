@@ -38,6 +38,7 @@ LONGEST_LABEL = 101
 _LABEL_ENDS = re.compile(r"[\w \-/]{2}:")
 _LABEL_BACKWARDS = re.compile(r"[\w \-/]*+")
 _VALUE = re.compile(r'\s*+(?:("[^"\\]*+(?:\\.[^"\\]*+)*+")(?:,|\Z)|([^,]*+),?)')
+_ONE_LINE = re.compile(r" Steps: \d{1,5}, [A-Z]")
 _PAIR = re.compile(r"(\d+)x(\d+)")
 
 
@@ -159,7 +160,7 @@ def read(text: str, *, habits: bool = True) -> Parsed:
 
     habits: whether the version that wrote it says what it did differently, too.
     """
-    *lines, last = clean(text).strip().split("\n")
+    *lines, last = _on_lines(clean(text).strip()).split("\n")
     if len(list(islice(_labelled_values(last), FEWEST_LABELS))) < FEWEST_LABELS:
         lines.append(last)
         last = ""
@@ -175,6 +176,20 @@ def read(text: str, *, habits: bool = True) -> Parsed:
             part.append(line)
     whole, labels = modern("\n".join(prompt), _labels_in(last), habits=habits)
     return Parsed(whole, "\n".join(negative), labels)
+
+
+def _on_lines(text: str) -> str:
+    """An infotext that has lost its line ends, as websites copy it: "a fox Negative prompt: blurry Steps: 20, ..."."""
+    begin = text.rfind("\n") + 1
+    steps = text.rfind(" Steps: ", begin)
+    if not text[begin : max(steps, begin)].strip() or not _ONE_LINE.match(text, steps):
+        return text
+    label = next(_labelled_values(text[begin : begin + LONGEST_LABEL + 1]), None)
+    if label is not None and text.startswith(label[0], begin) and not text.startswith(NEGATIVE, begin):
+        return text  # a line of labels that does not begin with the steps
+    before, line = text[:steps], text[steps + 1 :]
+    last = before[begin:].replace(f" {NEGATIVE}", f"\n{NEGATIVE}", 1)
+    return f"{before[:begin]}{last}\n{line}"
 
 
 def fields_of(
