@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from tests.conftest import PATIENCE, ROOT, until
 
@@ -117,6 +118,15 @@ class Page:
 
     def seen(self) -> Any:
         return httpx.get(f"{self.url}{HEART}", timeout=PATIENCE).json()
+
+    def memory(self) -> int:
+        """Bytes of its resident memory, once it has come to rest."""
+        process = psutil.Process(self.process.pid)
+        found = [process.memory_info().rss]
+        while len(found) < 3 or found[-1] < 0.99 * found[-3]:
+            time.sleep(0.5)
+            found.append(process.memory_info().rss)
+        return found[-1]
 
     def caller(self, name: str = "", password: str = "") -> Caller:
         """Somebody with a name and a password, or a visitor with a browser of their own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,8 +29,15 @@ UNREADABLE = "There was an error parsing the body"
 TOO_LARGE = "This request is larger than any that is read here. Send fewer or smaller pictures at once."
 
 
+MARKS = (b",", b"[", b"{", b":")
+"""What JSON is built of. Base64 has none of them, and texts have few."""
+MOST_MARKS = 200_000
+"""In a body: while JSON is read nobody else is answered, and it takes as long as it has parts."""
+
+
 class BodyLimit:
-    """Around an ASGI application: requests that announce a larger body are refused. Routes count those that do not."""
+    """Around an ASGI application: requests that announce a larger body are refused, and so is JSON of very many parts.
+    Routes count bodies that announce no length."""
 
     def __init__(self, inner: ASGIApp) -> None:
         self._inner = inner
@@ -38,8 +46,29 @@ class BodyLimit:
         length = dict(scope.get("headers", ())).get(b"content-length", b"")
         if length.isdigit() and int(length[:20]) > LARGEST_BODY:
             await shaped(413, "HTTPException", TOO_LARGE, TOO_LARGE)(scope, receive, send)
-        else:
+        elif scope["type"] != "http" or _is_files(scope):
             await self._inner(scope, receive, send)
+        else:
+            await self._inner(scope, _counted(receive), send)
+
+
+def _is_files(scope: Scope) -> bool:
+    return dict(scope.get("headers", ())).get(b"content-type", b"").lower().startswith(FILES)
+
+
+def _counted(receive: Receive) -> Receive:
+    marks = 0
+
+    async def counting() -> Message:
+        nonlocal marks
+        message = await receive()
+        body = message.get("body", b"")
+        marks += sum(body.count(mark) for mark in MARKS)
+        if marks > MOST_MARKS:
+            raise HTTPException(413, TOO_LARGE)
+        return message
+
+    return counting
 
 
 class WholeLetters:
@@ -219,6 +248,13 @@ def shaped(status: int, error: str, detail: str | list[dict[str, Any]], errors: 
     return JSONResponse({"error": error, "detail": detail, "body": "", "errors": errors, **more}, status)
 
 
+def _shown(value: Any) -> str:
+    """A value as it is told, cut short before it is written out: it may have millions of letters."""
+    short = value[:80] if isinstance(value, str | bytes) else value
+    given = repr(short) if isinstance(short, str | bytes | int | float | None) else reprlib.repr(short)
+    return given if len(given) < 80 else given[:77] + "..."
+
+
 def _sentence(complaints: Sequence[Any]) -> str:
     """The first complaint of pydantic: which field, which value, what is allowed."""
     first = complaints[0]
@@ -230,8 +266,7 @@ def _sentence(complaints: Sequence[Any]) -> str:
         return "The body is empty: a table in JSON is expected."
     if first["type"] in ("model_attributes_type", "dict_type", "model_type") and not where:
         return f"The body is {_named(first.get('input'))}, and no table in JSON: {{...}}."
-    given = repr(first.get("input"))
-    given = given if len(given) < 80 else given[:77] + "..."
+    given = _shown(first.get("input"))
     message = first["msg"][:1].lower() + first["msg"][1:]
     return f"{where or 'The request'} cannot be {given}: {message}."
 

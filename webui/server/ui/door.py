@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import io
 import json
 import logging
 import math
@@ -63,8 +64,6 @@ PROGRESS = "/gradio_api/upload_progress"
 
 LARGEST_EVENT = 48 * 2**20
 """Bytes. The largest thing in an event is what was painted, as a data URL."""
-MOST_VALUES = 200_000
-"""Marks of JSON's structure in an event: reading it holds up everybody else."""
 DEEPEST = 16
 """How far values may be nested."""
 MOST_FILES = 2000
@@ -98,6 +97,7 @@ class Door:
         self._secret = secrets.token_bytes(32)
         self._uploads: OrderedDict[str, _Arrived] = OrderedDict()
         self._read_now: set[str] = set()
+        self._kinds: dict[int, _Kind] = {}
         page.state_holder = Sessions(self._blocks)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -290,10 +290,9 @@ class Door:
         if not isinstance(data, list) or len(data) < len(fn.inputs):
             raise NotTaken(f"This event has {len(fn.inputs)} values.", "Reload the page.")
         owner = caller_of(request.scope).owner
-        inputs = [self._cleaned(value, owner) for value in data[: len(fn.inputs)]]
-        for block, value in zip(fn.inputs, inputs, strict=True):
-            if getattr(block, "data_model", None) is not None and not _is_files(value):
-                raise NotTaken(f"{block.label or 'This place'} takes files.", "Drop one in.")
+        inputs = [
+            self._fitting(block, self._cleaned(value, owner)) for block, value in zip(fn.inputs, data, strict=False)
+        ]
         trigger = given.get("trigger_id")
         session = given.get("session_hash")
         body = PredictBodyInternal(
@@ -306,6 +305,25 @@ class Door:
         )
         return body, fn
 
+    def _fitting(self, block: Any, value: Any) -> Any:
+        """A cleaned value as the component may get it: of the type that it says it takes.
+
+        Raises:
+            NotTaken: it is of another one.
+        """
+        if getattr(block, "data_model", None) is not None:
+            if not _is_files(value):
+                raise NotTaken(f"{block.label or 'This place'} takes files.", "Drop one in.")
+            return value
+        kind = self._kinds.get(block._id)
+        if kind is None:
+            kind = self._kinds[block._id] = _Kind(block)
+        if value is None:
+            return kind.nothing()
+        if not kind.takes(value):
+            raise NotTaken(f"{block.label or 'A control'} cannot be {str(value)[:100]!r}.", "Reload the page.")
+        return value
+
     def _cleaned(self, value: Any, owner: str, depth: int = 0) -> Any:
         """A value without what would break somebody further in; files are those of the owner.
 
@@ -315,7 +333,7 @@ class Door:
         """
         match value:
             case str():
-                return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+                return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             case int() if abs(value) >= EXACT:
                 raise NotTaken("A number is too large.")
             case float() if not math.isfinite(value):
@@ -361,10 +379,8 @@ def _parsed(content: bytes) -> dict[str, Any]:
     """The JSON object of an event.
 
     Raises:
-        NotTaken: it is none, or too large to be read.
+        NotTaken: it is none.
     """
-    if sum(content.count(mark) for mark in (b",", b"[", b"{", b":")) > MOST_VALUES:
-        raise NotTaken(TOO_LARGE, status=413)
     try:
         given = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -379,6 +395,52 @@ def _is_files(value: Any) -> bool:
     if isinstance(value, list):
         return len(value) <= MOST_FILES and all(isinstance(one, dict) and "path" in one for one in value)
     return value is None or (isinstance(value, dict) and "path" in value)
+
+
+class _Kind:
+    """What a component takes, by the schema that it gives of itself."""
+
+    def __init__(self, block: Any) -> None:
+        try:
+            schema = block.api_info()
+        except NotImplementedError:  # It is no control.
+            schema = None
+        self._type = schema.get("type") if isinstance(schema, dict) else None
+        items = schema.get("items") if self._type == "array" else None
+        self._of = items.get("type") if isinstance(items, dict) else None
+        choices = getattr(block, "choices", None)
+        self._is_chosen = choices is not None
+        # Schemas call all choices strings.
+        self._chosen_numbers = any(not isinstance(value, str) for _, value in choices or ())
+
+    def takes(self, value: Any) -> bool:
+        """Whether a value is of its type."""
+        if self._type == "array":
+            return isinstance(value, list) and all(self._is(self._of, one) for one in value)
+        return self._is(self._type, value)
+
+    def nothing(self) -> Any:
+        """What an empty control means."""
+        match self._type:
+            case "string" if not self._is_chosen:
+                return ""
+            case "boolean":
+                return False
+            case "array":
+                return []
+        return None
+
+    def _is(self, kind: Any, value: Any) -> bool:
+        match kind:
+            case "string":
+                return isinstance(value, str) or (self._chosen_numbers and type(value) in (int, float))
+            case "number":
+                return type(value) in (int, float)
+            case "integer":
+                return type(value) is int
+            case "boolean":
+                return isinstance(value, bool)
+        return True
 
 
 def _upload_name(request: Request) -> str:
@@ -397,9 +459,10 @@ class _Arrived:
 class _Arriving(UploadFile):
     """A file of an upload, written straight to where it stays; no more than one of them is open at a time."""
 
-    def __init__(self, path: Path, name: str, most: int, arrived: _Arrived) -> None:
-        super().__init__(path.open("xb"), filename=name)
-        self.path = path
+    def __init__(self, app: App, owner: str, name: str, most: int, arrived: _Arrived) -> None:
+        super().__init__(io.BytesIO(), filename=name)
+        self.path: Path | None = None
+        self._place = lambda: app.catalog.visitor_files.place(owner, name)
         self._most = most
         self._arrived = arrived
         self._written = 0
@@ -408,13 +471,26 @@ class _Arriving(UploadFile):
         self._written += len(data)
         if self._written > self._most:
             raise MultiPartException(f"{_Parser.TOO_LARGE} {self._most:,} bytes are taken.")
-        await run_in_threadpool(self.file.write, data)
+        await run_in_threadpool(self._append, data)
         sizes = self._arrived.sizes
         sizes[self.filename or ""] = sizes.get(self.filename or "", 0) + len(data)
 
     async def seek(self, offset: int) -> None:  # noqa: ARG002
         """Where Starlette goes back to the beginning, the file is whole."""
-        await run_in_threadpool(self.file.close)
+        await run_in_threadpool(self._append, b"")
+        self.file.close()
+
+    def discard(self) -> None:
+        """Delete what has come."""
+        self.file.close()
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+    def _append(self, data: bytes) -> None:
+        if self.path is None:
+            self.path = self._place()
+            self.file = self.path.open("xb")
+        self.file.write(data)
 
 
 class _Parser(MultiPartParser):
@@ -437,15 +513,13 @@ class _Parser(MultiPartParser):
         part = self._current_part
         if part.file is not None:
             name = part.file.filename or ""
-            path = self._app.catalog.visitor_files.place(self._owner, name)
-            part.file = _Arriving(path, name, self._most, self._arrived)
+            part.file = _Arriving(self._app, self._owner, name, self._most, self._arrived)
             self._written.append(part.file)
 
     def discard(self) -> None:
         """Delete what has come."""
         for one in self._written:
-            one.file.close()
-            one.path.unlink(missing_ok=True)
+            one.discard()
 
 
 async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:
