@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -342,3 +343,33 @@ def test_where_nothing_is_a_sentence_says_so(standing: Api, method: str, path: s
     assert (answer.status_code, "allow" in answer.headers) == (status, status == 405)
     assert words in answer.json()["detail"]
     assert {"error", "detail", "body", "errors"} <= answer.json().keys()
+
+
+def test_what_programs_ask_of_the_cards(api: Api) -> None:
+    """A1111's routes; a file that is no model's picture is never given, whatever its path."""
+    folder = api.app.paths.data / "models" / "Lora"
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    cover = json.dumps([base64.b64encode(buffer.getvalue()).decode(), "no picture"])
+    header = json.dumps({"__metadata__": {"ssmd_cover_images": cover, "ss_output_name": "inside"}}).encode()
+    (folder / "one.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    (folder / "one.preview.png").write_bytes(buffer.getvalue())
+    (folder / "other.png").write_bytes(buffer.getvalue())
+
+    def asked(path: str, **query: Any) -> Any:
+        return api.client.get(f"/sd_extra_networks/{path}", params=query)
+
+    assert asked("thumb", filename=str(folder / "one.preview.png")).headers["content-type"] == "image/webp"
+    secrets = ("/etc/passwd", str(folder / "other.png"), str(folder / "x" / ".." / "one.preview.png"), "", "\0")
+    for secret in secrets:
+        assert asked("thumb", filename=secret).status_code == 404
+    assert json.loads(asked("metadata", page="lora", item="one").json()["metadata"])["ss_output_name"] == "inside"
+    for page, item in (("lora", "none"), ("songs", "one"), ("", "")):
+        assert asked("metadata", page=page, item=item).json() == {}
+    found = asked("cover-images", page="Lora", item="one", index=0)
+    assert (found.content, found.headers["content-type"]) == (buffer.getvalue(), "image/png")
+    for index in (1, 2):
+        assert asked("cover-images", page="lora", item="one", index=index).status_code == 404
+    assert 'data-name="one"' in asked("get-single-card", page="lora", tabname="txt2img", name="one").json()["html"]
+    assert asked("get-single-card", page="textual_inversion", name="one").status_code == 404

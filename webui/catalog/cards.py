@@ -122,6 +122,18 @@ class Cards:
                 return found
         raise NotFound("There is no such card.", hint="Press the refresh button.")
 
+    def called(self, page: Page, name: str) -> Card | None:
+        """The card of this name: the file's, with its folder or without, or a LoRA's own."""
+        for card in self._cards(page).values():
+            if name in (card.stem, card.name, card.lora.alias if card.lora else card.stem):
+                return card
+        return None
+
+    def pictured_by(self, path: str) -> Card | None:
+        """The card whose picture is the file of this path."""
+        everywhere = (card for page in PAGES for card in self._cards(page).values())
+        return next((card for card in everywhere if (file := self._picture(card)) and str(file.path) == path), None)
+
     def show(self, page: Page, wish: Wish) -> dict[str, Any]:
         """The cards that are wanted, and among how many: {"total", "folders", "families", "cards": [...]}."""
         cards = list(self._cards(page).values())

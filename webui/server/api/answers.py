@@ -238,6 +238,13 @@ class PngInfoAnswer(Documented):
     """The infotext's labels and values, and `Prompt` and `Negative prompt`."""
 
 
+class CardAnswer(Documented):
+    """A model's card."""
+
+    html: str
+    """The card as HTML."""
+
+
 class CaptionAnswer(Documented):
     """A picture in words."""
 

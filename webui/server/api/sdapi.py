@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webui.server.api import (
+    extra_networks,
     extras,
     generate,
     gradio3,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 def routes(app: App) -> Routes:
     """Every route of the API."""
     router = Routes()
-    for part in (generate, extras, interrogate, progress, options, listings, machine, unserved):
+    for part in (generate, extras, interrogate, progress, options, listings, machine, extra_networks, unserved):
         router.include(part.routes(app), responses=REFUSALS, max_body_size=LARGEST_BODY)
     ours = own.routes(app)
     router.include(ours, prefix="/api/v1", responses=REFUSALS, max_body_size=LARGEST_BODY)

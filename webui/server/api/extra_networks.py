@@ -1,0 +1,112 @@
+"""A1111's routes below `/sd_extra_networks`: what programs ask of the cards of LoRAs, checkpoints and embeddings.
+
+No path from a request is opened: a thumbnail is found among those of the cards, a model by its name.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable
+from html import escape
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from fastapi import Query, Response
+
+from webui.base.errors import NotFound
+from webui.catalog.cards import PAGES, Card, Cards, Page
+from webui.catalog.headers import read_metadata
+from webui.server.api.answers import CardAnswer
+from webui.server.routes import Routes
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+T = TypeVar("T")
+
+KINDS = ((b"\x89PNG", "image/png"), (b"\xff\xd8", "image/jpeg"), (b"RIFF", "image/webp"))
+"""How the pictures begin that are given away."""
+PageName = Annotated[str, Query(description="lora, checkpoints, hypernetworks or textual inversion.")]
+ItemName = Annotated[str, Query(description="The model's name, as its card shows it.")]
+
+
+def routes(app: App) -> Routes:
+    router = Routes(prefix="/sd_extra_networks")
+    catalog = app.catalog
+    cards = Cards(app.paths, catalog.checkpoints, catalog.loras, catalog.hypernetworks)
+
+    def looked_for(find: Callable[[], T | None], *pages: Page) -> T:
+        """What `find` finds now, or once these pages are read anew. Raises NotFound."""
+        found = find()
+        if found is None:
+            for page in pages:
+                cards.refresh(page)
+            found = find()
+        if found is None:
+            raise NotFound("File not found")
+        return found
+
+    def card_of(page: str, name: str) -> Card:
+        kind = _page(page)
+        return looked_for(lambda: cards.called(kind, name), kind)
+
+    @router.get("/thumb", "user", response_class=Response)
+    def thumb(filename: Annotated[str, Query(description="Path of a picture that a model has.")] = "") -> Response:
+        """The picture beside a model, small."""
+        card = looked_for(lambda: cards.pictured_by(filename), *PAGES)
+        return Response(cards.picture(card), media_type="image/webp")
+
+    @router.get("/cover-images", "user", response_class=Response)
+    def cover_images(
+        page: PageName = "",
+        item: ItemName = "",
+        index: Annotated[int, Query(ge=0, description="Which of them, from 0.")] = 0,
+    ) -> Response:
+        """A picture that a model's author has put into its file."""
+        content = _cover(read_metadata(card_of(page, item).path), index)
+        kind = next((kind for start, kind in KINDS if content.startswith(start)), "")
+        if not kind:
+            raise NotFound(f"{item} has no such cover image.")
+        return Response(content, media_type=kind)
+
+    @router.get("/metadata", "user")
+    def metadata(page: PageName = "", item: ItemName = "") -> dict[str, str]:
+        """What stands in a model's file, as JSON in a string; an empty table where there is no such model."""
+        try:
+            found = read_metadata(card_of(page, item).path)
+        except NotFound:
+            return {}
+        return {"metadata": json.dumps(found, indent=4, ensure_ascii=False)} if found else {}
+
+    @router.get("/get-single-card", "user")
+    def single_card(
+        page: PageName = "",
+        tabname: Annotated[str, Query(description="Taken, without effect.")] = "",  # noqa: ARG001
+        name: ItemName = "",
+    ) -> CardAnswer:
+        """A card as HTML."""
+        card = card_of(page, name)
+        said = cards.shown(card)
+        name, description = escape(card.stem), escape(said["description"])
+        text = f'<span class="name">{name}</span><span class="description">{description}</span>'
+        return CardAnswer(html=f'<div class="card" data-name="{name}">{text}</div>')
+
+    return router
+
+
+def _page(name: str) -> Page:
+    wanted = name.strip().lower().replace("_", " ")
+    found = next((page for page, title in PAGES.items() if wanted in (page, title.lower())), None)
+    if found is None:
+        raise NotFound(f"There is no page of cards {name!r}.")
+    return found
+
+
+def _cover(metadata: dict[str, Any], index: int) -> bytes:
+    """The bytes of a cover image; b"" where there is none."""
+    try:
+        covers = json.loads(metadata.get("ssmd_cover_images", ""))
+        return base64.b64decode(covers[index])
+    except (ValueError, TypeError, LookupError, RecursionError, binascii.Error):
+        return b""
