@@ -53,7 +53,8 @@ class BodyLimit:
 
 
 def _is_files(scope: Scope) -> bool:
-    return dict(scope.get("headers", ())).get(b"content-type", b"").lower().startswith(FILES)
+    kind: bytes = dict(scope.get("headers", ())).get(b"content-type", b"")
+    return kind.lower().startswith(FILES)
 
 
 def _counted(receive: Receive) -> Receive:

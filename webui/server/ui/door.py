@@ -462,7 +462,7 @@ class _Arriving(UploadFile):
     def __init__(self, app: App, owner: str, name: str, most: int, arrived: _Arrived) -> None:
         super().__init__(io.BytesIO(), filename=name)
         self.path: Path | None = None
-        self._place = lambda: app.catalog.visitor_files.place(owner, name)
+        self._files, self._owner = app.catalog.visitor_files, owner
         self._most = most
         self._arrived = arrived
         self._written = 0
@@ -488,7 +488,7 @@ class _Arriving(UploadFile):
 
     def _append(self, data: bytes) -> None:
         if self.path is None:
-            self.path = self._place()
+            self.path = self._files.place(self._owner, self.filename or "")
             self.file = self.path.open("xb")
         self.file.write(data)
 
