@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from tests.api.conftest import opened as opened_api
 from tests.conftest import ROOT
 from tests.server.hostile import SECRET, hostile_names
 from tests.server.watched_page import Caller, Page, opened
@@ -242,6 +243,43 @@ def test_the_names_of_uploads_stay_in_their_folder(town: Town) -> None:
         assert path.parents[1] == own.parents[1], name
         assert path.read_bytes() == b"content"
         assert caller.file(str(path)).content == b"content"
+
+
+def test_no_folder_that_an_administrator_names_leads_into_the_programs_own(town: Town) -> None:
+    page, caller = town.caller("admin")
+    _, other = town.caller("user")
+    dropped = Path(other.upload(PICTURE, "others.png"))
+    event = caller.event("extras_generate", "click")
+    values = caller.usual(event)
+    ids = {caller.components[one]["props"].get("elem_id"): at for at, one in enumerate(event["inputs"])}
+    link = page.data / "looks-harmless"
+    link.symlink_to(dropped.parent, target_is_directory=True)
+    values[ids["extras_place"]] = "folder"
+    for folder in (str(dropped.parent), str(page.data / "config"), str(link), f"{page.data}/outputs/../config"):
+        values[ids["extras_batch_input_dir"]] = folder
+        told = caller.send(event, values)
+        assert "there is no picture" in told.text or "cannot be read" in told.text, (folder, told.text)
+    (page.data / "given").mkdir()
+    (page.data / "given" / "a.png").write_bytes(PICTURE)
+    values[ids["extras_batch_input_dir"]] = str(page.data / "given")
+    values[ids["extras_batch_output_dir"]] = str(page.data / "config" / "gradio")
+    assert "own files" in caller.send(event, values).text
+    values[ids["extras_batch_output_dir"]] = ""
+    assert "1 picture submitted" in caller.send(event, values).text
+
+
+def test_the_history_shows_no_pictures_of_the_programs_own_folder(tmp_path: Path) -> None:
+    with opened_api(tmp_path) as api:
+        dropped = api.app.catalog.visitor_files.put("una", PICTURE, "others.png")
+        (tmp_path / "outputs").mkdir(exist_ok=True)
+        (tmp_path / "outputs" / "link.png").symlink_to(dropped)
+        (tmp_path / "outputs" / "own.png").write_bytes(PICTURE)
+        save = api.app.settings.current.save.model_copy(update={"outdir_samples": "config"})
+        api.app.catalog.folders.wait()
+        api.app.catalog.look_for_pictures(save)
+        api.app.catalog.folders.wait()
+        found = api.client.get("/internal/history/pictures?limit=60").json()
+        assert [Path(one["name"]).name for one in found["pictures"]] == ["own.png"]
 
 
 def test_the_routes_that_the_page_does_not_need_are_closed(town: Town) -> None:

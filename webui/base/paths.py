@@ -69,6 +69,20 @@ class Paths:
         return self.data / "config"
 
     @property
+    def unsaved(self) -> Path:
+        """Pictures that are shown and not saved."""
+        return self.state / "unsaved"
+
+    def is_private(self, path: Path) -> bool:
+        """Whether a file or folder, links followed, lies in the program's own memory: whatever folder somebody names,
+        nothing in there is read for them or written."""
+        try:
+            real, state = path.resolve(), self.state.resolve()
+        except (OSError, RuntimeError, ValueError):
+            return True
+        return real.is_relative_to(state) and not real.is_relative_to(self.unsaved.resolve())
+
+    @property
     def database(self) -> Path:
         return self.state / "gesso.sqlite3"
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,7 +41,9 @@ class Looked:
 class FolderIndex:
     """Looks through folders, in a thread. Any thread may call any method."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, is_private: Callable[[Path], bool] = lambda _: False) -> None:
+        """`is_private` tells of a file that it is never looked at."""
+        self._is_private = is_private
         self._database = database
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -95,7 +97,8 @@ class FolderIndex:
         new = [path for path in (start + name for name in sorted(files)) if named(path) not in known]
         self._looked = replace(self._looked, seen=self._looked.seen + len(files))
         for at in range(0, len(new), AT_ONCE):
-            found = [picture for path in new[at : at + AT_ONCE] if (picture := _read(Path(path))) is not None]
+            paths = [path for path in map(Path, new[at : at + AT_ONCE]) if not self._is_private(path)]
+            found = [picture for path in paths if (picture := _read(path)) is not None]
             with self._database.writing() as connection:
                 for picture in found:
                     _record(connection, picture)
@@ -123,7 +126,7 @@ def _read(path: Path) -> SavedPicture | None:
         made = path.stat().st_mtime
         text, (width, height) = readable(lambda: _looked_at(path))
         beside = path.with_suffix(".txt")
-        if not text and beside.is_file():
+        if not text and beside.is_file() and not beside.is_symlink():
             text, _ = read_infotext(beside)
     except (WebuiError, OSError) as error:
         log.info("%s is passed over: %s", path, error)

@@ -166,7 +166,7 @@ class Pictures:
             _Pending(
                 picture=replace(picture, id=secrets.token_hex(8)),
                 content=encoded.content,
-                folder=folder if save.samples_save else self._paths.state / "unsaved",
+                folder=folder if save.samples_save else self._paths.unsaved,
                 ending=encoded.kind,
                 stem=sanitized(stem, spaces=True),
                 numbered=not stem or not save.samples_save,
@@ -228,6 +228,8 @@ class Pictures:
         if waiting is not None:
             return waiting.content, waiting.ending
         path = path_named(self.get(picture_id).path)
+        if self._paths.is_private(path):
+            raise NotFound(f"The picture {picture_id!r} lies where none are shown from.")
         try:
             return path.read_bytes(), path.suffix[1:].lower()
         except OSError as error:
@@ -336,7 +338,7 @@ class Pictures:
             path = path_named(self.get(picture_id).path)
         except NotFound:
             return
-        if path.parent != self._paths.state / "unsaved":
+        if path.parent != self._paths.unsaved:
             return
         try:
             path.unlink(missing_ok=True)
@@ -441,7 +443,7 @@ class Pictures:
 
     def _folder(self, kind: str, naming: Naming, save: SaveSettings) -> Path:
         if not save.samples_save:
-            return self._paths.state / "unsaved"
+            return self._paths.unsaved
         by_kind = {
             "txt2img": save.outdir_txt2img_samples,
             "img2img": save.outdir_img2img_samples,

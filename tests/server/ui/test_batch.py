@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from webui.base.errors import UserError
+from webui.base.paths import Paths
 from webui.server.ui.batch import files_in
 
 
@@ -20,7 +21,7 @@ def paint(folder: Path, *names: str) -> None:
 def test_a_folder_is_read_with_its_subfolders_as_a_person_counts(tmp_path: Path) -> None:
     paint(tmp_path, "p10.png", "p2.TIFF", "sub/p2.jpg", "sub/deep/x.bmp", ".thumbnails/p2.png", "out/p2.png")
     (tmp_path / "notes.txt").write_text("no picture")
-    found = files_in(str(tmp_path), "Input", but=[str(tmp_path / "out"), ""])
+    found = files_in(str(tmp_path), "Input", Paths(data=tmp_path / "other"), but=[str(tmp_path / "out"), ""])
     assert [str(one) for one in found] == ["p2.TIFF", "p10.png", "sub/deep/x.bmp", "sub/p2.jpg"]
     assert [one.below for one in found][2:] == [PurePath("sub/deep"), PurePath("sub")]
     assert [one.place for one in found] == ["p2", "p10", "sub/deep/x", "sub/p2"]
@@ -29,7 +30,7 @@ def test_a_folder_is_read_with_its_subfolders_as_a_person_counts(tmp_path: Path)
 def test_names_that_are_no_text_are_taken_in_too(tmp_path: Path) -> None:
     paint(tmp_path, "good.png")
     (tmp_path / "good.png").rename(tmp_path / b"caf\xe9.png".decode("utf-8", "surrogateescape"))
-    (found,) = files_in(str(tmp_path), "Input")
+    (found,) = files_in(str(tmp_path), "Input", Paths(data=tmp_path / "other"))
     assert (found.stem, str(found)) == ("caf%E9", "caf%E9.png")
     found.place.encode("utf-8", "surrogateescape")
 
@@ -37,9 +38,9 @@ def test_names_that_are_no_text_are_taken_in_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ["", "nowhere", "a\0b"])
 def test_no_folder_is_said_in_words(tmp_path: Path, folder: str) -> None:
     with pytest.raises(UserError, match="Input directory"):
-        files_in(folder and str(tmp_path / folder), "Input")
+        files_in(folder and str(tmp_path / folder), "Input", Paths(data=tmp_path / "other"))
 
 
 def test_an_empty_folder_is_said_in_words(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no picture"):
-        files_in(str(tmp_path), "Input")
+        files_in(str(tmp_path), "Input", Paths(data=tmp_path / "other"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from webui.base.errors import StorageError, UserError, WebuiError
+from webui.base.paths import Paths
 from webui.base.text import named, path_named
 from webui.catalog.files import find_files
 from webui.catalog.image_files import endings, size_of
@@ -158,11 +159,13 @@ def submits_batch(
                 app.access.require_admin(owner)
             others = [str(data[part] or "") for part in (batch.output, batch.masks, batch.info_folder)]
             given = (
-                files_in(data[batch.folder], "Input", but=others) if from_folder else uploaded_files(data[batch.files])
+                files_in(data[batch.folder], "Input", app.paths, but=others)
+                if from_folder
+                else uploaded_files(data[batch.files])
             )
-            masks = _Masks(data[batch.masks] if from_folder else "")
-            output = str(data[batch.output] or "").strip() if from_folder else ""
-            info = _InfoFrom(data, batch) if data[batch.reads_info] else None
+            masks = _Masks(data[batch.masks] if from_folder else "", app.paths)
+            output = may_hold_results(str(data[batch.output] or "").strip(), app.paths) if from_folder else ""
+            info = _InfoFrom(data, batch, app.paths) if data[batch.reads_info] else None
             if info is not None and data[batch.info_folder]:
                 app.access.require_admin(owner)
             done = 0
@@ -192,6 +195,13 @@ def submits_batch(
     trigger.click(submit, given, notice, **QUIET)
 
 
+def may_hold_results(folder: str, paths: Paths) -> str:
+    """The folder. Raises UserError: it is the program's own memory."""
+    if folder and paths.is_private(Path(folder).expanduser()):
+        raise UserError(f"Output directory: {folder} holds the program's own files.", hint="Choose another one.")
+    return folder
+
+
 def into(folder: str, below: PurePath) -> dict[str, Any]:
     """Settings for a job whose pictures go into this folder, or one below it, named like the picture that they were
     made of. A1111: no subfolder by date, no sheet; what is there already stays."""
@@ -209,8 +219,8 @@ def into(folder: str, below: PurePath) -> dict[str, Any]:
 class _Masks:
     """A folder of masks."""
 
-    def __init__(self, folder: str) -> None:
-        found = files_in(folder, "Mask") if folder and folder.strip() else []
+    def __init__(self, folder: str, paths: Paths) -> None:
+        found = files_in(folder, "Mask", paths) if folder and folder.strip() else []
         self._any = bool(found)
         self._by_place = {mask.place: mask for mask in reversed(found)}
         self._by_stem = {mask.stem: mask for mask in reversed(found)}
@@ -232,10 +242,10 @@ class _Masks:
 class _InfoFrom:
     """What is taken from infotexts, as the sub-tab says."""
 
-    def __init__(self, data: Data, batch: Batch) -> None:
+    def __init__(self, data: Data, batch: Batch, paths: Paths) -> None:
         self._fields = {TAKEN[label] for label in data[batch.taken] or () if label in TAKEN}
         folder = str(data[batch.info_folder] or "")
-        found = reversed(files_in(folder, "PNG info")) if folder.strip() else ()
+        found = reversed(files_in(folder, "PNG info", paths)) if folder.strip() else ()
         self._by_name = {other.path.name: other.path for other in found}
 
     def of(self, picture: Given, content: bytes, base: Mapping[str, Any]) -> Added:
@@ -264,8 +274,9 @@ def uploaded_files(given: Any) -> list[Given]:
     return _few(found)
 
 
-def files_in(folder: str, which: str, *, but: Iterable[str] = ()) -> list[Given]:
-    """The pictures in a folder and those in it, in the order in which a person counts; not those in the folders `but`.
+def files_in(folder: str, which: str, paths: Paths, *, but: Iterable[str] = ()) -> list[Given]:
+    """The pictures in a folder and those in it, in the order in which a person counts; not those in the folders `but`,
+    nor any in the program's own memory.
 
     Raises:
         UserError: the folder was not given, is none, or has no picture.
@@ -284,6 +295,7 @@ def files_in(folder: str, which: str, *, but: Iterable[str] = ()) -> list[Given]
         Given(file.path, PurePath(file.name).parent)
         for file in find_files(root, endings())
         if not any(part.startswith(".") for part in PurePath(file.name).parts)
+        and not paths.is_private(file.path)
         and not any(file.path.is_relative_to(other) for other in left_out if other != root)
     ]
     if not found:

@@ -11,7 +11,7 @@ import gradio as gr
 from webui.base.errors import StorageError, UserError, WebuiError
 from webui.request.extras import RESIZE_BY, RESIZE_TO, Extras
 from webui.server.ui import notices
-from webui.server.ui.batch import Given, content_of, files_in, uploaded_files
+from webui.server.ui.batch import Given, content_of, files_in, may_hold_results, uploaded_files
 from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.results import results
 from webui.server.ui.sources import source
@@ -130,8 +130,8 @@ def _submits(app: App, trigger: Component, controls: Controls, given: tuple[Comp
             chosen = ""
             if data[place] == FOLDER:
                 app.access.require_admin(owner)
-                chosen = str(data[output] or "").strip()
-                given = files_in(data[folder], "Input", but=[chosen])
+                chosen = may_hold_results(str(data[output] or "").strip(), app.paths)
+                given = files_in(data[folder], "Input", app.paths, but=[chosen])
             else:
                 given = uploaded_files(data[files])
             kept = _kept(app, given, refused)
