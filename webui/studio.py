@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, Self
 from PIL import Image
 
 from webui.base import version
-from webui.base.errors import EngineCrashed, UserError, WebuiError
+from webui.base.errors import EngineCrashed, NotFound, UserError, WebuiError
 from webui.catalog.catalog import Catalog
 from webui.catalog.settings_store import SettingsStore
 from webui.flags import Flags, read
@@ -23,6 +24,8 @@ from webui.request.messages import Failed, Finished, Interrupt, Pictured, Progre
 from webui.request.plan import LARGEST_RANDOM_SEED, Plan, resolve
 from webui.request.settings import Settings
 from webui.server.jobs.engine_client import EngineState, Heard, LocalEngine, Lost
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,10 @@ class Studio:
             return {}
         overrides = parameters.get("override_settings") or {}
         asked = overrides.get("sd_model_checkpoint", self.settings.current.render.sd_model_checkpoint)
-        size = self._catalog.checkpoints.find(asked).native_size
+        try:
+            size = self._catalog.checkpoints.find(asked).native_size
+        except NotFound:
+            return {}  # What is used instead, or that it is missing, is said by the plan.
         return {"width": size[0], "height": size[1]} if size else {}
 
     def _put(self, image: Image.Image | bytes | str | Path) -> str:
@@ -143,6 +149,8 @@ class Studio:
         settings = self.settings.current
         folders = tuple(str(folder) for folder in self.flags.paths.embeddings)
         plan = resolve(request, settings, self._catalog, _random_seed, folders)
+        for remark in plan.remarks:
+            log.warning("%s", remark)
         settings = settings.with_options(request.override_settings, strict=False)
         # The engine knows one job at a time; the name only has to be another one each time.
         job_id = f"studio-{random.getrandbits(64):x}"

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 
-from tests.conftest import until
+from tests.conftest import ROOT, until
 from webui.request.engine_options import EngineOptions
 from webui.request.messages import Beat, DeviceInfo, Ready, Run, Unload, Watch
 from webui.server.jobs import engine_client
@@ -120,6 +123,65 @@ def test_one_that_falls_silent_is_replaced(start: Start) -> None:
     assert not psutil.pid_exists(int(first.info.name))
     assert isinstance(next_of(heard, Ready), Ready)
     assert engine.pid is not None
+
+
+@pytest.mark.parametrize("jump", [130.0, 3 * 3600.0, 1e6])
+def test_a_healthy_one_outlives_the_sleep_of_its_machine(
+    start: Start, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """The lid is closed; when it is opened, the engine has said nothing for hours, and nobody has listened."""
+    slept = 0.0
+    monkeypatch.setattr(engine_client, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + slept))
+    engine, heard = start(HEALTHY)
+    first = next_of(heard, Ready)
+    assert isinstance(first, Ready)
+    slept = jump
+    with pytest.raises(queue.Empty):
+        while True:
+            assert not isinstance(heard.get(timeout=2.5), Lost)
+    engine.send(Unload())
+    assert isinstance(next_of(heard, Beat), Beat)
+    assert engine.pid == int(first.info.name)
+
+
+HELD = """
+import sys, threading, queue, time
+from webui.request.engine_options import EngineOptions
+from webui.request.messages import Beat, Ready
+from webui.server.jobs import engine_client
+engine_client.CHILD, engine_client.JUMP = "stand_in_engine", 2.5
+heard = queue.SimpleQueue()
+engine = engine_client.LocalEngine(EngineOptions(device="cpu"), silence_limit=4.0)
+engine.start(heard.put)
+while True:
+    found = heard.get()
+    print(type(found).__name__, getattr(getattr(found, "info", None), "name", ""), flush=True)
+"""
+BEATING = HEALTHY.split("while not")[0] + "while True: time.sleep(0.2); connection.send(Beat())\n"
+
+
+def test_a_machine_that_is_held_for_a_while_goes_on(tmp_path: Path) -> None:
+    """Both processes stop and go on, as when a virtual machine is paused."""
+    (tmp_path / "stand_in_engine.py").write_text(BEATING)
+    (tmp_path / "held.py").write_text(HELD)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "held.py")], stdout=subprocess.PIPE, text=True, env=env
+    ) as server:
+        assert server.stdout is not None
+        try:
+            said = iter(server.stdout.readline, "")
+            first = next(line.split()[1] for line in said if line.startswith("Ready"))
+            assert next(said).startswith("Beat")
+            for number, pause in ((signal.SIGSTOP, 6.0), (signal.SIGCONT, 0.0)):
+                os.kill(server.pid, number)
+                os.kill(int(first), number)
+                time.sleep(pause)
+            after = [next(said).split()[0] for _ in range(60)]
+            assert set(after) == {"Beat"}
+            assert psutil.pid_exists(int(first))
+        finally:
+            server.kill()
 
 
 def test_one_whose_work_does_not_move_is_replaced(start: Start) -> None:

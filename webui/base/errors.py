@@ -82,6 +82,11 @@ class StorageError(WebuiError):
     code = "storage_error"
 
 
+class DatabaseError(StorageError):
+    """The program's own database cannot be used now: its disk is full, or another program has locked it. What was asked
+    for may be asked for again."""
+
+
 class EngineCrashed(WebuiError):
     """The engine process ended in the middle of a job; a new one is started."""
 

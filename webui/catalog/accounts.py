@@ -76,5 +76,4 @@ class AccountFile:
 
     def _write(self, accounts: Mapping[str, Account]) -> None:
         content = json.dumps({name: asdict(account) for name, account in accounts.items()}, indent=2)
-        write_atomically(self.path, f"{content}\n".encode())
-        self.path.chmod(0o600)
+        write_atomically(self.path, f"{content}\n".encode(), private=True)

@@ -117,7 +117,12 @@ class Catalog:
 
     def checkpoint(self, name: str) -> CheckpointRef:
         """The checkpoint of this title, name, stem or hash; "" is the first. Raises NotFound."""
-        return self.checkpoints.ref(self.checkpoints.find(name))
+        found = self.checkpoints.find(name)
+        try:
+            return self.checkpoints.ref(found)
+        except NotFound:
+            self.checkpoints.refresh()  # Its file is gone; another one may go by that name, or come first.
+            return self.checkpoints.ref(self.checkpoints.find(name))
 
     def vae(self, name: str, checkpoint: CheckpointRef, *, overrides: bool = True) -> CheckpointRef | None:
         """The external VAE for this setting, or None for the checkpoint's own. Raises NotFound."""

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from webui.base.errors import StorageError
+from webui.base.errors import DatabaseError, StorageError
 
 log = logging.getLogger(__name__)
 
-BUSY_SECONDS = 10.0
+BUSY_SECONDS = 30.0
+"""So long another program may hold the file: a backup takes twenty."""
 CHECKED_BYTES = 64 * 2**20
 """A file up to this size is checked wholly at each start; a larger one only when the last run did not end well."""
 
@@ -177,7 +178,7 @@ class Database:
         """The rows of a query.
 
         Raises:
-            StorageError: the file is broken or locked.
+            DatabaseError: the file is broken or locked.
         """
         try:
             return self._connection().execute(sql, values).fetchall()
@@ -188,7 +189,7 @@ class Database:
         """Run one statement in a transaction of its own (or in the enclosing one) -> number of rows changed.
 
         Raises:
-            StorageError: the disk is full, the file broken or locked.
+            DatabaseError: the disk is full, the file broken or locked.
         """
         with self.writing() as connection:
             return connection.execute(sql, values).rowcount
@@ -198,7 +199,7 @@ class Database:
         """A transaction: all of the block is kept, or, when it raises, nothing. One at a time; nested ones join.
 
         Raises:
-            StorageError: as `write`.
+            DatabaseError: as `write`.
         """
         with self._writer:
             connection = self._connection()
@@ -231,7 +232,11 @@ class Database:
         )
         connection.row_factory = sqlite3.Row
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                # A write-ahead log wants memory that processes share; network drives have none. The old journal does.
+                log.debug("%s has no write-ahead log: %s", self.path, error)
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA foreign_keys = ON")
         except sqlite3.DatabaseError:
@@ -300,10 +305,10 @@ def _move_aside(path: Path, error: Exception) -> None:
     log.error("The database %s is broken (%s). It was moved to %s, and a new one is begun.", path, error, aside)
 
 
-def _storage_error(path: Path, error: sqlite3.DatabaseError) -> StorageError:
+def _storage_error(path: Path, error: sqlite3.DatabaseError) -> DatabaseError:
     text = str(error)
     if "locked" in text or "busy" in text:
-        hint = "Another program has it open; is this one running twice with the same data folder?"
+        hint = "Another program, such as a backup, holds it; or is this one running twice with the same data folder?"
     elif "full" in text:
         hint = "Free some space on its disk."
     elif "readonly" in text or "unable to open" in text:
@@ -312,4 +317,4 @@ def _storage_error(path: Path, error: sqlite3.DatabaseError) -> StorageError:
         hint = "Start the program again: it then moves the broken file aside and begins a new one."
     else:
         hint = ""
-    return StorageError(f"The database {path} cannot be used: {text}.", hint=hint)
+    return DatabaseError(f"The database {path} cannot be used: {text}.", hint=hint)

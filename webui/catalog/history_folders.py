@@ -60,8 +60,9 @@ class FolderIndex:
             if self._looked.running or self._stop.is_set():
                 return
             self._looked = Looked(running=True)
-            self._thread = threading.Thread(target=self._work, args=(folders,), name="history", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._work, args=(folders,), name="history", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def wait(self, timeout: float | None = None) -> None:
         """Until the search that runs now is over."""

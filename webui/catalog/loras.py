@@ -150,6 +150,9 @@ class Loras:
     def ref(self, name: str) -> NetworkRef | None:
         """What the engine gets; without a hash where the file cannot be read, which the engine says then."""
         lora = self.find(name)
+        if lora is not None and not lora.path.exists():
+            self.refresh()  # Deleted since the last look; another one may go by that name.
+            lora = self._found(name)
         if lora is None:
             return None
         try:

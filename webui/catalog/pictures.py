@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from webui.base.errors import NotFound, StorageError
-from webui.base.files import write_atomically, write_new
+from webui.base.files import storage_error, write_atomically, write_new
 from webui.base.paths import Paths
 from webui.base.text import named, path_named
 from webui.catalog.database import Database
@@ -370,10 +370,11 @@ class Pictures:
             pending = replace(pending, picture=picture)
             with self._database.writing() as connection:
                 record(connection, picture, pending.digest)
-        except StorageError as error:
-            log.error("%s", error)
+        except (StorageError, OSError) as error:
+            reason = error if isinstance(error, StorageError) else storage_error(pending.folder, error)
+            log.error("%s", reason)
             self._wait(pending)
-            raise NotSaved(pending.picture, error) from error
+            raise NotSaved(pending.picture, reason) from error
         with self._lock:
             self._pending.pop(picture.id, None)
         return picture

@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 class SettingsStore:
     """The current settings, a frozen value; a change makes a new one, writes it, and tells the subscribers.
 
+    Each key is its last writer's, whoever that is. What a person wrote into the file meanwhile holds from the next
+    change on.
+
     Raises:
         StorageError: the file cannot be read. (A broken one is moved aside and the defaults hold.)
     """
@@ -26,14 +29,20 @@ class SettingsStore:
         self.path = paths.settings
         self._lock = threading.RLock()
         self._subscribers: list[Callable[[Settings], None]] = []
-        self._current = _understood(read_table(self.path))
+        self._seen = read_table(self.path)
+        """What the file held when it was last read or written."""
+        self._current = _understood(self._seen)
 
     @property
     def current(self) -> Settings:
         return self._current
 
-    def change(self, values: Mapping[str, Any], *, strict: bool = True) -> Settings:
+    def change(
+        self, values: Mapping[str, Any], *, strict: bool = True, only_if: Mapping[str, Any] | None = None
+    ) -> Settings:
         """New settings with these values, by our names or A1111's; saved before they hold.
+
+        `only_if`: nothing is changed unless these settings have these values still.
 
         Raises:
             NotFound: `strict`, and a key is no setting.
@@ -41,11 +50,17 @@ class SettingsStore:
             StorageError: the file cannot be written; the settings stay as they were.
         """
         with self._lock:
-            changed = self._current.with_options(values, strict=strict)
-            if changed == self._current:
+            # A file that was broken is moved aside, and one that is gone is gone: then what was in it holds.
+            table = read_table(self.path) or self._seen
+            standing = _edited(self._current, self._seen, table)
+            if only_if is not None and standing.with_options(only_if) != standing:
+                return self._current
+            changed = standing.with_options(values, strict=strict)
+            written = _merged(table, changed, values)
+            if changed == self._current and written == table:
                 return changed
-            write_table(self.path, _merged(read_table(self.path), changed, values))
-            self._current = changed
+            write_table(self.path, written)
+            self._current, self._seen = changed, written
             subscribers = list(self._subscribers)
         for tell in subscribers:
             tell(changed)
@@ -76,14 +91,30 @@ def _understood(table: Mapping[str, Any]) -> Settings:
     return settings
 
 
+def _edited(settings: Settings, before: Mapping[str, Any], now: Mapping[str, Any]) -> Settings:
+    """The settings, with what was written into the file by others; a value that does not fit is passed over."""
+    before, now, keys = _modern(before), _modern(now), Settings.keys()
+    for key in {**before, **now}:
+        if key not in keys or before.get(key) == now.get(key):
+            continue
+        section, name = keys[key]
+        value = now.get(key)
+        try:
+            plain = getattr(getattr(Settings(), section), name)
+            settings = settings.with_options({key: plain if value is None else value})
+        except UserError as error:
+            log.warning("A setting in config.json is passed over: %s", error)
+    return settings
+
+
 def _modern(table: Mapping[str, Any]) -> dict[str, Any]:
     """A1111: options that had another name in its older versions."""
     found = dict(table)
-    old_bar = found.pop("quicksettings", None)
-    if isinstance(old_bar, str):
+    if isinstance(old_bar := found.get("quicksettings"), str):
+        del found["quicksettings"]
         found.setdefault("quicksettings_list", [name.strip() for name in old_bar.split(",") if name.strip()])
-    per_model = found.pop("sd_vae_as_default", None)
-    if isinstance(per_model, bool):
+    if isinstance(per_model := found.get("sd_vae_as_default"), bool):
+        del found["sd_vae_as_default"]
         found.setdefault("sd_vae_overrides_per_model_preferences", not per_model)
     return found
 
@@ -94,7 +125,7 @@ def _merged(table: Mapping[str, Any], settings: Settings, touched: Mapping[str, 
     keys = Settings.keys()
     place_of = {keys[key] for key in touched if key in keys}
     kept = {}
-    for key, value in table.items():
+    for key, value in _modern(table).items():  # What had an older name is saved under today's, or it would come again.
         if key not in keys or (keys[key] not in place_of and not _fits(key, value)):
             kept[key] = value
     return {**kept, **{key: list(value) if isinstance(value, tuple) else value for key, value in saved.items()}}

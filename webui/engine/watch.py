@@ -19,6 +19,8 @@ MEASURED: frozenset[Phase] = frozenset({"sampling", "hires", "upscaling"})
 """Phases of many alike steps, from which the length of the next one can be told."""
 PATIENCE = 3600.0
 """Seconds for a single thing of unknown length: a large file from a slow disk, the first call of a large network."""
+UNASKED = 10.0
+"""Seconds without a question after which it was the process, or the machine, that did not run; a second is usual."""
 STEP_PATIENCE, STEPS_PATIENCE = 300.0, 20
 """A step may take so many seconds, and so many times as long as the longest of its phase."""
 
@@ -82,6 +84,9 @@ class Pulse:
         self._since: float | None = None
         self._phase: Phase = "waiting"
         self._longest = 0.0
+        self._asked = now()
+        self._slept: tuple[float, float] = (0.0, 0.0)
+        """A tick, and for how long since then nothing ran."""
 
     @contextmanager
     def beating(self) -> Iterator[None]:
@@ -105,13 +110,18 @@ class Pulse:
 
     @property
     def stuck(self) -> float:
-        """Seconds since the last tick, where that is more than any step may take; else 0."""
-        since = self._since
+        """Seconds since the last tick in which we ran, where that is more than any step may take; else 0."""
+        since, now = self._since, self._now()
+        unasked, self._asked = now - self._asked, now
         if since is None:
             return 0.0
+        if self._slept[0] != since:
+            self._slept = (since, 0.0)
+        if unasked > UNASKED:
+            self._slept = (since, self._slept[1] + min(unasked, now - since))
         known = self._phase in MEASURED and self._longest > 0.0
         limit = max(STEP_PATIENCE, STEPS_PATIENCE * self._longest) if known else PATIENCE
-        waited = self._now() - since
+        waited = now - since - self._slept[1]
         return waited if waited > limit else 0.0
 
 

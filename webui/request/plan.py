@@ -6,18 +6,19 @@ A `Plan` is plain data and determines the pictures: the same plan gives the same
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from webui import registry
-from webui.base.errors import UserError
+from webui.base.errors import NotFound, UserError
 from webui.prompt.comments import strip_comments
 from webui.prompt.networks import HYPERNETWORK, LORA_KINDS, NetworkTag, extract_networks
 from webui.request.extras import UpscalerRef
 from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img, Txt2Img
 from webui.request.settings import RenderSettings, Settings
 
+AUTOMATIC_VAE = "Automatic"
 LARGEST_RANDOM_SEED = 4294967294
 """Exclusive. A1111: random seeds fit in 32 bits."""
 
@@ -123,6 +124,8 @@ class Plan:
     """(kind, name) of the tags in the prompts -> file; those that nobody knows are not here."""
     upscalers: Mapping[str, UpscalerRef] = field(default_factory=dict)
     """By the names in the requests; those that work on latents are not here."""
+    remarks: tuple[str, ...] = ()
+    """What could not be as it was set, for the person to know."""
 
     @property
     def count(self) -> int:
@@ -173,6 +176,11 @@ class Plans:
         return sum(part.count for part in self.parts)
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """Those of all parts, each once."""
+        return tuple(dict.fromkeys(remark for part in self.parts for remark in part.remarks))
+
+    @property
     def model(self) -> str:
         """Path of the first checkpoint."""
         return self.parts[0].model
@@ -206,15 +214,20 @@ def resolve(
 
     `random_seed` gives the numbers for seeds of -1, below `LARGEST_RANDOM_SEED`.
 
+    A name that the request itself gives must be somebody's. One that stands in the settings may have lost its file
+    since: then the picture is made without, with a remark.
+
     Raises:
-        NotFound: no sampler, schedule, checkpoint, VAE, style or picture has the name asked for.
+        NotFound: no sampler, schedule, checkpoint, VAE, style or picture has the name asked for, or there is no
+            checkpoint at all.
         UserError: an override setting's value is wrong, or img2img has no picture.
     """
     render = settings.with_options(request.override_settings, strict=False).render
     request = _with_hypernetwork(_named(request, names, comments=render.enable_prompt_comments), render, names)
     if render.use_old_hires_fix_width_height:
         request = with_old_hires_size(request)
-    checkpoint = names.checkpoint(render.sd_model_checkpoint)
+    remarks: list[str] = []
+    checkpoint, vae = chosen_models(render, names, remarks.append, asked=request.override_settings)
     render = render.changed(sd_model_checkpoint=checkpoint.title)
     seed = request.seed if request.seed >= 0 else random_seed()
     subseed = request.subseed if request.subseed >= 0 else random_seed()
@@ -243,7 +256,7 @@ def resolve(
     return Plan(
         batches=tuple(batches),
         checkpoint=checkpoint,
-        vae=names.vae(render.sd_vae, checkpoint, overrides=render.sd_vae_overrides_per_model_preferences),
+        vae=vae,
         refiner=names.checkpoint(request.refiner_checkpoint) if request.has_refiner else None,
         hires_checkpoint=names.checkpoint(request.hr_checkpoint_name)
         if hires and isinstance(request, Txt2Img)
@@ -252,7 +265,37 @@ def resolve(
         embeddings=embeddings,
         networks=_networks(request, render, names),
         upscalers=_upscalers(request, names),
+        remarks=tuple(remarks),
     )
+
+
+def chosen_models(
+    render: RenderSettings, names: Names, remark: Callable[[str], None], *, asked: Container[str] = ()
+) -> tuple[CheckpointRef, CheckpointRef | None]:
+    """The checkpoint and the external VAE of these settings. Where one is gone, the first checkpoint and the automatic
+    VAE stand in (A1111), with a remark; unless its key is among those that were `asked` for.
+
+    Raises:
+        NotFound: one that was asked for is not there, or there is no checkpoint at all.
+    """
+    try:
+        checkpoint = names.checkpoint(render.sd_model_checkpoint)
+    except NotFound as error:
+        if "sd_model_checkpoint" in asked or not render.sd_model_checkpoint:
+            raise
+        checkpoint = names.checkpoint("")
+        remark(f"{error.message} {checkpoint.title} is used instead.")
+    try:
+        overrides = render.sd_vae_overrides_per_model_preferences
+        return checkpoint, names.vae(render.sd_vae, checkpoint, overrides=overrides)
+    except NotFound as error:
+        if "sd_vae" in asked:
+            raise
+        remark(f"{error.message} It is chosen automatically instead.")
+    try:
+        return checkpoint, names.vae(AUTOMATIC_VAE, checkpoint)
+    except NotFound:
+        return checkpoint, None  # The one that goes with the checkpoint has gone as well: its own.
 
 
 def _upscalers(request: Generation, names: Names) -> dict[str, UpscalerRef]:

@@ -47,7 +47,7 @@ def routes(app: App) -> Routes:
         changes, remarks = fitted_options(values)
         for remark in remarks:
             log.warning("%s", remark)
-        if CHECKPOINT in changes:
+        if CHECKPOINT in changes and changes[CHECKPOINT] != app.settings.current.render.sd_model_checkpoint:
             changes[CHECKPOINT] = app.catalog.checkpoints.find(str(changes[CHECKPOINT])).title
         before = app.settings.current.options()
         after = app.settings.change(changes, strict=False).options()

@@ -35,6 +35,8 @@ START_LIMIT = 600.0
 """Seconds until the first sign of life: importing torch from a cold disk can take minutes."""
 SILENCE_LIMIT = 120.0
 """Seconds without any sign of life, after which an engine counts as stuck."""
+LOOK, JUMP = 1.0, 10.0
+"""Seconds between two looks at an engine; and between those where it was us, or the machine, that did not run."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
 """Seconds before an engine is started again."""
 WELL_AFTER = 60.0
@@ -84,6 +86,31 @@ class Engine(Protocol):
     def close(self) -> None:
         """End it for good."""
         ...
+
+
+class Silence:
+    """How long an engine has said nothing while somebody listened.
+
+    A laptop's lid was closed, a virtual machine was held, a debugger stopped us: then nobody listened, whatever the
+    clock says, and the engine, which did not run either, is asked once more with all the time it had.
+    """
+
+    def __init__(self) -> None:
+        self._since = self._looked = time.monotonic()
+
+    def ends(self) -> None:
+        """It has said something."""
+        self._since = self._looked = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """To be asked at every look."""
+        now = time.monotonic()
+        if now - self._looked > JUMP:
+            log.warning("Nothing ran here for %.0f s; the engine is given time to answer.", now - self._looked)
+            self._since = now
+        self._looked = now
+        return now - self._since
 
 
 class LocalEngine:
@@ -143,7 +170,7 @@ class LocalEngine:
             process.send(Shutdown())
             if not process.ended_within(3.0):
                 process.popen.kill()
-        if self._thread is not None:
+        if self._thread is not None and self._thread.ident is not None:
             self._thread.join(10.0)
 
     def _supervise(self, hear: Callable[[Heard], None]) -> None:
@@ -179,18 +206,20 @@ class LocalEngine:
             return False, False, f"cannot be started: {error.strerror or error}"
         with self._lock:
             self._process = process
+        if self._closing.is_set():
+            process.send(Shutdown())  # `close` has looked for a process a moment before there was one.
         ready, useful, complaint = False, False, ""
-        heard = time.monotonic()
+        silence = Silence()
         try:
             while True:
                 limit = self._silence_limit if ready else self._start_limit
-                if not process.connection.poll(min(limit, 1.0)):
-                    if time.monotonic() - heard > limit:
+                if not process.connection.poll(min(limit, LOOK)):
+                    if silence.seconds > limit:
                         process.popen.kill()
                         return ready, useful, f"gave no sign of life for {limit:.0f} s"
                     continue
                 event = _received(process.connection)
-                heard = time.monotonic()
+                silence.ends()
                 if isinstance(event, Ready) and not ready:
                     ready = True
                     with self._lock:

@@ -16,12 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from io import BytesIO
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, cast
 
 from PIL import Image
 
-from webui.base.errors import Busy, EngineCrashed, NotFound, StorageError, UserError, WebuiError
+from webui.base.errors import Busy, DatabaseError, EngineCrashed, NotFound, StorageError, UserError, WebuiError
 from webui.base.log import tell
 from webui.catalog.catalog import Catalog
 from webui.catalog.job_table import ENDED, JobRow, State
@@ -53,7 +53,7 @@ from webui.request.messages import (
     Unload,
     Watch,
 )
-from webui.request.plan import LARGEST_RANDOM_SEED, Plan, Plans, resolve
+from webui.request.plan import LARGEST_RANDOM_SEED, Plan, Plans, chosen_models, resolve
 from webui.request.settings import Settings
 from webui.scripts.script import Table
 from webui.server.jobs.engine_client import Engine, EngineState, Heard, Lost
@@ -79,6 +79,8 @@ LOOKED_AHEAD = 50
 """So many waiting jobs are looked at for one whose model an engine has."""
 POLLED_SECONDS = 10.0
 """Who asked for a preview so long ago counts as watching."""
+RETRY_SECONDS = 2.0
+"""After so long it is tried again to write what a full or locked disk has refused."""
 AFFINITY_SECONDS = 20.0
 """So long a job waits for an engine that has its model, while another one would have to load it."""
 
@@ -126,6 +128,8 @@ class JobQueue:
         self._more = more
         self._works: dict[str, Work] = {}
         self._unwritten: dict[str, Job] = {}
+        self._put_back: JobRow | None = None
+        self._trouble = ""
         self._passed_over: dict[str, float] = {}
         self._read_ahead = ""
         self._previews: dict[str, PreviewImage] = {}
@@ -138,6 +142,8 @@ class JobQueue:
         self._told: tuple[str, str] | None = None
         self._asked = ("", "")
         self._loaded: tuple[str, str] | None = None
+        self._fallen_back = ""
+        self._unsubscribe: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
         self._aside = ThreadPoolExecutor(1, "aside")
         self.hub = Hub(self.snapshot, self._watch)
@@ -171,7 +177,7 @@ class JobQueue:
         return self._thread.ident is not None
 
     def close(self) -> None:
-        """Stop; the job in work goes on at the next start."""
+        """Stop, however far `start` came; the job in work goes on at the next start."""
         if self._closing:
             return
         self._closing = True
@@ -180,7 +186,7 @@ class JobQueue:
         closing = [threading.Thread(target=seat.engine.close, name="closing") for seat in self._seats]
         for thread in closing:
             thread.start()
-        for thread in (*closing, self._thread):
+        for thread in (*closing, *((self._thread,) if self.started else ())):
             thread.join(30.0)
         self._aside.shutdown()
 
@@ -428,7 +434,8 @@ class JobQueue:
     @property
     def models(self) -> ModelState:
         """What the engines have in memory, in one."""
-        return models_of(self._seats)
+        found = models_of(self._seats)
+        return replace(found, message=f"The jobs wait. {self._trouble}") if self._trouble else found
 
     @property
     def checkpoint_in_use(self) -> str:
@@ -497,18 +504,41 @@ class JobQueue:
 
     def _work(self) -> None:
         while not self._closing:
-            item = self._inbox.get()
+            item = self._next_word()
             seat = item[0] if isinstance(item, tuple) else None
             try:
                 self._hear(item)
             except Exception as error:  # noqa: BLE001 - the edge: the queue outlives every job
                 self._give_up(seat, error)
+            trouble = ""
             try:
                 self._hand_out()
+            except DatabaseError as error:
+                trouble = str(error)
             except WebuiError as error:
                 log.error("%s", error)
             except Exception:
+                self._put_back = None
                 log.exception("Something unforeseen happened.")
+            self._note_trouble(trouble)
+
+    def _next_word(self) -> tuple[Seat, Heard] | Settings | None:
+        """What somebody says; None also when what the disk refused shall be tried again."""
+        try:
+            return self._inbox.get(timeout=RETRY_SECONDS if self._trouble or self._unwritten else None)
+        except Empty:
+            return None
+
+    def _note_trouble(self, trouble: str) -> None:
+        """No job can be begun, and why; "": all is well. Said once, on the page as well."""
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        if trouble:
+            log.error("The jobs wait. %s", trouble)
+        else:
+            log.info("The jobs go on.")
+        self.hub.publish("models", {"type": "models", **self.models.shown})
 
     def _hear(self, item: tuple[Seat, Heard] | Settings | None) -> None:
         match item:
@@ -625,18 +655,24 @@ class JobQueue:
 
     def _begin_next(self, seat: Seat) -> bool:
         """Take up the next job -> False when there is none for this engine now."""
-        row = self._claim(seat)
+        row = self._put_back or self._claim(seat)
         if row is None:
             return False
+        self._put_back = row  # Should the database refuse in between, this one is taken up again.
         try:
             work = self._prepared(row)
+        except DatabaseError:
+            raise
         except WebuiError as error:
             self._table.fail(row.id, error.code, error.message, error.hint)
+            self._put_back = None
             self._ended(row.id)
             return True
         work.divide(len(self._seats))
         with self._claiming:
-            if self._table.get(row.id).state != "running":
+            running = self._table.get(row.id).state == "running"
+            self._put_back = None
+            if not running:
                 return True  # Cancelled meanwhile.
             self._works[row.id] = work
         eta = self._pace.left(work.plan.model, work.size, 0.0, 0.0)
@@ -685,18 +721,18 @@ class JobQueue:
         if request.script:
             table = expanded(request, row.seed, row.subseed, settings.limits.most_pictures)
             plans = planned(table, lambda cell: self._pictures_planned(cell, settings))
-            work = Work(job=self._job(row), request=request, settings=settings, plan=plans, table=table)
-            work.comments += table.remarks
-            return work
+            said = [*plans.remarks, *table.remarks]
+            return Work(self._job(row), request, settings, plans, table=table, comments=said)
         plan = self._pictures_planned(request.changed(seed=row.seed, subseed=row.subseed), settings)
         settings = settings.with_options(request.override_settings, strict=False)
-        return Work(job=self._job(row), request=request, settings=settings, plan=plan)
+        return Work(self._job(row), request, settings, plan, comments=list(plan.remarks))
 
     def _hold_checkpoint(self) -> None:
         """Who never chose a checkpoint has the first one; it must not be another one because a new file comes first."""
         if not self._settings.current.render.sd_model_checkpoint:
             try:
-                self._settings.change({"sd_model_checkpoint": self._catalog.checkpoints.find("").title})
+                first = self._catalog.checkpoints.find("").title
+                self._settings.change({"sd_model_checkpoint": first}, only_if={"sd_model_checkpoint": ""})
             except StorageError as error:
                 log.warning("The checkpoint in use is not written down: %s", error)
 
@@ -980,13 +1016,15 @@ class JobQueue:
         if wanted == self._told:
             return
         self._told = wanted
+        remarks: list[str] = []
+        # What somebody has just chosen and is not there is taken back; what was chosen long ago may have gone since.
+        anew = ("sd_model_checkpoint",) if self._loaded not in (None, wanted) else ()
         try:
-            checkpoint = self._catalog.checkpoint(wanted[0])
-            overrides = settings.render.sd_vae_overrides_per_model_preferences
-            vae = self._catalog.vae(wanted[1], checkpoint, overrides=overrides)
+            checkpoint, vae = chosen_models(settings.render, self._catalog, remarks.append, asked=anew)
         except NotFound as error:
             self._refuse(self._seats[0], str(error))
             return
+        self._fallen_back = " ".join(remarks)
         self._asked = (checkpoint.path, vae.path if vae else "")
         for seat in self._seats:
             seat.checkpoint = checkpoint.path
@@ -1000,7 +1038,7 @@ class JobQueue:
             self._refuse(seat, heard.failure)
         else:
             self._loaded = self._told
-            self._set_models(seat, message="")
+            self._set_models(seat, message=self._fallen_back)
 
     def _refuse(self, seat: Seat, why: str) -> None:
         """The choice cannot be loaded: the one before holds again; where there is none, it stands, with the reason."""
@@ -1009,8 +1047,11 @@ class JobQueue:
             self._loaded = None
             self._set_models(seat, message=why)
         elif _choice(self._settings.current) == self._told:
+            names = ("sd_model_checkpoint", "sd_vae")
             try:
-                self._settings.change({"sd_model_checkpoint": before[0], "sd_vae": before[1]})
+                self._settings.change(
+                    dict(zip(names, before, strict=True)), only_if=dict(zip(names, self._told, strict=True))
+                )
             except StorageError as error:
                 self._set_models(seat, message=f"{why} {error}")
                 return
