@@ -121,8 +121,9 @@ def value_of(flag: str, arguments: Sequence[str]) -> str:
 
 
 def port_asked_for(arguments: Sequence[str]) -> int | None:
+    """A port that there is; what is none, the UI says."""
     value = value_of("--port", arguments)
-    return int(value) if value.isdigit() else None
+    return int(value) if value.isdecimal() and len(value) < 6 and int(value) < 65536 else None
 
 
 def address_of(arguments: Sequence[str]) -> str:

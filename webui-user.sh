@@ -22,8 +22,9 @@ if [ -z "${PYTHON:-}" ]; then
         "$PYTHON" -c "$fits" >/dev/null 2>&1 && break
     done
 fi
-if ! command -v "$PYTHON" >/dev/null 2>&1; then
-    echo "Gesso needs Python 3.11 to 3.14, and there is no $PYTHON. Install it from https://www.python.org/downloads/" >&2
+if ! "$PYTHON" -c "" >/dev/null 2>&1; then
+    if command -v "$PYTHON" >/dev/null 2>&1; then found="$PYTHON does not run"; else found="there is no $PYTHON"; fi
+    echo "Gesso needs Python 3.11 to 3.14, and $found. Install it from https://www.python.org/downloads/" >&2
     exit 1
 fi
 exec "$PYTHON" "$here/launch.py" "$@"

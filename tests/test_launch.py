@@ -507,6 +507,21 @@ def test_a_missing_python_is_said_by_the_script_itself(checkout: Checkout) -> No
 
 
 @posix
+@pytest.mark.parametrize("python", ["/etc", "/etc/passwd", "false", "/nowhere/bin/python3"])
+def test_what_is_no_python_is_said_in_one_sentence(checkout: Checkout, python: str) -> None:
+    done = checkout.start(PYTHON=python)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "3.11" in done.stderr and python in done.stderr
+
+
+@pytest.mark.parametrize("port", ["99999", "65536", "9" * 5000, "-1", "²", "", "port"])
+def test_what_is_no_port_is_left_to_the_program_to_say(port: str) -> None:
+    assert launch.port_asked_for(["--port", port]) is None
+    assert launch.port_asked_for(["--port=65535"]) == 65535
+
+
+@posix
 def test_a_bug_in_the_environment_variables_is_no_traceback(checkout: Checkout) -> None:
     done = checkout.start(COMMANDLINE_ARGS="--theme 'dark")
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)

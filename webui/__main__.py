@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import io
+import logging
 import os
 import signal
 import sys
@@ -44,6 +45,11 @@ def main(argv: Sequence[str]) -> int:
         return commands[name](rest)
     except WebuiError as error:
         print(f"\n{error.message}\n{error.hint}".rstrip(), file=sys.stderr)
+        return 1
+    except OSError as error:
+        # The edge: what the system refuses (a folder, a file, an address) is a sentence, too.
+        logging.getLogger(__name__).debug("That was:", exc_info=error)
+        print(f"\n{error.filename or 'The system'}: {error.strerror or error}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -7,17 +7,18 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import psutil
 
 from webui.base import version
-from webui.base.errors import UserError
+from webui.base.errors import NotFound, UserError
 from webui.base.folder_lock import FolderLock
 from webui.catalog.catalog import Catalog
 from webui.catalog.sessions import Sessions
 from webui.catalog.settings_store import SettingsStore
 from webui.catalog.tokens import Tokens
-from webui.flags import Flags
+from webui.flags import Flags, is_file
 from webui.request.settings import Settings
 from webui.server.access import Access, AccountsNow
 from webui.server.api.tasks import Tasks
@@ -42,7 +43,7 @@ class App:
     """Everything that the routes and the page need, by name.
 
     Raises:
-        UserError: the flags do not fit.
+        UserError: the flags do not fit, or another server works with the same folder.
         StorageError: database or settings cannot be used.
     """
 
@@ -56,42 +57,59 @@ class App:
         page_first = self._page_ready if not flags.nowebui and (os.cpu_count() or 1) < CORES_FOR_BOTH else None
         engines = [engine] if engine is not None else [LocalEngine(one, after=page_first) for one in flags.engines]
         accounts = AccountsNow(flags)
-        self.catalog = Catalog(self.paths, remembers=not flags.no_prompt_history)
-        self.tokens = Tokens(self.catalog.database)
-        with contextlib.suppress(OSError):
-            (self.paths.state / "secret.key").unlink()  # Earlier versions signed cookies with it.
-        self.access = Access(accounts, self.tokens, Sessions(self.catalog.database))
-        self.settings = SettingsStore(self.paths)
-        self.queue = JobQueue(
-            self.catalog,
-            self.settings,
-            engines,
-            version.LABEL,
-            more=self._engines_beside_the_first if flags.all_devices and engine is None else None,
-        )
-        self.tasks = Tasks()
-        self._has_launcher = "GESSO_RESTART_FILE" in os.environ
-        self._parent = psutil.Process().parent()
-        self.restart_asked = False
-        self._housekeeping = Housekeeping(self.catalog, self.settings)
-        self._lock: FolderLock | None = None
-        self._allow(self.settings.current)
-        self.settings.subscribe(self._allow)
-        self._stop: Callable[[], None] | None = None
+        with ExitStack() as begun:
+            # First of all: a second server of this folder must not even look into the database.
+            begun.callback(FolderLock(self.paths.state / "server.lock").release)
+            self.catalog = Catalog(self.paths, remembers=not flags.no_prompt_history)
+            begun.callback(self.catalog.close)
+            self.tokens = Tokens(self.catalog.database)
+            with contextlib.suppress(OSError):
+                (self.paths.state / "secret.key").unlink()  # Earlier versions signed cookies with it.
+            self.access = Access(accounts, self.tokens, Sessions(self.catalog.database))
+            begun.callback(self.access.close)
+            self.settings = SettingsStore(self.paths)
+            self.queue = JobQueue(
+                self.catalog,
+                self.settings,
+                engines,
+                version.LABEL,
+                more=self._engines_beside_the_first if flags.all_devices and engine is None else None,
+            )
+            begun.callback(self.queue.close)  # It ends what it has begun, however far it came.
+            self.tasks = Tasks()
+            self._has_launcher = "GESSO_RESTART_FILE" in os.environ
+            self._parent = psutil.Process().parent()
+            self.restart_asked = False
+            self._housekeeping = Housekeeping(self.catalog, self.settings)
+            begun.callback(self._housekeeping.close)
+            self._allow(self.settings.current)
+            self.settings.subscribe(self._allow)
+            self._stop: Callable[[], None] | None = None
+            self._begun = begun.pop_all()
 
     def start(self) -> None:
-        """Start the engine and the queue; begin with the models that the flags name.
+        """Start the engine and the queue; begin with the models that the flags name. Should that fail, everything that
+        was begun is ended again.
 
         Raises:
-            UserError: another server works with the same folder.
+            NotFound: there is no such checkpoint, or VAE.
+            StorageError: database or settings cannot be used.
         """
-        self._lock = FolderLock(self.paths.state / "server.lock")
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
         self.catalog.pictures.forget_unsaved()
         self.catalog.recover()
         chosen: dict[str, str] = {}
         if self.flags.ckpt:
             chosen["sd_model_checkpoint"] = self.catalog.checkpoint(self.flags.ckpt).title
         if self.flags.vae_path is not None:
+            if not is_file(self.flags.vae_path):
+                raise NotFound(f"--vae-path: there is no file {self.flags.vae_path}.")
             chosen["sd_vae"] = self.flags.vae_path.name
         if chosen:
             self.settings.change(chosen)
@@ -104,13 +122,8 @@ class App:
         return [LocalEngine(options) for options in self.flags.engines_beside_the_first(devices)]
 
     def close(self) -> None:
-        """Stop everything; what is in the queue goes on at the next start."""
-        self._housekeeping.close()
-        self.access.close()
-        self.queue.close()
-        self.catalog.close()
-        if self._lock is not None:
-            self._lock.release()
+        """Stop everything that was begun, the latest first; what is in the queue goes on at the next start."""
+        self._begun.close()
 
     def _allow(self, settings: Settings) -> None:
         limits = settings.limits

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -393,8 +395,19 @@ def flags_of(values: argparse.Namespace) -> Flags:
     if bool(flags.tls_keyfile) != bool(flags.tls_certfile):
         raise UserError("--tls-keyfile and --tls-certfile belong together; one of them is missing.")
     for file in (flags.tls_keyfile, flags.tls_certfile, flags.gradio_auth_path):
-        if file and not file.is_file():
+        if file and not is_file(file):
             raise UserError(f"There is no file {file}.")
+    for name in declared():
+        value = getattr(flags, name)
+        for part in value if isinstance(value, tuple) else (value,):
+            _refuse_nonsense(spelling(name), part)
+    if flags.cors_allow_origins_regex:
+        try:
+            re.compile(flags.cors_allow_origins_regex)
+        except re.error as error:
+            raise UserError(f"--cors-allow-origins-regex is no regular expression: {error}.") from error
+    if flags.timeout_keep_alive < 0:
+        raise UserError(f"--timeout-keep-alive takes seconds, not {flags.timeout_keep_alive}.")
     if flags.device_id.strip() not in ("", "all") and not all(
         part.strip().isdecimal() for part in flags.device_id.split(",")
     ):
@@ -455,6 +468,29 @@ def spelling(name: str) -> str:
 def _cores_for_each(engines: int) -> int:
     """Threads of each of several engines on the CPU; 0: as many as torch likes."""
     return max((os.cpu_count() or 1) // engines, 1) if engines > 1 else 0
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; of a name that no file can have, or a folder that cannot be entered: False."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _refuse_nonsense(flag: str, value: Any) -> None:
+    """Raises UserError: a text holds bytes that are none, or a path is one that no file can have."""
+    if isinstance(value, Path | str) and any("\ud800" <= letter <= "\udfff" for letter in str(value)):
+        raise UserError(
+            f"{flag}: {str(value)!a} is not written in UTF-8.",
+            hint="Rename the file or folder, or set a UTF-8 locale.",
+        )
+    if isinstance(value, Path):
+        try:
+            value.stat()
+        except OSError as error:
+            if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+                raise UserError(f"{flag}: there can be no {str(value)[:80]}: {error.strerror}.") from error
 
 
 def _has_default(default: Any) -> bool:

@@ -4,6 +4,7 @@ others at all."""
 from __future__ import annotations
 
 import asyncio
+import codecs
 import hashlib
 import hmac
 import ipaddress
@@ -85,7 +86,7 @@ def accounts_of(flags: Flags) -> Accounts:
     kept = AccountFile(flags.paths.accounts).read()
     entries = [part for value in flags.gradio_auth for part in value.split(",")]
     if flags.gradio_auth_path is not None:
-        text = flags.gradio_auth_path.read_text("utf-8")
+        text = _lines_in(flags.gradio_auth_path)
         entries += [part for line in text.splitlines() for part in line.split(",")]
     users = {name: account.password for name, account in kept.items()} | _pairs(entries, "--gradio-auth")
     roles = {name: account.role for name, account in kept.items()}
@@ -94,6 +95,26 @@ def accounts_of(flags: Flags) -> Accounts:
         return Accounts(users, programs, roles=roles)
     password = secrets.token_urlsafe(9)
     return Accounts({MADE_UP_USER: password}, programs, password)
+
+
+def _lines_in(path: Path) -> str:
+    """A text file, as editors of all systems write it: UTF-8, or with a mark at its beginning UTF-16.
+
+    Raises:
+        UserError: it cannot be read, or is no such text.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text in UTF-8.", hint="Save it once more as UTF-8.") from error
+    if "\0" in text:
+        raise UserError(f"{path} is no text in UTF-8.", hint="Save it once more as UTF-8.")
+    return text
 
 
 def _pairs(entries: list[str], flag: str) -> dict[str, str]:

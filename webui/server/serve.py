@@ -55,7 +55,7 @@ def listen(flags: Flags) -> socket.socket:
     """The socket to serve on: the port that was asked for, else the first free one.
 
     Raises:
-        UserError: the port is taken, or the address is not this machine's.
+        UserError: the port is taken, or the address is none, or not this machine's.
     """
     asked = flags.port is not None
     first = flags.port if flags.port is not None else DEFAULT_PORT
@@ -69,6 +69,8 @@ def listen(flags: Flags) -> socket.socket:
             raise UserError(
                 f"The address {flags.host}, port {port}, cannot be listened on: {error.strerror or error}."
             ) from error
+        except (UnicodeError, ValueError, OverflowError) as error:
+            raise UserError(f"--server-name: {flags.host!r} is no address or name.") from error
     if asked:
         raise UserError(
             f"Port {first} is taken by another program.", hint="Stop that one, or start with another --port."
@@ -87,7 +89,7 @@ def _bound(host: str, port: int) -> socket.socket:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, port))
         made.listen(2048)
-    except OSError:
+    except (OSError, ValueError, OverflowError):
         made.close()
         raise
     return made
@@ -271,7 +273,11 @@ def address_for_others(flags: Flags, port: int) -> str:
 
 
 class Server:
-    """An App, served over HTTP until somebody stops it."""
+    """An App, served over HTTP until somebody stops it.
+
+    Raises:
+        UserError: key and certificate for https do not fit.
+    """
 
     def __init__(self, app: App, bound: socket.socket) -> None:
         flags = app.flags
@@ -291,6 +297,14 @@ class Server:
             loop=event_loop(sys.platform),
             lifespan="on",
         )
+        try:
+            config.load()
+        except OSError as error:  # ssl.SSLError is one.
+            raise UserError(
+                f"{flags.tls_certfile} and {flags.tls_keyfile} do not fit together, or are no certificate and key:"
+                f" {error.strerror or error}.",
+                hint="Both are PEM files.",
+            ) from error
         self._server = uvicorn.Server(config)
 
     def run(self) -> None:
