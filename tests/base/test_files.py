@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from webui.base import folder_lock
+from webui.base import files, folder_lock
 from webui.base.errors import StorageError, UserError
 from webui.base.files import write_atomically, write_new
 from webui.base.folder_lock import FolderLock
@@ -97,7 +97,7 @@ def test_what_cannot_be_written_is_said_in_one_sentence_and_leaves_the_old_file(
     path = tmp_path / "styles.csv"
     path.write_bytes(b"as it was")
     with monkeypatch.context() as patch:
-        patch.setattr(os, call, refusing(number))
+        patch.setattr(files if call == "replace" else os, call, refusing(number))
         with pytest.raises(StorageError) as refused:
             write_atomically(path, b"new")
     assert refused.value.message == f"{path} cannot be written: {os.strerror(number)}."

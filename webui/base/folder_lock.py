@@ -9,7 +9,8 @@ import os
 import sys
 from pathlib import Path
 
-from webui.base.errors import StorageError, UserError
+from webui.base.errors import UserError
+from webui.base.files import storage_error
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class FolderLock:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+", encoding="utf-8")
         except OSError as error:
-            raise StorageError(f"{path} cannot be written: {error.strerror or error}.") from error
+            raise storage_error(path, error) from error
         try:
             _lock(self._file.fileno())
         except OSError as error:
@@ -56,7 +57,7 @@ class FolderLock:
 
     def release(self) -> None:
         """Let others in. The file stays: deleting it would let two in at once."""
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, OSError):
             self._file.close()
 
 

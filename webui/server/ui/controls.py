@@ -68,10 +68,12 @@ class Controls:
         defaults: Mapping[str, Any] | None = None,
         ranges: Mapping[str, Mapping[str, float]] | None = None,
         explained: bool = False,
+        faithful: bool = False,
     ) -> None:
         """`choices` lists what a source offers now; `defaults` and `ranges` are what people saved.
 
-        `explained` puts the help text under each label; else it is the label's tooltip.
+        `explained` puts the help text under each label; else it is the label's tooltip. `faithful` controls show every
+        value, also one that their list does not offer any more.
         """
         self.declared = declared
         self.prefix = prefix
@@ -79,6 +81,7 @@ class Controls:
         self._defaults = dict(defaults or {})
         self._ranges = dict(ranges or {})
         self._explained = explained
+        self._faithful = faithful
         self._made: dict[str, Component] = {}
 
     def __getitem__(self, name: str) -> Component:
@@ -139,6 +142,22 @@ class Controls:
                     updates[self._made[name]] = update
         return updates, remarks
 
+    def told_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What `values` gives of controls in which `show` has put these, where nobody has changed them."""
+        return {name: self._told(name, self._seen(name, values[name])) for name in self._made if name in values}
+
+    def _seen(self, name: str, value: Any) -> Any:
+        param = self.declared.params()[name]
+        match param:
+            case Choice(radio=True):
+                return _listed(param, value)
+            case Choice():
+                return self._on_offer(param, value)[1]
+            case Several():
+                return self._all_on_offer(param, value)[1]
+            case _:
+                return value
+
     def refreshed(self) -> dict[Component, Any]:
         """Updates that bring the lists of all controls up to date, and leave their values alone."""
         return {
@@ -168,14 +187,12 @@ class Controls:
             case Choice(radio=True):
                 return _Radio(**{"choices": self._options(param), "value": _listed(param, value), **given})
             case Choice():
-                options = self._options(param)
-                picked = self._picked(param, value, options)
+                options, picked = self._on_offer(param, value)
                 if picked is None:  # what was saved is gone
                     picked = self._picked(param, default_of(self.declared, name), options)
                 return _Dropdown(**{"choices": options, "value": picked, **given})
             case Several():
-                options = self._options(param)
-                chosen = [item for item in value if item in options]
+                options, chosen = self._all_on_offer(param, value)
                 return _Dropdown(**{"choices": options, "value": chosen, "multiselect": True, **given})
             case Toggle():
                 return gr.Checkbox(**{"value": value, **given})
@@ -212,19 +229,18 @@ class Controls:
                 low, high = _range(param, value)
                 return gr.update(value=value, minimum=low, maximum=high), ""
             case Number():
-                if abs(value) > LARGEST_EXACT:
+                if abs(value) > LARGEST_EXACT and not self._faithful:
                     return None, f"{param.title} {value} has more digits than the form can hold; it was left as it is."
                 return gr.update(value=value), ""
             case Choice(radio=True):
                 return gr.update(value=_listed(param, value)), ""
             case Choice():
-                options = self._options(param)
-                picked = self._picked(param, value, options)
-                if picked is None:
+                options, picked = self._on_offer(param, value)
+                if picked is None and not self._faithful:
                     return None, f"{param.title} {str(value)!r} is not there; it was left as it is."
                 return gr.update(choices=options, value=picked), ""
             case Several():
-                options = self._options(param)
+                options, _ = self._all_on_offer(param, value)
                 missing = [item for item in value if item not in options]
                 if missing:
                     return None, f"{param.title} {', '.join(map(repr, missing))}: not there; left as they are."
@@ -234,6 +250,21 @@ class Controls:
             case _:
                 chips = [chip(key, item) for key, item in value.items()]
                 return gr.update(choices=chips, value=chips, visible=True if chips else "hidden"), ""
+
+    def _on_offer(self, param: Choice, value: Any) -> tuple[list[Any], Any]:
+        """What a list offers, and the option that this value means, or None."""
+        options = self._options(param)
+        picked = self._picked(param, value, options)
+        if picked is None and self._faithful and value:
+            return [*options, value], value
+        return options, picked
+
+    def _all_on_offer(self, param: Several, values: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """What a list offers, and which of the values are in it."""
+        options = self._options(param)
+        if self._faithful:
+            options += [item for item in values if item not in options]
+        return options, [item for item in values if item in options]
 
     def _options(self, param: Choice | Several) -> list[Any]:
         if param.source:

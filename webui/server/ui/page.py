@@ -14,7 +14,7 @@ from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.defaults import defaults_page
 from webui.server.ui.greyed import Looks, grey_out
 from webui.server.ui.native_size import Sizes, follow_checkpoint
-from webui.server.ui.quicksettings import Quicksettings, quicksettings
+from webui.server.ui.quicksettings import SettingsForm, quicksettings
 from webui.server.ui.styles import styles_dialog
 from webui.server.ui.wiring import ExtrasPane, FormPane, Pane, SettingsPane, connect
 
@@ -36,6 +36,7 @@ def build(app: App) -> Any:
                 with gr.Tab(entry.name, id=entry.elem_id, elem_id=entry.elem_id):
                     panes[entry.name] = registry.resolved(entry.code)(app)
         forms = [pane for pane in panes.values() if isinstance(pane, Pane)]
+        standing = [bar, *(pane.form for pane in panes.values() if isinstance(pane, SettingsPane))]
         connect(app, panes)
         styles_dialog(app, forms)
         for settings in (pane for pane in panes.values() if isinstance(pane, SettingsPane)):
@@ -44,7 +45,7 @@ def build(app: App) -> Any:
         lists = [pane.controls for pane in panes.values() if isinstance(pane, Pane | ExtrasPane | FormPane)]
         sizes = follow_checkpoint(app, bar, forms)
         looks = grey_out(app, bar, forms)
-        _arrives(app, page, bar, lists, sizes, looks)
+        _arrives(app, page, standing, lists, sizes, looks)
     return page
 
 
@@ -62,15 +63,20 @@ def mount_options(app: App) -> dict[str, Any]:
     }
 
 
-def _arrives(app: App, page: Any, bar: Quicksettings, lists: list[Controls], sizes: Sizes, looks: Looks) -> None:
+def _arrives(
+    app: App, page: Any, standing: list[SettingsForm], lists: list[Controls], sizes: Sizes, looks: Looks
+) -> None:
     """Much changes while the page stands: when somebody opens it, one event brings what was built at start up to date.
 
     Until then nothing is generated: it would be with values that nobody sees.
     """
 
     def load(data: Data) -> dict[Component, Any]:
-        title = app.settings.current.render.sd_model_checkpoint
-        found = bar.shown(app.settings.current)
+        settings = app.settings.current
+        title = settings.render.sd_model_checkpoint
+        found: dict[Component, Any] = {}
+        for form in standing:
+            found |= form.shown(settings)
         for updates in (*(controls.refreshed() for controls in lists), sizes.fitted(title, data), looks.now(title)):
             for component, update in updates.items():
                 found[component] = {**found.get(component, {}), **update}
@@ -78,7 +84,8 @@ def _arrives(app: App, page: Any, bar: Quicksettings, lists: list[Controls], siz
 
     listed = [component for controls in lists for component in controls.refreshed()]
     # Once each, whatever brings it up to date.
-    shown = list(dict.fromkeys([*bar.components, *listed, *sizes.fields, *looks.affected]))
+    current = [component for form in standing for component in form.components]
+    shown = list(dict.fromkeys([*current, *listed, *sizes.fields, *looks.affected]))
     page.load(load, {*sizes.fields}, shown, **QUIET).then(None, None, None, js="() => gesso.settled()", **QUIET)
 
 

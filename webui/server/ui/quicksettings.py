@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from webui.base.errors import NotFound, WebuiError
+from webui.base.errors import NotFound, UserError, WebuiError
 from webui.request.params import Choice, Colour, Declared, Number, Param, Slider, Text
 from webui.request.settings import Settings
 from webui.server.ui import notices
-from webui.server.ui.controls import QUIET, Component, Controls
+from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.toprow import tool_button
 
 if TYPE_CHECKING:
@@ -29,13 +30,73 @@ LOGO = (
 
 
 @dataclass(frozen=True)
-class Quicksettings:
-    """The bar's controls by section, and where it says what went wrong."""
+class SettingsForm:
+    """Controls of settings by section, and a note of what they showed last, which lies in the browser: so that what
+    was changed on a page can be told from what was changed elsewhere meanwhile, whatever becomes of the server."""
 
     controls: Mapping[str, Controls]
-    notice: Component
+    note: Component
     effective: Callable[[str, Any], Any]
     """What a setting that leaves the choice open comes to."""
+
+    @property
+    def components(self) -> list[Component]:
+        return [self.note, *(component for controls in self.controls.values() for component in controls.components)]
+
+    def shown(self, settings: Settings) -> dict[Component, Any]:
+        """Updates that bring all controls to these settings."""
+        found: dict[Component, Any] = {}
+        for section, controls in self.controls.items():
+            found |= controls.refreshed()
+            found |= controls.show(self._values(settings, section))[0]
+        return {**found, self.note: gr.update(value=self.noted(settings))}
+
+    def noted(self, settings: Settings) -> str:
+        """The note of controls that show these settings."""
+        told: dict[str, Any] = {}
+        for section, controls in self.controls.items():
+            told |= controls.told_of(self._values(settings, section))
+        return json.dumps(told)
+
+    def noted_with(self, data: Data, told: Mapping[str, Any]) -> str:
+        """The page's note, where these values are known to it as well."""
+        try:
+            return json.dumps({**json.loads(data[self.note]), **told})
+        except (TypeError, ValueError, RecursionError):
+            return "{}"  # It was none: `changed` will ask for a reload.
+
+    def changed(self, data: Data) -> dict[str, Any]:
+        """Field -> value of what has another value than the page showed.
+
+        Raises:
+            UserError: the page does not know what it showed.
+        """
+        try:
+            before = json.loads(data[self.note])
+            told = {name: value for controls in self.controls.values() for name, value in controls.values(data).items()}
+            return {name: value for name, value in told.items() if not _same(value, before[name])}
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise UserError("The page is older than the server.", hint="Reload it.") from error
+
+    def _values(self, settings: Settings, section: str) -> dict[str, Any]:
+        values = getattr(settings, section)
+        return {name: self.effective(name, getattr(values, name)) for name in self.controls[section]}
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values of a setting are one, as far as a browser keeps it: its numbers have 53 bits."""
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return float(one) == float(other)
+    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
+        return list(one) == list(other)
+    return bool(one == other)
+
+
+@dataclass(frozen=True)
+class Quicksettings(SettingsForm):
+    """The bar's controls by section, and where it says what went wrong."""
+
+    notice: Component
 
     @property
     def checkpoint(self) -> Component | None:
@@ -46,19 +107,6 @@ class Quicksettings:
     def names(self) -> frozenset[str]:
         """The settings that stand here (and not on the Settings tab)."""
         return frozenset(name for controls in self.controls.values() for name in controls)
-
-    def shown(self, settings: Settings) -> dict[Component, Any]:
-        """Updates that bring all controls to these settings."""
-        found: dict[Component, Any] = {}
-        for section, controls in self.controls.items():
-            values = getattr(settings, section)
-            found |= controls.refreshed()
-            found |= controls.show({name: self.effective(name, getattr(values, name)) for name in controls})[0]
-        return found
-
-    @property
-    def components(self) -> list[Component]:
-        return [component for controls in self.controls.values() for component in controls.components]
 
 
 def _effective(app: App, name: str, value: Any) -> Any:
@@ -80,7 +128,16 @@ def settings_form(app: App, section: str, *, explained: bool) -> Controls:
         app.catalog.choices,
         defaults={name: _effective(app, name, getattr(values, name)) for name in type(values).params()},
         explained=explained,
+        faithful=True,
     )
+
+
+def form_of(app: App, controls: Mapping[str, Controls], elem_id: str) -> SettingsForm:
+    """These controls, just made, with their note."""
+    note = gr.Textbox(visible="hidden", elem_id=elem_id)
+    form = SettingsForm(controls, note, lambda name, value: _effective(app, name, value))
+    note.value = form.noted(app.settings.current)
+    return form
 
 
 def quicksettings(app: App) -> Quicksettings:
@@ -104,7 +161,8 @@ def quicksettings(app: App) -> Quicksettings:
     notice = gr.HTML(elem_id="quicksettings_notice", elem_classes="notices")
     show = gr.Button("Show the settings as they are", visible="hidden", elem_id="quicksettings_show")
     standing = {section: form for section, form in forms.items() if form.components}
-    bar = Quicksettings(standing, notice, lambda name, value: _effective(app, name, value))
+    form = form_of(app, standing, "quicksettings_shown")
+    bar = Quicksettings(standing, form.note, form.effective, notice)
     for section, controls in bar.controls.items():
         for name in controls:
             _saves(app, bar, section, name)
@@ -117,18 +175,23 @@ def quicksettings(app: App) -> Quicksettings:
 def _saves(app: App, bar: Quicksettings, section: str, name: str) -> None:
     controls = bar.controls[section]
     component = controls[name]
+    kind = type(controls.declared.params()[name])
 
-    def save(value: Any, request: gr.Request) -> dict[Component, Any]:
-        before = getattr(getattr(app.settings.current, section), name)
+    def save(data: Data, request: gr.Request) -> dict[Component, Any]:
         try:
+            if issubclass(kind, Text | Number) and name not in bar.changed(data):
+                return {bar.notice: ""}  # Who only went through a field has changed nothing.
             app.access.require_admin(str(request.username or ""))
-            app.settings.change(controls.values({component: value}))
+            told = controls.values({component: data[component]})
+            app.settings.change(told)
         except WebuiError as error:
+            before = getattr(getattr(app.settings.current, section), name)
             return {bar.notice: notices.failure(error), **controls.show({name: before})[0]}
-        return {bar.notice: ""}
+        return {bar.notice: "", bar.note: bar.noted_with(data, told)}
 
-    for event in _finished_changing(component, type(controls.declared.params()[name])):
-        saving = event(save, component, [component, bar.notice], js="(v) => (gesso.settling(), [v])", **QUIET)
+    for event in _finished_changing(component, kind):
+        settling = "(...told) => (gesso.settling(), told)"
+        saving = event(save, {component, bar.note}, [component, bar.note, bar.notice], js=settling, **QUIET)
         saving.then(None, None, None, js="() => gesso.settled()", **QUIET)
 
 

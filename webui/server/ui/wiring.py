@@ -21,6 +21,7 @@ from webui.request.fields import REQUESTS, Generation, Img2Img
 from webui.request.interrogate import Interrogate
 from webui.server.ui import notices
 from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.quicksettings import SettingsForm
 from webui.server.ui.results import Results
 from webui.server.ui.scripts import Scripts
 from webui.server.ui.toprow import PROMPTS, STYLES, Toprow
@@ -92,6 +93,7 @@ class SettingsPane:
     """The Settings tab. `defaults` is the place for what needs the forms, once they are built."""
 
     defaults: Component
+    form: SettingsForm
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import gradio as gr
 from webui.base.errors import WebuiError
 from webui.request.settings import Settings
 from webui.server.ui import notices
-from webui.server.ui.controls import QUIET, Component, Data
-from webui.server.ui.quicksettings import settings_form
+from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.quicksettings import form_of, settings_form
 from webui.server.ui.wiring import SettingsPane, owner_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def settings(app: App) -> SettingsPane:
             elem_classes="bare search",
         )
     notice = gr.HTML(elem_id="settings_result", elem_classes="notices")
-    forms = {}
+    forms: dict[str, Controls] = {}
     with gr.Tabs(elem_id="settings_pages"):
         for section, declared in Settings.sections().items():
             form = forms[section] = settings_form(app, section, explained=True)
@@ -55,26 +55,26 @@ def settings(app: App) -> SettingsPane:
         with gr.Tab("Logins", id="logins", elem_id="settings_logins"), gr.Column(elem_classes="settings-page"):
             gr.HTML("<section id='setting_logins' aria-label='Logins'></section>", elem_classes="bare")
     restart.click(None, None, None, js="() => gesso.restart()", **QUIET)
+    page = form_of(app, forms, "settings_shown")
 
     def save(data: Data, request: gr.Request) -> dict[Component, Any]:
         before = app.settings.current
-        values = {name: value for form in forms.values() for name, value in form.values(data).items()}
         try:
             app.access.require_admin(owner_of(request))
-            after = app.settings.change(values)
+            after = app.settings.change(page.changed(data))
         except WebuiError as error:
             return {notice: notices.failure(error)}
         old = before.options()
         changed = [key for key, value in after.options().items() if value != old[key]]
         if not changed:
-            return {notice: notices.done("Nothing was changed.")}
+            return {notice: notices.done("Nothing was changed."), **page.shown(after)}
         sentence = f"{len(changed)} setting{'s' if len(changed) > 1 else ''} changed: {', '.join(changed)}."
         if any(_takes_effect_later(key) for key in changed):
             sentence += " Restart to see all of it."
-        return {notice: notices.done(sentence)}
+        return {notice: notices.done(sentence), **page.shown(after)}
 
-    apply.click(save, {component for form in forms.values() for component in form.components}, [notice], **QUIET)
-    return SettingsPane(defaults)
+    apply.click(save, {*page.components}, [notice, *page.components], **QUIET)
+    return SettingsPane(defaults, page)
 
 
 def _takes_effect_later(key: str) -> bool:
