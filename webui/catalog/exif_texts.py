@@ -81,13 +81,21 @@ def _utf16(content: bytes) -> str:
     big, little = (content.decode(f"utf-16-{order}", "replace") for order in ("be", "le"))
     # Every infotext has ASCII in it, its labels.
     wide = max(big, little, key=_plain_letters)
-    if not _is_wide(content) and _plain_letters(plain := decoded(content)) > 2 * _plain_letters(wide):
-        return _stripped(plain)
+    if b"\0" not in (narrow := content.rstrip(b"\0")) and _is_utf8(narrow):
+        return _stripped(decoded(narrow))
     return _stripped(wide)
 
 
 def _plain_letters(text: str) -> int:
     return len(text.encode("ascii", "ignore")) - text.count("\0")
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_wide(content: bytes) -> bool:

@@ -21,7 +21,7 @@ from webui.catalog.exif_texts import exif_texts, user_comment
 from webui.catalog.levels import eight_bit
 from webui.catalog.png_texts import SIGNATURE, decoded, png_texts
 from webui.catalog.stealth import hidden_text
-from webui.request.foreign import told_infotext
+from webui.request.foreign import is_object, told_infotext
 from webui.request.infotext import read
 
 log = logging.getLogger(__name__)
@@ -128,6 +128,9 @@ def infotext_of(image: Image.Image) -> tuple[str, dict[str, str]]:
         infotext = text if image.format == "GIF" or read(text).labels else ""
     fields = {name: _clean(text) for name, text in exif_texts(image).items()}
     told = told_infotext({**fields, "parameters": infotext, **items}, *image.size)
+    if not told and is_object(infotext):
+        # It says nothing of a picture that we know, and is no prompt.
+        items, infotext = {_LABEL: infotext, **items}, ""
     return _clean(told or infotext).strip(), items
 
 

@@ -92,7 +92,7 @@ def told_by_graph(graph: Mapping[str, Any]) -> Told | None:
         seed=_number(nodes, parts, "seed", "noise_seed"),
         width=width,
         height=height,
-        model=_model(nodes, [*parts, *loaders]),
+        model=_model(nodes, parts),
         vae=_vae(nodes, found),
         loras=tuple(dict.fromkeys(_loras(nodes, [*loaders, *_behind(nodes, loaders, (Kind.OTHER,), "lora")]))),
         more=_more(nodes, parts, loaders),
@@ -423,11 +423,19 @@ def _texts(
 # ---------------------------------------------------------------- models
 
 
-def _model(nodes: Graph, loaders: list[Node]) -> str:
-    """The nearest file of a model; where no link leads to one, that of the graph, if there is one alone."""
-    for node in loaders:
+def _model(nodes: Graph, parts: list[Node]) -> str:
+    """The file that the links lead to, of merged ones the first; where none does, that of the graph, if it has one."""
+    waiting, seen = parts[::-1], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
         if name := _model_in(nodes, node):
             return stem(name)
+        links = [(_kind(name), _linked(nodes, value)) for name, value in _open(nodes, node).items()]
+        for kind in (Kind.ANY, Kind.SAMPLING, Kind.MODEL):  # the last one is looked at first
+            waiting += [linked for this, linked in reversed(links) if this is kind and linked is not None]
     known = {name for node in nodes.values() if (name := _model_in(nodes, node))}
     return stem(known.pop()) if len(known) == 1 else ""
 

@@ -85,6 +85,11 @@ def _json(text: str) -> Any:
         return None
 
 
+def is_object(text: str) -> bool:
+    """Whether a text is an object of JSON with something in it."""
+    return bool(_object(text))
+
+
 def _object(text: str) -> dict[str, Any]:
     found = _json(text)
     return found if isinstance(found, dict) else {}

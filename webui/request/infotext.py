@@ -185,7 +185,8 @@ def _on_lines(text: str) -> str:
     if not text[begin : max(steps, begin)].strip() or not _ONE_LINE.match(text, steps):
         return text
     label = next(_labelled_values(text[begin : begin + LONGEST_LABEL + 1]), None)
-    if label is not None and text.startswith(label[0], begin) and not text.startswith(NEGATIVE, begin):
+    behind_prompt = ("Negative prompt", " Steps")
+    if label is not None and text.startswith(label[0], begin) and not label[0].endswith(behind_prompt):
         return text  # a line of labels that does not begin with the steps
     before, line = text[:steps], text[steps + 1 :]
     last = before[begin:].replace(f" {NEGATIVE}", f"\n{NEGATIVE}", 1)
