@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 
-from tests.api.conftest import Api
+from tests.api.conftest import Api, opened
+from tests.server.routes import basic
+from webui.base.paths import Paths
+from webui.catalog.accounts import AccountFile
+from webui.server import passwords
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +28,21 @@ FEW = ("n_iter", "batch_size")
 """What a test has no patience for, though it is allowed."""
 
 
-def test_nothing_breaks_the_server(api: Api) -> None:
-    schema: Any = schemathesis.openapi.from_asgi("/openapi.json", api.client.app, headers={"host": "127.0.0.1"})
+ROLES = {"visitor": {}, "user": basic("una", "second"), "admin": basic("ada", "first")}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_nothing_breaks_the_server(tmp_path: Path, role: str) -> None:
+    if role != "visitor":
+        accounts = AccountFile(Paths(data=tmp_path).accounts)
+        accounts.put("ada", "admin", passwords.hashed("first"))
+        accounts.put("una", "user", passwords.hashed("second"))
+    with opened(tmp_path) as api:
+        _call_everything(api, {"host": "127.0.0.1", **ROLES[role]})
+
+
+def _call_everything(api: Api, headers: dict[str, str]) -> None:
+    schema: Any = schemathesis.openapi.from_asgi("/openapi.json", api.client.app, headers=headers)
     calls = 0
     for found in schema.get_all_operations():
         operation = found.ok()
@@ -38,7 +57,7 @@ def test_nothing_breaks_the_server(api: Api) -> None:
             def never_breaks(case: Any) -> None:
                 nonlocal calls
                 calls += 1
-                case.headers = {"host": "127.0.0.1"}
+                case.headers = headers
                 asked = case.body.get("request", case.body) if isinstance(case.body, dict) else None
                 for name in FEW if isinstance(asked, dict) else ():
                     if asked.get(name) in range(3, 10_000):
@@ -52,5 +71,5 @@ def test_nothing_breaks_the_server(api: Api) -> None:
             never_breaks()
     log.info("%d calls", calls)
     assert calls >= (2000 if EXAMPLES >= 55 else 130)
-    api.client.post("/sdapi/v1/options", json={"samples_save": True})
-    assert api.client.get("/sdapi/v1/progress").json()["state"]["job_count"] == 0, "the queue went on"
+    api.client.post("/sdapi/v1/options", json={"samples_save": True}, headers=headers)
+    assert api.client.get("/sdapi/v1/progress", headers=headers).json()["state"]["job_count"] == 0, "the queue went on"
