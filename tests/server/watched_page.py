@@ -85,7 +85,8 @@ def main(line: list[str]) -> None:
     app.start()
     server = Server(app, listen(chosen))
     app.stoppable(server.stop)
-    server._server.config.app = WatchedApp(server.guard)
+    config = server._server.config
+    config.loaded_app = WatchedApp(config.loaded_app)
     sys.stdout.write(f"at {server.url}\n")
     sys.stdout.flush()
     try:
