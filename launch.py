@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -958,6 +959,11 @@ class Finding(NamedTuple):
     todo: str = ""
 
 
+ASK_PROBLEMS = """import sys
+sys.path.insert(0, sys.argv[1])
+from webui.__main__ import main
+sys.exit(main(["problems", *sys.argv[2:]]))"""
+MOST_PROBLEMS = 40
 ASK_TORCH = """
 import json
 try:
@@ -1100,9 +1106,19 @@ def examine(wish: Wish, home: Home, env: Mapping[str, str]) -> Iterable[Finding]
     yield judge_port(address_of(wish.rest), port_asked_for(wish.rest) or DEFAULT_PORT)
 
 
+def broken_things(wish: Wish, home: Home) -> Iterable[Finding]:
+    """What is broken in the folders of models and in the settings, as the UI itself finds it."""
+    said = output_of(home.python, "-c", ASK_PROBLEMS, PROGRAM, *wish.rest, timeout=300) if home.python else ""
+    found = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    for one in found[:MOST_PROBLEMS]:
+        yield Finding("warn", "folders", f"{one['kind']}: {one['name']}: {one['reason']}", one["todo"])
+    if len(found) > MOST_PROBLEMS:
+        yield Finding("warn", "folders", f"and {len(found) - MOST_PROBLEMS} more", "/api/v1/problems lists them all.")
+
+
 def doctor(wish: Wish, home: Home, env: Mapping[str, str]) -> int:
     failed = False
-    for finding in examine(wish, home, env):
+    for finding in itertools.chain(examine(wish, home, env), broken_things(wish, home)):
         failed = failed or finding.level == "FAIL"
         say(f"{finding.level:5}{finding.subject:11}{finding.text}")
         if finding.todo:

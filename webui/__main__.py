@@ -34,6 +34,7 @@ def main(argv: Sequence[str]) -> int:
         "bench": bench,
         "account": account,
         "routes": routes,
+        "problems": problems,
         "train-demo": train_demo,
         "flags": flags,
     }
@@ -147,6 +148,23 @@ def account(argv: Sequence[str]) -> int:
     from webui.account_command import main as accounts
 
     return accounts(argv)
+
+
+def problems(argv: Sequence[str]) -> int:
+    """Show what is broken in the folders of models and in the files of settings, a line of JSON each."""
+    import json
+
+    from webui.catalog.catalog import Catalog
+    from webui.catalog.survey import problems_in
+    from webui.flags import read
+
+    catalog = Catalog(read(argv).paths)
+    try:
+        for problem in problems_in(catalog):
+            print(json.dumps(vars(problem)))
+    finally:
+        catalog.close()
+    return 0
 
 
 def routes(argv: Sequence[str]) -> int:

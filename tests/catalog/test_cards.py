@@ -28,7 +28,7 @@ def cards(tmp_path: Path) -> Iterator[Cards]:
     (tmp_path / "embeddings").mkdir()
     (tmp_path / "embeddings/word.pt").write_bytes(b"x")
     catalog = Catalog(Paths(tmp_path))
-    yield Cards(catalog.paths, catalog.checkpoints, catalog.loras, catalog.hypernetworks)
+    yield Cards(catalog.checkpoints, catalog.loras, catalog.hypernetworks, catalog.embeddings)
     catalog.close()
 
 

@@ -116,6 +116,6 @@ class StandIn:
         run, self._run = self._given(), None
         self._hear(Finished(run.job_id, interrupted))
 
-    def fail(self, message: str) -> None:
+    def fail(self, message: str, code: str = "out_of_memory") -> None:
         run, self._run = self._given(), None
-        self._hear(Failed(run.job_id, "out_of_memory", message, "Make it smaller."))
+        self._hear(Failed(run.job_id, code, message, "Make it smaller."))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.broken_things import safetensors
 from tests.conftest import until
 from tests.server.conftest import Office
 from tests.server.stand_in import StandIn
@@ -435,6 +436,27 @@ def test_an_engine_at_work_reads_the_next_jobs_model_ahead(office: Open, tmp_pat
     here.queue.submit(small())
     until(lambda: any(isinstance(command, Prefetch) for command in here.engine.sent), "the model to be read ahead")
     assert [command.path for command in here.engine.sent if isinstance(command, Prefetch)] == [str(other.path)]
+
+
+def test_a_first_checkpoint_that_cannot_be_opened_gives_way_to_the_next(office: Open, tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "Stable-diffusion"
+    for name in ("a-broken", "b-broken", "c-whole"):
+        (folder / f"{name}.safetensors").write_bytes(safetensors())
+    engine = StandIn(by_itself=False)
+    engine.refused = {"a-broken"}
+    here = office(engine, begin=False)
+    here.queue.start(preload=True)
+    until(lambda: here.catalog.checkpoints.find("").stem == "b-broken", "the next one")
+    job = here.queue.submit(Txt2Img(prompt="a fox"), owner="")
+    until(lambda: engine.jobs, "the job at the engine")
+    engine.fail("b-broken.safetensors cannot be loaded: it is damaged.", "model_error")
+    until(lambda: len(engine.jobs) == 2, "the job once more")
+    engine.paint()
+    assert here.queue.ended(job).result(60).state == "done"
+    assert Path([run for run in engine.sent if isinstance(run, Run)][-1].plan.checkpoint.path).stem == "c-whole"  # type: ignore[union-attr]
+    told = {(problem.name, problem.reason) for problem in here.catalog.problems.all()}
+    assert ("a-broken.safetensors", "a-broken.safetensors is no checkpoint.") in told
+    assert ("b-broken.safetensors", "b-broken.safetensors cannot be loaded: it is damaged.") in told
 
 
 def test_a_checkpoint_that_cannot_be_loaded_is_taken_back_once(office: Open, tmp_path: Path) -> None:

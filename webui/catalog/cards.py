@@ -19,9 +19,9 @@ from PIL import Image, UnidentifiedImageError
 
 from webui.base.errors import NotFound, StorageError, UserError
 from webui.base.files import write_atomically
-from webui.base.paths import Paths
 from webui.base.text import cleaned, named
 from webui.catalog.checkpoints import Checkpoints
+from webui.catalog.embeddings import Embeddings
 from webui.catalog.files import Found, find_files, natural_key
 from webui.catalog.headers import read_metadata
 from webui.catalog.hypernetworks import Hypernetworks
@@ -38,7 +38,6 @@ PAGES: Mapping[Page, str] = {
     "checkpoints": "Checkpoints",
     "loras": "Lora",
 }
-EMBEDDINGS = (".safetensors", ".pt", ".bin")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif")
 SIDE = 320
 """Longer side of a card's picture in pixels."""
@@ -64,6 +63,8 @@ class Card:
     family: str = ""
     """Which base model it is for: what somebody said, else what stands in the file, else ""."""
     lora: Lora | None = None
+    fault: str = ""
+    """What is wrong with the file, where it is broken."""
 
     @property
     def id(self) -> str:
@@ -96,8 +97,10 @@ class Wish:
 class Cards:
     """The cards of all pages."""
 
-    def __init__(self, paths: Paths, checkpoints: Checkpoints, loras: Loras, hypernetworks: Hypernetworks) -> None:
-        self._paths = paths
+    def __init__(
+        self, checkpoints: Checkpoints, loras: Loras, hypernetworks: Hypernetworks, embeddings: Embeddings
+    ) -> None:
+        self._embeddings = embeddings
         self._checkpoints, self._loras, self._hypernetworks = checkpoints, loras, hypernetworks
         self._lock = threading.Lock()
         self._pages: dict[Page, dict[str, Card]] = {}
@@ -160,6 +163,7 @@ class Cards:
             "family": card.family,
             "description": self._description(card, said),
             "picture": str(picture.stamp[0]) if picture else "",
+            "fault": card.fault,
         }
 
     def said(self, card: Card) -> dict[str, Any]:
@@ -263,19 +267,15 @@ class Cards:
     def _found(self, page: Page) -> Iterable[Card]:
         if page == "loras":
             for lora in self._loras.scan():
-                yield Card(page, lora.path, lora.name, lora.stamp, lora.family, lora)
+                yield Card(page, lora.path, lora.name, lora.stamp, lora.family, lora, lora.fault)
             return
         if page == "checkpoints":
             for checkpoint in self._checkpoints.scan():
-                yield Card(page, checkpoint.path, checkpoint.name, checkpoint.stamp)
+                yield Card(page, checkpoint.path, checkpoint.name, checkpoint.stamp, fault=checkpoint.fault)
             return
-        found: list[Found] = []
-        if page == "hypernetworks":
-            found = self._hypernetworks.scan()
-        else:
-            found = [file for folder in self._paths.embeddings for file in find_files(folder, EMBEDDINGS)]
+        found = self._hypernetworks.scan() if page == "hypernetworks" else self._embeddings.scan()
         for file in found:
-            yield Card(page, file.path, file.name, file.stamp)
+            yield Card(page, file.path, file.name, file.stamp, fault=file.fault)
 
     def _family(self, card: Card) -> str:
         return str(self.said(card).get("sd version") or "") or card.family
@@ -340,8 +340,15 @@ def _order(sort: str) -> Callable[[Card], Any]:
     if sort == "date modified":
         return lambda card: card.stamp
     if sort == "date created":
-        return lambda card: card.path.stat().st_ctime_ns
+        return _created
     return lambda card: natural_key(card.name)
+
+
+def _created(card: Card) -> int:
+    try:
+        return card.path.stat().st_ctime_ns
+    except OSError:
+        return 0  # gone since the last look
 
 
 def _frequent(frequency: Any) -> list[dict[str, Any]]:

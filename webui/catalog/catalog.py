@@ -80,7 +80,7 @@ class Catalog:
         self.visitor_files = VisitorFiles(paths.page_files / "visitors")
         self.pictures = Pictures(self.database, paths)
         self.history = History(self.database, self.pictures)
-        self.folders = FolderIndex(self.database, paths.is_private)
+        self.folders = FolderIndex(self.database, paths.is_private, self.problems)
         self.jobs = JobTable(self.database)
         self.styles = Styles(paths, self.problems)
         self.ui_defaults = UiDefaults(paths, self.problems, self.choices)

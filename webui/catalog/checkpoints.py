@@ -210,6 +210,8 @@ class Checkpoints:
             for checkpoint in self.scan():
                 if checkpoint.path == path:
                     self._doubted[checkpoint.path, checkpoint.stamp] = why
+            told = {one.name: self._doubted.get((one.path, one.stamp), "") for one in self.scan()}
+        self._folders.doubted("Stable-diffusion", {name: why for name, why in told.items() if why})
         return self.find("") != before
 
     def _first(self, known: tuple[Checkpoint, ...]) -> Checkpoint:

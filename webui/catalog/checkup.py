@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 import yaml
-from PIL import Image
 
 from webui.base.errors import ModelError, UserError
-from webui.catalog.gguf_header import MAGIC, read_gguf_header
+from webui.catalog.gguf_header import BLOCKS, MAGIC, read_gguf_header
 from webui.catalog.headers import read_header
-from webui.catalog.image_files import readable
+from webui.catalog.image_files import open_picture, readable
 
 AGAIN = "Download it again, or take it away."
 INDEX = "model_index.json"
@@ -68,10 +67,11 @@ def check_model(path: Path) -> None:
     if not size:
         _refuse("The file is empty.")
     with path.open("rb") as stream:
-        start = stream.read(8)
+        start = stream.read(9)
+        # By what it begins with: many are named wrongly.
         if start.startswith(MAGIC) or path.suffix.lower() == ".gguf":
             _check_gguf(path, size)
-        elif path.suffix.lower() == ".safetensors" or not _is_pickled(start):
+        elif start[8:] == b"{" or not _is_pickled(start):
             _check_safetensors(path, size)
         elif start.startswith(b"PK"):
             _check_zip(stream)
@@ -104,7 +104,7 @@ def check_picture(path: Path) -> None:
     """A picture beside a model, by its header and its end. Raises UserError, OSError."""
 
     def kind() -> str | None:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             return image.format
 
     found = readable(kind)
@@ -168,8 +168,10 @@ def _check_gguf(path: Path, size: int) -> None:
         header = read_gguf_header(path)
     except ValueError as error:
         raise ModelError(f"It cannot be read as GGUF: {error}.", hint=AGAIN) from error
-    if any(header.begin + tensor.offset >= size for tensor in header.tensors):
-        _refuse("The file is cut off.")
+    for tensor in header.tensors:
+        numbers, nbytes = BLOCKS.get(tensor.kind, (1, 0))
+        if header.begin + tensor.offset + math.prod(tensor.shape) // numbers * nbytes > size:
+            _refuse("The file is cut off.")
 
 
 # ---------------------------------------------------------------- torch's own formats

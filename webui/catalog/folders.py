@@ -7,7 +7,7 @@ and nobody else notices it. What a file's header tells is kept until the file ch
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,17 +45,18 @@ class Folders:
         places: Iterable[Place],
         check: Callable[[Path], None] = check_model,
         *,
+        remembered_as: str = "",
         wanted: Callable[[Found], bool] = lambda _file: True,
     ) -> list[tuple[Place, Found]]:
         """What lies there, each file once, with `Found.fault` where it is broken. `kind` is what people call the
-        folders. The problems of this look take the place of those of the last one.
+        folders. The problems of this look take the place of the last one's, of those `remembered_as` the same.
 
         check: raises what is wrong with a file.
         """
         problems: list[Problem] = []
 
         def tell(name: str, reason: str) -> None:
-            problems.append(Problem(kind, named(name), reason, "Check its permissions, or take it away."))
+            problems.append(Problem(kind, named(name), reason, "Mend it, or take it away."))
 
         seen: dict[Path, tuple[Place, Found]] = {}
         for place in places:
@@ -75,8 +76,14 @@ class Folders:
             for file in files
             if is_odd(file.path.name)
         )
-        self._problems.found(kind, problems)
+        self._problems.found(remembered_as or kind, problems)
         return [(place, replace(file, fault=faults[file][0])) for place, file in seen.values()]
+
+    def doubted(self, kind: str, faults: Mapping[str, str]) -> None:
+        """These things of a kind, by name, were refused by an engine, which said why."""
+        todo = "Get it again, or take it away."
+        problems = (Problem(kind, name, why, todo) for name, why in faults.items())
+        self._problems.found(f"{kind}: doubted", problems)
 
     def _kept(self, files: list[Found]) -> dict[tuple[str, tuple[int, int]], str]:
         """What is known already, by (`named` path, stamp)."""

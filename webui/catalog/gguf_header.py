@@ -15,6 +15,22 @@ MAGIC = b"GGUF"
 MOST_ENTRIES, LONGEST_TEXT = 1_000_000, 100_000_000
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _ARRAY = 8, 9
+BLOCKS: Mapping[int, tuple[int, int]] = {
+    0: (1, 4),
+    1: (1, 2),
+    2: (32, 18),
+    3: (32, 20),
+    6: (32, 22),
+    7: (32, 24),
+    8: (32, 34),
+    10: (256, 84),
+    11: (256, 110),
+    12: (256, 144),
+    13: (256, 176),
+    14: (256, 210),
+    30: (1, 2),
+}
+"""ggml's number for how numbers are stored -> (numbers in a block, its bytes)."""
 
 
 class GgufTensor(NamedTuple):

@@ -8,14 +8,17 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from webui.base.errors import UserError, WebuiError
+from webui.base.fence import Problem, read_each
 from webui.base.text import named
 from webui.catalog.database import Database
 from webui.catalog.image_files import infotext_of, open_picture, read_infotext, readable
 from webui.catalog.pictures import SavedPicture, record
+from webui.catalog.problems import Problems
 from webui.request import infotext
 
 log = logging.getLogger(__name__)
@@ -41,10 +44,17 @@ class Looked:
 class FolderIndex:
     """Looks through folders, in a thread. Any thread may call any method."""
 
-    def __init__(self, database: Database, is_private: Callable[[Path], bool] = lambda _: False) -> None:
+    def __init__(
+        self,
+        database: Database,
+        is_private: Callable[[Path], bool] = lambda _: False,
+        problems: Problems | None = None,
+    ) -> None:
         """`is_private` tells of a file that it is never looked at."""
         self._is_private = is_private
         self._database = database
+        self._problems = problems or Problems()
+        self._broken: list[Problem] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -77,17 +87,19 @@ class FolderIndex:
 
     def _work(self, folders: tuple[Path, ...]) -> None:
         try:
+            self._broken = []
             for folder in _outermost(folders):
                 for here, files in _folders_below(folder):
-                    self._look_in(here, files)
+                    self._look_in(folder, here, files)
                     if self._stop.is_set():
                         return
         except WebuiError as error:
             log.warning("The search for pictures ends: %s", error)
         finally:
+            self._problems.found("outputs", self._broken)
             self._looked = replace(self._looked, running=False)
 
-    def _look_in(self, folder: str, files: list[str]) -> None:
+    def _look_in(self, root: Path, folder: str, files: list[str]) -> None:
         """Bring in the pictures of one folder that are not known."""
         start = folder.rstrip(os.sep) + os.sep
         begin = named(start)
@@ -99,7 +111,9 @@ class FolderIndex:
         self._looked = replace(self._looked, seen=self._looked.seen + len(files))
         for at in range(0, len(new), AT_ONCE):
             paths = [path for path in map(Path, new[at : at + AT_ONCE]) if not self._is_private(path)]
-            found = [picture for path in paths if (picture := _read(path)) is not None]
+            read, broken = read_each("outputs", paths, lambda path: os.path.relpath(path, root), _read)
+            found = [picture for _, picture in read]
+            self._broken += broken
             with self._database.writing() as connection:
                 for picture in found:
                     _record(connection, picture)
@@ -121,17 +135,14 @@ def _folders_below(folder: Path) -> Iterator[tuple[str, list[str]]]:
         yield here, [name for name in files if Path(name).suffix.lower() in ENDINGS]
 
 
-def _read(path: Path) -> SavedPicture | None:
-    """What a file says of itself; None where it is no picture."""
-    try:
-        made = path.stat().st_mtime
-        text, (width, height) = readable(lambda: _looked_at(path))
-        beside = path.with_suffix(".txt")
-        if not text and beside.is_file() and not beside.is_symlink():
+def _read(path: Path) -> SavedPicture:
+    """What a file says of itself. Raises whatever is wrong with it."""
+    made = path.stat().st_mtime
+    text, (width, height) = readable(lambda: _looked_at(path))
+    beside = path.with_suffix(".txt")
+    if not text and beside.is_file() and not beside.is_symlink():
+        with suppress(WebuiError):
             text, _ = read_infotext(beside)
-    except (WebuiError, OSError) as error:
-        log.info("%s is passed over: %s", path, error)
-        return None
     labels = infotext.read(text).labels
     seed = labels.get("Seed", "")
     return SavedPicture(

@@ -25,7 +25,7 @@ def routes(app: App) -> Routes:
     """The routes; everything else they need is the App's."""
     router = Routes(prefix="/internal/cards", include_in_schema=False)
     catalog, pictures = app.catalog, app.catalog.pictures
-    cards = Cards(app.paths, catalog.checkpoints, catalog.loras, catalog.hypernetworks)
+    cards = Cards(catalog.checkpoints, catalog.loras, catalog.hypernetworks, catalog.embeddings)
 
     @router.get("/list/{page}", "user")
     def list_cards(

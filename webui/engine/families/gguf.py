@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from webui.catalog.gguf_header import read_gguf_header
+from webui.catalog.gguf_header import BLOCKS, read_gguf_header
 
 ORIGINAL_SHAPE = "comfy.gguf.orig_shape."
 """Before the name of a tensor that is stored under another shape."""
@@ -168,19 +168,20 @@ def _q6_k(b: Tensor) -> Tensor:
     return _scaled(_halves(b[:, 208:210]) * _signed(b[:, 192:208]), q)
 
 
-KINDS: Mapping[int, Kind] = {
-    0: Kind(1, 4, lambda b: b.contiguous().view(torch.float32)),
-    1: Kind(1, 2, _halves),
-    2: Kind(32, 18, _q4_0),
-    3: Kind(32, 20, _q4_1),
-    6: Kind(32, 22, _q5_0),
-    7: Kind(32, 24, _q5_1),
-    8: Kind(32, 34, _q8_0),
-    10: Kind(256, 84, _q2_k),
-    11: Kind(256, 110, _q3_k),
-    12: Kind(256, 144, _q4_k),
-    13: Kind(256, 176, _q5_k),
-    14: Kind(256, 210, _q6_k),
-    30: Kind(1, 2, lambda b: b.contiguous().view(torch.bfloat16).float()),
+_UNPACK: Mapping[int, Callable[[Tensor], Tensor]] = {
+    0: lambda b: b.contiguous().view(torch.float32),
+    1: _halves,
+    2: _q4_0,
+    3: _q4_1,
+    6: _q5_0,
+    7: _q5_1,
+    8: _q8_0,
+    10: _q2_k,
+    11: _q3_k,
+    12: _q4_k,
+    13: _q5_k,
+    14: _q6_k,
+    30: lambda b: b.contiguous().view(torch.bfloat16).float(),
 }
+KINDS: Mapping[int, Kind] = {number: Kind(*BLOCKS[number], unpack) for number, unpack in _UNPACK.items()}
 """By ggml's number of the type."""

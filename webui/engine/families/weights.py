@@ -173,7 +173,8 @@ def _safetensors(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
     if 8 + header_size + needed < size:
         return WeightsFile(path, shapes, metadata, _read_past_the_end(path, header, 8 + header_size), settings)
     try:
-        opened = safe_open(path, framework="pt", device="cpu")
+        with mappable(path) as name:
+            opened = safe_open(name, framework="pt", device="cpu")
     except (SafetensorError, OSError) as error:
         raise broken(path, f"it is damaged ({error})", "Download it again.") from error
     return WeightsFile(path, shapes, metadata, opened.get_tensor, settings)

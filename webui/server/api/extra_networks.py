@@ -34,7 +34,7 @@ ItemName = Annotated[str, Query(description="The model's name, as its card shows
 def routes(app: App) -> Routes:
     router = Routes(prefix="/sd_extra_networks")
     catalog = app.catalog
-    cards = Cards(app.paths, catalog.checkpoints, catalog.loras, catalog.hypernetworks)
+    cards = Cards(catalog.checkpoints, catalog.loras, catalog.hypernetworks, catalog.embeddings)
 
     def looked_for(find: Callable[[], T | None], *pages: Page) -> T:
         """What `find` finds now, or once these pages are read anew. Raises NotFound."""

@@ -19,6 +19,7 @@ from webui.server.api import (
     manual,
     options,
     own,
+    problems,
     progress,
     unserved,
 )
@@ -35,6 +36,7 @@ def routes(app: App) -> Routes:
     for part in (generate, extras, interrogate, progress, options, listings, machine, extra_networks, unserved):
         router.include(part.routes(app), responses=REFUSALS, max_body_size=LARGEST_BODY)
     ours = own.routes(app)
+    ours.include(problems.routes(app))
     router.include(ours, prefix="/api/v1", responses=REFUSALS, max_body_size=LARGEST_BODY)
     router.include(ours, prefix="/internal", include_in_schema=False, max_body_size=LARGEST_BODY)
     router.include(gradio3.routes(app))

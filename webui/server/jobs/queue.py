@@ -16,13 +16,24 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from io import BytesIO
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, cast
 
 from PIL import Image
 
-from webui.base.errors import Busy, DatabaseError, EngineCrashed, NotFound, StorageError, UserError, WebuiError
+from webui.base.errors import (
+    Busy,
+    DatabaseError,
+    EngineCrashed,
+    ModelError,
+    NotFound,
+    StorageError,
+    UserError,
+    WebuiError,
+)
 from webui.base.log import tell
+from webui.base.text import named
 from webui.catalog.catalog import Catalog
 from webui.catalog.job_table import ENDED, JobRow, State
 from webui.catalog.pictures import NotSaved, SavedPicture
@@ -590,7 +601,7 @@ class JobQueue:
                 error = JobError(heard.code, heard.message, heard.hint)
                 if work is not None and work.table is not None and unit is not None:
                     self._leave_out(work, unit, error)
-                elif work is not None:
+                elif work is not None and not self._begun_anew(work, error):
                     self._fail(work, error)
             case Progress() if work is not None:
                 self._note_progress(seat, work, heard)
@@ -605,6 +616,21 @@ class JobQueue:
                     self._catalog.checkpoints.hash_in_background()
             case _:
                 pass
+
+    def _begun_anew(self, work: Work, error: JobError) -> bool:
+        """A checkpoint that nobody has chosen cannot be opened: whether the next one of the list takes its place, and
+        the job begins again with that."""
+        plan, settings = work.plan, work.settings
+        if error.code != ModelError.code or not isinstance(plan, Plan) or settings.render.sd_model_checkpoint:
+            return False
+        path = Path(plan.checkpoint.path)
+        if named(path.name) not in error.message or not self._catalog.checkpoints.doubt(path, error.message):
+            return False
+        self._send_to_those_at(work.job.id, Interrupt(work.job.id))
+        self._works.pop(work.job.id)
+        self._table.requeue(work.job.id)
+        self._publish(self.job(work.job.id))
+        return True
 
     def _unload_when_idle(self) -> None:
         """Nobody has made pictures for the time that the settings say: the models go."""
@@ -1034,11 +1060,19 @@ class JobQueue:
         """An engine has loaded the checkpoint of the settings, or cannot."""
         if (heard.checkpoint, heard.vae) != self._asked:
             return  # Something else has been chosen meanwhile.
-        if heard.failure:
+        if heard.failure and self._unchosen_and_replaced(heard):
+            self._told = None
+            self._preload(self._settings.current)
+        elif heard.failure:
             self._refuse(seat, heard.failure)
         else:
             self._loaded = self._told
             self._set_models(seat, message=self._fallen_back)
+
+    def _unchosen_and_replaced(self, heard: Preloaded) -> bool:
+        """Nobody has chosen the checkpoint that cannot be loaded: whether the next one of the list takes its place."""
+        unchosen = not self._settings.current.render.sd_model_checkpoint and not heard.vae
+        return unchosen and self._catalog.checkpoints.doubt(Path(heard.checkpoint), heard.failure)
 
     def _refuse(self, seat: Seat, why: str) -> None:
         """The choice cannot be loaded: the one before holds again; where there is none, it stands, with the reason."""

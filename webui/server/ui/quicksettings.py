@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from webui.app import App
 
 CHECKPOINT = "sd_model_checkpoint"
+MOST_BROKEN = 5
+"""Broken files that are named after a refresh."""
 LOGO = (
     "<a class='logo' href='./' aria-label='Gesso'><svg viewBox='0 0 64 64' aria-hidden='true'>"
     "<rect x='3' y='3' width='58' height='58' rx='14' fill='#4a47dc'/>"
@@ -168,7 +170,7 @@ def quicksettings(app: App) -> Quicksettings:
             _saves(app, bar, section, name)
     show.click(lambda: bar.shown(app.settings.current), None, bar.components, **QUIET)
     if refresh is not None:
-        refresh.click(lambda: _refreshed(app, bar), None, bar.components, **QUIET)
+        refresh.click(lambda: _refreshed(app, bar), None, [*bar.components, bar.notice], **QUIET)
     return bar
 
 
@@ -208,4 +210,7 @@ def _finished_changing(component: Component, kind: type[Param]) -> list[Any]:
 
 def _refreshed(app: App, bar: Quicksettings) -> dict[Component, Any]:
     app.catalog.refresh()
-    return bar.shown(app.settings.current)
+    listed = {"Stable-diffusion", "VAE", "Lora", "styles"}
+    broken = [str(problem) for problem in app.catalog.problems.all() if problem.kind in listed]
+    more = [f"{len(broken) - MOST_BROKEN} more: /api/v1/problems lists them all."] if len(broken) > MOST_BROKEN else []
+    return {**bar.shown(app.settings.current), bar.notice: notices.remarks([*broken[:MOST_BROKEN], *more])}

@@ -182,9 +182,10 @@
         : make("span.no-picture", { "aria-hidden": "true" }, card.name.slice(0, 2));
       return make("article.card", { "data-id": card.id },
         make("button.card-use", {
-          type: "button", title: card.description || card.path, onclick: () => use(this, card).catch(failed),
+          type: "button", title: card.fault || card.description || card.path, onclick: () => use(this, card).catch(failed),
         }, picture, make("b", {}, card.name), card.description && make("small", {}, card.description)),
         card.family && make("span.card-family", {}, card.family),
+        card.fault && make("span.card-fault", { title: card.fault }, "broken"),
         make("div.card-tools", {},
           gesso.iconButton("info", `Metadata of ${card.name}`, () => this.details(card, metadata)),
           gesso.iconButton("edit", `Edit ${card.name}`, () => this.details(card, editor))));
