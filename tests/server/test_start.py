@@ -156,6 +156,10 @@ PLAIN = ("", "nonsense", "-1", "99999", "9" * 400, "nan", "1e9", "((", "a" * 300
 NONSENSE = (*PLAIN, "\N{COLLISION SYMBOL}", "caf\udce9", "FILE", "FOLDER", "FILE/below")
 
 
+BY_THE_SERVER = ("--cors-allow-origins", "--cors-allow-origins-regex", "--subpath", "--allow-host")
+"""What is read when the routes are laid, which takes a while."""
+
+
 def takers() -> list[str]:
     """Every flag that takes a value."""
     plain = {name: value for name, (_, _, value) in flags_module.declared().items() if not isinstance(value, bool)}
@@ -201,7 +205,8 @@ def begun(given: list[str]) -> None:
         app = App(chosen, StandIn())
         try:
             app.start()
-            if given[0].startswith(("--tls", "--cors", "--subpath", "--allow-host")):  # The others it does not read.
+            flag, _, value = given[0].partition("=")
+            if flag in BY_THE_SERVER and value in ("((", "name:", "\N{COLLISION SYMBOL}") or flag.startswith("--tls"):
                 Server(app, bound)
         finally:
             app.close()
