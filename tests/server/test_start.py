@@ -206,7 +206,7 @@ def begun(given: list[str]) -> None:
         try:
             app.start()
             flag, _, value = given[0].partition("=")
-            if flag in BY_THE_SERVER and value in ("((", "name:", "\N{COLLISION SYMBOL}") or flag.startswith("--tls"):
+            if (flag in BY_THE_SERVER and value in ("((", "name:", "\N{COLLISION SYMBOL}")) or flag.startswith("--tls"):
                 Server(app, bound)
         finally:
             app.close()
