@@ -111,7 +111,7 @@ class Controls:
             help_text = self.declared.model_fields[name].description or ""
             given["info"] = f"{help_text} Without effect: {why}" if why else help_text
         if why:
-            look = {**look, "interactive": False}
+            look = {**look, "interactive": False, "elem_classes": ["without-effect"]}
         component = self._component(name, param, value, {**given, **look})
         self._made[name] = component
         return component

@@ -39,8 +39,8 @@ def defaults_page(app: App, panes: Iterable[Pane | ExtrasPane]) -> None:
     """Lay it out, inside its tab, once all forms are built."""
     forms = {pane.kind: pane.controls for pane in panes}
     gr.HTML(
-        "<section id='setting_defaults' aria-label='Defaults'><p>The forms of txt2img, img2img and Extras can begin "
-        "with what stands in them now. It is kept in ui-config.json, and shows after a restart.</p></section>",
+        "<p>The forms of txt2img, img2img and Extras can begin with what stands in them now. It is kept in "
+        "ui-config.json, and shows after a restart.</p>",
         elem_classes="bare",
     )
     with gr.Row(elem_classes="wide-buttons"):
@@ -84,5 +84,5 @@ def defaults_page(app: App, panes: Iterable[Pane | ExtrasPane]) -> None:
 
 
 def _shown(value: Any) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    text = (", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)) or "nothing"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

@@ -49,7 +49,7 @@ def settings(app: App) -> SettingsPane:
                         elem_classes="bare memory-panel",
                     )
         with gr.Tab("Defaults", id="defaults", elem_id="settings_defaults"):
-            defaults = gr.Column(elem_classes="settings-page")
+            defaults = gr.Column(elem_id="setting_defaults", elem_classes="settings-defaults")
         with gr.Tab("API tokens", id="tokens", elem_id="settings_tokens"), gr.Column(elem_classes="settings-page"):
             gr.HTML("<section id='setting_tokens' aria-label='API tokens'></section>", elem_classes="bare")
         with gr.Tab("Logins", id="logins", elem_id="settings_logins"), gr.Column(elem_classes="settings-page"):
