@@ -16,7 +16,7 @@ import pytest
 
 from webui import flags
 from webui.request.fields import REQUESTS
-from webui.request.jobs import JOBS
+from webui.request.jobs import request_classes
 from webui.request.settings import Settings
 from webui.server.api.alwayson import ALWAYS_ON
 from webui.server.api.bodies import Envelope, Img2ImgBody, Txt2ImgBody
@@ -106,9 +106,9 @@ def test_what_nobody_reads_is_found() -> None:
     assert not is_read("tiling", ("save",), ("request/settings.py",)), "that of another section is no reader"
 
 
-@pytest.mark.parametrize("kind", JOBS)
+@pytest.mark.parametrize("kind", request_classes())
 def test_every_field_of_a_request_is_read(kind: str) -> None:
-    deaf = [name for name in JOBS[kind].model_fields if not is_read(name, REQUEST, FIELDS_FILE)]
+    deaf = [name for name in request_classes()[kind].model_fields if not is_read(name, REQUEST, FIELDS_FILE)]
     assert not deaf, f"nobody reads these fields of {kind}: {deaf}"
 
 

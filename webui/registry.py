@@ -1,9 +1,9 @@
-"""Everything that exists, a line each: samplers, schedules, model families, upscalers, tabs, scripts.
+"""Everything that exists, a line each: samplers, schedules, model families, upscalers, tabs, scripts, kinds of jobs.
 
 A line names its code as "module:function" and is resolved only when used: so both processes may read this table,
 there is no import cycle, and the server never imports torch. A package may add lines through entry points of the
 groups `webui.samplers`, `webui.schedules`, `webui.families`, `webui.upscalers`, `webui.restorers`, `webui.tabs`,
-`webui.scripts`, each pointing at a record of the classes below.
+`webui.scripts`, `webui.jobs`, each pointing at a record of the classes below.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from webui.base.errors import NotFound, did_you_mean
 
@@ -103,6 +103,32 @@ class ScriptEntry:
 
     name: str
     code: str
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """A kind of job; `package` is its folder. In there: `request.py` with a class `Request`, which both processes
+    know; `work.py` with a function `work`, run by the engine; `server.py` with a class `Server`, the queue's."""
+
+    name: str
+    package: str
+    scope: Literal["user", "admin"] = "user"
+    """Who may submit one."""
+
+    @property
+    def request(self) -> str:
+        """A class of `webui.request.jobs.JobRequest`."""
+        return f"{self.package}.request:Request"
+
+    @property
+    def work(self) -> str:
+        """A function of `webui.engine.house.Work`."""
+        return f"{self.package}.work:work"
+
+    @property
+    def server(self) -> str:
+        """A class of `webui.server.jobs.kind.JobServer`."""
+        return f"{self.package}.server:Server"
 
 
 _S = "webui.engine.sampling"
@@ -296,6 +322,14 @@ SCRIPTS: tuple[ScriptEntry, ...] = (
     ScriptEntry("X/Y/Z plot", "webui.scripts.xyz:XyzPlot"),
 )
 
+JOB_KINDS: tuple[JobKind, ...] = (
+    JobKind("txt2img", "webui.jobs.txt2img"),
+    JobKind("img2img", "webui.jobs.img2img"),
+    JobKind("extras", "webui.jobs.extras"),
+    JobKind("merge", "webui.jobs.merge", scope="admin"),
+    JobKind("interrogate", "webui.jobs.interrogate"),
+)
+
 E = TypeVar("E")
 
 
@@ -333,6 +367,22 @@ def tabs() -> tuple[TabEntry, ...]:
 
 def scripts() -> tuple[ScriptEntry, ...]:
     return extended("scripts", SCRIPTS)
+
+
+def job_kinds() -> tuple[JobKind, ...]:
+    return extended("jobs", JOB_KINDS)
+
+
+def job_kind(name: str) -> JobKind:
+    """
+    Raises:
+        NotFound: no kind of job has this name.
+    """
+    found = next((kind for kind in job_kinds() if kind.name == name), None)
+    if found is None:
+        known = [each.name for each in job_kinds()]
+        raise NotFound(f"There is no kind of job {name!r}.", hint=did_you_mean(name, known))
+    return found
 
 
 def script(name: str) -> Any:

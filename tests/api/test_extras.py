@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 
 from tests.api.conftest import Api
 from webui.catalog.image_files import read_infotext
-from webui.request.extras import Extras
+from webui.jobs.extras.request import Extras
 from webui.request.messages import Run
 
 TEXT = "a red apple\nSteps: 20, Sampler: Euler a, CFG scale: 7.0, Seed: 77, Size: 8x8, Model: emoji"

@@ -145,7 +145,7 @@ def test_results_are_recorded_once(jobs: JobTable) -> None:
     assert not jobs.add_result(job, 1, "again", 8)
     assert not jobs.add_result("forgotten", 0, "p", 7)
     assert [(result.position, result.picture_id) for result in jobs.results(job)] == [(0, "p0"), (1, "p1")]
-    assert jobs.done_positions(job) == {0, 1}
+    assert {result.position for result in jobs.results(job)} == {0, 1}
 
 
 def test_old_jobs_are_forgotten_with_their_results(jobs: JobTable) -> None:
@@ -255,7 +255,7 @@ def test_a_program_that_is_killed_loses_nothing_that_it_had_said(jobs: JobTable,
     table = JobTable(again)
     assert [table.get(job).state for job in (done, half, waiting)] == ["done", "running", "queued"]
     assert table.recover() == (1, 0)
-    assert table.done_positions(half) == {0}
+    assert [result.position for result in table.results(half)] == [0]
     seeds = [job.seed for job in table.list(owner="storm", limit=100_000)]
     assert seeds[:said] == list(range(said)), "what was said to be queued is queued"
     assert len(seeds) <= said + 1

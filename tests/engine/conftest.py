@@ -19,10 +19,9 @@ from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.registry import PIXEL_UPSCALERS
 from webui.request.engine_options import EngineOptions
-from webui.request.extras import UpscalerRef
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.messages import Event, Pictured, Progress
-from webui.request.plan import CheckpointRef, NetworkRef, Plan, resolve
+from webui.request.plan import CheckpointRef, NetworkRef, Plan, UpscalerRef, resolve
 from webui.request.settings import Settings
 
 SMALL: dict[str, object] = {"width": 64, "height": 64, "steps": 3, "seed": 7, "sampler_name": "Euler a"}

@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 
 from webui.base.errors import NotFound, UserError
-from webui.engine.extras import retouched
 from webui.engine.upscalers.models import UpscalerShelf
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
-from webui.request.extras import MOST_PARTS, RESIZE_TO, Extras, UpscalerRef, resolve_extras
+from webui.jobs.extras.request import MOST_PARTS, RESIZE_TO, Extras, resolve_extras
+from webui.jobs.extras.work import retouched
 from webui.request.messages import Pictured
+from webui.request.plan import UpscalerRef
 from webui.request.settings import Settings
 
 

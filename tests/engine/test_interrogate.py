@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from webui.base.errors import Interrupted, ModelError, NotFound, UserError
-from webui.engine.interrogate import described
 from webui.engine.memory import profile_of
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
+from webui.jobs.interrogate.request import CLIP, DEEPBOORU, TAGGER, Interrogate, InterrogatePlan, resolve_interrogate
+from webui.jobs.interrogate.work import described
 from webui.request.engine_options import EngineOptions
-from webui.request.interrogate import CLIP, DEEPBOORU, TAGGER, Interrogate, InterrogatePlan, resolve_interrogate
 from webui.request.settings import Settings
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghij", "red", "apple", "[DEC]", "[ENC]"]

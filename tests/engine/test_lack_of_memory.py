@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from tests.engine.conftest import OPTIONS, SMALL, Engine, Names, most_apart, reference
-from webui.engine.desk import LEAN, LEAN_REMARK, Desk
+from webui.engine.desk import Desk
 from webui.engine.families.ldm_model import LdmModel
 from webui.engine.memory import profile_of
+from webui.jobs.txt2img.work import LEAN, LEAN_REMARK
 from webui.request.fields import Txt2Img
 from webui.request.messages import Event, Failed, Finished, Pictured, Run
 from webui.request.plan import Plan, resolve

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from webui.base.errors import Interrupted, UserError, WebuiError
-from webui.engine.merge import merged
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
-from webui.request.merge import Merge, resolve_merge
+from webui.jobs.merge.request import Merge, resolve_merge
+from webui.jobs.merge.work import merged
 from webui.request.messages import Progress
 from webui.request.plan import CheckpointRef
 

@@ -13,10 +13,9 @@ from webui import registry
 from webui.base.paths import Paths
 from webui.catalog.catalog import Catalog
 from webui.request import infotext
-from webui.request.extras import UpscalerRef
 from webui.request.facts import facts_of
 from webui.request.fields import SAME_SCHEDULE, Generation, Img2Img, Txt2Img
-from webui.request.plan import resolve
+from webui.request.plan import UpscalerRef, resolve
 from webui.request.settings import Settings
 
 HOSTILE = st.text(

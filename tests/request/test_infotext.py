@@ -10,11 +10,10 @@ import pytest
 
 from webui.request import infotext
 from webui.request.dialects import modern, todays_names
-from webui.request.extras import UpscalerRef
 from webui.request.facts import facts_of
 from webui.request.fields import SAME_SAMPLER, Img2Img, Txt2Img
 from webui.request.foreign import told_infotext
-from webui.request.plan import CheckpointRef, NetworkRef, resolve
+from webui.request.plan import CheckpointRef, NetworkRef, UpscalerRef, resolve
 from webui.request.settings import Settings
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "functions"

@@ -9,7 +9,6 @@ import pytest
 
 from webui.base.errors import UserError
 from webui.request.fields import REQUESTS, Img2Img, Txt2Img
-from webui.request.jobs import kind_of
 from webui.request.params import MISSING, Declared, Slider, Text, default_of, parsed
 from webui.request.settings import Settings
 
@@ -128,7 +127,7 @@ def test_no_two_controls_of_a_form_have_one_title(kind: str) -> None:
 
 
 def test_a_request_knows_its_kind() -> None:
-    assert (kind_of(Txt2Img()), kind_of(Img2Img())) == ("txt2img", "img2img")
+    assert (Txt2Img().kind, Img2Img().kind) == ("txt2img", "img2img")
     assert Txt2Img(batch_size=3, n_iter=2).picture_count == 6
 
 

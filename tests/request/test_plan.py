@@ -9,9 +9,8 @@ import pytest
 
 from webui import registry
 from webui.base.errors import NotFound, UserError
-from webui.request.extras import UpscalerRef
 from webui.request.fields import Img2Img, Txt2Img
-from webui.request.plan import CheckpointRef, NetworkRef, Plan, resolve
+from webui.request.plan import CheckpointRef, NetworkRef, Plan, UpscalerRef, resolve
 from webui.request.settings import Settings
 
 PICTURE = "a" * 64

@@ -59,10 +59,6 @@ class StandIn:
             case Interrupt() if self._run is not None and self._run.job_id == command.job_id:
                 self.finish(interrupted=True)
 
-    def restart(self) -> None:
-        self.die()
-        self.come_up()
-
     def close(self) -> None:
         pass
 

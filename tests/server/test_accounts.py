@@ -22,7 +22,7 @@ from webui.base.paths import Paths
 from webui.catalog.accounts import AccountFile
 from webui.catalog.database import Database
 from webui.catalog.tokens import Tokens
-from webui.request.merge import Merge
+from webui.jobs.merge.request import Merge
 from webui.server import passwords
 from webui.server.api.own import last_event
 from webui.server.guard import Guard

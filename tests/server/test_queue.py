@@ -13,9 +13,9 @@ from tests.conftest import until
 from tests.server.conftest import Office
 from tests.server.stand_in import StandIn
 from webui.base.errors import Busy, NotFound, StorageError, UserError
+from webui.jobs.merge.request import Merge, part_of
 from webui.request import infotext
 from webui.request.fields import Txt2Img
-from webui.request.merge import Merge, part_of
 from webui.request.messages import Interrupt, Prefetch, Run, Skip, Watch
 from webui.server.jobs.job import Job
 

@@ -29,7 +29,7 @@ from webui.catalog.init_pictures import LABEL as INIT_HASH
 from webui.catalog.init_pictures import init_hash, keep_init_pictures
 from webui.catalog.job_table import JobTable
 from webui.catalog.loras import Loras
-from webui.catalog.pictures import NotSaved, Pictures, SavedPicture, read_infotext
+from webui.catalog.pictures import NotSaved, Pictures, SavedPicture
 from webui.catalog.problems import Problems
 from webui.catalog.styles import Styles
 from webui.catalog.ui_defaults import UiDefaults
@@ -38,15 +38,13 @@ from webui.catalog.upscalers import Upscalers
 from webui.catalog.vaes import Vaes
 from webui.catalog.visitor_files import VisitorFiles
 from webui.prompt.networks import HYPERNETWORK
-from webui.request.extras import ExtrasPlan, Retouch, UpscalerRef
 from webui.request.facts import facts_of, unwanted_labels
 from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img
 from webui.request.filenames import Naming
-from webui.request.infotext import Parsed, joined, labels_of, paste_labels, quoted, read, write
+from webui.request.infotext import Parsed, joined, labels_of, paste_labels, quoted, write
 from webui.request.infotext import pasted as as_pasted
-from webui.request.jobs import kind_of
 from webui.request.messages import ExtraPicture, Pictured
-from webui.request.plan import CheckpointRef, NetworkRef, Picture, Plan
+from webui.request.plan import CheckpointRef, NetworkRef, Picture, Plan, UpscalerRef
 from webui.request.settings import SaveSettings, Settings
 
 log = logging.getLogger(__name__)
@@ -223,7 +221,7 @@ class Catalog:
             if settings.save.save_init_img:
                 keep_init_pictures(picture, plan, self.paths, settings.save)
         draft = SavedPicture(
-            kind=kind_of(picture.request),
+            kind=picture.request.kind,
             job_id=pictured.job_id,
             position=pictured.position,
             owner=owner,
@@ -253,55 +251,11 @@ class Catalog:
             saved = self.pictures.save(pictured.rgb, draft, naming, settings.save, subseed=picture.subseed)
         except NotSaved as error:
             self.pictures.extras.keep(error.picture.id, shown)
-            self._record(error.picture, picture)
+            self.record(error.picture, picture.seed, picture.subseed)
             raise
         self.pictures.keep_beside(saved, [extra for extra in pictured.extras if extra.saved], settings.save)
         self.pictures.extras.keep(saved.id, shown)
-        self._record(saved, picture)
-        return saved
-
-    def keep_extras(
-        self,
-        pictured: Pictured,
-        plan: ExtrasPlan,
-        settings: Settings,
-        *,
-        owner: str,
-        now: float | None = None,
-    ) -> SavedPicture:
-        """Save what the Extras tab made of a picture. What the picture said of itself is kept, and what was done to it
-        is said beside.
-
-        Raises:
-            NotSaved: the disk is full or not writable; the picture waits in memory, and its job has the result.
-        """
-        retouch = plan.at(pictured.position)
-        done = ", ".join(f"{label}: {quoted(value)}" for label, value in pictured.facts)
-        before, items = read_infotext(plan.images[retouch.image])
-        labels = read(before).labels
-        draft = SavedPicture(
-            kind="extras",
-            job_id=pictured.job_id,
-            position=pictured.position,
-            owner=owner,
-            infotext=joined(before, done),
-            width=pictured.width,
-            height=pictured.height,
-            seed=_number(labels.get("Seed", "")),
-            model=labels.get("Model", ""),
-            sampler=labels.get("Sampler", ""),
-            created=time.time() if now is None else now,
-            parent=self._made_of(retouch.image),
-        )
-        # A1111: the picture's own infotext stays as it was; what was done stands in two chunks of its own.
-        chunks = {**items, "parameters": before, "postprocessing": done, "extras": done}
-        stem = retouch.name if settings.save.use_original_name_batch else ""
-        try:
-            saved = self.pictures.save_extras(pictured.rgb, draft, stem, chunks, settings.save)
-        except NotSaved as error:
-            self._record(error.picture, retouch)
-            raise
-        self._record(saved, retouch)
+        self.record(saved, picture.seed, picture.subseed)
         return saved
 
     def keep_sheet(
@@ -371,9 +325,9 @@ class Catalog:
 
     def _parent(self, request: Generation) -> str:
         """The id of the picture that this one is made of, when it is one of ours."""
-        return self._made_of(request.init_images[0]) if isinstance(request, Img2Img) and request.init_images else ""
+        return self.made_of(request.init_images[0]) if isinstance(request, Img2Img) and request.init_images else ""
 
-    def _made_of(self, upload: str) -> str:
+    def made_of(self, upload: str) -> str:
         """The id of the picture that was uploaded, when it is one of ours; uploads are named by their sha256."""
         try:
             return self.pictures.id_of(upload)
@@ -381,9 +335,10 @@ class Catalog:
             log.warning("The parent of a picture is not known: %s", error)
             return ""
 
-    def _record(self, saved: SavedPicture, picture: Picture | Retouch) -> None:
+    def record(self, saved: SavedPicture, seed: int, subseed: int) -> None:
+        """A saved picture is a result of its job from now on."""
         try:
-            self.jobs.add_result(saved.job_id, saved.position, saved.id, picture.seed, picture.subseed, saved.infotext)
+            self.jobs.add_result(saved.job_id, saved.position, saved.id, seed, subseed, saved.infotext)
         except StorageError as error:
             log.error("Picture %d of the job %s is not recorded: %s", saved.position, saved.job_id, error)
         else:
@@ -425,11 +380,6 @@ class Catalog:
             refiner=informed(plan.refiner),
             hires_checkpoint=informed(plan.hires_checkpoint),
         )
-
-
-def _number(text: str) -> int:
-    """A seed as the database can hold it; -1 for none."""
-    return int(text) if text.isdecimal() and len(text) < 19 else -1
 
 
 def _samplers() -> list[str]:

@@ -234,10 +234,6 @@ class JobTable:
         rows = self._database.read(f"SELECT {_RESULT_COLUMNS} FROM results WHERE job_id = ? ORDER BY position", job_id)
         return tuple(Result(*row) for row in rows)
 
-    def done_positions(self, job_id: str) -> frozenset[int]:
-        """What need not be made again: for `Plan.without`."""
-        return frozenset(result.position for result in self.results(job_id))
-
     def get(self, job_id: str) -> JobRow:
         """
         Raises:

@@ -11,7 +11,7 @@ from webui.catalog.catalog import Catalog
 from webui.catalog.checkup import INDEX, check_config, check_model, check_picture, check_table
 from webui.catalog.files import Found
 from webui.catalog.folders import Folders, Place
-from webui.request.interrogate import FOLDER, TAGGER
+from webui.jobs.interrogate.request import FOLDER, TAGGER
 from webui.request.settings import Settings
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif")

@@ -13,7 +13,7 @@ from webui.base.paths import Paths
 from webui.catalog.json_file import read_table, write_table
 from webui.catalog.problems import Problems
 from webui.registry import sampler_and_schedule
-from webui.request.jobs import JOBS
+from webui.request.jobs import request_classes
 from webui.request.params import Choice, Declared, Image, Param, Slider, default_of, parsed, same_choice
 
 NAME = "ui-config.json"
@@ -78,7 +78,7 @@ class UiDefaults:
 
     def look(self) -> None:
         """Tell what in the file does not fit."""
-        for kind in JOBS:
+        for kind in request_classes():
             self.saved(kind)
             self.ranges(kind)
 
@@ -158,9 +158,9 @@ def _is_range(ends: Mapping[str, float]) -> bool:
 
 
 def _class(kind: str) -> type[Declared]:
-    if kind not in JOBS:
+    if kind not in request_classes():
         raise NotFound(f"There is no form {kind!r}.")
-    return JOBS[kind]
+    return request_classes()[kind]
 
 
 def _params(cls: type[Declared]) -> dict[str, Param]:

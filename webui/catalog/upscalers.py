@@ -11,7 +11,7 @@ from webui.base.errors import NotFound, did_you_mean
 from webui.base.paths import Paths
 from webui.base.text import named
 from webui.catalog.folders import Folders, Place
-from webui.request.extras import UpscalerRef
+from webui.request.plan import UpscalerRef
 
 FOLDERS = ("ESRGAN", "RealESRGAN", "SwinIR", "DAT", "HAT", "ScuNET", "BSRGAN", "upscale_models")
 """Below `models/`; the last is what other programs call it."""

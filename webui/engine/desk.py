@@ -6,8 +6,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -15,26 +14,19 @@ import torch
 
 from webui.base.errors import Interrupted, OutOfMemory, WebuiError
 from webui.engine.conditioning import TextCache
-from webui.engine.extras import retouched
 from webui.engine.families.components import Components
-from webui.engine.generate import pictures
-from webui.engine.interrogate import described
+from webui.engine.house import House, Work
 from webui.engine.memory import give_back, is_out_of_memory, profile_of, total_bytes, used_bytes
-from webui.engine.merge import merged
 from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.prefetch import Prefetcher
 from webui.engine.small_vae import SmallVaes
 from webui.engine.upscalers.models import UpscalerShelf
 from webui.engine.watch import Cancel, Pulse, Stopwatch, Viewing, Watch
-from webui.registry import families, resolved
+from webui.registry import families, job_kind, job_kinds, resolved
 from webui.request import messages
 from webui.request.engine_options import EngineOptions
-from webui.request.extras import ExtrasPlan
-from webui.request.interrogate import InterrogatePlan
-from webui.request.merge import MergePlan
 from webui.request.messages import (
-    Answered,
     Beat,
     Command,
     Configure,
@@ -47,18 +39,14 @@ from webui.request.messages import (
     Prefetch,
     Preload,
     Preloaded,
+    Progress,
     Run,
     Shutdown,
     Skip,
     Unload,
 )
-from webui.request.plan import Plan
 
 log = logging.getLogger(__name__)
-
-LEAN = "Low memory"
-"""The infotext's label of a picture that did not fit at first: its last bits may differ from those of a better day."""
-LEAN_REMARK = "Memory ran out; the picture was made again in a way that needs less."
 
 
 class Desk:
@@ -92,6 +80,8 @@ class Desk:
         """Import what the first picture needs, while nobody waits for it yet."""
         for entry in families():
             resolved(entry.code)
+        for kind in job_kinds():
+            resolved(kind.work)
         gc.collect()
         gc.freeze()  # the libraries' objects stay: what collects garbage after an eviction need not look at them
 
@@ -169,20 +159,23 @@ class Desk:
             cancel = self._cancels[command.job_id]
         batches = len(command.plan.batches)
         watch = Watch(command.job_id, self.emit, cancel, self.viewing, stopwatch, batches, pulse=self.pulse)
+        house = House(
+            profile=self.profile,
+            models=self.models,
+            cache=self._cache,
+            embeddings=self._shelf,
+            small_vaes=self._small,
+            upscalers=self._upscalers,
+            watch=watch,
+            lean=command.lean,
+        )
         made, interrupted = 0, False
         try:
-            match command.plan:
-                case MergePlan():
-                    self.emit(Answered(command.job_id, merged(command.plan, watch)))
-                    made += 1
-                case InterrogatePlan():
-                    self.emit(Answered(command.job_id, described(command.plan, self.profile, watch)))
-                    made += 1
-                case _:
-                    for picture in self._made(command.plan, watch, lean=command.lean):
-                        self.emit(picture)
-                        made += 1
-                        interrupted = interrupted or picture.half_done
+            work: Work = resolved(job_kind(command.plan.kind).work)
+            for event in work(command.plan, house):
+                self.emit(event)
+                made += not isinstance(event, Progress)
+                interrupted = interrupted or (isinstance(event, Pictured) and event.half_done)
         except Interrupted:
             interrupted = True
         finally:
@@ -190,45 +183,6 @@ class Desk:
                 del self._cancels[command.job_id]
         interrupted = interrupted or (cancel.ends_now and made < command.plan.count)
         self.emit(Finished(command.job_id, interrupted, time.perf_counter() - start, stopwatch.seconds))
-
-    def _made(self, plan: Plan | ExtrasPlan, watch: Watch, *, lean: bool) -> Iterator[Pictured]:
-        """The pictures of a plan; when memory runs out, those that are missing once more, in the leanest way."""
-        if isinstance(plan, ExtrasPlan):
-            yield from retouched(plan, self._upscalers, watch)
-            return
-        if lean:
-            yield from self._lean(plan, watch)
-            return
-        done: set[int] = set()
-        try:
-            for picture in pictures(plan, self.models, self._cache, self._shelf, watch, self._upscalers, self._small):
-                done.add(picture.position)
-                yield picture
-            return
-        except Exception as error:
-            no_room = isinstance(error, OutOfMemory) and self.profile.device.type != "cpu"
-            if not (no_room or is_out_of_memory(error)):
-                raise
-            log.warning("Out of memory: %s. It is tried again with less.", error)
-        # Beyond the handler, so that nothing holds on to what the failed attempt had in its hands.
-        self._cache.forget()
-        self._upscalers.forget()
-        self.models.unload()
-        give_back(self.profile.device)
-        yield from self._lean(plan.without(frozenset(done)), watch)
-
-    def _lean(self, plan: Plan, watch: Watch) -> Iterator[Pictured]:
-        """The pictures, one by one and in the way that needs the least memory; they say so."""
-        rest = leaner(plan)
-        watch.batches = len(rest.batches)
-        self.models.profile = self.models.profile.leaner(self.models.ran.offload)
-        try:
-            for picture in pictures(rest, self.models, self._cache, self._shelf, watch, self._upscalers, self._small):
-                facts = (*picture.facts, (LEAN, "True"))
-                yield replace(picture, facts=facts, comments=(*picture.comments, LEAN_REMARK))
-        finally:
-            self.models.unload()
-            self.models.profile = self.profile
 
     def _told(self, error: Exception) -> tuple[str, str, str]:
         """(code, message, hint) for the person."""
@@ -254,15 +208,3 @@ class Desk:
     def _announce(self, title: str, seconds: float) -> None:
         self.pulse.enter("loading")
         self.emit(Loading(title, seconds))
-
-
-def leaner(plan: Plan) -> Plan:
-    """The same pictures one by one, with prompt and negative prompt after one another instead of together."""
-    return replace(
-        plan,
-        batches=tuple(
-            (replace(picture, render=picture.render.changed(batch_cond_uncond=False)),)
-            for batch in plan.batches
-            for picture in batch
-        ),
-    )

@@ -5,11 +5,14 @@ The layout of the form is a matter of the tabs; the names are those of A1111's H
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from webui.request.params import Choice, Codec, Declared, Image, Number, Param, Several, Slider, Text, Toggle, always
+from webui.request.jobs import Demand, JobRequest
+from webui.request.params import Choice, Codec, Image, Number, Param, Several, Slider, Text, Toggle, always
+from webui.request.settings import LimitSettings
 
 SAME_CHECKPOINT = "Use same checkpoint"
 SAME_SAMPLER = "Use same sampler"
@@ -56,7 +59,7 @@ DenoisingStrength = Annotated[
 ]
 
 
-class Generation(Declared):
+class Generation(JobRequest):
     """What text-to-image and image-to-image have in common."""
 
     prompt: Annotated[str, Text(ui="Prompt", lines=3, placeholder="What the picture shows")] = ""
@@ -275,9 +278,45 @@ class Generation(Declared):
     def picture_count(self) -> int:
         return self.batch_size * self.n_iter
 
+    @property
+    def batch_count(self) -> int:
+        return self.n_iter
+
+    @property
+    def title(self) -> str:
+        return self.prompt
+
+    @property
+    def effort(self) -> float:
+        """Calls of the network times pixels."""
+        return float(self.steps * self.width * self.height * self.picture_count)
+
+    @property
+    def most_steps(self) -> int:
+        """Of its passes, those of the longest."""
+        return self.steps
+
+    @property
+    def most_pixels(self) -> int:
+        """In one picture, when it is finished."""
+        return self.width * self.height
+
+    def demands(self, limits: LimitSettings, /) -> Iterable[Demand]:
+        characters = max(len(self.prompt), len(self.negative_prompt))
+        megapixels = round(self.most_pixels / 1e6, 2)
+        return (
+            Demand(characters, limits.most_prompt_characters, "characters in a prompt", "prompt"),
+            Demand(self.picture_count, limits.most_pictures, "pictures in one job", "n_iter"),
+            Demand(self.batch_size, limits.most_batch_size, "pictures in one batch", "batch_size"),
+            Demand(self.most_steps, limits.most_steps, "steps", "steps"),
+            Demand(megapixels, limits.most_megapixels, "megapixels in one picture", "width"),
+        )
+
 
 class Txt2Img(Generation):
     """A picture out of text."""
+
+    kind: ClassVar[str] = "txt2img"
 
     denoising_strength: DenoisingStrength = 0.7
     """Of the hires pass: 0 keeps the small picture, 1 makes it anew."""
@@ -407,9 +446,36 @@ class Txt2Img(Generation):
     ] = "Latent"
     """What enlarges the small picture: in latent space, or one of the upscalers in pixels. Empty: Latent."""
 
+    @property
+    def effort(self) -> float:
+        if not self.enable_hr:
+            return super().effort
+        pixels = self.width * self.height
+        scale = self.hr_scale**2
+        if self.hr_resize_x and self.hr_resize_y:
+            scale = self.hr_resize_x * self.hr_resize_y / pixels
+        work = self.steps * pixels + (self.hr_second_pass_steps or self.steps) * pixels * scale
+        return float(work * self.picture_count)
+
+    @property
+    def most_steps(self) -> int:
+        return max(self.steps, self.hr_second_pass_steps) if self.enable_hr else self.steps
+
+    @property
+    def most_pixels(self) -> int:
+        pixels = self.width * self.height
+        if not self.enable_hr:
+            return pixels
+        factor = max(self.hr_scale, 1.0) ** 2
+        wanted = self.hr_resize_x * self.hr_resize_y
+        one_side = max(self.hr_resize_x / self.width, self.hr_resize_y / self.height) ** 2 * pixels
+        return int(wanted or one_side or pixels * factor)
+
 
 class Img2Img(Generation):
     """A picture out of a picture, and text."""
+
+    kind: ClassVar[str] = "img2img"
 
     image_cfg_scale: Annotated[
         float,

@@ -1,29 +1,150 @@
-"""The kinds of jobs, and of plans that come of them."""
+"""What all kinds of jobs have in common: a request, and the plan that comes of it. The kinds are the lines of
+`registry.JOB_KINDS`; each has a folder in `webui/jobs`."""
 
 from __future__ import annotations
 
-from webui.request.extras import Extras, ExtrasPlan
-from webui.request.fields import REQUESTS, Generation
-from webui.request.interrogate import Interrogate, InterrogatePlan
-from webui.request.merge import Merge, MergePlan
-from webui.request.plan import Plan, Plans
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar, Protocol, Self
 
-Errands = Merge | Interrogate
-"""Requests that no picture comes of, but a text."""
-Request = Generation | Extras | Errands
-"""Whatever can be a job."""
-JOBS: dict[str, type[Generation] | type[Extras] | type[Merge] | type[Interrogate]] = {
-    **REQUESTS,
-    "extras": Extras,
-    "merge": Merge,
-    "interrogate": Interrogate,
-}
-"""The kinds of jobs by the name that tabs, routes and folders have for them."""
-EnginePlan = Plan | ExtrasPlan | MergePlan | InterrogatePlan
-"""What an engine is given."""
-AnyPlan = EnginePlan | Plans
+from webui import registry
+from webui.request.params import Declared
+from webui.request.settings import LimitSettings
 
 
-def kind_of(request: Request) -> str:
-    """The name of a request's kind: "txt2img", "img2img", "extras", ..."""
-    return next(name for name, cls in JOBS.items() if type(request) is cls)
+@dataclass(frozen=True)
+class Demand:
+    """How much of something a request asks for."""
+
+    asked: float
+    most: float
+    """The settings allow so much."""
+    what: str
+    """In the plural: "steps"."""
+    field: str
+    """Of the request, where it may be asked for less."""
+
+
+class JobRequest(Declared):
+    """What can be submitted as a job: the class `Request` of its kind's folder."""
+
+    kind: ClassVar[str]
+    """The name of its line in the registry, which tabs, routes and folders have too."""
+
+    @property
+    def picture_count(self) -> int:
+        """How many pictures are asked for; 0: a text comes of it, or a file."""
+        return 0
+
+    @property
+    def batch_count(self) -> int:
+        """How many batches, as the progress counts them."""
+        return 1
+
+    @property
+    def title(self) -> str:
+        """What the job does, for lists of jobs."""
+        raise NotImplementedError
+
+    @property
+    def effort(self) -> float:
+        """How long it takes, beside other requests of its kind."""
+        return 1.0
+
+    def demands(self, _limits: LimitSettings, /) -> Iterable[Demand]:
+        """What the settings limit."""
+        return ()
+
+
+class Piece(Protocol):
+    """One picture of a plan, or one piece of other work."""
+
+    @property
+    def position(self) -> int:
+        """Rank within the job, from 0."""
+        ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def subseed(self) -> int: ...
+
+
+class JobPlan(Protocol):
+    """A request with every choice fixed, as the engine gets it: plain data."""
+
+    @property
+    def kind(self) -> str:
+        """The name of the kind whose `work` carries it out."""
+        ...
+
+    @property
+    def batches(self) -> tuple[tuple[Piece, ...], ...]:
+        """What is made together."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """Pieces in all."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """Path of the checkpoint that it begins with; "" where none is needed."""
+        ...
+
+    @property
+    def parts(self) -> tuple[JobPlan, ...]:
+        """What can be handed to an engine by itself: the cells of a table; of other plans the plan."""
+        ...
+
+    def only(self, positions: Iterable[int], /) -> JobPlan:
+        """The part with the pieces at these positions, which are of one of `parts`."""
+        ...
+
+    def at(self, position: int, /) -> Piece:
+        """The piece that a result at this position comes of. Raises StopIteration: there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class UndividedPiece:
+    """The one piece of a plan that is not divided."""
+
+    position: int = 0
+    seed: int = -1
+    subseed: int = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndividedPlan:
+    """A plan of which no pictures come but a text: a model was merged, a picture was described."""
+
+    kind: ClassVar[str]
+    batches: tuple[tuple[UndividedPiece, ...], ...] = ((UndividedPiece(),),)
+
+    @property
+    def count(self) -> int:
+        return 1
+
+    @property
+    def model(self) -> str:
+        return ""
+
+    @property
+    def parts(self) -> tuple[Self, ...]:
+        return (self,)
+
+    def only(self, _positions: Iterable[int], /) -> Self:
+        return self
+
+    def at(self, _position: int, /) -> UndividedPiece:
+        return self.batches[0][0]
+
+
+@cache
+def request_classes() -> Mapping[str, type[JobRequest]]:
+    """The class of requests of each kind, by the kind's name."""
+    return {kind.name: registry.resolved(kind.request) for kind in registry.job_kinds()}

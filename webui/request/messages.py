@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from webui.request.jobs import EnginePlan
+from webui.request.jobs import JobPlan
 from webui.request.plan import CheckpointRef
 
 # --- commands to the engine ---------------------------------------------------------------------------------------
@@ -19,7 +19,7 @@ class Run:
     """Make these pictures."""
 
     job_id: str
-    plan: EnginePlan
+    plan: JobPlan
     lean: bool = False
     """In the way that needs the least memory: an engine ran out of it over them and was ended."""
     half_done: bool = False

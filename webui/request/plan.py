@@ -14,7 +14,6 @@ from webui import registry
 from webui.base.errors import NotFound, UserError
 from webui.prompt.comments import strip_comments
 from webui.prompt.networks import HYPERNETWORK, LORA_KINDS, NetworkTag, extract_networks
-from webui.request.extras import UpscalerRef
 from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img, Txt2Img
 from webui.request.settings import RenderSettings, Settings
 
@@ -59,6 +58,16 @@ class NetworkRef:
     def short_hash(self) -> str:
         """First twelve hex digits, as infotexts name it, or ""."""
         return self.sha256[:12]
+
+
+@dataclass(frozen=True)
+class UpscalerRef:
+    """A way to enlarge pictures; `path` is the model's file where the local engine finds it, or ""."""
+
+    name: str
+    path: str = ""
+    stamp: tuple[int, int] = (0, 0)
+    """(mtime in ns, size in bytes): a file that changed is another model."""
 
 
 class Names(Protocol):
@@ -132,17 +141,25 @@ class Plan:
         return sum(len(batch) for batch in self.batches)
 
     @property
+    def kind(self) -> str:
+        return self.batches[0][0].request.kind
+
+    @property
     def model(self) -> str:
         """Path of the checkpoint."""
         return self.checkpoint.path
 
-    def only(self, positions: Iterable[int]) -> Plan:
+    @property
+    def parts(self) -> tuple[Plan, ...]:
+        return (self,)
+
+    def only(self, positions: Iterable[int], /) -> Plan:
         """The part of the plan with the pictures at these positions."""
         wanted = frozenset(positions)
         kept = (tuple(picture for picture in batch if picture.position in wanted) for batch in self.batches)
         return replace(self, batches=tuple(batch for batch in kept if batch))
 
-    def at(self, position: int) -> Picture:
+    def at(self, position: int, /) -> Picture:
         """The picture at this position. Raises StopIteration: there is none."""
         return next(picture for batch in self.batches for picture in batch if picture.position == position)
 
@@ -166,6 +183,10 @@ class Plans:
     parts: tuple[Plan, ...]
     requests: tuple[Txt2Img | Img2Img, ...]
     """What each of them was asked for."""
+
+    @property
+    def kind(self) -> str:
+        return self.parts[0].kind
 
     @property
     def batches(self) -> tuple[tuple[Picture, ...], ...]:
@@ -193,12 +214,12 @@ class Plans:
             if any(picture.position == position for batch in part.batches for picture in batch)
         )
 
-    def only(self, positions: Iterable[int]) -> Plan:
+    def only(self, positions: Iterable[int], /) -> Plan:
         """The pictures at these positions, which are of one part."""
         wanted = frozenset(positions)
         return self.parts[self.number_of(min(wanted))].only(wanted)
 
-    def at(self, position: int) -> Picture:
+    def at(self, position: int, /) -> Picture:
         """The picture at this position. Raises StopIteration: there is none."""
         return self.parts[self.number_of(position)].at(position)
 

@@ -17,7 +17,7 @@ from webui.base.errors import ModelError
 from webui.engine.upscalers.esrgan import Compact, Rrdb
 from webui.engine.upscalers.models import Upscaler, UpscalerShelf, opened, spans, tiled
 from webui.engine.upscalers.resize import enlarged
-from webui.request.extras import UpscalerRef
+from webui.request.plan import UpscalerRef
 
 CPU = torch.device("cpu")
 

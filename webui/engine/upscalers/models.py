@@ -18,7 +18,7 @@ from webui.base.errors import ModelError
 from webui.engine.families.weights import format_of, load_pickle, open_weights, reading
 from webui.engine.upscalers.esrgan import network_of
 from webui.engine.upscalers.resize import UPSCALERS, Enlarge
-from webui.request.extras import UpscalerRef
+from webui.request.plan import UpscalerRef
 
 log = logging.getLogger(__name__)
 

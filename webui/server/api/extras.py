@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, PrivateAttr, 
 from starlette.concurrency import run_in_threadpool
 
 from webui.base.errors import UserError
-from webui.request.extras import NONE, Extras
+from webui.jobs.extras.request import NONE, Extras
 from webui.request.fitting import fitted
 from webui.server.api.bodies import decoded
 from webui.server.api.documented import Documented

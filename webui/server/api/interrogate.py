@@ -8,7 +8,7 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from webui.base.errors import NotFound
-from webui.request.interrogate import DEEPBOORU, MODELS, Interrogate
+from webui.jobs.interrogate.request import DEEPBOORU, MODELS, Interrogate
 from webui.server.api.answers import CaptionAnswer
 from webui.server.api.bodies import decoded
 from webui.server.api.documented import Documented

@@ -14,12 +14,12 @@ from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
+from webui import registry
 from webui.base.errors import NotFound
 from webui.catalog.job_table import State
-from webui.request.extras import Extras
+from webui.jobs.extras.request import Extras
 from webui.request.fields import Img2Img, Txt2Img
-from webui.request.jobs import Request as Wanted
-from webui.request.merge import Merge
+from webui.request.jobs import JobRequest
 from webui.server import history
 from webui.server.api import pictures
 from webui.server.api.bodies import decoded
@@ -219,7 +219,7 @@ def routes(app: App) -> Routes:
     def repeatable(job_id: str, request: Request) -> Job:
         """The job, if the caller may submit one of its kind."""
         job = own(job_id, request)
-        if isinstance(job.request, Merge):
+        if registry.job_kind(job.kind).scope == "admin":
             require_admin(request.scope)
         return job
 
@@ -360,7 +360,7 @@ def routes(app: App) -> Routes:
     return router
 
 
-def _uploaded(app: App, wanted: Txt2Img | Img2Img | Extras) -> Wanted:
+def _uploaded(app: App, wanted: Txt2Img | Img2Img | Extras) -> JobRequest:
     """The request with its pictures kept, and named in place of their base64."""
     if isinstance(wanted, Txt2Img):
         return wanted
@@ -392,7 +392,7 @@ def _answer(job: Job, place: int) -> JobAnswer:
         eta_seconds=job.progress.eta_seconds,
         count=job.count,
         seed=job.seed,
-        prompt=job.request.prompt,
+        prompt=job.request.title,
         pictures=[MadePicture(**vars(picture)) for picture in job.pictures],
         answer=job.answer,
         comments=list(job.comments),

@@ -96,7 +96,7 @@ def routes(app: App) -> Routes:
             interrupted=stopping,
             stopping_generation=stopping,
             job=app.tasks.name_of(job.id),
-            job_count=max(job.request.n_iter, 1),
+            job_count=max(job.request.batch_count, 1),
             job_timestamp=time.strftime("%Y%m%d%H%M%S", time.localtime(job.started or job.created)),
             job_no=job.progress.batch,
             sampling_step=job.progress.step,

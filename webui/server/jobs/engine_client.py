@@ -79,10 +79,6 @@ class Engine(Protocol):
         """Never waits, never fails: what cannot be delivered any more is answered by `Lost`."""
         ...
 
-    def restart(self) -> None:
-        """End the process, whatever it is doing; a new one comes up."""
-        ...
-
     def close(self) -> None:
         """End it for good."""
         ...
@@ -157,11 +153,6 @@ class LocalEngine:
                     return  # It is told when it is ready, and so is every one after it.
             if self._process is not None:
                 self._process.send(command)
-
-    def restart(self) -> None:
-        process = self._process
-        if process is not None:
-            process.popen.kill()
 
     def close(self) -> None:
         self._closing.set()

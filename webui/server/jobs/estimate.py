@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-from webui.request.extras import Extras
-from webui.request.fields import Txt2Img
-from webui.request.jobs import Errands, Request
-
 MEMORY = 0.5
 """Weight of the newest job in the average."""
 TRUSTED = 0.1
 """From this share of a job on, its own pace says more than that of others."""
-
-
-def work_in(request: Request) -> float:
-    """The size of a job: calls of the network times pixels."""
-    if isinstance(request, Errands):
-        return 1.0
-    if isinstance(request, Extras):
-        return float(request.picture_count)
-    pixels = request.width * request.height
-    work = float(request.steps * pixels)
-    if isinstance(request, Txt2Img) and request.enable_hr:
-        scale = request.hr_scale**2
-        if request.hr_resize_x and request.hr_resize_y:
-            scale = request.hr_resize_x * request.hr_resize_y / pixels
-        work += (request.hr_second_pass_steps or request.steps) * pixels * scale
-    return work * request.picture_count
 
 
 class Pace:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from webui.catalog.job_table import ENDED, State
-from webui.request.jobs import Request
+from webui.request.jobs import JobRequest
 
 ANONYMOUS = "~"
 """Begins the owner of jobs whose author has no name: a browser without login, a program."""
@@ -23,6 +23,11 @@ PHASES = {
     "describing": "Describing",
 }
 """What the engine is doing, in words for people."""
+
+
+def user_name(owner: str) -> str:
+    """The login name of an owner, or "" for an anonymous one."""
+    return "" if owner.startswith(ANONYMOUS) else owner
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,10 @@ class Job:
 
     id: str
     kind: str
-    """ "txt2img", "img2img", "extras", "merge" or "interrogate" """
+    """ "txt2img", "img2img", "extras", ... """
     owner: str
     state: State
-    request: Request
+    request: JobRequest
     count: int
     """How many pictures were asked for."""
     pictures: tuple[JobPicture, ...] = ()
@@ -144,7 +149,7 @@ class Job:
             {"code": self.error.code, "message": self.error.message, "hint": self.error.hint} if self.error else None
         )
         return shown | {
-            "prompt": self.request.prompt,
+            "prompt": self.request.title,
             "masked": bool(getattr(self.request, "mask", "")),
             "seed": self.seed,
             "pictures": [picture.message for picture in self.pictures],

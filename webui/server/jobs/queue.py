@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, cast
+from typing import Any
 
 from PIL import Image
 
@@ -26,23 +25,17 @@ from webui.base.errors import (
     Busy,
     DatabaseError,
     EngineCrashed,
-    ModelError,
     NotFound,
     StorageError,
     UserError,
     WebuiError,
 )
 from webui.base.log import tell
-from webui.base.text import named
 from webui.catalog.catalog import Catalog
 from webui.catalog.job_table import ENDED, JobRow, State
-from webui.catalog.pictures import NotSaved, SavedPicture
+from webui.catalog.pictures import NotSaved
 from webui.catalog.settings_store import SettingsStore
-from webui.request.extras import Extras, ExtrasPlan, resolve_extras
-from webui.request.fields import Generation, Img2Img, Txt2Img
-from webui.request.interrogate import Interrogate, resolve_interrogate
-from webui.request.jobs import JOBS, EnginePlan, Request, kind_of
-from webui.request.merge import Merge, MergePlan, resolve_merge
+from webui.request.jobs import JobRequest, request_classes
 from webui.request.messages import (
     Answered,
     Beat,
@@ -64,17 +57,15 @@ from webui.request.messages import (
     Unload,
     Watch,
 )
-from webui.request.plan import LARGEST_RANDOM_SEED, Plan, Plans, chosen_models, resolve
+from webui.request.plan import chosen_models
 from webui.request.settings import Settings
-from webui.scripts.script import Table
 from webui.server.jobs.engine_client import Engine, EngineState, Heard, Lost
 from webui.server.jobs.estimate import Pace
 from webui.server.jobs.events import Hub
-from webui.server.jobs.job import ANONYMOUS, PHASES, Job, JobError, JobPicture, Progressed
-from webui.server.jobs.leftovers import remove_part, remove_parts
+from webui.server.jobs.job import PHASES, Job, JobError, JobPicture, Progressed
+from webui.server.jobs.kind import JobServers
 from webui.server.jobs.limits import within
 from webui.server.jobs.seat import ModelState, Seat, models_of, state_of
-from webui.server.jobs.tables import expanded, planned, sheets_of
 from webui.server.jobs.work import Unit, Work
 
 log = logging.getLogger(__name__)
@@ -130,6 +121,7 @@ class JobQueue:
         self._table = catalog.jobs
         self._settings = settings
         self.version = version
+        self._servers = JobServers(catalog, settings, version)
         self._pace = Pace()
         self._inbox: SimpleQueue[tuple[Seat, Heard] | Settings | None] = SimpleQueue()
         self._lock = threading.Lock()
@@ -169,7 +161,7 @@ class JobQueue:
         again, failed = self._table.recover(resume=self._settings.current.system.resume_jobs_at_start)
         if again or failed:
             log.info("From the last run: %d jobs go on, %d were cut off.", again, failed)
-        remove_parts(self._catalog.paths.new_checkpoints, self._table)
+        self._servers.clean_up()
         self._unsubscribe = self._settings.subscribe(self._inbox.put)
         self._loaded = _choice(self._settings.current)
         self._configure(self._settings.current)
@@ -205,7 +197,7 @@ class JobQueue:
 
     def submit(
         self,
-        request: Request,
+        request: JobRequest,
         owner: str = "",
         *,
         settings: Mapping[str, Any] | None = None,
@@ -228,38 +220,21 @@ class JobQueue:
         if engines.state == "failed":
             raise Busy(engines.text, hint="The log says more. It is tried again by itself.")
         # Resolved now only to complain at once; what disk and settings say then decides when the turn comes.
-        seed, subseed, count, model = self._looked_through(request, current)
+        checked = self._servers.of(request.kind).checked(request, current)
         row = self._table.submit(
-            kind_of(request),
+            request.kind,
             owner,
             request.model_dump_json(exclude_defaults=True),
             settings=json.dumps(current.changed_options()),
-            seed=seed,
-            subseed=subseed,
-            pictures=count,
-            model=model,
+            seed=checked.seed,
+            subseed=checked.subseed,
+            pictures=checked.pictures,
+            model=checked.model,
             called=called,
         )
         self._publish(self._job(row))
         self._inbox.put(None)
         return row.id
-
-    def _looked_through(self, request: Request, settings: Settings) -> tuple[int, int, int, str]:
-        """(seed, subseed, pictures, model) of a request whose every name was found. Raises NotFound, UserError."""
-        if not isinstance(request, Generation):
-            return -1, -1, request.picture_count, self._plan(request, settings).model
-        one: dict[str, Any] = {"n_iter": 1, "batch_size": 1}
-        if not request.script:
-            first = self._pictures_planned(request.changed(**one), settings)
-            picture = first.batches[0][0]
-            return picture.seed, picture.subseed, request.picture_count, first.model
-        seed = request.seed if request.seed >= 0 else _random_seed()
-        subseed = request.subseed if request.subseed >= 0 else _random_seed()
-        table = expanded(request, seed, subseed, settings.limits.most_pictures)
-        for cell in table.cells:
-            within(cell.request, settings.limits)
-        plans = [self._pictures_planned(cell.request.changed(**one), settings) for cell in table.cells]
-        return seed, subseed, table.count, plans[0].model
 
     def cancel(self, job_id: str) -> None:
         """Give a job up, waiting or running; its finished pictures stay.
@@ -322,7 +297,7 @@ class JobQueue:
             Busy: the engine does not start.
         """
         row = self._table.get(job_id)
-        request = JOBS[row.kind].made(**{**json.loads(row.request), **(changes or {})})
+        request = request_classes()[row.kind].made(**{**json.loads(row.request), **(changes or {})})
         return self.submit(request, owner, settings=json.loads(row.settings))
 
     def forever(self, owner: str, job_id: str = "") -> None:
@@ -394,11 +369,6 @@ class JobQueue:
         """Load the checkpoint of the settings, even if that was asked for before."""
         self._told = None
         self._inbox.put(self._settings.current)
-
-    def restart_engine(self) -> None:
-        """End the engines, whatever they are doing; new ones go on with the jobs in work."""
-        for seat in self._seats:
-            seat.engine.restart()
 
     def _send_to_all(self, command: Command) -> None:
         for seat in self._seats:
@@ -611,20 +581,13 @@ class JobQueue:
                 self._keep(seat, work, heard)
             case Answered() if work is not None:
                 self._change(work, answer=heard.text)
-                if isinstance(work.request, Merge):
-                    self._catalog.checkpoints.refresh()
-                    self._catalog.checkpoints.hash_in_background()
+                self._servers.of(work.job.kind).answered(work)
             case _:
                 pass
 
     def _begun_anew(self, work: Work, error: JobError) -> bool:
-        """A checkpoint that nobody has chosen cannot be opened: whether the next one of the list takes its place, and
-        the job begins again with that."""
-        plan, settings = work.plan, work.settings
-        if error.code != ModelError.code or not isinstance(plan, Plan) or settings.render.sd_model_checkpoint:
-            return False
-        path = Path(plan.checkpoint.path)
-        if named(path.name) not in error.message or not self._catalog.checkpoints.doubt(path, error.message):
+        """Whether the job begins again, since what it failed over has been replaced."""
+        if not self._servers.of(work.job.kind).mended(work, error):
             return False
         self._send_to_those_at(work.job.id, Interrupt(work.job.id))
         self._works.pop(work.job.id)
@@ -738,46 +701,9 @@ class JobQueue:
             seat.engine.send(Interrupt(work.job.id))  # The wish came while this was handed out.
 
     def _prepared(self, row: JobRow) -> Work:
-        request = JOBS[row.kind].made(**json.loads(row.request))
+        request = request_classes()[row.kind].made(**json.loads(row.request))
         settings = Settings().with_options(json.loads(row.settings), strict=False)
-        if not isinstance(request, Generation):
-            if isinstance(request, Merge):
-                self._hold_checkpoint()
-            return Work(job=self._job(row), request=request, settings=settings, plan=self._plan(request, settings))
-        if request.script:
-            table = expanded(request, row.seed, row.subseed, settings.limits.most_pictures)
-            plans = planned(table, lambda cell: self._pictures_planned(cell, settings))
-            said = [*plans.remarks, *table.remarks]
-            return Work(self._job(row), request, settings, plans, table=table, comments=said)
-        plan = self._pictures_planned(request.changed(seed=row.seed, subseed=row.subseed), settings)
-        settings = settings.with_options(request.override_settings, strict=False)
-        return Work(self._job(row), request, settings, plan, comments=list(plan.remarks))
-
-    def _hold_checkpoint(self) -> None:
-        """Who never chose a checkpoint has the first one; it must not be another one because a new file comes first."""
-        if not self._settings.current.render.sd_model_checkpoint:
-            try:
-                first = self._catalog.checkpoints.find("").title
-                self._settings.change({"sd_model_checkpoint": first}, only_if={"sd_model_checkpoint": ""})
-            except StorageError as error:
-                log.warning("The checkpoint in use is not written down: %s", error)
-
-    def _plan(self, request: Request, settings: Settings) -> EnginePlan:
-        """What the engine gets. Raises NotFound, UserError."""
-        paths = self._catalog.paths
-        match request:
-            case Extras():
-                return resolve_extras(request, settings, self._catalog)
-            case Merge():
-                return resolve_merge(request, self._catalog, paths.new_checkpoints)
-            case Interrogate():
-                return resolve_interrogate(request, settings, self._catalog, paths.models)
-            case _:
-                return self._pictures_planned(request, settings)
-
-    def _pictures_planned(self, request: Request, settings: Settings) -> Plan:
-        folders = tuple(str(folder) for folder in self._catalog.paths.embeddings)
-        return resolve(_as_request(request), settings, self._catalog, _random_seed, folders)
+        return self._servers.of(row.kind).prepared(self._job(row), request, settings)
 
     # --- what engines say of jobs -----------------------------------------------------------------------------------
 
@@ -817,7 +743,7 @@ class JobQueue:
             return
         comments = [comment for comment in heard.comments if comment not in running.comments]
         try:
-            saved = self._saved(running, heard)
+            saved = self._servers.of(job.kind).keep(running, heard)
         except NotSaved as error:
             saved = error.picture
             comments.append(str(error))
@@ -840,31 +766,6 @@ class JobQueue:
         )
         pictures = tuple(sorted((*job.pictures, made), key=lambda picture: picture.position))
         self._change(running, pictures=pictures, comments=tuple(running.comments))
-
-    def _saved(self, running: Work, heard: Pictured) -> SavedPicture:
-        """The picture, written and recorded. Raises NotSaved."""
-        job = running.job
-        if isinstance(running.plan, ExtrasPlan):
-            return self._catalog.keep_extras(heard, running.plan, running.settings, owner=job.owner)
-        plan, request, settings = running.plan, running.request, running.settings
-        if isinstance(running.plan, Plans):
-            cell = running.plan.number_of(heard.position)
-            plan, asked = running.plan.parts[cell], running.plan.requests[cell]
-            request, settings = asked, settings.with_options(asked.override_settings, strict=False)
-        if not isinstance(plan, Plan) or not isinstance(request, Generation):
-            raise TypeError(f"No pictures were asked for, and one has come for the job {job.id}.")
-        if heard.half_done and not settings.save.save_incomplete_images:
-            settings = settings.with_options({"samples_save": False})
-        return self._catalog.keep(
-            heard,
-            plan,
-            settings,
-            owner=job.owner,
-            version=self.version,
-            user=user_name(job.owner),
-            request=request,
-            started=job.started,
-        )
 
     def _rise(self, seat: Seat, work: Work | None, heard: Finished) -> None:
         """An engine is through with its piece."""
@@ -909,8 +810,8 @@ class JobQueue:
     def _put_down(self, work: Work, state: State, error: JobError | None = None) -> None:
         """The job is over: write it down, or, where the disk does not let us, remember it until it does."""
         self._previews.pop(work.job.id, None)
-        if isinstance(work.plan, MergePlan):
-            remove_part(work.plan.folder, work.job.id)
+        server = self._servers.of(work.job.kind)
+        server.over(work)
         ended = replace(
             work.job, state=state, error=error, comments=tuple(work.comments), finished=time.time(), position=0
         )
@@ -921,7 +822,7 @@ class JobQueue:
             self._unwritten[ended.id] = ended
         self._works.pop(ended.id, None)
         self._idle_since = time.monotonic()
-        if state == "done" and isinstance(work.request, Generation):
+        if state == "done" and server.lays_out:
             sheet = self._aside.submit(self._lay_out, work, ended)
             sheet.add_done_callback(_note_failure)
         else:
@@ -929,28 +830,12 @@ class JobQueue:
 
     def _lay_out(self, work: Work, ended: Job) -> None:
         """Make the sheets of a job's pictures, beside the queue's own thread, and only then call it over."""
-        pictures = [picture.id for picture in ended.pictures]
-        started, user = ended.started or ended.created, user_name(ended.owner)
-        request, settings = cast("Generation", work.request), work.settings
         try:
-            if work.table is not None and isinstance(work.plan, Plans):
-                self._lay_out_table(work.table, work.plan, settings, ended)
-            elif isinstance(work.plan, Plan):
-                self._catalog.keep_sheet(pictures, work.plan, settings, request, started=started, user=user)
+            self._servers.of(ended.kind).lay_out(work, ended)
         except WebuiError as error:
             log.error("There is no grid of the job %s: %s", ended.id, error)
         finally:
             self._ended(ended.id)
-
-    def _lay_out_table(self, table: Table, plans: Plans, settings: Settings, ended: Job) -> None:
-        if table.sheets is None:
-            return
-        stored = self._catalog.pictures
-        contents = {picture.position: stored.content(picture.id)[0] for picture in ended.pictures}
-        images = sheets_of(table, plans, contents, settings.save)
-        if images:
-            first = ended.pictures[0].id
-            self._catalog.keep_table(first, images, table.sheets.labels, table.sheets.stem, settings)
 
     def _write_down(self, ended: Job) -> None:
         if ended.state == "done":
@@ -1182,33 +1067,20 @@ class JobQueue:
         )
 
 
-def user_name(owner: str) -> str:
-    """The login name of an owner, or "" for an anonymous one."""
-    return "" if owner.startswith(ANONYMOUS) else owner
-
-
 def _choice(settings: Settings) -> tuple[str, str]:
     """The checkpoint and the VAE that are chosen."""
     return settings.render.sd_model_checkpoint, settings.render.sd_vae
 
 
-def _request_of(row: JobRow) -> Request:
+def _request_of(row: JobRow) -> JobRequest:
     """What was asked for; of a job whose request an older version took and this one does not, what can be said."""
     try:
-        return JOBS[row.kind].made(**json.loads(row.request))
+        return request_classes()[row.kind].made(**json.loads(row.request))
     except UserError as error:
         log.warning("The request of the job %s cannot be read: %s", row.id, error)
-        return JOBS[row.kind]()
-
-
-def _as_request(request: Request) -> Txt2Img | Img2Img:
-    return cast("Txt2Img | Img2Img", request)
+        return request_classes()[row.kind]()
 
 
 def _note_failure(done: Future[None]) -> None:
     if (error := done.exception()) is not None:
         log.error("Something beside the queue failed", exc_info=error)
-
-
-def _random_seed() -> int:
-    return random.randrange(LARGEST_RANDOM_SEED)

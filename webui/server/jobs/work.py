@@ -6,13 +6,9 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from webui.request.errands import Errand
-from webui.request.extras import Retouch
-from webui.request.jobs import AnyPlan, Request
-from webui.request.plan import Picture, Plans
+from webui.request.jobs import JobPlan, JobRequest, Piece
 from webui.request.settings import Settings
 from webui.scripts.script import Table
-from webui.server.jobs.estimate import work_in
 from webui.server.jobs.job import Job, JobError
 
 
@@ -20,7 +16,7 @@ from webui.server.jobs.job import Job, JobError
 class Unit:
     """The part of a job that one engine makes at a time."""
 
-    batches: tuple[tuple[Picture | Retouch | Errand, ...], ...]
+    batches: tuple[tuple[Piece, ...], ...]
     crashes: int = 0
     """Engines that ended over it since its last finished picture."""
     lean: bool = False
@@ -50,9 +46,10 @@ class Work:
     """Belongs to the queue's thread, but for `job`, which is replaced as a whole, and the two wishes."""
 
     job: Job
-    request: Request
     settings: Settings
-    plan: AnyPlan
+    plan: JobPlan
+    requests: tuple[JobRequest, ...]
+    """What was asked for: of a job with a script, in each of its cells."""
     table: Table | None = None
     """Of a job with a script."""
     waiting: deque[Unit] = field(default_factory=deque)
@@ -75,25 +72,22 @@ class Work:
         return frozenset(picture.position for picture in self.job.pictures)
 
     def divide(self, engines: int) -> None:
-        """Lay out what is missing: as one piece for one engine, picture by picture for several, who each take the next
+        """Lay out what is missing: part by part for one engine, picture by picture for several, who each take the next
         one when they are ready for it."""
         rest = Unit(self.plan.batches).without(self.done)
-        if isinstance(self.plan, Plans) and engines == 1:
-            cells = (Unit(part.batches).without(self.done) for part in self.plan.parts)
-            self.waiting = deque(cell for cell in cells if cell.batches)
-        elif engines > 1:
+        if engines > 1:
             rest = Unit(tuple((p,) for batch in rest.batches for p in batch if p.position not in self.done))
             self.waiting = deque(Unit((batch,)) for batch in rest.batches)
         else:
-            self.waiting = deque([rest] if rest.batches else [])
+            parts = (Unit(part.batches).without(self.done) for part in self.plan.parts)
+            self.waiting = deque(part for part in parts if part.batches)
         self.settled = self.plan.count - rest.count
         self.resumed = self.settled > 0
 
     @property
     def size(self) -> float:
         """How much there is to do, as the estimate counts it."""
-        requests = self.plan.requests if isinstance(self.plan, Plans) else (self.request,)
-        return sum(work_in(request) for request in requests)
+        return sum(request.effort for request in self.requests)
 
     def fraction(self, units: Iterable[Unit]) -> float:
         """How far the job is, 0 to 1, while engines make these units of it."""

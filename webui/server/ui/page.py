@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from webui import registry
-from webui.request.jobs import JOBS
+from webui.request.jobs import request_classes
 from webui.request.settings import Settings
 from webui.server.ui import theme
 from webui.server.ui.controls import QUIET, Component, Controls, Data
@@ -98,7 +98,7 @@ def _facts(app: App) -> dict[str, object]:
         **app.settings.current.ui.live,
         "help": {
             f"{kind}_{name}": info.description
-            for kind, declared in JOBS.items()
+            for kind, declared in request_classes().items()
             for name, info in declared.model_fields.items()
             if info.description
         }

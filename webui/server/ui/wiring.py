@@ -15,10 +15,10 @@ import gradio as gr
 
 from webui.base.errors import NotFound, WebuiError
 from webui.catalog.pictures import SavedPicture, read_infotext
+from webui.jobs.extras.request import Extras
+from webui.jobs.interrogate.request import Interrogate
 from webui.request import infotext
-from webui.request.extras import Extras
 from webui.request.fields import REQUESTS, Generation, Img2Img
-from webui.request.interrogate import Interrogate
 from webui.server.ui import notices
 from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.quicksettings import SettingsForm

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from webui.base.errors import StorageError, UserError, WebuiError
-from webui.request.extras import RESIZE_BY, RESIZE_TO, Extras
+from webui.jobs.extras.request import RESIZE_BY, RESIZE_TO, Extras
 from webui.server.ui import notices
 from webui.server.ui.batch import Given, content_of, files_in, may_hold_results, uploaded_files
 from webui.server.ui.controls import QUIET, Component, Controls, Data

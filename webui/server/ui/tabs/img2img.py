@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from webui.request.interrogate import CLIP, DEEPBOORU, MODELS
+from webui.jobs.interrogate.request import CLIP, DEEPBOORU, MODELS
 from webui.server.ui.batch import batch_tab, submits_batch
 from webui.server.ui.cards import cards
 from webui.server.ui.controls import QUIET

@@ -11,7 +11,7 @@ import gradio as gr
 
 from webui.base.errors import NotFound, WebuiError
 from webui.catalog.headers import read_metadata
-from webui.request.merge import ENDING, FORMULAS, NONE, Merge, resolve_merge
+from webui.jobs.merge.request import ENDING, FORMULAS, NONE, Merge, resolve_merge
 from webui.server.ui import notices
 from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.toprow import tool_button

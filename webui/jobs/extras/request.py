@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Protocol
+from typing import Annotated, ClassVar, Protocol
 
 from webui.base.errors import UserError
-from webui.request.params import Choice, Declared, Image, Number, Slider, Toggle
-from webui.request.settings import Settings
+from webui.request.jobs import Demand, JobRequest
+from webui.request.params import Choice, Image, Number, Slider, Toggle
+from webui.request.plan import UpscalerRef
+from webui.request.settings import LimitSettings, Settings
 
 RESIZE_BY, RESIZE_TO = 0, 1
 SIZES = ("Scale by", "Scale to")
@@ -22,8 +24,10 @@ MOST_PARTS = 1000
 """One picture becomes at most so many: parts and flipped copies."""
 
 
-class Extras(Declared):
+class Extras(JobRequest):
     """Pictures made larger, cut, mirrored."""
+
+    kind: ClassVar[str] = "extras"
 
     images: Annotated[tuple[str, ...], Image(ui="Pictures")] = ()
     """The pictures to work on."""
@@ -86,13 +90,23 @@ class Extras(Declared):
         return len(self.images)
 
     @property
-    def n_iter(self) -> int:
-        """Batches, as the progress counts them."""
+    def batch_count(self) -> int:
         return len(self.images)
 
     @property
-    def prompt(self) -> str:
-        """What the job does, for lists of jobs."""
+    def effort(self) -> float:
+        return float(self.picture_count)
+
+    def demands(self, limits: LimitSettings, /) -> Iterable[Demand]:
+        pixels = self.upscaling_resize_w * self.upscaling_resize_h if self.resize_mode == RESIZE_TO else 0
+        megapixels = round(pixels / 1e6, 2)
+        return (
+            Demand(self.picture_count, limits.most_pictures, "pictures in one job", "images"),
+            Demand(megapixels, limits.most_megapixels, "megapixels in one picture", "upscaling_resize_w"),
+        )
+
+    @property
+    def title(self) -> str:
         wide, high = self.upscaling_resize_w, self.upscaling_resize_h
         how = f"to {wide}x{high}" if self.resize_mode == RESIZE_TO else f"by {self.upscaling_resize:g}"
         count = len(self.images)
@@ -101,16 +115,6 @@ class Extras(Declared):
 
 
 # --- the plan -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class UpscalerRef:
-    """A way to enlarge pictures; `path` is the model's file where the local engine finds it, or ""."""
-
-    name: str
-    path: str = ""
-    stamp: tuple[int, int] = (0, 0)
-    """(mtime in ns, size in bytes): a file that changed is another model."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ class Retouch:
 class ExtrasPlan:
     """A job for the engine, like `Plan`."""
 
+    kind: ClassVar[str] = "extras"
     batches: tuple[tuple[Retouch, ...], ...]
     images: Mapping[str, bytes] = field(default_factory=dict)
     upscalers: Mapping[str, UpscalerRef] = field(default_factory=dict)
@@ -151,13 +156,17 @@ class ExtrasPlan:
         """No checkpoint is needed."""
         return ""
 
-    def only(self, positions: Iterable[int]) -> ExtrasPlan:
+    @property
+    def parts(self) -> tuple[ExtrasPlan, ...]:
+        return (self,)
+
+    def only(self, positions: Iterable[int], /) -> ExtrasPlan:
         """The part of the plan with the pictures at these positions."""
         wanted = frozenset(positions)
         kept = (tuple(one for one in batch if one.position in wanted) for batch in self.batches)
         return replace(self, batches=tuple(batch for batch in kept if batch))
 
-    def at(self, position: int) -> Retouch:
+    def at(self, position: int, /) -> Retouch:
         """The picture of which the result at this position comes."""
         first = position - position % MOST_PARTS
         return next(one for batch in self.batches for one in batch if one.position == first)
@@ -201,3 +210,6 @@ def resolve_extras(request: Extras, settings: Settings, names: Names) -> ExtrasP
 
 def _names(request: Extras) -> tuple[str, ...]:
     return (*request.names, *("" for _ in request.images))[: len(request.images)]
+
+
+Request = Extras

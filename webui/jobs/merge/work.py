@@ -24,8 +24,10 @@ from torch import Tensor
 from webui.base.errors import StorageError, UserError
 from webui.base.files import replace as moved_over
 from webui.engine.families.weights import WeightsFile, open_weights
+from webui.engine.house import House
 from webui.engine.watch import Watch
-from webui.request.merge import ADD_DIFFERENCE, CONFIGS, ENDING, MergePlan, metadata_of, part_of
+from webui.jobs.merge.request import ADD_DIFFERENCE, CONFIGS, ENDING, MergePlan, metadata_of, part_of
+from webui.request.messages import Answered
 from webui.request.plan import CheckpointRef
 
 DTYPES = {
@@ -50,6 +52,11 @@ KINDS = {9: ".inpainting", 8: ".instruct-pix2pix"}
 SPARE_BYTES = 64 * 2**20
 HASHED_AT_ONCE = 2**23
 """Bytes between two looks at the Interrupt button."""
+
+
+def work(plan: MergePlan, house: House) -> Iterator[Answered]:
+    """The name of the new file, when it is there."""
+    yield Answered(house.watch.job_id, merged(plan, house.watch))
 
 
 def merged(plan: MergePlan, watch: Watch) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,20 @@ from PIL import Image
 
 from webui.base.errors import ModelError
 from webui.engine.deepbooru import open_tagger
+from webui.engine.house import House
 from webui.engine.inpaint import flattened
 from webui.engine.memory import Profile, give_back
 from webui.engine.start import opened
 from webui.engine.watch import Watch
-from webui.request.interrogate import Captioning, InterrogatePlan
+from webui.jobs.interrogate.request import Captioning, InterrogatePlan
+from webui.request.messages import Answered
 
 BACKGROUND = "#ffffff"
+
+
+def work(plan: InterrogatePlan, house: House) -> Iterator[Answered]:
+    """The words."""
+    yield Answered(house.watch.job_id, described(plan, house.profile, house.watch))
 
 
 def described(plan: InterrogatePlan, profile: Profile, watch: Watch) -> str:

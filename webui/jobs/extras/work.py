@@ -10,12 +10,13 @@ from itertools import product
 from PIL import Image, ImageOps
 
 from webui.base.errors import UserError
+from webui.engine.house import House
 from webui.engine.inpaint import flattened
 from webui.engine.start import opened
 from webui.engine.upscalers.models import UpscalerShelf
 from webui.engine.upscalers.resize import Enlarge, enlarged
 from webui.engine.watch import Skipped, Watch
-from webui.request.extras import MOST_PARTS, NONE, OBJECTIVES, RESIZE_TO, Extras, ExtrasPlan, Retouch
+from webui.jobs.extras.request import MOST_PARTS, NONE, OBJECTIVES, RESIZE_TO, Extras, ExtrasPlan, Retouch
 from webui.request.messages import Pictured
 
 BACKGROUND = "#ffffff"
@@ -34,6 +35,11 @@ class Worked:
     def to(self, picture: Image.Image) -> Worked:
         """Another picture with the same history."""
         return replace(self, picture=picture)
+
+
+def work(plan: ExtrasPlan, house: House) -> Iterator[Pictured]:
+    """Every picture of the plan, as soon as it is finished."""
+    return retouched(plan, house.upscalers, house.watch)
 
 
 def retouched(plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch) -> Iterator[Pictured]:

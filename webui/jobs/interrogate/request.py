@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, ClassVar, Protocol
 
 from webui.base.errors import NotFound, UserError
-from webui.request.errands import ErrandPlan
-from webui.request.params import Choice, Declared, Image
+from webui.request.jobs import JobRequest, UndividedPlan
+from webui.request.params import Choice, Image
 from webui.request.settings import Settings
 
 CLIP, DEEPBOORU = MODELS = ("clip", "deepdanbooru")
@@ -22,8 +22,10 @@ TAGGER = Path("torch_deepdanbooru", "model-resnet_custom_v3.pt")
 """Below the folder of models: where A1111 puts it."""
 
 
-class Interrogate(Declared):
+class Interrogate(JobRequest):
     """A prompt for a picture."""
+
+    kind: ClassVar[str] = "interrogate"
 
     image: Annotated[str, Image(ui="Picture")] = ""
     """The picture to describe."""
@@ -31,17 +33,7 @@ class Interrogate(Declared):
     """What describes it."""
 
     @property
-    def picture_count(self) -> int:
-        """There are no pictures."""
-        return 0
-
-    @property
-    def n_iter(self) -> int:
-        return 1
-
-    @property
-    def prompt(self) -> str:
-        """What the job does, for lists of jobs."""
+    def title(self) -> str:
         return TITLES[self.model]
 
 
@@ -85,8 +77,10 @@ class Tagging:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InterrogatePlan(ErrandPlan):
+class InterrogatePlan(UndividedPlan):
     """Everything that the words depend on."""
+
+    kind: ClassVar[str] = "interrogate"
 
     image: bytes = field(repr=False)
     """The encoded picture."""
@@ -150,3 +144,6 @@ def _tagging(settings: Settings, models: Path) -> Tagging:
         left_out=frozenset(tag.strip().replace(" ", "_") for tag in chosen.deepbooru_filter_tags.split(",")),
         ranks=chosen.interrogate_return_ranks,
     )
+
+
+Request = Interrogate

@@ -9,11 +9,11 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 from webui.base.errors import UserError
-from webui.request.errands import ErrandPlan
-from webui.request.params import Choice, Declared, Slider, Text, Toggle
+from webui.request.jobs import JobRequest, UndividedPlan
+from webui.request.params import Choice, Slider, Text, Toggle
 from webui.request.plan import CheckpointRef
 
 NOTHING, WEIGHTED_SUM, ADD_DIFFERENCE = METHODS = ("No interpolation", "Weighted sum", "Add difference")
@@ -27,8 +27,10 @@ PART = ".merge-{}.part"
 _PLAIN_NAME = re.compile(r"[^\\/:*?\"<>|\x00-\x1f]{1,150}")
 
 
-class Merge(Declared):
+class Merge(JobRequest):
     """A new checkpoint out of one, two or three."""
+
+    kind: ClassVar[str] = "merge"
 
     primary_model_name: Annotated[str, Choice(ui="Primary model (A)", source="checkpoints")] = ""
     """The checkpoint that the new one is most like: its names and shapes are kept."""
@@ -60,25 +62,17 @@ class Merge(Declared):
     """What else the file shall say of itself: {"title": "..."}."""
 
     @property
-    def picture_count(self) -> int:
-        """There are no pictures."""
-        return 0
-
-    @property
-    def n_iter(self) -> int:
-        return 1
-
-    @property
-    def prompt(self) -> str:
-        """What the job does, for lists of jobs."""
+    def title(self) -> str:
         names = (self.primary_model_name, self.secondary_model_name, self.tertiary_model_name)
         used = names[: 1 + METHODS.index(self.interp_method)]
         return f"Merge: {self.custom_name or ' + '.join(name for name in used if name)}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MergePlan(ErrandPlan):
+class MergePlan(UndividedPlan):
     """Everything that the new file's bytes depend on."""
+
+    kind: ClassVar[str] = "merge"
 
     request: Merge
     models: tuple[CheckpointRef, ...]
@@ -183,3 +177,6 @@ def metadata_of(request: Merge) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UserError("The metadata must be a JSON object.", hint='Write {"title": "..."}.', field="metadata_json")
     return found
+
+
+Request = Merge

@@ -1,0 +1,1 @@
+"""Finished pictures made larger, cut, mirrored."""

@@ -1,0 +1,1 @@
+"""A picture described in words."""

@@ -1,0 +1,1 @@
+"""Checkpoints merged into a new one."""

@@ -1,0 +1,113 @@
+"""What the server does around jobs that make pictures: scripts, saving, and the sheets of finished pictures."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from webui.base.errors import ModelError
+from webui.base.text import named
+from webui.catalog.pictures import SavedPicture
+from webui.request.fields import Img2Img, Txt2Img
+from webui.request.messages import Pictured
+from webui.request.plan import LARGEST_RANDOM_SEED, Plan, Plans, resolve
+from webui.request.settings import Settings
+from webui.scripts.script import Table
+from webui.server.jobs.job import Job, JobError, user_name
+from webui.server.jobs.kind import Checked, JobServer
+from webui.server.jobs.limits import within
+from webui.server.jobs.tables import expanded, planned, sheets_of
+from webui.server.jobs.work import Work
+
+
+class Server(JobServer[Txt2Img | Img2Img, Plan]):
+    def plan(self, request: Txt2Img | Img2Img, settings: Settings, /) -> Plan:
+        folders = tuple(str(folder) for folder in self.catalog.paths.embeddings)
+        return resolve(request, settings, self.catalog, _random_seed, folders)
+
+    def checked(self, request: Txt2Img | Img2Img, settings: Settings) -> Checked:
+        """One picture of each cell is enough to complain of."""
+        one: dict[str, Any] = {"n_iter": 1, "batch_size": 1}
+        if not request.script:
+            first = self.plan(request.changed(**one), settings)
+            picture = first.batches[0][0]
+            return Checked(request.picture_count, first.model, picture.seed, picture.subseed)
+        seed = request.seed if request.seed >= 0 else _random_seed()
+        subseed = request.subseed if request.subseed >= 0 else _random_seed()
+        table = expanded(request, seed, subseed, settings.limits.most_pictures)
+        for cell in table.cells:
+            within(cell.request, settings.limits)
+        plans = planned(table, lambda request: self.plan(request.changed(**one), settings))
+        return Checked(table.count, plans.model, seed, subseed)
+
+    def prepared(self, job: Job, request: Txt2Img | Img2Img, settings: Settings) -> Work:
+        if not request.script:
+            plan = self.plan(request.changed(seed=job.seed, subseed=job.subseed), settings)
+            settings = settings.with_options(request.override_settings, strict=False)
+            return Work(job, settings, plan, (request,), comments=list(plan.remarks))
+        table = expanded(request, job.seed, job.subseed, settings.limits.most_pictures)
+        plans = planned(table, lambda cell: self.plan(cell, settings))
+        return Work(job, settings, plans, plans.requests, table, comments=[*plans.remarks, *table.remarks])
+
+    def mended(self, work: Work, error: JobError, /) -> bool:
+        """A checkpoint that nobody has chosen cannot be opened: the next one of the list takes its place."""
+        if error.code != ModelError.code or not isinstance(work.plan, Plan):
+            return False
+        path = Path(work.plan.checkpoint.path)
+        if work.settings.render.sd_model_checkpoint or named(path.name) not in error.message:
+            return False
+        return self.catalog.checkpoints.doubt(path, error.message)
+
+    def keep(self, work: Work, picture: Pictured, /) -> SavedPicture:
+        """With the settings that hold for its cell of a table. Raises NotSaved."""
+        plan, request, settings = work.plan, work.job.request, work.settings
+        if isinstance(work.plan, Plans):
+            cell = work.plan.number_of(picture.position)
+            plan, request = work.plan.parts[cell], work.plan.requests[cell]
+            settings = settings.with_options(request.override_settings, strict=False)
+        assert isinstance(plan, Plan) and isinstance(request, Txt2Img | Img2Img)
+        if picture.half_done and not settings.save.save_incomplete_images:
+            settings = settings.with_options({"samples_save": False})
+        return self.catalog.keep(
+            picture,
+            plan,
+            settings,
+            owner=work.job.owner,
+            version=self.version,
+            user=user_name(work.job.owner),
+            request=request,
+            started=work.job.started,
+        )
+
+    @property
+    def lays_out(self) -> bool:
+        return True
+
+    def lay_out(self, work: Work, ended: Job, /) -> None:
+        if work.table is not None and isinstance(work.plan, Plans):
+            self._lay_out_table(work.table, work.plan, work.settings, ended)
+            return
+        assert isinstance(work.plan, Plan) and isinstance(ended.request, Txt2Img | Img2Img)
+        self.catalog.keep_sheet(
+            [picture.id for picture in ended.pictures],
+            work.plan,
+            work.settings,
+            ended.request,
+            started=ended.started or ended.created,
+            user=user_name(ended.owner),
+        )
+
+    def _lay_out_table(self, table: Table, plans: Plans, settings: Settings, ended: Job) -> None:
+        if table.sheets is None:
+            return
+        stored = self.catalog.pictures
+        contents = {picture.position: stored.content(picture.id)[0] for picture in ended.pictures}
+        images = sheets_of(table, plans, contents, settings.save)
+        if images:
+            first = ended.pictures[0].id
+            self.catalog.keep_table(first, images, table.sheets.labels, table.sheets.stem, settings)
+
+
+def _random_seed() -> int:
+    return random.randrange(LARGEST_RANDOM_SEED)

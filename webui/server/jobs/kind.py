@@ -1,0 +1,115 @@
+"""What the server does around one kind of job: the base class of each kind's `server.Server`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from webui import registry
+from webui.catalog.catalog import Catalog
+from webui.catalog.pictures import SavedPicture
+from webui.catalog.settings_store import SettingsStore
+from webui.request.jobs import JobPlan, JobRequest
+from webui.request.messages import Pictured
+from webui.request.settings import Settings
+from webui.server.jobs.job import Job, JobError
+from webui.server.jobs.work import Work
+
+R = TypeVar("R", bound=JobRequest)
+P = TypeVar("P", bound=JobPlan)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What is known of a request when it is submitted."""
+
+    pictures: int
+    """How many will be made."""
+    model: str
+    """Path of the checkpoint that it begins with, or ""."""
+    seed: int = -1
+    subseed: int = -1
+
+
+@dataclass(frozen=True)
+class JobServer(Generic[R, P]):
+    """One for all jobs of the kind. Called by the queue's thread, but for `checked` and `lay_out`."""
+
+    catalog: Catalog
+    settings: SettingsStore
+    version: str
+    """Of this program."""
+
+    def plan(self, request: R, settings: Settings, /) -> P:
+        """What the engine gets.
+
+        Raises:
+            NotFound: a name in the request is nothing's.
+            UserError: it asks for something that cannot be.
+        """
+        raise NotImplementedError
+
+    def checked(self, request: R, settings: Settings) -> Checked:
+        """Complains at once of what `prepared` would complain of when its turn comes. Raises as `plan`."""
+        return Checked(request.picture_count, self.plan(request, settings).model)
+
+    def prepared(self, job: Job, request: R, settings: Settings) -> Work:
+        """The job, ready to be handed to engines: its turn has come. Raises as `plan`."""
+        return Work(job, settings, self.plan(request, settings), (request,))
+
+    def keep(self, _work: Work, picture: Pictured, /) -> SavedPicture:
+        """Save a finished picture, and record it as a result.
+
+        Raises:
+            NotSaved: the disk is full or not writable; the picture waits in memory, and its job has the result.
+        """
+        raise TypeError(f"No pictures were asked for, and one has come for the job {picture.job_id}.")
+
+    def answered(self, _work: Work, /) -> None:
+        """The engine's answer has come."""
+
+    def mended(self, _work: Work, _error: JobError, /) -> bool:
+        """An engine has failed over it: whether what it failed over is replaced now, so that it can begin again."""
+        return False
+
+    def over(self, _work: Work, /) -> None:
+        """The job has ended, whatever came of it."""
+
+    @property
+    def lays_out(self) -> bool:
+        """Whether `lay_out` does anything."""
+        return False
+
+    def lay_out(self, _work: Work, _ended: Job, /) -> None:
+        """Beside the queue's thread: what is made of a finished job's pictures before it is called done.
+
+        Raises:
+            WebuiError: it cannot be made; the job stands without it.
+        """
+
+    def clean_up(self) -> None:
+        """At start: remove what jobs of an earlier run have left behind."""
+
+
+@dataclass(frozen=True)
+class JobServers:
+    """The servers of all kinds; each is made when it is asked for first."""
+
+    catalog: Catalog
+    settings: SettingsStore
+    version: str
+
+    @cached_property
+    def _all(self) -> dict[str, JobServer[Any, Any]]:
+        made = (self.catalog, self.settings, self.version)
+        return {kind.name: registry.resolved(kind.server)(*made) for kind in registry.job_kinds()}
+
+    def of(self, kind: str) -> JobServer[Any, Any]:
+        """That of the kind of this name."""
+        return self._all[kind]
+
+    def clean_up(self) -> None:
+        """At start: remove what jobs of an earlier run have left behind."""
+        for server in self._all.values():
+            server.clean_up()
