@@ -1109,7 +1109,7 @@ def examine(wish: Wish, home: Home, env: Mapping[str, str]) -> Iterable[Finding]
 def broken_things(wish: Wish, home: Home) -> Iterable[Finding]:
     """What is broken in the folders of models and in the settings, as the UI itself finds it."""
     said = output_of(home.python, "-c", ASK_PROBLEMS, PROGRAM, *wish.rest, timeout=300) if home.python else ""
-    found = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    found = [json.loads(line) for line in said.splitlines() if line.startswith('{"kind":')]
     for one in found[:MOST_PROBLEMS]:
         yield Finding("warn", "folders", f"{one['kind']}: {one['name']}: {one['reason']}", one["todo"])
     if len(found) > MOST_PROBLEMS:

@@ -275,7 +275,7 @@
     }) }, "Save");
     const replace = make("button", { type: "button", onclick: () => closeAnd(() => {
       const shown = document.querySelector(`#${tab}_results .stage .layer.on:not(.preview)`)?.getAttribute("src") ?? "";
-      const picture = /picture\/([^/?]+)/.exec(shown)?.[1];
+      const picture = /pictures\/([^/?]+)/.exec(shown)?.[1];
       if (!picture) throw new Error("There is no picture in the gallery yet.");
       return send(`card/${found.id}/picture/${picture}`);
     }) }, "Take the gallery's picture");
