@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-import launch
-from launch import Card, Home, Machine, Problem, Wish
+from webui import launcher as launch
+from webui.launcher import Card, Home, Machine, Problem, Wish
 
 ROOT = Path(launch.PROGRAM)
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
@@ -146,8 +146,20 @@ def test_a_debian_without_venv_is_told_the_package() -> None:
     assert "apt install python3.12-venv" in caught.value.todo
 
 
+def test_any_python_can_read_what_is_started_and_says_which_one_is_needed() -> None:
+    """Python 2.7 and 3.6 read a whole file before they run its first line: nothing newer may stand in it."""
+    tree = ast.parse((ROOT / "launch.py").read_text(encoding="utf-8"), feature_version=(3, 4))
+    newer = (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr, ast.AsyncFunctionDef, ast.Starred, ast.Nonlocal)
+    assert not [node for node in ast.walk(tree) if isinstance(node, newer)]
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    assert "from __future__" not in (ROOT / "launch.py").read_text(encoding="utf-8")
+    older = "import sys; sys.version_info = (2, 7, 18); exec(open('launch.py').read())"
+    done = subprocess.run([sys.executable, "-c", older], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "this is Python 2.7" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_an_old_python_can_read_the_launcher_far_enough_to_be_told() -> None:
-    ast.parse((ROOT / "launch.py").read_text(encoding="utf-8"), feature_version=(3, 8))
+    ast.parse((ROOT / "webui" / "launcher.py").read_text(encoding="utf-8"), feature_version=(3, 8))
 
 
 def nvidia(kind: str, driver: str = "580.65.06") -> Card:
@@ -334,7 +346,7 @@ class Checkout:
         self.folder = folder
         (folder / "webui").mkdir(parents=True)
         shutil.copytree(ROOT / "webui" / "lock", folder / "webui" / "lock")
-        for name in ("launch.py", "webui-user.sh"):
+        for name in ("launch.py", "webui-user.sh", "webui/__init__.py", "webui/launcher.py"):
             shutil.copy(ROOT / name, folder / name)
         self.home = Home(str(folder / ".venv"), str(folder / ".venv" / "bin" / "python"), own=True)
 
