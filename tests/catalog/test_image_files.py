@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
@@ -29,6 +29,7 @@ def picture() -> Image.Image:
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=25, deadline=None)
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=400))
+@example(text="\u00c2\u0080 is UTF-8 when it is written as Latin-1")
 def test_what_is_written_is_read_again(kind: Format, text: str) -> None:
     whole = f"x{text}\nSteps: 20"  # every infotext has its labels
     encoded = encode(picture(), kind, whole)

@@ -50,13 +50,13 @@ def _field(value: object, *, wide: bool) -> str:
         return _utf16(value) if wide else _stripped(decoded(value))
     if isinstance(value, tuple) and wide and all(isinstance(byte, int) and 0 <= byte < 256 for byte in value):
         return _utf16(bytes(value))
-    return _stripped(_as_utf8(value)) if isinstance(value, str) else ""
+    return _stripped(as_utf8(value)) if isinstance(value, str) else ""
 
 
 def _comment(value: object) -> str:
     if isinstance(value, str):
         # A text of the kind ASCII: Pillow reads Latin-1.
-        text = _as_utf8(value)
+        text = as_utf8(value)
         named = _NAMED.match(text)
         text = text[named.end() :] if named else text
         for name in ("UNICODE\0", "ASCII\0\0\0"):
@@ -103,7 +103,7 @@ def _is_wide(content: bytes) -> bool:
     return content[:2] in (b"\xff\xfe", b"\xfe\xff") or content.rstrip(b"\0").count(b"\0") * 4 > len(content)
 
 
-def _as_utf8(text: str) -> str:
+def as_utf8(text: str) -> str:
     """UTF-8 that was taken for Latin-1, put right."""
     try:
         return text.encode("latin-1").decode("utf-8")

@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageErro
 from webui.base.errors import StorageError, UserError
 from webui.base.text import clean
 from webui.catalog.decoding import DECODING
-from webui.catalog.exif_texts import exif_texts, user_comment
+from webui.catalog.exif_texts import as_utf8, exif_texts, user_comment
 from webui.catalog.levels import eight_bit
 from webui.catalog.png_texts import SIGNATURE, decoded, png_texts
 from webui.catalog.stealth import hidden_text
@@ -75,7 +75,10 @@ def encode(
         info = PngImagePlugin.PngInfo()
         for name, value in ({_LABEL: text} if chunks is None or not text else chunks).items():
             if value:
-                info.add_text(name, value.encode("utf-8", "replace").decode("utf-8").replace("\0", " "))
+                value = value.encode("utf-8", "replace").decode("utf-8").replace("\0", " ")
+                # Letters that would be read as other ones say which encoding they are in.
+                add = info.add_text if as_utf8(value) == value else info.add_itxt
+                add(name, value)
         image.save(buffer, "PNG", pnginfo=info, compress_level=PNG_COMPRESSION)
         return Encoded(buffer.getvalue(), kind, True)
     exif = _exif(text) if text else b""
