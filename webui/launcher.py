@@ -1,9 +1,9 @@
 """Sets Gesso up on this machine, and starts it: `python launch.py [doctor | --test | flags of the UI]`.
 
-Standard library only; it runs on Python 3.8 and later, so that it can say which one is needed. Functions that decide take the
-machine as an argument and touch nothing; functions that do are few, and stand below them. What is installed where is
-written into a stamp in the environment, part by part: an interrupted set-up goes on where it stopped, and a start
-with nothing to install runs no pip.
+Standard library only; it runs on Python 3.8 and later, so that it can say which one is needed. Functions that decide
+take the machine as an argument and touch nothing; functions that do are few, and stand below them. What is installed
+where is written into a stamp in the environment, part by part: an interrupted set-up goes on where it stopped, and a
+start with nothing to install runs no pip.
 """
 
 from __future__ import annotations
