@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 from tests.api.conftest import opened
 from tests.conftest import ROOT
@@ -25,6 +25,7 @@ LARGE = 4 * UNCOUNTED
 OWN = {
     "webui/catalog/image_files.py",  # the door itself
     "webui/catalog/cards.py",  # counts
+    "webui/catalog/checkup.py",  # decodes none
     "webui/catalog/pictures.py",  # the engine's
     "webui/catalog/grid.py",  # the engine's
     "webui/server/jobs/tables.py",  # the engine's
@@ -140,3 +141,24 @@ def test_large_pictures_at_once_take_turns(tmp_path: Path, monkeypatch: pytest.M
         names = list(pool.map(store.put, [picture("L")] * 16))
     assert len({*names}) == 1
     assert LARGE <= budget.most_lent <= 2 * LARGE
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("with_exif", [True, False])
+def test_texts_and_sizes_are_read_without_decoding_a_pixel(
+    mode: str, with_exif: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new(mode, (16, 8)).save(buffer, "PNG", exif=exif if with_exif else None)
+
+    def refuse(_image: Image.Image) -> None:
+        raise AssertionError("pixels are decoded")
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", refuse)
+    with image_files.open_picture(buffer.getvalue()) as image:
+        assert image_files.infotext_of(image)[0] == ""
+    assert image_files.size_of(buffer.getvalue()) == ((8, 16) if with_exif else (16, 8))
+    if mode == "RGB":
+        assert image_files.read_infotext(buffer.getvalue()) == ("", {})

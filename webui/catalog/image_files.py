@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from webui.base.errors import StorageError, UserError
 from webui.base.text import clean
@@ -33,6 +33,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "ICO", "JPEG2000
 PNG_COMPRESSION = 4
 """Of zlib's 9: nearly as small as its default 6, in well under half the time."""
 LARGEST_SIDE: dict[Format, int] = {"jpg": 65535, "webp": 16383, "avif": 65535}
+STEP = 2**20
+"""Bytes that are decoded at a time."""
 LARGEST_EXIF = 65_000
 """Bytes: a JPEG holds its EXIF in one segment."""
 _LABEL = "parameters"
@@ -145,12 +147,24 @@ def open_picture(source: Path | bytes) -> Image.Image:
     """
     content = source if isinstance(source, bytes) else source.read_bytes()
     if not content.startswith(SIGNATURE):
-        return Image.open(io.BytesIO(content), formats=FORMATS)
+        return _in_steps(Image.open(io.BytesIO(content), formats=FORMATS), len(content))
     found = png_texts(content)
-    image = Image.open(io.BytesIO(content if found.lean is None else found.lean), formats=FORMATS)
+    image = _in_steps(
+        Image.open(io.BytesIO(content if found.lean is None else found.lean), formats=FORMATS), len(content)
+    )
     image.info.update(found.texts)
-    if found.exif:
+    if found.exif or "Raw profile type exif" not in image.info:
+        # Where there is none, Pillow would decode the whole picture to see whether one comes behind its pixels.
         image.info.setdefault("exif", found.exif)
+    return image
+
+
+def _in_steps(image: Image.Image, size: int) -> Image.Image:
+    """The picture, so that it is decoded in steps of about a megabyte: within one no other thread runs, and 64 KB of a
+    file, a step of Pillow's, can hold as much as 64 MB of one colour."""
+    if isinstance(image, ImageFile.ImageFile):
+        unpacked = max(1, image.width * image.height * len(image.getbands()))
+        image.decodermaxblock = min(image.decodermaxblock, max(256, size * STEP // unpacked))
     return image
 
 

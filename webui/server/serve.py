@@ -24,6 +24,7 @@ from fastapi.responses import HTMLResponse
 from starlette.routing import Route
 
 from webui.base.errors import UserError
+from webui.base.memory import return_large_pieces
 from webui.base.version import NAME, VERSION
 from webui.flags import DEFAULT_PORT, Flags
 from webui.registry import resolved
@@ -280,6 +281,7 @@ class Server:
     """
 
     def __init__(self, app: App, bound: socket.socket) -> None:
+        return_large_pieces()
         flags = app.flags
         self.port: int = bound.getsockname()[1]
         self.url = address(flags, self.port)
