@@ -52,6 +52,8 @@ def test_every_line_of_the_registry_leads_to_code() -> None:
     codes = [line.function for line in lines if line.function]
     codes += [line.adapts for line in registry.samplers() if line.adapts]
     codes += [line.code for line in (*registry.families(), *registry.restorers(), *registry.tabs())]
+    for feature in registry.features():
+        codes += [f"{feature.package}.parameters:Params", f"{feature.package}.engine:Engine"]
     for code in codes:
         assert registry.resolved(code) is not None, code
 

@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, int, str], ...] = (
     ("webui.prompt", 1, "both"),
     ("webui.registry", 1, "both"),
     ("webui.request", 2, "both"),
+    ("webui.features", 2, "both"),
     ("webui.flags", 3, "both"),
     ("webui.catalog", 3, "both"),
     ("webui.scripts", 3, "both"),
@@ -85,6 +86,8 @@ def layer(module: str) -> tuple[int, str]:
     part = module.split(".")
     if part[:2] == ["webui", "jobs"] and part[3:]:
         return PARTS_OF_A_KIND[part[3]]
+    if part[:2] == ["webui", "features"] and part[3:] and part[3] != "parameters":
+        return 7, "engine"
     return next((row, column) for prefix, row, column in LAYERS if module == prefix or module.startswith(prefix + "."))
 
 

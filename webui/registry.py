@@ -2,8 +2,8 @@
 
 A line names its code as "module:function" and is resolved only when used: so both processes may read this table,
 there is no import cycle, and the server never imports torch. A package may add lines through entry points of the
-groups `webui.samplers`, `webui.schedules`, `webui.families`, `webui.upscalers`, `webui.restorers`, `webui.tabs`,
-`webui.scripts`, `webui.jobs`, each pointing at a record of the classes below.
+groups `webui.samplers`, `webui.schedules`, `webui.families`, `webui.features`, `webui.upscalers`, `webui.restorers`,
+`webui.tabs`, `webui.scripts`, `webui.jobs`, each pointing at a record of the classes below.
 """
 
 from __future__ import annotations
@@ -86,6 +86,24 @@ class RestorerEntry:
 
     name: str
     code: str
+
+
+@dataclass(frozen=True)
+class FeatureEntry:
+    """A capability of a picture; `package` has the class `Params` in `parameters`, and `Engine` in `engine`."""
+
+    name: str
+    package: str
+
+    @property
+    def params(self) -> Any:
+        """A class of `webui.features.feature.FeatureParams`."""
+        return resolved(f"{self.package}.parameters:Params")
+
+    @property
+    def engine(self) -> Any:
+        """A class of `webui.engine.feature.FeatureEngine`; in the engine's process alone."""
+        return resolved(f"{self.package}.engine:Engine")
 
 
 @dataclass(frozen=True)
@@ -302,6 +320,27 @@ LATENT_UPSCALERS: tuple[str, ...] = (
 PIXEL_UPSCALERS: tuple[str, ...] = ("None", "Lanczos", "Nearest")
 """What can enlarge pictures without a model; None means Lanczos there."""
 
+_F = "webui.features"
+
+FEATURES: tuple[FeatureEntry, ...] = (
+    FeatureEntry("LoRA", f"{_F}.lora"),
+    FeatureEntry("Hypernetworks", f"{_F}.hypernetworks"),
+    FeatureEntry("Token merging", f"{_F}.token_merging"),
+    FeatureEntry("Tiling", f"{_F}.tiling"),
+    FeatureEntry("Refiner", f"{_F}.refiner"),
+    FeatureEntry("Adaptive projected guidance", f"{_F}.adaptive_projected_guidance"),
+    FeatureEntry("Perturbed attention", f"{_F}.perturbed_attention"),
+    FeatureEntry("Dynamic thresholding", f"{_F}.dynamic_thresholding"),
+    FeatureEntry("CFG rescale", f"{_F}.cfg_rescale"),
+    FeatureEntry("Hires. fix", f"{_F}.hires"),
+    FeatureEntry("Face restoration", f"{_F}.face_restoration"),
+    FeatureEntry("Soft inpainting", f"{_F}.soft_inpainting"),
+    FeatureEntry("Colour correction", f"{_F}.colour_correction"),
+    FeatureEntry("Inpainting", f"{_F}.inpainting"),
+    FeatureEntry("Film", f"{_F}.film"),
+)
+"""In the order in which they act."""
+
 RESTORERS: tuple[RestorerEntry, ...] = ()
 """None of our own yet: it needs a face detector beside the model."""
 
@@ -355,6 +394,10 @@ def schedules() -> tuple[ScheduleEntry, ...]:
 
 def families() -> tuple[FamilyEntry, ...]:
     return extended("families", FAMILIES)
+
+
+def features() -> tuple[FeatureEntry, ...]:
+    return extended("features", FEATURES)
 
 
 def restorers() -> tuple[RestorerEntry, ...]:

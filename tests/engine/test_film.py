@@ -9,15 +9,15 @@ from PIL import Image
 
 from tests.engine.conftest import Engine
 from tests.engine.test_generate import from_picture, request
-from webui.engine import generate
-from webui.engine.film import Film
+from webui.features.film import engine as film_engine
+from webui.features.film.engine import Film
 
 
 @pytest.fixture
 def film(monkeypatch: pytest.MonkeyPatch) -> Film:
     """What the next batch is recorded on."""
     film = Film()
-    monkeypatch.setattr(generate, "Film", lambda: film)
+    monkeypatch.setattr(film_engine, "Film", lambda: film)
     return film
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from webui.engine.hires import hires_size
+from webui.features.hires.parameters import hires_size
 from webui.request.fields import Txt2Img
 from webui.request.plan import with_old_hires_size
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from webui.engine import inpaint
-from webui.engine.colours import corrected, lab_of, rgb_of
+from webui.features.colour_correction.engine import corrected, lab_of, rgb_of
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 REGIONS: list[dict[str, Any]] = json.loads((GOLDEN / "functions" / "crop_regions.json").read_text())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from webui.engine.soft_overlay import Differences, changed_part, uncropped, weighted_ranks
+from webui.features.soft_inpainting.overlay import Differences, changed_part, uncropped, weighted_ranks
 
 
 def test_what_has_not_changed_comes_back_and_what_has_does_not() -> None:

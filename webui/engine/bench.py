@@ -22,13 +22,14 @@ import torch
 from webui import registry
 from webui.base.errors import UserError
 from webui.base.paths import PROGRAM
+from webui.engine.batch import Batch, Studio
 from webui.engine.conditioning import TextCache
 from webui.engine.families.ldm_model import LdmModel
 from webui.engine.generate import first_pass, pictures
 from webui.engine.memory import profile_of
 from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
-from webui.engine.passes import Batch, Studio
+from webui.engine.passes import features_of
 from webui.engine.previews import cheap
 from webui.engine.stand_ins import sd15
 from webui.engine.throughput import Job, Speeds, speeds
@@ -89,7 +90,8 @@ class Bench:
         watch = Watch("bench", lambda _event: None, Cancel(), Viewing(), stopwatch)
         studio = Studio(watch, self.cache, {}, cheap)
         with torch.inference_mode(), self.models.lend(self.checkpoint, None) as loaded:
-            first_pass(Batch(_batch(request)), loaded, request.width, request.height, studio)
+            batch = Batch(_batch(request))
+            first_pass(features_of(batch.pictures[0]), batch, loaded, studio)
 
 
 def _batch(request: Txt2Img) -> tuple[Picture, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ from webui.engine.families.family import Encoded, Model, TextOptions
 from webui.engine.networks.embeddings import Embedding
 from webui.prompt.composition import split_and
 from webui.prompt.schedule import prompt_schedule
+
+Side = Literal["positive", "negative"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +81,8 @@ class Stacked:
     images: tuple[int, ...]
     """Which picture of the batch each row belongs to."""
     weights: tuple[float, ...]
+    sides: tuple[Side, ...]
+    """Whether it is the prompt's, or the negative prompt's."""
 
 
 @dataclass(eq=False)
@@ -97,7 +102,7 @@ class Prompts:
         """One row a picture."""
         return self._stack("negative", [(image, timed.at(call), 1.0) for image, timed in enumerate(self.negative)])
 
-    def _stack(self, side: str, rows: Sequence[tuple[int, Encoded, float]]) -> Stacked:
+    def _stack(self, side: Side, rows: Sequence[tuple[int, Encoded, float]]) -> Stacked:
         key = (side, *(id(encoded) for _, encoded, _ in rows))
         if key not in self._stacked:
             if len(self._stacked) > 8:
@@ -108,6 +113,7 @@ class Prompts:
                 torch.stack(vectors) if vectors else None,
                 tuple(image for image, _, _ in rows),
                 tuple(weight for _, _, weight in rows),
+                (side,) * len(rows),
             )
         return self._stacked[key]
 

@@ -1,19 +1,19 @@
-"""Denoisers, one wrapped around the other: the network, its refiner, guidance, observation."""
+"""Denoisers, one wrapped around the other: the network, guidance, what changes guidance, observation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from webui.base.errors import UserError
-from webui.engine.conditioning import Prompts, Stacked
+from webui.engine.conditioning import Prompts, Side, Stacked
 from webui.engine.families.family import Conditioning, Model
-from webui.engine.networks.perturbed import without_structure
 from webui.engine.previews import Previewer
-from webui.engine.sampling.guidance import Parts
 from webui.engine.sampling.process import Diffusion, Process
 from webui.engine.sampling.types import Denoiser, denoiser
 from webui.engine.watch import Watch
@@ -28,6 +28,36 @@ class Clock:
     calls: int = 0
 
 
+class Row(NamedTuple):
+    """What a row of a call stands for."""
+
+    picture: int
+    """Of the batch."""
+    side: Side
+    weight: float
+    """Of its part between AND."""
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of the network, as a feature sees it that wraps it."""
+
+    x: Tensor
+    """(rows, c, h, w)"""
+    sigma: Tensor
+    """(rows,)"""
+    rows: tuple[Row, ...]
+    conditioning: Conditioning
+    number: int
+    """Of the denoiser's calls in this pass, from 0, as A1111 counts; calls of one number belong together."""
+    total: int
+    """Calls that the pass will make."""
+
+
+Ask = Callable[[Call], Tensor]
+"""A call of the network -> x0: (rows, c, h, w)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Prompted:
     """A network with its texts: (x, sigma, rows of text) -> x0."""
@@ -40,6 +70,8 @@ class Prompted:
     """(b, c', h, w): what inpainting checkpoints see beside x."""
     empty: Callable[[], Tensor] | None = None
     """Tokens of an empty text: (n, width)."""
+    wrapped: Callable[[Stacked, Tensor, Tensor, Conditioning], Tensor] | None = None
+    """What features make of a call of the network; None: no feature has a say in it."""
 
     def __call__(self, x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
         """x: (rows, c, h, w), sigma: (rows,) -> x0."""
@@ -56,7 +88,23 @@ class Prompted:
             concat = concat[index] if concat is not None else None
         if blind and concat is not None:
             concat = torch.zeros_like(concat)
-        return self(x, sigma, Conditioning(rows.tokens, rows.vector, concat))
+        conditioning = Conditioning(rows.tokens, rows.vector, concat)
+        return self(x, sigma, conditioning) if self.wrapped is None else self.wrapped(rows, x, sigma, conditioning)
+
+    def wrapped_by(self, wrappers: Sequence[Callable[[Ask], Ask]], clock: Clock) -> Prompted:
+        """The same network, each call of which goes through the wrappers; without any it is itself."""
+        if not wrappers:
+            return self
+        ask: Ask = lambda call: self(call.x, call.sigma, call.conditioning)  # noqa: E731
+        for wrapper in wrappers:
+            ask = wrapper(ask)
+
+        def wrapped(rows: Stacked, x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
+            told = zip(rows.images, rows.sides, rows.weights, strict=True)
+            stands_for = tuple(Row(image, side, weight) for image, side, weight in told)
+            return ask(Call(x, sigma, stands_for, conditioning, max(clock.calls - 1, 0), clock.total))
+
+        return replace(self, wrapped=wrapped)
 
 
 Source = Callable[[Tensor], Prompted]
@@ -138,29 +186,6 @@ def guided(source: Source, process: Process, guidance: Guidance, clock: Clock, w
     return denoiser(process, answer, both)
 
 
-def asked_again(source: Source, clock: Clock) -> Callable[[Parts], Tensor]:
-    """What the network says to the prompt of the last call when its self-attention sees no structure.
-
-    Raises UserError where the network is no UNet.
-    """
-
-    def ask(parts: Parts) -> Tensor:
-        network = source(parts.sigma)
-        unet = network.model.parts.get("unet")
-        if unet is None:
-            raise UserError(
-                f"Perturbed-attention guidance needs a UNet, and {network.model.family.name} has none.",
-                hint="Set Perturbed attention to 0.",
-                field="pag_scale",
-            )
-        positive = network.prompts.positive_at(max(clock.calls - 1, 0))
-        with without_structure(unet):
-            conditional = network.asked(parts.x, parts.sigma, positive)
-        return _combined(conditional, parts.unconditional, positive, 1.0)
-
-    return ask
-
-
 def _edited(
     network: Prompted, x: Tensor, sigma: Tensor, positive: Stacked, negative: Stacked, scale: float, image_scale: float
 ) -> Tensor:
@@ -214,6 +239,7 @@ def _joined(positive: Stacked, negative: Stacked) -> Stacked:
         vector,
         positive.images + negative.images,
         positive.weights + negative.weights,
+        positive.sides + negative.sides,
     )
 
 
@@ -243,19 +269,85 @@ def _lengthened(rows: Stacked, times: int, empty: Tensor) -> Stacked:
     return replace(rows, tokens=torch.cat([rows.tokens, more], dim=1))
 
 
-# ---------------------------------------------------------------- refiner
+# ---------------------------------------------------------------- what changes guidance
 
 
-def switched(base: Prompted, refiner: Callable[[], Prompted], is_due: Callable[[Tensor], bool]) -> Source:
-    """The refiner answers from the first call at which it is due; only then it is asked for."""
-    taken: list[Prompted] = []
+Patch = Callable[[Model], AbstractContextManager[None]]
+"""What bends a model's network within a block."""
 
-    def source(sigma: Tensor) -> Prompted:
-        if not taken and is_due(sigma):
-            taken.append(refiner())
-        return taken[0] if taken else base
 
-    return source
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A guided prediction and what it was made of, all (b, c, h, w) but sigma (b,)."""
+
+    x: Tensor
+    sigma: Tensor
+    conditional: Tensor
+    """The sum over the parts between AND."""
+    unconditional: Tensor
+    x0: Tensor
+    """What guidance and the changes before have made of the two."""
+    ask: Callable[[Prediction, Patch, Tensor, Side], Tensor] | None = None
+
+    def again(self, patch: Patch, *, x: Tensor | None = None, side: Side = "positive") -> Tensor:
+        """What the network says to the texts of this call once more, under a patch, to this x or another."""
+        assert self.ask is not None
+        return self.ask(self, patch, self.x if x is None else x, side)
+
+
+Change = Callable[[Prediction], Tensor]
+"""A guided prediction -> x0 in the place of its own."""
+
+
+def asking_again(source: Source, clock: Clock) -> Callable[[Prediction, Patch, Tensor, Side], Tensor]:
+    """For `Prediction.ask`."""
+
+    def ask(prediction: Prediction, patch: Patch, x: Tensor, side: Side) -> Tensor:
+        network = source(prediction.sigma)
+        call = max(clock.calls - 1, 0)
+        with patch(network.model):
+            if side == "negative":
+                return network.asked(x, prediction.sigma, network.prompts.negative_at(call))
+            positive = network.prompts.positive_at(call)
+            conditional = network.asked(x, prediction.sigma, positive)
+        return _combined(conditional, prediction.unconditional, positive, 1.0)
+
+    return ask
+
+
+def changed(
+    denoise: Denoiser,
+    scale: float,
+    changes: Sequence[Change],
+    ask: Callable[[Prediction, Patch, Tensor, Side], Tensor] | None = None,
+) -> Denoiser:
+    """The guided denoiser with these changes, one after the other; without any it is itself.
+
+    All act on the predicted picture x0, so that eps, v and flow models are alike to them. Where the negative prompt is
+    left out (CFG scale 1, "Skip Early CFG", NGMS) there is no guidance to change.
+
+    scale: of its classifier-free guidance x0 = u + scale (c - u), from which c is known.
+    """
+    if not changes:
+        return denoise
+
+    def applied(x: Tensor, sigma: Tensor, x0: Tensor, unconditional: Tensor) -> Tensor:
+        conditional = unconditional + (x0 - unconditional) / scale if scale not in (0.0, 1.0) else x0
+        for change in changes:
+            x0 = change(Prediction(x, sigma, conditional, unconditional, x0, ask))
+        return x0
+
+    def answer(x: Tensor, sigma: Tensor) -> Tensor:
+        if scale == 1.0:
+            x0 = denoise(x, sigma)
+            return applied(x, sigma, x0, x0)
+        return applied(x, sigma, *denoise.both(x, sigma))
+
+    def both(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        x0, unconditional = denoise.both(x, sigma)
+        return applied(x, sigma, x0, unconditional), unconditional
+
+    return denoiser(denoise.process, answer, both)
 
 
 # ---------------------------------------------------------------- observation

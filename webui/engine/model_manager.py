@@ -14,6 +14,7 @@ import torch
 
 from webui.base.errors import ModelError, OutOfMemory
 from webui.catalog.files import stamp_of
+from webui.engine.batch import Loaded
 from webui.engine.families.components import Components
 from webui.engine.families.family import Model, Placement, Prepared, check_supported, family_of
 from webui.engine.families.ldm_model import LdmModel
@@ -32,7 +33,6 @@ from webui.engine.memory import (
 from webui.engine.memory_plan import Machine, MemoryProfile, ModelSize, OffloadWish, Use, Wishes, Work, peak, plan
 from webui.engine.networks.patches import Patches
 from webui.engine.networks.wardrobe import Wardrobe
-from webui.engine.passes import Loaded
 from webui.request.messages import PartUse
 from webui.request.plan import CheckpointRef
 

@@ -3,255 +3,190 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from webui import registry
 from webui.base.errors import Interrupted, UserError
-from webui.engine.conditioning import Encoder, TextCache, Timeline
+from webui.engine.batch import Batch, Denoised, Loaded, Pass, Studio, noise_of
+from webui.engine.conditioning import Encoder
 from webui.engine.denoisers import (
+    Change,
     Clock,
     Guidance,
     Prompted,
     Source,
-    asked_again,
+    asking_again,
+    changed,
     guided,
     observed,
     on_device,
     remembered,
-    switched,
 )
-from webui.engine.dressing import Refs, dress, hypernetworks
-from webui.engine.families.family import BENDS, Model, TextOptions, Told
-from webui.engine.film import Film, filmed
+from webui.engine.families.family import Model, TextOptions, Told
+from webui.engine.feature import FeatureEngine, PassContext, PassFeature, has
 from webui.engine.networks.embeddings import Embedding
-from webui.engine.networks.hypernetworks import bent
-from webui.engine.networks.patches import Patches
-from webui.engine.networks.tiling import tiled
-from webui.engine.networks.token_merging import merging
-from webui.engine.previews import Previewer
 from webui.engine.sampling.course import Course, adapted, course
-from webui.engine.sampling.guidance import Change, changed, perturbed, projected, rescaled, thresholded
-from webui.engine.sampling.masking import Softness, blended, firmly, kept, softly
 from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.process import Diffusion, Flow, Process, altered
 from webui.engine.sampling.schedules import ScheduleOptions
-from webui.engine.sampling.types import GeneratorKind, SamplerOptions
-from webui.engine.upscalers.resize import UPSCALERS, Enlarge
+from webui.engine.sampling.types import Denoiser, SamplerOptions
 from webui.engine.watch import Skipped, Watch
-from webui.prompt.networks import NetworkTag
+from webui.features.feature import FeatureParams
 from webui.registry import SamplerEntry, ScheduleEntry
-from webui.request.fields import Img2Img, Txt2Img
-from webui.request.messages import Phase
-from webui.request.plan import CheckpointRef, Picture
+from webui.request.fields import Img2Img
+from webui.request.plan import Picture
 from webui.request.settings import RenderSettings
 
-
-@dataclass
-class Facts:
-    """What the infotext shall say beyond the request: noted by the code that knows it had an effect."""
-
-    noted: dict[str, str] = field(default_factory=dict)
-
-    def note(self, label: str, value: object) -> None:
-        self.noted[label] = str(value)
+Features = Sequence[FeatureEngine[Any]]
+"""Those that a batch's request wants, in order."""
 
 
-@dataclass(frozen=True, eq=False)
-class Loaded:
-    """A model on loan, and what it is known by."""
-
-    model: Model
-    ref: CheckpointRef
-    key: Hashable
-    patches: Patches = field(default_factory=Patches)
-    """The networks that it wears."""
-    memory: str = ""
-    """How it lies in memory, where that costs something: a sentence."""
+def features_of(picture: Picture) -> tuple[FeatureEngine[Any], ...]:
+    """The features that a picture's request wants, in the registry's order, for one batch."""
+    found = []
+    for entry in registry.features():
+        params: FeatureParams | None = entry.params.of(picture.request, picture.render)
+        if params is not None:
+            found.append(entry.engine(params))
+    return tuple(found)
 
 
-@dataclass(frozen=True, eq=False)
-class Studio:
-    """What a batch is made with besides its plan."""
-
-    watch: Watch
-    cache: TextCache
-    embeddings: Mapping[str, Embedding]
-    previewer: Callable[[Model], Previewer]
-    refiner: Callable[[], Loaded] | None = None
-    """Lends the refiner; called when it is due."""
-    networks: Refs = field(default_factory=dict)
-    """Files of the tags in prompts."""
-    enlargers: Mapping[str, Enlarge] = field(default_factory=lambda: UPSCALERS)
-    """What enlarges pixels, by the name in the request."""
+def shaped(features: Features, this: Pass, loaded: Loaded) -> Pass:
+    """The pass as the features want it."""
+    for feature in features:
+        this = feature.shape(this, loaded)
+    return this
 
 
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Pictures that are denoised together: alike but for seeds and prompts."""
-
-    pictures: tuple[Picture, ...]
-    facts: Facts = field(default_factory=Facts)
-    film: Film | None = None
-    """Where it is wished."""
-
-    @property
-    def request(self) -> Txt2Img | Img2Img:
-        return self.pictures[0].request
-
-    @property
-    def render(self) -> RenderSettings:
-        return self.pictures[0].render
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        return tuple(picture.seed for picture in self.pictures)
-
-    @cached_property
-    def posteriors(self) -> tuple[torch.Generator | None, ...]:
-        """What each picture's latents are drawn with where the VAE encodes; None: the mean is taken.
-
-        A1111: torch's generator of the process, on the CPU whatever the device, which the first noise has left at the
-        picture's seed; in img2img still at that of the picture before, which is taken for the same. NVIDIA's numbers
-        leave it as it was.
-        """
-        if self.render.randn_source == "NV":
-            return (None,) * len(self.seeds)
-        return tuple(torch.Generator().manual_seed(seed) for seed in self.seeds)
-
-
-@dataclass(frozen=True, eq=False)
-class Start:
-    """What img2img begins with, in latent space."""
-
-    latents: Tensor
-    """(b, c, h, w)"""
-    mask: Tensor | None = None
-    """1 where the picture may change; broadcasts to the latents."""
-    concat: Tensor | None = None
-    """(b, c', h, w): what checkpoints with more input channels see of the given picture."""
-
-
-@dataclass(frozen=True, eq=False)
-class Pass:
-    """One walk of the sampler over a batch."""
-
-    phase: Phase
-    share: tuple[float, float]
-    """The part of the batch's work, 0 to 1."""
-    sampler: SamplerEntry
-    schedule: ScheduleEntry
-    steps: int
-    """Of the schedule."""
-    t_enc: int | None
-    """`img2img_steps`' second number; None: begins with noise alone."""
-    cfg_scale: float
-    positive: tuple[str, ...]
-    negative: tuple[str, ...]
-    timeline: Timeline
-    size: tuple[int, int]
-    """(width, height) in pixels, as asked for."""
-    networks: tuple[NetworkTag, ...] = ()
-    """Tags of the first picture's prompt, and of the settings. A1111: they hold for the whole batch."""
-    start: Start | None = None
-    concat: Tensor | None = None
-    """(b, c', h, w): what checkpoints with more input channels see."""
-
-    @property
-    def walked(self) -> int:
-        return self.steps if self.t_enc is None else self.t_enc + 1
-
-
-class Denoised(NamedTuple):
-    """What a pass made, and who shall decode it."""
-
-    latents: Tensor
-    """(b, c, h, w)"""
-    loaded: Loaded
-    """A1111: the model that answered last, so that a refiner's VAE decodes what it refined."""
-    whole: bool = True
-    """Not when it was stopped halfway: what the latents would have become, as the model saw it last."""
-
-
-def denoised(batch: Batch, this: Pass, loaded: Loaded, noise: ImageNoise, studio: Studio) -> Denoised:
-    """The heart: what the sampler makes of the noise."""
-    render, watch, entry = batch.render, studio.watch, this.sampler
-    process = process_of(loaded.model, entry, render, noise.shape)
-    way = course_of(this, process, render, batch.facts.note, loaded.model.family.steps_table)
+def denoised(features: Features, batch: Batch, this: Pass, loaded: Loaded, studio: Studio) -> Denoised:
+    """The heart: what the sampler makes of the noise, and the features of that."""
+    render, watch, entry, model = batch.render, studio.watch, this.sampler, loaded.model
+    shape = shape_of(this, model)
+    noise = noise_of(batch, shape, model.device, factor=model.latent.factor)
+    process = process_of(model, entry, render, shape)
+    way = course_of(this, process, render, batch.facts.note, model.family.steps_table)
     clock = Clock(total=this.walked * entry.calls_per_step)
-    if hashes := dress(loaded.patches, loaded.model, this.networks, studio.networks, watch.remark):
-        # A1111: those of the first pass and those of the second, each once.
-        before = batch.facts.noted.get("Lora hashes", "")
-        both = dict.fromkeys([*filter(None, before.split(", ")), *hashes.split(", ")])
-        batch.facts.note("Lora hashes", ", ".join(both))
+    guidance = guidance_of(batch, this, model)
+    answered: list[Loaded] = []
+    on: list[PassFeature] = []
+    is_bent = False
+    with ExitStack() as patches:
+
+        def enter(other: Loaded) -> Prompted:
+            answered.append(other)
+            for feature in on:
+                feature.enter(other)
+            patches.enter_context(patched(on, other, steady=not is_bent))
+            network = prompted(batch, this, other, process_of(other.model, entry, render, shape), studio)
+            return network.wrapped_by([each.predict for each in on if has(each, PassFeature.predict)], clock)
+
+        context = PassContext(batch, this, loaded, studio, process, guidance, clock, enter)
+        for each in features:
+            if (part := each.begin(context)) is not None:
+                on.append(part)
+                is_bent = is_bent or "network" in each.params.touches
+        base = enter(loaded)
+        _note_storage(batch, loaded, watch)
+        source: Source = lambda _sigma: base  # noqa: E731
+        for feature in on:
+            source = feature.network(source)
+        denoise = guided(source, process, guidance, clock, watch, batch.facts.note)
+        denoise = changed(denoise, guidance.scale, changes_of(on, guidance, watch), asking_again(source, clock))
+        for feature in on:
+            denoise = feature.denoise(denoise)
+        denoise, seen = remembered(denoise)
+        denoise = observed(denoise, clock, entry.calls_per_step, studio.previewer(model), watch)
+        x = begun_with(way, noise.first(), this, batch)
+        for feature in on:
+            x = feature.first(x)
+        watch.enter(this.phase, *this.share)
+        walk = Walk(way, denoise, x, noise, this, batch, loaded, watch, seen)
+        run: Callable[[], Tensor] = walk
+        for feature in on:
+            run = feature.walk(run)
+        latents = run()
+    return Denoised(latents, answered[-1], walk.whole)
+
+
+def shape_of(this: Pass, model: Model) -> tuple[int, int, int]:
+    """Of one picture's latents in this pass: (c, h, w)."""
+    if this.start is not None:
+        _, channels, height, width = this.start.latents.shape
+        return channels, height, width
+    form = model.latent
+    return form.channels, this.size[1] // form.factor, this.size[0] // form.factor
+
+
+def _note_storage(batch: Batch, loaded: Loaded, watch: Watch) -> None:
+    """How the weights lie in memory, where it costs something or is seen."""
     if loaded.memory:
         watch.remark(loaded.memory)
     if loaded.model.placement.narrow:
-        batch.facts.note("FP8 weight", render.fp8_storage)
-        if render.cache_fp16_weight:
+        batch.facts.note("FP8 weight", batch.render.fp8_storage)
+        if batch.render.cache_fp16_weight:
             batch.facts.note("Cache FP16 weight for LoRA", True)
-    base = prompted(batch, this, loaded, process, studio)
-    bends = ExitStack()
-    is_due = _refiner_due(batch, this, process, clock, studio)
-    answered = [loaded]
 
-    def refiner() -> Prompted:
-        answered.append(_refiner(studio))
-        return _refining(answered[-1], batch, this, studio, bends, noise.shape)
 
-    source = switched(base, refiner, is_due)
-    guidance = guidance_of(batch, this, loaded.model)
-    denoise = guided(source, process, guidance, clock, watch, batch.facts.note)
-    denoise = changed(denoise, guidance.scale, guidance_changes(batch, this, guidance, source, clock, watch))
-    if this.start is not None and this.start.mask is not None:
-        softness = softness_of(batch.request)
-        soft = softly(this.start.mask, this.start.latents, softness) if softness else None
-        denoise = kept(entry, denoise, soft or firmly(this.start.mask, this.start.latents))
-    if batch.film is not None:
-        called = "hires" if this.phase == "hires" else ""
-        denoise = filmed(denoise, batch.film, loaded.model.latent, called, this.walked, entry.calls_per_step)
-    denoise, seen = remembered(denoise)
-    denoise = observed(denoise, clock, entry.calls_per_step, studio.previewer(loaded.model), watch)
-    first = noise.first()
+@dataclass(eq=False)
+class Walk:
+    """The sampler's walk over the noise levels -> latents (b, c, h, w)."""
+
+    way: Course
+    denoise: Denoiser
+    x: Tensor
+    noise: ImageNoise
+    this: Pass
+    batch: Batch
+    loaded: Loaded
+    watch: Watch
+    seen: Callable[[], Tensor | None]
+    """What the denoiser has answered last."""
+    whole: bool = True
+    """Not when it was stopped halfway."""
+
+    def __call__(self) -> Tensor:
+        """
+        Raises:
+            UserError: it gives numbers that are none.
+            Interrupted, Skipped: somebody stopped it and does not want what is half done.
+        """
+        render, entry, way, watch = self.batch.render, self.this.sampler, self.way, self.watch
+        sampler = registry.resolved(entry.function)
+        if "order" in entry.options and len(way.sigmas) < render.uni_pc_order:
+            watch.remark(f"{entry.name} is of order {len(way.sigmas)}, since it takes no more steps.")
+        options = way.options(sampler_options(entry, render, self.batch.facts.note)).of(entry.options)
+        draws = way.noise(entry, self.noise, self.batch.seeds, together=render.no_dpmpp_sde_batch_determinism)
+        try:
+            latents: Tensor = sampler(self.denoise, self.x, way.sigmas, draws, **options)
+        except (Interrupted, Skipped) as wish:
+            half = self.seen()
+            if half is None or not watch.cancel.half_done:
+                raise
+            if isinstance(wish, Interrupted):
+                watch.cancel.give_half_done()
+            watch.remark("Stopped halfway: the picture is as far as it was then.")
+            latents, self.whole = half, False
+        if not bool(torch.isfinite(latents).all()):
+            raise UserError(
+                f"{self.loaded.ref.name} gave numbers that are none (NaN).",
+                hint="Half precision may be too coarse for this model: start with --no-half.",
+            )
+        return latents
+
+
+def begun_with(way: Course, first: Tensor, this: Pass, batch: Batch) -> Tensor:
+    """x to begin with. first: the noise, (b, c, h, w)."""
     original = this.start.latents if this.start else None
-    if batch.request.is_img2img and render.initial_noise_multiplier != 1.0:
-        batch.facts.note("Noise multiplier", render.initial_noise_multiplier)
-        first = first * render.initial_noise_multiplier
-    x = begun(way, first, original, render, batch.facts.note)
-    watch.enter(this.phase, *this.share)
-    sampler = registry.resolved(entry.function)
-    if "order" in entry.options and len(way.sigmas) < render.uni_pc_order:
-        watch.remark(f"{entry.name} is of order {len(way.sigmas)}, since it takes no more steps.")
-    options = way.options(sampler_options(entry, render, batch.facts.note)).of(entry.options)
-    together = render.no_dpmpp_sde_batch_determinism
-    draws = way.noise(entry, noise, batch.seeds, together=together)
-    whole = True
-    try:
-        with bends:
-            bend(bends, batch, this, loaded, studio)
-            latents: Tensor = sampler(denoise, x, way.sigmas, draws, **options)
-    except (Interrupted, Skipped) as wish:
-        half = seen()
-        if half is None or not watch.cancel.half_done:
-            raise
-        if isinstance(wish, Interrupted):
-            watch.cancel.give_half_done()
-        watch.remark("Stopped halfway: the picture is as far as it was then.")
-        latents, whole = half, False
-    if not bool(torch.isfinite(latents).all()):
-        raise UserError(
-            f"{loaded.ref.name} gave numbers that are none (NaN).",
-            hint="Half precision may be too coarse for this model: start with --no-half.",
-        )
-    if this.start is not None and this.start.mask is not None and softness_of(batch.request) is None:
-        latents = blended(latents, this.start.mask, this.start.latents)
-    return Denoised(latents, answered[-1], whole)
+    if batch.request.is_img2img and batch.render.initial_noise_multiplier != 1.0:
+        batch.facts.note("Noise multiplier", batch.render.initial_noise_multiplier)
+        first = first * batch.render.initial_noise_multiplier
+    return begun(way, first, original, batch.render, batch.facts.note)
 
 
 def begun(
@@ -321,44 +256,33 @@ def _note_text(batch: Batch, embeddings: Sequence[Embedding]) -> None:
         note("TI hashes", ", ".join(hashes))
 
 
-# ---------------------------------------------------------------- bent networks
+# ---------------------------------------------------------------- features
 
 
-def bend(bends: ExitStack, batch: Batch, this: Pass, loaded: Loaded, studio: Studio) -> None:
-    """Make the network compute as the settings say, until `bends` is closed."""
-    unet = loaded.model.parts.get("unet")
-    if unet is None:
-        return
-    shapers = hypernetworks(loaded.patches, this.networks, studio.networks, studio.watch.remark)
-    if shapers and not loaded.model.family.supports >= BENDS.keys():
-        studio.watch.remark(f"Hypernetworks have no effect on {loaded.model.family.name} checkpoints.")
-        shapers = []
-    share = merged_share(batch.request, batch.render, this.phase)
-    bends.enter_context(bent(unet, shapers))
-    bends.enter_context(merging(unet, share))
-    if batch.render.tiling:
-        bends.enter_context(tiled([unet]))
-    if not (shapers or share or batch.render.tiling or batch.request.pag_scale):
-        bends.enter_context(loaded.model.steady())
+@contextmanager
+def patched(on: Sequence[PassFeature], loaded: Loaded, *, steady: bool) -> Iterator[None]:
+    """Within the block the model's networks are bent as the features of the pass want it.
+
+    steady: no feature bends them, so that their calls may be recorded.
+    """
+    with ExitStack() as patches:
+        for feature in on:
+            patches.enter_context(feature.patch(loaded))
+        if steady and "unet" in loaded.model.parts:
+            patches.enter_context(loaded.model.steady())
+        yield
 
 
-def merged_share(request: Txt2Img | Img2Img, render: RenderSettings, phase: Phase) -> float:
-    """The share of tokens that is merged in this pass."""
-    if phase == "hires":
-        return render.token_merging_ratio_hr or render.token_merging_ratio
-    if request.is_img2img and "token_merging_ratio" not in request.override_settings:
-        return render.token_merging_ratio_img2img or render.token_merging_ratio
-    return render.token_merging_ratio
+def changes_of(on: Sequence[PassFeature], guidance: Guidance, watch: Watch) -> tuple[Change, ...]:
+    """What the features do to the guided prediction."""
+    changes = tuple(feature.guide for feature in on if has(feature, PassFeature.guide))
+    if changes and guidance.image_scale is not None:
+        watch.remark("InstructPix2Pix guides by two scales at once: what else would change its guidance was left out.")
+        return ()
+    return changes
 
 
 # ---------------------------------------------------------------- settings into values
-
-
-def softness_of(request: Txt2Img | Img2Img) -> Softness | None:
-    """How soft inpainting lets the original through; None where it is off."""
-    if not isinstance(request, Img2Img) or not request.soft_inpainting:
-        return None
-    return Softness(request.soft_schedule_bias, request.soft_preservation, request.soft_contrast_boost)
 
 
 def process_of(model: Model, entry: SamplerEntry, render: RenderSettings, shape: tuple[int, ...]) -> Process:
@@ -482,95 +406,3 @@ def guidance_of(batch: Batch, this: Pass, model: Model) -> Guidance:
         image_scale=image_scale,
         by_timestep=this.sampler.timesteps,
     )
-
-
-def guidance_changes(
-    batch: Batch, this: Pass, guidance: Guidance, source: Source, clock: Clock, watch: Watch
-) -> tuple[Change, ...]:
-    """What the request does to the guided prediction beyond A1111."""
-    request, scale = batch.request, guidance.scale
-    changes: list[Change] = []
-    if request.apg:
-        changes.append(projected(scale, request.apg_eta, request.apg_threshold, request.apg_momentum))
-    if request.pag_scale and scale:
-        changes.append(perturbed(asked_again(source, clock), request.pag_scale))
-    if request.mimic_scale:
-        mimic = request.mimic_scale * this.sampler.cfg_factor
-        changes.append(thresholded(mimic, request.threshold_percentile))
-    if request.cfg_rescale:
-        changes.append(rescaled(request.cfg_rescale))
-    if changes and guidance.image_scale is not None:
-        watch.remark("InstructPix2Pix guides by two scales at once: what else would change its guidance was left out.")
-        return ()
-    return tuple(changes)
-
-
-def noise_of(
-    batch: Batch,
-    shape: tuple[int, int, int],
-    device: torch.device,
-    *,
-    factor: int = 8,
-    seeds: tuple[int, ...] | None = None,
-    varied: bool = True,
-) -> ImageNoise:
-    """The batch's generators of noise for latents of this shape (c, h, w); without variation where not `varied`.
-
-    factor: pixels along a side of what one latent stands for.
-    """
-    request, render = batch.request, batch.render
-    kind: GeneratorKind = "CPU" if render.randn_source == "CPU" else "NV"
-    resized = varied and request.seed_resize_from_h > 0 and request.seed_resize_from_w > 0
-    return ImageNoise(
-        kind,
-        seeds or batch.seeds,
-        shape,
-        subseeds=tuple(picture.subseed for picture in batch.pictures),
-        subseed_strength=request.subseed_strength if varied else 0.0,
-        resize_from=(request.seed_resize_from_h // factor, request.seed_resize_from_w // factor) if resized else None,
-        ensd=render.eta_noise_seed_delta if varied else 0,
-        device=device,
-    )
-
-
-# ---------------------------------------------------------------- refiner
-
-
-def _refiner(studio: Studio) -> Loaded:
-    if studio.refiner is None:
-        raise UserError("There is no refiner.")
-    return studio.refiner()
-
-
-def _refining(
-    loaded: Loaded, batch: Batch, this: Pass, studio: Studio, bends: ExitStack, shape: tuple[int, ...]
-) -> Prompted:
-    dress(loaded.patches, loaded.model, this.networks, studio.networks, studio.watch.remark, strict=False)
-    bend(bends, batch, this, loaded, studio)
-    process = process_of(loaded.model, this.sampler, batch.render, shape)
-    return prompted(batch, this, loaded, process, studio)
-
-
-def _refiner_due(batch: Batch, this: Pass, process: Process, clock: Clock, studio: Studio) -> Callable[[Tensor], bool]:
-    """Whether the refiner answers from this noise level on."""
-    request, render = batch.request, batch.render
-    if studio.refiner is None or not _refines(request, render, this):
-        return lambda _sigma: False
-    switch_at = request.refiner_switch_at
-
-    def is_due(sigma: Tensor) -> bool:
-        if render.refiner_switch_by_sample_steps:
-            done = clock.calls / clock.total
-        else:
-            timestep = (process.sigmas - float(sigma.max())).abs().argmin()
-            done = (999 - int(timestep)) / 1000  # A1111: by the timestep, not by the step
-        return done >= switch_at
-
-    return is_due
-
-
-def _refines(request: Txt2Img | Img2Img, render: RenderSettings, this: Pass) -> bool:
-    if not isinstance(request, Txt2Img) or not request.enable_hr:
-        return True
-    wanted = render.hires_fix_refiner_pass
-    return wanted == "both passes" or wanted == ("second pass" if this.phase == "hires" else "first pass")

@@ -16,9 +16,9 @@ from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 
 from webui.base.errors import ModelError
+from webui.engine.batch import Loaded
 from webui.engine.families.family import Draw, Model
 from webui.engine.families.weights import open_weights
-from webui.engine.passes import Loaded
 from webui.request.settings import RenderSettings
 
 Side = Literal["encoder", "decoder"]

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate, pad
 
 from webui.base.errors import UserError
 from webui.catalog.image_files import pixels_of
-from webui.engine.colours import corrected
+from webui.engine.batch import Batch, Start, noise_of
 from webui.engine.families.depth import between
 from webui.engine.families.family import Model
 from webui.engine.inpaint import (
@@ -22,7 +22,6 @@ from webui.engine.inpaint import (
     Masking,
     Overlay,
     blurred,
-    cut_out,
     filled,
     flattened,
     latent_mask,
@@ -30,9 +29,7 @@ from webui.engine.inpaint import (
     masking,
     overlay_of,
 )
-from webui.engine.passes import Batch, Start, noise_of
 from webui.engine.sampling.process import Edm
-from webui.engine.soft_overlay import Differences, changed_part, uncropped
 from webui.engine.upscalers.resize import FILL, fitted
 from webui.engine.vae import encoded
 from webui.engine.watch import Watch
@@ -70,50 +67,11 @@ class Given:
 
 @dataclass(frozen=True, eq=False)
 class Beginning:
-    """All that an img2img batch begins with, and what is done to its results."""
+    """All that an img2img batch begins with."""
 
     start: Start
     givens: tuple[Given, ...]
     """One a picture of the batch."""
-
-    def finished(
-        self, index: int, result: Image.Image, latent: Tensor, batch: Batch
-    ) -> tuple[Image.Image, tuple[ExtraPicture, ...]]:
-        """The picture with the given one's colours and its untouched part, and its mask, as the settings say.
-
-        latent: what the result was decoded from, (c, h, w).
-        """
-        given, render, request = self.givens[index], batch.render, _img2img(batch)
-        overlay, mask = given.overlay if render.overlay_inpaint else None, given.mask
-        if request.soft_inpainting and self.start.mask is not None and given.whole is not None:
-            mask = self._soft_mask(index, given.whole, given.box, latent, request)
-            overlay = overlay_of(given.whole, mask, given.box)
-        extras = []
-        if render.img2img_color_correction:
-            if render.save_images_before_color_correction:
-                before = overlay.over(result) if overlay is not None else result
-                extras.append(copy("before-color-correction", before))
-            result = corrected(result, given.picture)
-        if mask is not None and (render.return_mask or render.save_mask):
-            extras.append(copy("mask", mask.convert("RGB"), shown=render.return_mask, saved=render.save_mask))
-        shown, saved = render.return_mask_composite, render.save_mask_composite
-        if mask is not None and (shown or saved):
-            made = overlay.placed(result) if overlay is not None else result
-            extras.append(copy("mask-composite", cut_out(made, mask), shown=shown, saved=saved))
-        return overlay.over(result) if overlay is not None else result, tuple(extras)
-
-    def _soft_mask(
-        self, index: int, whole: Image.Image, box: Box | None, latent: Tensor, request: Img2Img
-    ) -> Image.Image:
-        """White where the latents have changed."""
-        assert self.start.mask is not None
-        differences = Differences(
-            request.soft_mask_influence, request.soft_difference_threshold, request.soft_difference_contrast
-        )
-        before, after = (x.float().cpu().numpy() for x in (self.start.latents[index], latent))
-        mask = self.start.mask[0, 0].float().cpu().numpy()
-        shows = changed_part(before, after, mask, differences, (request.width, request.height))
-        return uncropped(shows, whole.size, box)
 
 
 @dataclass

@@ -11,7 +11,6 @@ from torch import Tensor
 from webui.base.errors import UserError
 from webui.engine.families.family import Model
 from webui.engine.memory import free_bytes, give_back, is_out_of_memory
-from webui.engine.networks.tiling import tiled
 from webui.engine.watch import Watch
 from webui.request.settings import RenderSettings
 
@@ -68,7 +67,7 @@ def _finite(
     """What the VAE gives, tried once more in each wider type that the settings allow while it gives NaN."""
     wider = [torch.bfloat16] if render.auto_vae_precision_bfloat16 else []
     wider += [torch.float32] if render.auto_vae_precision else []
-    while not bool(torch.isfinite(found := _run(model, run, pixel_count, render, watch)).all()):
+    while not bool(torch.isfinite(found := _run(model, run, pixel_count, watch)).all()):
         dtype = next((each for each in wider if model.widen_vae(each)), None)
         if dtype is None:
             raise UserError(
@@ -79,13 +78,12 @@ def _finite(
     return found
 
 
-def _run(model: Model, run: Callable[[bool], Tensor], pixel_count: int, render: RenderSettings, watch: Watch) -> Tensor:
-    """In pieces when the whole would not fit, in the host's memory when the pieces do not either; seamless when the
-    settings say so. What was computed before is not lost."""
+def _run(model: Model, run: Callable[[bool], Tensor], pixel_count: int, watch: Watch) -> Tensor:
+    """In pieces when the whole would not fit, in the host's memory when the pieces do not either. What was computed
+    before is not lost."""
     way = model.placement.vae_way
     pieces = way == "tiled" or pixel_count * model.vae_bytes_per_pixel > free_bytes(model.device) * ROOM
-    vae = model.parts.get("vae")
-    with watch.stopwatch.running(), tiled([vae] if vae is not None and render.tiling else []):
+    with watch.stopwatch.running():
         if way == "host":
             with model.vae_on_host():
                 return run(pieces)

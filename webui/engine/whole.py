@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 
 from webui.base.errors import UserError
-from webui.engine.faces import mended
+from webui.engine.batch import Batch
 from webui.engine.families.diffusers_pipeline import PipelineModel, Task, fitting, interruptible, spatial
-from webui.engine.passes import Batch
+from webui.engine.finished import finish, pictured
+from webui.engine.passes import Features
+from webui.engine.planned import SAMPLED
 from webui.engine.previews import jpeg
 from webui.engine.start import Beginnings
 from webui.engine.watch import Watch
@@ -23,16 +25,15 @@ from webui.prompt.comments import strip_comments
 from webui.prompt.networks import extract_networks
 from webui.prompt.schedule import prompt_schedule
 from webui.request.fields import Img2Img
-from webui.request.messages import ExtraPicture, Pictured
+from webui.request.messages import Pictured
 from webui.request.plan import Picture
 from webui.request.settings import RenderSettings
 from webui.request.whole import unhonoured
 
-SAMPLED = 0.95
-"""The share of a picture's work after which only decoding is left."""
 
-
-def whole_pictures(batch: Batch, model: PipelineModel, beginnings: Beginnings, watch: Watch) -> Iterator[Pictured]:
+def whole_pictures(
+    features: Features, batch: Batch, model: PipelineModel, beginnings: Beginnings, watch: Watch
+) -> Iterator[Pictured]:
     """The pictures of a batch.
 
     Raises:
@@ -51,20 +52,7 @@ def whole_pictures(batch: Batch, model: PipelineModel, beginnings: Beginnings, w
         start, share = index / len(batch.pictures), 1 / len(batch.pictures)
         watch.enter("sampling", start, start + SAMPLED * share)
         result = _run(picture, pipeline, model, beginning.givens[index].picture if beginning else None, mask, watch)
-        extras: tuple[ExtraPicture, ...] = ()
-        result = mended(result, batch.render, batch.facts.note, watch.remark)
-        if beginning is not None:
-            result, extras = beginning.finished(index, result, torch.empty(0), batch)
-        yield Pictured(
-            watch.job_id,
-            picture.position,
-            width=result.width,
-            height=result.height,
-            rgb=result.tobytes(),
-            facts=tuple(batch.facts.noted.items()),
-            comments=tuple(watch.comments),
-            extras=extras,
-        )
+        yield pictured(picture, finish(features, result, index, batch, watch, torch.empty(0), beginning))
 
 
 def _run(

@@ -10,8 +10,8 @@ import torch
 from tests.engine.conftest import reference
 from webui.engine.families.family import Conditioning
 from webui.engine.model_manager import ModelManager
-from webui.engine.networks.tiling import tiled
-from webui.engine.networks.token_merging import Merge, merging
+from webui.features.tiling.engine import tiled
+from webui.features.token_merging.engine import Merge, merging
 
 
 def tokens(height: int, width: int) -> torch.Tensor:

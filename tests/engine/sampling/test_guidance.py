@@ -8,9 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from webui.engine.sampling.guidance import Change, changed, perturbed, projected, rescaled, thresholded
+from webui.engine.denoisers import Change, changed
 from webui.engine.sampling.process import Diffusion, Flow, Process, sd_alphas_cumprod
 from webui.engine.sampling.types import Denoiser, denoiser
+from webui.features.adaptive_projected_guidance.engine import projected
+from webui.features.cfg_rescale.engine import rescaled
+from webui.features.dynamic_thresholding.engine import thresholded
+from webui.features.perturbed_attention.engine import perturbed
 
 SCALE = 7.5
 PROCESSES: list[Process] = [Diffusion(sd_alphas_cumprod()), Diffusion(sd_alphas_cumprod(), "v"), Flow(shift=3.0)]

@@ -14,13 +14,17 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from webui.engine.denoisers import changed
 from webui.engine.sampling.course import adapted, course
-from webui.engine.sampling.guidance import changed, perturbed, projected, rescaled, thresholded
 from webui.engine.sampling.masking import Softness, kept, softly
 from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.process import Diffusion, Edm, Flow, Process, sd_alphas_cumprod
 from webui.engine.sampling.schedules import ScheduleOptions
 from webui.engine.sampling.types import SamplerOptions, denoiser
+from webui.features.adaptive_projected_guidance.engine import projected
+from webui.features.cfg_rescale.engine import rescaled
+from webui.features.dynamic_thresholding.engine import thresholded
+from webui.features.perturbed_attention.engine import perturbed
 from webui.registry import SAMPLERS, SamplerEntry, resolved, schedule
 
 NARROW = torch.device("xla:0")

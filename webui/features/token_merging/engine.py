@@ -6,12 +6,16 @@ As A1111 has it: in the attention of the highest resolution alone, one target pe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from diffusers.models.attention import BasicTransformerBlock
 from torch import Tensor, nn
+
+from webui.engine.batch import Loaded
+from webui.engine.feature import FeatureEngine, PassContext, PassFeature
+from webui.features.token_merging.parameters import Params
 
 STRIDE = 2
 """Of every STRIDE x STRIDE tokens the first is a target that others may be merged into."""
@@ -106,3 +110,20 @@ def merging(unet: nn.Module, share: float) -> Iterator[None]:
                 if isinstance(block, BasicTransformerBlock):
                     bends.callback(_Block(block, share, size).remove)
         yield
+
+
+class Merging(PassFeature):
+    """A pass in which this share of tokens is merged."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def patch(self, loaded: Loaded) -> AbstractContextManager[None]:
+        unet = loaded.model.parts.get("unet")
+        return nullcontext() if unet is None else merging(unet, self.share)
+
+
+class Engine(FeatureEngine[Params]):
+    def begin(self, context: PassContext) -> PassFeature | None:
+        share = self.params.hires_share if context.this.phase == "hires" else self.params.share
+        return Merging(share) if share > 0 else None

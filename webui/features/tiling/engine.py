@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from torch import nn
+
+from webui.engine.batch import Loaded
+from webui.engine.feature import FeatureEngine, PassContext, PassFeature
+from webui.features.tiling.parameters import Params
 
 
 @contextmanager
@@ -20,3 +24,19 @@ def tiled(modules: Iterable[nn.Module]) -> Iterator[None]:
     finally:
         for layer, mode in zip(convolutions, before, strict=True):
             layer.padding_mode = mode
+
+
+class Seamless(PassFeature):
+    """The networks of a pass wrap around."""
+
+    def patch(self, loaded: Loaded) -> AbstractContextManager[None]:
+        unet = loaded.model.parts.get("unet")
+        return tiled([] if unet is None else [unet])
+
+
+class Engine(FeatureEngine[Params]):
+    def patch_vae(self, vae: nn.Module) -> AbstractContextManager[None]:
+        return tiled([vae])
+
+    def begin(self, context: PassContext) -> PassFeature | None:
+        return Seamless()

@@ -9,14 +9,16 @@ from __future__ import annotations
 import io
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from webui.engine.families.family import LatentFormat
+from webui.engine.feature import FeatureEngine, Finished, PassContext, PassFeature
 from webui.engine.previews import levels_of, rgb_of
 from webui.engine.sampling.types import Denoiser, denoiser
+from webui.features.film.parameters import Params
 from webui.request.messages import ExtraPicture
 
 LONGEST = 64
@@ -96,6 +98,32 @@ def filmed(denoise: Denoiser, film: Film, form: LatentFormat, called: str, steps
         return x0, unconditional
 
     return denoiser(denoise.process, answer, both)
+
+
+class Filming(PassFeature):
+    """A pass that is recorded."""
+
+    def __init__(self, film: Film, context: PassContext) -> None:
+        self.film, self.context = film, context
+
+    def denoise(self, denoise: Denoiser) -> Denoiser:
+        this, form = self.context.this, self.context.loaded.model.latent
+        called = "hires" if this.phase == "hires" else ""
+        return filmed(denoise, self.film, form, called, this.walked, this.sampler.calls_per_step)
+
+
+class Engine(FeatureEngine[Params]):
+    """One film a batch, over all its passes."""
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self.film = Film()
+
+    def begin(self, context: PassContext) -> PassFeature | None:
+        return Filming(self.film, context)
+
+    def finish(self, finished: Finished) -> Finished:
+        return replace(finished, extras=(*finished.extras, *self.film.developed(finished.index, finished.decoded)))
 
 
 def _sheet(pictures: list[Image.Image], captions: list[tuple[str, str]], longest: int) -> bytes:

@@ -1,10 +1,29 @@
-"""The sizes of a hires picture: of the first pass, of the second, and what is cut off."""
+"""Hires. fix: the picture small first, enlarged, and denoised again at full size."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
-from webui.request.fields import Txt2Img
+from webui.features.feature import FeatureParams, Touched
+from webui.request.fields import Img2Img, Txt2Img
+from webui.request.settings import RenderSettings
+
+
+class Params(FeatureParams):
+    """The request itself: its second pass has half of its fields."""
+
+    touches: ClassVar[frozenset[Touched]] = frozenset({"latents"})
+
+    request: Txt2Img
+
+    @classmethod
+    def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
+        return cls(request=request) if isinstance(request, Txt2Img) and request.enable_hr else None
+
+    def sized(self, width: int, height: int) -> tuple[int, int]:
+        size = hires_size(self.request)
+        return max(width, size.width), max(height, size.height)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
-"""Self-attention that sees no structure, for perturbed-attention guidance. Ahn et al. 2024, arXiv:2403.17377."""
+"""Perturbed-attention guidance: away from what the network says when its self-attention sees no structure.
+
+Ahn et al. 2024, arXiv:2403.17377.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -11,6 +14,10 @@ from diffusers.models.attention import BasicTransformerBlock
 from torch import Tensor, nn
 
 from webui.base.errors import UserError
+from webui.engine.denoisers import Change, Prediction
+from webui.engine.families.family import Model
+from webui.engine.feature import FeatureEngine, PassContext, PassFeature
+from webui.features.perturbed_attention.parameters import Params
 
 
 @contextmanager
@@ -41,3 +48,35 @@ def _own_value(attention: nn.Module, args: tuple[Any, ...], _output: Tensor) -> 
     for layer in attention.get_submodule("to_out").children():
         answer = layer(answer)
     return answer
+
+
+def perturbed(ask: Callable[[Prediction], Tensor], scale: float) -> Change:
+    """Eq. 16. ask: the perturbed prediction for the prompt, one more call of the network."""
+    return lambda prediction: prediction.x0 + scale * (prediction.conditional - ask(prediction))
+
+
+@contextmanager
+def _perturbed_model(model: Model) -> Iterator[None]:
+    """Raises UserError where the network is no UNet."""
+    unet = model.parts.get("unet")
+    if unet is None:
+        raise UserError(
+            f"Perturbed-attention guidance needs a UNet, and {model.family.name} has none.",
+            hint="Set Perturbed attention to 0.",
+            field="pag_scale",
+        )
+    with without_structure(unet):
+        yield
+
+
+class Guiding(PassFeature):
+    def __init__(self, scale: float) -> None:
+        self._change = perturbed(lambda prediction: prediction.again(_perturbed_model), scale)
+
+    def guide(self, prediction: Prediction) -> Tensor:
+        return self._change(prediction)
+
+
+class Engine(FeatureEngine[Params]):
+    def begin(self, context: PassContext) -> PassFeature | None:
+        return Guiding(self.params.scale) if context.guidance.scale else None

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from webui.engine.feature import FeatureEngine, Finished
+from webui.engine.start import copy
+from webui.features.colour_correction.parameters import Params
 
 Levels = np.ndarray[Any, Any]
 
 _D65 = np.array([0.950456, 1.0, 1.088754])
 _TO_XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
 _LUMA = np.array([0.3, 0.59, 0.11])
+
+
+class Engine(FeatureEngine[Params]):
+    def finish(self, finished: Finished) -> Finished:
+        if finished.given is None:
+            return finished
+        extras, overlay = finished.extras, finished.overlay
+        if self.params.keeps_before:
+            before = overlay.over(finished.picture) if overlay is not None else finished.picture
+            extras = (*extras, copy("before-color-correction", before))
+        return replace(finished, picture=corrected(finished.picture, finished.given.picture), extras=extras)
 
 
 def corrected(picture: Image.Image, model: Image.Image) -> Image.Image:

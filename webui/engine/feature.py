@@ -1,0 +1,141 @@
+"""All places where a feature can act in the engine, in the order in which a batch meets them. The base does nothing.
+
+A feature's `engine.py` has a class `Engine`, one instance of which lives as long as a batch: what passes of a batch
+share lies in it. It begins a `PassFeature` for each pass in which it has an effect. Hooks are functions from value to
+value, and all features stand in the registry's order: what an earlier one makes of a value, a later one is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+from PIL import Image
+from torch import Tensor, nn
+
+from webui.engine.batch import Batch, Denoised, Loaded, Pass, Start, Studio
+from webui.engine.denoisers import Ask, Clock, Guidance, Prediction, Prompted, Source
+from webui.engine.inpaint import Overlay
+from webui.engine.sampling.process import Process
+from webui.engine.sampling.types import Denoiser
+from webui.engine.start import Given
+from webui.engine.watch import Watch
+from webui.features.feature import FeatureParams
+from webui.request.messages import ExtraPicture
+
+P = TypeVar("P", bound=FeatureParams)
+
+
+@dataclass(frozen=True, eq=False)
+class PassContext:
+    """All that a feature may know of a pass that begins."""
+
+    batch: Batch
+    this: Pass
+    loaded: Loaded
+    studio: Studio
+    process: Process
+    guidance: Guidance
+    clock: Clock
+    enter: Callable[[Loaded], Prompted]
+    """Brings another model into the pass: every feature acts on it, too, and it reads the pass's texts."""
+
+
+class Further(NamedTuple):
+    """A pass after a pass, and the model that walks it."""
+
+    this: Pass
+    loaded: Loaded
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A picture after decoding."""
+
+    picture: Image.Image
+    """As the features before have left it."""
+    decoded: Image.Image
+    """As it was decoded."""
+    index: int
+    """Of the batch."""
+    batch: Batch
+    watch: Watch
+    latent: Tensor
+    """(c, h, w); empty where a pipeline has run the model as a whole."""
+    start: Start | None = None
+    given: Given | None = None
+    """What img2img began with."""
+    overlay: Overlay | None = None
+    """What lies over the result in the end."""
+    mask: Image.Image | None = None
+    """White where the result shows."""
+    extras: tuple[ExtraPicture, ...] = ()
+
+
+class PassFeature:
+    """What a feature does in one pass."""
+
+    def enter(self, loaded: Loaded) -> None:
+        """A model enters the pass (the first one, or a refiner), before it reads the texts: LoRA."""
+
+    def patch(self, loaded: Loaded) -> AbstractContextManager[None]:
+        """Bends the model's networks for the length of the pass, and leaves them exactly as they were."""
+        return nullcontext()
+
+    def network(self, source: Source) -> Source:
+        """Which network, with its texts, answers at which noise level: the refiner."""
+        return source
+
+    def predict(self, ask: Ask) -> Ask:
+        """Around each call of the network."""
+        return ask
+
+    def guide(self, prediction: Prediction) -> Tensor:
+        """Between the network's answers and x0, in each call of the denoiser -> x0."""
+        return prediction.x0
+
+    def denoise(self, denoise: Denoiser) -> Denoiser:
+        """Around the guided denoiser: masks, soft inpainting, the film."""
+        return denoise
+
+    def first(self, x: Tensor) -> Tensor:
+        """What the walk begins with: (b, c, h, w)."""
+        return x
+
+    def walk(self, run: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        """Around the whole walk of the sampler -> latents (b, c, h, w)."""
+        return run
+
+
+class FeatureEngine(Generic[P]):
+    """What a feature does for one batch."""
+
+    def __init__(self, params: P) -> None:
+        self.params = params
+
+    def patch_vae(self, vae: nn.Module) -> AbstractContextManager[None]:
+        """Bends a VAE for the length of the batch, and leaves it exactly as it was."""
+        return nullcontext()
+
+    def shape(self, this: Pass, loaded: Loaded) -> Pass:
+        """Changes a pass before it begins: its size, texts, start."""
+        return this
+
+    def begin(self, context: PassContext) -> PassFeature | None:
+        """Once a pass; None: it has no effect in this one."""
+        return None
+
+    def then(self, last: Denoised, this: Pass, loaded: Loaded, batch: Batch, studio: Studio) -> Further | None:
+        """A further pass after the one that `loaded` began: hires."""
+        return None
+
+    def finish(self, finished: Finished) -> Finished:
+        """Once a picture, after it was decoded: faces, colours, what lies outside the mask."""
+        return finished
+
+
+def has(feature: PassFeature, hook: Callable[..., object]) -> bool:
+    """Whether a feature has a hook of its own; `hook` is that of the base class, `PassFeature.guide`."""
+    return getattr(type(feature), hook.__name__) is not hook

@@ -1,0 +1,1 @@
+"""Capabilities of a picture, a folder each: `parameters.py` says what one wants, `engine.py` does it."""

@@ -1,0 +1,24 @@
+"""A result with the colours of the picture that it was made of."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from webui.features.feature import FeatureParams, Touched
+from webui.request.fields import Img2Img, Txt2Img
+from webui.request.settings import RenderSettings
+
+
+class Params(FeatureParams):
+    """Whether the picture before it is kept."""
+
+    touches: ClassVar[frozenset[Touched]] = frozenset({"picture"})
+    after: ClassVar[tuple[str, ...]] = ("Face restoration", "Soft inpainting")
+
+    keeps_before: bool = False
+
+    @classmethod
+    def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
+        if not request.is_img2img or not render.img2img_color_correction:
+            return None
+        return cls(keeps_before=render.save_images_before_color_correction)

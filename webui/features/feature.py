@@ -1,0 +1,36 @@
+"""What a feature says of itself in both processes: its parameters, and what it needs and touches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from webui.request.params import Declared
+
+if TYPE_CHECKING:
+    from webui.request.fields import Img2Img, Txt2Img
+    from webui.request.settings import RenderSettings
+
+Touched = Literal["text", "network", "call", "guidance", "latents", "picture"]
+
+
+class FeatureParams(Declared):
+    """The declared half of a feature; `parameters.py` in its folder has its class, called `Params`.
+
+    The engine half is `Engine` in `engine.py`, a `webui.engine.feature.FeatureEngine`.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """What a model's family must be able to bear, as its `supports` calls it; refused in words where it cannot."""
+    touches: ClassVar[frozenset[Touched]] = frozenset()
+    """Where it acts. Calls of a network that nobody touches ("network") may be recorded and replayed."""
+    after: ClassVar[tuple[str, ...]] = ()
+    """Names of features that must stand before it in the registry, whose order is that of all hooks."""
+
+    @classmethod
+    def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
+        """What a request and its settings ask of this feature; None: nothing, it is off."""
+        raise NotImplementedError
+
+    def sized(self, width: int, height: int) -> tuple[int, int]:
+        """The largest picture that passes work on, in pixels, where the request itself says (width, height)."""
+        return width, height

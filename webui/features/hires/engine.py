@@ -1,0 +1,137 @@
+"""Hires. fix: small latents become large ones, which are denoised again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from webui import registry
+from webui.engine.batch import Batch, Denoised, Loaded, Pass, Start, Studio
+from webui.engine.conditioning import Timeline
+from webui.engine.families.family import Model
+from webui.engine.feature import FeatureEngine, Finished, Further
+from webui.engine.levels import picture_of, to_levels
+from webui.engine.planned import SAMPLED, planned, tags_of, text_of
+from webui.engine.sampling.course import img2img_steps
+from webui.engine.start import blank_conditioning, conditioning, copy, from_levels
+from webui.engine.upscalers.latent import MODES, enlarged_latents
+from webui.engine.upscalers.resize import Enlarge, scaled
+from webui.engine.vae import decoded, encoded
+from webui.engine.watch import Watch
+from webui.features.hires.parameters import HiresSize, Params, hires_size
+from webui.request.fields import SAME_SAMPLER, SAME_SCHEDULE, Txt2Img
+
+FIRST_OF_TWO = 0.4
+"""The share of the picture's work that its first pass takes."""
+
+
+class Engine(FeatureEngine[Params]):
+    """The second pass, with its own sampler, schedule, prompts and checkpoint where it has such."""
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self.before: list[Image.Image] = []
+        """What the first pass has made, where it is wanted."""
+
+    def shape(self, this: Pass, loaded: Loaded) -> Pass:
+        if this.phase == "hires":
+            return this
+        size = hires_size(self.params.request, loaded.model.latent.factor)
+        return replace(this, size=(size.first_width, size.first_height), share=(0.0, FIRST_OF_TWO))
+
+    def then(self, last: Denoised, this: Pass, loaded: Loaded, batch: Batch, studio: Studio) -> Further | None:
+        if this.phase == "hires":
+            return None
+        render, watch, request = batch.render, studio.watch, self.params.request
+        small, latents = last.loaded.model, last.latents
+        if render.save_images_before_highres_fix:
+            self.before = [picture_of(decoded(small, latent[None], render, watch)) for latent in latents]
+        own = studio.plan.hires_checkpoint if studio.plan is not None else None
+        size = hires_size(request, loaded.model.latent.factor)
+        loaded = studio.lend(own) if own is not None else loaded
+        model = loaded.model
+        factor = model.latent.factor
+        mode = MODES.get(request.hr_upscaler or "Latent")
+        pixels = None
+        if mode is not None:
+            large = enlarged_latents(latents, size.height // factor, size.width // factor, mode)
+        else:
+            levels = torch.cat([to_levels(decoded(small, latent[None], render, watch)) for latent in latents])
+            pixels = torch.cat(
+                [_enlarged(level, size, request.hr_upscaler, studio.enlargers, model) for level in levels]
+            )
+            large = torch.cat(
+                [
+                    encoded(model, picture[None], render, watch, posterior=posterior)
+                    for picture, posterior in zip(pixels, batch.posteriors, strict=True)
+                ]
+            )
+        top, left = size.cut_y // 2, size.cut_x // 2
+        large = large[..., top : large.shape[2] - (size.cut_y + 1) // 2, left : large.shape[3] - (size.cut_x + 1) // 2]
+        concat = _hires_conditioning(model, large, pixels, batch, watch)
+        wanted = request.hr_second_pass_steps or request.steps
+        steps, t_enc = img2img_steps(wanted, request.denoising_strength, requested=wanted)
+        second = replace(
+            planned_hires(batch, request, wanted),
+            steps=steps,
+            t_enc=t_enc,
+            start=Start(large),
+            concat=concat,
+            size=(size.width, size.height),
+        )
+        return Further(second, loaded)
+
+    def finish(self, finished: Finished) -> Finished:
+        if not self.before:
+            return finished
+        return replace(finished, extras=(*finished.extras, copy("before-highres-fix", self.before[finished.index])))
+
+
+def planned_hires(batch: Batch, request: Txt2Img, steps: int) -> Pass:
+    """The second pass, with its own sampler, schedule and prompts where it has such."""
+    first, render = planned(batch), batch.render
+    entry, schedule = first.sampler, first.schedule
+    if request.hr_sampler_name not in ("", SAME_SAMPLER):
+        entry = registry.sampler(request.hr_sampler_name)
+    if request.hr_scheduler not in ("", SAME_SCHEDULE):
+        schedule = registry.schedule(request.hr_scheduler)
+    asked = [picture.request for picture in batch.pictures if isinstance(picture.request, Txt2Img)]
+    return replace(
+        first,
+        phase="hires",
+        share=(FIRST_OF_TWO, SAMPLED),
+        sampler=entry,
+        schedule=schedule,
+        positive=tuple(text_of(own.hr_prompt or own.prompt, render, networks=True) for own in asked),
+        negative=tuple(text_of(own.hr_negative_prompt or own.negative_prompt, render) for own in asked),
+        timeline=Timeline(first.timeline.steps, steps * entry.calls_per_step, render.use_old_scheduling),
+        networks=first.networks
+        if render.hires_fix_use_firstpass_conds or request.disable_extra_networks
+        else tags_of(request.hr_prompt or request.prompt, render),
+    )
+
+
+def _enlarged(level: Tensor, size: HiresSize, upscaler: str, enlargers: Mapping[str, Enlarge], model: Model) -> Tensor:
+    """(h, w, 3) uint8 -> (1, 3, h', w') in -1..1 at the second pass's size."""
+    picture = scaled(Image.fromarray(level.numpy()), size.width, size.height, upscaler, enlargers)
+    return from_levels(torch.from_numpy(np.array(picture))[None], model)
+
+
+def _hires_conditioning(
+    model: Model, large: Tensor, pixels: Tensor | None, batch: Batch, watch: Watch
+) -> Tensor | None:
+    """What checkpoints with more input channels see in the second pass; None for others."""
+    render, posteriors = batch.render, batch.posteriors
+    if model.input_channels == model.latent.channels:
+        return None
+    if pixels is None and render.inpainting_mask_weight == 1.0:
+        height, width = (side * model.latent.factor for side in large.shape[2:])
+        return blank_conditioning(model, posteriors, width, height, render, watch)
+    if pixels is None:
+        pixels = torch.cat([decoded(model, latent[None], render, watch) for latent in large])
+    return conditioning(model, pixels, large.shape[2:], None, render, watch, posteriors=posteriors)

@@ -1,0 +1,81 @@
+"""LoRAs merged into the weights of the models that enter a pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from webui.engine.batch import Loaded, Refs
+from webui.engine.families.family import Model
+from webui.engine.feature import FeatureEngine, PassContext, PassFeature
+from webui.engine.networks.patches import BrokenNetwork, Patches, Wanted
+from webui.features.lora.parameters import Params
+from webui.prompt.networks import LORA_KINDS, NetworkTag, lora_weights
+
+Remark = Callable[[str], None]
+HASHES = "Lora hashes"
+
+
+class Dressing(PassFeature):
+    """The LoRAs of a pass."""
+
+    def __init__(self, context: PassContext) -> None:
+        self.context = context
+
+    def enter(self, loaded: Loaded) -> None:
+        this, studio, facts = self.context.this, self.context.studio, self.context.batch.facts
+        is_first = loaded is self.context.loaded
+        hashes = dress(
+            loaded.patches, loaded.model, this.networks, studio.networks, studio.watch.remark, strict=is_first
+        )
+        if hashes and is_first:
+            # A1111: those of the first pass and those of the second, each once.
+            before = facts.noted.get(HASHES, "")
+            facts.note(HASHES, ", ".join(dict.fromkeys([*filter(None, before.split(", ")), *hashes.split(", ")])))
+
+
+class Engine(FeatureEngine[Params]):
+    def begin(self, context: PassContext) -> PassFeature:
+        return Dressing(context)
+
+
+def dress(
+    patches: Patches, model: Model, tags: Sequence[NetworkTag], refs: Refs, remark: Remark, *, strict: bool = True
+) -> str:
+    """Merge the LoRAs of the tags into the model, and take off all others -> "name: hash, ..." for the infotext.
+
+    As in A1111, one that is not there or cannot be read is remarked upon, and the picture is made without it.
+
+    Raises:
+        UserError: `strict`, and a LoRA is for another family.
+    """
+    wanted, missing = [], []
+    for tag in tags:
+        if tag.kind not in LORA_KINDS:
+            continue
+        ref = refs.get((tag.kind, tag.name))
+        if ref is None:
+            missing.append(tag.name)
+            continue
+        try:
+            weights = lora_weights(tag)
+        except ValueError:
+            remark(f"<{tag.kind}:{':'.join(tag.positional)}> is left out: its weight is no number.")
+            continue
+        wanted.append(Wanted(ref, weights.te, weights.unet, weights.rank))
+    if missing:
+        remark(f"Lora not found: {', '.join(missing)}")
+    while True:
+        try:
+            patches.wear(model, wanted, strict=strict)
+            break
+        except BrokenNetwork as error:
+            remark(f"{error.ref.name} is left out: {error.message}")
+            wanted = [one for one in wanted if one.ref != error.ref]
+    for fit in patches.fit:
+        remark(f"{fit.ref.name}: applied {fit.applied} of {fit.total} keys.")
+    hashes = {_plain(fit.ref.name): fit.ref.short_hash for fit in patches.fit if fit.ref.short_hash}
+    return ", ".join(f"{name}: {short}" for name, short in hashes.items())
+
+
+def _plain(name: str) -> str:
+    return name.replace(":", "").replace(",", "")

@@ -1,0 +1,23 @@
+"""Perturbed-attention guidance. Ahn et al. 2024, arXiv:2403.17377."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from webui.features.feature import FeatureParams, Touched
+from webui.request.fields import Img2Img, Txt2Img
+from webui.request.settings import RenderSettings
+
+
+class Params(FeatureParams):
+    """How strongly it guides."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"pag_scale"})
+    touches: ClassVar[frozenset[Touched]] = frozenset({"guidance", "network"})
+    after: ClassVar[tuple[str, ...]] = ("Adaptive projected guidance",)
+
+    scale: float = 0.0
+
+    @classmethod
+    def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
+        return cls(scale=request.pag_scale) if request.pag_scale else None

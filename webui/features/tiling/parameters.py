@@ -1,0 +1,20 @@
+"""Pictures whose edges meet."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from webui.features.feature import FeatureParams, Touched
+from webui.request.fields import Img2Img, Txt2Img
+from webui.request.settings import RenderSettings
+
+
+class Params(FeatureParams):
+    """On or off."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"tiling"})
+    touches: ClassVar[frozenset[Touched]] = frozenset({"network"})
+
+    @classmethod
+    def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
+        return cls() if render.tiling else None
