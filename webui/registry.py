@@ -327,9 +327,12 @@ FEATURES: tuple[FeatureEntry, ...] = (
     FeatureEntry("Hypernetworks", f"{_F}.hypernetworks"),
     FeatureEntry("Token merging", f"{_F}.token_merging"),
     FeatureEntry("Tiling", f"{_F}.tiling"),
+    FeatureEntry("FreeU", f"{_F}.freeu"),
     FeatureEntry("Refiner", f"{_F}.refiner"),
+    FeatureEntry("CFG-Zero*", f"{_F}.cfg_zero_star"),
     FeatureEntry("Adaptive projected guidance", f"{_F}.adaptive_projected_guidance"),
     FeatureEntry("Perturbed attention", f"{_F}.perturbed_attention"),
+    FeatureEntry("Self-attention guidance", f"{_F}.self_attention_guidance"),
     FeatureEntry("Dynamic thresholding", f"{_F}.dynamic_thresholding"),
     FeatureEntry("CFG rescale", f"{_F}.cfg_rescale"),
     FeatureEntry("Hires. fix", f"{_F}.hires"),
@@ -398,6 +401,20 @@ def families() -> tuple[FamilyEntry, ...]:
 
 def features() -> tuple[FeatureEntry, ...]:
     return extended("features", FEATURES)
+
+
+def carried() -> tuple[FeatureEntry, ...]:
+    """The features whose values requests carry under `features`."""
+    return tuple(entry for entry in features() if entry.params.title)
+
+
+def feature(name: str) -> FeatureEntry | None:
+    """The feature that a request carries under this name, in any letter case, or as which always-on script it is known.
+
+    None: there is none.
+    """
+    folded = name.strip().casefold()
+    return next((e for e in carried() if folded in {x.casefold() for x in (e.name, *e.params.aliases)}), None)
 
 
 def restorers() -> tuple[RestorerEntry, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from webui import registry
 from webui.base.errors import UserError
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.settings import Settings
@@ -32,7 +33,7 @@ def planned(request: Generation, *axes: tuple[str, str], most: int = 1000, **opt
 
 def test_axes_stand_where_a1111s_clients_look_for_them() -> None:
     assert [axis(title) for title in ("Steps", "CFG Scale", "Sampler", "Checkpoint name", "VAE")] == [4, 6, 9, 11, 29]
-    assert axis("Size") == len(xyz.axes(Txt2Img)) - 1 == 41
+    assert axis("Size") == 41
     assert [axis(title, Img2Img) for title in ("Image CFG Scale", "Cond. Image Mask Weight", "VAE")] == [6, 27, 28]
 
 
@@ -74,14 +75,30 @@ def test_what_is_none_is_refused_in_a_sentence(title: str, text: str) -> None:
 
 @pytest.mark.parametrize("cls", [Txt2Img, Img2Img])
 def test_every_axis_changes_what_it_names(cls: type[Generation]) -> None:
-    texts = {"order": "red, cat", "text": "cat", "bool": "true", "int": "2", "float": "0.5", "nothing": ""}
+    texts = {"order": "red, cat", "text": "cat", "bool": "true", "int": "2", "float": "0.6", "nothing": ""}
     own = {"Size": "64x128", "RNG source": "NV", "FP8 mode": "Enable", "Face restore": "none", "Prompt S/R": "cat, dog"}
+    own |= {"Upscale by": "3", "Mask mode": "1", "Hard mask edges in latent space": "false"}
     base = cls.made(prompt="a red cat", override_settings={})
     for each in xyz.axes(cls)[1:]:
         table = planned(base, (each.title, own.get(each.title, texts[each.kind])))
         made = table.cells[-1].request
         assert made != base.changed(seed=99, subseed=98), each.title
         Settings().with_options(made.override_settings, strict=True)
+
+
+def test_every_parameter_is_an_axis() -> None:
+    titles = {each.title for each in xyz.axes(Img2Img)}
+    assert {"CFG rescale", "Perturbed attention", "Norm threshold", "Soft inpainting", "Mask blur x"} <= titles
+    for entry in registry.carried():
+        own = [param.title for param in entry.params.params().values()]
+        assert {f"[{entry.name}] {title}" for title in own} <= titles
+    assert len(xyz._BY_HAND) < 10
+
+
+def test_a_parameter_of_a_feature_is_switched_on_by_its_axis_and_keeps_the_others() -> None:
+    asked = Txt2Img(prompt="a", features={"FreeU": {"b2": 1.5}})
+    made = [cell.request.features["FreeU"] for cell in planned(asked, ("[FreeU] b1", "1.1, 1.3")).cells]
+    assert [(values["b1"], values["b2"]) for values in made] == [(1.1, 1.5), (1.3, 1.5)]
 
 
 def test_a_table_is_made_in_the_order_that_costs_least_and_keeps_its_seed() -> None:

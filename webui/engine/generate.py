@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
+from webui import registry
 from webui.engine.batch import Batch, Denoised, Loaded, Pass, Studio
 from webui.engine.conditioning import TextCache
 from webui.engine.families.diffusers_pipeline import PipelineModel
@@ -70,6 +71,9 @@ def pictures(
         watch.begin_batch(number)
         for cause in shelf.missed(prompts_of(together)):
             watch.remark(f"An embedding is left out: {cause}")
+        for name in together[0].request.features:
+            if registry.feature(name) is None:
+                watch.remark(f"There is no feature {name!r} here: it was left out.")
         with ExitStack() as loans:
             batch, features = Batch(together), features_of(together[0])
             around = partial(small.around, render=batch.render, note=batch.facts.note, remark=watch.remark)

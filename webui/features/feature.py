@@ -19,6 +19,10 @@ class FeatureParams(Declared):
     The engine half is `Engine` in `engine.py`, a `webui.engine.feature.FeatureEngine`.
     """
 
+    title: ClassVar[str] = ""
+    """Its name in the registry, where requests carry its values under `features`; "": they have fields for them."""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """Titles of always-on scripts that are the same: [enabled, then the values in order of declaration]."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """What a model's family must be able to bear, as its `supports` calls it; refused in words where it cannot."""
     touches: ClassVar[frozenset[Touched]] = frozenset()
@@ -29,7 +33,8 @@ class FeatureParams(Declared):
     @classmethod
     def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
         """What a request and its settings ask of this feature; None: nothing, it is off."""
-        raise NotImplementedError
+        values = request.features.get(cls.title)
+        return None if values is None else cls.made(**values)
 
     def sized(self, width: int, height: int) -> tuple[int, int]:
         """The largest picture that passes work on, in pixels, where the request itself says (width, height)."""

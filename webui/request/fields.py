@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from webui import registry
+from webui.base.errors import UserError
 from webui.request.jobs import Demand, JobRequest
-from webui.request.params import Choice, Codec, Image, Number, Param, Several, Slider, Text, Toggle, always
+from webui.request.params import Choice, Codec, Declared, Image, Number, Param, Several, Slider, Text, Toggle, always
 from webui.request.settings import LimitSettings
 
 SAME_CHECKPOINT = "Use same checkpoint"
@@ -85,12 +87,13 @@ class Generation(JobRequest):
     seed: Annotated[int, Number(label="Seed", place=10, ge=-1, le=2**63 - 1)] = -1
     """The number that the noise is made of: the same seed gives the same picture. -1: a new one each time."""
     width: Annotated[
-        int, Slider(label="Size-1", ui="Width", place=20, min=64, max=2048, step=8, ge=8, le=16384, firm=True)
+        int,
+        Slider(label="Size-1", ui="Width", axis=False, place=20, min=64, max=2048, step=8, ge=8, le=16384, firm=True),
     ] = 512
     """Width of the picture in pixels."""
-    height: Annotated[int, Slider(label="Size-2", ui="Height", min=64, max=2048, step=8, ge=8, le=16384, firm=True)] = (
-        512
-    )
+    height: Annotated[
+        int, Slider(label="Size-2", ui="Height", axis=False, min=64, max=2048, step=8, ge=8, le=16384, firm=True)
+    ] = 512
     """Height of the picture in pixels."""
 
     subseed: Annotated[
@@ -138,9 +141,9 @@ class Generation(JobRequest):
     ] = 0
     """Like the width, for the height."""
 
-    batch_size: Annotated[int, Slider(ui="Batch size", min=1, max=8, ge=1, le=512, firm=True)] = 1
+    batch_size: Annotated[int, Slider(ui="Batch size", axis=False, min=1, max=8, ge=1, le=512, firm=True)] = 1
     """How many pictures are made at once: faster than one by one, for more memory. Seeds count up."""
-    n_iter: Annotated[int, Slider(ui="Batch count", min=1, max=100, ge=1, le=100000, firm=True)] = 1
+    n_iter: Annotated[int, Slider(ui="Batch count", axis=False, min=1, max=100, ge=1, le=100000, firm=True)] = 1
     """How many batches are made one after the other."""
 
     refiner_checkpoint: Annotated[
@@ -261,10 +264,29 @@ class Generation(JobRequest):
     """Gives a sheet and an animation of the picture at each step, from noise to the end, beside it."""
     override_settings: Annotated[dict[str, Any], Param(axis=False)] = Field(default_factory=dict)
     """Settings that hold for this picture alone, by their A1111 name."""
+    features: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Features that have no fields of their own here: name -> parameter -> value; one that is not named is off."""
     script: str = ""
     """The script that makes many requests out of this one, by its title; empty: none."""
     script_values: dict[str, Any] = Field(default_factory=dict)
     """The script's own parameters, by name."""
+
+    @field_validator("features")
+    @classmethod
+    def _known(cls, given: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """By the registry's names, and with all values; what nobody knows (an extension is gone) stays as it is."""
+        found: dict[str, dict[str, Any]] = {}
+        for name, values in given.items():
+            entry = registry.feature(name)
+            if entry is None:
+                found[name] = values
+                continue
+            try:
+                made: Declared = entry.params.made(**values)
+            except UserError as error:
+                raise UserError(f"{entry.name}: {error.message}", hint=error.hint, field="features") from error
+            found[entry.name] = made.model_dump(mode="json")
+        return found
 
     @property
     def is_img2img(self) -> bool:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
+from webui import registry
 from webui.base.errors import UserError
 from webui.base.text import clean
 from webui.request.dialects import modern, todays_names
@@ -75,7 +76,7 @@ def labels_of(request: Generation, render: RenderSettings, facts: Mapping[str, s
     A fact stands for the declared value of the same label; "" leaves the label out.
     """
     found: dict[str, tuple[int, str]] = {}
-    for declared in (request, render):
+    for declared in (request, render, *_features_in(request)):
         for name, param, place in _labelled(type(declared)):
             text = facts.get(param.label)
             if text is None and _is_written(param, request, getattr(declared, name)):
@@ -86,6 +87,30 @@ def labels_of(request: Generation, render: RenderSettings, facts: Mapping[str, s
         found.setdefault(label, (PLACES.get(label, LAST_PLACE), text))
     ordered = sorted(found.items(), key=lambda item: item[1][0])
     return [(label, text) for label, (_, text) in ordered if text or label not in facts]
+
+
+def _features_in(request: Generation) -> Iterator[Declared]:
+    """The values of the features that a request carries and that are known."""
+    for name, values in request.features.items():
+        entry = registry.feature(name)
+        if entry is not None:
+            yield entry.params.made(**values)
+
+
+def _features_of(
+    labels: Mapping[str, str], skipped: frozenset[str], report: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    """The features that labels name, with the values of the labels, and of those that are missing."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in registry.carried():
+        declared = [(name, param) for name, param, _ in _labelled(entry.params) if param.label not in skipped]
+        if not any(param.label in labels for _, param in declared):
+            continue
+        values: dict[str, Any] = {}
+        for name, param in declared:
+            values.update(_value_of(entry.params, name, param, labels, report))
+        found[entry.name] = values
+    return found
 
 
 def spelt(param: Param, value: Any) -> str:
@@ -150,7 +175,8 @@ def pasted(text: str, ui: UiSettings) -> Parsed:
 
 def paste_labels() -> list[str]:
     """The labels that a form or its settings may take from an infotext, in order."""
-    declared: tuple[type[Declared], ...] = (*REQUESTS.values(), RenderSettings)
+    carried = [entry.params for entry in registry.carried()]
+    declared: tuple[type[Declared], ...] = (*REQUESTS.values(), RenderSettings, *carried)
     found = dict.fromkeys(param.label for cls in declared for _, param, _ in _labelled(cls))
     return [*found, "Model", "Model hash"]
 
@@ -213,7 +239,8 @@ def fields_of(
         if param.switch in cls.model_fields:
             switches[param.switch] = switches.get(param.switch, False) or param.label in labels
         values.update(_value_of(cls, name, param, labels, report))
-    return {**values, **switches}
+    features = _features_of(labels, parsed_text.skipped, report)
+    return {**values, **switches, **({"features": features} if features else {})}
 
 
 def settings_of(parsed_text: Parsed, settings: Settings, report: Callable[[str], None] = log.warning) -> dict[str, Any]:

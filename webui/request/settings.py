@@ -285,7 +285,9 @@ class RenderSettings(Declared):
         ),
     ] = "time_uniform"
     """UniPC's spacing of times."""
-    uni_pc_order: Annotated[int, Slider(label="UniPC order", by_fact=True, min=1, max=50, ge=1, le=50, absent=3)] = 3
+    uni_pc_order: Annotated[
+        int, Slider(label="UniPC order", by_fact=True, cost=0.5, min=1, max=50, ge=1, le=50, absent=3)
+    ] = 3
     """UniPC's order; must be below the number of steps."""
     uni_pc_lower_order_final: Annotated[bool, Toggle(label="UniPC lower order final", by_fact=True, absent=True)] = True
     """UniPC ends with lower order, for few steps."""
@@ -433,6 +435,7 @@ class RenderSettings(Declared):
         Choice(
             label="FP8 weight",
             by_fact=True,
+            cost=0.9,
             choices=("Disable", "Enable for SDXL", "Enable"),
             radio=True,
             absent="Disable",

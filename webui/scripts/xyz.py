@@ -10,13 +10,17 @@ import io
 import itertools
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
+from webui import registry
 from webui.base.errors import UserError
+from webui.features.feature import FeatureParams
 from webui.request.fields import Generation, Img2Img
-from webui.request.params import Choice, Slider, Text, Toggle
+from webui.request.params import Choice, Declared, Image, Slider, Text, Toggle
+from webui.request.settings import RenderSettings
 from webui.scripts.script import Cell, Script, Seeds, Sheets, Table, refuse_beyond
 
 Value: TypeAlias = int | float | str | bool | tuple[str, ...]
@@ -42,7 +46,6 @@ class Axis:
     apply: Apply
     cost: float = 0.0
     """How much a change costs, 0 to 1: the dearest changes least often."""
-    only: Literal["", "txt2img", "img2img"] = ""
     plain: bool = False
     """The legend shows the value without the title before it."""
     source: str = ""
@@ -69,6 +72,14 @@ def _settings(*names: str) -> Apply:
     return lambda request, value, _all: request.changed(
         override_settings={**request.override_settings, **dict.fromkeys(names, value)}
     )
+
+
+def _in_feature(feature: str, name: str) -> Apply:
+    def apply(request: Generation, value: Any, _all: Sequence[Any]) -> Generation:
+        values = {**request.features.get(feature, {}), name: value}
+        return request.changed(features={**request.features, feature: values})
+
+    return apply
 
 
 def _replaced(request: Generation, value: Any, values: Sequence[Any]) -> Generation:
@@ -130,66 +141,116 @@ def _restored(request: Generation, value: Any, _values: Sequence[Any]) -> Genera
     return request.changed(override_settings={**request.override_settings, **chosen})
 
 
-_AXES = (
+_BY_HAND = (
     Axis(NOTHING, "nothing", lambda request, _value, _all: request),
-    Axis("Seed", "int", _field("seed")),
-    Axis("Var. seed", "int", _field("subseed")),
-    Axis("Var. strength", "float", _field("subseed_strength")),
-    Axis("Steps", "int", _field("steps")),
-    Axis("Hires steps", "int", _field("hr_second_pass_steps"), only="txt2img"),
-    Axis("CFG Scale", "float", _field("cfg_scale")),
-    Axis("Image CFG Scale", "float", _field("image_cfg_scale"), only="img2img"),
     Axis("Prompt S/R", "text", _replaced, plain=True, empty=True),
     Axis("Prompt order", "order", _ordered),
-    Axis("Sampler", "text", _field("sampler_name"), plain=True, source="samplers"),
-    Axis("Hires sampler", "text", _field("hr_sampler_name"), only="txt2img", source="samplers"),
-    Axis("Checkpoint name", "text", _settings("sd_model_checkpoint"), cost=1.0, plain=True, source="checkpoints"),
-    Axis("Negative Guidance minimum sigma", "float", _settings("s_min_uncond")),
-    Axis("Sigma Churn", "float", _settings("s_churn")),
-    Axis("Sigma min", "float", _settings("s_tmin")),
-    Axis("Sigma max", "float", _settings("s_tmax")),
-    Axis("Sigma noise", "float", _settings("s_noise")),
-    Axis("Schedule type", "text", _field("scheduler"), source="schedules"),
-    Axis("Schedule min sigma", "float", _settings("sigma_min")),
-    Axis("Schedule max sigma", "float", _settings("sigma_max")),
-    Axis("Schedule rho", "float", _settings("rho")),
-    Axis("Beta schedule alpha", "float", _settings("beta_dist_alpha")),
-    Axis("Beta schedule beta", "float", _settings("beta_dist_beta")),
     Axis("Eta", "float", _settings("eta_ancestral", "eta_ddim")),
-    Axis("Clip skip", "int", _settings("CLIP_stop_at_last_layers")),
-    Axis("Denoising", "float", _field("denoising_strength")),
-    Axis("Initial noise multiplier", "float", _settings("initial_noise_multiplier")),
-    Axis("Extra noise", "float", _settings("img2img_extra_noise")),
-    Axis("Hires upscaler", "text", _field("hr_upscaler"), only="txt2img", source="hires_upscalers"),
-    Axis("Cond. Image Mask Weight", "float", _settings("inpainting_mask_weight"), only="img2img"),
-    Axis("VAE", "text", _settings("sd_vae"), cost=0.7, source="vaes"),
     Axis("Styles", "text", _styled, source="styles", empty=True),
-    Axis("UniPC Order", "int", _settings("uni_pc_order"), cost=0.5),
     Axis("Face restore", "text", _restored, plain=True),
-    Axis("Token merging ratio", "float", _settings("token_merging_ratio")),
-    Axis("Token merging ratio high-res", "float", _settings("token_merging_ratio_hr")),
-    Axis("Always discard next-to-last sigma", "bool", _settings("always_discard_next_to_last_sigma")),
-    Axis("SGM noise multiplier", "bool", _settings("sgm_noise_multiplier")),
-    Axis(
-        "Refiner checkpoint",
-        "text",
-        _field("refiner_checkpoint"),
-        cost=1.0,
-        plain=True,
-        source="checkpoints_or_none",
-        empty=True,
-    ),
-    Axis("Refiner switch at", "float", _field("refiner_switch_at")),
-    Axis("RNG source", "text", _settings("randn_source")),
-    Axis("FP8 mode", "text", _settings("fp8_storage"), cost=0.9),
     Axis("Size", "text", _sized),
 )
+"""Those that are no parameter, or more than one."""
+_A1111: tuple[tuple[str, str], ...] = (
+    (NOTHING, ""),
+    ("Seed", "seed"),
+    ("Var. seed", "subseed"),
+    ("Var. strength", "subseed_strength"),
+    ("Steps", "steps"),
+    ("Hires steps", "hr_second_pass_steps"),
+    ("CFG Scale", "cfg_scale"),
+    ("Image CFG Scale", "image_cfg_scale"),
+    ("Prompt S/R", ""),
+    ("Prompt order", ""),
+    ("Sampler", "sampler_name"),
+    ("Hires sampler", "hr_sampler_name"),
+    ("Checkpoint name", "sd_model_checkpoint"),
+    ("Negative Guidance minimum sigma", "s_min_uncond"),
+    ("Sigma Churn", "s_churn"),
+    ("Sigma min", "s_tmin"),
+    ("Sigma max", "s_tmax"),
+    ("Sigma noise", "s_noise"),
+    ("Schedule type", "scheduler"),
+    ("Schedule min sigma", "sigma_min"),
+    ("Schedule max sigma", "sigma_max"),
+    ("Schedule rho", "rho"),
+    ("Beta schedule alpha", "beta_dist_alpha"),
+    ("Beta schedule beta", "beta_dist_beta"),
+    ("Eta", ""),
+    ("Clip skip", "clip_skip"),
+    ("Denoising", "denoising_strength"),
+    ("Initial noise multiplier", "initial_noise_multiplier"),
+    ("Extra noise", "img2img_extra_noise"),
+    ("Hires upscaler", "hr_upscaler"),
+    ("Cond. Image Mask Weight", "inpainting_mask_weight"),
+    ("VAE", "sd_vae"),
+    ("Styles", ""),
+    ("UniPC Order", "uni_pc_order"),
+    ("Face restore", ""),
+    ("Token merging ratio", "token_merging_ratio"),
+    ("Token merging ratio high-res", "token_merging_ratio_hr"),
+    ("Always discard next-to-last sigma", "always_discard_next_to_last_sigma"),
+    ("SGM noise multiplier", "sgm_noise_multiplier"),
+    ("Refiner checkpoint", "refiner_checkpoint"),
+    ("Refiner switch at", "refiner_switch_at"),
+    ("RNG source", "randn_source"),
+    ("FP8 mode", "fp8_storage"),
+    ("Size", ""),
+)
+"""A1111's titles in its order, since clients send an axis as its place -> the field or setting; "": one by hand."""
+_PLAIN = frozenset({"sampler_name", "sd_model_checkpoint", "refiner_checkpoint"})
+"""A1111: what is written beside the pictures without its title."""
+_OF_IMG2IMG = frozenset({"inpainting_mask_weight"})
+"""Settings of img2img alone."""
+_KINDS: Mapping[object, Kind] = MappingProxyType({int: "int", float: "float", bool: "bool", str: "text"})
 
 
 def axes(cls: type[Generation]) -> tuple[Axis, ...]:
-    """The axes of txt2img or img2img; their places are what clients send."""
-    kind = "img2img" if issubclass(cls, Img2Img) else "txt2img"
-    return tuple(axis for axis in _AXES if axis.only in ("", kind))
+    """The axes of txt2img or img2img: A1111's first, whose places clients send, then all other parameters."""
+    by_hand = {axis.title: axis for axis in _BY_HAND}
+    found = {}
+    for title, name in _A1111:
+        owner = cls if name in cls.model_fields else RenderSettings
+        if not name:
+            found[title] = by_hand[title]
+        elif name in owner.model_fields and (issubclass(cls, Img2Img) or name not in _OF_IMG2IMG):
+            found[title] = _derived(title, owner, name)
+    listed = {name for _, name in _A1111}
+    for name, param in cls.params().items():
+        if name not in listed and _is_axis(cls, name):
+            found.setdefault(param.title, _derived(param.title, cls, name))
+    for entry in registry.carried():
+        for name, param in entry.params.params().items():
+            if _is_axis(entry.params, name):
+                title = f"[{entry.name}] {param.title}"
+                found[title] = _derived(title, entry.params, name)
+    return tuple(found.values())
+
+
+def _is_axis(owner: type[Declared], name: str) -> bool:
+    """Whether a grid may differ in it: it is one value of a kind that can be written in a list."""
+    param = owner.params()[name]
+    return param.axis and not isinstance(param, Text | Image) and owner.model_fields[name].annotation in _KINDS
+
+
+def _derived(title: str, owner: type[Declared], name: str) -> Axis:
+    """The axis of a field of a request, a setting, or a parameter of a feature, as it is declared."""
+    param, annotation = owner.params()[name], owner.model_fields[name].annotation
+    apply = _field(name)
+    if issubclass(owner, RenderSettings):
+        apply = _settings(param.alias or name)
+    elif issubclass(owner, FeatureParams):
+        apply = _in_feature(owner.title, name)
+    source = getattr(param, "source", "")
+    return Axis(
+        title,
+        _KINDS[annotation],
+        apply,
+        cost=param.cost,
+        plain=name in _PLAIN,
+        source=source.removesuffix("_or_same"),
+        empty=source.endswith("_or_none"),
+    )
 
 
 @dataclass(frozen=True)

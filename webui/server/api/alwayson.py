@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from webui import registry
 from webui.base.errors import UserError
 
 SOFT_INPAINTING = "soft inpainting"
@@ -61,7 +62,7 @@ def left_out(scripts: Mapping[str, Any]) -> tuple[str, ...]:
     """
     remarks = []
     for title, values in scripts.items():
-        if title.strip().lower() in ALWAYS_ON:
+        if title.strip().lower() in ALWAYS_ON or registry.feature(title) is not None:
             if arguments(values) is None:
                 raise UserError(f"The values of {title!r} must be a list under the key args.", field="alwayson_scripts")
         elif _is_off(title.strip().lower(), values):
@@ -69,6 +70,28 @@ def left_out(scripts: Mapping[str, Any]) -> tuple[str, ...]:
         else:
             raise UserError(f"always on script {title} not found", field="alwayson_scripts")
     return tuple(remarks)
+
+
+def features_in(scripts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The features that are switched on among the scripts: name -> parameter -> value.
+
+    A list of values begins with whether the feature is on; values by name need not say it.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for title, values in scripts.items():
+        entry = registry.feature(title)
+        if entry is None:
+            continue
+        given = arguments(values) or []
+        if len(given) == 1 and isinstance(given[0], Mapping):
+            named = dict(given[0])
+            is_on = named.pop("enabled", True)
+        else:
+            is_on = bool(given) and given[0]
+            named = dict(zip(entry.params.params(), given[1:], strict=False))
+        if is_on:
+            found[entry.name] = named
+    return found
 
 
 def _is_off(title: str, values: Any) -> bool:

@@ -22,7 +22,7 @@ from webui.request.fitting import fitted, fitted_options
 from webui.request.params import MISSING, Declared
 from webui.request.settings import Settings
 from webui.scripts.script import Script
-from webui.server.api.alwayson import ALWAYS_ON, SOFT_INPAINTING, arguments, left_out
+from webui.server.api.alwayson import ALWAYS_ON, SOFT_INPAINTING, arguments, features_in, left_out
 from webui.server.api.documented import Documented
 from webui.server.api.fetch import fetched
 
@@ -252,6 +252,7 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
         if script.first_alone and not body.save_images:
             values["batch_size"] = values["n_iter"] = 1  # the others would be seen by nobody
     overrides |= _overrides_in(body)
+    values["features"] = {**values["features"], **features_in(body.alwayson_scripts)}
     if isinstance(body, Img2ImgBody):
         values |= {name: value for name, value in _of_scripts(body).items() if name not in given}
         keep = catalog.uploads.put

@@ -14,9 +14,10 @@ from webui.base.errors import ModelError
 from webui.base.text import named
 from webui.catalog.embeddings import describe
 from webui.catalog.loras import Lora
+from webui.features.feature import FeatureParams
 from webui.registry import SamplerEntry, ScheduleEntry
-from webui.request.fields import Generation, Img2Img, Txt2Img
-from webui.request.params import Choice, Slider, default_of
+from webui.request.fields import Img2Img, Txt2Img
+from webui.request.params import Choice, Declared, Slider, default_of
 from webui.server.api import answers
 from webui.server.api.alwayson import ALWAYS_ON
 from webui.server.api.kept import KeptAnswer
@@ -97,7 +98,7 @@ def routes(app: App) -> Routes:
     @router.get("/scripts", "user", response_model=answers.ScriptTitles)
     def scripts() -> dict[str, list[str]]:
         """Titles of scripts by tab, in small letters: what `script_name` and `alwayson_scripts` take."""
-        titles = sorted([*(entry.name.lower() for entry in registry.scripts()), *ALWAYS_ON])
+        titles = sorted([*(entry.name.lower() for entry in registry.scripts()), *ALWAYS_ON, *_carried()])
         return {"txt2img": titles, "img2img": titles}
 
     @router.get("/script-info", "user", response_model=list[answers.ScriptItem])
@@ -117,6 +118,10 @@ def routes(app: App) -> Routes:
             {"name": title, "is_alwayson": True, "is_img2img": cls is Img2Img, "args": _arguments(cls, names)}
             for cls in (Txt2Img, Img2Img)
             for title, names in ALWAYS_ON.items()
+        ] + [
+            {"name": title, "is_alwayson": True, "is_img2img": cls is Img2Img, "args": _of_feature(params)}
+            for cls in (Txt2Img, Img2Img)
+            for title, params in _carried().items()
         ]
 
     kept_loras, kept_embeddings = KeptAnswer(), KeptAnswer()
@@ -228,7 +233,18 @@ def _schedule(entry: ScheduleEntry) -> dict[str, Any]:
     }
 
 
-def _arguments(cls: type[Generation], names: tuple[str, ...]) -> list[dict[str, Any]]:
+def _carried() -> dict[str, type[FeatureParams]]:
+    """The features that a request takes as always-on scripts, by their names in small letters."""
+    return {entry.name.lower(): entry.params for entry in registry.carried()}
+
+
+def _of_feature(params: type[FeatureParams]) -> list[dict[str, Any]]:
+    """Its values by position: whether it is on, and its parameters."""
+    switch = {"label": "Enabled", "value": False, "minimum": None, "maximum": None, "step": None, "choices": None}
+    return [switch, *_arguments(params, tuple(params.params()))]
+
+
+def _arguments(cls: type[Declared], names: tuple[str, ...]) -> list[dict[str, Any]]:
     """What A1111 tells of a script's values; here they are parameters of every request."""
     found = []
     for name in names:

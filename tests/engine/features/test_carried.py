@@ -1,0 +1,138 @@
+"""Features whose values requests carry by name: from the API and the infotext to the picture, and gone ones kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.engine.conftest import Engine, most_apart
+from tests.engine.test_generate import CLOSE, from_picture, request
+from webui import registry
+from webui.base.errors import UserError
+from webui.request.fields import Img2Img, Txt2Img
+from webui.request.infotext import fields_of, labels_of, read, write
+from webui.request.settings import RenderSettings
+from webui.server.api.alwayson import features_in, left_out
+
+STRONG: dict[str, dict[str, Any]] = {
+    "FreeU": {"b1": 1.6, "b2": 1.6, "s1": 0.2, "s2": 0.2},
+    "CFG-Zero*": {"zero_init_steps": 2},
+    "Self-attention guidance": {"scale": 3.0, "threshold": 0.5},
+}
+SIZE = {"width": 128, "height": 128, "steps": 2}
+"""At 64 the middle block has one token, which sees itself alone anyway."""
+every = pytest.mark.parametrize("name", STRONG)
+
+
+def test_all_of_them_are_tried_here() -> None:
+    assert set(STRONG) == {entry.name for entry in registry.carried()}
+    assert all(entry.params.title == entry.name for entry in registry.carried())
+
+
+@every
+def test_it_changes_the_picture_and_leaves_the_network_as_it_was(engine: Engine, name: str) -> None:
+    plain = engine.run(request(**SIZE))[0]
+    hooks = _hooks(engine)
+    changed = engine.run(request(**SIZE, features={name: STRONG[name]}))[0]
+    assert most_apart(plain, changed) > CLOSE
+    assert _hooks(engine) == hooks
+    assert engine.run(request(**SIZE))[0].rgb == plain.rgb
+
+
+def _hooks(engine: Engine) -> list[tuple[int, int]]:
+    with engine.models.lend(engine.ref, None) as loaded:
+        modules: list[nn.Module] = [each for part in loaded.model.parts.values() for each in part.modules()]
+    return [(len(each._forward_hooks), len(each._forward_pre_hooks)) for each in modules]
+
+
+@every
+def test_a_picture_does_not_depend_on_its_neighbours(engine: Engine, name: str) -> None:
+    wish = {**SIZE, "features": {name: STRONG[name]}}
+    together = engine.run(request(**wish, batch_size=2))
+    alone = engine.run(request(**wish, seed=8))[0]
+    assert most_apart(together[1], alone) <= CLOSE
+
+
+def test_they_act_together_in_both_passes_and_in_img2img(engine: Engine) -> None:
+    engine.run(request(enable_hr=True, hr_scale=2, steps=2, features=STRONG, pag_scale=1.0))
+    from_picture(engine, steps=4, denoising_strength=0.5, features=STRONG)
+
+
+@every
+@pytest.mark.parametrize("cls", [Txt2Img, Img2Img])
+def test_the_infotext_tells_it_and_gives_it_back(cls: type[Txt2Img | Img2Img], name: str) -> None:
+    asked = cls.made(prompt="a", features={name: STRONG[name]})
+    text = write(asked.prompt, "", labels_of(asked, RenderSettings(), {}))
+    assert cls.made(**{**asked.model_dump(), **fields_of(read(text), cls)}).features == asked.features
+    assert "features" not in fields_of(read(write("a", "", labels_of(cls.made(), RenderSettings(), {}))), cls)
+
+
+@every
+def test_it_is_an_always_on_script_by_any_of_its_names(name: str) -> None:
+    entry = registry.feature(name)
+    assert entry is not None
+    values = entry.params.made(**STRONG[name]).model_dump()
+    for title in (name, *entry.params.aliases):
+        assert left_out({title: {"args": [True, *values.values()]}}) == ()
+        assert features_in({title: {"args": [True, *values.values()]}}) == {name: values}
+        assert features_in({title: {"args": [{"enabled": True, **STRONG[name]}]}}) == {name: STRONG[name]}
+        assert features_in({title: {"args": [False, *values.values()]}}) == {}
+        assert features_in({title: {"args": []}}) == {}
+
+
+def test_a_wrong_value_is_refused_by_its_name() -> None:
+    with pytest.raises(UserError, match="FreeU"):
+        Txt2Img.made(features={"freeu": {"b1": -1}})
+    with pytest.raises(UserError, match="no parameter 'b9'"):
+        Txt2Img.made(features={"FreeU": {"b9": 1}})
+
+
+def test_one_that_is_gone_is_kept_as_it_is_and_named(engine: Engine) -> None:
+    gone: dict[str, Any] = {"Gone": {"anything": [1, {"deep": None}]}}
+    asked = Txt2Img.made(features=gone)
+    assert Txt2Img.model_validate_json(asked.model_dump_json(exclude_defaults=True)).features == gone
+    plain, made = engine.run(request())[0], engine.run(request(features=gone))[0]
+    assert made.rgb == plain.rgb
+    assert any("'Gone'" in remark for remark in made.comments)
+
+
+def test_one_that_is_off_costs_the_request_nothing() -> None:
+    assert "features" not in Txt2Img.made().model_dump(exclude_defaults=True)
+
+
+def test_freeu_with_ones_is_the_identity() -> None:
+    from webui.features.freeu.engine import amplified, filtered
+
+    x = torch.randn(2, 8, 6, 10, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(amplified(x, 1.0), x)
+    torch.testing.assert_close(filtered(x, 1.0), x)
+    assert filtered(x + 5, 0.0).mean().abs() < 0.01  # the mean is the lowest frequency
+    torch.testing.assert_close(amplified(x, 2.0)[:, 4:], x[:, 4:])
+
+
+def test_cfg_zero_star_is_plain_guidance_where_both_predictions_have_one_direction() -> None:
+    from webui.engine.denoisers import Prediction
+    from webui.features.cfg_zero_star.engine import optimized
+
+    x, u = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    told = Prediction(x, torch.ones(1), x - 3 * (x - u), u, x)
+    torch.testing.assert_close(optimized(told, 7.0), told.conditional)  # s u = c: nothing is left to guide away from
+    orthogonal = u - x
+    c = torch.zeros_like(x)
+    c[..., 0, 0], c[..., 0, 1] = -orthogonal[..., 0, 1], orthogonal[..., 0, 0]
+    c[..., 1:, :] = 0
+    told = Prediction(x, torch.ones(1), x - c, u, x)
+    torch.testing.assert_close(optimized(told, 2.0), x - 2 * c)  # s = 0
+
+
+def test_what_is_looked_at_is_blurred_and_nothing_else() -> None:
+    from webui.features.self_attention_guidance.engine import blurred, mask_of
+
+    mask = mask_of(torch.tensor([[2.0, 0.0, 0.0, 0.5]]), (8, 8), 1.0)
+    assert mask[0, 0, :4, :4].all()
+    assert mask.sum() == 16
+    flat = torch.full((1, 3, 8, 8), 0.7)
+    torch.testing.assert_close(blurred(flat, 2.0), flat)

@@ -1,0 +1,36 @@
+"""FreeU: the network's decoder weighs what it has made against what skips to it. Si et al. 2023, arXiv:2309.11497."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from webui.features.feature import FeatureParams, Touched
+from webui.request.params import Slider
+
+PLACE = 86
+
+
+class Params(FeatureParams):
+    """The paper's names. Its values for SD 1.5: 1.5, 1.6, 0.9, 0.2; for SDXL: 1.3, 1.4, 0.9, 0.2."""
+
+    title: ClassVar[str] = "FreeU"
+    aliases: ClassVar[tuple[str, ...]] = ("FreeU Integrated (SD 1.x, SD 2.x, SDXL)", "FreeU Integrated")
+    needs: ClassVar[frozenset[str]] = frozenset({"pag_scale"})
+    touches: ClassVar[frozenset[Touched]] = frozenset({"network"})
+
+    b1: Annotated[float, Slider(label="FreeU b1", ui="b1", place=PLACE, min=0, max=2, step=0.01, ge=0)] = 1.01
+    """How strongly the first stage of the decoder counts: above 1 less noise, and smoother."""
+    b2: Annotated[float, Slider(label="FreeU b2", ui="b2", min=0, max=2, step=0.01, ge=0)] = 1.02
+    """Like b1, of the second stage."""
+    s1: Annotated[float, Slider(label="FreeU s1", ui="s1", min=0, max=4, step=0.01, ge=0)] = 0.99
+    """How strongly the coarse part of what skips to the first stage counts: below 1 against oversmooth pictures."""
+    s2: Annotated[float, Slider(label="FreeU s2", ui="s2", min=0, max=4, step=0.01, ge=0)] = 0.95
+    """Like s1, of the second stage."""
+    start: Annotated[
+        float, Slider(label="FreeU start", ui="Start at step share", min=0, max=1, step=0.01, ge=0, le=1, absent=0.0)
+    ] = 0.0
+    """The share of the way after which it acts."""
+    end: Annotated[
+        float, Slider(label="FreeU end", ui="End at step share", min=0, max=1, step=0.01, ge=0, le=1, absent=1.0)
+    ] = 1.0
+    """The share of the way after which it no longer acts."""
