@@ -48,7 +48,7 @@ def house(tmp_path: Path) -> Iterator[type[House]]:
 
     class Opened(House):
         def __init__(self, *line: str) -> None:
-            super().__init__(tmp_path, *line)
+            super().__init__(tmp_path / str(len(opened)), *line)
             opened.append(self)
 
     yield Opened  # type: ignore[misc]
