@@ -41,7 +41,7 @@ PARTS_OF_A_KIND = {"request": (3, "both"), "work": (7, "engine"), "server": (5, 
 BROAD_EXCEPT_ALLOWED = {
     "webui/base/fence.py": "the fence around each thing in a folder: a broken one is named, the rest is read",
     "webui/engine/worker.py": "the engine's edge: whatever happens becomes a Failed event",
-    "webui/server/jobs/queue.py": "the dispatcher's edge: one broken job never stops the queue",
+    "webui/server/jobs/dispatcher.py": "the dispatcher's edge: one broken job never stops the queue",
     "webui/server/api/errors.py": "the API's edge: whatever happens becomes a JSON answer",
 }
 PRINT_ALLOWED = {

@@ -1,0 +1,129 @@
+"""The queue's own thread: it hears the engines and the settings, and hands out work after each word."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from queue import Empty, SimpleQueue
+
+from webui.base.errors import DatabaseError, WebuiError
+from webui.request.messages import (
+    Answered,
+    Beat,
+    Failed,
+    Finished,
+    Loading,
+    Pictured,
+    Preloaded,
+    Preview,
+    Progress,
+    Ready,
+)
+from webui.request.settings import Settings
+from webui.server.jobs.engine_client import EngineState, Heard, Lost
+from webui.server.jobs.engines import Engines
+from webui.server.jobs.events import Hub
+from webui.server.jobs.results import Results
+from webui.server.jobs.runs import Runs
+from webui.server.jobs.scheduler import Scheduler
+from webui.server.jobs.seat import Seat
+from webui.server.jobs.work import Work
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 2.0
+"""After so long it is tried again to write what a full or locked disk has refused."""
+
+
+class Dispatcher:
+    """Any thread may `put` and `wake`."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        engines: Engines,
+        results: Results,
+        runs: Runs,
+        scheduler: Scheduler,
+        works: dict[str, Work],
+    ) -> None:
+        self._hub = hub
+        self._engines = engines
+        self._results = results
+        self._runs = runs
+        self._scheduler = scheduler
+        self._works = works
+        self._inbox: SimpleQueue[tuple[Seat, Heard] | Settings | None] = SimpleQueue()
+        self.thread = threading.Thread(target=self._work, name="jobs", daemon=True)
+
+    def put(self, word: tuple[Seat, Heard] | Settings) -> None:
+        """An engine has said something, or the settings are different."""
+        self._inbox.put(word)
+
+    def wake(self) -> None:
+        """Something about the queue is different."""
+        self._inbox.put(None)
+
+    def _work(self) -> None:
+        while not self._scheduler.closing:
+            item = self._next_word()
+            seat = item[0] if isinstance(item, tuple) else None
+            try:
+                self._hear(item)
+            except Exception as error:  # noqa: BLE001 - the edge: the queue outlives every job
+                self._runs.give_up(seat, error)
+            trouble = ""
+            try:
+                self._scheduler.hand_out()
+            except DatabaseError as error:
+                trouble = str(error)
+            except WebuiError as error:
+                log.error("%s", error)
+            except Exception:
+                self._scheduler.put_back = None
+                log.exception("Something unforeseen happened.")
+            self._engines.note_trouble(trouble)
+
+    def _next_word(self) -> tuple[Seat, Heard] | Settings | None:
+        """What somebody says; None also when what the disk refused shall be tried again."""
+        try:
+            return self._inbox.get(timeout=RETRY_SECONDS if self._engines.trouble or self._results.unwritten else None)
+        except Empty:
+            return None
+
+    def _hear(self, item: tuple[Seat, Heard] | Settings | None) -> None:
+        match item:
+            case Settings():
+                self._hub.publish("page", {"type": "page", **item.ui.live})
+                self._engines.configure(item)
+                self._engines.preload(item)
+            case (seat, heard):
+                self._hear_of(seat, heard)
+            case None:
+                pass
+
+    def _hear_of(self, seat: Seat, heard: Heard) -> None:
+        match heard:
+            case EngineState():
+                if self._engines.note_state(seat, heard):
+                    self._runs.fail_all()
+            case Ready():
+                self._engines.set_models(seat, device=heard.info, message="")
+                self._engines.take_in_more(heard.info.devices)
+            case Lost():
+                self._engines.set_models(seat, loading="", beat=Beat())
+                self._runs.survive(seat, heard)
+            case Beat():
+                if not self._works:
+                    self._engines.unload_when_idle()
+                self._engines.note_beat(seat, heard)
+            case Loading():
+                self._engines.set_models(seat, loading=heard.title)
+            case Preloaded():
+                self._engines.note_choice(seat, heard)
+            case Progress() | Preview() | Pictured() | Answered() | Finished() | Failed() if (
+                heard.job_id == seat.job_id
+            ):
+                self._runs.hear(seat, self._works.get(heard.job_id), heard)
+            case _:
+                pass

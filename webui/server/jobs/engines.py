@@ -1,0 +1,226 @@
+"""The engines as one: how they are, which models they have, and what they are told besides jobs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from webui.base.errors import NotFound, StorageError
+from webui.catalog.catalog import Catalog
+from webui.catalog.settings_store import SettingsStore
+from webui.request.messages import Beat, Command, Configure, Preload, Preloaded, Unload, Watch
+from webui.request.plan import chosen_models
+from webui.request.settings import Settings
+from webui.server.jobs.engine_client import Engine, EngineState, Heard
+from webui.server.jobs.events import Hub
+from webui.server.jobs.seat import ModelState, Seat, models_of, state_of
+
+log = logging.getLogger(__name__)
+
+POLLED_SECONDS = 10.0
+"""Who asked for a preview so long ago counts as watching."""
+
+
+def choice(settings: Settings) -> tuple[str, str]:
+    """The checkpoint and the VAE that are chosen."""
+    return settings.render.sd_model_checkpoint, settings.render.sd_vae
+
+
+class Engines:
+    """Belongs to the queue's thread, but for `tell`, `watch` and what can only be read."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        settings: SettingsStore,
+        hub: Hub,
+        engines: Sequence[Engine],
+        more: Callable[[int], Sequence[Engine]] | None,
+    ) -> None:
+        """`more`: asked once how many devices the first engine sees; gives the engines for the others."""
+        self._catalog = catalog
+        self._settings = settings
+        self._hub = hub
+        self.seats = tuple(Seat(engine) for engine in engines)
+        self._more = more
+        self._hear: Callable[[Seat, Heard], None] = lambda _seat, _heard: None
+        self.trouble = ""
+        """Why no job can be begun; "": all is well."""
+        self.polled = 0.0
+        """When somebody asked for a preview."""
+        self.idle_since: float | None = time.monotonic()
+        self._watching = False
+        self._told: tuple[str, str] | None = None
+        self._asked = ("", "")
+        self._loaded: tuple[str, str] | None = None
+        self._fallen_back = ""
+
+    def start(self, hear: Callable[[Seat, Heard], None]) -> None:
+        """Start them all; `hear` gets what they say, in threads of theirs."""
+        self._hear = hear
+        self._loaded = choice(self._settings.current)
+        self.configure(self._settings.current)
+        for seat in self.seats:
+            self._begin(seat)
+
+    def _begin(self, seat: Seat) -> None:
+        seat.engine.start(lambda heard: self._hear(seat, heard))
+
+    def tell(self, command: Command) -> None:
+        for seat in self.seats:
+            seat.engine.send(command)
+
+    def tell_those_at(self, job_id: str, command: Command) -> None:
+        for seat in self.seats:
+            if seat.job_id == job_id:
+                seat.engine.send(command)
+
+    @property
+    def state(self) -> EngineState:
+        """How the engines are, in one."""
+        return state_of(self.seats)
+
+    @property
+    def models(self) -> ModelState:
+        """What the engines have in memory, in one."""
+        found = models_of(self.seats)
+        return replace(found, message=f"The jobs wait. {self.trouble}") if self.trouble else found
+
+    @property
+    def checkpoint_in_use(self) -> str:
+        """The title of the checkpoint that an engine used last; "" is none."""
+        paths = {seat.checkpoint for seat in self.seats if seat.checkpoint}
+        known = self._catalog.checkpoints.scan() if paths else ()
+        return next((checkpoint.title for checkpoint in known if str(checkpoint.path) in paths), "")
+
+    def unload(self) -> None:
+        """Let the engines put all models away."""
+        self.tell(Unload())
+
+    def note_trouble(self, trouble: str) -> None:
+        """No job can be begun, and why; "": all is well. Said once, on the page as well."""
+        if trouble == self.trouble:
+            return
+        self.trouble = trouble
+        if trouble:
+            log.error("The jobs wait. %s", trouble)
+        else:
+            log.info("The jobs go on.")
+        self._hub.publish("models", {"type": "models", **self.models.shown})
+
+    def note_state(self, seat: Seat, state: EngineState) -> bool:
+        """An engine says how it is -> whether none of them starts any more."""
+        seat.state = state
+        told = self.state
+        self._hub.publish("engine", {"type": "engine", "state": told.state, "text": told.text})
+        return told.state == "failed"
+
+    def note_beat(self, seat: Seat, heard: Beat) -> None:
+        """A sign of life; people hear of it when it says something new."""
+        changed = heard.loaded != seat.models.beat.loaded
+        seat.models = replace(seat.models, beat=heard)
+        if changed:
+            self.set_models(seat)
+
+    def unload_when_idle(self) -> None:
+        """Nobody has made pictures for the time that the settings say: the models go."""
+        minutes = self._settings.current.system.unload_after_minutes
+        if not minutes or self.idle_since is None:
+            return
+        if time.monotonic() - self.idle_since > minutes * 60 and self.models.beat.resident:
+            self.idle_since = None  # Once; the next job begins the time anew.
+            self.unload()
+
+    def take_in_more(self, devices: int) -> None:
+        """The first engine has said how many devices there are: engines for the others, when they are wished for."""
+        if self._more is None or devices < 2:
+            return
+        more, self._more = tuple(Seat(engine) for engine in self._more(devices)), None
+        self.seats += more
+        self.configure(self._settings.current, more)
+        for seat in more:
+            self._begin(seat)
+
+    def configure(self, settings: Settings, seats: Sequence[Seat] | None = None) -> None:
+        budget = int(settings.system.model_memory_budget * 2**30)
+        for seat in self.seats if seats is None else seats:
+            seat.engine.send(Configure(settings.system.sd_checkpoints_limit, budget, settings.system.offload))
+        self.watch(settings)
+
+    def forget_choice(self) -> None:
+        """The next `preload` loads the checkpoint of the settings even if that was asked for before."""
+        self._told = None
+
+    def preload(self, settings: Settings) -> None:
+        """Load the checkpoint of the settings, if it is another one than before."""
+        wanted = choice(settings)
+        if wanted == self._told:
+            return
+        self._told = wanted
+        remarks: list[str] = []
+        # What somebody has just chosen and is not there is taken back; what was chosen long ago may have gone since.
+        anew = ("sd_model_checkpoint",) if self._loaded not in (None, wanted) else ()
+        try:
+            checkpoint, vae = chosen_models(settings.render, self._catalog, remarks.append, asked=anew)
+        except NotFound as error:
+            self._refuse(self.seats[0], str(error))
+            return
+        self._fallen_back = " ".join(remarks)
+        self._asked = (checkpoint.path, vae.path if vae else "")
+        for seat in self.seats:
+            seat.checkpoint = checkpoint.path
+            seat.engine.send(Preload(checkpoint, vae))
+
+    def note_choice(self, seat: Seat, heard: Preloaded) -> None:
+        """An engine has loaded the checkpoint of the settings, or cannot."""
+        if (heard.checkpoint, heard.vae) != self._asked:
+            return  # Something else has been chosen meanwhile.
+        if heard.failure and self._unchosen_and_replaced(heard):
+            self._told = None
+            self.preload(self._settings.current)
+        elif heard.failure:
+            self._refuse(seat, heard.failure)
+        else:
+            self._loaded = self._told
+            self.set_models(seat, message=self._fallen_back)
+
+    def _unchosen_and_replaced(self, heard: Preloaded) -> bool:
+        """Nobody has chosen the checkpoint that cannot be loaded: whether the next one of the list takes its place."""
+        unchosen = not self._settings.current.render.sd_model_checkpoint and not heard.vae
+        return unchosen and self._catalog.checkpoints.doubt(Path(heard.checkpoint), heard.failure)
+
+    def _refuse(self, seat: Seat, why: str) -> None:
+        """The choice cannot be loaded: the one before holds again; where there is none, it stands, with the reason."""
+        before = self._loaded
+        if before is None or before == self._told:
+            self._loaded = None
+            self.set_models(seat, message=why)
+        elif choice(self._settings.current) == self._told:
+            names = ("sd_model_checkpoint", "sd_vae")
+            try:
+                self._settings.change(
+                    dict(zip(names, before, strict=True)), only_if=dict(zip(names, self._told, strict=True))
+                )
+            except StorageError as error:
+                self.set_models(seat, message=f"{why} {error}")
+                return
+            # A message of its own: the models' next one, soon to come, would take its place for a slow reader.
+            self._hub.publish("refused", {"type": "refused", "message": why})
+
+    def watch(self, settings: Settings | None = None) -> None:
+        """Tell the engines whether anybody looks."""
+        chosen = settings or self._settings.current
+        watched = self._hub.watched or time.monotonic() - self.polled < POLLED_SECONDS
+        watched = watched and chosen.ui.live_previews_enable
+        if watched != self._watching or settings is not None:
+            self._watching = watched
+            period = chosen.ui.live_preview_refresh_period / 1000
+            self.tell(Watch(watched, period, chosen.ui.show_progress_type))
+
+    def set_models(self, seat: Seat, **changes: Any) -> None:
+        seat.models = replace(seat.models, **changes)
+        self._hub.publish("models", {"type": "models", **self.models.shown})

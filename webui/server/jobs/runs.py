@@ -1,0 +1,309 @@
+"""The jobs in work: what the engines say of them, and how they end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import Any
+
+from PIL import Image
+
+from webui.base.errors import EngineCrashed, StorageError, WebuiError
+from webui.base.log import tell
+from webui.catalog.catalog import Catalog
+from webui.catalog.job_table import State
+from webui.catalog.pictures import NotSaved
+from webui.catalog.settings_store import SettingsStore
+from webui.request.messages import Answered, Failed, Finished, Interrupt, Pictured, Preview, Progress
+from webui.server.jobs.engine_client import EngineState, Lost
+from webui.server.jobs.engines import Engines
+from webui.server.jobs.estimate import Pace
+from webui.server.jobs.events import Hub
+from webui.server.jobs.job import PHASES, Job, JobError, JobPicture, Progressed
+from webui.server.jobs.kind import JobServers
+from webui.server.jobs.results import Results
+from webui.server.jobs.seat import Seat
+from webui.server.jobs.work import Unit, Work
+
+log = logging.getLogger(__name__)
+
+CRASHES_ALLOWED = 1
+"""How often the engine may die over the same picture."""
+
+
+@dataclass(frozen=True)
+class PreviewImage:
+    """The latest look at the job in work."""
+
+    job_id: str
+    number: int
+    jpeg: bytes
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """What the event stream says of it."""
+        with Image.open(BytesIO(self.jpeg)) as image:
+            width, height = image.size
+        url = f"internal/preview/{self.job_id}/{self.number}.jpg"
+        return {"job_id": self.job_id, "number": self.number, "width": width, "height": height, "url": url}
+
+
+class Runs:
+    """Belongs to the queue's thread, but for what can only be read."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        settings: SettingsStore,
+        hub: Hub,
+        servers: JobServers,
+        engines: Engines,
+        results: Results,
+        works: dict[str, Work],
+    ) -> None:
+        self._catalog = catalog
+        self._table = catalog.jobs
+        self._settings = settings
+        self._hub = hub
+        self._servers = servers
+        self._engines = engines
+        self._results = results
+        self._works = works
+        self.pace = Pace()
+        self.previews: dict[str, PreviewImage] = {}
+        """The latest look at each job in work."""
+        self._aside = ThreadPoolExecutor(1, "aside")
+
+    def close(self) -> None:
+        """Wait for what is laid out beside the queue's thread."""
+        self._aside.shutdown()
+
+    @property
+    def in_work(self) -> tuple[Job, ...]:
+        """The jobs in work, the first begun first; where there are several engines, more than one."""
+        return tuple(work.job for work in list(self._works.values()))
+
+    def hear(
+        self, seat: Seat, work: Work | None, heard: Progress | Preview | Pictured | Answered | Finished | Failed
+    ) -> None:
+        """`work` is None when the job was given up while this engine was at it."""
+        match heard:
+            case Finished():
+                self._rise(seat, work, heard)
+            case Failed():
+                unit, seat.job_id, seat.unit = seat.unit, "", None
+                error = JobError(heard.code, heard.message, heard.hint)
+                if work is not None and work.table is not None and unit is not None:
+                    self._leave_out(work, unit, error)
+                elif work is not None and not self._begun_anew(work, error):
+                    self.fail(work, error)
+            case Progress() if work is not None:
+                self._note_progress(seat, work, heard)
+            case Preview() if work is not None:
+                self._note_preview(work, heard)
+            case Pictured() if work is not None:
+                self._keep(seat, work, heard)
+            case Answered() if work is not None:
+                self._results.change(work, answer=heard.text)
+                self._servers.of(work.job.kind).answered(work)
+            case _:
+                pass
+
+    def _begun_anew(self, work: Work, error: JobError) -> bool:
+        """Whether the job begins again, since what it failed over has been replaced."""
+        if not self._servers.of(work.job.kind).mended(work, error):
+            return False
+        self._engines.tell_those_at(work.job.id, Interrupt(work.job.id))
+        self._works.pop(work.job.id)
+        self._table.requeue(work.job.id)
+        self._results.publish(self._results.job(work.job.id))
+        return True
+
+    def _note_progress(self, seat: Seat, work: Work, heard: Progress) -> None:
+        now = time.monotonic()
+        if work.sampling_since is None and heard.phase in ("sampling", "hires", "decoding", "upscaling"):
+            work.sampling_since = now
+        if seat.unit is not None:
+            seat.unit.fraction = min(max(heard.fraction, 0.0), 1.0)
+        fraction = work.fraction(self.units_of(work))
+        seconds = now - work.sampling_since if work.sampling_since is not None else 0.0
+        eta = None if work.resumed else self.pace.left(work.plan.model, work.size, fraction, seconds)
+        text = PHASES[heard.phase]
+        if heard.phase in ("sampling", "hires"):
+            text = f"{text} {heard.step}/{heard.steps}"
+        batch, batches = heard.batch, heard.batches
+        several = len(self._engines.seats) > 1 or work.table is not None
+        if several:
+            batch, batches = min(len(work.job.pictures), work.job.count - 1), work.job.count
+        if batches > 1:
+            text = f"{text}, {'picture' if several else 'batch'} {batch + 1} of {batches}"
+        progress = Progressed(fraction, text, heard.step, heard.steps, batch, batches, eta)
+        self._results.change(work, progress=progress)
+
+    def units_of(self, work: Work) -> list[Unit]:
+        """The pieces of it that engines are at."""
+        return [seat.unit for seat in self._engines.seats if seat.unit is not None and seat.job_id == work.job.id]
+
+    def _note_preview(self, work: Work, heard: Preview) -> None:
+        preview = PreviewImage(heard.job_id, heard.number, heard.jpeg)
+        self.previews[heard.job_id] = preview
+        self._hub.publish("preview", {"type": "preview", **preview.message}, owner=work.job.owner)
+
+    def _keep(self, seat: Seat, running: Work, heard: Pictured) -> None:
+        """Save a finished picture; one that is there already came twice because its batch was made again."""
+        job = running.job
+        if any(picture.position == heard.position for picture in job.pictures):
+            return
+        comments = [comment for comment in heard.comments if comment not in running.comments]
+        try:
+            saved = self._servers.of(job.kind).keep(running, heard)
+        except NotSaved as error:
+            saved = error.picture
+            comments.append(str(error))
+        running.comments += comments
+        if seat.unit is not None:
+            seat.unit.crashes = 0
+        if self._settings.current.system.samples_log_stdout:
+            tell(saved.infotext)
+        subseed = running.plan.at(heard.position).subseed
+        made = JobPicture(
+            saved.id,
+            heard.position,
+            saved.width,
+            saved.height,
+            saved.seed,
+            subseed,
+            saved.infotext,
+            bool(saved.path),
+            self._catalog.pictures.extras.names(saved.id),
+        )
+        pictures = tuple(sorted((*job.pictures, made), key=lambda picture: picture.position))
+        self._results.change(running, pictures=pictures, comments=tuple(running.comments))
+
+    def _rise(self, seat: Seat, work: Work | None, heard: Finished) -> None:
+        """An engine is through with its piece."""
+        unit, seat.unit, seat.job_id = seat.unit, None, ""
+        if work is None or unit is None:
+            return
+        work.settled += unit.count
+        work.stopped = work.stopped or heard.interrupted
+        self.conclude(work)
+
+    def conclude(self, work: Work) -> None:
+        """The job is over when nothing of it waits and no engine is at it."""
+        if work.cancelled or work.interrupts:
+            work.stopped = work.stopped or bool(work.waiting)
+            work.waiting.clear()
+        if work.waiting or self.units_of(work):
+            return
+        job = work.job
+        if not work.stopped and work.sampling_since is not None and not work.resumed:
+            seconds = time.monotonic() - work.sampling_since
+            self.pace.learn(work.plan.model, work.size, seconds)
+        if work.stopped and len(job.pictures) < job.count:
+            work.comments.append(f"Stopped after {len(job.pictures)} of {job.count} pictures.")
+        if work.failure is not None and not job.pictures:
+            self.fail(work, work.failure)
+            return
+        nothing = not job.pictures and not job.answer
+        self._put_down(work, "cancelled" if work.cancelled or (work.stopped and nothing) else "done")
+
+    def _leave_out(self, work: Work, unit: Unit, error: JobError) -> None:
+        """A cell of a table cannot be made; the others can."""
+        work.failure = error
+        work.comments.append(error.message)
+        work.settled += unit.count
+        self._results.change(work, comments=tuple(work.comments))
+        self.conclude(work)
+
+    def fail(self, work: Work, error: JobError) -> None:
+        """It cannot go on."""
+        self._engines.tell_those_at(work.job.id, Interrupt(work.job.id))
+        self._put_down(work, "failed", error)
+
+    def _put_down(self, work: Work, state: State, error: JobError | None = None) -> None:
+        """The job is over: write it down, or, where the disk does not let us, remember it until it does."""
+        self.previews.pop(work.job.id, None)
+        server = self._servers.of(work.job.kind)
+        server.over(work)
+        ended = replace(
+            work.job, state=state, error=error, comments=tuple(work.comments), finished=time.time(), position=0
+        )
+        try:
+            self._results.write_down(ended)
+        except StorageError as failure:
+            log.error("The end of the job %s is not written down yet: %s", ended.id, failure)
+            self._results.unwritten[ended.id] = ended
+        self._works.pop(ended.id, None)
+        self._engines.idle_since = time.monotonic()
+        if state == "done" and server.lays_out:
+            sheet = self._aside.submit(self._lay_out, work, ended)
+            sheet.add_done_callback(_note_failure)
+        else:
+            self._results.over(ended.id)
+
+    def _lay_out(self, work: Work, ended: Job) -> None:
+        """Make the sheets of a job's pictures, beside the queue's own thread, and only then call it over."""
+        try:
+            self._servers.of(ended.kind).lay_out(work, ended)
+        except WebuiError as error:
+            log.error("There is no grid of the job %s: %s", ended.id, error)
+        finally:
+            self._results.over(ended.id)
+
+    def survive(self, seat: Seat, lost: Lost) -> None:
+        """An engine is gone; its piece goes to the next one that is ready, unless it has killed two in a row."""
+        reason = lost.reason
+        unit, work = seat.unit, self._works.get(seat.job_id)
+        seat.unit, seat.job_id, seat.checkpoint = None, "", ""
+        seat.state = EngineState("restarting", reason)  # Nothing is given to it until it says otherwise.
+        if work is None or unit is None:
+            return
+        work.resumed = True
+        left = unit.without(work.done)
+        work.settled += unit.count - left.count
+        if work.cancelled or work.interrupts:
+            work.stopped = True
+            self.conclude(work)
+            return
+        left.crashes += 1
+        left.lean = left.lean or lost.out_of_memory
+        if left.crashes > CRASHES_ALLOWED:
+            hint = "Try a smaller picture, or start with --medvram."
+            what = "picture" if work.job.count else "job"
+            self.fail(work, JobError(EngineCrashed.code, f"{reason} It did so twice over the same {what}.", hint))
+            return
+        if left.batches:
+            work.waiting.appendleft(left)
+        fraction = work.fraction(self.units_of(work))
+        told = "Memory ran out; a new engine goes on with less" if left.lean else "The engine ended; a new one goes on"
+        self._results.change(work, progress=Progressed(fraction, told))
+
+    def fail_all(self) -> None:
+        """No engine starts any more: the jobs in work fail, and those that somebody waits for."""
+        error = JobError(EngineCrashed.code, self._engines.state.text, "The log says more.")
+        for work in list(self._works.values()):
+            self.fail(work, error)
+        for job_id in self._results.waited_for:
+            if self._table.fail(job_id, error.code, error.message, error.hint):
+                self._results.over(job_id)
+
+    def give_up(self, seat: Seat | None, error: Exception) -> None:
+        """The edge: whatever went wrong ends the job in work, never the queue."""
+        if isinstance(error, WebuiError):
+            log.error("%s", error)
+            told = error
+        else:
+            log.error("Something unforeseen happened.", exc_info=error)
+            told = WebuiError(f"Something unforeseen happened: {error}.", hint="The log says more.")
+        work = self._works.get(seat.job_id) if seat is not None else None
+        if work is not None:
+            self.fail(work, JobError(told.code, told.message, told.hint))
+
+
+def _note_failure(done: Future[None]) -> None:
+    if (error := done.exception()) is not None:
+        log.error("Something beside the queue failed", exc_info=error)

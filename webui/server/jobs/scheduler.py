@@ -1,0 +1,142 @@
+"""Whose turn it is: which job is begun next, and which engine gets which piece of it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+from webui.base.errors import DatabaseError, WebuiError
+from webui.catalog.job_table import JobRow, JobTable
+from webui.request.jobs import request_classes
+from webui.request.messages import Interrupt, Prefetch, Run
+from webui.request.settings import Settings
+from webui.server.jobs.engines import Engines
+from webui.server.jobs.job import PHASES, Progressed
+from webui.server.jobs.kind import JobServers
+from webui.server.jobs.results import Results
+from webui.server.jobs.runs import Runs
+from webui.server.jobs.seat import Seat
+from webui.server.jobs.work import Work
+
+LOOKED_AHEAD = 50
+"""So many waiting jobs are looked at for one whose model an engine has."""
+AFFINITY_SECONDS = 20.0
+"""So long a job waits for an engine that has its model, while another one would have to load it."""
+
+
+class Scheduler:
+    """Belongs to the queue's thread, but for `paused`, `closing` and `claiming`, which any may take."""
+
+    def __init__(
+        self,
+        table: JobTable,
+        servers: JobServers,
+        engines: Engines,
+        results: Results,
+        runs: Runs,
+        works: dict[str, Work],
+    ) -> None:
+        self._table = table
+        self._servers = servers
+        self._engines = engines
+        self._results = results
+        self._runs = runs
+        self._works = works
+        self.claiming = threading.Lock()
+        """Held while a job that waited comes into work, or is cancelled."""
+        self.paused = False
+        self.closing = False
+        self.put_back: JobRow | None = None
+        """A job whose turn has come, though the database has refused to let it begin."""
+        self._passed_over: dict[str, float] = {}
+        self._read_ahead = ""
+
+    def hand_out(self) -> None:
+        """Give every engine that has nothing to do its next piece of work."""
+        self._results.write_later()
+        for work in list(self._works.values()):
+            self._runs.conclude(work)
+        for seat in self._engines.seats:
+            while seat.idle and not self.closing:
+                laid_out = next((work for work in list(self._works.values()) if work.waiting), None)
+                if laid_out is not None:
+                    self._give(seat, laid_out)
+                elif self.paused or not self._begin_next(seat):
+                    break
+        if not self._works:
+            self._engines.watch()
+        self._prefetch()
+
+    def _prefetch(self) -> None:
+        """An engine at work reads the model of the next job ahead."""
+        seat = next((seat for seat in self._engines.seats if seat.job_id), None)
+        following = self._table.first_waiting() if seat is not None else None
+        if seat is None or following is None or following.model in ("", self._read_ahead):
+            return
+        if all(other.checkpoint != following.model for other in self._engines.seats):
+            self._read_ahead = following.model
+            seat.engine.send(Prefetch(following.model))
+
+    def _begin_next(self, seat: Seat) -> bool:
+        """Take up the next job -> False when there is none for this engine now."""
+        row = self.put_back or self._claim(seat)
+        if row is None:
+            return False
+        self.put_back = row  # Should the database refuse in between, this one is taken up again.
+        try:
+            work = self._prepared(row)
+        except DatabaseError:
+            raise
+        except WebuiError as error:
+            self._table.fail(row.id, error.code, error.message, error.hint)
+            self.put_back = None
+            self._results.over(row.id)
+            return True
+        work.divide(len(self._engines.seats))
+        with self.claiming:
+            running = self._table.get(row.id).state == "running"
+            self.put_back = None
+            if not running:
+                return True  # Cancelled meanwhile.
+            self._works[row.id] = work
+        eta = self._runs.pace.left(work.plan.model, work.size, 0.0, 0.0)
+        self._results.change(work, progress=Progressed(work.fraction(()), PHASES["waiting"], eta_seconds=eta))
+        self._results.publish_waiting()
+        self._engines.watch()
+        self._runs.conclude(work)
+        return True
+
+    def _claim(self, seat: Seat) -> JobRow | None:
+        """The next job for this engine. Of several engines, one that has a job's model is waited for, for a while."""
+        if len(self._engines.seats) == 1:
+            return self._table.claim()
+        first = self._table.first_waiting()
+        if first is None:
+            return None
+        having = [other for other in self._engines.seats if other.checkpoint == first.model]
+        if seat in having or not having or not seat.checkpoint:
+            return self._claimed(first)
+        if time.monotonic() - self._passed_over.setdefault(first.id, time.monotonic()) > AFFINITY_SECONDS:
+            return self._claimed(first)
+        soon = self._table.list(states=("queued",), limit=LOOKED_AHEAD)
+        return next((self._claimed(row) for row in soon if row.model == seat.checkpoint), None)
+
+    def _claimed(self, row: JobRow) -> JobRow | None:
+        self._passed_over.pop(row.id, None)
+        return self._table.claim(row.id)
+
+    def _give(self, seat: Seat, work: Work) -> None:
+        unit = work.waiting.popleft()
+        seat.job_id, seat.unit = work.job.id, unit
+        plan = work.plan.only(unit.positions)
+        seat.checkpoint = plan.model or seat.checkpoint
+        half_done = work.job.called or work.settings.save.save_incomplete_images
+        seat.engine.send(Run(work.job.id, plan, unit.lean, half_done))
+        if work.cancelled or work.interrupts:
+            seat.engine.send(Interrupt(work.job.id))  # The wish came while this was handed out.
+
+    def _prepared(self, row: JobRow) -> Work:
+        request = request_classes()[row.kind].made(**json.loads(row.request))
+        settings = Settings().with_options(json.loads(row.settings), strict=False)
+        return self._servers.of(row.kind).prepared(self._results.of_row(row), request, settings)
