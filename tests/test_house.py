@@ -142,6 +142,31 @@ def test_importing_the_server_side_brings_no_torch() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_nobody_asks_what_kind_a_job_is() -> None:
+    """Queue and engine know kinds by their lines in the registry alone."""
+    declared = [ROOT / "webui/request/plan.py", *ROOT.glob("webui/jobs/*/request.py")]
+    kinds = {
+        node.name
+        for path in declared
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef) and (path != declared[0] or node.name in ("Plan", "Plans"))
+    }
+    assert {"Plan", "Merge", "MergePlan"} <= kinds
+    wrong = []
+    for path in FILES:
+        if source(path).startswith(("webui/jobs/", "webui/server/ui/")):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            asked: ast.AST | None = None
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
+                asked = node.args[1]
+            elif isinstance(node, ast.MatchClass):
+                asked = node.cls
+            if asked and kinds & {part.id for part in ast.walk(asked) if isinstance(part, ast.Name)}:
+                wrong.append(f"{source(path)}:{node.lineno}")  # type: ignore[attr-defined]
+    assert not wrong, wrong
+
+
 def test_nothing_is_global_or_mutable_at_module_level() -> None:
     wrong = []
     for path in FILES:

@@ -29,7 +29,7 @@ OWN = {
     "webui/catalog/pictures.py",  # the engine's
     "webui/catalog/grid.py",  # the engine's
     "webui/server/jobs/tables.py",  # the engine's
-    "webui/server/jobs/queue.py",  # the engine's
+    "webui/server/jobs/runs.py",  # the engine's
 }
 """Files of the server that may open pictures by themselves."""
 

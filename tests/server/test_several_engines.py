@@ -12,7 +12,8 @@ from tests.server.stand_in import StandIn
 from tests.server.test_queue import Open, result, small
 from webui import flags
 from webui.request.messages import Preload, Run
-from webui.server.jobs import queue as queue_module
+from webui.server.jobs import scheduler
+from webui.server.jobs.queue import JobQueue
 
 
 def idle(count: int = 2) -> list[StandIn]:
@@ -105,7 +106,7 @@ def test_a_job_waits_a_while_for_the_engine_that_has_its_model(office: Open, mon
     one_with_more.paint()
     assert result(here, ahead).state == "done"
     assert here.queue.job(patient).state == "queued"
-    monkeypatch.setattr(queue_module, "AFFINITY_SECONDS", 0.0)
+    monkeypatch.setattr(scheduler, "AFFINITY_SECONDS", 0.0)
     here.queue.pause(False)  # something happens
     until(has(one_with_more, 3), "the job that waited long enough")
     assert one_with_more.jobs[-1] == patient
@@ -140,7 +141,7 @@ def test_engines_for_all_devices_come_when_the_first_has_counted_them(office: Op
     here: Office = office(begin=False)
     more = StandIn()
     asked: list[int] = []
-    made = queue_module.JobQueue(
+    made = JobQueue(
         here.catalog, here.settings, [StandIn(devices=2)], "test", more=lambda count: asked.append(count) or [more]
     )
     made.start(preload=False)

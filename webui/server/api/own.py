@@ -20,6 +20,7 @@ from webui.catalog.job_table import State
 from webui.jobs.extras.request import Extras
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.jobs import JobRequest
+from webui.request.params import Image
 from webui.server import history
 from webui.server.api import pictures
 from webui.server.api.bodies import decoded
@@ -360,15 +361,21 @@ def routes(app: App) -> Routes:
     return router
 
 
-def _uploaded(app: App, wanted: Txt2Img | Img2Img | Extras) -> JobRequest:
+def _uploaded(app: App, wanted: JobRequest) -> JobRequest:
     """The request with its pictures kept, and named in place of their base64."""
-    if isinstance(wanted, Txt2Img):
-        return wanted
-    keep, settings = app.catalog.uploads.put, app.settings.current
-    if isinstance(wanted, Extras):
-        return wanted.changed(images=tuple(keep(decoded(text, "images", settings)) for text in wanted.images))
-    given = tuple(keep(decoded(text, "init_images", settings)) for text in wanted.init_images)
-    return wanted.changed(init_images=given, mask=keep(decoded(wanted.mask, "mask", settings)) if wanted.mask else "")
+    settings = app.settings.current
+
+    def kept(text: str, field: str) -> str:
+        return app.catalog.uploads.put(decoded(text, field, settings))
+
+    given = [name for name, param in type(wanted).params().items() if isinstance(param, Image)]
+    values = ((name, getattr(wanted, name)) for name in given)
+    named = {
+        name: tuple(kept(each, name) for each in value) if isinstance(value, tuple) else kept(value, name)
+        for name, value in values
+        if value
+    }
+    return wanted.changed(**named) if named else wanted
 
 
 def _place(app: App, job: Job) -> int:
