@@ -118,7 +118,7 @@ def use_of(pictures: tuple[Picture, ...], features: Features) -> Use:
     for feature in features:
         width, height = feature.params.sized(width, height)
     rows = len(pictures) * (1 if request.cfg_scale == 1.0 or not render.batch_cond_uncond else 2)
-    needs = tuple(sorted({need for feature in features for need in feature.params.needs}))
+    needs = tuple(need for feature in features for need in feature.params.wanted())
     return Use(Work(width, height, rows), render.fp8_storage, render.cache_fp16_weight, needs)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from webui.features.feature import Need
+
 Offload = Literal["none", "medium", "low", "leaf"]
 """Where the parts wait: all on the device; only the one in use there; the network's blocks, or its layers, come one by
 one."""
@@ -92,8 +94,8 @@ class Use:
     """The setting "FP8 weight"."""
     keep_exact: bool = False
     """The setting "Cache FP16 weight for LoRA"."""
-    bends: tuple[str, ...] = ()
-    """What its network shall be bent by: names of `families.family.BENDS`."""
+    needs: tuple[Need, ...] = ()
+    """What features need of its family."""
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ class ModelManager:
         if resident is None:
             resident = self._loaded(checkpoint, vae, key, source, use)
             self._residents[key] = resident
-        check_supported(resident.model.family, use.bends)
+        check_supported(resident.model.family, use.needs)
         self._residents.move_to_end(key)
         if source not in resident.models:
             with self._announced(vae.title if vae else checkpoint.title):
@@ -187,7 +187,7 @@ class ModelManager:
         """Load from disk. What can be seen from names and shapes is checked before anything else is put away."""
         file = open_weights(checkpoint.path, checkpoint.config)
         family = family_of(file)
-        check_supported(family, use.bends)
+        check_supported(family, use.needs)
         load = family.prepare(file, self.components)
         with_vae = open_weights(vae.path) if vae else file
         placement = self.profile.placement(file.parameters)

@@ -43,8 +43,7 @@ def unhonoured(request: Generation, render: RenderSettings) -> list[str]:
     """A sentence for each wish of a request that such a checkpoint passes over."""
     found = [(request, name, said) for name, said in FIELDS.items() if said and name in type(request).params()]
     found += [(render, name, said) for name, said in SETTINGS.items()]  # type: ignore[misc]
-    return [
-        f"{said} was left out: diffusers runs this checkpoint as a whole."
-        for owner, name, said in found
-        if getattr(owner, name) not in (default_of(type(owner), name), "", "None")
+    wished = [
+        said for owner, name, said in found if getattr(owner, name) not in (default_of(type(owner), name), "", "None")
     ]
+    return [f"{said} was left out: diffusers runs this checkpoint as a whole." for said in (*wished, *request.features)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal, Protocol
 
 import torch
@@ -17,6 +16,7 @@ from webui.engine.families.others import described, not_ours, piece
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.sampling.process import Process
+from webui.features.feature import Need
 from webui.registry import families, resolved
 
 Draw = Callable[[torch.Size], Tensor]
@@ -226,23 +226,21 @@ class Family:
     """Of the schedule Align Your Steps."""
 
 
-BENDS: Mapping[str, str] = MappingProxyType(
-    {"pag_scale": "Perturbed-attention guidance", "token_merging": "Token merging", "tiling": "Tiling"}
-)
-"""What bends a network -> what people call it."""
+BENDS = frozenset({"pag_scale", "token_merging", "tiling"})
+"""What a UNet can be bent by."""
 
 
-def check_supported(family: Family, bends: Iterable[str]) -> None:
+def check_supported(family: Family, needs: Iterable[Need]) -> None:
     """
     Raises:
-        UserError: the family's network cannot be bent so.
+        UserError: the family cannot bear what features need.
     """
-    missing = [bend for bend in bends if bend not in family.supports]
+    missing = [need for need in needs if need.what not in family.supports]
     if missing and "whole" not in family.supports:
         raise UserError(
-            f"{' and '.join(BENDS[bend] for bend in missing)}: {family.name} checkpoints cannot do that.",
+            f"{' and '.join(need.called for need in missing)}: {family.name} checkpoints cannot do that.",
             hint="Switch it off, or choose an SD1, SD2 or SDXL checkpoint.",
-            field="pag_scale" if missing == ["pag_scale"] else "override_settings",
+            field=missing[0].field,
         )
 
 

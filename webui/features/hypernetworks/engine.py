@@ -40,7 +40,7 @@ class Engine(FeatureEngine[Params]):
 
 
 def _can_bear(model: Model, remark: Remark) -> bool:
-    if model.family.supports >= BENDS.keys():
+    if model.family.supports >= BENDS:
         return True
     remark(f"Hypernetworks have no effect on {model.family.name} checkpoints.")
     return False

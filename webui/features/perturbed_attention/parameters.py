@@ -12,6 +12,8 @@ from webui.request.settings import RenderSettings
 class Params(FeatureParams):
     """How strongly it guides."""
 
+    called: ClassVar[str] = "Perturbed-attention guidance"
+    field: ClassVar[str] = "pag_scale"
     needs: ClassVar[frozenset[str]] = frozenset({"pag_scale"})
     touches: ClassVar[frozenset[Touched]] = frozenset({"guidance", "network"})
     after: ClassVar[tuple[str, ...]] = ("Adaptive projected guidance",)

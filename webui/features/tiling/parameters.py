@@ -12,6 +12,8 @@ from webui.request.settings import RenderSettings
 class Params(FeatureParams):
     """On or off."""
 
+    called: ClassVar[str] = "Tiling"
+    field: ClassVar[str] = "override_settings"
     needs: ClassVar[frozenset[str]] = frozenset({"tiling"})
     touches: ClassVar[frozenset[Touched]] = frozenset({"network"})
 

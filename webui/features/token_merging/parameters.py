@@ -12,6 +12,8 @@ from webui.request.settings import RenderSettings
 class Params(FeatureParams):
     """The share of tokens that is merged, in the first pass and in the second."""
 
+    called: ClassVar[str] = "Token merging"
+    field: ClassVar[str] = "override_settings"
     needs: ClassVar[frozenset[str]] = frozenset({"token_merging"})
     touches: ClassVar[frozenset[Touched]] = frozenset({"network"})
 

@@ -39,6 +39,9 @@ QUIET: Mapping[str, Any] = {"queue": False, "show_progress": "hidden", "api_visi
 LARGEST_EXACT = 2**53
 """Beyond it a browser's numbers lose digits."""
 
+PARTS = "features"
+"""The field of a request that has the values of features by their names."""
+
 NONE = "None"
 """What a list offers that has a line for nothing; the request then says ""."""
 
@@ -77,12 +80,13 @@ class Controls:
         """
         self.declared = declared
         self.prefix = prefix
-        self._choices = choices
+        self.choices = choices
         self._defaults = dict(defaults or {})
         self._ranges = dict(ranges or {})
         self._explained = explained
         self._faithful = faithful
         self._made: dict[str, Component] = {}
+        self._parts: dict[str, tuple[Component, Controls]] = {}
 
     def __getitem__(self, name: str) -> Component:
         return self._made[name]
@@ -91,11 +95,18 @@ class Controls:
         return name in self._made
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._made)
+        yield from self._made
+        if self._parts:
+            yield PARTS
 
     @property
     def components(self) -> list[Component]:
-        return list(self._made.values())
+        parts = [[switch, *controls.components] for switch, controls in self._parts.values()]
+        return [*self._made.values(), *(component for part in parts for component in part)]
+
+    def part(self, name: str, switch: Component, controls: Controls) -> None:
+        """The controls of a feature whose values requests carry by its name, and what switches it on."""
+        self._parts[name] = (switch, controls)
 
     def add(self, name: str, **look: Any) -> Component:
         """Make the control of a field, here in the layout. `look` overrides how it looks, never what it means."""
@@ -123,7 +134,11 @@ class Controls:
 
     def values(self, data: Data) -> dict[str, Any]:
         """Field -> value as the declared class takes it, of what a handler got."""
-        return {name: self._told(name, data[component]) for name, component in self._made.items() if component in data}
+        found = {name: self._told(name, data[component]) for name, component in self._made.items() if component in data}
+        if self._parts:
+            on = {name: controls for name, (switch, controls) in self._parts.items() if data.get(switch)}
+            found[PARTS] = {name: controls.values(data) for name, controls in on.items()}
+        return found
 
     def show(self, values: Mapping[str, Any]) -> tuple[dict[Component, Any], list[str]]:
         """Updates that put these values into their controls, and remarks on what could not be shown.
@@ -140,7 +155,19 @@ class Controls:
                     remarks.append(remark)
                 else:
                     updates[self._made[name]] = update
+        if self._parts and PARTS in values:
+            self._show_parts(values[PARTS], updates, remarks)
         return updates, remarks
+
+    def _show_parts(
+        self, wanted: Mapping[str, Mapping[str, Any]], updates: dict[Component, Any], remarks: list[str]
+    ) -> None:
+        remarks += [f"There is no feature {name!r} here; it is left out." for name in wanted if name not in self._parts]
+        for name, (switch, controls) in self._parts.items():
+            updates[switch] = gr.update(value=name in wanted)
+            shown, more = controls.show(wanted.get(name, {}))
+            updates.update(shown)
+            remarks += more
 
     def told_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What `values` gives of controls in which `show` has put these, where nobody has changed them."""
@@ -268,7 +295,7 @@ class Controls:
 
     def _options(self, param: Choice | Several) -> list[Any]:
         if param.source:
-            return self._choices(param.source)
+            return self.choices(param.source)
         if isinstance(param, Choice) and param.by_index:
             return [(text, index) for index, text in enumerate(param.choices)]
         return list(param.choices)

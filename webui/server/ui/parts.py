@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from webui import registry
 from webui.request.presets import PRESETS, Preset, values_of
 from webui.server.ui.controls import QUIET, Component, Controls
 from webui.server.ui.toprow import tool_button
@@ -96,6 +97,23 @@ def more_guidance(app: App, controls: Controls) -> None:
         with gr.Row():
             controls.add_all(PROJECTED, min_width=120)
         _presets(app, controls)
+
+
+def features(controls: Controls) -> None:
+    """The features whose values requests carry by name, each behind its switch, as they are declared."""
+    tab = controls.prefix
+    with gr.Accordion("More features", open=False, elem_id=f"{tab}_features", elem_classes="fold"):
+        for entry in registry.carried():
+            own = f"{tab}_{entry.package.rsplit('.', 1)[-1]}"
+            inner = Controls(entry.params, own, controls.choices)
+            with switched_block(own):
+                with switched_header():
+                    switch = gr.Checkbox(
+                        False, label=entry.name, container=False, elem_id=f"{own}_enabled", interactive=True
+                    )
+                with gr.Column(elem_classes="switched-body"), gr.Row():
+                    inner.add_all(entry.params.params(), min_width=140)
+            controls.part(entry.name, switch, inner)
 
 
 def _presets(app: App, controls: Controls) -> None:

@@ -20,7 +20,7 @@ from webui.jobs.interrogate.request import Interrogate
 from webui.request import infotext
 from webui.request.fields import REQUESTS, Generation, Img2Img
 from webui.server.ui import notices
-from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.controls import PARTS, QUIET, Component, Controls, Data
 from webui.server.ui.quicksettings import SettingsForm
 from webui.server.ui.results import Results
 from webui.server.ui.scripts import Scripts
@@ -209,6 +209,7 @@ def told(app: App, text: str, declared: type[Generation]) -> tuple[dict[str, Any
     found = app.catalog.pasted(text, app.settings.current)
     values = infotext.fields_of(found, declared, remarks.append)
     if found.labels:
+        values.setdefault(PARTS, {})
         values[OVERRIDES] = infotext.settings_of(found, app.settings.current, remarks.append)
     values.update(_styles_in(app, values))
     return values, remarks

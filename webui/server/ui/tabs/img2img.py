@@ -10,7 +10,18 @@ from webui.jobs.interrogate.request import CLIP, DEEPBOORU, MODELS
 from webui.server.ui.batch import batch_tab, submits_batch
 from webui.server.ui.cards import cards
 from webui.server.ui.controls import QUIET
-from webui.server.ui.parts import batch, film, guidance, more_guidance, override_chips, refiner, sampling, seed, size
+from webui.server.ui.parts import (
+    batch,
+    features,
+    film,
+    guidance,
+    more_guidance,
+    override_chips,
+    refiner,
+    sampling,
+    seed,
+    size,
+)
 from webui.server.ui.results import results
 from webui.server.ui.scripts import Scripts
 from webui.server.ui.sources import MASK_EDGE, Scaling, completed, copies, modes
@@ -83,6 +94,7 @@ def img2img(app: App) -> Pane:
             guidance(controls)
             controls.add_all(IMAGE_GUIDANCE, elem_classes="edits-only")
             more_guidance(app, controls)
+            features(controls)
             seed(controls)
             film(controls)
             override_chips(controls)

@@ -10,6 +10,7 @@ from webui.server.ui.cards import cards
 from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.parts import (
     batch_and_size,
+    features,
     film,
     guidance,
     more_guidance,
@@ -67,6 +68,7 @@ def txt2img(app: App) -> Pane:
             batch_and_size(controls)
             guidance(controls)
             more_guidance(app, controls)
+            features(controls)
             seed(controls)
             film(controls)
             override_chips(controls)
