@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from webui.base.errors import Interrupted, ModelError, StorageError
 from webui.catalog.database import Database
+from webui.catalog.files import find_files
 from webui.catalog.hashes import BackgroundHashing, Hashes
 from webui.catalog.headers import LARGEST_HEADER, read_header, read_metadata
 
@@ -39,6 +41,19 @@ def test_a_hash_is_kept_until_the_file_changes(database: Database, tmp_path: Pat
     assert hashes.sha256(path) == hashlib.sha256(b"two!").hexdigest()
     os.utime(path, ns=(0, 0))
     assert hashes.cached(path) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems' disks hold no such times")
+@pytest.mark.parametrize("second", [-(2**33), 2**34, 2**40])
+def test_a_file_of_any_time_has_a_hash(database: Database, tmp_path: Path, second: int) -> None:
+    path = tmp_path / "m.pt"
+    path.write_bytes(b"one")
+    os.utime(path, (second, second))
+    hashes = Hashes(database)
+    (found,) = find_files(tmp_path, (".pt",))
+    assert hashes.cached(path, found.stamp) is None
+    known = hashes.sha256(path)
+    assert hashes.cached(path, found.stamp) == hashes.cached(path) == known
 
 
 def test_a_known_hash_needs_no_reading(database: Database, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from webui.catalog.history import History, Wanted
 from webui.catalog.history_folders import FolderIndex
 from webui.catalog.image_files import encode
 from webui.catalog.pictures import Pictures, SavedPicture, record
+from webui.catalog.problems import Problems
 
 
 @pytest.fixture
@@ -206,6 +208,25 @@ def test_pictures_found_in_folders_come_into_the_history_once(
     assert (lighthouse.width, lighthouse.height, lighthouse.owner) == (16, 8, "")
     assert pictures.thumbnail(lighthouse.id).startswith(b"RIFF")
     index.stop()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes and devices in folders")
+def test_the_search_waits_at_no_pipe_and_reads_no_device(
+    history: History, database: Database, paths: Paths
+) -> None:
+    folder = paths.outputs / "old"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "a.png")
+    (folder / "b.png").symlink_to("/dev/zero")
+    (folder / "c.png").write_bytes(png())
+    os.utime(folder / "c.png", (2**40, 2**40))
+    problems = Problems()
+    index = FolderIndex(database, problems=problems)
+    index.look((paths.outputs,))
+    index.wait(20)
+    assert not index.looked.running
+    assert [Path(picture.path).name for picture in history.page(Wanted())] == ["c.png"]
+    assert {one.name for one in problems.all()} == {"old/a.png", "old/b.png"}
 
 
 def test_the_picture_that_one_was_made_of_is_known_by_its_bytes(pictures: Pictures) -> None:

@@ -61,9 +61,14 @@ def stamp_of(path: Path) -> tuple[int, int]:
     """When a file was changed last, in ns, and its bytes; of a folder those of all files in it. Raises OSError."""
     status = path.stat()
     if not stat.S_ISDIR(status.st_mode):
-        return status.st_mtime_ns, status.st_size
+        return _stamp(status)
     stamps = [file.stamp for file in folder_files(path)]
-    return max((changed for changed, _ in stamps), default=status.st_mtime_ns), sum(size for _, size in stamps)
+    return max((changed for changed, _ in stamps), default=_stamp(status)[0]), sum(size for _, size in stamps)
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int]:
+    """Times beyond the year 2262, which some disks and archives give, are told by 63 bits, as databases keep them."""
+    return status.st_mtime_ns % 2**63, status.st_size
 
 
 class _Wanted(NamedTuple):
@@ -105,8 +110,7 @@ def _walk(root: Path, wanted: _Wanted, tell: Callable[[str, str], None]) -> Iter
                     below.append((entry.path, f"{prefix}{entry.name}/"))
                 elif entry.name.lower().endswith(wanted.endings) and not entry.name.startswith("._"):
                     if entry.is_file():
-                        file = entry.stat()
-                        yield Found(Path(entry.path), named(prefix + entry.name), (file.st_mtime_ns, file.st_size))
+                        yield Found(Path(entry.path), named(prefix + entry.name), _stamp(entry.stat()))
                     else:
                         link = entry.is_symlink()
                         tell(prefix + entry.name, "It is a link to nothing." if link else "It is no file.")

@@ -7,6 +7,7 @@ import os
 import secrets
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -137,7 +138,8 @@ def _folders_below(folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 def _read(path: Path) -> SavedPicture:
     """What a file says of itself. Raises whatever is wrong with it."""
-    made = path.stat().st_mtime
+    # A disk may give times of other ages, which no table holds, or which would come first for ever.
+    made = min(max(path.stat().st_mtime, 0.0), time.time())
     text, (width, height) = readable(lambda: _looked_at(path))
     beside = path.with_suffix(".txt")
     if not text and beside.is_file() and not beside.is_symlink():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import stat
 import struct
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -143,8 +144,11 @@ def open_picture(source: Path | bytes) -> Image.Image:
     """A picture file of a format that we know, with all its texts in its `info`; no pixels are decoded yet.
 
     Raises:
+        UserError: what has this name is no file: a pipe or a device, which could be read for ever.
         OSError, ValueError and others, as Pillow does: see `readable`.
     """
+    if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
+        raise UserError("It is no file.")
     content = source if isinstance(source, bytes) else source.read_bytes()
     if not content.startswith(SIGNATURE):
         return _in_steps(Image.open(io.BytesIO(content), formats=FORMATS), len(content))
