@@ -215,6 +215,11 @@ AS_PROGRAMS_SEND_JSON = (
     "text/plain;charset=UTF-8",
     "application/x-www-form-urlencoded",
     "application/json",
+    "text/json",
+    "application/javascript",
+    "application/octet-stream",
+    "image/png",
+    "multipart/form-data",
 )
 ELSEWHERE = (
     {"origin": "https://evil.org"},
@@ -242,6 +247,13 @@ def test_json_is_taken_by_any_name_but_from_no_other_site(open_house: House, kin
     assert client.post("/sdapi/v1/options", content=body, headers=named).status_code == 200
     assert client.get("/sdapi/v1/options").json()["samples_format"] == "webp"
     client.post("/sdapi/v1/options", json={"samples_format": "png"})
+    # What bounds and cleans JSON sees it, whatever it is called.
+    halved = client.post("/sdapi/v1/options", content=b'{"samples_filename_pattern": "a\\ud800"}', headers=named)
+    assert halved.status_code == 200, halved.text
+    assert client.get("/sdapi/v1/options").json()["samples_filename_pattern"] == "a\ufffd"
+    client.post("/sdapi/v1/options", json={"samples_filename_pattern": ""})
+    many = b'{"prompt": [' + b"[]," * 1_000_000 + b"1]}"
+    assert client.post("/sdapi/v1/txt2img", content=many, headers=named).status_code == 413
 
 
 def test_a_slash_at_the_end_changes_nothing(house: type[House]) -> None:

@@ -150,9 +150,9 @@ def application(app: App) -> FastAPI:
     for route in server.routes:
         if getattr(route, "path", "") == server.openapi_url:  # FastAPI's own
             declare(route, of_the_page("GET"))
-    server.add_middleware(JsonByAnyName)
     server.add_middleware(errors.WholeLetters)
     server.add_middleware(errors.BodyLimit)
+    server.add_middleware(JsonByAnyName)
     server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=COMPRESSION)
     server.add_middleware(Stopwatch, logged=flags.api_log)
     # Always there, so that Gradio adds no permissive headers of its own.
