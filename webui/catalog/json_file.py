@@ -33,7 +33,7 @@ def read_table(path: Path, problems: Problems | None = None) -> dict[str, Any]:
     if not content.strip():
         return {}
     try:
-        table = json.loads(content.decode("utf-8-sig"))
+        table = json.loads(content.decode("utf-8-sig"), parse_int=_whole)
         if isinstance(table, dict):
             return {**cleaned(table)}
         reason = f"it holds a {type(table).__name__}, not a table"
@@ -52,6 +52,14 @@ def read_table(path: Path, problems: Problems | None = None) -> dict[str, Any]:
         problems.found(str(path), [Problem(path.name, path.name, said, "Repair it, and give it its name back.")])
     log.error("%s is broken (%s). It was moved to %s; the defaults hold.", path, reason, aside)
     return {}
+
+
+MOST_DIGITS = 300
+
+
+def _whole(digits: str) -> int | str:
+    """A number of more digits than anything counts stays a text: it spoils its own entry and not the file."""
+    return int(digits) if len(digits) <= MOST_DIGITS else digits
 
 
 def write_table(path: Path, table: dict[str, Any]) -> None:
