@@ -53,7 +53,7 @@ def flags(tmp_path: Path) -> Flags:
 
 IN_ORDER = (
     "_housekeeping._closing.set",
-    "queue._aside.shutdown",
+    "queue._runs._aside.shutdown",
     "catalog.checkpoints.close",
     "catalog.database.close",
 )
@@ -65,8 +65,8 @@ STAGES = (
     "settings.change",
     "queue._table.recover",
     "queue._settings.subscribe",
-    "queue._configure",
-    "queue._thread.start",
+    "queue._engines.configure",
+    "queue._dispatcher.thread.start",
     "catalog.hash_in_background",
     "_housekeeping.start",
     "_housekeeping._thread.start",
