@@ -328,6 +328,7 @@ FEATURES: tuple[FeatureEntry, ...] = (
     FeatureEntry("Token merging", f"{_F}.token_merging"),
     FeatureEntry("Tiling", f"{_F}.tiling"),
     FeatureEntry("FreeU", f"{_F}.freeu"),
+    FeatureEntry("Kohya HRFix", f"{_F}.hrfix"),
     FeatureEntry("Refiner", f"{_F}.refiner"),
     FeatureEntry("CFG-Zero*", f"{_F}.cfg_zero_star"),
     FeatureEntry("Adaptive projected guidance", f"{_F}.adaptive_projected_guidance"),

@@ -78,6 +78,7 @@ def test_every_axis_changes_what_it_names(cls: type[Generation]) -> None:
     texts = {"order": "red, cat", "text": "cat", "bool": "true", "int": "2", "float": "0.6", "nothing": ""}
     own = {"Size": "64x128", "RNG source": "NV", "FP8 mode": "Enable", "Face restore": "none", "Prompt S/R": "cat, dog"}
     own |= {"Upscale by": "3", "Mask mode": "1", "Hard mask edges in latent space": "false"}
+    own |= {"[Kohya HRFix] Downscale method": "area", "[Kohya HRFix] Upscale method": "area"}
     base = cls.made(prompt="a red cat", override_settings={})
     for each in xyz.axes(cls)[1:]:
         table = planned(base, (each.title, own.get(each.title, texts[each.kind])))

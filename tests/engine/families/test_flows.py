@@ -168,6 +168,7 @@ def test_a_hypernetwork_without_effect_is_remarked(tmp_path: Path) -> None:
         ({"pag_scale": 3.0}, "Perturbed-attention guidance"),
         ({"override_settings": {"tiling": True}}, "Tiling"),
         ({"features": {"FreeU": {}}}, "FreeU"),
+        ({"features": {"Kohya HRFix": {}}}, "Kohya HRFix"),
         ({"features": {"Self-attention guidance": {}}}, "Self-attention guidance"),
         ({"override_settings": {"token_merging_ratio": 0.5}}, "Token merging"),
     ],

@@ -19,6 +19,7 @@ from webui.server.api.alwayson import features_in, left_out
 
 STRONG: dict[str, dict[str, Any]] = {
     "FreeU": {"b1": 1.6, "b2": 1.6, "s1": 0.2, "s2": 0.2},
+    "Kohya HRFix": {"block_number": 1, "end_percent": 1.0},
     "CFG-Zero*": {"zero_init_steps": 2},
     "Self-attention guidance": {"scale": 3.0, "threshold": 0.5},
 }
