@@ -78,10 +78,18 @@ def main(line: list[str]) -> None:
     from tests.server.stand_in import StandIn
     from webui import flags
     from webui.app import App
+    from webui.request.messages import Command
     from webui.server.serve import Server, listen
 
+    class Forgetful(StandIn):
+        """Keeps nothing of what it was given, as the real one: the memory is measured."""
+
+        def send(self, command: Command) -> None:
+            super().send(command)
+            self.sent.clear()
+
     chosen = flags.read([*line, "--port", "0"])
-    app = App(chosen, StandIn())
+    app = App(chosen, Forgetful())
     app.start()
     server = Server(app, listen(chosen))
     app.stoppable(server.stop)

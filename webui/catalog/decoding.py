@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from webui.base.errors import UserError
+from webui.base.memory import LEFTOVERS
 
 MOST_PIXELS = 128 * 2**20
 """Of all pictures that are being decoded: half a gigabyte in RGBA, and as much again for what is made of them."""
@@ -64,6 +65,7 @@ class PixelBudget:
             with self._changed:
                 self._lent -= pixels
                 self._changed.notify_all()
+            LEFTOVERS.note()
 
     def _take(self, pixels: int) -> None:
         turn = object()

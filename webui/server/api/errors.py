@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webui.base.errors import NotFound, UserError, WebuiError
+from webui.base.memory import LEFTOVERS, NOTED
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,11 @@ class BodyLimit:
         elif scope["type"] != "http" or _is_files(scope):
             await self._inner(scope, receive, send)
         else:
-            await self._inner(scope, _counted(receive), send)
+            try:
+                await self._inner(scope, _counted(receive), send)
+            finally:
+                if length.isdigit() and int(length[:20]) > NOTED:
+                    LEFTOVERS.note()
 
 
 def _is_files(scope: Scope) -> bool:
