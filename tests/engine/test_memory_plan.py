@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webui.engine.memory_plan import Machine, MemoryProfile, ModelSize, Wishes, Work, ladder, peak, plan
+from webui.engine.memory_plan import Machine, MemoryProfile, ModelSize, Wishes, ladder, peak, plan
+from webui.request.work import Work
 
 GIB = 2**30
 SD15 = ModelSize(

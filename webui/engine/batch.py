@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from webui.base.errors import UserError
@@ -58,6 +59,10 @@ def _nothing_to_lend(checkpoint: CheckpointRef) -> Loaded:
     raise UserError(f"{checkpoint.name} cannot be lent here.")
 
 
+def _nothing_made(_inner: Plan, _picture: Image.Image, _mask: Image.Image | None, _seed: int) -> Image.Image:
+    raise UserError("No picture can be made within a picture here.")
+
+
 @dataclass(frozen=True, eq=False)
 class Studio:
     """What a batch is made with besides its plan."""
@@ -72,6 +77,9 @@ class Studio:
     """Lends another checkpoint for the rest of the batch."""
     networks: Refs = field(default_factory=dict)
     """Files of the tags in prompts."""
+    made: Callable[[Plan, Image.Image, Image.Image | None, int], Image.Image] = _nothing_made
+    """Carries out an inner plan (`Resolving.plan`) with a picture to begin with, a mask that is white where it may
+    change, or None, and a seed -> RGB. For `finish` alone, of a feature that `borrows`."""
     enlargers: Mapping[str, Enlarge] = field(default_factory=lambda: UPSCALERS)
     """What enlarges pixels, by the name in the request."""
 
@@ -159,8 +167,10 @@ class Denoised(NamedTuple):
     """(b, c, h, w)"""
     loaded: Loaded
     """A1111: the model that answered last, so that a refiner's VAE decodes what it refined."""
-    whole: bool = True
+    whole: bool
     """Not when it was stopped halfway: what the latents would have become, as the model saw it last."""
+    until: float
+    """The share of the batch's work that is done then."""
 
 
 def noise_of(

@@ -39,7 +39,7 @@ from webui.engine.training.networks import build_text_tower, build_unet, build_v
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.request.engine_options import EngineOptions
 from webui.request.fields import Txt2Img
-from webui.request.plan import CheckpointRef, Picture, Plan
+from webui.request.plan import CheckpointRef, Picture, Plan, wished
 from webui.request.settings import RenderSettings
 
 DEMO = PROGRAM / "models" / "Stable-diffusion" / "emoji-3d.safetensors"
@@ -96,7 +96,8 @@ class Bench:
 
 def _batch(request: Txt2Img) -> tuple[Picture, ...]:
     render = RenderSettings()
-    return tuple(Picture(request, render, request.seed + i, 0, i) for i in range(request.batch_size))
+    wishes = wished(request, render)
+    return tuple(Picture(request, render, request.seed + i, 0, i, wishes=wishes) for i in range(request.batch_size))
 
 
 # ---------------------------------------------------------------- measures

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import cached_property
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -72,6 +73,18 @@ class TextCache:
         self._kept.clear()
 
 
+class Row(NamedTuple):
+    """What a row of a call stands for."""
+
+    picture: int
+    """Of the batch."""
+    side: Side
+    part: int
+    """Of the prompt's parts between AND, from 0."""
+    weight: float
+    """Of that part."""
+
+
 @dataclass(frozen=True, eq=False)
 class Stacked:
     """Texts of one call, as many rows as `images`: tokens (rows, n, width)."""
@@ -83,6 +96,15 @@ class Stacked:
     weights: tuple[float, ...]
     sides: tuple[Side, ...]
     """Whether it is the prompt's, or the negative prompt's."""
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The same, one by one; a row of a picture that another one of the same side came before is its next part."""
+        found: list[Row] = []
+        for picture, side, weight in zip(self.images, self.sides, self.weights, strict=True):
+            part = sum(1 for row in found if (row.picture, row.side) == (picture, side))
+            found.append(Row(picture, side, part, weight))
+        return tuple(found)
 
 
 @dataclass(eq=False)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from webui.base.errors import UserError
-from webui.engine.conditioning import Prompts, Side, Stacked
+from webui.engine.conditioning import Prompts, Row, Side, Stacked
 from webui.engine.families.family import Conditioning, Model
 from webui.engine.previews import Previewer
 from webui.engine.sampling.process import Diffusion, Process
@@ -26,16 +26,21 @@ class Clock:
     total: int
     """Calls that the pass will make, as A1111 counts: steps times calls per step."""
     calls: int = 0
+    per_step: int = 1
 
 
-class Row(NamedTuple):
-    """What a row of a call stands for."""
+class Window(NamedTuple):
+    """A part of the latents, which is looked at by itself."""
 
-    picture: int
-    """Of the batch."""
-    side: Side
-    weight: float
-    """Of its part between AND."""
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def of(self, x: Tensor, scale: int = 1) -> Tensor:
+        """The same part of (..., h, w); scale: of its pixels along a side of one of the latents'."""
+        top, left, height, width = (each * scale for each in self)
+        return x[..., top : top + height, left : left + width]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +55,30 @@ class Call:
     conditioning: Conditioning
     number: int
     """Of the denoiser's calls in this pass, from 0, as A1111 counts; calls of one number belong together."""
-    total: int
-    """Calls that the pass will make."""
+    clock: Clock
+    window: Window | None = None
+    """Of the latents, where only a part of them is seen; None: all. Masks and hints are cut alike (`Window.of`)."""
+
+    @property
+    def total(self) -> int:
+        """Calls that the pass will make."""
+        return self.clock.total
+
+    @property
+    def step(self) -> int:
+        """Steps that are done, from 0, of `steps`."""
+        return self.number // self.clock.per_step
+
+    @property
+    def steps(self) -> int:
+        return max(self.clock.total // self.clock.per_step, 1)
+
+    def through(self, window: Window) -> Call:
+        """The same call for a part of what it sees, from where `window` counts."""
+        told, whole = self.conditioning, self.window
+        concat = None if told.concat is None else window.of(told.concat)
+        seen = window if whole is None else window._replace(top=whole.top + window.top, left=whole.left + window.left)
+        return replace(self, x=window.of(self.x), conditioning=replace(told, concat=concat), window=seen)
 
 
 Ask = Callable[[Call], Tensor]
@@ -100,9 +127,7 @@ class Prompted:
             ask = wrapper(ask)
 
         def wrapped(rows: Stacked, x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
-            told = zip(rows.images, rows.sides, rows.weights, strict=True)
-            stands_for = tuple(Row(image, side, weight) for image, side, weight in told)
-            return ask(Call(x, sigma, stands_for, conditioning, max(clock.calls - 1, 0), clock.total))
+            return ask(Call(x, sigma, rows.rows, conditioning, max(clock.calls - 1, 0), clock))
 
         return replace(self, wrapped=wrapped)
 

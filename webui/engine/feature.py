@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from functools import cached_property
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
+import torch
 from PIL import Image
 from torch import Tensor, nn
 
@@ -42,6 +44,14 @@ class PassContext:
     enter: Callable[[Loaded], Prompted]
     """Brings another model into the pass: every feature acts on it, too, and it reads the pass's texts."""
 
+    @cached_property
+    def stream(self) -> torch.Generator:
+        """What features draw from in this pass, one after the other; on the CPU.
+
+        A1111: torch's generator of the process, which the first noise has left at the seed of the batch's last picture.
+        """
+        return torch.Generator().manual_seed(self.batch.seeds[-1])
+
 
 class Further(NamedTuple):
     """A pass after a pass, and the model that walks it."""
@@ -61,7 +71,7 @@ class Finished:
     index: int
     """Of the batch."""
     batch: Batch
-    watch: Watch
+    studio: Studio
     latent: Tensor
     """(c, h, w); empty where a pipeline has run the model as a whole."""
     start: Start | None = None
@@ -72,6 +82,10 @@ class Finished:
     mask: Image.Image | None = None
     """White where the result shows."""
     extras: tuple[ExtraPicture, ...] = ()
+
+    @property
+    def watch(self) -> Watch:
+        return self.studio.watch
 
 
 class PassFeature:
@@ -112,8 +126,14 @@ class PassFeature:
 class FeatureEngine(Generic[P]):
     """What a feature does for one batch."""
 
-    def __init__(self, params: P) -> None:
+    borrows: ClassVar[bool] = False
+    """Its `finish` makes pictures of its own (`Studio.made`), so that the models of the passes are given back before:
+    all pictures of the batch are decoded first."""
+
+    def __init__(self, params: P, unit: int = 0) -> None:
         self.params = params
+        self.unit = unit
+        """Which one it is of a feature that may act several times at once, from 0."""
 
     def patch_vae(self, vae: nn.Module) -> AbstractContextManager[None]:
         """Bends a VAE for the length of the batch, and leaves it exactly as it was."""

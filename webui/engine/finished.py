@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from PIL import Image
 from torch import Tensor
 
-from webui.engine.batch import Batch
+from webui.engine.batch import Batch, Studio
 from webui.engine.feature import Finished
 from webui.engine.passes import Features
 from webui.engine.start import Beginning
-from webui.engine.watch import Watch
 from webui.request.messages import Pictured
 from webui.request.plan import Picture
 
 
-def finish(
-    features: Features,
-    made: Image.Image,
-    index: int,
-    batch: Batch,
-    watch: Watch,
-    latent: Tensor,
-    beginning: Beginning | None,
-) -> Finished:
-    """What the features make of the decoded picture at this place of the batch. latent: what it was decoded from."""
-    finished = Finished(made, made, index, batch, watch, latent)
-    if beginning is not None:
-        given = beginning.givens[index]
+class Made(NamedTuple):
+    """A picture of a batch as its model has made it."""
+
+    picture: Image.Image
+    latent: Tensor
+    """(c, h, w), what it was decoded from; empty where a pipeline has run the model as a whole."""
+    beginning: Beginning | None
+    """What img2img began with."""
+    whole: bool = True
+    """Not when it was stopped halfway."""
+
+
+def finish(features: Features, made: Made, index: int, batch: Batch, studio: Studio) -> Finished:
+    """What the features make of the decoded picture at this place of the batch."""
+    finished = Finished(made.picture, made.picture, index, batch, studio, made.latent)
+    if made.beginning is not None:
+        given = made.beginning.givens[index]
         finished = Finished(
-            made,
-            made,
+            made.picture,
+            made.picture,
             index,
             batch,
-            watch,
-            latent,
-            start=beginning.start,
+            studio,
+            made.latent,
+            start=made.beginning.start,
             given=given,
             overlay=given.overlay if batch.render.overlay_inpaint else None,
             mask=given.mask,

@@ -6,26 +6,27 @@ decoded one by one, and each picture leaves as soon as it is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
-from webui import registry
+from PIL import Image
+
 from webui.engine.batch import Batch, Denoised, Loaded, Pass, Studio
 from webui.engine.conditioning import TextCache
 from webui.engine.families.diffusers_pipeline import PipelineModel
-from webui.engine.finished import finish, pictured
+from webui.engine.finished import Made, finish, pictured
 from webui.engine.levels import picture_of
-from webui.engine.memory_plan import Use, Work
-from webui.engine.networks.embeddings import EmbeddingShelf
+from webui.engine.memory_plan import Use
+from webui.engine.networks.embeddings import Embedding, EmbeddingShelf
 from webui.engine.passes import Features, denoised, features_of, shaped
-from webui.engine.planned import SAMPLED, planned
+from webui.engine.planned import planned
 from webui.engine.previews import as_chosen
 from webui.engine.sampling.course import img2img_steps
 from webui.engine.small_vae import SmallVaes
-from webui.engine.start import Beginning, Beginnings, blank_conditioning
+from webui.engine.start import Beginning, Beginnings, blank_conditioning, encoded_png
 from webui.engine.upscalers.models import UpscalerShelf
 from webui.engine.upscalers.resize import UPSCALERS, Enlarge
 from webui.engine.vae import decoded
@@ -33,8 +34,9 @@ from webui.engine.watch import Skipped, Watch
 from webui.engine.whole import whole_pictures
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.messages import Pictured
-from webui.request.plan import CheckpointRef, Picture, Plan
+from webui.request.plan import GIVEN, GIVEN_MASK, CheckpointRef, Picture, Plan
 from webui.request.settings import RenderSettings
+from webui.request.work import Work
 
 
 class Lender(Protocol):
@@ -43,6 +45,18 @@ class Lender(Protocol):
     def lend(
         self, checkpoint: CheckpointRef, vae: CheckpointRef | None, use: Use
     ) -> AbstractContextManager[Loaded]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Tools:
+    """What pictures are made with, whichever they are."""
+
+    models: Lender
+    cache: TextCache
+    shelf: EmbeddingShelf
+    watch: Watch
+    upscalers: UpscalerShelf | None = None
+    small_vaes: SmallVaes = field(default_factory=SmallVaes)
 
 
 def pictures(
@@ -60,30 +74,67 @@ def pictures(
         Interrupted: the user stopped the job; what was finished has been given out.
         WebuiError: it cannot be done; the text is for the person.
     """
-    embeddings = shelf.read(plan.embeddings)
-    beginnings = Beginnings(plan.images, watch)
-    small = small_vaes or SmallVaes()
-    previewer = partial(as_chosen, viewing=watch.viewing, small=partial(small.half, side="decoder"))
+    tools = Tools(models, cache, shelf, watch, upscalers, small_vaes or SmallVaes())
+    embeddings, beginnings = shelf.read(plan.embeddings), Beginnings(plan.images, watch)
     for number, together in enumerate(plan.batches):
         if watch.cancel.ends_now:
             watch.cancel.check()
             return
         watch.begin_batch(number)
-        for cause in shelf.missed(prompts_of(together)):
-            watch.remark(f"An embedding is left out: {cause}")
-        for name in together[0].request.features:
-            if registry.feature(name) is None:
-                watch.remark(f"There is no feature {name!r} here: it was left out.")
-        with ExitStack() as loans:
-            batch, features = Batch(together), features_of(together[0])
-            around = partial(small.around, render=batch.render, note=batch.facts.note, remark=watch.remark)
-            lend = partial(_lent, loans, models, plan.vae, use_of(together, features), around, features)
-            enlargers = _enlargers(plan, upscalers, batch.render, watch)
-            studio = Studio(watch, cache, embeddings, previewer, plan, lend, plan.networks, enlargers)
-            try:
-                yield from _batch_pictures(features, batch, plan, beginnings, studio)
-            except Skipped:
-                continue
+        try:
+            yield from _batch_pictures(together, plan, embeddings, beginnings, tools)
+        except Skipped:
+            continue
+
+
+def _batch_pictures(
+    together: tuple[Picture, ...],
+    plan: Plan,
+    embeddings: Mapping[str, Embedding],
+    beginnings: Beginnings,
+    tools: Tools,
+) -> Iterator[Pictured]:
+    """The pictures of one batch."""
+    watch = tools.watch
+    batch, features = Batch(together), features_of(together[0])
+    for cause in tools.shelf.missed(prompts_of(together)):
+        watch.remark(f"An embedding is left out: {cause}")
+    with ExitStack() as loans:
+        small, render = tools.small_vaes, batch.render
+        around = partial(small.around, render=render, note=batch.facts.note, remark=watch.remark)
+        studio = Studio(
+            watch,
+            tools.cache,
+            embeddings,
+            previewer=partial(as_chosen, viewing=watch.viewing, small=partial(small.half, side="decoder")),
+            plan=plan,
+            lend=partial(_lent, loans, tools.models, plan.vae, use_of(together, features), around, features),
+            networks=plan.networks,
+            made=partial(_made_within, tools),
+            enlargers=_enlargers(plan, tools.upscalers, render, watch),
+        )
+        decoded = _made(features, batch, plan, beginnings, studio)
+        if any(feature.borrows for feature in features):
+            with watch.within():
+                decoded = iter(list(decoded))
+            loans.close()
+        for index, (picture, made) in enumerate(zip(together, decoded, strict=True)):
+            finished = finish(features, made, index, batch, studio)
+            yield pictured(picture, finished, half_done=not made.whole)
+
+
+def _made_within(tools: Tools, inner: Plan, picture: Image.Image, mask: Image.Image | None, seed: int) -> Image.Image:
+    """For `Studio.made`."""
+    images = {**inner.images, GIVEN: encoded_png(picture, compress_level=0)}
+    if mask is not None:
+        images[GIVEN_MASK] = encoded_png(mask, compress_level=0)
+    asked = inner.batches[0][0]
+    request = asked.request.changed(seed=seed, **({} if mask is not None else {"mask": ""}))
+    plan = replace(inner, batches=((replace(asked, request=request, seed=seed),),), images=images)
+    with tools.watch.within():
+        embeddings, beginnings = tools.shelf.read(plan.embeddings), Beginnings(images, tools.watch)
+        (made,) = _batch_pictures(plan.batches[0], plan, embeddings, beginnings, tools)
+    return Image.frombytes("RGB", (made.width, made.height), made.rgb)
 
 
 def _lent(
@@ -114,12 +165,12 @@ def prompts_of(pictures: tuple[Picture, ...]) -> Iterator[str]:
 def use_of(pictures: tuple[Picture, ...], features: Features) -> Use:
     """What a batch needs its models for."""
     request, render = pictures[0].request, pictures[0].render
-    width, height = request.width, request.height
-    for feature in features:
-        width, height = feature.params.sized(width, height)
     rows = len(pictures) * (1 if request.cfg_scale == 1.0 or not render.batch_cond_uncond else 2)
+    work = Work(request.width, request.height, rows)
+    for feature in features:
+        work = feature.params.cost(work)
     needs = tuple(need for feature in features for need in feature.params.wanted())
-    return Use(Work(width, height, rows), render.fp8_storage, render.cache_fp16_weight, needs)
+    return Use(work, render.fp8_storage, render.cache_fp16_weight, needs)
 
 
 def _enlargers(plan: Plan, shelf: UpscalerShelf | None, render: RenderSettings, watch: Watch) -> dict[str, Enlarge]:
@@ -130,13 +181,12 @@ def _enlargers(plan: Plan, shelf: UpscalerShelf | None, render: RenderSettings, 
     return shelf.enlargers(plan.upscalers, tile, overlap, lambda _done, _of: watch.check())
 
 
-def _batch_pictures(
-    features: Features, batch: Batch, plan: Plan, beginnings: Beginnings, studio: Studio
-) -> Iterator[Pictured]:
+def _made(features: Features, batch: Batch, plan: Plan, beginnings: Beginnings, studio: Studio) -> Iterator[Made]:
+    """The pictures of a batch as they are decoded. Nothing holds on to the models when they are."""
     watch = studio.watch
     loaded = studio.lend(plan.checkpoint)
     if isinstance(loaded.model, PipelineModel):
-        yield from whole_pictures(features, batch, loaded.model, beginnings, watch)
+        yield from whole_pictures(batch, loaded.model, beginnings, watch)
         return
     beginning: Beginning | None = None
     if isinstance(batch.request, Img2Img):
@@ -144,13 +194,12 @@ def _batch_pictures(
         last = image_pass(features, batch, loaded, beginning, studio)
     else:
         last = first_pass(features, batch, loaded, studio)
-    watch.enter("decoding", SAMPLED, 1.0)
-    for index, (picture, latent) in enumerate(zip(batch.pictures, last.latents, strict=True)):
+    watch.enter("decoding", last.until, 1.0)
+    for index, latent in enumerate(last.latents):
         watch.check()
         made = picture_of(decoded(last.loaded.model, latent[None], batch.render, watch))
-        finished = finish(features, made, index, batch, watch, latent, beginning)
         watch.step(index + 1, len(batch.pictures))
-        yield pictured(picture, finished, half_done=not last.whole)
+        yield Made(made, latent, beginning, last.whole)
 
 
 # ---------------------------------------------------------------- passes

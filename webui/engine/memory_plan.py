@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from webui.features.feature import Need
+from webui.request.work import Work
 
 Offload = Literal["none", "medium", "low", "leaf"]
 """Where the parts wait: all on the device; only the one in use there; the network's blocks, or its layers, come one by
@@ -68,21 +69,6 @@ class ModelSize:
     """What the VAE computes in, for each pixel of a picture."""
     factor: int = 8
     """Pixels along a side of what one latent stands for."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """The largest call that a batch makes."""
-
-    width: int = 512
-    """In pixels."""
-    height: int = 512
-    rows: int = 2
-    """Pictures at once, with guidance twice as many."""
-
-    @property
-    def pixels(self) -> int:
-        return self.width * self.height
 
 
 @dataclass(frozen=True)
@@ -183,8 +169,9 @@ def peak(profile: MemoryProfile, machine: Machine, model: ModelSize, work: Work)
         scores = work.rows * model.scores * latents**2 // 256
         sampling += scores // 2 if profile.attention == "sliced" else scores
     decoding = {"whole": work.pixels, "tiled": min(work.pixels, TILE), "host": 0}[profile.vae] * model.decode
+    reserve = RESERVE + work.weights
     if profile.offload == "none":
-        return RESERVE + model.network + model.text + model.vae + max(sampling, decoding)
+        return reserve + model.network + model.text + model.vae + max(sampling, decoding)
     network = {"medium": model.network, "low": model.blocks, "leaf": 2 * model.leaf}[profile.offload]
     vae = 0 if profile.vae == "host" else model.vae
-    return RESERVE + max(model.text, network + sampling, vae + decoding)
+    return reserve + max(model.text, network + sampling, vae + decoding)

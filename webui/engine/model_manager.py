@@ -30,11 +30,12 @@ from webui.engine.memory import (
     is_out_of_memory,
     model_size,
 )
-from webui.engine.memory_plan import Machine, MemoryProfile, ModelSize, OffloadWish, Use, Wishes, Work, peak, plan
+from webui.engine.memory_plan import Machine, MemoryProfile, ModelSize, OffloadWish, Use, Wishes, peak, plan
 from webui.engine.networks.patches import Patches
 from webui.engine.networks.wardrobe import Wardrobe
 from webui.request.messages import PartUse
 from webui.request.plan import CheckpointRef
+from webui.request.work import Work
 
 log = logging.getLogger(__name__)
 

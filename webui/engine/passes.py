@@ -37,7 +37,6 @@ from webui.engine.sampling.process import Diffusion, Flow, Process, altered
 from webui.engine.sampling.schedules import ScheduleOptions
 from webui.engine.sampling.types import Denoiser, SamplerOptions
 from webui.engine.watch import Skipped, Watch
-from webui.features.feature import FeatureParams
 from webui.registry import SamplerEntry, ScheduleEntry
 from webui.request.fields import Img2Img
 from webui.request.plan import Picture
@@ -49,12 +48,8 @@ Features = Sequence[FeatureEngine[Any]]
 
 def features_of(picture: Picture) -> tuple[FeatureEngine[Any], ...]:
     """The features that a picture's request wants, in the registry's order, for one batch."""
-    found = []
-    for entry in registry.features():
-        params: FeatureParams | None = entry.params.of(picture.request, picture.render)
-        if params is not None:
-            found.append(entry.engine(params))
-    return tuple(found)
+    engines = {entry.name: entry for entry in registry.features()}
+    return tuple(engines[wish.feature].engine(wish.params, wish.unit) for wish in picture.wishes)
 
 
 def shaped(features: Features, this: Pass, loaded: Loaded) -> Pass:
@@ -71,7 +66,7 @@ def denoised(features: Features, batch: Batch, this: Pass, loaded: Loaded, studi
     noise = noise_of(batch, shape, model.device, factor=model.latent.factor)
     process = process_of(model, entry, render, shape)
     way = course_of(this, process, render, batch.facts.note, model.family.steps_table)
-    clock = Clock(total=this.walked * entry.calls_per_step)
+    clock = Clock(total=this.walked * entry.calls_per_step, per_step=entry.calls_per_step)
     guidance = guidance_of(batch, this, model)
     answered: list[Loaded] = []
     on: list[PassFeature] = []
@@ -111,7 +106,7 @@ def denoised(features: Features, batch: Batch, this: Pass, loaded: Loaded, studi
         for feature in on:
             run = feature.walk(run)
         latents = run()
-    return Denoised(latents, answered[-1], walk.whole)
+    return Denoised(latents, answered[-1], walk.whole, this.share[1])
 
 
 def shape_of(this: Pass, model: Model) -> tuple[int, int, int]:

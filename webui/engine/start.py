@@ -226,9 +226,14 @@ def opened(content: bytes) -> Image.Image:
 
 def copy(name: str, picture: Image.Image, *, shown: bool = False, saved: bool = True) -> ExtraPicture:
     """A picture that goes with a result, as it is now."""
+    return ExtraPicture(name, "png", encoded_png(picture), shown, saved)
+
+
+def encoded_png(picture: Image.Image, **options: int) -> bytes:
+    """A whole file. options: of Pillow's writer."""
     stream = io.BytesIO()
-    picture.save(stream, "PNG")
-    return ExtraPicture(name, "png", stream.getvalue(), shown, saved)
+    picture.save(stream, "PNG", **options)
+    return stream.getvalue()
 
 
 def _pixels(picture: Image.Image, model: Model) -> Tensor:

@@ -177,6 +177,9 @@ class Watch:
     _phase: Phase = "waiting"
     _begin: float = 0.0
     _share: float = 1.0
+    _part: tuple[float, float] = (0.0, 1.0)
+    """Where the phases lie in the batch's work: from, and how much."""
+    _reached: float = 0.0
     _told: float = 0.0
     _seen: float = 0.0
     _number: int = 0
@@ -188,9 +191,22 @@ class Watch:
 
     def enter(self, phase: Phase, begin: float, end: float) -> None:
         """The batch comes to another phase, which reaches over this part (0 to 1) of its work."""
-        self._phase, self._begin, self._share = phase, begin, end - begin
+        start, length = self._part
+        self._phase, self._begin, self._share = phase, start + begin * length, (end - begin) * length
         self.pulse.enter(phase)
         self._tell(0, 1)
+
+    @contextmanager
+    def within(self) -> Iterator[None]:
+        """What is worked on in the block, which has phases of its own, makes up half of what is left of the batch."""
+        phase, outer = self._phase, self._part
+        self._part = (self._reached, (sum(outer) - self._reached) / 2)
+        try:
+            yield
+        finally:
+            self._part, self._phase = outer, phase
+            self._begin, self._share = self._reached, sum(outer) - self._reached
+            self.pulse.enter(phase)
 
     def check(self) -> None:
         """Raises Interrupted or Skipped when that is wished."""
@@ -218,6 +234,6 @@ class Watch:
 
     def _tell(self, step: int, steps: int) -> None:
         self._told = time.monotonic()
-        within = self._begin + self._share * min(step / max(steps, 1), 1.0)
-        fraction = (self.batch + within) / max(self.batches, 1)
+        self._reached = self._begin + self._share * min(step / max(steps, 1), 1.0)
+        fraction = (self.batch + self._reached) / max(self.batches, 1)
         self.emit(Progress(self.job_id, self._phase, min(step, steps), steps, self.batch, self.batches, fraction))

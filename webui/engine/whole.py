@@ -14,8 +14,7 @@ from PIL import Image
 from webui.base.errors import UserError
 from webui.engine.batch import Batch
 from webui.engine.families.diffusers_pipeline import PipelineModel, Task, fitting, interruptible, spatial
-from webui.engine.finished import finish, pictured
-from webui.engine.passes import Features
+from webui.engine.finished import Made
 from webui.engine.planned import SAMPLED
 from webui.engine.previews import jpeg
 from webui.engine.start import Beginnings
@@ -25,15 +24,12 @@ from webui.prompt.comments import strip_comments
 from webui.prompt.networks import extract_networks
 from webui.prompt.schedule import prompt_schedule
 from webui.request.fields import Img2Img
-from webui.request.messages import Pictured
 from webui.request.plan import Picture
 from webui.request.settings import RenderSettings
 from webui.request.whole import unhonoured
 
 
-def whole_pictures(
-    features: Features, batch: Batch, model: PipelineModel, beginnings: Beginnings, watch: Watch
-) -> Iterator[Pictured]:
+def whole_pictures(batch: Batch, model: PipelineModel, beginnings: Beginnings, watch: Watch) -> Iterator[Made]:
     """The pictures of a batch.
 
     Raises:
@@ -52,7 +48,7 @@ def whole_pictures(
         start, share = index / len(batch.pictures), 1 / len(batch.pictures)
         watch.enter("sampling", start, start + SAMPLED * share)
         result = _run(picture, pipeline, model, beginning.givens[index].picture if beginning else None, mask, watch)
-        yield pictured(picture, finish(features, result, index, batch, watch, torch.empty(0), beginning))
+        yield Made(result, torch.empty(0), beginning)
 
 
 def _run(

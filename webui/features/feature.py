@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
+from collections.abc import Iterator, Mapping
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
-from webui.request.params import Declared
+from webui.base.errors import UserError
+from webui.request.params import Declared, shortened
+from webui.request.work import Work
 
 if TYPE_CHECKING:
     from webui.request.fields import Img2Img, Txt2Img
+    from webui.request.plan import Picture, Resolving
     from webui.request.settings import RenderSettings
 
+MOST_UNITS = 32
+"""Of one feature in one request."""
 Touched = Literal["text", "network", "call", "guidance", "latents", "picture"]
 
 
@@ -27,11 +34,15 @@ class Need(NamedTuple):
 class FeatureParams(Declared):
     """The declared half of a feature; `parameters.py` in its folder has its class, called `Params`.
 
-    The engine half is `Engine` in `engine.py`, a `webui.engine.feature.FeatureEngine`.
+    The engine half is `Engine` in `engine.py`, a `webui.engine.feature.FeatureEngine`. A field without a `Param` is
+    none that people set: what `resolve` has found stands there.
     """
 
     title: ClassVar[str] = ""
     """Its name in the registry, where requests carry its values under `features`; "": they have fields for them."""
+    units: ClassVar[int] = 0
+    """Over 0: it may act several times at once, and the form has room for so many; requests carry a list of values
+    then, with null for each unit that is off."""
     aliases: ClassVar[tuple[str, ...]] = ()
     """Titles of always-on scripts that are the same: [enabled, then the values in order of declaration]."""
     called: ClassVar[str] = ""
@@ -56,6 +67,65 @@ class FeatureParams(Declared):
         values = request.features.get(cls.title)
         return None if values is None else cls.made(**values)
 
-    def sized(self, width: int, height: int) -> tuple[int, int]:
-        """The largest picture that passes work on, in pixels, where the request itself says (width, height)."""
-        return width, height
+    @classmethod
+    def units_of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Iterator[tuple[int, Self]]:
+        """The units that are on, with their numbers; a feature without units has the one of number 0.
+
+        Raises:
+            UserError: a value is wrong.
+        """
+        if not cls.units:
+            params = cls.of(request, render)
+            if params is not None:
+                yield 0, params
+            return
+        for unit, values in enumerate(request.features.get(cls.title, ())):
+            if values is not None:
+                yield unit, cls.made(**values)
+
+    @classmethod
+    def carried(cls, given: Any) -> Any:
+        """What a request carries of what somebody asks of this feature: all values by name, those of each unit in a
+        list where it has units; None: nothing is on.
+
+        Raises:
+            UserError: a value is wrong.
+        """
+        if not cls.units:
+            return cls._values(given)
+        units = [given] if isinstance(given, Mapping) else given
+        if not isinstance(units, list | tuple):
+            raise UserError(f"A list of units is meant, not {shortened(given)}.", field="features")
+        if len(units) > MOST_UNITS:
+            raise UserError(f"{len(units)} units are too many.", hint=f"At most {MOST_UNITS}.", field="features")
+        found = [None if unit is None else cls._values(unit) for unit in units]
+        while found and found[-1] is None:
+            found.pop()
+        return found or None
+
+    @classmethod
+    def _values(cls, given: Any) -> dict[str, Any]:
+        if not isinstance(given, Mapping):
+            raise UserError(f"Values by their names are meant, not {shortened(given)}.", field="features")
+        settable = cls.params()
+        for name in given:
+            if name not in settable:
+                raise UserError(f"There is no parameter {name!r}.", field="features")
+        return cls.made(**given).model_dump(mode="json", include=set(settable))
+
+    def prepare(self, picture: Picture, stream: Random) -> Picture:
+        """The picture with another request, before names are looked up: wildcards. Once a picture; `stream` follows
+        from its seeds, so that it is the same each time."""
+        return picture
+
+    def resolve(self, resolving: Resolving) -> Self:
+        """With its names looked up, and what it makes pictures with planned.
+
+        Raises:
+            NotFound, UserError: it cannot be done.
+        """
+        return self
+
+    def cost(self, work: Work) -> Work:
+        """What memory must hold for a batch with it, where it is `work` without: larger pictures, more weights."""
+        return work

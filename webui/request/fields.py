@@ -5,15 +5,15 @@ The layout of the form is a matter of the tabs; the names are those of A1111's H
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Final, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from webui import registry
 from webui.base.errors import UserError
 from webui.request.jobs import Demand, JobRequest
-from webui.request.params import Choice, Codec, Declared, Image, Number, Param, Several, Slider, Text, Toggle, always
+from webui.request.params import Choice, Codec, Image, Number, Param, Several, Slider, Text, Toggle, always, user_error
 from webui.request.settings import LimitSettings
 
 SAME_CHECKPOINT = "Use same checkpoint"
@@ -24,6 +24,8 @@ RESIZE_MODES = ("Just resize", "Crop and resize", "Resize and fill", "Just resiz
 MASK_MODES = ("Inpaint masked", "Inpaint not masked")
 MASKED_CONTENTS = ("fill", "original", "latent noise", "latent nothing")
 INPAINT_AREAS = ("Whole picture", "Only masked")
+RESTORED: Final = "restored"
+"""Pydantic's context where a stored request is read for people to look at."""
 
 
 def _index_codec(choices: tuple[str, ...]) -> Codec:
@@ -264,8 +266,9 @@ class Generation(JobRequest):
     """Gives a sheet and an animation of the picture at each step, from noise to the end, beside it."""
     override_settings: Annotated[dict[str, Any], Param(axis=False)] = Field(default_factory=dict)
     """Settings that hold for this picture alone, by their A1111 name."""
-    features: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Features that have no fields of their own here: name -> parameter -> value; one that is not named is off."""
+    features: dict[str, Any] = Field(default_factory=dict)
+    """Features that have no fields of their own here: name -> parameter -> value; one that is not named is off. Of a
+    feature that may act several times at once a list of such values, with null for a unit that is off."""
     script: str = ""
     """The script that makes many requests out of this one, by its title; empty: none."""
     script_values: dict[str, Any] = Field(default_factory=dict)
@@ -273,20 +276,36 @@ class Generation(JobRequest):
 
     @field_validator("features")
     @classmethod
-    def _known(cls, given: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    def _known(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         """By the registry's names, and with all values; what nobody knows (an extension is gone) stays as it is."""
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Any] = {}
         for name, values in given.items():
             entry = registry.feature(name)
             if entry is None:
                 found[name] = values
                 continue
             try:
-                made: Declared = entry.params.made(**values)
+                carried = entry.params.carried(values)
             except UserError as error:
-                raise UserError(f"{entry.name}: {error.message}", hint=error.hint, field="features") from error
-            found[entry.name] = made.model_dump(mode="json")
+                if info.context != RESTORED:
+                    raise UserError(f"{entry.name}: {error.message}", hint=error.hint, field="features") from error
+                carried = values
+            if carried is not None:
+                found[entry.name] = carried
         return found
+
+    @classmethod
+    def restored(cls, values: Mapping[str, Any]) -> Self:
+        """A request of an earlier day, for people to look at: features whose parameters have changed since stay as
+        they are; to be carried out it must fit.
+
+        Raises:
+            UserError: something else does not fit.
+        """
+        try:
+            return cls.model_validate(values, context=RESTORED)
+        except ValidationError as error:
+            raise user_error(cls, error) from error
 
     @property
     def is_img2img(self) -> bool:

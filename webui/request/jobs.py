@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from webui import registry
 from webui.request.params import Declared
@@ -31,6 +31,11 @@ class JobRequest(Declared):
 
     kind: ClassVar[str]
     """The name of its line in the registry, which tabs, routes and folders have too."""
+
+    @classmethod
+    def restored(cls, values: Mapping[str, Any]) -> Self:
+        """A request of an earlier day, for people to look at. Raises UserError: it does not fit any more."""
+        return cls.made(**values)
 
     @property
     def picture_count(self) -> int:

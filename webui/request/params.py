@@ -11,7 +11,7 @@ X/Y/Z axis, the file-name pattern, the command-line flag, the documentation. The
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
 
@@ -221,6 +221,44 @@ def param_of(info: FieldInfo) -> Param | None:
 def default_of(cls: type[Declared], name: str) -> Any:
     """The value that a field has when nothing is said."""
     return cls.model_fields[name].get_default(call_default_factory=True)
+
+
+def pictures_in(value: object) -> Iterator[str]:
+    """The names of all pictures in a declared record, at any depth."""
+    if isinstance(value, Declared):
+        params = value.params()
+        for name in type(value).model_fields:
+            inner = getattr(value, name)
+            if isinstance(params.get(name), Image):
+                yield from (each for each in (inner if isinstance(inner, tuple) else (inner,)) if each)
+            else:
+                yield from pictures_in(inner)
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from pictures_in(inner)
+    elif isinstance(value, tuple | list):
+        for inner in value:
+            yield from pictures_in(inner)
+
+
+def with_pictures(value: D, keep: Callable[[str, str], str]) -> D:
+    """The record with every picture in it, at any depth, put through `keep(picture, field)`, which says its name."""
+    changes: dict[str, Any] = {}
+    for name, param in value.params().items():
+        inner = getattr(value, name)
+        if not isinstance(param, Image):
+            continue
+        if isinstance(inner, tuple):
+            changes[name] = tuple(keep(each, name) for each in inner)
+        elif inner:
+            changes[name] = keep(inner, name)
+    for name in type(value).model_fields:
+        inner = getattr(value, name)
+        if isinstance(inner, Declared):
+            changes[name] = with_pictures(inner, keep)
+        elif isinstance(inner, tuple) and any(isinstance(each, Declared) for each in inner):
+            changes[name] = tuple(with_pictures(each, keep) if isinstance(each, Declared) else each for each in inner)
+    return value.changed(**changes) if changes else value
 
 
 def parsed(cls: type[Declared], name: str, text: Any) -> Any:

@@ -6,20 +6,28 @@ A `Plan` is plain data and determines the pictures: the same plan gives the same
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from itertools import groupby
+from typing import NamedTuple, Protocol
 
 from webui import registry
 from webui.base.errors import NotFound, UserError
+from webui.features.feature import FeatureParams
 from webui.prompt.comments import strip_comments
 from webui.prompt.networks import HYPERNETWORK, LORA_KINDS, NetworkTag, extract_networks
 from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img, Txt2Img
+from webui.request.params import pictures_in
 from webui.request.settings import RenderSettings, Settings
 
 AUTOMATIC_VAE = "Automatic"
 LARGEST_RANDOM_SEED = 4294967294
 """Exclusive. A1111: random seeds fit in 32 bits."""
+GIVEN, GIVEN_MASK = "<given>", "<given mask>"
+"""What inner plans call the picture that they begin with, and its mask: they are there when the plan is carried out."""
+DEEPEST = 3
+"""Plans within plans."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,17 @@ class Names(Protocol):
         ...
 
 
+class Wish(NamedTuple):
+    """What is asked of a feature."""
+
+    feature: str
+    """Its name in the registry."""
+    unit: int
+    """Of a feature that may act several times at once, from 0."""
+    params: FeatureParams
+    """The names in it are resolved."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """One picture to make: everything that its pixels depend on, but the networks' weights."""
@@ -114,6 +133,8 @@ class Picture:
     """Rank within the job, from 0."""
     init_image: str = ""
     """Key in `Plan.images`, for img2img."""
+    wishes: tuple[Wish, ...] = ()
+    """In the order in which features act."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +147,9 @@ class Plan:
     refiner: CheckpointRef | None = None
     hires_checkpoint: CheckpointRef | None = None
     images: Mapping[str, bytes] = field(default_factory=dict)
-    """Encoded pictures that the requests refer to."""
+    """Encoded pictures that the requests and their features refer to."""
+    inner: tuple[Plan, ...] = ()
+    """What features make of a picture, or of a part of it, by plans of their own (`Resolving.plan`)."""
     embeddings: tuple[str, ...] = ()
     """Folders with textual inversion embeddings."""
     networks: Mapping[tuple[str, str], NetworkRef] = field(default_factory=dict)
@@ -224,16 +247,41 @@ class Plans:
         return self.parts[self.number_of(position)].at(position)
 
 
+@dataclass
+class Resolving:
+    """What a feature may ask for while a request becomes a plan."""
+
+    names: Names
+    remark: Callable[[str], None]
+    """Something for the person to know."""
+    planned: Callable[[Img2Img], Plan]
+    inner: list[Plan] = field(default_factory=list)
+
+    def plan(self, request: Img2Img) -> int:
+        """A plan that the feature will carry out by itself (`Studio.made`) -> its place in `Plan.inner`.
+
+        Its picture and its mask are given then. It has one picture.
+
+        Raises:
+            NotFound, UserError: as `resolve`.
+        """
+        given = {"init_images": (GIVEN,), "mask": GIVEN_MASK, "n_iter": 1, "batch_size": 1}
+        self.inner.append(self.planned(request.changed(**given)))
+        return len(self.inner) - 1
+
+
 def resolve(
     request: Txt2Img | Img2Img,
     settings: Settings,
     names: Names,
     random_seed: Callable[[], int],
     embeddings: tuple[str, ...] = (),
+    *,
+    depth: int = 0,
 ) -> Plan:
     """Fix every choice that the request leaves open.
 
-    `random_seed` gives the numbers for seeds of -1, below `LARGEST_RANDOM_SEED`.
+    `random_seed` gives the numbers for seeds of -1, below `LARGEST_RANDOM_SEED`. `depth`: of plans within plans.
 
     A name that the request itself gives must be somebody's. One that stands in the settings may have lost its file
     since: then the picture is made without, with a remark.
@@ -241,53 +289,133 @@ def resolve(
     Raises:
         NotFound: no sampler, schedule, checkpoint, VAE, style or picture has the name asked for, or there is no
             checkpoint at all.
-        UserError: an override setting's value is wrong, or img2img has no picture.
+        UserError: an override setting's value is wrong, img2img has no picture, or a feature refuses.
     """
+    if depth > DEEPEST:
+        raise UserError("Features that make pictures with features stand too deep in one another.", field="features")
     render = settings.with_options(request.override_settings, strict=False).render
     request = _with_hypernetwork(_named(request, names, comments=render.enable_prompt_comments), render, names)
     if render.use_old_hires_fix_width_height:
         request = with_old_hires_size(request)
-    remarks: list[str] = []
+    remarks = [f"There is no feature {name!r} here: it was left out." for name in _unknown(request)]
     checkpoint, vae = chosen_models(render, names, remarks.append, asked=request.override_settings)
     render = render.changed(sd_model_checkpoint=checkpoint.title)
-    seed = request.seed if request.seed >= 0 else random_seed()
-    subseed = request.subseed if request.subseed >= 0 else random_seed()
-    inits = _init_images(request)
-    batches = []
-    for iteration in range(request.n_iter):
-        batch = []
-        for index in range(request.batch_size):
-            position = iteration * request.batch_size + index
-            # A1111: with a variation, all pictures share the seed and the variation seeds count up.
-            own_seed = seed if request.subseed_strength else seed + position
-            batch.append(
-                Picture(
-                    request=request.changed(seed=own_seed, subseed=subseed + position),
-                    render=render,
-                    seed=own_seed,
-                    subseed=subseed + position,
-                    position=position,
-                    init_image=inits[index % len(inits)] if inits else "",
-                )
-            )
-        batches.append(tuple(batch))
+    resolving = Resolving(
+        names, remarks.append, lambda own: resolve(own, settings, names, random_seed, embeddings, depth=depth + 1)
+    )
+    pictures = _wishing(_pictures(request, render, random_seed), resolving)
     hires = (
         isinstance(request, Txt2Img) and request.enable_hr and request.hr_checkpoint_name not in ("", SAME_CHECKPOINT)
     )
     return Plan(
-        batches=tuple(batches),
+        batches=_batches(pictures, request.batch_size),
         checkpoint=checkpoint,
         vae=vae,
         refiner=names.checkpoint(request.refiner_checkpoint) if request.has_refiner else None,
         hires_checkpoint=names.checkpoint(request.hr_checkpoint_name)
         if hires and isinstance(request, Txt2Img)
         else None,
-        images={name: names.picture(name) for name in _picture_names(request)},
+        images={name: names.picture(name) for name in _picture_names(request, pictures)},
         embeddings=embeddings,
-        networks=_networks(request, render, names),
+        networks=_networks(pictures, render, names),
         upscalers=_upscalers(request, names),
         remarks=tuple(remarks),
+        inner=tuple(resolving.inner),
     )
+
+
+def _unknown(request: Generation) -> list[str]:
+    return [name for name in request.features if registry.feature(name) is None]
+
+
+def _pictures(
+    request: Txt2Img | Img2Img, render: RenderSettings, random_seed: Callable[[], int]
+) -> tuple[Picture, ...]:
+    """All pictures of a request, each with its own seeds."""
+    seed = request.seed if request.seed >= 0 else random_seed()
+    subseed = request.subseed if request.subseed >= 0 else random_seed()
+    inits = _init_images(request)
+    wishes = wished(request, render)
+    made = []
+    for position in range(request.picture_count):
+        # A1111: with a variation, all pictures share the seed and the variation seeds count up.
+        own_seed = seed if request.subseed_strength else seed + position
+        made.append(
+            Picture(
+                request=request.changed(seed=own_seed, subseed=subseed + position),
+                render=render,
+                seed=own_seed,
+                subseed=subseed + position,
+                position=position,
+                init_image=inits[position % request.batch_size % len(inits)] if inits else "",
+                wishes=wishes,
+            )
+        )
+    return tuple(made)
+
+
+def wished(request: Txt2Img | Img2Img, render: RenderSettings) -> tuple[Wish, ...]:
+    """What a request and its settings ask of the features, in the order in which they act; names are not resolved.
+
+    Raises:
+        UserError: a value is wrong.
+    """
+    return tuple(
+        Wish(entry.name, unit, params)
+        for entry in registry.features()
+        for unit, params in entry.params.units_of(request, render)
+    )
+
+
+def _wishing(pictures: tuple[Picture, ...], resolving: Resolving) -> tuple[Picture, ...]:
+    """The pictures as their features prepare them, with the names in these features' wishes resolved.
+
+    Equal wishes are resolved once, so that a batch of equal pictures shares them.
+    """
+    known: list[tuple[tuple[Wish, ...], tuple[Wish, ...]]] = []
+
+    def resolved(wishes: tuple[Wish, ...]) -> tuple[Wish, ...]:
+        for asked, answer in known:
+            if asked is wishes or asked == wishes:
+                return answer
+        answer = tuple(wish._replace(params=wish.params.resolve(resolving)) for wish in wishes)
+        known.append((wishes, answer))
+        return answer
+
+    found = []
+    for given in pictures:
+        picture = given
+        for wish in given.wishes:
+            if type(wish.params).prepare is not FeatureParams.prepare:
+                stream = random.Random(f"{wish.feature}/{wish.unit}/{picture.seed}/{picture.subseed}")
+                picture = wish.params.prepare(picture, stream)
+        asked = given.wishes if picture is given else wished(picture.request, picture.render)
+        found.append(replace(picture, wishes=resolved(asked)))
+    return tuple(found)
+
+
+def _batches(pictures: tuple[Picture, ...], size: int) -> tuple[tuple[Picture, ...], ...]:
+    """Pictures that are made together: `size` of them, but not such as wear other networks or want other features."""
+    found = []
+    for start in range(0, len(pictures), size):
+        batch = pictures[start : start + size]
+        first = batch[0]
+        if all(_prompts(each) == _prompts(first) and each.wishes is first.wishes for each in batch):
+            found.append(batch)
+        else:
+            runs = groupby(batch, lambda each: (_tags(each), id(each.wishes)))
+            found += [tuple(alike) for _, alike in runs]
+    return tuple(found)
+
+
+def _prompts(picture: Picture) -> tuple[str, ...]:
+    """Those whose tags say which networks are worn."""
+    request = picture.request
+    return (request.prompt, request.hr_prompt) if isinstance(request, Txt2Img) else (request.prompt,)
+
+
+def _tags(picture: Picture) -> tuple[NetworkTag, ...]:
+    return tuple(tag for prompt in _prompts(picture) for tag in extract_networks(prompt)[1])
 
 
 def chosen_models(
@@ -327,11 +455,13 @@ def _upscalers(request: Generation, names: Names) -> dict[str, UpscalerRef]:
     return {} if name in ("", *registry.LATENT_UPSCALERS) else {name: names.upscaler(name, "hr_upscaler")}
 
 
-def _networks(request: Generation, render: RenderSettings, names: Names) -> dict[tuple[str, str], NetworkRef]:
+def _networks(pictures: Iterable[Picture], render: RenderSettings, names: Names) -> dict[tuple[str, str], NetworkRef]:
     """The files of the tags in all prompts, and of those that the settings add."""
-    prompts = [request.prompt]
-    if isinstance(request, Txt2Img) and request.enable_hr:
-        prompts.append(request.hr_prompt)
+    requests = [picture.request for picture in pictures]
+    prompts = dict.fromkeys(request.prompt for request in requests)
+    prompts |= dict.fromkeys(
+        request.hr_prompt for request in requests if isinstance(request, Txt2Img) and request.enable_hr
+    )
     asked = [(tag.kind, tag.name) for prompt in prompts for tag in extract_networks(prompt)[1]]
     asked += [(tag.kind, tag.name) for tag in added_networks(render)]
     found = {key: names.network(*key) for key in dict.fromkeys(asked) if key[0] in (*LORA_KINDS, HYPERNETWORK)}
@@ -412,7 +542,9 @@ def _init_images(request: Generation) -> tuple[str, ...]:
     return request.init_images
 
 
-def _picture_names(request: Generation) -> tuple[str, ...]:
-    if not isinstance(request, Img2Img):
-        return ()
-    return (*request.init_images, request.mask) if request.mask else request.init_images
+def _picture_names(request: Generation, pictures: Iterable[Picture]) -> tuple[str, ...]:
+    """All that the request and the features refer to, but what inner plans are given."""
+    named = list(pictures_in(request))
+    for wishes in {id(picture.wishes): picture.wishes for picture in pictures}.values():
+        named += [name for wish in wishes for name in pictures_in(wish.params)]
+    return tuple(name for name in dict.fromkeys(named) if name not in (GIVEN, GIVEN_MASK))

@@ -97,7 +97,7 @@ def test_one_that_is_gone_is_kept_as_it_is_and_named(engine: Engine) -> None:
     assert Txt2Img.model_validate_json(asked.model_dump_json(exclude_defaults=True)).features == gone
     plain, made = engine.run(request())[0], engine.run(request(features=gone))[0]
     assert made.rgb == plain.rgb
-    assert any("'Gone'" in remark for remark in made.comments)
+    assert any("'Gone'" in remark for remark in engine.plan(request(features=gone)).remarks)
 
 
 def test_one_that_is_off_costs_the_request_nothing() -> None:

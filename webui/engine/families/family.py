@@ -43,6 +43,9 @@ class Conditioning:
     """(b, v): pooled text, and behind it the numbers that SDXL and Flux are told."""
     concat: Tensor | None = None
     """(b, c', h, w): more channels of the input (inpainting, InstructPix2Pix)."""
+    residuals: tuple[Tensor, ...] = ()
+    """What control networks add to a UNet: to each of the values that skip from its encoder to its decoder, in the
+    order in which they are made, and last to its middle; (b, c, h, w) each."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,9 @@ from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.sampling.process import Process
 
+RESIDUAL = "residual "
+"""What the inputs of the network call what control networks add to it, with a number behind."""
+
 
 class Text(Protocol):
     """The text encoders of a family."""
@@ -155,17 +158,24 @@ class LdmModel:
             "time_ids": None if vector is None else vector[:, pooled:],
             "guidance": guidance,
         }
+        for number, residual in enumerate(conditioning.residuals):
+            inputs[f"{RESIDUAL}{number}"] = residual.to(dtype)
         output = self._called(inputs) if self.graphs is None else self.graphs(self._called, inputs)
         return output.float()
 
     def _called(self, inputs: Inputs) -> Tensor:
         told = {name: inputs[name] for name in ("text_embeds", "time_ids")}
+        residuals: list[Tensor | None] = []
+        if f"{RESIDUAL}0" in inputs:
+            residuals = [value for name, value in inputs.items() if name.startswith(RESIDUAL)]
         output: Tensor = self.unet(
             inputs["x"],
             inputs["t"],
             inputs["tokens"],
             timestep_cond=inputs["guidance"],
             added_cond_kwargs=told if told["time_ids"] is not None else None,
+            down_block_additional_residuals=tuple(residuals[:-1]) or None,
+            mid_block_additional_residual=residuals[-1] if residuals else None,
             return_dict=False,
         )[0]
         return output

@@ -115,8 +115,8 @@ class Filming(PassFeature):
 class Engine(FeatureEngine[Params]):
     """One film a batch, over all its passes."""
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
+    def __init__(self, params: Params, unit: int = 0) -> None:
+        super().__init__(params, unit)
         self.film = Film()
 
     def begin(self, context: PassContext) -> PassFeature | None:

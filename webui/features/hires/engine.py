@@ -33,8 +33,8 @@ FIRST_OF_TWO = 0.4
 class Engine(FeatureEngine[Params]):
     """The second pass, with its own sampler, schedule, prompts and checkpoint where it has such."""
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
+    def __init__(self, params: Params, unit: int = 0) -> None:
+        super().__init__(params, unit)
         self.before: list[Image.Image] = []
         """What the first pass has made, where it is wanted."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from webui.features.feature import FeatureParams, Touched
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.settings import RenderSettings
+from webui.request.work import Work
 
 
 class Params(FeatureParams):
@@ -21,9 +22,9 @@ class Params(FeatureParams):
     def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
         return cls(request=request) if isinstance(request, Txt2Img) and request.enable_hr else None
 
-    def sized(self, width: int, height: int) -> tuple[int, int]:
+    def cost(self, work: Work) -> Work:
         size = hires_size(self.request)
-        return max(width, size.width), max(height, size.height)
+        return replace(work, width=max(work.width, size.width), height=max(work.height, size.height))
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ class Results:
 def _request_of(row: JobRow) -> JobRequest:
     """What was asked for; of a job whose request an older version took and this one does not, what can be said."""
     try:
-        return request_classes()[row.kind].made(**json.loads(row.request))
+        return request_classes()[row.kind].restored(json.loads(row.request))
     except UserError as error:
         log.warning("The request of the job %s cannot be read: %s", row.id, error)
         return request_classes()[row.kind]()
