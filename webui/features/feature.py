@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
@@ -113,6 +113,26 @@ class FeatureParams(Declared):
                 raise UserError(f"There is no parameter {name!r}.", field="features")
         return cls.made(**given).model_dump(mode="json", include=set(settable))
 
+    @classmethod
+    def of_arguments(cls, given: Sequence[Any]) -> Any:
+        """What an always-on script of this name asks for, by its values in A1111's API, as `carried` takes it; None:
+        it is off.
+
+        A list of values begins with whether the feature is on; values by name need not say it (`enabled`). Units come
+        by name, one after the other, null for one that is off.
+        """
+        if cls.units:
+            return None if False in given[:1] else [_on(unit) for unit in given if not isinstance(unit, bool)]
+        if len(given) == 1 and isinstance(given[0], Mapping):
+            return _on(given[0])
+        return dict(zip(cls.params(), given[1:], strict=False)) if given and given[0] else None
+
+    @classmethod
+    def label_of(cls, _label: str, _unit: int) -> str:
+        """What an infotext calls a parameter of this unit, which is called `_label` alone; "": all parameters of a
+        unit stand together under one label, "Title N: ..."."""
+        return ""
+
     def prepare(self, picture: Picture, stream: Random) -> Picture:
         """The picture with another request, before names are looked up: wildcards. Once a picture; `stream` follows
         from its seeds, so that it is the same each time."""
@@ -129,3 +149,11 @@ class FeatureParams(Declared):
     def cost(self, work: Work) -> Work:
         """What memory must hold for a batch with it, where it is `work` without: larger pictures, more weights."""
         return work
+
+
+def _on(unit: Any) -> Any:
+    """A unit's values without its switch; None where that is off."""
+    if not isinstance(unit, Mapping):
+        return unit
+    values = dict(unit)
+    return values if values.pop("enabled", True) else None

@@ -5,7 +5,7 @@ The layout of the form is a matter of the tabs; the names are those of A1111's H
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
@@ -13,7 +13,20 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from webui import registry
 from webui.base.errors import UserError
 from webui.request.jobs import Demand, JobRequest
-from webui.request.params import Choice, Codec, Image, Number, Param, Several, Slider, Text, Toggle, always, user_error
+from webui.request.params import (
+    Choice,
+    Codec,
+    Image,
+    Number,
+    Param,
+    Several,
+    Slider,
+    Text,
+    Toggle,
+    always,
+    user_error,
+    with_pictures,
+)
 from webui.request.settings import LimitSettings
 
 SAME_CHECKPOINT = "Use same checkpoint"
@@ -307,6 +320,10 @@ class Generation(JobRequest):
         except ValidationError as error:
             raise user_error(cls, error) from error
 
+    def with_pictures(self, keep: Callable[[str, str], str]) -> Self:
+        named = super().with_pictures(keep)
+        return named.changed(features=with_pictures_kept(self.features, keep)) if self.features else named
+
     @property
     def is_img2img(self) -> bool:
         return False
@@ -352,6 +369,30 @@ class Generation(JobRequest):
             Demand(self.most_steps, limits.most_steps, "steps", "steps"),
             Demand(megapixels, limits.most_megapixels, "megapixels in one picture", "width"),
         )
+
+
+def with_pictures_kept(features: Mapping[str, Any], keep: Callable[[str, str], str]) -> dict[str, Any]:
+    """What requests carry of features, with every picture in it put through `keep(picture, field)` -> its name.
+
+    Raises:
+        UserError: a value is wrong.
+    """
+
+    def kept(params: Any, values: Any) -> Any:
+        made = params.made(**values)
+        named = with_pictures(made, keep)
+        return values if named is made else named.model_dump(mode="json", include=set(params.params()))
+
+    found = dict(features)
+    for name, carried in features.items():
+        entry = registry.feature(name)
+        if entry is None:
+            continue
+        if entry.params.units:
+            found[name] = [None if values is None else kept(entry.params, values) for values in carried]
+        else:
+            found[name] = kept(entry.params, carried)
+    return found
 
 
 class Txt2Img(Generation):

@@ -24,6 +24,7 @@ from typing import Any
 from webui import registry
 from webui.base.errors import UserError
 from webui.base.text import clean
+from webui.features.feature import MOST_UNITS, FeatureParams
 from webui.request.dialects import modern, todays_names
 from webui.request.facts import LAST_PLACE, PLACES
 from webui.request.fields import REQUESTS, Generation
@@ -83,6 +84,8 @@ def labels_of(request: Generation, render: RenderSettings, facts: Mapping[str, s
                 text = spelt(param, getattr(declared, name))
             if text is not None:
                 found.setdefault(param.label, (place, text))
+    for label, text in _unit_labels(request):
+        found.setdefault(label, (PLACES.get(label, LAST_PLACE), facts.get(label, text)))
     for label, text in facts.items():
         found.setdefault(label, (PLACES.get(label, LAST_PLACE), text))
     ordered = sorted(found.items(), key=lambda item: item[1][0])
@@ -90,19 +93,44 @@ def labels_of(request: Generation, render: RenderSettings, facts: Mapping[str, s
 
 
 def _features_in(request: Generation) -> Iterator[Declared]:
-    """The values of the features that a request carries and that are known."""
+    """The values of the features without units that a request carries and that are known."""
     for name, values in request.features.items():
         entry = registry.feature(name)
-        if entry is not None:
+        if entry is not None and not entry.params.units:
             yield entry.params.made(**values)
 
 
-def _features_of(
-    labels: Mapping[str, str], skipped: frozenset[str], report: Callable[[str], None]
-) -> dict[str, dict[str, Any]]:
+def _unit_labels(request: Generation) -> Iterator[tuple[str, str]]:
+    """(label, text) of the units of features: all of a unit under one label, or one label for each parameter."""
+    for title, units in request.features.items():
+        entry = registry.feature(title)
+        if entry is None or not entry.params.units:
+            continue
+        for unit, values in enumerate(units):
+            if values is None:
+                continue
+            made = entry.params.made(**values)
+            written = [
+                (param.label, spelt(param, getattr(made, name)))
+                for name, param, _ in _labelled(entry.params)
+                if _is_written(param, request, getattr(made, name))
+            ]
+            together = [pair for pair in written if not entry.params.label_of(pair[0], unit)]
+            yield from ((own, text) for label, text in written if (own := entry.params.label_of(label, unit)))
+            if together:
+                yield f"{entry.name} {unit}", write("", "", together)
+
+
+def _features_of(labels: Mapping[str, str], skipped: frozenset[str], report: Callable[[str], None]) -> dict[str, Any]:
     """The features that labels name, with the values of the labels, and of those that are missing."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Any] = {}
     for entry in registry.carried():
+        if entry.params.units:
+            units = [_unit_of(entry.params, f"{entry.name} {unit}", unit, labels, report) for unit in range(MOST_UNITS)]
+            last = max((unit for unit, values in enumerate(units) if values is not None), default=None)
+            if last is not None:
+                found[entry.name] = units[: last + 1]
+            continue
         declared = [(name, param) for name, param, _ in _labelled(entry.params) if param.label not in skipped]
         if not any(param.label in labels for _, param in declared):
             continue
@@ -111,6 +139,22 @@ def _features_of(
             values.update(_value_of(entry.params, name, param, labels, report))
         found[entry.name] = values
     return found
+
+
+def _unit_of(
+    cls: type[FeatureParams], together: str, unit: int, labels: Mapping[str, str], report: Callable[[str], None]
+) -> dict[str, Any] | None:
+    """The values of a unit that labels tell of; None: they do not."""
+    inner = _labels_in(labels[together]) if together in labels else {}
+    told = {
+        param.label: labels[own] for _, param, _ in _labelled(cls) if (own := cls.label_of(param.label, unit)) in labels
+    }
+    if together not in labels and not told:
+        return None
+    values: dict[str, Any] = {}
+    for name, param, _ in _labelled(cls):
+        values.update(_value_of(cls, name, param, {**inner, **told}, report))
+    return values
 
 
 def spelt(param: Param, value: Any) -> str:
@@ -175,7 +219,7 @@ def pasted(text: str, ui: UiSettings) -> Parsed:
 
 def paste_labels() -> list[str]:
     """The labels that a form or its settings may take from an infotext, in order."""
-    carried = [entry.params for entry in registry.carried()]
+    carried = [entry.params for entry in registry.carried() if not entry.params.units]
     declared: tuple[type[Declared], ...] = (*REQUESTS.values(), RenderSettings, *carried)
     found = dict.fromkeys(param.label for cls in declared for _, param, _ in _labelled(cls))
     return [*found, "Model", "Model hash"]

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Protocol, Self
 
 from webui import registry
-from webui.request.params import Declared
+from webui.request.params import Declared, with_pictures
 from webui.request.settings import LimitSettings
 
 
@@ -36,6 +36,10 @@ class JobRequest(Declared):
     def restored(cls, values: Mapping[str, Any]) -> Self:
         """A request of an earlier day, for people to look at. Raises UserError: it does not fit any more."""
         return cls.made(**values)
+
+    def with_pictures(self, keep: Callable[[str, str], str]) -> Self:
+        """The request with every picture in it, at any depth, put through `keep(picture, field)` -> its name."""
+        return with_pictures(self, keep)
 
     @property
     def picture_count(self) -> int:

@@ -74,10 +74,17 @@ def _settings(*names: str) -> Apply:
     )
 
 
-def _in_feature(feature: str, name: str) -> Apply:
+def _in_feature(owner: type[FeatureParams], name: str) -> Apply:
+    """Of a feature that may act several times at once: in its first unit."""
+
     def apply(request: Generation, value: Any, _all: Sequence[Any]) -> Generation:
-        values = {**request.features.get(feature, {}), name: value}
-        return request.changed(features={**request.features, feature: values})
+        now = request.features.get(owner.title)
+        if owner.units:
+            first, *others = now or [None]
+            changed: Any = [{**(first or {}), name: value}, *others]
+        else:
+            changed = {**(now or {}), name: value}
+        return request.changed(features={**request.features, owner.title: changed})
 
     return apply
 
@@ -240,7 +247,7 @@ def _derived(title: str, owner: type[Declared], name: str) -> Axis:
     if issubclass(owner, RenderSettings):
         apply = _settings(param.alias or name)
     elif issubclass(owner, FeatureParams):
-        apply = _in_feature(owner.title, name)
+        apply = _in_feature(owner, name)
     source = getattr(param, "source", "")
     return Axis(
         title,

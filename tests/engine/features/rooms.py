@@ -202,7 +202,7 @@ class WildcardEngine(FeatureEngine[WildcardParams]):
     pass
 
 
-def _entry(name: str, params: type[FeatureParams], engine: type[FeatureEngine[Any]]) -> FeatureEntry:
+def entry_of(name: str, params: type[FeatureParams], engine: type[FeatureEngine[Any]]) -> FeatureEntry:
     """A line of the registry whose classes are not in a folder."""
     made: FeatureEntry = type("Entry", (FeatureEntry,), {"params": params, "engine": engine})(name, f"x.{name.lower()}")
     return made
@@ -210,8 +210,8 @@ def _entry(name: str, params: type[FeatureParams], engine: type[FeatureEngine[An
 
 ENTRIES = (
     *FEATURES,
-    _entry("Control", ControlParams, ControlEngine),
-    _entry("Tiles", TileParams, TileEngine),
-    _entry("Repaint", RepaintParams, RepaintEngine),
-    _entry("Wildcards", WildcardParams, WildcardEngine),
+    entry_of("Control", ControlParams, ControlEngine),
+    entry_of("Tiles", TileParams, TileEngine),
+    entry_of("Repaint", RepaintParams, RepaintEngine),
+    entry_of("Wildcards", WildcardParams, WildcardEngine),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -11,7 +11,14 @@ import torch
 from PIL import Image
 
 from tests.engine.conftest import Engine, levels, most_apart
-from tests.engine.features.rooms import ENTRIES, ControlEngine, RepaintEngine, WildcardParams
+from tests.engine.features.rooms import (
+    ENTRIES,
+    ControlEngine,
+    ControlParams,
+    RepaintEngine,
+    WildcardParams,
+    entry_of,
+)
 from tests.engine.test_generate import CLOSE, png, request
 from webui import registry
 from webui.base.errors import NotFound, UserError
@@ -20,7 +27,11 @@ from webui.engine.generate import use_of
 from webui.engine.passes import features_of
 from webui.prompt.networks import extract_networks
 from webui.request.fields import Img2Img, Txt2Img
+from webui.request.infotext import fields_of, labels_of, read, write
 from webui.request.messages import Progress
+from webui.request.settings import RenderSettings
+from webui.scripts.xyz import axes
+from webui.server.api.alwayson import features_in
 
 HINT = Image.fromarray(np.indices((64, 128)).prod(0).astype(np.uint8)[..., None].repeat(3, 2))
 WIDE: dict[str, Any] = {"width": 128, "height": 64, "steps": 2, "sampler_name": "Euler"}
@@ -200,3 +211,72 @@ def test_an_old_request_whose_feature_has_changed_can_be_looked_at_and_says_what
     with pytest.raises(UserError, match="Tiles: There is no parameter 'gone'"):
         Txt2Img.made(**stored)
     assert WildcardParams.title in {entry.name for entry in registry.carried()}
+
+
+# ---------------------------------------------------------------- the edges
+
+
+class Suffixed(ControlParams):
+    """Labels with the unit's number behind, as some extensions have them."""
+
+    title: ClassVar[str] = "Suffixed"
+
+    @classmethod
+    def label_of(cls, label: str, unit: int) -> str:
+        return f"Suffixed {label.lower()}{f' {unit + 1}' if unit else ''}"
+
+
+@pytest.mark.parametrize("cls", [Txt2Img, Img2Img])
+def test_the_infotext_tells_all_units_and_gives_them_back(cls: type[Txt2Img | Img2Img]) -> None:
+    units = [None, {"model": 'a, "b": c', "weight": 0.5}, {"end": 0.25}]
+    asked = cls.made(prompt="a", features={"Control": units})
+    labels = dict(labels_of(asked, RenderSettings(), {}))
+    assert labels["Control 1"] == 'Model: "a, \\"b\\": c", Weight: 0.5'
+    assert "Control 0" not in labels
+    back = fields_of(read(write("a", "", labels.items())), cls)
+    assert cls.made(**{**asked.model_dump(), **back}).features == asked.features
+    assert dict(labels_of(asked, RenderSettings(), {"Control 1": "as it was"}))["Control 1"] == "as it was"
+
+
+def test_a_feature_may_have_labels_of_its_own_for_each_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "features", lambda: (*ENTRIES, entry_of("Suffixed", Suffixed, ControlEngine)))
+    asked = Txt2Img.made(features={"Suffixed": [{"model": "x"}, {"model": "y", "end": 0.5}]})
+    labels = dict(labels_of(asked, RenderSettings(), {}))
+    assert labels["Suffixed model"] == "x"
+    assert labels["Suffixed model 2"] == "y" and labels["Suffixed guidance end 2"] == "0.5"
+    assert fields_of(read(write("a", "", labels.items())), Txt2Img)["features"]["Suffixed"] == [
+        {"model": "x", "weight": 1.0, "end": 1.0},
+        {"model": "y", "weight": 1.0, "end": 0.5},
+    ]
+
+
+def test_units_are_always_on_scripts_by_any_of_their_names() -> None:
+    for title in ("Control", "controlled"):
+        args = [True, {"enabled": False}, {"enabled": True, "image": "x"}, None]
+        assert features_in({title: {"args": args}}) == {"Control": [None, {"image": "x"}, None]}
+        assert features_in({title: {"args": [False, {"image": "x"}]}}) == {}
+        assert features_in({title: [{"image": "x"}]}) == {"Control": [{"image": "x"}]}
+
+
+def test_an_axis_of_a_feature_with_units_is_that_of_the_first() -> None:
+    axis = next(each for each in axes(Txt2Img) if each.title == "[Control] Control weight")
+    assert axis.apply(Txt2Img.made(), 0.5, ()).features["Control"][0]["weight"] == 0.5
+    asked = Txt2Img.made(features={"Control": [control(end=0.5), control()]})
+    made = axis.apply(asked, 0.5, ()).features["Control"]
+    assert [(unit["image"], unit["end"], unit["weight"]) for unit in made] == [("hint", 0.5, 0.5), ("hint", 1.0, 1.0)]
+
+
+def test_every_picture_goes_through_the_store() -> None:
+    stored: list[tuple[str, str]] = []
+
+    def keep(text: str, field: str) -> str:
+        stored.append((text, field))
+        return text.upper()
+
+    units = [None, control(image="a", area={"mask": "b"})]
+    asked = Img2Img.made(init_images=("x", "y"), mask="z", features={"Control": units, "Gone": {"image": "raw"}})
+    made = asked.with_pictures(keep)
+    assert stored == [("x", "init_images"), ("y", "init_images"), ("z", "mask"), ("a", "image"), ("b", "mask")]
+    assert (made.init_images, made.mask) == (("X", "Y"), "Z")
+    assert made.features["Control"][1]["image"] == "A" and made.features["Control"][1]["area"] == {"mask": "B"}
+    assert made.features["Gone"] == {"image": "raw"}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import gradio as gr
 import pytest
 
 from webui import registry
+from webui.features.feature import FeatureParams
 from webui.request.fields import Txt2Img
+from webui.request.params import Image, Slider
 from webui.server.ui.controls import PARTS, Controls
 from webui.server.ui.parts import features
 
@@ -52,3 +54,45 @@ def test_what_a_picture_was_made_with_comes_back_and_all_else_is_switched_off(co
     assert len(shown) == len(registry.carried()) - 1
     assert remarks == ["There is no feature 'Gone' here; it is left out."]
     assert controls.show({"steps": 3}) == ({}, [])
+
+
+@pytest.fixture
+def with_units(monkeypatch: pytest.MonkeyPatch) -> Controls:
+    entries = registry.features()
+    unit = type("Entry", (registry.FeatureEntry,), {"params": Hinted})("Hinted", "x.hinted")
+    monkeypatch.setattr(registry, "features", lambda: (*entries, unit))
+    made = Controls(Txt2Img, "txt2img", lambda _source: [], keep=lambda path: f"kept {path}")
+
+    async def build() -> None:
+        with gr.Blocks():
+            features(made)
+
+    asyncio.run(build())
+    return made
+
+
+class Hinted(FeatureParams):
+    title: ClassVar[str] = "Hinted"
+    units: ClassVar[int] = 3
+
+    image: Annotated[str, Image(ui="Hint")] = ""
+    """What is followed."""
+    weight: Annotated[float, Slider(ui="Weight", min=0, max=2)] = 1.0
+    """How strongly."""
+
+
+def test_units_stand_side_by_side_and_pictures_are_kept(with_units: Controls) -> None:
+    data = begun(with_units, **{"Enable Hinted 1": True})
+    picture = next(each for each in data if each.elem_id == "txt2img_hinted_1_image")
+    told = with_units.values({**data, picture: "/tmp/a.png"})
+    assert told == {PARTS: {"Hinted": [None, {"image": "kept /tmp/a.png", "weight": 1.0}, None]}}
+    assert Txt2Img.made(**told).features == {"Hinted": told[PARTS]["Hinted"][:2]}
+
+
+def test_what_units_were_made_with_comes_back(with_units: Controls) -> None:
+    units = [{"weight": 0.5}, None, {"weight": 0.25, "image": "a" * 64}, {"weight": 2.0}]
+    updates, remarks = with_units.show({PARTS: {"Hinted": units}})
+    shown = {each.elem_id: update["value"] for each, update in updates.items() if update is not None}
+    assert [shown[f"txt2img_hinted_{unit}_enabled"] for unit in range(3)] == [True, False, True]
+    assert (shown["txt2img_hinted_0_weight"], shown["txt2img_hinted_2_weight"]) == (0.5, 0.25)
+    assert remarks == ["Hinted has 4 units, of which 3 are shown.", "Hint: drop the picture into it again."]

@@ -72,25 +72,14 @@ def left_out(scripts: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(remarks)
 
 
-def features_in(scripts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The features that are switched on among the scripts: name -> parameter -> value.
-
-    A list of values begins with whether the feature is on; values by name need not say it.
-    """
-    found: dict[str, dict[str, Any]] = {}
+def features_in(scripts: Mapping[str, Any]) -> dict[str, Any]:
+    """The features that are switched on among the scripts: name -> what requests carry of each."""
+    found: dict[str, Any] = {}
     for title, values in scripts.items():
         entry = registry.feature(title)
-        if entry is None:
-            continue
-        given = arguments(values) or []
-        if len(given) == 1 and isinstance(given[0], Mapping):
-            named = dict(given[0])
-            is_on = named.pop("enabled", True)
-        else:
-            is_on = bool(given) and given[0]
-            named = dict(zip(entry.params.params(), given[1:], strict=False))
-        if is_on:
-            found[entry.name] = named
+        asked = None if entry is None else entry.params.of_arguments(arguments(values) or [])
+        if entry is not None and asked is not None:
+            found[entry.name] = asked
     return found
 
 

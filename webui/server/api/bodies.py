@@ -17,7 +17,7 @@ from webui import registry
 from webui.base.errors import NotFound, UserError
 from webui.catalog.catalog import Catalog
 from webui.request import infotext
-from webui.request.fields import Generation, Img2Img, Txt2Img
+from webui.request.fields import Generation, Img2Img, Txt2Img, with_pictures_kept
 from webui.request.fitting import fitted, fitted_options
 from webui.request.params import MISSING, Declared
 from webui.request.settings import Settings
@@ -252,7 +252,10 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
         if script.first_alone and not body.save_images:
             values["batch_size"] = values["n_iter"] = 1  # the others would be seen by nobody
     overrides |= _overrides_in(body)
-    values["features"] = {**values["features"], **features_in(body.alwayson_scripts)}
+    asked = cls.made(features={**values["features"], **features_in(body.alwayson_scripts)}).features
+    values["features"] = with_pictures_kept(
+        asked, lambda text, field: catalog.uploads.put(decoded(text, field, settings))
+    )
     if isinstance(body, Img2ImgBody):
         values |= {name: value for name, value in _of_scripts(body).items() if name not in given}
         keep = catalog.uploads.put

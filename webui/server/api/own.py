@@ -20,7 +20,6 @@ from webui.catalog.job_table import State
 from webui.jobs.extras.request import Extras
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.jobs import JobRequest
-from webui.request.params import Image
 from webui.server import history
 from webui.server.api import pictures
 from webui.server.api.bodies import decoded
@@ -368,14 +367,7 @@ def _uploaded(app: App, wanted: JobRequest) -> JobRequest:
     def kept(text: str, field: str) -> str:
         return app.catalog.uploads.put(decoded(text, field, settings))
 
-    given = [name for name, param in type(wanted).params().items() if isinstance(param, Image)]
-    values = ((name, getattr(wanted, name)) for name in given)
-    named = {
-        name: tuple(kept(each, name) for each in value) if isinstance(value, tuple) else kept(value, name)
-        for name, value in values
-        if value
-    }
-    return wanted.changed(**named) if named else wanted
+    return wanted.with_pictures(kept)
 
 
 def _place(app: App, job: Job) -> int:

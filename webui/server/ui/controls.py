@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import gradio as gr
 
@@ -59,6 +59,10 @@ def _trusting(component: Any) -> Any:
 _Dropdown, _Radio, _Slider = _trusting(gr.Dropdown), _trusting(gr.Radio), _trusting(gr.Slider)
 
 
+Units: TypeAlias = "Sequence[tuple[Component, Controls]]"
+"""What switches each unit of a feature on, and its controls."""
+
+
 class Controls:
     """The controls of one declared class in one tab, by the names of its fields."""
 
@@ -72,11 +76,13 @@ class Controls:
         ranges: Mapping[str, Mapping[str, float]] | None = None,
         explained: bool = False,
         faithful: bool = False,
+        keep: Callable[[str], str] = str,
     ) -> None:
         """`choices` lists what a source offers now; `defaults` and `ranges` are what people saved.
 
         `explained` puts the help text under each label; else it is the label's tooltip. `faithful` controls show every
-        value, also one that their list does not offer any more.
+        value, also one that their list does not offer any more. `keep` takes the path of a picture that came to the
+        page -> the name that requests have for it.
         """
         self.declared = declared
         self.prefix = prefix
@@ -86,7 +92,9 @@ class Controls:
         self._explained = explained
         self._faithful = faithful
         self._made: dict[str, Component] = {}
-        self._parts: dict[str, tuple[Component, Controls]] = {}
+        self.keep = keep
+        self._parts: dict[str, Units] = {}
+        self._has_units: set[str] = set()
 
     def __getitem__(self, name: str) -> Component:
         return self._made[name]
@@ -101,12 +109,15 @@ class Controls:
 
     @property
     def components(self) -> list[Component]:
-        parts = [[switch, *controls.components] for switch, controls in self._parts.values()]
-        return [*self._made.values(), *(component for part in parts for component in part)]
+        units = [[switch, *controls.components] for units in self._parts.values() for switch, controls in units]
+        return [*self._made.values(), *(component for unit in units for component in unit)]
 
-    def part(self, name: str, switch: Component, controls: Controls) -> None:
-        """The controls of a feature whose values requests carry by its name, and what switches it on."""
-        self._parts[name] = (switch, controls)
+    def part(self, name: str, units: Units, *, listed: bool = False) -> None:
+        """The controls of a feature whose values requests carry by its name, and what switches it on: of each unit,
+        where they are `listed`."""
+        self._parts[name] = units
+        if listed:
+            self._has_units.add(name)
 
     def add(self, name: str, **look: Any) -> Component:
         """Make the control of a field, here in the layout. `look` overrides how it looks, never what it means."""
@@ -136,8 +147,11 @@ class Controls:
         """Field -> value as the declared class takes it, of what a handler got."""
         found = {name: self._told(name, data[component]) for name, component in self._made.items() if component in data}
         if self._parts:
-            on = {name: controls for name, (switch, controls) in self._parts.items() if data.get(switch)}
-            found[PARTS] = {name: controls.values(data) for name, controls in on.items()}
+            found[PARTS] = {}
+            for name, units in self._parts.items():
+                told = [controls.values(data) if data.get(switch) else None for switch, controls in units]
+                if any(values is not None for values in told):
+                    found[PARTS][name] = told if name in self._has_units else told[0]
         return found
 
     def show(self, values: Mapping[str, Any]) -> tuple[dict[Component, Any], list[str]]:
@@ -159,15 +173,19 @@ class Controls:
             self._show_parts(values[PARTS], updates, remarks)
         return updates, remarks
 
-    def _show_parts(
-        self, wanted: Mapping[str, Mapping[str, Any]], updates: dict[Component, Any], remarks: list[str]
-    ) -> None:
+    def _show_parts(self, wanted: Mapping[str, Any], updates: dict[Component, Any], remarks: list[str]) -> None:
         remarks += [f"There is no feature {name!r} here; it is left out." for name in wanted if name not in self._parts]
-        for name, (switch, controls) in self._parts.items():
-            updates[switch] = gr.update(value=name in wanted)
-            shown, more = controls.show(wanted.get(name, {}))
-            updates.update(shown)
-            remarks += more
+        for name, units in self._parts.items():
+            given = wanted.get(name)
+            asked: Sequence[Any] = given if isinstance(given, list | tuple) else [given]
+            if len(asked) > len(units):
+                remarks.append(f"{name} has {len(asked)} units, of which {len(units)} are shown.")
+            for unit, (switch, controls) in enumerate(units):
+                values = asked[unit] if unit < len(asked) else None
+                updates[switch] = gr.update(value=values is not None)
+                shown, more = controls.show(values or {})
+                updates.update(shown)
+                remarks += more
 
     def told_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What `values` gives of controls in which `show` has put these, where nobody has changed them."""
@@ -230,7 +248,18 @@ class Controls:
             case Colour():
                 return gr.ColorPicker(**{"value": value, **given})
             case Image():
-                raise TypeError(f"{name} is a picture: its tab makes the control that takes it")
+                return gr.Image(
+                    **{
+                        "type": "filepath",
+                        "image_mode": None,
+                        "format": "png",
+                        "sources": ["upload", "clipboard"],
+                        "elem_classes": "source",
+                        "height": 240,
+                        "buttons": [],
+                        **given,
+                    }
+                )
             case _:
                 return _Dropdown(
                     **{"choices": [], "value": [], "multiselect": True, "allow_custom_value": True, **given}
@@ -238,6 +267,8 @@ class Controls:
 
     def _told(self, name: str, value: Any) -> Any:
         param = self.declared.params()[name]
+        if isinstance(param, Image):
+            return self.keep(value) if value else ""
         if isinstance(param, Several):
             return tuple(value or ())
         if isinstance(param, Choice) and not param.by_index:
@@ -252,6 +283,8 @@ class Controls:
         """(update, "") or (None, why the value cannot be shown)."""
         param = self.declared.params()[name]
         match param:
+            case Image():
+                return None, f"{param.title}: drop the picture into it again." if value else ""
             case Slider():
                 low, high = _range(param, value)
                 return gr.update(value=value, minimum=low, maximum=high), ""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from webui import registry
+from webui.registry import FeatureEntry
+from webui.request.params import Param
 from webui.request.presets import PRESETS, Preset, values_of
 from webui.server.ui.controls import QUIET, Component, Controls
 from webui.server.ui.toprow import tool_button
@@ -105,15 +107,28 @@ def features(controls: Controls) -> None:
     with gr.Accordion("More features", open=False, elem_id=f"{tab}_features", elem_classes="fold"):
         for entry in registry.carried():
             own = f"{tab}_{entry.package.rsplit('.', 1)[-1]}"
-            inner = Controls(entry.params, own, controls.choices)
-            with switched_block(own):
-                with switched_header():
-                    switch = gr.Checkbox(
-                        False, label=entry.name, container=False, elem_id=f"{own}_enabled", interactive=True
-                    )
-                with gr.Column(elem_classes="switched-body"), gr.Row():
-                    inner.add_all(entry.params.params(), min_width=140)
-            controls.part(entry.name, switch, inner)
+            if not entry.params.units:
+                controls.part(entry.name, [_switched(controls, entry, own, entry.name)])
+                continue
+            with gr.Tabs(elem_id=f"{own}_units"):
+                units = []
+                for unit in range(entry.params.units):
+                    with gr.Tab(f"{entry.name} {unit}", elem_id=f"{own}_{unit}_tab"):
+                        units.append(_switched(controls, entry, f"{own}_{unit}", f"Enable {entry.name} {unit}"))
+                controls.part(entry.name, units, listed=True)
+
+
+def _switched(controls: Controls, entry: FeatureEntry, elem_id: str, label: str) -> tuple[Component, Controls]:
+    """A feature, or a unit of it, behind its switch."""
+    inner = Controls(entry.params, elem_id, controls.choices, keep=controls.keep)
+    with switched_block(elem_id):
+        with switched_header():
+            switch = gr.Checkbox(False, label=label, container=False, elem_id=f"{elem_id}_enabled", interactive=True)
+        with gr.Column(elem_classes="switched-body"), gr.Row():
+            inner.add_all(
+                (name for name, param in entry.params.params().items() if type(param) is not Param), min_width=140
+            )
+    return switch, inner
 
 
 def _presets(app: App, controls: Controls) -> None:

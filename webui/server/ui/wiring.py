@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +110,14 @@ class InfoPane:
 def form(app: App, kind: str) -> Controls:
     """The controls of a kind of generation, with the defaults that people saved."""
     saved = app.catalog.ui_defaults
-    return Controls(REQUESTS[kind], kind, app.catalog.choices, defaults=saved.values(kind), ranges=saved.ranges(kind))
+    return Controls(
+        REQUESTS[kind],
+        kind,
+        app.catalog.choices,
+        defaults=saved.values(kind),
+        ranges=saved.ranges(kind),
+        keep=partial(upload, app),
+    )
 
 
 def extras_form(app: App) -> Controls:
