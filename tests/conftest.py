@@ -121,7 +121,8 @@ def until(look: Callable[[], T], what: str, process: subprocess.Popen[str] | Non
 def start_server(data: Path, *flags: str) -> RunningServer:
     """Start the program and wait until it says where it is."""
     command = [sys.executable, "-m", "webui", "--port", "0", "--data-dir", str(data), *MACHINE, *flags]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    packages = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("GESSO_TEST_KINDS"))))
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": packages}
     process = subprocess.Popen(
         command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"
     )

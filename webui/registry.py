@@ -132,6 +132,8 @@ class JobKind:
     package: str
     scope: Literal["user", "admin"] = "user"
     """Who may submit one."""
+    long: bool = False
+    """It takes hours and its work leaves resume points, where it makes way for jobs of other kinds."""
 
     @property
     def request(self) -> str:

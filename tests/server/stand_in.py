@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.conftest import until
 from webui.request.messages import (
+    Answered,
     Command,
     DeviceInfo,
     ExtraPicture,
@@ -20,6 +21,8 @@ from webui.request.messages import (
     Progress,
     Ready,
     Run,
+    Saved,
+    Yielded,
 )
 from webui.server.jobs.engine_client import EngineState, Heard, Lost
 
@@ -107,6 +110,17 @@ class StandIn:
         run = self._given()
         self._hear(Pictured(run.job_id, self._left.pop(0)[0], 8, 8, bytes(192), half_done=True))
         self.finish(interrupted=True)
+
+    def answer(self, text: str) -> None:
+        """It is through with a job of which no pictures come."""
+        self._hear(Answered(self._given().job_id, text))
+        self.finish()
+
+    def make_way(self) -> None:
+        """It leaves a long job at a resume point."""
+        run, self._run = self._given(), None
+        self._hear(Saved(run.job_id, "a point"))
+        self._hear(Yielded(run.job_id))
 
     def finish(self, *, interrupted: bool = False) -> None:
         run, self._run = self._given(), None

@@ -151,6 +151,21 @@ def _settle(handle: int) -> None:
             raise
 
 
+def settled(path: Path) -> None:
+    """What was written to a file, or the names in a folder, are on the disk, where the system can promise that.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    if path.is_dir() and os.name == "nt":
+        return  # Windows opens no folders.
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        _settle(handle)
+    finally:
+        os.close(handle)
+
+
 def storage_error(path: Path, error: OSError) -> StorageError:
     """What to say when `path` cannot be written."""
     if error.errno in FULL:

@@ -73,6 +73,11 @@ class Paths:
         """Pictures that are shown and not saved."""
         return self.state / "unsaved"
 
+    @property
+    def jobs(self) -> Path:
+        """What jobs keep until they end, each in a folder of its own."""
+        return self.state / "jobs"
+
     def is_private(self, path: Path) -> bool:
         """Whether a file or folder, links followed, lies in the program's own memory: whatever folder somebody names,
         nothing in there is read for them or written."""

@@ -27,6 +27,7 @@ from webui.catalog.history_folders import FolderIndex
 from webui.catalog.hypernetworks import Hypernetworks
 from webui.catalog.init_pictures import LABEL as INIT_HASH
 from webui.catalog.init_pictures import init_hash, keep_init_pictures
+from webui.catalog.job_folders import JobFolders
 from webui.catalog.job_table import JobTable
 from webui.catalog.loras import Loras
 from webui.catalog.pictures import NotSaved, Pictures, SavedPicture
@@ -80,6 +81,7 @@ class Catalog:
         self.history = History(self.database, self.pictures)
         self.folders = FolderIndex(self.database, paths.is_private, self.problems)
         self.jobs = JobTable(self.database)
+        self.job_folders = JobFolders(paths.jobs)
         self.styles = Styles(paths, self.problems)
         self.ui_defaults = UiDefaults(paths, self.problems, self.choices)
 

@@ -7,7 +7,7 @@ import re
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -169,6 +169,37 @@ class JobTable:
         with self._database.writing() as connection:
             return self._requeue(connection, "id = ?", (job_id,)) == 1
 
+    def put_behind(self, job_id: str) -> bool:
+        """The running job waits again, behind all others of its owner, who takes turns -> whether it was running.
+
+        It has made progress, or it would not make way: its attempts are counted anew.
+        """
+        with self._database.writing() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO turns (owner, turn) SELECT owner, (SELECT COALESCE(MAX(turn), 0) FROM turns)"
+                " FROM jobs WHERE id = ?",
+                (job_id,),
+            )
+            return (
+                connection.execute(
+                    "UPDATE jobs SET state = 'queued', started = NULL, attempts = 0,"
+                    " position = (SELECT MAX(position) + 1 FROM jobs) WHERE state = 'running' AND id = ?",
+                    (job_id,),
+                ).rowcount
+                == 1
+            )
+
+    def others_wait(self, beside: Collection[str], *, owner: str | None = None) -> bool:
+        """Whether a job of another kind than these waits, or any job of another owner than this one."""
+        marks = ",".join("?" * len(beside))
+        rows = self._database.read(
+            f"SELECT 1 FROM jobs WHERE state = 'queued' AND (kind NOT IN ({marks}) OR owner != COALESCE(?, owner))"
+            " LIMIT 1",
+            *beside,
+            owner,
+        )
+        return bool(rows)
+
     def drop_unheard(self, now: float | None = None) -> tuple[str, ...]:
         """At start: jobs of API calls of which nothing but the answer would be left, and whose callers went with the
         last run, are given up -> their ids."""
@@ -176,12 +207,23 @@ class JobTable:
         unheard = [row for row in rows if row.called and not _leaves_something(row)]
         return tuple(row.id for row in unheard if self.cancel(row.id, now))
 
-    def recover(self, *, resume: bool = True, most_attempts: int = 3, now: float | None = None) -> tuple[int, int]:
+    def recover(
+        self,
+        *,
+        resume: bool = True,
+        most_attempts: int = 3,
+        progressed: Iterable[str] = (),
+        now: float | None = None,
+    ) -> tuple[int, int]:
         """At start: what was running when the program ended waits again (`resume`), or has failed -> how many of each.
 
-        A job that was begun `most_attempts` times without a picture fails, since it may be what ends the program.
+        A job that was begun `most_attempts` times without progress fails, since it may be what ends the program. A
+        picture is progress; of these that have `progressed` more is known than the rows say.
         """
         with self._database.writing() as connection:
+            connection.executemany(
+                "UPDATE jobs SET attempts = 1 WHERE state = 'running' AND id = ?", [(job_id,) for job_id in progressed]
+            )
             connection.execute(
                 "UPDATE jobs SET attempts = 1 WHERE state = 'running' AND EXISTS (SELECT 1 FROM pictures"
                 " WHERE pictures.job_id = jobs.id AND pictures.created >= jobs.started)"

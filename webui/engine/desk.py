@@ -6,13 +6,14 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import psutil
 import torch
 
 from webui.base.errors import Interrupted, OutOfMemory, WebuiError
+from webui.base.resume_points import ResumePoints
 from webui.engine.conditioning import TextCache
 from webui.engine.families.components import Components
 from webui.engine.house import House, Work
@@ -35,15 +36,18 @@ from webui.request.messages import (
     Finished,
     Interrupt,
     Loading,
+    Others,
     Pictured,
     Prefetch,
     Preload,
     Preloaded,
     Progress,
     Run,
+    Saved,
     Shutdown,
     Skip,
     Unload,
+    Yielded,
 )
 
 log = logging.getLogger(__name__)
@@ -73,6 +77,7 @@ class Desk:
         self._small = SmallVaes(Path(options.models_dir) if options.models_dir else None)
         self._upscalers = UpscalerShelf(self.profile.device, self.profile.half)
         self._cancels: dict[str, Cancel] = {}
+        self._others = threading.Event()
         self._lock = threading.Lock()
         self._process = psutil.Process()
 
@@ -90,6 +95,7 @@ class Desk:
         with self._lock:
             match command:
                 case Run():
+                    self._others.clear()
                     self._cancels[command.job_id] = Cancel(half_done=command.half_done)
                 case Interrupt() if cancel := self._cancels.get(command.job_id):
                     cancel.interrupt(after_current=command.after_current)
@@ -98,12 +104,14 @@ class Desk:
                 case Shutdown():
                     for cancel in self._cancels.values():
                         cancel.interrupt()
+                case Others():
+                    (self._others.set if command.waiting else self._others.clear)()
                 case Prefetch():
                     self._prefetcher.begin(command.path)
                 case messages.Watch():
                     self.viewing.watched = command.watched
                     self.viewing.period, self.viewing.method = command.period, command.method
-        return not isinstance(command, Interrupt | Skip | Prefetch | messages.Watch)
+        return not isinstance(command, Interrupt | Skip | Others | Prefetch | messages.Watch)
 
     def serve(self, command: Command) -> None:
         """Carry it out. Raises whatever goes wrong; `failed` makes an event of it."""
@@ -167,20 +175,31 @@ class Desk:
             small_vaes=self._small,
             upscalers=self._upscalers,
             watch=watch,
+            state=ResumePoints(Path(command.state)),
+            others_wait=self._others.is_set,
             lean=command.lean,
         )
-        made, interrupted = 0, False
+        made, interrupted, gives_way = 0, False, False
         try:
             work: Work = resolved(job_kind(command.plan.kind).work)
-            for event in work(command.plan, house):
+            events = work(command.plan, house)
+            for event in events:
                 self.emit(event)
-                made += not isinstance(event, Progress)
+                gives_way = isinstance(event, Saved) and self._others.is_set() and not cancel.ends_now
+                if gives_way:
+                    break
+                made += not isinstance(event, Progress | Saved)
                 interrupted = interrupted or (isinstance(event, Pictured) and event.half_done)
+            if gives_way and isinstance(events, Generator):
+                events.close()  # What it holds is given back before the next job comes.
         except Interrupted:
             interrupted = True
         finally:
             with self._lock:
                 del self._cancels[command.job_id]
+        if gives_way:
+            self.emit(Yielded(command.job_id))
+            return
         interrupted = interrupted or (cancel.ends_now and made < command.plan.count)
         self.emit(Finished(command.job_id, interrupted, time.perf_counter() - start, stopwatch.seconds))
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from webui.base.resume_points import ResumePoints
 from webui.engine.conditioning import TextCache
 from webui.engine.memory import Profile, give_back
 from webui.engine.model_manager import ModelManager
@@ -13,12 +15,12 @@ from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.small_vae import SmallVaes
 from webui.engine.upscalers.models import UpscalerShelf
 from webui.engine.watch import Watch
-from webui.request.messages import Answered, Pictured, Progress
+from webui.request.messages import Answered, Pictured, Progress, Saved
 
 
 @dataclass
 class House:
-    """Everything that outlives a job, and `watch` and `lean` for this one."""
+    """Everything that outlives a job, and for this one `watch`, `state`, `others_wait` and `lean`."""
 
     profile: Profile
     models: ModelManager
@@ -27,8 +29,21 @@ class House:
     small_vaes: SmallVaes
     upscalers: UpscalerShelf
     watch: Watch
+    state: ResumePoints
+    others_wait: Callable[[], bool]
+    """Whether shorter jobs wait for a long one to come to a resume point."""
     lean: bool = False
     """In the way that needs the least memory: an engine ran out of it over this and was ended."""
+
+    def saved(self, write: Callable[[Path], None]) -> Saved:
+        """Keep what the job needs to go on from here, for the work to give out at once. `write` makes the file.
+
+        When others wait, the work is closed there (`GeneratorExit`), to be begun anew from `state.newest` in its turn.
+
+        Raises:
+            StorageError: the disk is full, or the job's folder cannot be written to.
+        """
+        return Saved(self.watch.job_id, self.state.save(write))
 
     def clear(self) -> None:
         """Put away all networks and give their memory back."""
@@ -38,9 +53,9 @@ class House:
         give_back(self.profile.device)
 
 
-Work = Callable[[Any, House], Iterator[Progress | Pictured | Answered]]
+Work = Callable[[Any, House], Iterator[Progress | Pictured | Answered | Saved]]
 """`work(plan, house)` of a kind's folder carries out a plan of that kind, and gives out what comes of it as soon as it
-is there.
+is there. One that takes long begins at `house.state.newest`, the file of its last resume point, where there is one.
 
 Raises:
     Interrupted: the user stopped the job; what was finished has been given out.

@@ -24,6 +24,8 @@ class Run:
     """In the way that needs the least memory: an engine ran out of it over them and was ended."""
     half_done: bool = False
     """Pictures that are stopped halfway are given as they are then."""
+    state: str = ""
+    """The folder in which the job's resume points lie."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,13 @@ class Skip:
     """Give up the batch in work and go on with the next one of the same job."""
 
     job_id: str
+
+
+@dataclass(frozen=True)
+class Others:
+    """Whether shorter jobs wait: a long one gives them the device at its next resume point."""
+
+    waiting: bool
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ class Shutdown:
     """End the process."""
 
 
-Command = Run | Interrupt | Skip | Watch | Preload | Prefetch | Unload | Configure | Shutdown
+Command = Run | Interrupt | Skip | Others | Watch | Preload | Prefetch | Unload | Configure | Shutdown
 
 # --- events from the engine ---------------------------------------------------------------------------------------
 
@@ -168,7 +177,9 @@ class Preloaded:
     failure: str = ""
 
 
-Phase = Literal["waiting", "loading", "encoding", "sampling", "hires", "decoding", "upscaling", "merging", "describing"]
+Phase = Literal[
+    "waiting", "loading", "encoding", "sampling", "hires", "decoding", "upscaling", "merging", "describing", "working"
+]
 
 
 @dataclass(frozen=True)
@@ -234,6 +245,22 @@ class Answered:
 
 
 @dataclass(frozen=True)
+class Saved:
+    """A resume point is on the disk: whatever happens, the job goes on from there."""
+
+    job_id: str
+    name: str
+    """Of the file in `Run.state`."""
+
+
+@dataclass(frozen=True)
+class Yielded:
+    """The job has given up the device at a resume point, since others wait. It is not over."""
+
+    job_id: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """The job is over; `interrupted` when the user ended it. All pictures came before."""
 
@@ -254,4 +281,6 @@ class Failed:
     hint: str = ""
 
 
-Event = Ready | Beat | Loading | Preloaded | Progress | Preview | Pictured | Answered | Finished | Failed
+Event = (
+    Ready | Beat | Loading | Preloaded | Progress | Preview | Pictured | Answered | Saved | Yielded | Finished | Failed
+)

@@ -18,6 +18,8 @@ from webui.request.messages import (
     Preview,
     Progress,
     Ready,
+    Saved,
+    Yielded,
 )
 from webui.request.settings import Settings
 from webui.server.jobs.engine_client import EngineState, Heard, Lost
@@ -121,6 +123,10 @@ class Dispatcher:
                 self._engines.set_models(seat, loading=heard.title)
             case Preloaded():
                 self._engines.note_choice(seat, heard)
+            case Saved() if heard.job_id == seat.job_id:
+                pass  # It lies on the disk; whether others wait is looked at behind every word.
+            case Yielded() if heard.job_id == seat.job_id:
+                self._scheduler.take_back(seat)
             case Progress() | Preview() | Pictured() | Answered() | Finished() | Failed() if (
                 heard.job_id == seat.job_id
             ):

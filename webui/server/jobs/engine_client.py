@@ -26,7 +26,19 @@ from typing import IO, Any, Literal, Protocol
 
 from webui.base.paths import PROGRAM
 from webui.request.engine_options import EngineOptions
-from webui.request.messages import Beat, Command, Configure, Event, Failed, Pictured, Preload, Ready, Shutdown, Watch
+from webui.request.messages import (
+    Beat,
+    Command,
+    Configure,
+    Event,
+    Failed,
+    Pictured,
+    Preload,
+    Ready,
+    Saved,
+    Shutdown,
+    Watch,
+)
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +202,7 @@ class LocalEngine:
             self._closing.wait(pause)
 
     def _live(self, hear: Callable[[Heard], None]) -> tuple[bool, bool, str]:
-        """One life of the process -> whether it was ever ready, whether it made a picture, and why it ended."""
+        """One life of the process -> whether it was ever ready, whether it made progress, and why it ended."""
         try:
             process = _Process(self._options)
         except OSError as error:
@@ -224,7 +236,7 @@ class LocalEngine:
                 if isinstance(event, Beat) and event.stuck:
                     process.popen.kill()
                     return ready, useful, f"was stuck: its work had not moved for {event.stuck:.0f} s"
-                useful = useful or isinstance(event, Pictured)
+                useful = useful or isinstance(event, Pictured | Saved)
                 hear(event)
         except pickle.UnpicklingError as error:
             process.popen.kill()

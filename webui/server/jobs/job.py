@@ -21,6 +21,7 @@ PHASES = {
     "upscaling": "Upscaling",
     "merging": "Merging",
     "describing": "Describing",
+    "working": "Working",
 }
 """What the engine is doing, in words for people."""
 

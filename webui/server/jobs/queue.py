@@ -63,7 +63,7 @@ class JobQueue:
         self._results = results
         self._engines = Engines(catalog, settings, self.hub, engines, more)
         self._runs = Runs(catalog, settings, self.hub, self._servers, self._engines, results, self._works)
-        self._scheduler = Scheduler(catalog.jobs, self._servers, self._engines, results, self._runs, self._works)
+        self._scheduler = Scheduler(catalog, self._servers, self._engines, results, self._runs, self._works)
         self._dispatcher = Dispatcher(self.hub, self._engines, results, self._runs, self._scheduler, self._works)
         self._closing = False
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -78,10 +78,13 @@ class JobQueue:
         """
         for job_id in self._table.drop_unheard():
             log.info("The job %s is dropped: the call that waited for its answer ended with the last run.", job_id)
-        again, failed = self._table.recover(resume=self._settings.current.system.resume_jobs_at_start)
+        again, failed = self._table.recover(
+            resume=self._settings.current.system.resume_jobs_at_start, progressed=self._results.progressed()
+        )
         if again or failed:
             log.info("From the last run: %d jobs go on, %d were cut off.", again, failed)
         self._servers.clean_up()
+        self._results.clean_up()
         self._unsubscribe = self._settings.subscribe(self._dispatcher.put)
         self._engines.start(lambda seat, heard: self._dispatcher.put((seat, heard)))
         if preload:
@@ -158,8 +161,9 @@ class JobQueue:
         with self._scheduler.claiming:
             work = self._works.get(job_id)
             cancelled = work is None and self._table.cancel(job_id)
+            if work is not None:
+                work.cancelled = True
         if work is not None:
-            work.cancelled = True
             self._engines.tell_those_at(job_id, Interrupt(job_id))
             self._dispatcher.wake()
         elif cancelled:
@@ -184,11 +188,13 @@ class JobQueue:
         The first interrupt lets the picture in work be finished, where the settings say so and more than one was
         asked for; the second one, or `at_once`, does not.
         """
-        work = self._works.get(job_id)
+        with self._scheduler.claiming:
+            work = self._works.get(job_id)
+            if work is not None:
+                work.interrupts += 1
         if work is None:
             self.cancel(job_id)
             return
-        work.interrupts += 1
         gently = self._settings.current.ui.interrupt_after_current and work.job.count > 1
         after_current = gently and work.interrupts == 1 and not at_once
         self._engines.tell_those_at(job_id, Interrupt(job_id, after_current=after_current))

@@ -82,6 +82,7 @@ class Results:
     def over(self, job_id: str) -> None:
         """A job is over: tell the page, and those who wait for it."""
         job = self.job(job_id)
+        self._catalog.job_folders.forget(job_id)
         self.publish(job)
         self._follow(job)
         with self._lock:
@@ -89,6 +90,22 @@ class Results:
         for future in futures:
             if future.set_running_or_notify_cancel():
                 future.set_result(job)
+
+    def progressed(self) -> list[str]:
+        """At start: the jobs that kept something of their own since the last run began them."""
+        folders = self._catalog.job_folders
+        running = self._table.list(states=("running",), limit=SHOWN_WAITING)
+        return [row.id for row in running if row.started and folders.has_changed_since(row.id, row.started)]
+
+    def clean_up(self) -> None:
+        """At start: what jobs kept that are over goes."""
+        for job_id in self._catalog.job_folders.all():
+            try:
+                over = self._table.get(job_id).state in ENDED
+            except NotFound:
+                over = True
+            if over:
+                self._catalog.job_folders.forget(job_id)
 
     def write_down(self, ended: Job) -> None:
         """The end of a job. Raises StorageError."""

@@ -269,6 +269,9 @@ class Runs:
             work.stopped = True
             self.conclude(work)
             return
+        reached = self._catalog.job_folders.points(work.job.id).number
+        if reached > left.begun_at:  # Not what was heard counts, but what lies on the disk.
+            left.crashes, left.begun_at = 0, reached
         left.crashes += 1
         left.lean = left.lean or lost.out_of_memory
         if left.crashes > CRASHES_ALLOWED:

@@ -6,10 +6,12 @@ import json
 import threading
 import time
 
+from webui import registry
 from webui.base.errors import DatabaseError, WebuiError
-from webui.catalog.job_table import JobRow, JobTable
+from webui.catalog.catalog import Catalog
+from webui.catalog.job_table import JobRow
 from webui.request.jobs import request_classes
-from webui.request.messages import Interrupt, Prefetch, Run
+from webui.request.messages import Interrupt, Others, Prefetch, Run
 from webui.request.settings import Settings
 from webui.server.jobs.engines import Engines
 from webui.server.jobs.job import PHASES, Progressed
@@ -23,6 +25,8 @@ LOOKED_AHEAD = 50
 """So many waiting jobs are looked at for one whose model an engine has."""
 AFFINITY_SECONDS = 20.0
 """So long a job waits for an engine that has its model, while another one would have to load it."""
+LONG_TURN = 900.0
+"""Seconds that a long job of one owner has the device before it makes way for a long one of another."""
 
 
 class Scheduler:
@@ -30,14 +34,15 @@ class Scheduler:
 
     def __init__(
         self,
-        table: JobTable,
+        catalog: Catalog,
         servers: JobServers,
         engines: Engines,
         results: Results,
         runs: Runs,
         works: dict[str, Work],
     ) -> None:
-        self._table = table
+        self._table = catalog.jobs
+        self._folders = catalog.job_folders
         self._servers = servers
         self._engines = engines
         self._results = results
@@ -67,6 +72,37 @@ class Scheduler:
         if not self._works:
             self._engines.watch()
         self._prefetch()
+        self._tell_of_others()
+
+    def _tell_of_others(self) -> None:
+        """Long jobs hear whether others wait."""
+        for seat in self._engines.seats:
+            work = self._works.get(seat.job_id)
+            if work is None or not registry.job_kind(work.job.kind).long:
+                continue
+            had_its_turn = time.monotonic() - seat.since >= LONG_TURN
+            owner = work.job.owner if had_its_turn else None
+            long = [kind.name for kind in registry.job_kinds() if kind.long]
+            waiting = not self.paused and self._table.others_wait(long, owner=owner)
+            if waiting != seat.others_wait:
+                seat.others_wait = waiting
+                seat.engine.send(Others(waiting))
+
+    def take_back(self, seat: Seat) -> None:
+        """A long job has made way: it waits again, behind its owner's others."""
+        work, unit = self._works.get(seat.job_id), seat.unit
+        seat.job_id, seat.unit = "", None
+        if work is None or unit is None:
+            return
+        if (left := unit.without(work.done)).batches:
+            work.waiting.appendleft(left)
+        with self.claiming:
+            if work.cancelled or work.interrupts or not work.waiting or not self._table.put_behind(work.job.id):
+                return  # `hand_out` concludes it.
+            self._works.pop(work.job.id)
+        self._runs.previews.pop(work.job.id, None)
+        self._results.publish(self._results.job(work.job.id))
+        self._results.publish_waiting()
 
     def _prefetch(self) -> None:
         """An engine at work reads the model of the next job ahead."""
@@ -93,7 +129,8 @@ class Scheduler:
             self.put_back = None
             self._results.over(row.id)
             return True
-        work.divide(len(self._engines.seats))
+        # What a long job goes on from is one thing, and so is who goes on from it.
+        work.divide(1 if registry.job_kind(row.kind).long else len(self._engines.seats))
         with self.claiming:
             running = self._table.get(row.id).state == "running"
             self.put_back = None
@@ -128,11 +165,13 @@ class Scheduler:
 
     def _give(self, seat: Seat, work: Work) -> None:
         unit = work.waiting.popleft()
-        seat.job_id, seat.unit = work.job.id, unit
+        seat.job_id, seat.unit, seat.since, seat.others_wait = work.job.id, unit, time.monotonic(), False
+        points = self._folders.points(work.job.id)
+        unit.begun_at = points.number
         plan = work.plan.only(unit.positions)
         seat.checkpoint = plan.model or seat.checkpoint
         half_done = work.job.called or work.settings.save.save_incomplete_images
-        seat.engine.send(Run(work.job.id, plan, unit.lean, half_done))
+        seat.engine.send(Run(work.job.id, plan, unit.lean, half_done, str(points.folder)))
         if work.cancelled or work.interrupts:
             seat.engine.send(Interrupt(work.job.id))  # The wish came while this was handed out.
 

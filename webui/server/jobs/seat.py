@@ -45,6 +45,10 @@ class Seat:
     unit: Unit | None = None
     checkpoint: str = ""
     """Path of the file that it used last: most likely still in its memory."""
+    since: float = 0.0
+    """When it was given its part of the job, by the clock that only goes on."""
+    others_wait: bool = False
+    """Whether it was told that shorter jobs wait for a long one that it is at."""
 
     @property
     def idle(self) -> bool:

@@ -18,11 +18,13 @@ class Unit:
 
     batches: tuple[tuple[Piece, ...], ...]
     crashes: int = 0
-    """Engines that ended over it since its last finished picture."""
+    """Engines that ended over it since its last finished picture, or resume point."""
     lean: bool = False
     """One of them for want of memory."""
     fraction: float = 0.0
     """How far it is, 0 to 1."""
+    begun_at: int = 0
+    """The number of the resume point that was there when an engine took it up."""
 
     @property
     def count(self) -> int:
@@ -38,7 +40,7 @@ class Unit:
         depend on its neighbours."""
         there = set(done)
         left = tuple(batch for batch in self.batches if any(picture.position not in there for picture in batch))
-        return Unit(left, self.crashes, self.lean)
+        return Unit(left, self.crashes, self.lean, begun_at=self.begun_at)
 
 
 @dataclass
