@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from tests.browser.visitor import Visitor
 from tests.conftest import RunningServer
@@ -42,6 +45,12 @@ def page_server(server: RunningServer) -> RunningServer:
     """The server, with its page ready."""
     server.wait_for_page()
     return server
+
+
+def url_of(page: Page, usual: str) -> str:
+    """Where the page's server is; `usual`, where it has not come that far."""
+    found = urlsplit(page.url)
+    return f"{found.scheme}://{found.netloc}/" if found.scheme.startswith("http") else usual
 
 
 Enter = Callable[..., Visitor]
@@ -102,7 +111,10 @@ def enter(browser: Browser, home: BrowserContext, page_server: RunningServer) ->
 
     yield open_page
     for page in [thing for thing in opened if isinstance(thing, Page)]:
-        page.evaluate("() => window.gesso && gesso.post('internal/jobs/cancel').then(() => null)")
+        # Not by the page itself: after a test that failed it may be frozen, or its network may be cut.
+        for server in {page_server.url, url_of(page, page_server.url)}:
+            with suppress(PlaywrightError):
+                page.context.request.post(f"{server}internal/jobs/cancel", timeout=10_000)
     for thing in reversed(opened):
         thing.close()
     assert not errors, "\n".join(errors)
