@@ -164,7 +164,9 @@ def test_a_safetensors_header_of_wrong_types_is_refused(
     junk=JUNK, key=st.sampled_from(["state_dict", "params", "string_to_param", "clip_l", "4", "activation_func", ""])
 )
 def test_a_pickle_of_wrong_types_is_refused(junk: object, key: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    path = tmp_path_factory.getbasetemp() / "word.pt"
+    # A folder of its own: the shelf reads all that lies in it.
+    path = tmp_path_factory.getbasetemp() / "embeddings" / "word.pt"
+    path.parent.mkdir(exist_ok=True)
     content = {**HYPERNETWORK, **EMBEDDING, "clip_g": VECTORS, int(key) if key.isdigit() else key: junk}
     torch.save(content if key else junk, path)
     for read in (everything, read_adapter, to_device, read_hypernetwork):

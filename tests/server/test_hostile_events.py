@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import ROOT
 from tests.server.hostile import SECRET
-from tests.server.watched_page import Caller, opened
+from tests.server.watched_page import Caller, Page, opened
 from webui.base.paths import Paths
 from webui.catalog.accounts import AccountFile
 from webui.server import passwords
@@ -30,7 +30,7 @@ EXAMPLES = int(os.environ.get("GESSO_EVENT_EXAMPLES", "3"))
 """For each event of the page and each role."""
 WORD = "secret-of-somebody"
 LONGEST_FREEZE = 20
-"""Times the worst pause of an idle loop in the same run."""
+"""Times the worst pause in the same run of an idle loop, or of the server while the page sends what it usually does."""
 ROLES = ("visitor", "user", "admin")
 MEMORY_BACK = 1.1
 """Of what it was before."""
@@ -93,6 +93,15 @@ def worst_of(idle: subprocess.Popen[str]) -> float:
     return float(idle.stdout.readline())
 
 
+def usual_pause(page: Page, caller: Caller) -> float:
+    """The longest pause of the server's loop in seconds while every event comes as a page sends it."""
+    for _ in range(2):  # The first time everything is imported.
+        page.seen()
+        for event in caller.events:
+            assert caller.send(event, caller.usual(event)).status_code < 500, event
+    return float(page.seen()["worst"])
+
+
 def furnished(data: Path) -> Path:
     folder = data / "models" / "Stable-diffusion"
     folder.mkdir(parents=True)
@@ -137,9 +146,7 @@ def test_no_event_of_the_page_breaks_the_server_or_holds_it_up(tmp_path: Path, r
     data = furnished(tmp_path / ("open" if role == "visitor" else "closed"))
     with opened(data, watched=WORD) as page, idle_loop() as idle:
         caller = page.caller(*{"visitor": (), "user": ("una", "second"), "admin": ("ada", "first")}[role])
-        for event in caller.events:  # Once each as a page sends them, so that everything is imported.
-            assert caller.send(event, caller.usual(event)).status_code < 500, event
-        page.seen()
+        usual = usual_pause(page, caller)
         before = page.memory()
         sent, wrong = 0, []
         for event in caller.events:
@@ -147,12 +154,14 @@ def test_no_event_of_the_page_breaks_the_server_or_holds_it_up(tmp_path: Path, r
             sent, wrong = sent + many, [*wrong, *bad]
         seen, control, after = page.seen(), worst_of(idle), page.memory()
         log.info(
-            "%s: %d events, %d requests, longest freeze %.0f ms, an idle loop's %.0f ms, memory %d MB, then %d MB",
-            *(role, len(caller.events), sent, seen["worst"] * 1000, control * 1000, before >> 20, after >> 20),
+            "%s: %d events, %d requests, longest freeze %.0f ms, with usual values %.0f ms, an idle loop's %.0f ms, "
+            "memory %d MB, then %d MB",
+            *(role, len(caller.events), sent, seen["worst"] * 1000, usual * 1000, control * 1000),
+            *(before >> 20, after >> 20),
         )
         assert not wrong, "\n".join(dict.fromkeys(wrong))
         assert not seen["opened"]
-        assert seen["worst"] <= LONGEST_FREEZE * control
+        assert seen["worst"] <= LONGEST_FREEZE * max(control, usual)
         assert after <= MEMORY_BACK * before
 
 
@@ -179,7 +188,7 @@ ROUTES = (
 def test_nobody_waits_while_a_hostile_body_is_read(tmp_path: Path) -> None:
     with opened(furnished(tmp_path / "open")) as page, idle_loop() as idle:
         caller = page.caller()
-        page.seen()
+        usual = usual_pause(page, caller)
         for path in ROUTES:
             for name, body in BODIES.items():
                 answer = caller.http.post(path, content=body, headers={"content-type": "application/json"})
@@ -190,4 +199,8 @@ def test_nobody_waits_while_a_hostile_body_is_read(tmp_path: Path) -> None:
         for _ in range(50):  # A page of each session is not built anew.
             event = caller.event("pnginfo_image", "clear")
             caller.send(event, [], session_hash=os.urandom(8).hex())
-        assert page.seen()["worst"] <= LONGEST_FREEZE * worst_of(idle)
+        seen, control = page.seen(), worst_of(idle)
+        log.info(
+            "longest freeze %.0f ms, usual %.0f ms, idle %.0f ms", *(1000 * x for x in (seen["worst"], usual, control))
+        )
+        assert seen["worst"] <= LONGEST_FREEZE * max(control, usual)
