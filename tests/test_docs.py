@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from webui import registry
+from webui.request.capabilities import table
 from webui.request.fields import REQUESTS
 from webui.request.params import Choice, Declared, Several
 from webui.request.settings import Settings
@@ -67,6 +68,14 @@ def test_the_readme_s_table_of_flags_is_the_generated_one() -> None:
     assert shown.group(1).strip() == made.stdout.strip(), (
         "python -m webui flags --markdown prints what README.md shall hold"
     )
+
+
+def test_the_map_s_table_of_families_is_the_generated_one() -> None:
+    shown = re.search(
+        r"<!-- families -->\n(.*?)<!-- /families -->", (ROOT / "webui" / "README.md").read_text("utf-8"), re.DOTALL
+    )
+    assert shown is not None
+    assert shown.group(1).strip() == table(), "webui.request.capabilities.table() is what webui/README.md shall hold"
 
 
 @pytest.mark.parametrize("document", ["README.md", "webui/README.md", "models/README.md", "webui/DECISIONS.md"])

@@ -68,6 +68,8 @@ class FamilyEntry:
 
     name: str
     code: str
+    capabilities: str = ""
+    """Its `webui.request.capabilities.Capabilities`; "": the engine alone knows what it can bear."""
 
 
 @dataclass(frozen=True)
@@ -300,14 +302,16 @@ SCHEDULES: tuple[ScheduleEntry, ...] = (
     ScheduleEntry("Beta", f"{_S}.schedules:beta", ("beta",), options=("beta_alpha", "beta_beta")),
 )
 
+_M, _C = "webui.engine.families", "webui.request.capabilities"
+
 FAMILIES: tuple[FamilyEntry, ...] = (
-    FamilyEntry("SD1", "webui.engine.families.sd1:SD1"),
-    FamilyEntry("SD2", "webui.engine.families.sd2:SD2"),
-    FamilyEntry("SDXL", "webui.engine.families.sdxl:SDXL"),
-    FamilyEntry("SD3", "webui.engine.families.sd3:SD3"),
-    FamilyEntry("Diffusers file", "webui.engine.families.single_file:SINGLE_FILE"),  # Chroma has Flux's names and more
-    FamilyEntry("Flux", "webui.engine.families.flux:FLUX"),
-    FamilyEntry("Diffusers", "webui.engine.families.diffusers_pipeline:DIFFUSERS"),
+    FamilyEntry("SD1", f"{_M}.sd1:SD1", f"{_C}:SD1"),
+    FamilyEntry("SD2", f"{_M}.sd2:SD2", f"{_C}:SD2"),
+    FamilyEntry("SDXL", f"{_M}.sdxl:SDXL", f"{_C}:SDXL"),
+    FamilyEntry("SD3", f"{_M}.sd3:SD3", f"{_C}:SD3"),
+    FamilyEntry("Diffusers file", f"{_M}.single_file:SINGLE_FILE", f"{_C}:SINGLE_FILE"),
+    FamilyEntry("Flux", f"{_M}.flux:FLUX", f"{_C}:FLUX"),
+    FamilyEntry("Diffusers", f"{_M}.diffusers_pipeline:DIFFUSERS", f"{_C}:DIFFUSERS"),
 )
 
 LATENT_UPSCALERS: tuple[str, ...] = (

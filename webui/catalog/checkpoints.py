@@ -17,6 +17,7 @@ from webui.catalog.files import Found, stamp_of
 from webui.catalog.folders import Folders, Place
 from webui.catalog.hashes import BackgroundHashing, Hashes, Stamp
 from webui.catalog.headers import read_header, read_metadata
+from webui.catalog.model_families import family_of_checkpoint
 from webui.catalog.problems import Problems
 from webui.request.plan import CheckpointRef
 
@@ -138,6 +139,7 @@ class Checkpoints:
         self._hashes = hashes
         self._folders = folders or Folders(hashes, Problems())
         self._doubted: dict[tuple[Path, Stamp], str] = {}
+        self._families: dict[tuple[Path, Stamp], str] = {}
         self._lock = threading.RLock()
         self._known: tuple[Checkpoint, ...] | None = None
         self._names: dict[str, Checkpoint] | None = None
@@ -239,7 +241,17 @@ class Checkpoints:
             checkpoint = replace(checkpoint, sha256=self._hashes.cached(checkpoint.path, stamp) or "")
         if not checkpoint.sha256:
             self.hashing.add([checkpoint.path], first=True)
-        return checkpoint.ref
+        return replace(checkpoint.ref, family=self.family(checkpoint))
+
+    def family(self, checkpoint: Checkpoint) -> str:
+        """Of which family it is, as `webui.request.capabilities` names it; "" where only the engine can tell.
+
+        Its header is read once, when somebody asks.
+        """
+        key = (checkpoint.path, checkpoint.stamp)
+        if key not in self._families:
+            self._families[key] = family_of_checkpoint(checkpoint.path, whole=checkpoint.whole)
+        return self._families[key]
 
     def close(self) -> None:
         """End the background hashing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from PIL import Image
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from webui.base.errors import UserError
 from webui.engine.conditioning import TextCache, Timeline
-from webui.engine.families.family import Model
+from webui.engine.families.family import Model, PictureMaker
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.networks.patches import Patches
 from webui.engine.previews import Previewer
@@ -23,6 +23,7 @@ from webui.engine.upscalers.resize import UPSCALERS, Enlarge
 from webui.engine.watch import Watch
 from webui.prompt.networks import NetworkTag
 from webui.registry import SamplerEntry, ScheduleEntry
+from webui.request.capabilities import Capability
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.messages import Phase
 from webui.request.plan import CheckpointRef, NetworkRef, Picture, Plan
@@ -42,11 +43,14 @@ class Facts:
         self.noted[label] = str(value)
 
 
+M_co = TypeVar("M_co", bound=Model, covariant=True)
+
+
 @dataclass(frozen=True, eq=False)
-class Loaded:
+class Lent(Generic[M_co]):
     """A model on loan, and what it is known by."""
 
-    model: Model
+    model: M_co
     ref: CheckpointRef
     key: Hashable
     patches: Patches = field(default_factory=Patches)
@@ -55,8 +59,33 @@ class Loaded:
     """How it lies in memory, where that costs something: a sentence."""
 
 
-def _nothing_to_lend(checkpoint: CheckpointRef) -> Loaded:
-    raise UserError(f"{checkpoint.name} cannot be lent here.")
+Loaded = Lent[PictureMaker]
+"""What passes work with."""
+
+
+def stepwise(lent: Lent[Model]) -> Loaded:
+    """
+    Raises:
+        UserError: the model is run as a whole.
+    """
+    maker = lent.model.picture_maker
+    if maker is None:
+        raise UserError(f"{lent.ref.name} {Capability.STEPS.value}.", hint="Choose another checkpoint.")
+    return Loaded(maker, lent.ref, lent.key, lent.patches, lent.memory)
+
+
+class LendPartner(Protocol):
+    """Lends another checkpoint for the rest of the batch."""
+
+    def __call__(self, checkpoint: CheckpointRef, field: str, *, latents: bool = True) -> Loaded:
+        """field: of the request, which asks for it; latents: it is given those of the first as they are.
+
+        Raises UserError: it cannot go on with what the first has begun.
+        """
+
+
+def _nothing_to_lend(checkpoint: CheckpointRef, field: str, *, latents: bool = True) -> Loaded:  # noqa: ARG001
+    raise UserError(f"{checkpoint.name} cannot be lent here.", field=field)
 
 
 def _nothing_made(_inner: Plan, _picture: Image.Image, _mask: Image.Image | None, _seed: int) -> Image.Image:
@@ -70,11 +99,10 @@ class Studio:
     watch: Watch
     cache: TextCache
     embeddings: Mapping[str, Embedding]
-    previewer: Callable[[Model], Previewer]
+    previewer: Callable[[PictureMaker], Previewer]
     plan: Plan | None = None
     """What the batch belongs to."""
-    lend: Callable[[CheckpointRef], Loaded] = _nothing_to_lend
-    """Lends another checkpoint for the rest of the batch."""
+    lend: LendPartner = _nothing_to_lend
     networks: Refs = field(default_factory=dict)
     """Files of the tags in prompts."""
     made: Callable[[Plan, Image.Image, Image.Image | None, int], Image.Image] = _nothing_made

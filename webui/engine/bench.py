@@ -22,7 +22,7 @@ import torch
 from webui import registry
 from webui.base.errors import UserError
 from webui.base.paths import PROGRAM
-from webui.engine.batch import Batch, Studio
+from webui.engine.batch import Batch, Studio, stepwise
 from webui.engine.conditioning import TextCache
 from webui.engine.families.ldm_model import LdmModel
 from webui.engine.generate import first_pass, pictures
@@ -91,7 +91,7 @@ class Bench:
         studio = Studio(watch, self.cache, {}, cheap)
         with torch.inference_mode(), self.models.lend(self.checkpoint, None) as loaded:
             batch = Batch(_batch(request))
-            first_pass(features_of(batch.pictures[0]), batch, loaded, studio)
+            first_pass(features_of(batch.pictures[0]), batch, stepwise(loaded), studio)
 
 
 def _batch(request: Txt2Img) -> tuple[Picture, ...]:

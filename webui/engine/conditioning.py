@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from webui.engine.families.family import Encoded, Model, TextOptions
+from webui.engine.families.family import Encoded, PictureMaker, TextOptions
 from webui.engine.networks.embeddings import Embedding
 from webui.prompt.composition import split_and
 from webui.prompt.schedule import prompt_schedule
@@ -52,7 +52,7 @@ class TextCache:
         self,
         text: str,
         timeline: Timeline,
-        model: Model,
+        model: PictureMaker,
         model_key: Hashable,
         options: TextOptions,
         embeddings: Mapping[str, Embedding],
@@ -163,7 +163,7 @@ def _even(tokens: Sequence[Tensor]) -> Tensor:
 class Encoder:
     """Encodes prompts for one model under one set of options."""
 
-    model: Model
+    model: PictureMaker
     model_key: Hashable
     options: TextOptions
     embeddings: Mapping[str, Embedding]

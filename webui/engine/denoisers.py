@@ -12,7 +12,7 @@ from torch import Tensor
 
 from webui.base.errors import UserError
 from webui.engine.conditioning import Prompts, Row, Side, Stacked
-from webui.engine.families.family import Conditioning, Model
+from webui.engine.families.family import Conditioning, PictureMaker
 from webui.engine.previews import Previewer
 from webui.engine.sampling.process import Diffusion, Process
 from webui.engine.sampling.types import Denoiser, denoiser
@@ -89,7 +89,7 @@ Ask = Callable[[Call], Tensor]
 class Prompted:
     """A network with its texts: (x, sigma, rows of text) -> x0."""
 
-    model: Model
+    model: PictureMaker
     process: Process
     prompts: Prompts
     watch: Watch
@@ -297,7 +297,7 @@ def _lengthened(rows: Stacked, times: int, empty: Tensor) -> Stacked:
 # ---------------------------------------------------------------- what changes guidance
 
 
-Patch = Callable[[Model], AbstractContextManager[None]]
+Patch = Callable[[PictureMaker], AbstractContextManager[None]]
 """What bends a model's network within a block."""
 
 

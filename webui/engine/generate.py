@@ -14,9 +14,9 @@ from typing import Protocol
 
 from PIL import Image
 
-from webui.engine.batch import Batch, Denoised, Loaded, Pass, Studio
+from webui.engine.batch import Batch, Denoised, Lent, Loaded, Pass, Studio, stepwise
 from webui.engine.conditioning import TextCache
-from webui.engine.families.diffusers_pipeline import PipelineModel
+from webui.engine.families.family import Family, Model
 from webui.engine.finished import Made, finish, pictured
 from webui.engine.levels import picture_of
 from webui.engine.memory_plan import Use
@@ -32,6 +32,7 @@ from webui.engine.upscalers.resize import UPSCALERS, Enlarge
 from webui.engine.vae import decoded
 from webui.engine.watch import Skipped, Watch
 from webui.engine.whole import whole_pictures
+from webui.request.capabilities import check_partner
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.messages import Pictured
 from webui.request.plan import GIVEN, GIVEN_MASK, CheckpointRef, Picture, Plan
@@ -44,7 +45,7 @@ class Lender(Protocol):
 
     def lend(
         self, checkpoint: CheckpointRef, vae: CheckpointRef | None, use: Use
-    ) -> AbstractContextManager[Loaded]: ...
+    ) -> AbstractContextManager[Lent[Model]]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,18 +103,19 @@ def _batch_pictures(
     with ExitStack() as loans:
         small, render = tools.small_vaes, batch.render
         around = partial(small.around, render=render, note=batch.facts.note, remark=watch.remark)
+        lending = _Lending(loans, tools.models, plan.vae, use_of(together, features), around, features)
         studio = Studio(
             watch,
             tools.cache,
             embeddings,
             previewer=partial(as_chosen, viewing=watch.viewing, small=partial(small.half, side="decoder")),
             plan=plan,
-            lend=partial(_lent, loans, tools.models, plan.vae, use_of(together, features), around, features),
+            lend=lending.partner,
             networks=plan.networks,
             made=partial(_made_within, tools),
             enlargers=_enlargers(plan, tools.upscalers, render, watch),
         )
-        decoded = _made(features, batch, plan, beginnings, studio)
+        decoded = _made(features, batch, lending, plan, beginnings, studio)
         if any(feature.borrows for feature in features):
             with watch.within():
                 decoded = iter(list(decoded))
@@ -137,20 +139,41 @@ def _made_within(tools: Tools, inner: Plan, picture: Image.Image, mask: Image.Im
     return Image.frombytes("RGB", (made.width, made.height), made.rgb)
 
 
-def _lent(
-    loans: ExitStack,
-    models: Lender,
-    vae: CheckpointRef | None,
-    use: Use,
-    around: Callable[[Loaded], Loaded],
-    features: Features,
-    checkpoint: CheckpointRef,
-) -> Loaded:
-    loaded = loans.enter_context(models.lend(checkpoint, vae, use))
-    if "vae" in loaded.model.parts:
-        for feature in features:
-            loans.enter_context(feature.patch_vae(loaded.model.parts["vae"]))
-    return around(loaded)
+@dataclass(eq=False)
+class _Lending:
+    """Lends the models of a batch, each as the batch's features and settings want it."""
+
+    loans: ExitStack
+    models: Lender
+    vae: CheckpointRef | None
+    use: Use
+    around: Callable[[Loaded], Loaded]
+    features: Features
+    _base: Family | None = None
+
+    def first(self, checkpoint: CheckpointRef) -> Lent[Model]:
+        """The model that the batch begins with."""
+        lent = self._lent(checkpoint)
+        self._base = lent.model.family
+        return lent
+
+    def dressed(self, lent: Lent[Model]) -> Loaded:
+        """Raises UserError: it is run as a whole."""
+        loaded = stepwise(lent)
+        if "vae" in loaded.model.parts:
+            for feature in self.features:
+                self.loans.enter_context(feature.patch_vae(loaded.model.parts["vae"]))
+        return self.around(loaded)
+
+    def partner(self, checkpoint: CheckpointRef, field: str, *, latents: bool = True) -> Loaded:
+        """See `LendPartner`."""
+        lent = self._lent(checkpoint)
+        if self._base is not None:
+            check_partner(self._base.capabilities, lent.model.family.capabilities, field, latents=latents)
+        return self.dressed(lent)
+
+    def _lent(self, checkpoint: CheckpointRef) -> Lent[Model]:
+        return self.loans.enter_context(self.models.lend(checkpoint, self.vae, self.use))
 
 
 def prompts_of(pictures: tuple[Picture, ...]) -> Iterator[str]:
@@ -181,13 +204,16 @@ def _enlargers(plan: Plan, shelf: UpscalerShelf | None, render: RenderSettings, 
     return shelf.enlargers(plan.upscalers, tile, overlap, lambda _done, _of: watch.check())
 
 
-def _made(features: Features, batch: Batch, plan: Plan, beginnings: Beginnings, studio: Studio) -> Iterator[Made]:
+def _made(
+    features: Features, batch: Batch, lending: _Lending, plan: Plan, beginnings: Beginnings, studio: Studio
+) -> Iterator[Made]:
     """The pictures of a batch as they are decoded. Nothing holds on to the models when they are."""
     watch = studio.watch
-    loaded = studio.lend(plan.checkpoint)
-    if isinstance(loaded.model, PipelineModel):
-        yield from whole_pictures(batch, loaded.model, beginnings, watch)
+    first = lending.first(plan.checkpoint)
+    if (whole := first.model.whole_maker) is not None:
+        yield from whole_pictures(batch, whole, beginnings, watch)
         return
+    loaded = lending.dressed(first)
     beginning: Beginning | None = None
     if isinstance(batch.request, Img2Img):
         beginning = beginnings.of(batch, loaded.model)

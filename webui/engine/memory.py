@@ -194,9 +194,9 @@ def model_size(model: Model) -> ModelSize:
     leaf = max((parameter.nbytes for parameter in network.parameters()), default=0)
     step, scores = _step(network)
     weights = (bytes_of(network), text, model.vae_nbytes, max(pairs), leaf)
-    if "whole" in model.family.supports:  # a pipeline keeps its latents to itself
+    if model.picture_maker is None:  # a pipeline keeps its latents to itself
         return ModelSize(*weights, step, scores, model.vae_bytes_per_pixel)
-    return ModelSize(*weights, step, scores, model.vae_bytes_per_pixel, model.latent.factor)
+    return ModelSize(*weights, step, scores, model.vae_bytes_per_pixel, model.picture_maker.latent.factor)
 
 
 def file_size(file: WeightsFile, itemsize: int) -> ModelSize:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from webui.features.feature import Need
+from webui.request.capabilities import Need
 from webui.request.work import Work
 
 Offload = Literal["none", "medium", "low", "leaf"]

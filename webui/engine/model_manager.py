@@ -14,10 +14,9 @@ import torch
 
 from webui.base.errors import ModelError, OutOfMemory
 from webui.catalog.files import stamp_of
-from webui.engine.batch import Loaded
+from webui.engine.batch import Lent
 from webui.engine.families.components import Components
-from webui.engine.families.family import Model, Placement, Prepared, check_supported, family_of
-from webui.engine.families.ldm_model import LdmModel
+from webui.engine.families.family import Model, Placement, Prepared, family_of
 from webui.engine.families.weights import WeightsFile, open_weights
 from webui.engine.memory import (
     FP8_NAMES,
@@ -33,6 +32,7 @@ from webui.engine.memory import (
 from webui.engine.memory_plan import Machine, MemoryProfile, ModelSize, OffloadWish, Use, Wishes, peak, plan
 from webui.engine.networks.patches import Patches
 from webui.engine.networks.wardrobe import Wardrobe
+from webui.request.capabilities import check
 from webui.request.messages import PartUse
 from webui.request.plan import CheckpointRef
 from webui.request.work import Work
@@ -122,7 +122,7 @@ class ModelManager:
     _residents: OrderedDict[Key, Resident] = field(default_factory=OrderedDict)
 
     @contextmanager
-    def lend(self, checkpoint: CheckpointRef, vae: CheckpointRef | None, use: Use = WHATEVER) -> Iterator[Loaded]:
+    def lend(self, checkpoint: CheckpointRef, vae: CheckpointRef | None, use: Use = WHATEVER) -> Iterator[Lent[Model]]:
         """The model on its device, for the length of the block; it stays in memory afterwards while there is room.
 
         use: for what; decides how the model lies in memory.
@@ -136,7 +136,7 @@ class ModelManager:
         try:
             self._move_in(resident, use.work)
             told = self.ran.sentence if self.ran.is_lean else ""
-            yield Loaded(resident.model, checkpoint, resident.key, resident.patches, told)
+            yield Lent(resident.model, checkpoint, resident.key, resident.patches, told)
         finally:
             resident.loans -= 1
             self._tell()
@@ -169,7 +169,7 @@ class ModelManager:
         if resident is None:
             resident = self._loaded(checkpoint, vae, key, source, use)
             self._residents[key] = resident
-        check_supported(resident.model.family, use.needs)
+        check(resident.model.family.capabilities, use.needs)
         self._residents.move_to_end(key)
         if source not in resident.models:
             with self._announced(vae.title if vae else checkpoint.title):
@@ -188,7 +188,7 @@ class ModelManager:
         """Load from disk. What can be seen from names and shapes is checked before anything else is put away."""
         file = open_weights(checkpoint.path, checkpoint.config)
         family = family_of(file)
-        check_supported(family, use.needs)
+        check(family.capabilities, use.needs)
         load = family.prepare(file, self.components)
         with_vae = open_weights(vae.path) if vae else file
         placement = self.profile.placement(file.parameters)
@@ -258,8 +258,7 @@ class ModelManager:
             held = held_bytes(resident.model, self.profile.device)
             self._free_device(max(peak(self.ran, machine, size, work) - held, 0), keep=resident)
         for model in resident.models.values():
-            if isinstance(model, LdmModel):
-                model.arrange(offload=self.ran.offload, attention=self.ran.attention, vae_way=self.ran.vae)
+            model.arrange(offload=self.ran.offload, attention=self.ran.attention, vae_way=self.ran.vae)
             if not resident.on_device:
                 model.to(self.profile.device)
         resident.on_device = True

@@ -28,7 +28,7 @@ from webui.engine.denoisers import (
     on_device,
     remembered,
 )
-from webui.engine.families.family import Model, TextOptions, Told
+from webui.engine.families.family import PictureMaker, TextOptions, Told
 from webui.engine.feature import FeatureEngine, PassContext, PassFeature, has
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.sampling.course import Course, adapted, course
@@ -38,6 +38,7 @@ from webui.engine.sampling.schedules import ScheduleOptions
 from webui.engine.sampling.types import Denoiser, SamplerOptions
 from webui.engine.watch import Skipped, Watch
 from webui.registry import SamplerEntry, ScheduleEntry
+from webui.request.capabilities import Capability
 from webui.request.fields import Img2Img
 from webui.request.plan import Picture
 from webui.request.settings import RenderSettings
@@ -109,7 +110,7 @@ def denoised(features: Features, batch: Batch, this: Pass, loaded: Loaded, studi
     return Denoised(latents, answered[-1], walk.whole, this.share[1])
 
 
-def shape_of(this: Pass, model: Model) -> tuple[int, int, int]:
+def shape_of(this: Pass, model: PictureMaker) -> tuple[int, int, int]:
     """Of one picture's latents in this pass: (c, h, w)."""
     if this.start is not None:
         _, channels, height, width = this.start.latents.shape
@@ -209,7 +210,7 @@ def prompted(batch: Batch, this: Pass, loaded: Loaded, process: Process, studio:
     render = batch.render
     embeddings = {**studio.embeddings, **loaded.patches.embeddings}
     positive, negative = text_options(loaded.model, this, render)
-    if "distilled_guidance" in loaded.model.family.supports:
+    if loaded.model.family.bears(Capability.DISTILLED_GUIDANCE):
         batch.facts.note("Distilled CFG Scale", render.distilled_cfg_scale)
     encoder = Encoder(loaded.model, (loaded.key, loaded.patches.key), positive, embeddings, studio.cache, negative)
     prompts = encoder.prompts(this.positive, this.negative, this.timeline)
@@ -224,7 +225,7 @@ def prompted(batch: Batch, this: Pass, loaded: Loaded, process: Process, studio:
     )
 
 
-def text_options(model: Model, this: Pass, render: RenderSettings) -> tuple[TextOptions, TextOptions]:
+def text_options(model: PictureMaker, this: Pass, render: RenderSettings) -> tuple[TextOptions, TextOptions]:
     """Those of prompt and negative prompt: they differ where the model is told numbers beside the text."""
     options = TextOptions(
         render.clip_skip,
@@ -232,9 +233,9 @@ def text_options(model: Model, this: Pass, render: RenderSettings) -> tuple[Text
         render.comma_padding_backtrack,
         render.sdxl_clip_l_skip,
         render.use_old_emphasis_implementation,
-        distilled_guidance=this.cfg_scale if "told_guidance" in model.family.supports else render.distilled_cfg_scale,
+        distilled_guidance=this.cfg_scale if model.is_told_guidance else render.distilled_cfg_scale,
     )
-    if "told" not in model.family.supports:
+    if not model.family.bears(Capability.SIZE_CONDITIONING):
         return options, options
     width, height = this.size
     high, low = render.sdxl_refiner_high_aesthetic_score, render.sdxl_refiner_low_aesthetic_score
@@ -280,7 +281,7 @@ def changes_of(on: Sequence[PassFeature], guidance: Guidance, watch: Watch) -> t
 # ---------------------------------------------------------------- settings into values
 
 
-def process_of(model: Model, entry: SamplerEntry, render: RenderSettings, shape: tuple[int, ...]) -> Process:
+def process_of(model: PictureMaker, entry: SamplerEntry, render: RenderSettings, shape: tuple[int, ...]) -> Process:
     """The model's process under the settings and as the sampler wants it; its table is on the CPU. shape: (c, h, w)."""
     process = model.process
     if isinstance(process, Flow):
@@ -382,16 +383,15 @@ EDITING = 8
 """Input channels of InstructPix2Pix."""
 
 
-def guidance_of(batch: Batch, this: Pass, model: Model) -> Guidance:
+def guidance_of(batch: Batch, this: Pass, model: PictureMaker) -> Guidance:
     """How this pass guides."""
     request, render = batch.request, batch.render
     image_scale = None
     if isinstance(request, Img2Img) and model.input_channels == EDITING:
         batch.facts.note("Image CFG scale", request.image_cfg_scale)
         image_scale = request.image_cfg_scale if request.image_cfg_scale != 1.0 else None
-    is_told = "told_guidance" in model.family.supports  # and so it is not guided once more
     return Guidance(
-        scale=1.0 if is_told else this.cfg_scale * this.sampler.cfg_factor,
+        scale=1.0 if model.is_told_guidance else this.cfg_scale * this.sampler.cfg_factor,
         skip_below=render.s_min_uncond,
         skip_all=render.s_min_uncond_all,
         skip_early=render.skip_early_cond,

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from webui.engine.families.family import LatentFormat, Model
+from webui.engine.families.family import LatentFormat, PictureMaker
 from webui.engine.watch import Viewing
 
 Previewer = Callable[[Tensor], bytes]
@@ -49,13 +49,13 @@ def rgb_of(latents: Tensor, form: LatentFormat) -> Tensor:
     return torch.einsum("bchw,cr->brhw", latents, factors) + bias[:, None, None]
 
 
-def cheap(model: Model) -> Previewer:
+def cheap(model: PictureMaker) -> Previewer:
     """A pixel of the preview for each of the latent's."""
     form = model.latent
     return lambda latents: jpeg(rgb_of(latents, form))
 
 
-def as_chosen(model: Model, viewing: Viewing, small: Callable[[Model], nn.Module | None]) -> Previewer:
+def as_chosen(model: PictureMaker, viewing: Viewing, small: Callable[[PictureMaker], nn.Module | None]) -> Previewer:
     """By the method that whoever looks has chosen; the cheap one where TAESD has no file for the model.
 
     small: TAESD's decoder for a model.

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from webui.base.errors import ModelError
 from webui.engine.batch import Loaded
-from webui.engine.families.family import Draw, Model
+from webui.engine.families.family import Draw, Model, PictureMaker
 from webui.engine.families.weights import open_weights
 from webui.request.settings import RenderSettings
 
@@ -58,7 +58,8 @@ class SmallVaes:
                     remark(f"There is no file of {TAESD}'s {side} for this model; its own VAE is used.")
         if found["encoder"] is None and found["decoder"] is None:
             return loaded
-        return replace(loaded, model=cast("Model", _WithSmallVae(loaded.model, found["encoder"], found["decoder"])))
+        model = _WithSmallVae(loaded.model, found["encoder"], found["decoder"])
+        return replace(loaded, model=cast("PictureMaker", model))
 
     def half(self, model: Model, side: Side) -> nn.Module | None:
         """The encoder or decoder for a model, on its device; None where there is no file. Raises ModelError."""
@@ -101,7 +102,7 @@ def _moved(name: str, shift: int) -> str:
 class _WithSmallVae:
     """A model whose pictures another VAE reads or makes; in all else the model itself."""
 
-    def __init__(self, model: Model, encoder: nn.Module | None, decoder: nn.Module | None) -> None:
+    def __init__(self, model: PictureMaker, encoder: nn.Module | None, decoder: nn.Module | None) -> None:
         self._model, self._encoder, self._decoder = model, encoder, decoder
 
     def __getattr__(self, name: str) -> Any:

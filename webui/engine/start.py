@@ -16,7 +16,7 @@ from webui.base.errors import UserError
 from webui.catalog.image_files import pixels_of
 from webui.engine.batch import Batch, Start, noise_of
 from webui.engine.families.depth import between
-from webui.engine.families.family import Model
+from webui.engine.families.family import PictureMaker
 from webui.engine.inpaint import (
     Box,
     Masking,
@@ -83,7 +83,7 @@ class Beginnings:
     _encoded: dict[tuple[object, ...], tuple[Tensor, Tensor | None]] = field(default_factory=dict)
     """Latents, and where their generator stood afterwards."""
 
-    def of(self, batch: Batch, model: Model) -> Beginning:
+    def of(self, batch: Batch, model: PictureMaker) -> Beginning:
         """For an img2img batch.
 
         Raises:
@@ -187,7 +187,7 @@ class Beginnings:
         name: str,
         given: Given,
         request: Img2Img,
-        model: Model,
+        model: PictureMaker,
         render: RenderSettings,
         posterior: torch.Generator | None,
     ) -> Tensor:
@@ -236,13 +236,13 @@ def encoded_png(picture: Image.Image, **options: int) -> bytes:
     return stream.getvalue()
 
 
-def _pixels(picture: Image.Image, model: Model) -> Tensor:
+def _pixels(picture: Image.Image, model: PictureMaker) -> Tensor:
     """RGB -> (1, 3, h, w) in -1..1 on the model's device."""
     levels = torch.from_numpy(np.array(picture.convert("RGB")))
     return from_levels(levels[None], model)
 
 
-def from_levels(levels: Tensor, model: Model) -> Tensor:
+def from_levels(levels: Tensor, model: PictureMaker) -> Tensor:
     """(b, h, w, 3) uint8 -> (b, 3, h, w) in -1..1 on the model's device."""
     return (levels.permute(0, 3, 1, 2).float() / 255.0 * 2.0 - 1.0).to(model.device)
 
@@ -264,7 +264,7 @@ def _fill_noise(batch: Batch, latents: Tensor) -> Tensor:
 
 
 def conditioning(
-    model: Model,
+    model: PictureMaker,
     pixels: Tensor,
     size: tuple[int, ...],
     mask: Image.Image | None,
@@ -300,7 +300,7 @@ def conditioning(
 
 
 def blank_conditioning(
-    model: Model, posteriors: Posteriors, width: int, height: int, render: RenderSettings, watch: Watch
+    model: PictureMaker, posteriors: Posteriors, width: int, height: int, render: RenderSettings, watch: Watch
 ) -> Tensor | None:
     """For text to image: all may change, and nothing is seen. None where the network has no such channels."""
     more = model.input_channels - model.latent.channels

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from webui.base.errors import UserError
-from webui.engine.families.family import Model
+from webui.engine.families.family import PictureMaker
 from webui.engine.memory import free_bytes, give_back, is_out_of_memory
 from webui.engine.watch import Watch
 from webui.request.settings import RenderSettings
@@ -20,7 +20,7 @@ ROOM = 0.7
 """The share of the free memory that the VAE may take before it works in pieces."""
 
 
-def decoded(model: Model, latents: Tensor, render: RenderSettings, watch: Watch) -> Tensor:
+def decoded(model: PictureMaker, latents: Tensor, render: RenderSettings, watch: Watch) -> Tensor:
     """Pixels about -1..1: (1, 3, h, w). A half-precision VAE that gives NaN is used in a wider type from then on.
 
     Raises:
@@ -31,7 +31,7 @@ def decoded(model: Model, latents: Tensor, render: RenderSettings, watch: Watch)
 
 
 def encoded(
-    model: Model,
+    model: PictureMaker,
     pixels: Tensor,
     render: RenderSettings,
     watch: Watch,
@@ -62,7 +62,7 @@ def encoded(
 
 
 def _finite(
-    model: Model, run: Callable[[bool], Tensor], pixel_count: int, render: RenderSettings, watch: Watch
+    model: PictureMaker, run: Callable[[bool], Tensor], pixel_count: int, render: RenderSettings, watch: Watch
 ) -> Tensor:
     """What the VAE gives, tried once more in each wider type that the settings allow while it gives NaN."""
     wider = [torch.bfloat16] if render.auto_vae_precision_bfloat16 else []
@@ -78,7 +78,7 @@ def _finite(
     return found
 
 
-def _run(model: Model, run: Callable[[bool], Tensor], pixel_count: int, watch: Watch) -> Tensor:
+def _run(model: PictureMaker, run: Callable[[bool], Tensor], pixel_count: int, watch: Watch) -> Tensor:
     """In pieces when the whole would not fit, in the host's memory when the pieces do not either. What was computed
     before is not lost."""
     way = model.placement.vae_way
@@ -102,7 +102,7 @@ def _run(model: Model, run: Callable[[bool], Tensor], pixel_count: int, watch: W
             return run(True)
 
 
-def _excuse(error: Exception, model: Model) -> None:
+def _excuse(error: Exception, model: PictureMaker) -> None:
     """Make room for the next try, unless this was no lack of memory. (A device's convolutions say it in many ways.)"""
     if not is_out_of_memory(error) and model.device.type == "cpu":
         raise error

@@ -6,14 +6,15 @@ What the request asks for and the pipeline cannot do is named in a remark; see `
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from PIL import Image
 
 from webui.base.errors import UserError
 from webui.engine.batch import Batch
-from webui.engine.families.diffusers_pipeline import PipelineModel, Task, fitting, interruptible, spatial
+from webui.engine.families.diffusers_pipeline import fitting, interruptible, spatial
+from webui.engine.families.family import Task, WholeMaker
+from webui.engine.families.typed import Pipeline
 from webui.engine.finished import Made
 from webui.engine.planned import SAMPLED
 from webui.engine.previews import jpeg
@@ -29,7 +30,7 @@ from webui.request.settings import RenderSettings
 from webui.request.whole import unhonoured
 
 
-def whole_pictures(batch: Batch, model: PipelineModel, beginnings: Beginnings, watch: Watch) -> Iterator[Made]:
+def whole_pictures(batch: Batch, model: WholeMaker, beginnings: Beginnings, watch: Watch) -> Iterator[Made]:
     """The pictures of a batch.
 
     Raises:
@@ -53,8 +54,8 @@ def whole_pictures(batch: Batch, model: PipelineModel, beginnings: Beginnings, w
 
 def _run(
     picture: Picture,
-    pipeline: Any,
-    model: PipelineModel,
+    pipeline: Pipeline,
+    model: WholeMaker,
     given: Image.Image | None,
     mask: Image.Image | None,
     watch: Watch,
@@ -73,11 +74,13 @@ def _run(
             if flat is not None and flat.shape[1] == len(rgb):
                 watch.show(jpeg(torch.einsum("bchw,cr->brhw", flat.float().cpu(), rgb)))
 
-    def after_step(_pipeline: Any, step: int, _time: Any, values: dict[str, Any]) -> dict[str, Any]:
+    def after_step(
+        _pipeline: object, step: int, _time: object, values: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
         seen(step, values["latents"])
         return values
 
-    wished: dict[str, Any] = {
+    wished: dict[str, object] = {
         "prompt": _text(request.prompt, request.steps, picture.render, watch),
         "negative_prompt": _text(request.negative_prompt, request.steps, picture.render, watch),
         "width": width,
@@ -103,7 +106,7 @@ def _run(
     return result.convert("RGB")
 
 
-def _guidance(pipeline: Any, scale: float, render: RenderSettings) -> dict[str, float]:
+def _guidance(pipeline: Pipeline, scale: float, render: RenderSettings) -> dict[str, float]:
     """Where a pipeline has both, `true_cfg_scale` is the one with a negative prompt."""
     if "true_cfg_scale" not in fitting(pipeline, {"true_cfg_scale": scale}):
         return {"guidance_scale": scale}

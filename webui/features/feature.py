@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from webui.base.errors import UserError
+from webui.request.capabilities import Capability, Need
 from webui.request.params import Declared, shortened
 from webui.request.work import Work
 
@@ -18,17 +19,6 @@ if TYPE_CHECKING:
 MOST_UNITS = 32
 """Of one feature in one request."""
 Touched = Literal["text", "network", "call", "guidance", "latents", "picture"]
-
-
-class Need(NamedTuple):
-    """What a feature needs of a model's family."""
-
-    what: str
-    """As the family's `supports` calls it."""
-    called: str
-    """The feature, as people know it."""
-    field: str
-    """The field of a request that asks for it."""
 
 
 class FeatureParams(Declared):
@@ -49,8 +39,10 @@ class FeatureParams(Declared):
     """What people call it, where that is not its title."""
     field: ClassVar[str] = "features"
     """The field of a request that asks for it."""
-    needs: ClassVar[frozenset[str]] = frozenset()
-    """What a model's family must be able to bear, as its `supports` calls it; refused in words where it cannot."""
+    needs: ClassVar[frozenset[Capability]] = frozenset()
+    """What a model's family must be able to bear: refused in words where it cannot, before anything is loaded."""
+    switch_off: ClassVar[str] = ""
+    """How to do without it, where that is not by a switch of its name: "set Token merging to 0"."""
     touches: ClassVar[frozenset[Touched]] = frozenset()
     """Where it acts. Calls of a network that nobody touches ("network") may be recorded and replayed."""
     after: ClassVar[tuple[str, ...]] = ()
@@ -59,7 +51,8 @@ class FeatureParams(Declared):
     @classmethod
     def wanted(cls) -> tuple[Need, ...]:
         """What it needs, with the words to refuse it by."""
-        return tuple(Need(what, cls.called or cls.title, cls.field) for what in sorted(cls.needs))
+        switch_off = cls.switch_off or f"switch {cls.called or cls.title} off"
+        return tuple(Need(what, switch_off, cls.field) for what in Capability if what in cls.needs)
 
     @classmethod
     def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:

@@ -17,6 +17,7 @@ from webui.base.errors import NotFound, UserError
 from webui.features.feature import FeatureParams
 from webui.prompt.comments import strip_comments
 from webui.prompt.networks import HYPERNETWORK, LORA_KINDS, NetworkTag, extract_networks
+from webui.request.capabilities import check, check_partner, of_family
 from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img, Txt2Img
 from webui.request.params import pictures_in
 from webui.request.settings import RenderSettings, Settings
@@ -45,6 +46,8 @@ class CheckpointRef:
     """Path of the yaml file beside it, or ""."""
     stamp: tuple[int, int] = (0, 0)
     """(mtime in ns, size in bytes): a file that changed is another model."""
+    family: str = ""
+    """As `webui.request.capabilities` names it; "" where only the engine can tell."""
 
     @property
     def short_hash(self) -> str:
@@ -289,7 +292,8 @@ def resolve(
     Raises:
         NotFound: no sampler, schedule, checkpoint, VAE, style or picture has the name asked for, or there is no
             checkpoint at all.
-        UserError: an override setting's value is wrong, img2img has no picture, or a feature refuses.
+        UserError: an override setting's value is wrong, img2img has no picture, a feature refuses, or the checkpoint's
+            family cannot bear what is asked for.
     """
     if depth > DEEPEST:
         raise UserError("Features that make pictures with features stand too deep in one another.", field="features")
@@ -304,17 +308,15 @@ def resolve(
         names, remarks.append, lambda own: resolve(own, settings, names, random_seed, embeddings, depth=depth + 1)
     )
     pictures = _wishing(_pictures(request, render, random_seed), resolving)
-    hires = (
-        isinstance(request, Txt2Img) and request.enable_hr and request.hr_checkpoint_name not in ("", SAME_CHECKPOINT)
-    )
+    refiner = names.checkpoint(request.refiner_checkpoint) if request.has_refiner else None
+    hires = _hires_checkpoint(request, names)
+    _check_family(request, pictures, checkpoint, refiner, hires)
     return Plan(
         batches=_batches(pictures, request.batch_size),
         checkpoint=checkpoint,
         vae=vae,
-        refiner=names.checkpoint(request.refiner_checkpoint) if request.has_refiner else None,
-        hires_checkpoint=names.checkpoint(request.hr_checkpoint_name)
-        if hires and isinstance(request, Txt2Img)
-        else None,
+        refiner=refiner,
+        hires_checkpoint=hires,
         images={name: names.picture(name) for name in _picture_names(request, pictures)},
         embeddings=embeddings,
         networks=_networks(pictures, render, names),
@@ -445,6 +447,37 @@ def chosen_models(
         return checkpoint, names.vae(AUTOMATIC_VAE, checkpoint)
     except NotFound:
         return checkpoint, None  # The one that goes with the checkpoint has gone as well: its own.
+
+
+def _hires_checkpoint(request: Txt2Img | Img2Img, names: Names) -> CheckpointRef | None:
+    if not isinstance(request, Txt2Img) or not request.enable_hr:
+        return None
+    name = request.hr_checkpoint_name
+    return None if name in ("", SAME_CHECKPOINT) else names.checkpoint(name)
+
+
+def _check_family(
+    request: Txt2Img | Img2Img,
+    pictures: Iterable[Picture],
+    checkpoint: CheckpointRef,
+    refiner: CheckpointRef | None,
+    hires: CheckpointRef | None,
+) -> None:
+    """Whether the checkpoints can do what is asked for, as far as their families are known here.
+
+    Raises:
+        UserError: they cannot.
+    """
+    base = of_family(checkpoint.family)
+    if base is None:
+        return
+    asked = dict.fromkeys(need for each in pictures for wish in each.wishes for need in wish.params.wanted())
+    check(base, asked)
+    if refiner is not None and (other := of_family(refiner.family)) is not None:
+        check_partner(base, other, "refiner_checkpoint")
+    if hires is not None and isinstance(request, Txt2Img) and (other := of_family(hires.family)) is not None:
+        latents = request.hr_upscaler in ("", *registry.LATENT_UPSCALERS)
+        check_partner(base, other, "hr_checkpoint_name", latents=latents)
 
 
 def _upscalers(request: Generation, names: Names) -> dict[str, UpscalerRef]:

@@ -1,4 +1,7 @@
-"""What a checkpoint cannot honour that is run as a whole by a pipeline of diffusers: greyed out, and remarked upon."""
+"""What a checkpoint passes over that is run as a whole by a pipeline of diffusers, in remarks.
+
+What has no effect with which family stands in `request/capabilities.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,11 @@ from webui.request.fields import Generation
 from webui.request.params import default_of
 from webui.request.settings import RenderSettings
 
-REASON = "Not used: diffusers runs this checkpoint as a whole."
-
 FIELDS: Mapping[str, str] = {
-    "sampler_name": "",
-    "scheduler": "",
     "enable_hr": "Hires. fix",
     "refiner_checkpoint": "The refiner",
-    "refiner_switch_at": "",
-    "subseed": "",
     "subseed_strength": "The variation seed",
     "seed_resize_from_w": "Resizing the seed",
-    "seed_resize_from_h": "",
     "soft_inpainting": "Soft inpainting",
     "cfg_rescale": "CFG rescale",
     "pag_scale": "Perturbed-attention guidance",
@@ -27,7 +23,7 @@ FIELDS: Mapping[str, str] = {
     "mimic_scale": "Dynamic thresholding",
     "show_film": "The film strip",
 }
-"""Field of a request -> what a remark calls it; "" where none is needed."""
+"""Field of a request -> what a remark calls it."""
 SETTINGS: Mapping[str, str] = {
     "clip_skip": "Clip skip",
     "eta_noise_seed_delta": "ENSD",
@@ -41,7 +37,7 @@ SETTINGS: Mapping[str, str] = {
 
 def unhonoured(request: Generation, render: RenderSettings) -> list[str]:
     """A sentence for each wish of a request that such a checkpoint passes over."""
-    found = [(request, name, said) for name, said in FIELDS.items() if said and name in type(request).params()]
+    found = [(request, name, said) for name, said in FIELDS.items() if name in type(request).params()]
     found += [(render, name, said) for name, said in SETTINGS.items()]  # type: ignore[misc]
     wished = [
         said for owner, name, said in found if getattr(owner, name) not in (default_of(type(owner), name), "", "None")

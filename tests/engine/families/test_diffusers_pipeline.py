@@ -16,6 +16,7 @@ from PIL import Image
 from tests.engine.conftest import Engine, levels, most_apart, reference, sampling_steps
 from tests.engine.families.pipelines import pixart, z_image
 from webui.base.errors import Interrupted, ModelError, UserError
+from webui.engine.batch import stepwise
 from webui.engine.model_manager import ModelManager
 from webui.engine.watch import Cancel
 from webui.request.fields import Img2Img, Txt2Img
@@ -97,9 +98,15 @@ def test_it_stops_within_a_step(running: Callable[[str], Engine]) -> None:
     assert max(sampling_steps(engine.events)) == 1
 
 
-def test_it_is_no_part_of_another_picture(models: ModelManager, folders: Path) -> None:
-    with models.lend(reference(folders / "zimage"), None) as loaded, pytest.raises(UserError, match="as a whole"):
-        loaded.model.decode(torch.zeros(1, 16, 8, 8))
+def test_it_is_no_maker_that_is_asked_step_by_step(models: ModelManager, folders: Path, engine: Engine) -> None:
+    with models.lend(reference(folders / "zimage"), None) as lent:
+        assert lent.model.picture_maker is None
+        assert lent.model.whole_maker is lent.model
+        with pytest.raises(UserError, match="is run as a whole by diffusers"):
+            stepwise(lent)
+    with models.lend(engine.ref, None) as lent:
+        assert lent.model.picture_maker is lent.model
+        assert lent.model.whole_maker is None
 
 
 def test_weights_in_memory_are_not_the_file(models: ModelManager, folders: Path, tmp_path: Path) -> None:

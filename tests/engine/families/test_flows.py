@@ -163,23 +163,23 @@ def test_a_hypernetwork_without_effect_is_remarked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["Flux", "SD3"])
 @pytest.mark.parametrize(
-    ("wish", "called"),
+    ("wish", "advice"),
     [
-        ({"pag_scale": 3.0}, "Perturbed-attention guidance"),
-        ({"override_settings": {"tiling": True}}, "Tiling"),
-        ({"features": {"FreeU": {}}}, "FreeU"),
-        ({"features": {"Kohya HRFix": {}}}, "Kohya HRFix"),
-        ({"features": {"Self-attention guidance": {}}}, "Self-attention guidance"),
-        ({"override_settings": {"token_merging_ratio": 0.5}}, "Token merging"),
+        ({"pag_scale": 3.0}, "set Perturbed attention to 0"),
+        ({"override_settings": {"tiling": True}}, "switch Tiling off"),
+        ({"features": {"FreeU": {}}}, "switch FreeU off"),
+        ({"features": {"Kohya HRFix": {}}}, "switch Kohya HRFix off"),
+        ({"features": {"Self-attention guidance": {}}}, "switch Self-attention guidance off"),
+        ({"override_settings": {"token_merging_ratio": 0.5}}, "set Token merging to 0"),
     ],
 )
 def test_what_bends_a_unet_is_refused_before_anything_else_is_looked_for(
-    kind: str, wish: dict[str, object], called: str, tmp_path: Path
+    kind: str, wish: dict[str, object], advice: str, tmp_path: Path
 ) -> None:
     path = written({"Flux": SMALL_FLUX, "SD3": SMALL_SD3}[kind], tmp_path / "transformer.safetensors")
     models = ModelManager(profile_of(OPTIONS), budget=2**32, components=Components())
     request = Txt2Img.model_validate({**SMALL, "prompt": "a cat", "sampler_name": "Euler", **wish})
-    with pytest.raises(UserError, match=f"{called}: {kind} checkpoints cannot do that"):
+    with pytest.raises(UserError, match=f"has no UNet: {advice}."):
         Engine(models, reference(path)).run(request)
 
 

@@ -63,8 +63,7 @@ def test_the_network_hears_it_beside_the_text(model: LdmModel) -> None:
         theirs = model.unet(x, t, tokens, timestep_cond=embedding, return_dict=False)[0]
         torch.testing.assert_close(told[scale], theirs)
     assert float((told[1.5] - told[8.5]).abs().max()) > 1e-3
-    assert "told_guidance" in model.family.supports
-    assert "told_guidance" not in SD1.supports
+    assert model.is_told_guidance
 
 
 def test_it_makes_pictures_by_one_call_a_step(

@@ -3,15 +3,13 @@
 Such a model walks by its own scheduler and encodes its own prompts. It is asked for pictures, never for one step.
 """
 
-# ruff: noqa: ARG002 - what only the own loop asks is refused, whatever comes with it
-
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.utils import logging as diffusers_logging
@@ -20,41 +18,38 @@ from torch import Tensor, nn
 from webui.base.errors import UserError
 from webui.engine.families import flow_model, sd1, sdxl
 from webui.engine.families.components import Components
-from webui.engine.families.family import (
-    Conditioning,
-    Draw,
-    Encoded,
-    Family,
-    LatentFormat,
-    Placement,
-    Prepared,
-    TextOptions,
-)
+from webui.engine.families.family import Family, Placement, Prepared, Task, WholeMaker
 from webui.engine.families.ldm import VAE_PLANES, parameter_bytes
 from webui.engine.families.pipeline_folder import pipeline_class
+from webui.engine.families.typed import Pipeline
 from webui.engine.families.weights import LEFT_OUT, WeightsFile, variant_of
-from webui.engine.networks.embeddings import Embedding
-from webui.engine.sampling.process import Process
+from webui.request import capabilities
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-Task = Literal["txt2img", "img2img", "inpaint"]
 DENOISERS = ("transformer", "unet", "prior", "decoder")
 """What pipelines call the network that they ask at each step."""
 
 
 @dataclass(eq=False)
 class PipelineModel:
-    """See `families.family.Model`; what only a model of the own loop can do raises UserError."""
+    """See `families.family.Model` and `WholeMaker`."""
 
-    pipeline: Any
+    pipeline: Pipeline
     family: Family
     placement: Placement
-    _sisters: dict[Task, Any] = field(default_factory=dict)
+    _sisters: dict[Task, Pipeline] = field(default_factory=dict)
 
-    def of(self, task: Task) -> Any:
-        """The pipeline for this task, of the same networks. Raises UserError: diffusers has none."""
+    @property
+    def picture_maker(self) -> None:
+        return None
+
+    @property
+    def whole_maker(self) -> WholeMaker:
+        return self
+
+    def of(self, task: Task) -> Pipeline:
         if task == "txt2img":
             return self.pipeline
         if task not in self._sisters:
@@ -71,12 +66,10 @@ class PipelineModel:
 
     @property
     def name(self) -> str:
-        """Of the kind: "PixArtSigma"."""
         return type(self.pipeline).__name__.removesuffix("Pipeline")
 
     @property
     def multiple(self) -> int:
-        """Of which the sides of a picture must be multiples, in pixels."""
         processor = getattr(self.pipeline, "image_processor", None)
         factor = int(getattr(processor.config, "vae_scale_factor", 8)) if processor is not None else 8
         config: Any = getattr(next(iter(self.denoisers), None), "config", {})
@@ -91,7 +84,6 @@ class PipelineModel:
 
     @property
     def latent_rgb(self) -> tuple[tuple[float, float, float], ...]:
-        """For previews; empty where nothing is known of the latents."""
         config = getattr(getattr(self.pipeline, "vae", None), "config", {})
         channels = config.get("latent_channels", 0)
         if channels == len(sd1.PREVIEW):
@@ -121,7 +113,7 @@ class PipelineModel:
         widths = config.get("block_out_channels") or config.get("decoder_block_out_channels") or (128,)
         return VAE_PLANES * int(widths[0]) * next((p.element_size() for p in vae.parameters()), 2) if vae else 0
 
-    def with_vae(self, file: WeightsFile) -> PipelineModel:
+    def with_vae(self, file: WeightsFile) -> PipelineModel:  # noqa: ARG002
         """Itself: the pipeline has its own VAE, whatever file is chosen."""
         return self
 
@@ -129,63 +121,18 @@ class PipelineModel:
         if self.placement.offload == "none":
             self.pipeline.to(device)
 
-    # ------------------------------------------------------------ what only the own loop asks
-
-    @property
-    def process(self) -> Process:
-        self._refuse()
-
-    @property
-    def latent(self) -> LatentFormat:
-        self._refuse()
-
-    @property
-    def input_channels(self) -> int:
-        self._refuse()
-
-    def steady(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def predict(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
-        self._refuse()
-
-    def encode_prompts(
-        self, texts: Sequence[str], options: TextOptions, embeddings: Mapping[str, Embedding]
-    ) -> list[Encoded]:
-        self._refuse()
-
-    def encode_image(
-        self, pixels: Tensor, *, scaled: bool = True, tiled: bool = False, noise: Draw | None = None
-    ) -> Tensor:
-        self._refuse()
-
-    def depth(self, pixels: Tensor) -> Tensor:
-        self._refuse()
-
-    def decode(self, latents: Tensor, *, tiled: bool = False) -> Tensor:
-        self._refuse()
-
-    def vae_on_host(self) -> AbstractContextManager[None]:
-        self._refuse()
-
-    def widen_vae(self, dtype: torch.dtype = torch.float32) -> bool:
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
-        raise UserError(
-            f"{self.name} is a pipeline of diffusers, which is run as a whole.",
-            hint="It can be neither the refiner nor the checkpoint of hires fix.",
-        )
+    def arrange(self, *, offload: str, attention: str, vae_way: str) -> None:
+        """Nothing: it lies as it was loaded."""
 
 
-def fitting(pipeline: Any, wished: Mapping[str, Any]) -> dict[str, Any]:
+def fitting(pipeline: Pipeline, wished: Mapping[str, object]) -> dict[str, object]:
     """Those of the arguments that this pipeline takes."""
     taken = inspect.signature(pipeline.__call__).parameters
     return {name: value for name, value in wished.items() if name in taken}
 
 
 @contextmanager
-def interruptible(model: PipelineModel, check: Callable[[], None]) -> Iterator[None]:
+def interruptible(model: WholeMaker, check: Callable[[], None]) -> Iterator[None]:
     """`check` is called before each call of the network, and before each of its blocks."""
     blocks = list(model.denoisers)
     for network in model.denoisers:
@@ -198,12 +145,12 @@ def interruptible(model: PipelineModel, check: Callable[[], None]) -> Iterator[N
             hook.remove()
 
 
-def spatial(pipeline: Any, latents: Tensor, width: int, height: int) -> Tensor | None:
+def spatial(pipeline: Pipeline, latents: Tensor, width: int, height: int) -> Tensor | None:
     """Latents of a step as (b, c, h, w); None where they lie in a way that we do not know."""
     unpack = getattr(pipeline, "_unpack_latents", None)
     if latents.ndim == 3 and unpack is not None:
         try:
-            latents = unpack(latents, height, width, pipeline.vae_scale_factor)
+            latents = unpack(latents, height, width, getattr(pipeline, "vae_scale_factor", 8))
         except (TypeError, RuntimeError):
             return None
     if latents.ndim == 5:
@@ -229,7 +176,9 @@ def prepare(file: WeightsFile, _components: Components) -> Prepared:
     return load
 
 
-def load_pipeline(file: WeightsFile, cls: type[DiffusionPipeline], placement: Placement, **parts: nn.Module) -> Any:
+def load_pipeline(
+    file: WeightsFile, cls: type[DiffusionPipeline], placement: Placement, **parts: nn.Module
+) -> Pipeline:
     """The pipeline of an opened folder; `parts` stand for those of these names in it. Raises ModelError."""
     dtype, vae_dtype = (wide(wanted, placement.device) for wanted in (placement.dtype, placement.vae_dtype))
     diffusers_logging.disable_progress_bar()
@@ -263,7 +212,7 @@ def wide(dtype: torch.dtype, device: torch.device) -> torch.dtype:
     return torch.bfloat16
 
 
-def _own(pipeline: Any) -> None:
+def _own(pipeline: Pipeline) -> None:
     """Weights copied out of the mapped files: a file that is overwritten would change or crash the model."""
     for part in pipeline.components.values():
         if isinstance(part, nn.Module):
@@ -272,7 +221,7 @@ def _own(pipeline: Any) -> None:
                 tensor.data = tensor.data.clone()
 
 
-def _placed(pipeline: Any, placement: Placement) -> Any:
+def _placed(pipeline: Pipeline, placement: Placement) -> Pipeline:
     """The pipeline's networks where they shall be, or coming when they are needed."""
     pipeline.set_progress_bar_config(disable=True)
     if placement.offload == "low":
@@ -289,6 +238,4 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
-DIFFUSERS = Family(
-    name="Diffusers", detect=detect, prepare=prepare, supports=frozenset({"negative", "img2img", "inpaint", "whole"})
-)
+DIFFUSERS = Family(capabilities.DIFFUSERS, detect, prepare)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -10,14 +10,15 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from webui.base.errors import ModelError, UserError
+from webui.base.errors import ModelError
 from webui.engine.families.components import Components
 from webui.engine.families.others import described, not_ours, piece
+from webui.engine.families.typed import Pipeline
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.sampling.process import Process
-from webui.features.feature import Need
 from webui.registry import families, resolved
+from webui.request.capabilities import Capabilities, Capability
 
 Draw = Callable[[torch.Size], Tensor]
 """Standard normal numbers of a shape, on the CPU."""
@@ -73,7 +74,7 @@ class TextOptions:
     old_emphasis: bool = False
     """Brackets weigh as in 2022."""
     told: Told | None = None
-    """For families that support "told"."""
+    """For families with size conditioning."""
     distilled_guidance: float = 3.5
     """What Flux is told in the place of guiding it by a negative prompt."""
 
@@ -117,19 +118,17 @@ class Placement:
 
 
 class Model(Protocol):
-    """A loaded checkpoint."""
+    """A loaded checkpoint: what holds weights. It makes pictures in one of two ways."""
 
     @property
     def family(self) -> Family: ...
     @property
-    def process(self) -> Process: ...
-    @property
-    def latent(self) -> LatentFormat: ...
-    @property
-    def input_channels(self) -> int:
-        """Of the network: more than the latent's for inpainting (9) and InstructPix2Pix (8) checkpoints."""
+    def picture_maker(self) -> PictureMaker | None:
+        """The model where it is asked step by step; None: `whole_maker` makes its pictures."""
         ...
 
+    @property
+    def whole_maker(self) -> WholeMaker | None: ...
     @property
     def device(self) -> torch.device: ...
     @property
@@ -146,6 +145,75 @@ class Model(Protocol):
 
     @property
     def vae_nbytes(self) -> int: ...
+    @property
+    def vae_bytes_per_pixel(self) -> int:
+        """What the VAE needs at most beside its weights, for each pixel of a picture."""
+        ...
+
+    def arrange(self, *, offload: str, attention: str, vae_way: str) -> None:
+        """Lie in memory so from now on, where it can; the names are those of `Placement`."""
+        ...
+
+    def with_vae(self, file: WeightsFile) -> Model:
+        """The same networks with the VAE of another file. Raises ModelError."""
+        ...
+
+    def to(self, device: torch.device) -> None:
+        """Move all parts: to their own device, or to the host's memory for later."""
+        ...
+
+
+Task = Literal["txt2img", "img2img", "inpaint"]
+
+
+class WholeMaker(Protocol):
+    """What gives whole pictures alone, by a pipeline of diffusers."""
+
+    @property
+    def name(self) -> str:
+        """Of the kind: "PixArtSigma"."""
+        ...
+
+    @property
+    def multiple(self) -> int:
+        """Of which the sides of a picture must be multiples, in pixels."""
+        ...
+
+    @property
+    def latent_rgb(self) -> tuple[tuple[float, float, float], ...]:
+        """For previews; empty where nothing is known of the latents."""
+        ...
+
+    @property
+    def denoisers(self) -> Sequence[nn.Module]:
+        """The networks that are asked at each step."""
+        ...
+
+    def of(self, task: Task) -> Pipeline:
+        """The pipeline for this task, of the same networks.
+
+        Raises:
+            UserError: diffusers has none.
+        """
+        ...
+
+
+class PictureMaker(Model, Protocol):
+    """What can be denoised: its network is asked step by step."""
+
+    @property
+    def process(self) -> Process: ...
+    @property
+    def latent(self) -> LatentFormat: ...
+    @property
+    def input_channels(self) -> int:
+        """Of the network: more than the latent's for inpainting (9) and InstructPix2Pix (8) checkpoints."""
+        ...
+
+    @property
+    def is_told_guidance(self) -> bool:
+        """It is told the CFG scale in the place of the distilled guidance, and is not guided besides (LCM)."""
+        ...
 
     def steady(self) -> AbstractContextManager[None]:
         """Within, nothing between the network's layers changes: its calls may be recorded and replayed."""
@@ -159,11 +227,6 @@ class Model(Protocol):
         self, texts: Sequence[str], options: TextOptions, embeddings: Mapping[str, Embedding]
     ) -> list[Encoded]:
         """The texts of one prompt's schedule, encoded together (A1111's emphasis looks at them as a whole)."""
-        ...
-
-    @property
-    def vae_bytes_per_pixel(self) -> int:
-        """What the VAE needs at most beside its weights, for each pixel of a picture."""
         ...
 
     def encode_image(
@@ -196,14 +259,6 @@ class Model(Protocol):
         """Hold the VAE in this type from now on. False when it was so already, or in 32 bits."""
         ...
 
-    def with_vae(self, file: WeightsFile) -> Model:
-        """The same networks with the VAE of another file. Raises ModelError."""
-        ...
-
-    def to(self, device: torch.device) -> None:
-        """Move all parts: to their own device, or to the host's memory for later."""
-        ...
-
 
 Prepared = Callable[[WeightsFile, Placement], Model]
 """(the file that the VAE comes from, where to) -> the model: reads the weights. Raises ModelError."""
@@ -213,38 +268,20 @@ Prepared = Callable[[WeightsFile, Placement], Model]
 class Family:
     """A kind of model: how to know it by names and shapes, and how to load it."""
 
-    name: str
+    capabilities: Capabilities
     detect: Callable[[WeightsFile], bool]
     prepare: Callable[[WeightsFile, Components], Prepared]
     """Builds the networks without memory, of the file and what lies beside it. Raises ModelError where names and shapes
     do not fit."""
-    supports: frozenset[str] = frozenset()
-    """What the rest may do with it: "negative", "img2img", "inpaint", "clip_skip", "hires" ...
-
-    "told": its text encoders want `TextOptions.told`. "distilled_guidance": they want that. "told_guidance": they want
-    the CFG scale there, and the network is not guided besides. Those in `BENDS`: its network can be bent so. "whole":
-    it is run by its own pipeline, which passes over what it does not know, with a remark.
-    """
     steps_table: Literal["sd1", "sdxl"] = "sd1"
     """Of the schedule Align Your Steps."""
 
+    @property
+    def name(self) -> str:
+        return self.capabilities.family
 
-BENDS = frozenset({"pag_scale", "token_merging", "tiling"})
-"""What a UNet can be bent by."""
-
-
-def check_supported(family: Family, needs: Iterable[Need]) -> None:
-    """
-    Raises:
-        UserError: the family cannot bear what features need.
-    """
-    missing = [need for need in needs if need.what not in family.supports]
-    if missing and "whole" not in family.supports:
-        raise UserError(
-            f"{' and '.join(need.called for need in missing)}: {family.name} checkpoints cannot do that.",
-            hint="Switch it off, or choose an SD1, SD2 or SDXL checkpoint.",
-            field=missing[0].field,
-        )
+    def bears(self, what: Capability) -> bool:
+        return what in self.capabilities.bears
 
 
 def family_of(file: WeightsFile) -> Family:

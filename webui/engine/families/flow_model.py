@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from webui.catalog.model_families import TRANSFORMERS
 from webui.engine.families.clip_text import ClipText
 from webui.engine.families.components import Components
 from webui.engine.families.family import Encoded, TextOptions, vae_names
@@ -18,7 +19,7 @@ from webui.engine.families.t5_text import PreparedT5, T5Text, t5_view
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
 
-PREFIXES = ("model.diffusion_model.", "")
+PREFIXES = TRANSFORMERS
 CLIP_KEY = "text_model.embeddings.token_embedding.weight"
 PREVIEW = tuple((0.06 * (-1) ** i, 0.06 * (-1) ** i, 0.06 * (-1) ** i) for i in range(16))
 """Lightness alone: the channels have no simple colours."""

@@ -13,6 +13,7 @@ import torch
 from diffusers import FluxTransformer2DModel
 from torch import Tensor
 
+from webui.catalog import model_families
 from webui.engine.families import flow_model, ldm
 from webui.engine.families.clip_text import ClipText, PreparedClip, clip_view
 from webui.engine.families.components import Components
@@ -24,8 +25,9 @@ from webui.engine.families.views import View
 from webui.engine.families.weights import WeightsFile
 from webui.engine.sampling.process import Flow
 from webui.prompt.tokens import clip_tokenizer
+from webui.request import capabilities
 
-KEY = "double_blocks.0.img_attn.qkv.weight"
+KEY = model_families.FLUX_KEY
 SCALE, SHIFT = 0.3611, 0.1159
 TEXT_LENGTH, FAST_TEXT_LENGTH = 512, 256
 """Tokens of T5; the second for schnell."""
@@ -86,8 +88,8 @@ class FluxModel(FlowModel):
 
 
 def detect(file: WeightsFile) -> bool:
-    """Flux's own names for its double blocks."""
-    return bool(flow_model.under(file, KEY))
+    """By its names."""
+    return model_families.is_flux(file.shapes)
 
 
 def transformer_view(file: WeightsFile) -> WeightsFile:
@@ -204,9 +206,4 @@ def prepare(file: WeightsFile, components: Components) -> Prepared:
     return load
 
 
-FLUX = Family(
-    name="Flux",
-    detect=detect,
-    prepare=prepare,
-    supports=frozenset({"img2img", "inpaint", "hires", "embeddings", "distilled_guidance"}),
-)
+FLUX = Family(capabilities.FLUX, detect, prepare)

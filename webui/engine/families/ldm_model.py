@@ -20,6 +20,7 @@ from webui.engine.families.family import (
     Encoded,
     Family,
     LatentFormat,
+    PictureMaker,
     Placement,
     TextOptions,
     vae_names,
@@ -49,7 +50,7 @@ class Text(Protocol):
 
 @dataclass(eq=False)
 class LdmModel:
-    """See `families.family.Model`."""
+    """See `families.family.PictureMaker`."""
 
     unet: UNet2DConditionModel
     text: Text
@@ -73,12 +74,22 @@ class LdmModel:
         if self.placement.narrow:
             narrowed(self.unet, self.placement.dtype, exact=self.placement.keep_exact)
         self.staging = Staging(self.parts, self.placement)
-        if self._guidance_width:
-            self.family = replace(self.family, supports=self.family.supports | {"told_guidance"})
         self._fuse()
         is_compiled = any(module._compiled_call_impl is not None for module in self.unet.modules())
         if self.placement.compiled and not is_compiled:
             self.unet.compile_repeated_blocks(dynamic=True)
+
+    @property
+    def picture_maker(self) -> PictureMaker:
+        return self
+
+    @property
+    def whole_maker(self) -> None:
+        return None
+
+    @property
+    def is_told_guidance(self) -> bool:
+        return self._guidance_width > 0
 
     def _fuse(self) -> None:
         """On a GPU, where calls cost more than sums: fewer of them. Not where the weights come and go."""
@@ -105,7 +116,6 @@ class LdmModel:
         return self.graphs.steady(self.unet)
 
     def arrange(self, *, offload: str, attention: str, vae_way: str) -> None:
-        """Lie in memory so from now on; the names are those of `Placement`."""
         if attention != self.placement.attention and isinstance(self.unet, UNet2DConditionModel):
             ldm.with_attention(self.unet, attention)
         if offload != self.staging.offload:

@@ -5,24 +5,26 @@ Any widths and depths: everything is read off the tensors' shapes. Rombach et al
 
 from __future__ import annotations
 
+from webui.catalog import model_families
 from webui.engine.families import ldm
 from webui.engine.families.clip_text import ClipText, PreparedClip, clip_view
 from webui.engine.families.components import Components
-from webui.engine.families.family import BENDS, Family, Placement, Prepared
+from webui.engine.families.family import Family, Placement, Prepared
 from webui.engine.families.ldm_model import LdmModel, PreparedUnet, load_vae
 from webui.engine.families.weights import WeightsFile
 from webui.engine.sampling.process import Diffusion
 from webui.prompt.tokens import clip_tokenizer
+from webui.request import capabilities
 
-TEXT = ("cond_stage_model.transformer.",)
+TEXT = model_families.SD1_TEXT
 HEADS = 8
 SCALE = 0.18215
 PREVIEW = ((0.30, 0.21, 0.21), (0.19, 0.29, 0.17), (-0.16, 0.19, 0.26), (-0.18, -0.27, -0.47))
 
 
 def detect(file: WeightsFile) -> bool:
-    """A UNet in LDM's names beside a CLIP tower in transformers' names."""
-    return f"{ldm.UNET}input_blocks.0.0.weight" in file.shapes and bool(file.under(*TEXT))
+    """By its names."""
+    return model_families.is_sd1(file.shapes)
 
 
 def prepare(file: WeightsFile, _components: Components) -> Prepared:
@@ -50,9 +52,4 @@ def prepare(file: WeightsFile, _components: Components) -> Prepared:
     return load
 
 
-SD1 = Family(
-    name="SD1",
-    detect=detect,
-    prepare=prepare,
-    supports=frozenset({"negative", "img2img", "inpaint", "hires", "clip_skip", "embeddings", *BENDS}),
-)
+SD1 = Family(capabilities.SD1, detect, prepare)

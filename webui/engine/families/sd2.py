@@ -8,31 +8,29 @@ from __future__ import annotations
 import torch
 from diffusers import UNet2DConditionModel
 
+from webui.catalog import model_families
 from webui.engine.families import ldm
 from webui.engine.families.clip_text import ClipText, PreparedClip
 from webui.engine.families.components import Components
 from webui.engine.families.depth import DepthNetwork
-from webui.engine.families.family import BENDS, Family, Placement, Prepared
+from webui.engine.families.family import Family, Placement, Prepared
 from webui.engine.families.ldm_model import LdmModel, PreparedUnet, load_vae
 from webui.engine.families.open_clip import as_clip
 from webui.engine.families.sd1 import PREVIEW, SCALE
 from webui.engine.families.weights import WeightsFile
 from webui.engine.sampling.process import Diffusion, Prediction
 from webui.prompt.tokens import open_clip_tokenizer
+from webui.request import capabilities
 
-TEXT = ("cond_stage_model.model.", "conditioner.embedders.0.model.")
+TEXT = model_families.SD2_TEXT
 HEAD_WIDTH = 64
 DEPTH = 5
 """Input channels of the depth checkpoint."""
 
 
 def detect(file: WeightsFile) -> bool:
-    """A UNet in LDM's names that is told no sizes, beside OpenCLIP's tower."""
-    return (
-        f"{ldm.UNET}input_blocks.0.0.weight" in file.shapes
-        and f"{ldm.UNET}label_emb.0.0.weight" not in file.shapes
-        and any(f"{prefix}ln_final.weight" in file.shapes for prefix in TEXT)
-    )
+    """By its names."""
+    return model_families.is_sd2(file.shapes)
 
 
 def prepare(file: WeightsFile, components: Components) -> Prepared:
@@ -76,9 +74,4 @@ def _tried_out(unet: UNet2DConditionModel, placement: Placement) -> Prediction:
     return "v" if float((output - x).mean()) < -1 else "eps"
 
 
-SD2 = Family(
-    name="SD2",
-    detect=detect,
-    prepare=prepare,
-    supports=frozenset({"negative", "img2img", "inpaint", "hires", "embeddings", *BENDS}),
-)
+SD2 = Family(capabilities.SD2, detect, prepare)

@@ -12,6 +12,7 @@ from typing import Any
 from diffusers import SD3Transformer2DModel
 from torch import Tensor
 
+from webui.catalog import model_families
 from webui.engine.families import flow_model, ldm
 from webui.engine.families.clip_text import ClipText, PreparedClip, clip_view
 from webui.engine.families.components import Components
@@ -23,8 +24,9 @@ from webui.engine.families.views import View
 from webui.engine.families.weights import WeightsFile
 from webui.engine.sampling.process import Flow
 from webui.prompt.tokens import clip_tokenizer
+from webui.request import capabilities
 
-KEY = "joint_blocks.0.x_block.attn.qkv.weight"
+KEY = model_families.SD3_KEY
 SCALE, SHIFT = 1.5305, 0.0609
 FLOW_SHIFT = 3.0
 TEXT_LENGTH = 256
@@ -68,8 +70,8 @@ class Sd3Model(FlowModel):
 
 
 def detect(file: WeightsFile) -> bool:
-    """SD3's own names for its joint blocks."""
-    return bool(flow_model.under(file, KEY))
+    """By its names."""
+    return model_families.is_sd3(file.shapes)
 
 
 def transformer_view(file: WeightsFile) -> WeightsFile:
@@ -184,9 +186,4 @@ def prepare(file: WeightsFile, components: Components) -> Prepared:
     return load
 
 
-SD3 = Family(
-    name="SD3",
-    detect=detect,
-    prepare=prepare,
-    supports=frozenset({"negative", "img2img", "inpaint", "hires", "embeddings"}),
-)
+SD3 = Family(capabilities.SD3, detect, prepare)

@@ -12,19 +12,21 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from webui.catalog import model_families
 from webui.engine.families import ldm
 from webui.engine.families.clip_text import ClipText, PreparedClip, clip_view
 from webui.engine.families.components import Components
-from webui.engine.families.family import BENDS, Encoded, Family, Placement, Prepared, TextOptions, Told
+from webui.engine.families.family import Encoded, Family, Placement, Prepared, TextOptions, Told
 from webui.engine.families.ldm_model import LdmModel, PreparedUnet, load_vae
 from webui.engine.families.open_clip import as_clip
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.sampling.process import Diffusion, Edm
 from webui.prompt.tokens import clip_tokenizer, open_clip_tokenizer
+from webui.request import capabilities
 
 FIRST = "conditioner.embedders.0.transformer."
-SECOND, REFINERS = "conditioner.embedders.1.model.", "conditioner.embedders.0.model."
+SECOND, REFINERS = model_families.SDXL_TEXT, model_families.REFINER_TEXT
 HEAD_WIDTH = 64
 SCALE = 0.13025
 PLAYGROUND, COSXL = frozenset({"edm_mean", "edm_std"}), frozenset({"edm_vpred.sigma_min", "edm_vpred.sigma_max"})
@@ -84,17 +86,15 @@ def _refiner(told: Told) -> list[float]:
 
 
 def detect(file: WeightsFile) -> bool:
-    """A UNet in LDM's names that is told numbers, beside the second tower."""
-    return f"{ldm.UNET}label_emb.0.0.weight" in file.shapes and any(
-        f"{prefix}ln_final.weight" in file.shapes for prefix in (SECOND, REFINERS)
-    )
+    """By its names."""
+    return model_families.is_sdxl(file.shapes)
 
 
 def prepare(file: WeightsFile, _components: Components) -> Prepared:
     """The networks of the file, still without weights. Raises ModelError: a part is not complete."""
     settings = ldm.LdmSettings.read(file.config)
     unet = PreparedUnet.of(file, heads=settings.heads, head_width=settings.head_width or HEAD_WIDTH)
-    is_refiner = f"{SECOND}ln_final.weight" not in file.shapes
+    is_refiner = model_families.is_sdxl_refiner(file.shapes)
     second = PreparedClip.of(as_clip(file, REFINERS if is_refiner else SECOND), activation="gelu", pooled=True)
     first = None if is_refiner else PreparedClip.of(clip_view(file, FIRST))
     numbers = 5 if is_refiner else 6
@@ -167,11 +167,5 @@ def latents_of(
     return mean, EDM_SCALE / spread, tuple(tuple(row) for row in seen.tolist()), tuple(bias.tolist())
 
 
-SDXL = Family(
-    name="SDXL",
-    detect=detect,
-    prepare=prepare,
-    supports=frozenset({"negative", "img2img", "inpaint", "hires", "clip_skip", "embeddings", *BENDS, "told"}),
-    steps_table="sdxl",
-)
-REFINER = replace(SDXL, name="SDXL refiner")
+SDXL = Family(capabilities.SDXL, detect, prepare, steps_table="sdxl")
+REFINER = replace(SDXL, capabilities=capabilities.SDXL_REFINER)

@@ -17,6 +17,7 @@ from webui.engine.families.diffusers_pipeline import DIFFUSERS, PipelineModel, f
 from webui.engine.families.family import Family, Placement, Prepared
 from webui.engine.families.pipeline_folder import pipeline_class
 from webui.engine.families.weights import WeightsFile, open_weights
+from webui.request import capabilities
 
 PART = "transformer"
 KINDS: Mapping[str, str] = MappingProxyType(
@@ -88,4 +89,4 @@ def prepare(file: WeightsFile, components: Components) -> Prepared:
     return load
 
 
-SINGLE_FILE = Family(name="Diffusers file", detect=detect, prepare=prepare, supports=DIFFUSERS.supports)
+SINGLE_FILE = Family(capabilities.SINGLE_FILE, detect, prepare)

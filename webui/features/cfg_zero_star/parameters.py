@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from webui.features.feature import FeatureParams, Touched
+from webui.request.capabilities import Capability
 from webui.request.params import Number
 
 
@@ -13,6 +14,7 @@ class Params(FeatureParams):
 
     title: ClassVar[str] = "CFG-Zero*"
     aliases: ClassVar[tuple[str, ...]] = ("CFG Zero Star", "CFGZeroStar")
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.STEPS})
     touches: ClassVar[frozenset[Touched]] = frozenset({"guidance"})
 
     zero_init_steps: Annotated[int, Number(label="CFG-Zero* init steps", ui="Zero-init steps", place=86, ge=0)] = 1

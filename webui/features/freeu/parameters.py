@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from webui.features.feature import FeatureParams, Touched
+from webui.request.capabilities import Capability
 from webui.request.params import Slider
 
 PLACE = 86
@@ -15,7 +16,7 @@ class Params(FeatureParams):
 
     title: ClassVar[str] = "FreeU"
     aliases: ClassVar[tuple[str, ...]] = ("FreeU Integrated (SD 1.x, SD 2.x, SDXL)", "FreeU Integrated")
-    needs: ClassVar[frozenset[str]] = frozenset({"pag_scale"})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.UNET})
     touches: ClassVar[frozenset[Touched]] = frozenset({"network"})
 
     b1: Annotated[float, Slider(label="FreeU b1", ui="b1", place=PLACE, min=0, max=2, step=0.01, ge=0)] = 1.01

@@ -13,7 +13,7 @@ from torch import Tensor
 from webui import registry
 from webui.engine.batch import Batch, Denoised, Loaded, Pass, Start, Studio
 from webui.engine.conditioning import Timeline
-from webui.engine.families.family import Model
+from webui.engine.families.family import PictureMaker
 from webui.engine.feature import FeatureEngine, Finished, Further
 from webui.engine.levels import picture_of, to_levels
 from webui.engine.planned import SAMPLED, planned, tags_of, text_of
@@ -53,10 +53,11 @@ class Engine(FeatureEngine[Params]):
             self.before = [picture_of(decoded(small, latent[None], render, watch)) for latent in latents]
         own = studio.plan.hires_checkpoint if studio.plan is not None else None
         size = hires_size(request, loaded.model.latent.factor)
-        loaded = studio.lend(own) if own is not None else loaded
+        mode = MODES.get(request.hr_upscaler or "Latent")
+        if own is not None:
+            loaded = studio.lend(own, "hr_checkpoint_name", latents=mode is not None)
         model = loaded.model
         factor = model.latent.factor
-        mode = MODES.get(request.hr_upscaler or "Latent")
         pixels = None
         if mode is not None:
             large = enlarged_latents(latents, size.height // factor, size.width // factor, mode)
@@ -116,14 +117,16 @@ def planned_hires(batch: Batch, request: Txt2Img, steps: int) -> Pass:
     )
 
 
-def _enlarged(level: Tensor, size: HiresSize, upscaler: str, enlargers: Mapping[str, Enlarge], model: Model) -> Tensor:
+def _enlarged(
+    level: Tensor, size: HiresSize, upscaler: str, enlargers: Mapping[str, Enlarge], model: PictureMaker
+) -> Tensor:
     """(h, w, 3) uint8 -> (1, 3, h', w') in -1..1 at the second pass's size."""
     picture = scaled(Image.fromarray(level.numpy()), size.width, size.height, upscaler, enlargers)
     return from_levels(torch.from_numpy(np.array(picture))[None], model)
 
 
 def _hires_conditioning(
-    model: Model, large: Tensor, pixels: Tensor | None, batch: Batch, watch: Watch
+    model: PictureMaker, large: Tensor, pixels: Tensor | None, batch: Batch, watch: Watch
 ) -> Tensor | None:
     """What checkpoints with more input channels see in the second pass; None for others."""
     render, posteriors = batch.render, batch.posteriors

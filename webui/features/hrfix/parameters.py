@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from webui.features.feature import FeatureParams, Touched
+from webui.request.capabilities import Capability
 from webui.request.params import Choice, Slider, Toggle
 
 BISLERP = "bislerp"
@@ -19,7 +20,7 @@ class Params(FeatureParams):
 
     title: ClassVar[str] = "Kohya HRFix"
     aliases: ClassVar[tuple[str, ...]] = ("Kohya HRFix Integrated", "Deep Shrink", "PatchModelAddDownscale")
-    needs: ClassVar[frozenset[str]] = frozenset({"pag_scale"})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.UNET})
     touches: ClassVar[frozenset[Touched]] = frozenset({"network"})
 
     block_number: Annotated[

@@ -7,12 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 
 from webui.base.errors import ModelError
 from webui.engine.batch import Loaded, Refs, Studio
-from webui.engine.families.family import BENDS, Model
+from webui.engine.families.family import PictureMaker
 from webui.engine.feature import FeatureEngine, PassContext, PassFeature
 from webui.engine.networks.hypernetworks import Hypernetwork, bent
 from webui.engine.networks.patches import Patches
 from webui.features.hypernetworks.parameters import Params
 from webui.prompt.networks import HYPERNETWORK, NetworkTag, multiplier
+from webui.request.capabilities import Capability
 
 Remark = Callable[[str], None]
 
@@ -39,8 +40,8 @@ class Engine(FeatureEngine[Params]):
         return Bending(found, studio) if found else None
 
 
-def _can_bear(model: Model, remark: Remark) -> bool:
-    if model.family.supports >= BENDS:
+def _can_bear(model: PictureMaker, remark: Remark) -> bool:
+    if model.family.bears(Capability.UNET):
         return True
     remark(f"Hypernetworks have no effect on {model.family.name} checkpoints.")
     return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from webui.engine.batch import Loaded, Refs
-from webui.engine.families.family import Model
+from webui.engine.families.family import PictureMaker
 from webui.engine.feature import FeatureEngine, PassContext, PassFeature
 from webui.engine.networks.patches import BrokenNetwork, Patches, Wanted
 from webui.features.lora.parameters import Params
@@ -39,7 +39,13 @@ class Engine(FeatureEngine[Params]):
 
 
 def dress(
-    patches: Patches, model: Model, tags: Sequence[NetworkTag], refs: Refs, remark: Remark, *, strict: bool = True
+    patches: Patches,
+    model: PictureMaker,
+    tags: Sequence[NetworkTag],
+    refs: Refs,
+    remark: Remark,
+    *,
+    strict: bool = True,
 ) -> str:
     """Merge the LoRAs of the tags into the model, and take off all others -> "name: hash, ..." for the infotext.
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from webui.base.errors import UserError
 from webui.engine.denoisers import Change, Prediction
-from webui.engine.families.family import Model
+from webui.engine.families.family import PictureMaker
 from webui.engine.feature import FeatureEngine, PassContext, PassFeature
 from webui.features.perturbed_attention.parameters import Params
 
@@ -56,7 +56,7 @@ def perturbed(ask: Callable[[Prediction], Tensor], scale: float) -> Change:
 
 
 @contextmanager
-def _perturbed_model(model: Model) -> Iterator[None]:
+def _perturbed_model(model: PictureMaker) -> Iterator[None]:
     """Raises UserError where the network is no UNet."""
     unet = model.parts.get("unet")
     if unet is None:

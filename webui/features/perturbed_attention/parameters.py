@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from webui.features.feature import FeatureParams, Touched
+from webui.request.capabilities import Capability
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.settings import RenderSettings
 
@@ -14,7 +15,8 @@ class Params(FeatureParams):
 
     called: ClassVar[str] = "Perturbed-attention guidance"
     field: ClassVar[str] = "pag_scale"
-    needs: ClassVar[frozenset[str]] = frozenset({"pag_scale"})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.UNET})
+    switch_off: ClassVar[str] = "set Perturbed attention to 0"
     touches: ClassVar[frozenset[Touched]] = frozenset({"guidance", "network"})
     after: ClassVar[tuple[str, ...]] = ("Adaptive projected guidance",)
 

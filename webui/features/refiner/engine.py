@@ -45,4 +45,4 @@ class Engine(FeatureEngine[Params]):
                 done = (999 - int(timestep)) / 1000  # A1111: by the timestep, not by the step
             return done >= wish.switch_at
 
-        return Refining(is_due, lambda: context.enter(studio.lend(refiner)))
+        return Refining(is_due, lambda: context.enter(studio.lend(refiner, "refiner_checkpoint")))

@@ -14,7 +14,7 @@ from torch.nn.functional import conv2d, interpolate, pad
 
 from webui.engine.batch import Loaded
 from webui.engine.denoisers import Ask, Call, Prediction
-from webui.engine.families.family import Model
+from webui.engine.families.family import PictureMaker
 from webui.engine.feature import FeatureEngine, PassContext, PassFeature
 from webui.engine.sampling.process import Process, append_dims
 from webui.features.self_attention_guidance.parameters import Params
@@ -115,7 +115,7 @@ class Guiding(PassFeature):
         return prediction.x0 + self.params.scale * (blurry - worse)
 
 
-def _as_it_is(_model: Model) -> AbstractContextManager[None]:
+def _as_it_is(_model: PictureMaker) -> AbstractContextManager[None]:
     return nullcontext()
 
 

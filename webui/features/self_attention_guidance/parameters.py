@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from webui.features.feature import FeatureParams, Touched
+from webui.request.capabilities import Capability
 from webui.request.params import Slider
 
 
@@ -19,7 +20,7 @@ class Params(FeatureParams):
         "SelfAttentionGuidance Integrated (SD 1.x, SD 2.x, SDXL)",
         "Self Attention Guidance",
     )
-    needs: ClassVar[frozenset[str]] = frozenset({"pag_scale"})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.UNET})
     touches: ClassVar[frozenset[Touched]] = frozenset({"network", "guidance"})
 
     scale: Annotated[float, Slider(label="SAG scale", ui="Scale", place=86, min=-2, max=5, step=0.1)] = 0.5

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from webui.features.feature import FeatureParams, Touched
+from webui.request.capabilities import Capability
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.settings import RenderSettings
 
@@ -14,7 +15,8 @@ class Params(FeatureParams):
 
     called: ClassVar[str] = "Token merging"
     field: ClassVar[str] = "override_settings"
-    needs: ClassVar[frozenset[str]] = frozenset({"token_merging"})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.UNET})
+    switch_off: ClassVar[str] = "set Token merging to 0"
     touches: ClassVar[frozenset[Touched]] = frozenset({"network"})
 
     share: float = 0.0

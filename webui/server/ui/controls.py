@@ -112,6 +112,11 @@ class Controls:
         units = [[switch, *controls.components] for units in self._parts.values() for switch, controls in units]
         return [*self._made.values(), *(component for unit in units for component in unit)]
 
+    @property
+    def switches(self) -> Mapping[str, Sequence[Component]]:
+        """What switches the features on whose values requests carry by name: one for each unit."""
+        return {name: [switch for switch, _ in units] for name, units in self._parts.items()}
+
     def part(self, name: str, units: Units, *, listed: bool = False) -> None:
         """The controls of a feature whose values requests carry by its name, and what switches it on: of each unit,
         where they are `listed`."""

@@ -1,44 +1,55 @@
-"""Controls that the chosen checkpoint cannot honour are greyed out, with the reason under them; those that it alone
-can honour come up."""
+"""Controls that have no effect with the chosen checkpoint are greyed out, with the reason under them; those that it
+alone can honour come up."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from webui import registry
 from webui.base.errors import NotFound
-from webui.request.whole import FIELDS, REASON, SETTINGS
-from webui.server.ui.controls import QUIET, Component
+from webui.request.capabilities import FIELDS, SETTINGS, Capabilities, Capability, of_family, without_effect
+from webui.server.ui.controls import QUIET, Component, Data
 from webui.server.ui.quicksettings import Quicksettings
 from webui.server.ui.wiring import Pane
 
 if TYPE_CHECKING:
     from webui.app import App
 
+REFUSED = frozenset({Capability.UNET})
+"""What needs these is refused, not passed over, so that it must stay possible to switch it off."""
+
 
 @dataclass(frozen=True)
 class Looks:
-    """The controls that a pipeline passes over, and those for checkpoints that edit pictures by instruction."""
+    """The controls that not every family of checkpoints honours, and those for checkpoints that edit pictures."""
 
     app: App
-    greyable: list[Component]
+    needs: Mapping[Component, frozenset[Capability]]
     kind: Component
     """Markup that says of which kind the checkpoint is; the stylesheet goes by it, also in tabs that open later."""
 
     @property
     def affected(self) -> list[Component]:
-        return [*self.greyable, self.kind]
+        return [*self.needs, self.kind]
+
+    @property
+    def refused(self) -> list[Component]:
+        """Those whose values must be known."""
+        return [control for control, needs in self.needs.items() if needs & REFUSED]
 
     def now(self, title: str) -> dict[Component, Any]:
         """Updates for a page that comes: it was built with all controls in use, but for those that edit."""
-        greyed = looks(self.greyable, whole=True) if runs_whole(self.app, title) else {}
-        return {**greyed, **self._edited(title)}
+        family = family_of(self.app, title)
+        without = {c: needs for c, needs in self.needs.items() if without_effect(family, needs)}
+        return {**looks(without, family, {}), **self._edited(title)}
 
-    def updates(self, title: str) -> dict[Component, Any]:
-        """Updates for this checkpoint; "" is the first one."""
-        return {**looks(self.greyable, whole=runs_whole(self.app, title)), **self._edited(title)}
+    def updates(self, title: str, data: Data) -> dict[Component, Any]:
+        """Updates for this checkpoint; "" is the first one. data: the values of those that are `refused`."""
+        return {**looks(self.needs, family_of(self.app, title), data), **self._edited(title)}
 
     def _edited(self, title: str) -> dict[Component, Any]:
         # A1111: Image CFG scale is there for InstructPix2Pix checkpoints alone.
@@ -47,20 +58,29 @@ class Looks:
 
 def grey_out(app: App, bar: Quicksettings, forms: list[Pane]) -> Looks:
     """When a checkpoint is chosen, grey out what it cannot honour."""
-    affected = [pane.controls[name] for pane in forms for name in FIELDS if name in pane.controls]
-    affected += [controls[name] for controls in bar.controls.values() for name in SETTINGS if name in controls]
-    found = Looks(app, affected, gr.HTML(visible="hidden", elem_id="checkpoint_kind"))
-    if bar.checkpoint is not None:
-        bar.checkpoint.change(found.updates, bar.checkpoint, found.affected, **QUIET)
+    needs: dict[Component, frozenset[Capability]] = {}
+    for pane in forms:
+        needs |= {pane.controls[name]: frozenset({what}) for name, what in FIELDS.items() if name in pane.controls}
+        for entry in registry.carried():
+            if entry.params.needs:
+                needs |= dict.fromkeys(pane.controls.switches.get(entry.name, ()), entry.params.needs)
+    for controls in bar.controls.values():
+        needs |= {controls[name]: frozenset({what}) for name, what in SETTINGS.items() if name in controls}
+    found = Looks(app, needs, gr.HTML(visible="hidden", elem_id="checkpoint_kind"))
+    chosen = bar.checkpoint
+    if chosen is not None:
+        chosen.change(
+            lambda data: found.updates(data[chosen], data), {chosen, *found.refused}, found.affected, **QUIET
+        )
     return found
 
 
-def runs_whole(app: App, title: str) -> bool:
-    """Whether the checkpoint of this title is a pipeline of diffusers."""
+def family_of(app: App, title: str) -> Capabilities | None:
+    """What the checkpoint of this title can bear, where that is known without loading it."""
     try:
-        return app.catalog.checkpoints.find(title).whole
+        return of_family(app.catalog.checkpoints.family(app.catalog.checkpoints.find(title)))
     except NotFound:
-        return False
+        return None
 
 
 def edits(app: App, title: str) -> bool:
@@ -71,11 +91,15 @@ def edits(app: App, title: str) -> bool:
         return False
 
 
-def looks(controls: list[Component], *, whole: bool) -> dict[Component, Any]:
-    """Updates for the controls that a pipeline passes over."""
-    return {
-        control: gr.update(interactive=not whole)
-        if isinstance(control, gr.Checkbox)
-        else gr.update(interactive=not whole, info=REASON if whole else "")
-        for control in controls
-    }
+def looks(
+    needs: Mapping[Component, frozenset[Capability]], family: Capabilities | None, data: Data
+) -> dict[Component, Any]:
+    """Updates for controls that need something of a family. One that is on, and refused, can still be switched off."""
+    found = {}
+    for control, wanted in needs.items():
+        why = without_effect(family, wanted)
+        is_on = bool(wanted & REFUSED) and bool(data.get(control, control.value))
+        usable = not why or (is_on and family is not None and not family.is_whole)
+        is_switch = isinstance(control, gr.Checkbox)
+        found[control] = gr.update(interactive=usable) if is_switch else gr.update(interactive=usable, info=why)
+    return found
