@@ -47,7 +47,7 @@ def test_two_loras_are_added_by_their_cards_and_the_picture_names_them(visitor: 
     page.click(f"{CARDS} [aria-label='Look again what is on disk']")
     for name in ("ink", "anna"):
         page.click(f"{CARDS} .card-use:has-text('{name}')")
-        visitor.until("name => gesso.field('txt2img_prompt').value.includes(`<lora:${name}:1>`)", name)
+        visitor.until("name => modules.dom.field('txt2img_prompt').value.includes(`<lora:${name}:1>`)", name)
     assert visitor.value("txt2img_prompt") == "a red cat <lora:ink:1> <lora:anna:1>"
     visitor.generate()
     infotext = visitor.infotext()
@@ -57,7 +57,7 @@ def test_two_loras_are_added_by_their_cards_and_the_picture_names_them(visitor: 
     page.fill(f"{CARDS} .cards-search", "ann")
     visitor.until("() => document.querySelectorAll('.gesso-cards[data-tab=txt2img] .card').length === 1")
     page.click(f"{CARDS} .card-use:has-text('anna')")
-    visitor.until("() => gesso.field('txt2img_prompt').value === 'a red cat <lora:ink:1>'")
+    visitor.until("() => modules.dom.field('txt2img_prompt').value === 'a red cat <lora:ink:1>'")
 
     page.hover(f"{CARDS} .card")
     page.click(f"{CARDS} [aria-label='Edit anna']")
@@ -68,7 +68,7 @@ def test_two_loras_are_added_by_their_cards_and_the_picture_names_them(visitor: 
     said = json.loads((library / "people" / "anna.json").read_text("utf-8"))
     assert said["activation text"] == "portrait of anna"
     page.click(f"{CARDS} .card-use:has-text('anna')")
-    visitor.until("() => gesso.field('txt2img_prompt').value.endsWith('<lora:anna:0.6> portrait of anna')")
+    visitor.until("() => modules.dom.field('txt2img_prompt').value.endsWith('<lora:anna:0.6> portrait of anna')")
 
     page.hover(f"{CARDS} .card")
     page.click(f"{CARDS} [aria-label='Edit anna']")
@@ -122,7 +122,7 @@ def test_three_families_take_turns_and_two_loras_are_clicked_for_the_last(visito
     page.keyboard.press("Escape")
     for name in ("gold", "silver"):
         page.click(f"{CARDS} .card-use:has-text('{name}')")
-        visitor.until("name => gesso.field('txt2img_prompt').value.includes(`<lora:${name}:1>`)", name)
+        visitor.until("name => modules.dom.field('txt2img_prompt').value.includes(`<lora:${name}:1>`)", name)
     visitor.generate()
     infotext = visitor.infotext()
     assert 'Lora hashes: "gold: ' in infotext

@@ -31,7 +31,7 @@ def test_it_fills_the_form(visitor: Visitor, kind: Format, way: str) -> None:
     prompts = visitor.page.locator("#txt2img_hires_prompts")
     assert "tucked" in str(prompts.get_attribute("class"))
     visitor.page.evaluate(DROP, [content, f"image/{kind}", way])
-    visitor.until("() => gesso.field('txt2img_prompt').value === 'a red boat'")
-    visitor.until("() => gesso.field('txt2img_seed').value === '123'")
+    visitor.until("() => modules.dom.field('txt2img_prompt').value === 'a red boat'")
+    visitor.until("() => modules.dom.field('txt2img_seed').value === '123'")
     assert visitor.value("txt2img_negative_prompt") == "rain"
     visitor.until("() => !document.querySelector('#txt2img_hires_prompts').classList.contains('tucked')")

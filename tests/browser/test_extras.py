@@ -28,4 +28,4 @@ def test_an_uploaded_picture_is_made_larger_and_sent_on(visitor: Visitor, tmp_pa
     visitor.until("() => document.querySelector('#pnginfo_image img')?.naturalWidth === 96")
     page.click("#pnginfo_send_to_inpaint")
     visitor.until("() => document.querySelector('#img2img_inpaint_image img')?.naturalWidth === 96")
-    assert page.evaluate("gesso.mode()") == "inpaint"
+    assert page.evaluate("modules.tabs.openedMode()") == "inpaint"

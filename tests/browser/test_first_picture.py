@@ -44,7 +44,7 @@ def test_from_opening_the_page_to_a_saved_file_that_gives_the_same_picture_again
     visitor.reload()
     visitor.write("txt2img_prompt", infotext)
     visitor.page.click("#txt2img_paste")
-    visitor.until("() => gesso.field('txt2img_prompt').value === 'a red apple, (shiny:1.2)'")
+    visitor.until("() => modules.dom.field('txt2img_prompt').value === 'a red apple, (shiny:1.2)'")
     assert visitor.value("txt2img_negative_prompt") == "blurry"
     assert visitor.value("txt2img_seed") == str(job["seed"])
     assert visitor.value("txt2img_sampler_name") == "Euler a"
@@ -60,13 +60,13 @@ def test_ctrl_enter_generates_and_the_last_parameters_come_back_into_an_empty_fo
     visitor.set("txt2img", **TINY, seed=77)
     visitor.write("txt2img_prompt", "a blue chair")
     job = visitor.submit(press=lambda: visitor.page.press("#txt2img_prompt textarea", "Control+Enter"))
-    visitor.until("id => gesso.live.job(id).state === 'done'", job)
+    visitor.until("id => modules.live.job(id).state === 'done'", job)
     visitor.page.click("#txt2img_clear_prompt")
-    visitor.until("() => gesso.field('txt2img_prompt').value === ''")
+    visitor.until("() => modules.dom.field('txt2img_prompt').value === ''")
     visitor.page.click("#txt2img_random_seed")
-    visitor.until("() => gesso.field('txt2img_seed').value === '-1'")
+    visitor.until("() => modules.dom.field('txt2img_seed').value === '-1'")
     visitor.page.click("#txt2img_paste")
-    visitor.until("() => gesso.field('txt2img_prompt').value === 'a blue chair'")
+    visitor.until("() => modules.dom.field('txt2img_prompt').value === 'a blue chair'")
     assert visitor.value("txt2img_seed") == "77"
 
 
@@ -81,7 +81,7 @@ def test_a_batch_is_looked_through_enlarged_and_taken_home(visitor: Visitor) -> 
     page.keyboard.press("ArrowRight")
     visitor.until("() => document.querySelector('.gesso-infotext').textContent.includes('Seed: 8,')")
     page.click("#txt2img_reuse_seed")
-    visitor.until("() => gesso.field('txt2img_seed').value === '8'")
+    visitor.until("() => modules.dom.field('txt2img_seed').value === '8'")
     page.click("#txt2img_results .stage")
     assert visitor.see("#lightbox.open .counter").inner_text() == "4 / 4"
     page.keyboard.press("ArrowLeft")
@@ -104,7 +104,7 @@ def test_a_picture_tells_its_parameters_and_gives_them_back(visitor: Visitor) ->
     assert "two rockets" in visitor.see("#pnginfo_report pre").inner_text()
     visitor.page.click("#pnginfo_send_to_img2img")
     visitor.see("#img2img_image img")
-    visitor.until("() => gesso.field('img2img_prompt').value === 'two rockets'")
+    visitor.until("() => modules.dom.field('img2img_prompt').value === 'two rockets'")
     assert visitor.value("img2img_seed") == "12"
 
 

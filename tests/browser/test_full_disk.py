@@ -54,7 +54,7 @@ def test_pictures_outlive_a_full_disk_and_are_saved_or_given_up(
 
             (small_disk / "filler").unlink()
             assert visitor.page.request.post(first).ok
-            visitor.until("id => gesso.live.job(id).pictures.filter(picture => picture.saved).length === 1", job)
+            visitor.until("id => modules.live.job(id).pictures.filter(picture => picture.saved).length === 1", job)
             visitor.page.click("#txt2img_results button:text('Discard')")
             visitor.until("() => document.querySelector('#txt2img_results .notice.bad:has(.unsaved-buttons)').hidden")
             assert len(list(small_disk.rglob("*.png"))) == 1

@@ -68,7 +68,7 @@ def test_a_picture_comes_by_itself_is_found_sent_on_and_deleted(visitor: Visitor
 
     visitor.page.click(".history-detail .glyph-image")
     visitor.see("#img2img_image img")
-    visitor.until("() => gesso.field('img2img_prompt').value.startsWith('a heliotrope')")
+    visitor.until("() => modules.dom.field('img2img_prompt').value.startsWith('a heliotrope')")
     assert float(visitor.page.input_value("#img2img_cfg_scale input[type=number]")) == 6.5
     child = visitor.generate("img2img")
     visitor.open("history")
@@ -80,10 +80,11 @@ def test_a_picture_comes_by_itself_is_found_sent_on_and_deleted(visitor: Visitor
     visitor.see(f"{CARD}.shown[data-id='{made[0]}']")
 
     answer = visitor.page.evaluate(
-        "ids => gesso.post('internal/history/delete', {ids, for_good: true}).then(answer => answer.json())", [born]
+        "ids => modules.server.post('internal/history/delete', {ids, for_good: true}).then(answer => answer.json())",
+        [born],
     )
     assert answer["deleted"] == [born]
-    visitor.until("id => !gesso.live.job(id).pictures.length", child)
+    visitor.until("id => !modules.live.job(id).pictures.length", child)
 
 
 def test_the_page_says_when_there_is_nothing(visitor: Visitor) -> None:

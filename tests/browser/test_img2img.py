@@ -27,7 +27,8 @@ def test_from_an_uploaded_file_at_its_own_size(visitor: Visitor, photo: Path) ->
     visitor.see("#img2img_image img")
     visitor.until("() => document.querySelector('#img2img_image img').naturalWidth === 96")
     visitor.page.click("#img2img_detect_image_size_btn")
-    visitor.until("() => gesso.field('img2img_width').value === '96' && gesso.field('img2img_height').value === '64'")
+    for side, length in (("width", "96"), ("height", "64")):
+        visitor.until("([id, value]) => modules.dom.field(id).value === value", [f"img2img_{side}", length])
     visitor.set("img2img", steps=4, denoising_strength=0.5, seed=1)
     job = visitor.job(visitor.generate("img2img"))
     assert (job["pictures"][0]["width"], job["pictures"][0]["height"]) == (96, 64)
@@ -45,7 +46,7 @@ def test_a_result_is_sent_over_with_its_parameters(visitor: Visitor) -> None:
     visitor.generate()
     visitor.page.click("#txt2img_send_to_img2img")
     visitor.see("#img2img_image img")
-    visitor.until("() => gesso.field('img2img_prompt').value === 'a green house'")
+    visitor.until("() => modules.dom.field('img2img_prompt').value === 'a green house'")
     assert visitor.value("img2img_seed") == "31"
     assert visitor.value("img2img_width") == "64"
     visitor.generate("img2img")
@@ -66,11 +67,11 @@ def test_only_the_painted_part_changes(visitor: Visitor, photo: Path) -> None:
     mouse.down()
     mouse.move(x, y, steps=4)
     mouse.up()
-    visitor.until("() => gesso.field('img2img_inpaint_mask').value.length > 100")
+    visitor.until("() => modules.dom.field('img2img_inpaint_mask').value.length > 100")
     visitor.page.keyboard.press("Control+z")
-    visitor.until("() => gesso.field('img2img_inpaint_mask').value === ''")
+    visitor.until("() => modules.dom.field('img2img_inpaint_mask').value === ''")
     visitor.page.keyboard.press("Control+Shift+z")
-    visitor.until("() => gesso.field('img2img_inpaint_mask').value.length > 100")
+    visitor.until("() => modules.dom.field('img2img_inpaint_mask').value.length > 100")
     visitor.set("img2img", width=96, height=64, steps=4, denoising_strength=1, mask_blur_x=0, mask_blur_y=0)
     visitor.generate("img2img")
     with Image.open(io.BytesIO(visitor.fetch(visitor.shown_picture("img2img")))) as made, Image.open(photo) as original:
@@ -130,7 +131,7 @@ def test_a_sketch_goes_along_and_to_other_sub_tabs(visitor: Visitor, photo: Path
     visitor.page.click("#mode_img2img_sketch-button")
     visitor.page.set_input_files("#img2img_sketch_image input[type=file]", photo)
     paint_left(visitor, "img2img_sketch_image")
-    visitor.until("() => gesso.field('img2img_sketch_strokes').value.length > 100")
+    visitor.until("() => modules.dom.field('img2img_sketch_strokes').value.length > 100")
     visitor.set("img2img", width=96, height=64, steps=2, denoising_strength=0)
     visitor.generate("img2img")
     visitor.page.click("#img2img_copy_to_img2img")
@@ -149,7 +150,7 @@ def test_an_inpaint_sketch_changes_what_was_sketched_on_at_a_scaled_size(visitor
     visitor.page.click("#img2img_generate")
     assert "no mask" in visitor.notice("img2img")
     paint_left(visitor, "img2img_inpaint_sketch_image")
-    visitor.until("() => gesso.field('img2img_inpaint_sketch_strokes').value.length > 100")
+    visitor.until("() => modules.dom.field('img2img_inpaint_sketch_strokes').value.length > 100")
     visitor.page.click("#img2img_tab_resize_by-button")
     visitor.set("img2img", scale=1.5, steps=2, mask_blur_x=0, mask_blur_y=0)
     visitor.until("() => document.querySelector('#img2img_scale_text').textContent === 'from 96×64 to 144×96'")
@@ -175,7 +176,7 @@ def results_of_batch(visitor: Visitor, said: str) -> list[dict[str, Any]]:
     visitor.until("said => document.querySelector('#img2img_notice')?.textContent.includes(said)", said)
     count = int(said.split()[0])
     visitor.until(
-        "([known, count]) => gesso.live.of('img2img')"
+        "([known, count]) => modules.live.of('img2img')"
         ".filter(job => !known.includes(job.id) && job.state === 'done').length >= count",
         [known, count],
     )

@@ -13,17 +13,17 @@ LONG = {"width": 64, "height": 64, "steps": 12, "n_iter": 60}
 def test_a_reloaded_page_and_a_second_one_show_the_job_in_work(visitor: Visitor, enter: Enter) -> None:
     visitor.set("txt2img", **LONG)
     job = visitor.submit()
-    visitor.until("id => gesso.live.job(id).pictures.length >= 1", job)
+    visitor.until("id => modules.live.job(id).pictures.length >= 1", job)
     visitor.reload()
     visitor.see("#txt2img_generate_box.running")
-    visitor.until("id => gesso.live.job(id).pictures.length >= 2", job)
+    visitor.until("id => modules.live.job(id).pictures.length >= 2", job)
     other = enter(beside=visitor)
     other.see("#txt2img_results .progress:not([hidden])")
     other.see("#txt2img_results .thumb")
     stranger = enter(stranger=True)
     assert stranger.page.locator("#txt2img_generate_box.running").count() == 0
     other.page.click("#txt2img_interrupt")
-    visitor.until("id => gesso.live.job(id).state !== 'running'", job)
+    visitor.until("id => modules.live.job(id).state !== 'running'", job)
     visitor.until("() => !document.querySelector('#txt2img_generate_box.running')")
     assert visitor.job(job)["pictures"]
     visitor.reload()
@@ -33,9 +33,9 @@ def test_a_reloaded_page_and_a_second_one_show_the_job_in_work(visitor: Visitor,
 def test_esc_interrupts_and_what_is_finished_stays(visitor: Visitor) -> None:
     visitor.set("txt2img", **LONG)
     job = visitor.submit()
-    visitor.until("id => gesso.live.job(id).pictures.length >= 1", job)
+    visitor.until("id => modules.live.job(id).pictures.length >= 1", job)
     visitor.page.keyboard.press("Escape")
-    visitor.until("id => gesso.live.job(id).state !== 'running'", job)
+    visitor.until("id => modules.live.job(id).state !== 'running'", job)
     assert 1 <= len(visitor.job(job)["pictures"]) < LONG["n_iter"]
     visitor.until("() => !document.querySelector('#txt2img_generate_box.running')")
     assert "Stopped after" in visitor.see(".gesso-infotext[data-tab=txt2img] .comments").inner_text()
@@ -51,20 +51,20 @@ def test_more_presses_wait_in_line_and_can_be_taken_back(visitor: Visitor) -> No
     toggle.click()
     assert "the second" in visitor.see("#txt2img_results .queue li").inner_text()
     visitor.page.click("#txt2img_results .queue li button")
-    visitor.until("id => gesso.live.job(id).state === 'cancelled'", second)
+    visitor.until("id => modules.live.job(id).state === 'cancelled'", second)
     visitor.until("() => !document.querySelector('#txt2img_results .queue li')")
     assert visitor.job(first)["state"] == "running"
     visitor.page.keyboard.press("Escape")
-    visitor.until("id => gesso.live.job(id).state !== 'running'", first)
+    visitor.until("id => modules.live.job(id).state !== 'running'", first)
 
 
 def test_alt_enter_skips_to_the_next_picture(visitor: Visitor) -> None:
     visitor.set("txt2img", width=64, height=64, steps=40, n_iter=2)
     job = visitor.submit()
-    visitor.until("id => gesso.live.job(id).step >= 1", job)
+    visitor.until("id => modules.live.job(id).step >= 1", job)
     visitor.page.press("#txt2img_prompt textarea", "Alt+Enter")
-    visitor.until("id => gesso.live.job(id).batch >= 1 || gesso.live.job(id).state !== 'running'", job)
-    visitor.until("id => gesso.live.job(id).state !== 'running'", job)
+    visitor.until("id => modules.live.job(id).batch >= 1 || modules.live.job(id).state !== 'running'", job)
+    visitor.until("id => modules.live.job(id).state !== 'running'", job)
     assert len(visitor.job(job)["pictures"]) == 1
 
 
@@ -81,7 +81,7 @@ def test_the_checkpoint_is_switched_and_one_that_cannot_be_loaded_is_taken_back(
         visitor.page.click("#refresh_sd_model_checkpoint")
         visitor.choose("setting_sd_model_checkpoint", "zz-broken")
         assert "zz-broken" in visitor.see("#gesso_model_notice").inner_text()
-        visitor.until("() => gesso.field('setting_sd_model_checkpoint').value.startsWith('other')")
+        visitor.until("() => modules.dom.field('setting_sd_model_checkpoint').value.startsWith('other')")
         visitor.generate()
         assert "Model: other" in visitor.infotext()
         later = enter(beside=visitor)

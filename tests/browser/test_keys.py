@@ -35,7 +35,7 @@ def test_shift_enter_in_a_prompt_generates_and_adds_no_line(visitor: Visitor) ->
     for field in ("prompt", "negative_prompt"):
         visitor.write(f"txt2img_{field}", "a chair")
         job = visitor.submit(press=lambda: visitor.page.press(f"#txt2img_{field} textarea", "Shift+Enter"))  # noqa: B023
-        visitor.until("id => gesso.live.job(id).state === 'done'", job)
+        visitor.until("id => modules.live.job(id).state === 'done'", job)
         assert visitor.value(f"txt2img_{field}") == "a chair"
     visitor.page.press(PROMPT, "Enter")
     assert visitor.value("txt2img_prompt") == "a chair\n"
@@ -44,12 +44,12 @@ def test_shift_enter_in_a_prompt_generates_and_adds_no_line(visitor: Visitor) ->
 def test_ctrl_enter_while_a_picture_is_made_interrupts_it_and_begins_anew(visitor: Visitor) -> None:
     visitor.set("txt2img", **LONG).write("txt2img_prompt", "the first")
     first = visitor.submit()
-    visitor.until("id => gesso.live.job(id).step >= 1", first)
+    visitor.until("id => modules.live.job(id).step >= 1", first)
     visitor.set("txt2img", **TINY, n_iter=1).write("txt2img_prompt", "the second")
     second = visitor.submit(press=lambda: visitor.page.press(PROMPT, "Control+Enter"))
     visitor.write("txt2img_prompt", "the third")
     third = visitor.submit(press=lambda: visitor.page.press(PROMPT, "Control+Enter"))
-    visitor.until("id => gesso.live.job(id).state === 'done'", third)
+    visitor.until("id => modules.live.job(id).state === 'done'", third)
     assert visitor.job(first)["state"] in ("done", "cancelled")
     assert len(visitor.job(first)["pictures"]) < LONG["n_iter"]
     assert visitor.job(third)["prompt"] == "the third"
@@ -60,16 +60,16 @@ def test_ctrl_enter_while_a_picture_is_made_interrupts_it_and_begins_anew(visito
 
 def test_ctrl_enter_adds_a_job_where_the_settings_say_so(visitor: Visitor, page_server: RunningServer) -> None:
     with options(page_server, while_running="One more job, after those that wait"):
-        visitor.until("() => gesso.facts.begins_anew === false")
+        visitor.until("() => modules.facts.begins_anew === false")
         visitor.set("txt2img", **LONG)
         first = visitor.submit()
-        visitor.until("id => gesso.live.job(id).step >= 1", first)
+        visitor.until("id => modules.live.job(id).step >= 1", first)
         second = visitor.submit(press=lambda: visitor.page.press(PROMPT, "Control+Enter"))
         assert visitor.job(first)["state"] == "running"
         assert visitor.job(second)["state"] == "queued"
-        visitor.page.evaluate("() => gesso.post('internal/jobs/cancel').then(() => null)")
-        visitor.until("id => gesso.live.job(id).state !== 'running'", first)
-    visitor.until("() => gesso.facts.begins_anew === true")
+        visitor.page.evaluate("() => modules.server.post('internal/jobs/cancel').then(() => null)")
+        visitor.until("id => modules.live.job(id).state !== 'running'", first)
+    visitor.until("() => modules.facts.begins_anew === true")
 
 
 def test_the_counter_counts_styles_and_obeys_the_settings_at_once(visitor: Visitor, page_server: RunningServer) -> None:
@@ -115,7 +115,7 @@ def test_the_step_of_ctrl_up_is_that_of_the_settings_now(
     press()
     assert visitor.value("txt2img_prompt") == once
     with options(page_server, **{setting: 0.02}):
-        visitor.until("() => gesso.facts.precision === 0.02 || gesso.facts.precision_extra === 0.02")
+        visitor.until("() => modules.facts.precision === 0.02 || modules.facts.precision_extra === 0.02")
         press()
         assert visitor.value("txt2img_prompt") == then
 

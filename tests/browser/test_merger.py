@@ -51,7 +51,7 @@ def test_a_merged_checkpoint_is_in_the_list_and_makes_pictures(visitor: Visitor,
     visitor.open("queue").page.locator(".gesso-jobs li", has_text="Merge: mix").first.locator(".glyph-edit").click()
     visitor.see("#merge_generate")
     assert visitor.value("merge_custom_name") == "mix"
-    visitor.until("() => gesso.live.models.resident?.some(title => !title.startsWith('mix'))")
+    visitor.until("() => modules.live.models().resident?.some(title => !title.startsWith('mix'))")
 
 
 def test_without_a_describer_it_says_where_one_goes(visitor: Visitor) -> None:
@@ -64,5 +64,5 @@ def test_without_a_describer_it_says_where_one_goes(visitor: Visitor) -> None:
 def test_a_narrow_window_opens_tabs_that_stand_in_its_menu(enter: Enter) -> None:
     visitor = enter(width=390, height=844)
     for tab in ("pnginfo", "merge", "queue", "txt2img"):
-        visitor.page.evaluate("tab => { gesso.openTab(tab); }", tab)
-        visitor.until("tab => gesso.tab() === tab", tab)
+        visitor.page.evaluate("tab => { modules.tabs.openTab(tab); }", tab)
+        visitor.until("tab => modules.tabs.openedTab() === tab", tab)

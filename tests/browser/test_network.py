@@ -91,14 +91,14 @@ def test_a_page_catches_up_after_its_network_and_after_a_sleep(wire: Wire, enter
     job_id = away.submit()
     here = enter(beside=away)
     """Another device of the same person, whose network is well."""
-    more = "([id, count]) => gesso.live.job(id).pictures.length > count"
+    more = "([id, count]) => modules.live.job(id).pictures.length > count"
 
     def goes_on_without_it() -> None:
         here.until(more, [job_id, pictures(away, job_id) + 1])
 
     def catches_up() -> None:
         away.until(more, [job_id, pictures(here, job_id) - 1])
-        away.until("() => gesso.live.connected")
+        away.until("() => modules.live.isConnected()")
 
     here.until(more, [job_id, 0])
     wire.cut()
@@ -109,7 +109,7 @@ def test_a_page_catches_up_after_its_network_and_after_a_sleep(wire: Wire, enter
 
     wire.flows.clear()
     goes_on_without_it()
-    away.until("() => !gesso.live.connected")
+    away.until("() => !modules.live.isConnected()")
     wire.mend()
     catches_up()
 
@@ -120,6 +120,6 @@ def test_a_page_catches_up_after_its_network_and_after_a_sleep(wire: Wire, enter
     catches_up()
 
     here.page.click("#txt2img_interrupt")
-    away.until("id => gesso.live.job(id).state !== 'running'", job_id)
+    away.until("id => modules.live.job(id).state !== 'running'", job_id)
     away.until("() => !document.querySelector('#txt2img_generate_box.running')")
     away.see("#txt2img_results .thumb")

@@ -62,7 +62,9 @@ def test_dark_follows_the_system_and_the_choice_is_kept(enter: Enter) -> None:
 def test_weights_and_order_are_changed_by_keys(visitor: Visitor) -> None:
     visitor.write("txt2img_prompt", "a red apple, a cat")
     page = visitor.page
-    place = "place => { const box = gesso.field('txt2img_prompt'); box.focus(); box.setSelectionRange(place, place); }"
+    place = (
+        "at => { const box = modules.dom.field('txt2img_prompt'); box.focus(); box.setSelectionRange(at, at); }"
+    )
     page.evaluate(place, 3)
     page.keyboard.press("Control+ArrowUp")
     assert visitor.value("txt2img_prompt") == "a (red:1.1) apple, a cat"
@@ -108,7 +110,7 @@ def test_pasted_values_beyond_a_slider_and_of_other_settings_are_taken(visitor: 
         "a tree\nSteps: 2, Sampler: Euler, CFG scale: 35.5, Seed: 9, Size: 64x64, Clip skip: 2, ENSD: 31337",
     )
     visitor.page.click("#txt2img_paste")
-    visitor.until("() => gesso.field('txt2img_cfg_scale').value === '35.5'")
+    visitor.until("() => modules.dom.field('txt2img_cfg_scale').value === '35.5'")
     chips = visitor.see("#txt2img_override_settings .token").all_inner_texts()
     assert {chip.strip() for chip in chips} == {"Clip skip: 2", "ENSD: 31337"}
     visitor.generate()
@@ -164,5 +166,5 @@ def test_a_style_is_made_picked_and_written_into_the_prompt(visitor: Visitor) ->
     visitor.write("txt2img_prompt", "a boat").choose("txt2img_styles", "Oil")
     page.keyboard.press("Escape")
     page.click("#txt2img_style_apply")
-    visitor.until("() => gesso.field('txt2img_prompt').value === 'a boat, oil painting'")
+    visitor.until("() => modules.dom.field('txt2img_prompt').value === 'a boat, oil painting'")
     assert visitor.value("txt2img_negative_prompt") == "photo"

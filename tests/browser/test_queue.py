@@ -26,7 +26,7 @@ def test_waiting_jobs_change_places_and_all_are_cancelled(visitor: Visitor) -> N
     )
     assert waiting(visitor) == ["three", "two", "one"]
     visitor.page.click("#queue_cancel_all")
-    visitor.until("() => gesso.live.jobs().every(job => !['queued', 'running'].includes(job.state))")
+    visitor.until("() => modules.live.jobs().every(job => !['queued', 'running'].includes(job.state))")
     visitor.until("() => !document.querySelector('.gesso-jobs li.queued')")
 
 
@@ -43,13 +43,13 @@ def test_a_job_goes_again_and_is_edited_while_the_queue_rests(visitor: Visitor) 
         visitor.open("txt2img").set("txt2img", cfg_scale=9).write("txt2img_prompt", "something else")
         visitor.open("queue")
         visitor.page.click(f"{WAITING}[data-id='{again}'] .glyph-edit")
-        visitor.until("() => gesso.field('txt2img_prompt').value === 'as it was'")
+        visitor.until("() => modules.dom.field('txt2img_prompt').value === 'as it was'")
         assert float(visitor.page.input_value("#txt2img_cfg_scale input[type=number]")) == 5.5
         assert visitor.job(again)["state"] == "queued"
     finally:
         visitor.open("queue")
         visitor.page.click("#queue_pause")
-    visitor.until("id => gesso.live.job(id).state === 'done'", again)
+    visitor.until("id => modules.live.job(id).state === 'done'", again)
     assert len(visitor.job(again)["pictures"]) == 1
 
 
@@ -58,18 +58,18 @@ def test_pictures_for_ever_until_it_is_enough(visitor: Visitor) -> None:
     first = visitor.generate()
     visitor.open("queue")
     visitor.page.locator(f".gesso-jobs li[data-id='{first}'] .glyph-forever").click()
-    visitor.until("() => gesso.live.jobs().filter(job => job.prompt === 'without end').length >= 3")
+    visitor.until("() => modules.live.jobs().filter(job => job.prompt === 'without end').length >= 3")
     visitor.page.click(".jobs-bar :text('Stop generating forever')")
     visitor.until("() => !document.querySelector('.jobs-bar .link')")
-    visitor.until("() => gesso.live.jobs().every(job => !['queued', 'running'].includes(job.state))")
+    visitor.until("() => modules.live.jobs().every(job => !['queued', 'running'].includes(job.state))")
 
 
 def test_pictures_that_are_finished_are_there_after_a_reload(visitor: Visitor) -> None:
     visitor.set("txt2img", **LONG)
     job = visitor.submit()
-    visitor.until("id => gesso.live.job(id).pictures.length >= 2", job)
+    visitor.until("id => modules.live.job(id).pictures.length >= 2", job)
     visitor.reload()
     visitor.until("() => document.querySelectorAll('#txt2img_results .thumb').length >= 2")
     visitor.open("queue").see(".gesso-jobs li.running .job-thumbs img >> nth=1")
     visitor.page.click("#queue_cancel_all")
-    visitor.until("id => !['queued', 'running'].includes(gesso.live.job(id).state)", job)
+    visitor.until("id => !['queued', 'running'].includes(modules.live.job(id).state)", job)

@@ -19,7 +19,7 @@ def test_a_table_of_steps_and_scales_comes_with_its_sheet(visitor: Visitor) -> N
     visitor.see("#txt2img_script_x_y_z_plot_x_values")
     visitor.choose("txt2img_script_x_y_z_plot_x_type", "Schedule type")
     visitor.page.click("#txt2img_script_x_y_z_plot_x_fill")
-    visitor.until("() => gesso.field('txt2img_script_x_y_z_plot_x_values').value.includes('Karras,Exponential')")
+    visitor.until("() => modules.dom.field('txt2img_script_x_y_z_plot_x_values').value.includes('Karras,Exponential')")
     visitor.choose("txt2img_script_x_y_z_plot_x_type", "Steps").write("txt2img_script_x_y_z_plot_x_values", "few")
     visitor.page.click("#txt2img_generate")
     assert "Steps: 'few'" in visitor.notice()
@@ -28,7 +28,7 @@ def test_a_table_of_steps_and_scales_comes_with_its_sheet(visitor: Visitor) -> N
     visitor.choose("txt2img_script_x_y_z_plot_y_type", "CFG Scale")
     visitor.write("txt2img_script_x_y_z_plot_y_values", "2-3")
     visitor.page.click("#txt2img_script_x_y_z_plot_swap_xy")
-    visitor.until("() => gesso.field('txt2img_script_x_y_z_plot_y_values').value === '1, 2'")
+    visitor.until("() => modules.dom.field('txt2img_script_x_y_z_plot_y_values').value === '1, 2'")
     job = visitor.job(visitor.generate())
     assert [picture["seed"] for picture in job["pictures"]] == [3] * 4
     (sheet,) = visitor.see(SHEETS).all()

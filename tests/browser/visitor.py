@@ -20,6 +20,14 @@ MENU = {
     "settings": "Settings",
 }
 TRIES = 20
+HANDLE = """document.addEventListener("gesso:ready", async () => {
+    const entry = document.querySelector("script[type=module][src*='/page/']").src;
+    const of = name => import(new URL(`${name}.js`, entry));
+    const [live, dom, tabs, server, { facts }] =
+        await Promise.all(["live", "dom", "tabs", "server", "facts"].map(of));
+    window.modules = { live, dom, tabs, server, facts };
+}, { once: true })"""
+"""For the tests alone: the page's modules by their names. The page itself leaves nothing in `window`."""
 BAR = "#tabs > .tab-wrapper"
 
 
@@ -29,6 +37,7 @@ class Visitor:
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
         self.url = url
+        page.add_init_script(HANDLE)
 
     def arrive(self) -> Visitor:
         self.page.goto(self.url)
@@ -41,7 +50,7 @@ class Visitor:
     def settled(self) -> Visitor:
         """The page is built, shows the server's values, and the stream has said where things stand."""
         self.page.wait_for_selector("html.arrived #txt2img_generate")
-        self.until("() => gesso.live.connected && gesso.live.engine && gesso.live.engine.state === 'ready'")
+        self.until("() => window.modules?.live.isConnected() && modules.live.engine()?.state === 'ready'")
         return self
 
     def until(self, script: str, given: object = None) -> None:
@@ -60,7 +69,7 @@ class Visitor:
         for _ in range(TRIES):
             with suppress(Slow):
                 self._press_tab(tab)
-                self.until("tab => gesso.tab() === tab", tab)
+                self.until("tab => modules.tabs.openedTab() === tab", tab)
                 return self
         raise AssertionError(f"The tab {tab} does not open.")
 
@@ -94,20 +103,20 @@ class Visitor:
     def load(self, checkpoint: str) -> Visitor:
         """Pick a checkpoint, and wait until it is loaded."""
         self.choose("setting_sd_model_checkpoint", checkpoint)
-        self.until("name => gesso.live.models.resident?.some(title => title.startsWith(name))", checkpoint)
+        self.until("name => modules.live.models().resident?.some(title => title.startsWith(name))", checkpoint)
         return self
 
     def generate(self, tab: str = "txt2img") -> str:
         """Press Generate, and wait until that job is over -> its id."""
         job = self.submit(tab)
-        self.until("id => !['queued', 'running'].includes(gesso.live.job(id)?.state)", job)
+        self.until("id => !['queued', 'running'].includes(modules.live.job(id)?.state)", job)
         return job
 
     def submit(self, tab: str = "txt2img", press: Callable[[], None] | None = None) -> str:
         """Press Generate, and wait until the job is in the stream -> its id."""
         known = [job["id"] for job in self.jobs()]
         (press or (lambda: self.page.click(f"#{tab}_generate")))()
-        self.until("known => gesso.live.jobs().some(job => !known.includes(job.id))", known)
+        self.until("known => modules.live.jobs().some(job => !known.includes(job.id))", known)
         return str(next(job["id"] for job in self.jobs() if job["id"] not in known))
 
     def download(self, button: str) -> bytes:
@@ -118,10 +127,10 @@ class Visitor:
     # --- seeing -------------------------------------------------------------------------------------------------------
 
     def jobs(self) -> list[dict[str, Any]]:
-        return list(self.page.evaluate("() => gesso.live.jobs()"))
+        return list(self.page.evaluate("() => modules.live.jobs()"))
 
     def job(self, job_id: str) -> dict[str, Any]:
-        return dict(self.page.evaluate("id => gesso.live.job(id)", job_id))
+        return dict(self.page.evaluate("id => modules.live.job(id)", job_id))
 
     def value(self, elem_id: str) -> str:
         return str(self.page.input_value(f"#{elem_id} :is(textarea, input)"))

@@ -28,7 +28,7 @@ from webui.base.memory import return_large_pieces
 from webui.base.version import NAME, VERSION
 from webui.flags import DEFAULT_PORT, Flags
 from webui.registry import resolved
-from webui.server import cards, live
+from webui.server import cards, live, page_files
 from webui.server.api import errors, sdapi
 from webui.server.api.content_type import JsonByAnyName
 from webui.server.api.stopwatch import Stopwatch
@@ -147,6 +147,7 @@ def application(app: App) -> FastAPI:
     errors.install(server)
     for part in (live, cards, sdapi):
         server.include_router(part.routes(app).router)
+    server.include_router(page_files.routes().router)
     for route in server.routes:
         if getattr(route, "path", "") == server.openapi_url:  # FastAPI's own
             declare(route, of_the_page("GET"))

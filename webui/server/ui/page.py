@@ -15,6 +15,7 @@ from webui.server.ui.defaults import defaults_page
 from webui.server.ui.greyed import Looks, grey_out
 from webui.server.ui.native_size import Sizes, follow_checkpoint
 from webui.server.ui.quicksettings import SettingsForm, quicksettings
+from webui.server.ui.script import calls
 from webui.server.ui.styles import styles_dialog
 from webui.server.ui.wiring import ExtrasPane, FormPane, Pane, SettingsPane, connect
 
@@ -86,7 +87,7 @@ def _arrives(
     # Once each, whatever brings it up to date.
     current = [component for form in standing for component in form.components]
     shown = list(dict.fromkeys([*current, *listed, *sizes.fields, *looks.affected]))
-    page.load(load, {*sizes.fields}, shown, **QUIET).then(None, None, None, js="() => gesso.settled()", **QUIET)
+    page.load(load, {*sizes.fields}, shown, **QUIET).then(None, None, None, js=calls("settled"), **QUIET)
 
 
 def _facts(app: App) -> dict[str, object]:

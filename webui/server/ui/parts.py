@@ -11,6 +11,7 @@ from webui.registry import FeatureEntry
 from webui.request.params import Param
 from webui.request.presets import PRESETS, Preset, values_of
 from webui.server.ui.controls import QUIET, Component, Controls
+from webui.server.ui.script import calls
 from webui.server.ui.toprow import tool_button
 
 if TYPE_CHECKING:
@@ -187,5 +188,5 @@ def override_chips(controls: Controls) -> None:
 def _seed_buttons(tab: str, box: Component, elem_id: str, called: str) -> None:
     tool_button("dice", f"Random {called}", f"{tab}_random_{elem_id}").click(None, None, box, js="() => -1", **QUIET)
     tool_button("recycle", f"The {called} of the picture shown", f"{tab}_reuse_{elem_id}").click(
-        None, box, box, js=f"(now) => gesso.results.seed('{tab}', '{elem_id}', now)", **QUIET
+        None, box, box, js=calls("results.seed", tab, elem_id), **QUIET
     )

@@ -14,6 +14,7 @@ from webui.request.params import Choice, Colour, Declared, Number, Param, Slider
 from webui.request.settings import Settings
 from webui.server.ui import notices
 from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.script import calls
 from webui.server.ui.toprow import tool_button
 
 if TYPE_CHECKING:
@@ -192,9 +193,9 @@ def _saves(app: App, bar: Quicksettings, section: str, name: str) -> None:
         return {bar.notice: "", bar.note: bar.noted_with(data, told)}
 
     for event in _finished_changing(component, kind):
-        settling = "(...told) => (gesso.settling(), told)"
+        settling = calls("settling")
         saving = event(save, {component, bar.note}, [component, bar.note, bar.notice], js=settling, **QUIET)
-        saving.then(None, None, None, js="() => gesso.settled()", **QUIET)
+        saving.then(None, None, None, js=calls("settled"), **QUIET)
 
 
 def _finished_changing(component: Component, kind: type[Param]) -> list[Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from webui.server.ui.controls import QUIET, Component
+from webui.server.ui.script import calls
 from webui.server.ui.toprow import tool_button
 
 
@@ -37,9 +38,9 @@ def results(tab: str) -> Results:
         notice = gr.HTML(elem_id=f"{tab}_notice", elem_classes="notices")
         _place("results", tab, "Results")
         with gr.Row(elem_id=f"{tab}_image_buttons", elem_classes="image-buttons"):
-            _client_button("save", "Save the picture as a file", f"{tab}_save", f"() => gesso.results.save('{tab}')")
-            _client_button("zip", "Save all pictures as a zip file", f"{tab}_zip", f"() => gesso.results.zip('{tab}')")
-            _client_button("fullscreen", "Show it large", f"{tab}_enlarge", f"() => gesso.results.enlarge('{tab}')")
+            _client_button("save", "Save the picture as a file", f"{tab}_save", calls("results.save", tab))
+            _client_button("zip", "Save all pictures as a zip file", f"{tab}_zip", calls("results.zip", tab))
+            _client_button("fullscreen", "Show it large", f"{tab}_enlarge", calls("results.enlarge", tab))
             senders = {
                 target: tool_button(icon, name, f"{tab}_send_to_{target}") for target, (icon, name) in TARGETS.items()
             }

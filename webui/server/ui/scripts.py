@@ -13,6 +13,7 @@ from webui.request.params import Toggle
 from webui.scripts import xyz
 from webui.scripts.script import Script
 from webui.server.ui.controls import NONE, QUIET, Component, Controls, Data
+from webui.server.ui.script import calls
 from webui.server.ui.toprow import tool_button
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Scripts:
             )
             for entry in registry.scripts():
                 self._forms[entry.name] = self._laid_out(registry.resolved(entry.code), entry.name)
-        self._chosen.change(None, self._chosen, None, js=f"(name) => gesso.showScript('{kind}', name)", **QUIET)
+        self._chosen.change(None, self._chosen, None, js=calls("showScript", kind), **QUIET)
 
     @property
     def components(self) -> tuple[Component, ...]:

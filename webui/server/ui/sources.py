@@ -11,6 +11,7 @@ import gradio as gr
 from webui.base.errors import UserError
 from webui.catalog.image_files import size_of
 from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.script import calls
 from webui.server.ui.sketch import painted, sketched, sketched_to_inpaint
 from webui.server.ui.wiring import Complete, copy_for, file_content, upload
 
@@ -138,9 +139,9 @@ def _copies(app: App, found: Sequence[Mode], given: list[Component], target: Mod
         return copy_for(app, request, content, f"{target.name}.png")
 
     # The name of the open sub-tab must be there before the handler's inputs are read: two steps.
-    button.click(None, None, here, js="() => gesso.mode()", **QUIET).then(
+    button.click(None, None, here, js=calls("openedMode"), **QUIET).then(
         copy, {here, *given}, target.picture, js=None, **QUIET
-    ).then(None, None, None, js=f"() => gesso.openSubTab('mode_img2img_{target.name}')", **QUIET)
+    ).then(None, None, None, js=calls("openSubTab", "", f"mode_img2img_{target.name}"), **QUIET)
 
 
 def completed(app: App, mode: Mode, scaling: Scaling) -> Complete:

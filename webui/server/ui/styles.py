@@ -10,6 +10,7 @@ from webui.base.errors import WebuiError
 from webui.prompt.styles import Style
 from webui.server.ui import notices
 from webui.server.ui.controls import QUIET, Component
+from webui.server.ui.script import calls
 from webui.server.ui.toprow import PROMPTS, STYLES, tool_button
 from webui.server.ui.wiring import Pane
 
@@ -77,4 +78,4 @@ def styles_dialog(app: App, forms: list[Pane]) -> None:
     for pane, copy in zip(forms, copies, strict=True):
         own = [pane.controls[field] for field in PROMPTS]
         copy.click(None, own, [prompt, negative], js="(p, n) => [p, n]", **QUIET)
-        pane.toprow.edit_styles.click(None, None, None, js=f"() => gesso.openStyles('{pane.kind}')", **QUIET)
+        pane.toprow.edit_styles.click(None, None, None, js=calls("openStyles", pane.kind), **QUIET)

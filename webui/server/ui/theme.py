@@ -4,39 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from html import escape
 from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
 
-ASSETS = Path(__file__).parent / "assets"
+from webui.server.page_files import ASSETS, ENTRY, FILES
+
 FAVICON = ASSETS / "favicon.svg"
 
-SCRIPTS = (
-    "core",
-    "theme",
-    "live",
-    "lightbox",
-    "zip",
-    "queue",
-    "results",
-    "buttons",
-    "forms",
-    "mask",
-    "prompt",
-    "shortcuts",
-    "styles",
-    "cards",
-    "settings",
-    "memory",
-    "history",
-    "jobs",
-    "errands",
-    "tokens",
-    "logins",
+ANEW = (
+    "const key = 'gesso_edition'; if (sessionStorage.getItem(key) === this.src)"
+    " document.body.prepend('The scripts of this page cannot be loaded. Reload it.');"
+    " else { sessionStorage.setItem(key, this.src); location.reload(); }"
 )
-"""The scripts in the order in which they run."""
+"""Where the modules do not come: the program may have become another one since the page came, so the page is fetched
+anew, once."""
 SHEETS = ("style", "cards", "history", "tokens")
 """The stylesheets, later ones winning."""
 
@@ -170,9 +154,13 @@ def stylesheet() -> str:
 
 
 def head(facts: Mapping[str, object]) -> str:
-    """The page's scripts, with what they are to know from the server as `gesso.facts`; rules around Gradio's blocks."""
+    """What the page's modules are to know, as JSON in the page; the modules; rules around Gradio's blocks."""
     told = json.dumps(facts, ensure_ascii=True).replace("<", "\\u003c")
-    scripts = [f"window.gesso = {{facts: {told}}};"]
-    scripts += [(ASSETS / f"{name}.js").read_text("utf-8") for name in SCRIPTS]
     rules = (ASSETS / "page.css").read_text("utf-8")
-    return "\n".join([f"<style>{rules}</style>", *(f"<script>{script}</script>" for script in scripts)])
+    return "\n".join(
+        [
+            f"<style>{rules}</style>",
+            f'<script type="application/json" id="page_facts">{told}</script>',
+            f'<script type="module" src="{escape(FILES.address(ENTRY))}" onerror="{escape(ANEW)}"></script>',
+        ]
+    )

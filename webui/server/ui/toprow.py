@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from webui.server.ui.controls import QUIET, Component, Controls
+from webui.server.ui.script import calls
 
 PROMPTS = ("prompt", "negative_prompt")
 STYLES = "styles"
@@ -54,11 +55,11 @@ def toprow(controls: Controls, *, before_styles: tuple[tuple[str, str, str], ...
                 edit_styles = tool_button("edit", "Edit styles", f"{tab}_style_edit")
             controls.add(STYLES, elem_classes="styles", min_width=200)
     prompts = [controls[name] for name in PROMPTS]
-    clear.click(None, None, prompts, js="() => gesso.cleared()", **QUIET)
+    clear.click(None, None, prompts, js=calls("cleared"), **QUIET)
     for name, box in zip(PROMPTS, prompts, strict=True):
         given = [box, controls[STYLES]]
         for changed in given:
-            changed.change(None, given, None, js=f"(t, s) => gesso.count('{tab}_{name}', t, s)", **QUIET)
+            changed.change(None, given, None, js=calls("count", f"{tab}_{name}"), **QUIET)
     return Toprow(generate, paste, apply_styles, edit_styles)
 
 

@@ -24,6 +24,7 @@ from webui.server.ui import notices
 from webui.server.ui.controls import PARTS, QUIET, Component, Controls, Data
 from webui.server.ui.quicksettings import SettingsForm
 from webui.server.ui.results import Results
+from webui.server.ui.script import calls
 from webui.server.ui.scripts import Scripts
 from webui.server.ui.toprow import PROMPTS, STYLES, Toprow
 
@@ -155,7 +156,7 @@ def generates(
         return ""
 
     # Whoever picks a checkpoint and presses at once means that checkpoint.
-    wait = "async (...given) => { await gesso.whenSettled(); return given; }"
+    wait = calls("whenSettled")
     trigger.click(submit, {*controls.components, *pictures, *scripts.components}, notice, js=wait, **QUIET)
 
 
@@ -271,7 +272,7 @@ def _pastes(app: App, pane: Pane) -> None:
         paste,
         prompt,
         [*pane.controls.components, pane.results.notice],
-        js=f"(text) => [gesso.infotextFor('{pane.kind}', text)]",
+        js=calls("infotextFor", pane.kind),
         **QUIET,
     )
 
@@ -309,7 +310,7 @@ def _sends_parameters(app: App, source: Pane | PicturePane | ExtrasPane, button:
         send,
         source.results.picked,
         list({*target.controls.components, notice, source.results.notice}),
-        js=f"() => [gesso.results.send('{source.kind}', '{target.kind}', '')]",
+        js=calls("results.send", source.kind, target.kind, ""),
         **QUIET,
     )
 
@@ -346,7 +347,7 @@ def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> 
             notice,
             source.notice,
         ],
-        js=f"() => {{ gesso.openTab('{target.kind}'); return [gesso.jobs.picked()]; }}",
+        js=calls("jobs.edit", target.kind),
         **QUIET,
     )
 
@@ -377,7 +378,7 @@ def _sends_picture(
         send,
         source.results.picked,
         list({*target.controls.components, image, notice, source.results.notice}),
-        js=f"() => [gesso.results.send('{source.kind}', '{target.kind}', '{place}')]",
+        js=calls("results.send", source.kind, target.kind, place),
         **QUIET,
     )
 
@@ -395,7 +396,7 @@ def _shows_info(app: App, source: Pane | PicturePane | ExtrasPane, button: Compo
         show,
         source.results.picked,
         [info.image, info.report, info.text, source.results.notice],
-        js=f"() => [gesso.results.send('{source.kind}', 'pnginfo', '')]",
+        js=calls("results.send", source.kind, "pnginfo", ""),
         **QUIET,
     )
 
@@ -432,7 +433,7 @@ def _sends_to_extras(app: App, source: Pane | PicturePane | ExtrasPane, button: 
         send,
         source.results.picked,
         [target.image, source.results.notice],
-        js=f"() => [gesso.results.send('{source.kind}', '{target.kind}', 'single')]",
+        js=calls("results.send", source.kind, target.kind, "single"),
         **QUIET,
     )
 
@@ -467,7 +468,7 @@ def _edits_extras(app: App, source: QueuePane, button: Component, target: Extras
         edit,
         source.picked,
         [*target.controls.components, target.image, target.results.notice, source.notice],
-        js=f"() => {{ gesso.openTab('{target.kind}'); return [gesso.jobs.picked()]; }}",
+        js=calls("jobs.edit", target.kind),
         **QUIET,
     )
 
@@ -490,15 +491,14 @@ def _edits_form(app: App, source: QueuePane, button: Component, target: FormPane
         edit,
         source.picked,
         [*target.controls.components, target.notice, source.notice],
-        js=f"() => {{ gesso.openTab('{target.kind}'); return [gesso.jobs.picked()]; }}",
+        js=calls("jobs.edit", target.kind),
         **QUIET,
     )
 
 
 def _opening(tab: str, sub_tab: str = "") -> str:
     """Opens a tab first, in the browser: an answer that comes late must not pull anybody away from another one."""
-    inner = f"gesso.openSubTab('{sub_tab}'); " if sub_tab else ""
-    return f"(...given) => {{ gesso.openTab('{tab}'); {inner}return given; }}"
+    return calls("openSubTab", tab, sub_tab) if sub_tab else calls("openTab", tab)
 
 
 def _picture(app: App, picture_id: str, owner: str) -> tuple[SavedPicture, bytes, str]:

@@ -1,64 +1,80 @@
+// @ts-check
 // Jobs without pictures: a merged checkpoint, a picture described in words.
-(() => {
-  const { make, live } = gesso;
-  const over = (job) => !["queued", "running"].includes(job.state);
-  const latest = (kind) => live.of(kind).sort((a, b) => b.created - a.created)[0];
-  const seen = new Map(); // kind -> the job whose end has been acted upon, or was there before the page
-  let known = null; // jobs that were there when a description was asked for
+import { byId, field, make, type, when } from "./dom.js";
+import * as live from "./live.js";
+import { say } from "./say.js";
+import { isOver } from "./stream.js";
+import { openedMode } from "./tabs.js";
 
-  function words(job) {
-    if (job.state === "queued") return "Waits for its turn.";
-    if (job.state === "running") return job.text || "Runs.";
-    if (job.state === "failed") return [job.error?.message, job.error?.hint].filter(Boolean).join(" ");
-    return job.state === "done" ? `Made: ${job.answer}` : "Stopped; nothing was written.";
-  }
+/** @import { Job } from "./stream.js" */
 
-  function draw() {
-    for (const place of document.querySelectorAll(".gesso-errand")) {
-      const job = latest(place.dataset.kind);
-      const shown = job ? JSON.stringify([job.id, job.state, job.text, job.progress]) : "";
-      if (place.dataset.shown === shown) continue;
-      place.dataset.shown = shown;
-      if (!job) place.replaceChildren();
-      else {
-        place.replaceChildren(make("p.errand-what", {}, job.prompt), make(`p.errand-says.${job.state}`, {}, words(job)),
-          ...(job.state === "running" ? [make("div.track", {}, make("div.bar", { style: `width: ${Math.round(job.progress * 100)}%` }))] : []));
-      }
+const latest = (/** @type {string} */ kind) => live.newest(live.of(kind));
+/** @type {Map<string, string>} By kind: the job whose end has been acted upon, or was there before the page. */
+const seen = new Map();
+/** @type {Set<string> | null} Jobs that were there when a description was asked for. */
+let known = null;
+
+/** @param {Job} job */
+function words(job) {
+  if (job.state === "queued") return "Waits for its turn.";
+  if (job.state === "running") return job.text || "Runs.";
+  if (job.state === "failed") return [job.error?.message, job.error?.hint].filter(Boolean).join(" ");
+  return job.state === "done" ? `Made: ${job.answer}` : "Stopped; nothing was written.";
+}
+
+function draw() {
+  /** @type {NodeListOf<HTMLElement>} */
+  const places = document.querySelectorAll(".gesso-errand");
+  for (const place of places) {
+    const job = latest(place.dataset.kind ?? "");
+    const shown = job ? JSON.stringify([job.id, job.state, job.text, job.progress]) : "";
+    if (place.dataset.shown === shown) continue;
+    place.dataset.shown = shown;
+    if (!job) place.replaceChildren();
+    else {
+      place.replaceChildren(make("p.errand-what", {}, job.prompt), make(`p.errand-says.${job.state}`, {}, words(job)),
+        ...(job.state === "running" ? [make("div.track", {}, make("div.bar", { style: `width: ${Math.round(job.progress * 100)}%` }))] : []));
     }
   }
+}
 
-  /** A new checkpoint is there: the lists take it up. */
-  function merged(what) {
-    const job = latest("merge");
-    if (!job || !over(job)) return;
-    const old = seen.get("merge");
-    seen.set("merge", job.id);
-    if (what === "state" || old === job.id || job.state !== "done") return;
-    gesso.byId("refresh_sd_model_checkpoint")?.click();
-    gesso.byId("merge_refresh")?.click();
-  }
+/**
+ * A new checkpoint is there: the lists take it up.
+ * @param {string} what
+ */
+function merged(what) {
+  const job = latest("merge");
+  if (!job || !isOver(job)) return;
+  const old = seen.get("merge");
+  seen.set("merge", job.id);
+  if (what === "state" || old === job.id || job.state !== "done") return;
+  byId("refresh_sd_model_checkpoint")?.click();
+  byId("merge_refresh")?.click();
+}
 
-  function described() {
-    if (!known) return;
-    const job = live.of("interrogate").find((one) => !known.has(one.id) && over(one));
-    if (!job) return;
-    known = null;
-    if (job.state === "done") gesso.type(gesso.field("img2img_prompt"), job.answer);
-    else if (job.state === "failed") gesso.say(words(job), "bad");
-  }
+function described() {
+  const before = known;
+  const job = before && live.of("interrogate").find((one) => !before.has(one.id) && isOver(one));
+  if (!job) return;
+  known = null;
+  if (job.state === "done") type(field("img2img_prompt"), job.answer);
+  else if (job.state === "failed") say(words(job), "bad");
+}
 
-  for (const model of ["clip", "deepdanbooru"]) {
-    gesso.when(`#img2img_interrogate_${model}`, (button) => button.addEventListener("click", () => {
-      const ask = gesso.byId(`img2img_ask_${model}_${gesso.mode()}`);
-      if (!ask) return gesso.say("There is no single picture here to describe.");
-      known = new Set(live.of("interrogate").map((job) => job.id));
-      return ask.click();
-    }));
-  }
-  gesso.when(".gesso-errand", draw);
-  live.read((what) => {
-    draw();
-    merged(what);
-    described();
-  });
-})();
+for (const model of ["clip", "deepdanbooru"]) {
+  when(`#img2img_interrogate_${model}`, (button) => button.addEventListener("click", () => {
+    const ask = byId(`img2img_ask_${model}_${openedMode()}`);
+    if (!ask) {
+      say("There is no single picture here to describe.");
+      return;
+    }
+    known = new Set(live.of("interrogate").map((job) => job.id));
+    ask.click();
+  }));
+}
+when(".gesso-errand", draw);
+live.read((what) => {
+  draw();
+  merged(what);
+  described();
+});

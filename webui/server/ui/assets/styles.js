@@ -1,39 +1,49 @@
+// @ts-check
 // The dialog of saved styles: opens over the page, closes by Esc, its button, or a click beside it.
-(() => {
-  let before = null;
-  const dialog = () => gesso.byId("styles_dialog");
+import { command } from "./commands.js";
+import { byId, when } from "./dom.js";
 
-  gesso.openStyles = (kind) => {
-    before = document.activeElement;
-    const box = dialog();
-    box.dataset.kind = kind;
-    box.classList.add("open");
-    box.querySelector("input, textarea")?.focus();
-  };
+/** @type {Element | null} */
+let before = null;
+const dialog = () => byId("styles_dialog");
 
-  /** Closes the dialog -> whether one was open. */
-  gesso.closeDialog = () => {
-    const box = dialog();
-    if (!box?.classList.contains("open")) return false;
-    box.classList.remove("open");
-    before?.focus?.();
-    return true;
-  };
+command("openStyles", (kind) => {
+  const box = dialog();
+  if (!box) return;
+  before = document.activeElement;
+  box.dataset.kind = kind;
+  box.classList.add("open");
+  /** @type {HTMLElement | null} */
+  const first = box.querySelector("input, textarea");
+  first?.focus();
+});
 
-  gesso.when("#styles_dialog", (box) => {
-    box.setAttribute("role", "dialog");
-    box.setAttribute("aria-modal", "true");
-    box.setAttribute("aria-labelledby", "styles_title");
-    box.addEventListener("mousedown", (event) => event.target === box && gesso.closeDialog());
-    box.addEventListener("keydown", (event) => {
-      if (event.key !== "Tab") return;
-      const stops = [...box.querySelectorAll("input, textarea, button")].filter((stop) => stop.offsetParent);
-      const edge = event.shiftKey ? stops[0] : stops.at(-1);
-      if (document.activeElement === edge) {
-        event.preventDefault();
-        (event.shiftKey ? stops.at(-1) : stops[0]).focus();
-      }
-    });
+/** Closes the dialog -> whether one was open. */
+export function closeDialog() {
+  const box = dialog();
+  if (!box?.classList.contains("open")) return false;
+  box.classList.remove("open");
+  if (before instanceof HTMLElement) before.focus();
+  return true;
+}
+
+when("#styles_dialog", (box) => {
+  box.setAttribute("role", "dialog");
+  box.setAttribute("aria-modal", "true");
+  box.setAttribute("aria-labelledby", "styles_title");
+  box.addEventListener("mousedown", (event) => {
+    if (event.target === box) closeDialog();
   });
-  gesso.when("#styles_close", (button) => button.addEventListener("click", gesso.closeDialog));
-})();
+  box.addEventListener("keydown", (event) => {
+    if (event.key !== "Tab") return;
+    /** @type {NodeListOf<HTMLElement>} */
+    const all = box.querySelectorAll("input, textarea, button");
+    const stops = [...all].filter((stop) => stop.offsetParent);
+    const [edge, other] = event.shiftKey ? [stops[0], stops.at(-1)] : [stops.at(-1), stops[0]];
+    if (document.activeElement === edge) {
+      event.preventDefault();
+      other?.focus();
+    }
+  });
+});
+when("#styles_close", (button) => button.addEventListener("click", closeDialog));

@@ -23,6 +23,7 @@ from webui.server.ui.parts import (
     size,
 )
 from webui.server.ui.results import results
+from webui.server.ui.script import calls
 from webui.server.ui.scripts import Scripts
 from webui.server.ui.sources import MASK_EDGE, Scaling, completed, copies, modes
 from webui.server.ui.toprow import toprow
@@ -81,7 +82,7 @@ def img2img(app: App) -> Pane:
                     with gr.Tab("Resize to", elem_id="img2img_tab_resize_to") as by_sides:
                         size(
                             controls,
-                            ("measure", "The size of the picture", "detect_image_size_btn", _natural_size()),
+                            ("measure", "The size of the picture", "detect_image_size_btn", calls("naturalSize")),
                         )
                     with gr.Tab("Resize by", elem_id="img2img_tab_resize_by") as by_factor:
                         scale = gr.Slider(
@@ -101,8 +102,8 @@ def img2img(app: App) -> Pane:
             scripts = Scripts(app, "img2img")
         shown = results("img2img")
     by_sides.select(None, None, scaling.tab, js="() => 'to'", **QUIET)
-    by_factor.select(None, None, scaling.tab, js="() => gesso.scaleText() ?? 'by'", **QUIET)
-    scale.change(None, scale, None, js="(by) => gesso.scaleText(by)", **QUIET)
+    by_factor.select(None, None, scaling.tab, js=calls("scaleBy"), **QUIET)
+    scale.change(None, scale, None, js=calls("scaleText"), **QUIET)
     for mode in found:
         run = gr.Button(f"Generate: {mode.title}", visible="hidden", elem_id=f"img2img_run_{mode.name}")
         inputs = (*mode.inputs, scaling.tab, scaling.factor)
@@ -116,7 +117,3 @@ def img2img(app: App) -> Pane:
     takes = {mode.name: mode.picture for mode in found if mode.name != "inpaint_upload"}
     masked = next((mode.picture, mode.second) for mode in found if mode.name == "inpaint_upload")
     return Pane("img2img", controls, top, shown, takes, masked, scripts)
-
-
-def _natural_size() -> str:
-    return "(w, h) => gesso.naturalSize(w, h)"

@@ -11,6 +11,7 @@ from webui.request.settings import Settings
 from webui.server.ui import notices
 from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.quicksettings import form_of, settings_form
+from webui.server.ui.script import calls
 from webui.server.ui.wiring import SettingsPane, owner_of
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def settings(app: App) -> SettingsPane:
             gr.HTML("<section id='setting_tokens' aria-label='API tokens'></section>", elem_classes="bare")
         with gr.Tab("Logins", id="logins", elem_id="settings_logins"), gr.Column(elem_classes="settings-page"):
             gr.HTML("<section id='setting_logins' aria-label='Logins'></section>", elem_classes="bare")
-    restart.click(None, None, None, js="() => gesso.restart()", **QUIET)
+    restart.click(None, None, None, js=calls("restart"), **QUIET)
     page = form_of(app, forms, "settings_shown")
 
     def save(data: Data, request: gr.Request) -> dict[Component, Any]:

@@ -22,6 +22,7 @@ from webui.server.ui.parts import (
     switched_header,
 )
 from webui.server.ui.results import results
+from webui.server.ui.script import calls
 from webui.server.ui.scripts import Scripts
 from webui.server.ui.toprow import toprow
 from webui.server.ui.wiring import Pane, form, generates
@@ -76,7 +77,7 @@ def txt2img(app: App) -> Pane:
         shown = results("txt2img")
     sized = [controls[name] for name in (HIRES_SWITCH, *FIRST_SIZE, *HIRES_SIZE)]
     for control in sized:
-        control.change(None, sized, text, js="(...sizes) => gesso.hiresText(...sizes)", **QUIET)
+        control.change(None, sized, text, js=calls("hiresText"), **QUIET)
     generates(app, top.generate, "txt2img", controls, shown.notice, scripts)
     return Pane("txt2img", controls, top, shown, scripts=scripts)
 
@@ -88,4 +89,4 @@ def _tucked(controls: Controls, elem_id: str, names: tuple[str, ...], shown: boo
     if not shown:
         row = [controls[name] for name in names]
         for control in row:
-            control.change(None, row, None, js=f"(...values) => gesso.untuck('{elem_id}', ...values)", **QUIET)
+            control.change(None, row, None, js=calls("untuck", elem_id), **QUIET)

@@ -1,0 +1,27 @@
+// @ts-check
+// The page's modules. Each meets the elements that are its own as they appear; none leaves anything in `window`.
+import "./theme.js";
+import "./hints.js";
+import "./settled.js";
+import "./live.js";
+import "./status.js";
+import "./results.js";
+import "./buttons.js";
+import "./bar.js";
+import "./forms.js";
+import "./mask.js";
+import "./prompt.js";
+import "./shortcuts.js";
+import "./styles.js";
+import "./cards.js";
+import "./settings.js";
+import "./memory.js";
+import "./history.js";
+import "./jobs.js";
+import "./errands.js";
+import "./tokens.js";
+import "./logins.js";
+import { ready } from "./commands.js";
+
+sessionStorage.removeItem("gesso_edition"); // Whatever kept an earlier page from its modules is over (`theme.py`).
+ready();
