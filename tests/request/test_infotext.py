@@ -236,3 +236,21 @@ def test_novelai_pictures_are_understood() -> None:
     fields = infotext.fields_of(infotext.read(told_infotext(chunks, 512, 768)), Txt2Img)
     assert fields["sampler_name"] == "Euler a"
     assert (fields["width"], fields["height"], fields["negative_prompt"]) == (512, 768, "bad")
+
+
+@pytest.mark.parametrize("prompt", ["a cat", "a 🎈 cat\nSteps: none", "x\nNegative prompt of nothing", ""])
+@pytest.mark.parametrize("negative", ["", "bad 🎈\nworse"])
+@pytest.mark.parametrize("labels", [[], [("Steps", "20"), ("Hires prompt", "a, 🎈: b"), ("Seed", "7")]])
+def test_marks_lie_where_browsers_count_and_say_what_reading_says(
+    prompt: str, negative: str, labels: list[tuple[str, str]]
+) -> None:
+    text = infotext.write(prompt, negative, labels)
+    units = text.encode("utf-16-le")
+    found = [
+        (units[2 * a : 2 * b].decode("utf-16-le"), units[2 * c : 2 * d].decode("utf-16-le"))
+        for a, b, c, d in infotext.marks(text)
+    ]
+    expected = ([("Negative prompt:", negative)] if negative else []) + [
+        (f"{label}:", infotext.quoted(value)) for label, value in labels
+    ]
+    assert found == expected

@@ -18,7 +18,8 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import lru_cache
+from itertools import accumulate, islice
 from typing import Any
 
 from webui import registry
@@ -42,6 +43,10 @@ _LABEL_BACKWARDS = re.compile(r"[\w \-/]*+")
 _VALUE = re.compile(r'\s*+(?:("[^"\\]*+(?:\\.[^"\\]*+)*+")(?:,|\Z)|([^,]*+),?)')
 _ONE_LINE = re.compile(r" Steps: \d{1,5}, [A-Z]")
 _PAIR = re.compile(r"(\d+)x(\d+)")
+
+
+Mark = tuple[int, int, int, int]
+"""Where a label begins and ends, with its colon, and where its value does; in UTF-16 units, as browsers count."""
 
 
 @dataclass(frozen=True)
@@ -248,6 +253,29 @@ def read(text: str, *, habits: bool = True) -> Parsed:
     return Parsed(whole, "\n".join(negative), labels)
 
 
+@lru_cache(maxsize=4096)
+def marks(text: str) -> tuple[Mark, ...]:
+    """Where the labels of an infotext are, for whoever shows it and shall not read it: the negative prompt's first."""
+    begin = text.rfind("\n") + 1
+    line = text[begin:]
+    found = [(begin + label, begin + colon + 1, *_span(begin, value)) for label, colon, value in _labels(line)]
+    if len(found) < FEWEST_LABELS:
+        begin, found = len(text), []
+    negative = 0 if text.startswith(NEGATIVE) else text.find(f"\n{NEGATIVE}", 0, begin) + 1
+    if text.startswith(NEGATIVE, negative):
+        end = negative + len(NEGATIVE)
+        found.insert(0, (negative, end, min(end + 1, begin), max(begin - 1 if begin < len(text) else begin, end)))
+    if text.isascii():
+        return tuple(found)
+    units = [0, *accumulate(2 if letter > "\uffff" else 1 for letter in text)]  # as browsers count
+    return tuple((units[a], units[b], units[c], units[d]) for a, b, c, d in found)
+
+
+def _span(begin: int, value: re.Match[str]) -> tuple[int, int]:
+    start, end = value.span(1 if value[1] else 2)
+    return begin + start, begin + end
+
+
 def _on_lines(text: str) -> str:
     """An infotext that has lost its line ends, as websites copy it: "a fox Negative prompt: blurry Steps: 20, ..."."""
     begin = text.rfind("\n") + 1
@@ -326,7 +354,12 @@ def _value_of(
 
 
 def _labelled_values(line: str) -> Iterator[tuple[str, str]]:
-    """(label, value as it stands) of "label: value, label: "a, value", ...", in one pass.
+    """(label, value as it stands) of "label: value, label: "a, value", ..."."""
+    return ((line[begin:colon], value[1] or value[2] or "") for begin, colon, value in _labels(line))
+
+
+def _labels(line: str) -> Iterator[tuple[int, int, re.Match[str]]]:
+    """(where a label begins, where its colon is, its value), in one pass.
 
     A1111 has a regular expression for it, which takes minutes for a long text without a colon. It looks for a label of
     2 to 101 letters before a colon, as long as may be.
@@ -338,7 +371,7 @@ def _labelled_values(line: str) -> Iterator[tuple[str, str]]:
         label = run[0][::-1].lstrip(" -/") if run else ""
         at_value = _VALUE.match(line, colon + 1) if len(label) > 1 else None
         if at_value is not None:
-            yield label, at_value[1] or at_value[2] or ""
+            yield colon - len(label), colon, at_value
             at = at_value.end()
         end = _LABEL_ENDS.search(line, at if at_value is not None else colon + 1)
 

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 
 from webui.base.errors import WebuiError
 from webui.catalog.history import HistoryPicture, Wanted
+from webui.request.infotext import Mark, marks
 from webui.server.api.documented import Documented, PictureId
 from webui.server.guard import caller_of
 from webui.server.routes import Routes
@@ -32,6 +33,8 @@ class Listed(Documented):
     """As its infotext has it."""
     infotext: str
     """How it was made."""
+    marks: tuple[Mark, ...] = ()
+    """Where the infotext's labels begin and end, and their values; in UTF-16 units."""
     width: int
     """In pixels."""
     height: int
@@ -218,6 +221,7 @@ def _listed(picture: HistoryPicture) -> Listed:
     shown: dict[str, Any] = {name: value for name, value in asdict(picture).items() if name in Listed.model_fields}
     return Listed(
         **shown,
+        marks=marks(picture.infotext),
         name=picture.path.replace("\\", "/").rsplit("/", 1)[-1],
         url=f"internal/pictures/{picture.id}",
         thumb_url=f"internal/pictures/{picture.id}/thumbnail",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from webui.catalog.job_table import ENDED, State
+from webui.request import infotext
 from webui.request.jobs import JobRequest
 
 ANONYMOUS = "~"
@@ -56,6 +57,7 @@ class JobPicture:
             "height": self.height,
             "seed": self.seed,
             "infotext": self.infotext,
+            "marks": infotext.marks(self.infotext),
             "saved": self.saved,
             "url": f"internal/pictures/{self.id}",
             "thumb_url": f"internal/pictures/{self.id}/thumbnail",

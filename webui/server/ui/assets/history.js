@@ -3,6 +3,7 @@
 import { around, byId, iconButton, make, when } from "./dom.js";
 import { save } from "./downloads.js";
 import { ALL, midnight, question } from "./historyquery.js";
+import { labelled } from "./infotext.js";
 import * as lightbox from "./lightbox.js";
 import * as live from "./live.js";
 import * as results from "./results.js";
@@ -257,7 +258,7 @@ function drawDetail() {
       iconButton("bin", "Put it into the bin", () => remove([picture.id]))),
     tags,
     make("div.infotext", { tabindex: "0", "aria-label": "Infotext of the picture" },
-      ...(picture.infotext ? results.coloured(picture.infotext) : ["This picture says nothing of itself."])),
+      ...(picture.infotext ? results.coloured(picture) : ["This picture says nothing of itself."])),
     make("div.history-facts", {}, `${picture.name} · ${picture.width}×${picture.height} · ${new Date(picture.created * 1000).toLocaleString()}`),
     make("div.history-family", {},
       picture.parent && make("button.link", { type: "button", onclick: () => visit(picture.parent) }, "The picture it was made of"),
@@ -354,12 +355,6 @@ function chosen() {
   return state.pictures.filter((picture) => state.picked.has(picture.id));
 }
 
-/** @returns {Map<string, string | undefined>} */
-const labels = (/** @type {Listed} */ picture) => new Map([
-  ["Prompt", picture.prompt],
-  ["Negative prompt", picture.infotext.match(/(?:^|\n)Negative prompt: ([^]*)\n/)?.[1]],
-  ...[...picture.infotext.split("\n").at(-1).matchAll(/([A-Z][\w -]{0,100}): ("[^"\\]*(?:\\.[^"\\]*)*"|[^,]*)/g)].map((match) => [match[1], match[2]])]);
-
 /**
  * Two pictures over one another, with a border that moves.
  * @param {Listed[]} pair
@@ -375,7 +370,7 @@ function compare([after, before]) {
     line.style.left = `${slider.value}%`;
   };
   slider.addEventListener("input", cut);
-  const [old, now] = [labels(before), labels(after)];
+  const [old, now] = [labelled(before), labelled(after)];
   const differ = [...new Set([...old.keys(), ...now.keys()])].filter((label) => old.get(label) !== now.get(label));
   const close = () => {
     box.remove();

@@ -4,6 +4,7 @@ import { clock } from "./clock.js";
 import { command } from "./commands.js";
 import { iconButton, make, when } from "./dom.js";
 import { download, named, nothing, save } from "./downloads.js";
+import { labelled, pieces, promptOf } from "./infotext.js";
 import * as lightbox from "./lightbox.js";
 import * as live from "./live.js";
 import * as queue from "./queue.js";
@@ -123,7 +124,7 @@ class View {
 
   /** @param {Picture} picture */
   described(picture) {
-    return (picture.infotext.split("\n")[0] || "Picture").slice(0, 200);
+    return (promptOf(picture).split("\n")[0] || "Picture").slice(0, 200);
   }
 
   /**
@@ -273,37 +274,18 @@ function drawInfotext(view) {
   place.replaceChildren();
   if (!picture) return;
   place.append(
-    make("div.infotext", { tabindex: "0", "aria-label": "Infotext of the picture" }, ...coloured(picture.infotext)),
+    make("div.infotext", { tabindex: "0", "aria-label": "Infotext of the picture" }, ...coloured(picture)),
     iconButton("copy", "Copy the infotext", () =>
       navigator.clipboard?.writeText(picture.infotext).then(() => say("Copied."), () => say("The browser does not allow copying here.", "bad"))));
   if (comments.length) place.append(make("ul.comments", {}, ...comments.map((comment) => make("li", {}, comment))));
 }
 
 /**
- * The text as it is, with its labels set off.
- * @param {string} text
+ * The infotext as it is, with its labels set off.
+ * @param {Picture} picture
  */
-export function coloured(text) {
-  const lines = text.split("\n");
-  /** @type {(string | Node)[]} */
-  const parts = [];
-  lines.forEach((line, number) => {
-    if (number) parts.push("\n");
-    if (number === lines.length - 1 && /^Steps: /.test(line)) {
-      let from = 0;
-      for (const match of line.matchAll(/(?:^|, )([A-Z][\w -]*):(?= )/g)) {
-        const [all, label = ""] = match;
-        const start = match.index + all.indexOf(label);
-        parts.push(line.slice(from, start), make("i", {}, `${label}:`));
-        from = start + label.length + 1;
-      }
-      parts.push(line.slice(from));
-    } else if (line.startsWith("Negative prompt:")) {
-      parts.push(make("i", {}, "Negative prompt:"), line.slice(16));
-    } else parts.push(make("span.prompt-line", {}, line));
-  });
-  return parts;
-}
+export const coloured = (picture) => pieces(picture).map(({ kind, text }) =>
+  kind === "text" ? text : kind === "label" ? make("i", {}, text) : make("span.prompt-line", {}, text));
 
 /** @param {string} tab */
 const picked = (tab) => views.get(tab)?.current;
@@ -358,8 +340,8 @@ command("results.send", (from, to, place) => {
 command("results.seed", (tab, which, now) => {
   const picture = picked(tab);
   if (!picture) return now;
-  const variation = which === "subseed" && /Variation seed: (\d+)/.exec(picture.infotext);
-  return variation ? Number(variation[1]) : picture.seed;
+  const variation = which === "subseed" ? labelled(picture).get("Variation seed") : undefined;
+  return variation === undefined ? picture.seed : Number(variation);
 });
 
 when(".gesso-results", (place) => {

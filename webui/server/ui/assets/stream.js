@@ -8,6 +8,7 @@
  * @property {string} url
  * @property {string} thumb_url
  * @property {string} infotext
+ * @property {import("./infotext.js").Mark[]} marks Where the labels of the infotext are.
  * @property {number} seed
  * @property {string} [name]
  * @property {boolean} [saved] false: its file could not be written.
