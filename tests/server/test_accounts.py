@@ -23,6 +23,7 @@ from webui.catalog.accounts import AccountFile
 from webui.catalog.database import Database
 from webui.catalog.tokens import Tokens
 from webui.jobs.merge.request import Merge
+from webui.request.settings import Settings
 from webui.server import passwords
 from webui.server.api.own import last_event
 from webui.server.guard import Guard
@@ -151,6 +152,38 @@ def test_what_is_for_admins_is_not_repeated_by_others(house: House, base: str) -
     again = house.client.post(f"{base}/jobs/{job}/again", headers=ADMIN)
     assert again.status_code == 202, again.text
     house.app.queue.cancel(again.json()["id"])
+
+
+FOLDERS = ("outdir_samples", "outdir_txt2img_samples", "outdir_grids", "outdir_txt2img_grids", "outdir_init_images")
+
+
+def test_only_an_admin_chooses_the_folder_of_ones_pictures(house: House, tmp_path: Path) -> None:
+    """Who may write into any folder of the machine may do anything with it."""
+    wish = {"prompt": "x", "steps": 2, "n_iter": 2, "override_settings": dict.fromkeys(FOLDERS, str(tmp_path))}
+    body = {**wish, "save_images": True}
+    answer = house.client.post("/sdapi/v1/txt2img", json=body, headers=USER)
+    assert answer.status_code == 200, answer.text
+    assert all(f"{key} has no effect" in answer.json()["info"] for key in FOLDERS)
+    job = {"kind": "txt2img", "request": wish}
+    assert house.client.post("/api/v1/jobs", json=job, headers=USER).status_code == 403
+    mine = house.client.post("/api/v1/jobs", json={**job, "request": {"prompt": "x"}}, headers=USER).json()["id"]
+    changed = {"changes": {"override_settings": wish["override_settings"]}}
+    again = house.client.post(f"/internal/jobs/{mine}/again", json=changed, headers=USER).json()["id"]
+    done = house.client.get(f"/internal/jobs/{again}", params={"wait": 60}, headers=USER).json()
+    assert done["state"] == "done"
+    assert not list(tmp_path.iterdir())
+    assert house.client.post("/sdapi/v1/txt2img", json=body, headers=ADMIN).status_code == 200
+    assert len(list(tmp_path.rglob("*.png"))) > 1
+    assert Settings.folders() >= {*FOLDERS}
+    assert {key for key in Settings().options() if key.startswith("outdir")} == Settings.folders()
+
+
+def test_a_wish_to_change_settings_that_is_refused_begins_no_job(house: House) -> None:
+    before = len(house.engine.jobs)
+    body = {"prompt": "x", "override_settings": {"CLIP_stop_at_last_layers": 2}}
+    body["override_settings_restore_afterwards"] = False
+    assert house.client.post("/sdapi/v1/txt2img", json=body, headers=USER).status_code == 403
+    assert len(house.engine.jobs) == before
 
 
 @pytest.mark.parametrize("path", ["/api/v1/events", "/internal/events"])

@@ -131,7 +131,9 @@ class Choice(Param):
 
     def _checked(self, value: str) -> str:
         if value not in self.choices:
-            raise PydanticCustomError("choice", "there are {choices}", {"choices": ", ".join(map(repr, self.choices))})
+            raise PydanticCustomError(
+                "choice", "the choices are {choices}", {"choices": ", ".join(map(repr, self.choices))}
+            )
         return value
 
 
@@ -154,6 +156,8 @@ class Text(Param):
     placeholder: str = ""
     longest: int = 100_000
     """Letters: no more are looked at by what reads the text."""
+    folder: bool = False
+    """It is a folder of the machine: who is no admin has no say in it, not even for one's own job."""
 
     def __iter__(self) -> Iterator[object]:
         yield from super().__iter__()
@@ -317,7 +321,7 @@ def user_error(cls: type[BaseModel], error: PydanticError) -> UserError:
     param = param_of(info) if info else None
     title = (param.title if param else "") or name or "The request"
     if first["type"] == "extra_forbidden":
-        return UserError(f"There is no parameter {name!r}.", field=name)
+        return UserError(f"There is no parameter named {name!r}.", field=name)
     where = f" (at {'.'.join(location[1:])})" if len(location) > 1 else ""
     return UserError(f"{title} cannot be {shortened(first.get('input'))}{where}: {_sentence(first['msg'])}", field=name)
 

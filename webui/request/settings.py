@@ -505,29 +505,38 @@ class SaveSettings(Declared):
         int, Slider(ui="Max prompt words for [prompt_words] pattern", min=1, max=20, ge=1)
     ] = 8
     """How many words [prompt_words] takes."""
-    outdir_samples: Annotated[str, Text(ui="Output directory for images")] = ""
+    outdir_samples: Annotated[str, Text(folder=True, ui="Output directory for images")] = ""
     """Empty: the folders below."""
-    outdir_txt2img_samples: Annotated[str, Text(ui="Output directory for txt2img images")] = "outputs/txt2img-images"
+    outdir_txt2img_samples: Annotated[str, Text(folder=True, ui="Output directory for txt2img images")] = (
+        "outputs/txt2img-images"
+    )
     """Relative to the data folder."""
-    outdir_img2img_samples: Annotated[str, Text(ui="Output directory for img2img images")] = "outputs/img2img-images"
+    outdir_img2img_samples: Annotated[str, Text(folder=True, ui="Output directory for img2img images")] = (
+        "outputs/img2img-images"
+    )
     """Relative to the data folder."""
-    outdir_extras_samples: Annotated[str, Text(ui="Output directory for images from extras tab")] = (
+    outdir_extras_samples: Annotated[str, Text(folder=True, ui="Output directory for images from extras tab")] = (
         "outputs/extras-images"
     )
     """Relative to the data folder."""
-    outdir_txt2img_grids: Annotated[str, Text(ui="Output directory for txt2img grids")] = "outputs/txt2img-grids"
-    """Relative to the data folder."""
-    outdir_img2img_grids: Annotated[str, Text(ui="Output directory for img2img grids")] = "outputs/img2img-grids"
-    """Relative to the data folder."""
-    outdir_grids: Annotated[str, Text(ui="Output directory for grids; if empty, defaults to two directories below")] = (
-        ""
+    outdir_txt2img_grids: Annotated[str, Text(folder=True, ui="Output directory for txt2img grids")] = (
+        "outputs/txt2img-grids"
     )
     """Relative to the data folder."""
+    outdir_img2img_grids: Annotated[str, Text(folder=True, ui="Output directory for img2img grids")] = (
+        "outputs/img2img-grids"
+    )
+    """Relative to the data folder."""
+    outdir_grids: Annotated[
+        str, Text(folder=True, ui="Output directory for grids; if empty, defaults to two directories below")
+    ] = ""
+    """Relative to the data folder."""
     outdir_save: Annotated[
-        str, Text(ui="Directory for saving images using the Save button", without_effect=_wants_save_button)
+        str,
+        Text(folder=True, ui="Directory for saving images using the Save button", without_effect=_wants_save_button),
     ] = "log/images"
     """Relative to the data folder."""
-    outdir_init_images: Annotated[str, Text(ui="Directory for saving init images when using img2img")] = (
+    outdir_init_images: Annotated[str, Text(folder=True, ui="Directory for saving init images when using img2img")] = (
         "outputs/init-images"
     )
     """Relative to the data folder."""
@@ -836,6 +845,21 @@ class Settings(BaseModel):
             changes.setdefault(section, {})[name] = parsed(self.sections()[section], name, value)
         sections = {name: getattr(self, name).changed(**changed) for name, changed in changes.items()}
         return self.model_copy(update=sections)
+
+    @classmethod
+    def folders(cls) -> frozenset[str]:
+        """Keys of the settings that name a folder of the machine."""
+        found = [(name, param.alias) for _, name, param in cls.walk() if isinstance(param, Text) and param.folder]
+        return frozenset(key for keys in found for key in keys if key)
+
+    def with_overrides(self, values: Mapping[str, Any]) -> Self:
+        """A copy with what a request overrides. Anybody may send one, so that folders stay those of the settings.
+
+        Raises:
+            UserError: a value does not fit its setting.
+        """
+        folders = self.folders()
+        return self.with_options({key: value for key, value in values.items() if key not in folders}, strict=False)
 
     def changed_options(self) -> dict[str, Any]:
         """Only what differs from the default, by A1111's keys: what is saved."""

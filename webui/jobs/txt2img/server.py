@@ -44,7 +44,7 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
     def prepared(self, job: Job, request: Txt2Img | Img2Img, settings: Settings) -> Work:
         if not request.script:
             plan = self.plan(request.changed(seed=job.seed, subseed=job.subseed), settings)
-            settings = settings.with_options(request.override_settings, strict=False)
+            settings = settings.with_overrides(request.override_settings)
             return Work(job, settings, plan, (request,), comments=list(plan.remarks))
         table = expanded(request, job.seed, job.subseed, settings.limits.most_pictures)
         plans = planned(table, lambda cell: self.plan(cell, settings))
@@ -65,7 +65,7 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
         if isinstance(work.plan, Plans):
             cell = work.plan.number_of(picture.position)
             plan, request = work.plan.parts[cell], work.plan.requests[cell]
-            settings = settings.with_options(request.override_settings, strict=False)
+            settings = settings.with_overrides(request.override_settings)
         assert isinstance(plan, Plan) and isinstance(request, Txt2Img | Img2Img)
         if picture.half_done and not settings.save.save_incomplete_images:
             settings = settings.with_options({"samples_save": False})

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from webui import registry
 from webui.base.errors import NotFound, UserError
@@ -23,13 +23,13 @@ from webui.request.params import MISSING, Declared
 from webui.request.settings import Settings
 from webui.scripts.script import Script
 from webui.server.api.alwayson import ALWAYS_ON, SOFT_INPAINTING, arguments, features_in, left_out
-from webui.server.api.documented import Documented
 from webui.server.api.fetch import fetched
+from webui.server.api.forgiving import Forgiving
 
 NO_SAMPLER = ""
 
 
-class Envelope(Documented):
+class Envelope(Forgiving):
     """What A1111's API takes besides the parameters. Null means the default, unknown fields are passed over."""
 
     sampler_index: str = "Euler"
@@ -80,22 +80,19 @@ class Envelope(Documented):
     """Ours: whoever hangs up gives the job up while it still waits. Where nothing is saved (`save_images`) that is so
     in any case; otherwise it is done all the same."""
 
-    _changed: tuple[str, ...] = PrivateAttr(())
-
-    @property
-    def changed_values(self) -> tuple[str, ...]:
-        """A sentence about each value that was taken for another one."""
-        return self._changed
-
-    @model_validator(mode="wrap")
     @classmethod
-    def _complete(cls, values: Any, validated: ModelWrapValidatorHandler[Self]) -> Self:
-        if not isinstance(values, dict):
-            return validated(values)
-        complete, changed = _completed(cls, values)
-        made = validated(complete)
-        made._changed = changed
-        return made
+    def completed(cls, values: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """The same; where A1111's API has another default than the form, it holds."""
+        given, changed = fitted(cls, {name: value for name, value in values.items() if value is not None})
+        overrides = given.get("override_settings")
+        if isinstance(overrides, dict):
+            given["override_settings"], also = fitted_options(overrides)
+            changed += also
+        said = {"sampler_name": NO_SAMPLER}
+        whole: type[BaseModel] = cls  # a body is an envelope, and a request besides
+        params = whole.params() if issubclass(whole, Declared) else {}
+        said |= {name: param.api_default for name, param in params.items() if param.api_default is not MISSING}
+        return said | given, changed
 
 
 def _defaults_of_api(schema: dict[str, Any], cls: type[BaseModel]) -> None:
@@ -155,20 +152,6 @@ class Img2ImgBody(Img2Img, Envelope):
 Body = Txt2ImgBody | Img2ImgBody
 
 
-def _completed(cls: type[BaseModel], values: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Null means the default; where A1111's API has another default than the form, it holds -> and a sentence about
-    each value that had to be made to fit."""
-    given, changed = fitted(cls, {name: value for name, value in values.items() if value is not None})
-    overrides = given.get("override_settings")
-    if isinstance(overrides, dict):
-        given["override_settings"], also = fitted_options(overrides)
-        changed += also
-    said = {"sampler_name": NO_SAMPLER}
-    params = cls.params() if issubclass(cls, Declared) else {}
-    said |= {name: param.api_default for name, param in params.items() if param.api_default is not MISSING}
-    return said | given, changed
-
-
 def forgiven(body: Body, catalog: Catalog, in_use: str) -> tuple[Body, tuple[str, ...]]:
     """The body without the names that nothing has and that A1111 passes over -> and a sentence about each, and about
     whatever else was not taken as it came.
@@ -184,12 +167,12 @@ def forgiven(body: Body, catalog: Catalog, in_use: str) -> tuple[Body, tuple[str
     remarks = [*body.changed_values, *left_out(body.alwayson_scripts), *_unlike_forge(body)]
     checkpoint, vae = overrides.get("sd_model_checkpoint"), overrides.get("sd_vae")
     if isinstance(checkpoint, str) and not _is_found(partial(catalog.checkpoint, checkpoint)):
-        remarks.append(f"There is no checkpoint {checkpoint!r}; the one in use goes on.")
+        remarks.append(f"There is no checkpoint {checkpoint!r}; the current one was used.")
         del overrides["sd_model_checkpoint"]
         if in_use:
             overrides["sd_model_checkpoint"] = in_use
     if isinstance(vae, str) and not _is_found(partial(catalog.vaes.check, vae)):
-        remarks.append(f"There is no VAE {vae!r}; the checkpoint's own is used.")
+        remarks.append(f"There is no VAE {vae!r}; the checkpoint's own was used.")
         overrides["sd_vae"] = "None"
     known = {"None", *catalog.styles.names()} if body.styles else set()
     # A1111's clients send [""] where no style is chosen.
@@ -197,7 +180,7 @@ def forgiven(body: Body, catalog: Catalog, in_use: str) -> tuple[Body, tuple[str
     styles = tuple(name for name in body.styles if name in known)
     changes: dict[str, Any] = {"override_settings": overrides, "styles": styles}
     if body.scheduler and not _is_found(partial(registry.schedule, body.scheduler)):
-        remarks.append(f"There is no schedule type {body.scheduler!r}; the sampler's own is used.")
+        remarks.append(f"There is no schedule type {body.scheduler!r}; the sampler's own was used.")
         changes["scheduler"] = "Automatic"
     return body.model_copy(update=changes), tuple(remarks)
 
@@ -211,7 +194,7 @@ def _unlike_forge(body: Body) -> list[str]:
         "hr_distilled_cfg": (body.hr_distilled_cfg, body.distilled_cfg_scale),
     }
     return [
-        f"{name}: {second:g} has no effect: the second pass is guided as the first."
+        f"{name}: {second:g} has no effect: the second pass uses the guidance of the first."
         for name, (second, first) in wanted.items()
         if second not in (None, first)
     ]
@@ -319,10 +302,16 @@ def decoded(text: str, field: str, settings: Settings) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (ValueError, binascii.Error) as error:
-        raise UserError("Invalid encoded image: this is no base64.", field=field) from error
+        raise UserError("Invalid encoded image: it is not valid base64.", field=field) from error
 
 
 def settings_for(body: Envelope) -> dict[str, Any]:
     """Settings that hold for the job of an API call alone."""
     # A1111: a sheet comes back only where pictures are saved.
     return {} if body.save_images else {"samples_save": False, "grid_save": False, "return_grid": False}
+
+
+def folders_in(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Those among the override settings that name a folder: an admin may have pictures written anywhere."""
+    folders = Settings.folders()
+    return {key: value for key, value in overrides.items() if key in folders}

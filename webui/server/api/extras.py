@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import base64
 from html import escape
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from fastapi import Request
-from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
+from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from webui.base.errors import UserError
 from webui.jobs.extras.request import NONE, Extras
-from webui.request.fitting import fitted
 from webui.server.api.bodies import decoded
 from webui.server.api.documented import Documented
+from webui.server.api.forgiving import Forgiving
 from webui.server.api.generate import STATUS, JobFailed, ended
 from webui.server.api.unheard import unheard_extras
 from webui.server.guard import caller_of
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from webui.app import App
 
 
-class ExtrasBody(Documented):
+class ExtrasBody(Forgiving):
     """How pictures shall be enlarged: by a factor, or to a size."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, allow_inf_nan=False)
@@ -56,25 +56,6 @@ class ExtrasBody(Documented):
     """How much of the second one is seen: 0 nothing, 1 it alone."""
     upscale_first: bool = False
     """Taken, without effect."""
-
-    _changed: tuple[str, ...] = PrivateAttr(())
-
-    @property
-    def changed_values(self) -> tuple[str, ...]:
-        """A sentence about each value that was taken for another one."""
-        return self._changed
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _complete(cls, values: Any, validated: ModelWrapValidatorHandler[Self]) -> Self:
-        """Null means the default. A1111 refuses what lies beyond the limits, too."""
-        if not isinstance(values, dict):
-            return validated(values)
-        given = {name: value for name, value in values.items() if value is not None}
-        complete, changed = fitted(cls, given, move=False)
-        made = validated(complete)
-        made._changed = changed
-        return made
 
 
 class SingleBody(ExtrasBody):
@@ -168,7 +149,7 @@ def request_of(body: ExtrasBody) -> Extras:
     for name, value in visible.items():
         if value > 0:
             raise UserError(
-                f"{name} cannot be {value:g}: faces are not restored here yet.",
+                f"{name} cannot be {value:g}: restoring faces is not supported yet.",
                 hint="Send 0, or leave it out.",
                 field=name,
             )

@@ -22,7 +22,16 @@ from webui.request import infotext
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.scripts.script import chosen
 from webui.server.api.answers import PngInfoAnswer
-from webui.server.api.bodies import Body, Img2ImgBody, Txt2ImgBody, decoded, forgiven, request_of, settings_for
+from webui.server.api.bodies import (
+    Body,
+    Img2ImgBody,
+    Txt2ImgBody,
+    decoded,
+    folders_in,
+    forgiven,
+    request_of,
+    settings_for,
+)
 from webui.server.api.documented import Documented
 from webui.server.api.unheard import unheard
 from webui.server.guard import caller_of, require_admin
@@ -101,10 +110,15 @@ async def _made(app: App, body: Body, request: Request) -> dict[str, Any]:
         settings = app.settings.current
         in_use = "" if settings.render.sd_model_checkpoint else app.queue.checkpoint_in_use
         known, remarks = forgiven(body, app.catalog, in_use)
-        wanted = request_of(known, given, app.catalog, settings)
-        job_id = app.queue.submit(wanted, owner, settings=settings_for(body), called=True)
         if not body.override_settings_restore_afterwards:
             require_admin(request.scope)
+        wanted = request_of(known, given, app.catalog, settings)
+        folders = folders_in(wanted.override_settings)
+        if caller_of(request.scope).role != "admin":
+            remarks += tuple(f"{key} has no effect: only an admin may choose the folder." for key in folders)
+            folders = {}
+        job_id = app.queue.submit(wanted, owner, settings={**settings_for(body), **folders}, called=True)
+        if not body.override_settings_restore_afterwards:
             app.settings.change(known.override_settings, strict=False)
         return job_id, (*remarks, *unheard(body))
 
@@ -123,7 +137,7 @@ async def ended(queue: JobQueue, job_id: str, request: Request | None = None) ->
     while request is not None and not (await asyncio.wait([waiting], timeout=LOOKED_AFTER))[0]:
         if await request.is_disconnected():
             if (await run_in_threadpool(queue.job, job_id)).state == "queued":
-                log.info("The job %s is dropped: its client has hung up while it waited.", job_id)
+                log.info("The job %s was dropped: its client disconnected while it was waiting.", job_id)
                 await run_in_threadpool(queue.cancel, job_id)
             break
     return await waiting
@@ -182,7 +196,7 @@ def info_of(app: App, job: Job) -> dict[str, Any]:
     """A1111's summary of a finished job."""
     request = job.request
     if not isinstance(request, Txt2Img | Img2Img):
-        raise TypeError("Only pictures out of text or pictures have such a summary.")
+        raise TypeError("Only txt2img and img2img jobs have such a summary.")
     prompt, negative = app.catalog.styled(request.prompt, request.negative_prompt, request.styles)
     pictures = _pictures_told(job)
     texts = [picture.infotext for picture in pictures]

@@ -22,7 +22,7 @@ from webui.request.fields import Img2Img, Txt2Img
 from webui.request.jobs import JobRequest
 from webui.server import history
 from webui.server.api import pictures
-from webui.server.api.bodies import decoded
+from webui.server.api.bodies import decoded, folders_in
 from webui.server.api.documented import Documented, JobId
 from webui.server.guard import caller_of, goes_on, require_admin
 from webui.server.jobs.job import Job
@@ -213,7 +213,7 @@ def routes(app: App) -> Routes:
         """The job, if it is the caller's; somebody else's is as if it were not there."""
         job = queue.job(job_id)
         if not caller_of(request.scope).may_see(job.owner):
-            raise NotFound(f"There is no job {job_id!r} of yours.")
+            raise NotFound(f"You have no job {job_id!r}.")
         return job
 
     def repeatable(job_id: str, request: Request) -> Job:
@@ -248,6 +248,9 @@ def routes(app: App) -> Routes:
     def submit(wish: Submission, request: Request) -> JobAnswer:
         """Put a job at the end of the queue. The answer comes at once."""
         settings = {} if wish.save is None else {"samples_save": wish.save, "grid_save": wish.save}
+        if folders := folders_in(getattr(wish.request, "override_settings", {})):
+            require_admin(request.scope)
+            settings |= folders
         job_id = queue.submit(_uploaded(app, wish.request), caller_of(request.scope).owner, settings=settings)
         return told(queue.job(job_id))
 
@@ -311,7 +314,8 @@ def routes(app: App) -> Routes:
 
     @router.post("/jobs/{job_id}/forever", "user")
     def forever(job_id: JobId, request: Request) -> Repeated:
-        """Submit a job again whenever it is done; it ends with the first that fails or is cancelled."""
+        """Submit a job again whenever it is done. It ends with the first that fails or is cancelled, and a while after
+        its owner has stopped listening to the events."""
         job = repeatable(job_id, request)
         queue.forever(job.owner, job.id)
         return Repeated(id=queue.repeated(job.owner))
@@ -336,7 +340,7 @@ def routes(app: App) -> Routes:
         """The latest look at a job in work, as JPEG; 404 while there is none."""
         latest = queue.preview_of(own(job_id, request).id)
         if latest is None:
-            raise NotFound(f"There is no preview of the job {job_id!r}.")
+            raise NotFound(f"The job {job_id!r} has no preview.")
         return Response(latest.jpeg, media_type="image/jpeg", headers={"cache-control": "no-store"})
 
     @router.get("/events", "user", response_class=StreamingResponse, responses=STREAM)
