@@ -592,6 +592,51 @@ def test_the_doctor_looks_at_everything_and_gives_a_next_step(checkout: Checkout
 
 
 @posix
+def test_the_doctor_fails_where_something_has_to_be_installed_and_no_index_answers(checkout: Checkout) -> None:
+    torch = "echo '" + json.dumps({"version": "2.13.0+cpu", "device": "cpu", "name": "", "error": ""}) + "'"
+    offline = f'case "$*" in *pip*index*) exit 1 ;; esac\n{torch}'
+    checkout.install(offline)
+    assert "warn network" in checkout.start("doctor").stdout
+    with (checkout.folder / "webui" / "lock" / "runtime.txt").open("a") as lock:
+        lock.write("# newer\n")
+    done = checkout.start("doctor")
+    assert done.returncode == 1
+    assert "FAIL network" in done.stdout and "HTTPS_PROXY" in done.stdout
+
+
+@posix
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--port abc", "'abc'"),
+        ("--port 99999", "no port 99999"),
+        ("--data-dir", "--data-dir"),
+        ("--prot 7861", "Did you mean --port"),
+        ("--theme dark", ""),
+    ],
+)
+def test_the_doctor_fails_where_the_ui_would_refuse_its_flags(checkout: Checkout, line: str, said: str) -> None:
+    torch = "echo '" + json.dumps({"version": "2.13.0+cpu", "device": "cpu", "name": "", "error": ""}) + "'"
+    for part in (ROOT / "webui").iterdir():
+        if not (checkout.folder / "webui" / part.name).exists():
+            (checkout.folder / "webui" / part.name).symlink_to(part)
+    checkout.install(f"""case "$*" in *"import torch"*) {torch} ;; *) exec '{sys.executable}' "$@" ;; esac""")
+    done = checkout.start("doctor", COMMANDLINE_ARGS=line)
+    assert ("FAIL flags" in done.stdout) == bool(said), done.stdout
+    assert said in done.stdout
+    assert done.returncode == bool(said)
+
+
+@posix
+def test_a_folder_that_cannot_be_written_to_is_told_with_a_way_out(checkout: Checkout) -> None:
+    (checkout.folder / "file").touch()
+    done = checkout.start("--exit", VENV_DIR=str(checkout.folder / "file" / "venv"))
+    assert done.returncode == 1
+    assert "cannot be written to" in done.stderr and "VENV_DIR" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@posix
 def test_the_doctor_fails_where_torch_does_not_start(checkout: Checkout) -> None:
     checkout.install("exit 1")
     done = checkout.start("doctor")

@@ -561,9 +561,19 @@ def write_stamp(home: Home, stamp: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def alone(home: Home) -> Iterator[None]:
-    """One set-up at a time: a second one waits for the first to end, however it ends."""
-    os.makedirs(os.path.dirname(home.folder) if home.own else home.state, exist_ok=True)
-    with open(home.folder + ".lock" if home.own else home.stamp + ".lock", "a+") as file:
+    """One set-up at a time: a second one waits for the first to end, however it ends.
+
+    Raises:
+        Problem: nothing can be written there.
+    """
+    folder = os.path.dirname(home.folder) if home.own else home.state
+    try:
+        os.makedirs(folder, exist_ok=True)
+        file = open(home.folder + ".lock" if home.own else home.stamp + ".lock", "a+")  # noqa: SIM115
+    except OSError as error:
+        what = f"Something has to be installed, but {folder} cannot be written to: {error.strerror or error}."
+        raise Problem(what, "Change the owner of this folder, or set VENV_DIR to another one.") from None
+    with file:
         told = False
         while not locked(file.fileno()):
             if not told:
@@ -1019,6 +1029,17 @@ sys.path.insert(0, sys.argv[1])
 from webui.__main__ import main
 sys.exit(main(["problems", *sys.argv[2:]]))"""
 MOST_PROBLEMS = 40
+ASK_FLAGS = """import json, sys
+sys.path.insert(0, sys.argv[1])
+try:
+    from webui.base.errors import UserError
+    from webui.flags import read
+except ImportError:
+    raise SystemExit(0)
+try:
+    read(sys.argv[2:])
+except UserError as error:
+    print(json.dumps([error.message, error.hint]))"""
 ASK_TORCH = """
 import json
 try:
@@ -1135,8 +1156,9 @@ def examine(wish: Wish, home: Home, env: Mapping[str, str]) -> Iterable[Finding]
     if index_answers(home):
         yield Finding("ok", "network", "the package index answers")
     else:
-        todo = "Needed for installing and updating alone. Behind a proxy set HTTPS_PROXY."
-        yield Finding("warn", "network", "the package index does not answer", todo)
+        needed = "The next start has to install something" if missing else "It is needed only to install and update"
+        todo = f"{needed}. Check the connection; behind a proxy set HTTPS_PROXY."
+        yield Finding("FAIL" if missing else "warn", "network", "the package index does not answer", todo)
     if lost_python(home):
         yield Finding("warn", "Python", f"the one that {home.folder} was made with is gone", "The next start mends it.")
     try:
@@ -1158,6 +1180,9 @@ def examine(wish: Wish, home: Home, env: Mapping[str, str]) -> Iterable[Finding]
             yield Finding("ok", os.path.basename(folder), f"{folder} can be written to")
         else:
             yield Finding("FAIL", os.path.basename(folder), f"{folder} cannot be written to", "Change its owner.")
+    refused = output_of(home.python, "-c", ASK_FLAGS, PROGRAM, *wish.rest, timeout=60).splitlines()
+    for what, todo in (json.loads(line) for line in refused if line.startswith("[")):
+        yield Finding("FAIL", "flags", what, todo)
     yield judge_port(address_of(wish.rest), port_asked_for(wish.rest) or DEFAULT_PORT)
 
 
@@ -1254,4 +1279,3 @@ def main(argv: Sequence[str], env: Mapping[str, str]) -> int:
     except KeyboardInterrupt:
         print("\nStopped. The next start goes on from here.", file=sys.stderr)
         return INTERRUPTED
-
