@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +31,26 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         timeout=300,
         check=False,
     )
+
+
+def test_a_report_of_the_machine_is_written_without_starting_the_server(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "webui", "--dump-sysinfo", "--data-dir", str(tmp_path / "data"), "--loglevel=INFO"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "COMMANDLINE_ARGS": "--listen --gradio-auth anna:hidden"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=env, capture_output=True, encoding="utf-8", timeout=300, check=True
+    )
+    [file] = tmp_path.glob("sysinfo-*.json")
+    assert str(file) in done.stdout
+    text = file.read_text("utf-8")
+    assert json.loads(text)["Commandline"]["loglevel"] == "INFO"
+    assert "hidden" not in text
+    assert not (tmp_path / "data").exists(), "it only looks"
+
+
+def test_exit_ends_before_anything_is_begun(tmp_path: Path) -> None:
+    done = run("--exit", "--data-dir", str(tmp_path / "data"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_picture_made_from_the_command_line_is_the_one_made_from_python(installation: Path, tmp_path: Path) -> None:

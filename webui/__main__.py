@@ -19,6 +19,7 @@ from webui.base.errors import UserError, WebuiError
 
 if TYPE_CHECKING:
     from webui.app import App
+    from webui.flags import Flags
     from webui.server.serve import Server
 
 RESTART_CODE = 75
@@ -65,6 +66,10 @@ def serve(argv: Sequence[str]) -> int:
 
     chosen = read(argv)
     log.set_up(chosen.loglevel)
+    if chosen.exit:
+        return 0  # What is to be installed is the launcher's matter.
+    if chosen.dump_sysinfo:
+        return _dump_sysinfo(chosen)
     from webui.app import App
     from webui.server.serve import Server, listen
 
@@ -80,6 +85,17 @@ def serve(argv: Sequence[str]) -> int:
     finally:
         app.close()
     return RESTART_CODE if app.restart_asked else 0
+
+
+def _dump_sysinfo(chosen: Flags) -> int:
+    from pathlib import Path
+
+    from webui.catalog.settings_store import SettingsStore
+    from webui.server.api import sysinfo
+
+    settings = SettingsStore(chosen.paths).current
+    print(f"The report is in {sysinfo.write(Path.cwd(), sysinfo.report(chosen, settings, {}))}.")
+    return 0
 
 
 def _end(*_: object) -> None:

@@ -132,6 +132,10 @@ class Flags:
     cors_allow_origins_regex: Annotated[str, Flag("Access", "the same as one regular expression", "REGEX")] = ""
 
     loglevel: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Flag("Server", "how much is logged")] = "INFO"
+    dump_sysinfo: Annotated[
+        bool, Flag("Server", "write what a report of a fault needs into a JSON file in the current folder, and end")
+    ] = False
+    exit: Annotated[bool, Flag("Server", "install what is missing, and end without starting the server")] = False
 
     without_effect: tuple[str, ...] = field(default=())
     """Flags of `WITHOUT_EFFECT` that were given."""
@@ -230,13 +234,10 @@ WITHOUT_EFFECT: tuple[Ignored, ...] = (
             "--reinstall-xformers",
             "--reinstall-torch",
             "--update-check",
-            "--test-server",
             "--log-startup",
             "--skip-prepare-environment",
             "--skip-install",
             "--skip-version-check",
-            "--exit",
-            "--dump-sysinfo",
             "--no-download-sd-model",
             "--do-not-download-clip",
             "--gradio-debug",
@@ -335,6 +336,7 @@ WITHOUT_EFFECT: tuple[Ignored, ...] = (
         takes=1,
     ),
     Ignored("not served yet, or not needed", ("--unix-filenames-sanitization",)),
+    Ignored("the API is always on, and a checkpoint to test it with ships with the program", ("--test-server",)),
 )
 
 

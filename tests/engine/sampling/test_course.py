@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.engine.sampling import golden
+from webui.base.errors import UserError
 from webui.engine.sampling.course import Course, course, img2img_steps
 from webui.engine.sampling.process import Diffusion, Flow, Process, sd_alphas_cumprod
 from webui.engine.sampling.schedules import ScheduleOptions
@@ -86,3 +87,14 @@ def test_samplers_of_a_range_take_the_models_own():
     walk = way(BY_RANGE, name="Align Your Steps")
     assert (float(walk.sigmas[0]), float(walk.sigmas[-2])) == pytest.approx((DIFFUSION.sigma_max, DIFFUSION.sigma_min))
     assert torch.equal(walk.begin(NOISE), NOISE * way(PLAIN, name="Align Your Steps").sigmas[0])
+
+
+@pytest.mark.parametrize("t_enc", [None, 500])
+@pytest.mark.parametrize("discards", [False, True])
+def test_more_steps_than_there_are_timesteps_are_refused_in_words(t_enc, discards):
+    sampler = SamplerEntry("by timestep", "", timesteps=True, discard_penultimate=discards)
+    assert len(way(sampler, 999, t_enc).sigmas)
+    for steps in (1001, 10_000):
+        with pytest.raises(UserError, match="1,000 noise levels") as refused:
+            way(sampler, steps, t_enc)
+        assert refused.value.field == "steps"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from webui.base.errors import UserError
 from webui.engine.sampling.brownian import BrownianNoise
 from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.process import Diffusion, Process
@@ -92,10 +93,20 @@ def course(
 
 
 def _timestep_course(process: Process, steps: int, t_enc: int | None) -> Course:
-    """Every (1000 // steps)-th timestep, from 1 up. Steps that do not divide 1000 give more."""
+    """Every (1000 // steps)-th timestep, from 1 up. Steps that do not divide 1000 give more.
+
+    Raises:
+        UserError: there are fewer timesteps than steps.
+    """
     if not steps:
         none = torch.zeros(1)
         return Course(process, none, none[:0], none[0], from_noise=False, preserving=True)
+    if steps > 1000:
+        raise UserError(
+            f"This sampler cannot take {steps:,} steps: each step is one of the model's 1,000 noise levels.",
+            hint="Use at most 999 steps, or another sampler.",
+            field="steps",
+        )
     timesteps = torch.arange(0, 1000, 1000 // steps).add(1).clamp(max=999)
     rising = process.sigma(timesteps).cpu()
     if t_enc is None:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-import platform
-import sys
 import threading
-from importlib.metadata import distributions
 from typing import TYPE_CHECKING, Any
 
 import psutil
 from fastapi.responses import JSONResponse
 
 from webui.base.errors import NotFound
-from webui.base.version import NAME, VERSION
 from webui.request.settings import setting_title
+from webui.server.api import sysinfo
 from webui.server.api.answers import MemoryAnswer
-from webui.server.api.options import flags_told
 from webui.server.routes import Routes
 
 if TYPE_CHECKING:
@@ -24,8 +20,6 @@ if TYPE_CHECKING:
 
 LAST_WORDS = 0.2
 """Seconds in which the answer to server-kill leaves the house."""
-TOLD_VARIABLES = ("COMMANDLINE_ARGS", "CUDA_VISIBLE_DEVICES", "HF_HOME", "OMP_NUM_THREADS", "PYTORCH_CUDA_ALLOC_CONF")
-"""Environment variables in a report; others may hold secrets."""
 
 
 def routes(app: App) -> Routes:
@@ -94,34 +88,14 @@ def routes(app: App) -> Routes:
         return [{"name": key, "label": setting_title(key)} for key in app.settings.current.options()]
 
     @router.get("/internal/sysinfo", "admin", include_in_schema=False)
-    def sysinfo() -> JSONResponse:
-        return JSONResponse(_report(app))
+    def sysinfo_shown() -> JSONResponse:
+        return JSONResponse(sysinfo.report(app.flags, app.settings.current, app.queue.models.shown))
 
     @router.get("/internal/sysinfo-download", "admin", include_in_schema=False)
     def sysinfo_file() -> JSONResponse:
-        return JSONResponse(_report(app), headers={"content-disposition": 'attachment; filename="sysinfo.json"'})
+        return JSONResponse(
+            sysinfo.report(app.flags, app.settings.current, app.queue.models.shown),
+            headers={"content-disposition": 'attachment; filename="sysinfo.json"'},
+        )
 
     return router
-
-
-def _report(app: App) -> dict[str, Any]:
-    """What a report of a fault needs, under A1111's titles where it has one; no password, no key."""
-    ram = psutil.virtual_memory()
-    return {
-        "Platform": platform.platform(),
-        "Python": platform.python_version(),
-        "Version": f"{NAME} {VERSION}",
-        "Data path": str(app.paths.data),
-        "Commandline": flags_told(app.flags),
-        "CPU": {
-            "model": platform.processor(),
-            "count logical": psutil.cpu_count(),
-            "count physical": psutil.cpu_count(logical=False),
-        },
-        "RAM": {"total": ram.total, "used": ram.used, "free": ram.available},
-        "Engine": app.queue.models.shown,
-        "Environment": {name: os.environ[name] for name in TOLD_VARIABLES if name in os.environ},
-        "Config": app.settings.current.changed_options(),
-        "Packages": sorted({f"{found.metadata['Name']}=={found.version}" for found in distributions()}, key=str.lower),
-        "Executable": sys.executable,
-    }
