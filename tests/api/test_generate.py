@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -260,7 +261,7 @@ def test_a_file_larger_than_the_settings_allow_is_refused(api: Api) -> None:
     huge = {"content-length": str(2**40), "content-type": "application/json"}
     for path in ("sdapi/v1/img2img", "api/v1/jobs"):
         answer = api.client.post(path, content=b"{}", headers=huge)
-        assert (answer.status_code, "larger" in answer.json()["detail"]) == (413, True)
+        assert (answer.status_code, "too large" in answer.json()["detail"]) == (413, True)
 
 
 @pytest.mark.parametrize(
@@ -323,3 +324,25 @@ def test_a_client_that_hangs_up_gives_up_its_waiting_job(api: Api, busy: bool) -
         return (await waiting).state
 
     assert asyncio.run(hangs_up()) == ("cancelled" if busy else "done")
+
+
+@pytest.mark.parametrize("upscaler", ["Latent", "None", "Lanczos"])
+@pytest.mark.parametrize("chosen", ["setting", "override"])
+def test_a_vae_that_is_put_there_while_the_server_runs_is_named_with_its_hash(
+    api: Api, upscaler: str, chosen: str
+) -> None:
+    content = f"a VAE, never opened {upscaler}".encode()
+    folder = api.app.paths.vaes
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "new.safetensors").write_bytes(content)
+    assert api.client.post("/sdapi/v1/refresh-vae").status_code == 200
+    body = {**SMALL, "enable_hr": True, "hr_upscaler": upscaler, "hr_scale": 1.5}
+    if chosen == "setting":
+        assert api.client.post("/sdapi/v1/options", json={"sd_vae": "new.safetensors"}).status_code == 200
+    else:
+        body["override_settings"] = {"sd_vae": "new.safetensors"}
+    assert api.client.post("/sdapi/v1/txt2img", json=body).status_code == 200
+    assert api.app.catalog.checkpoints.hashing.wait(60)
+    made = json.loads(api.client.post("/sdapi/v1/txt2img", json=body).json()["info"])
+    assert made["sd_vae_hash"] == hashlib.sha256(content).hexdigest()[:10]
+    assert f"VAE hash: {made['sd_vae_hash']}, VAE: new.safetensors" in made["infotexts"][0]

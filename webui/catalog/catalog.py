@@ -126,7 +126,11 @@ class Catalog:
 
     def vae(self, name: str, checkpoint: CheckpointRef, *, overrides: bool = True) -> CheckpointRef | None:
         """The external VAE for this setting, or None for the checkpoint's own. Raises NotFound."""
-        return self.vaes.resolve(name, checkpoint, overrides=overrides)
+        found = self.vaes.resolve(name, checkpoint, overrides=overrides)
+        if found is not None and not found.sha256:
+            # Put there while the program runs: its picture's infotext shall name its hash.
+            self.checkpoints.hashing.add([Path(found.path)], first=True)
+        return found
 
     def styled(self, prompt: str, negative: str, styles: tuple[str, ...]) -> tuple[str, str]:
         """Both prompts with the styles applied. Raises NotFound."""
@@ -171,7 +175,7 @@ class Catalog:
             "settings": lambda: list(Settings().options()),
         }
         if source not in lists:
-            raise NotFound(f"There is no list {source!r}.")
+            raise NotFound(f"There is no list named {source!r}.")
         return lists[source]()
 
     # --- finished pictures ----------------------------------------------------------------------------------------
