@@ -22,6 +22,7 @@ from PIL import Image
 from websockets.sync.client import connect
 
 from tests.conftest import PATIENCE, RunningServer, until
+from webui.base.paths import Paths
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
@@ -167,3 +168,24 @@ def test_a_taken_port_is_one_sentence(server: RunningServer, tmp_path: Path) -> 
     assert done.returncode == 1
     assert f"Port {port} is taken" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_settings_outlive_a_server_that_is_killed(serving: Serving, installation: Path) -> None:
+    """What was answered is written: the next server is a process of its own, and has nothing but the file."""
+    path = Paths(data=installation).settings
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"control_net_unit_count": 3, "samples_format": "jpg"}))
+    first = serving("--nowebui", "--skip-load-model-at-start")
+    wanted = {"CLIP_stop_at_last_layers": 2, "outdir_samples": "d\u00fcnn", "quicksettings_list": ["sd_vae"]}
+    with first.client() as client:
+        for key, value in wanted.items():
+            assert client.post("sdapi/v1/options", json={key: value}).status_code == 200
+    first.stop(signal.SIGKILL)
+    second = serving("--nowebui", "--skip-load-model-at-start")
+    with second.client() as client:
+        found = client.get("sdapi/v1/options").json()
+        assert client.post("sdapi/v1/options", json={"CLIP_stop_at_last_layers": 3}).status_code == 200
+    assert {key: found[key] for key in wanted} == wanted
+    assert found["samples_format"] == "jpg"
+    table = json.loads(path.read_text("utf-8"))
+    assert table == {**wanted, "CLIP_stop_at_last_layers": 3, "control_net_unit_count": 3, "samples_format": "jpg"}
