@@ -130,7 +130,7 @@ def test_webuiapi_s_extensions_are_answered_as_by_an_installation_without_them(l
             absent()
         (answer,) = answers[count:]
         assert answer.status_code == 404
-        assert re.search(r"extension .* is not here|There is no route", answer.json()["detail"]), answer.text
+        assert re.search(r"extension .* is not available here|There is no route", answer.json()["detail"]), answer.text
 
 
 def test_no_method_of_webuiapi_is_left_out() -> None:
@@ -322,7 +322,12 @@ def test_refusals_have_a1111s_shapes(client: httpx.Client) -> None:
     assert (answer.status_code, complaint["loc"]) == (422, ["body", "steps"])
     assert "many" in complaint["msg"]
     json_type = {"content-type": "application/json"}
-    for content, word in ((b"prompt=a red apple", "no JSON"), (b"", "empty"), (b"[1]", "list"), (b"\xff", "UTF-8")):
+    for content, word in (
+        (b"prompt=a red apple", "not valid JSON"),
+        (b"", "empty"),
+        (b"[1]", "list"),
+        (b"\xff", "UTF-8"),
+    ):
         answer = client.post("txt2img", content=content, headers=json_type)
         assert answer.status_code in (400, 422)
         assert word in str(answer.json()["detail"])

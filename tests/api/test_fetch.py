@@ -115,5 +115,5 @@ def test_public_addresses(address: str, public: bool) -> None:
 def test_a_name_is_judged_by_all_its_addresses() -> None:
     settings = Settings().with_options({"api_enable_requests": True})
     for address in ("http://localhost/x.png", "http://2130706433/x.png", "http://0x7f.1/x.png", "http://[::1]/x.png"):
-        with pytest.raises(UserError, match=r"own network|no server"):
+        with pytest.raises(UserError, match=r"own network|was not found"):
             fetched(address, "image", settings)

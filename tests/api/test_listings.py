@@ -332,10 +332,10 @@ def test_the_documentation_says_what_everything_means(standing: Api) -> None:
         ("GET", "/sdapi/v1/nothing", 404, "no route /sdapi/v1/nothing"),
         ("GET", "/sdapi/v1/txt2img", 405, "takes POST, not GET"),
         ("DELETE", "/api/v1/jobs", 405, "takes GET, POST"),
-        ("POST", "/controlnet/detect", 404, "ControlNet is not here"),
-        ("POST", "/rembg", 404, "rembg is not here"),
-        ("GET", "/", 404, "nothing of the kind"),
-        ("PUT", "/internal/ping", 405, "nothing of the kind"),
+        ("POST", "/controlnet/detect", 404, "ControlNet is not available"),
+        ("POST", "/rembg", 404, "rembg is not available"),
+        ("GET", "/", 404, "no such route"),
+        ("PUT", "/internal/ping", 405, "no such route"),
     ],
 )
 def test_where_nothing_is_a_sentence_says_so(standing: Api, method: str, path: str, status: int, words: str) -> None:

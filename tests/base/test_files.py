@@ -85,7 +85,7 @@ def test_disks_without_rights_links_or_fsync_are_written_to(
     [
         ("fsync", errno.ENOSPC, "Free some space"),
         ("fsync", errno.EDQUOT, "Free some space"),
-        ("open", errno.EROFS, "can only be read"),
+        ("open", errno.EROFS, "is read-only"),
         ("open", errno.EACCES, "permissions"),
         ("open", errno.ENOENT, "drive"),
         ("replace", errno.EIO, "drive"),

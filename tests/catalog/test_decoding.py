@@ -77,7 +77,7 @@ def test_who_would_wait_too_long_is_told_so() -> None:
 
         assert pool.submit(ask, LARGE + 1).result() == "This picture has too many pixels."
         assert pool.submit(ask, UNCOUNTED).result() == "lent"
-        assert {*pool.map(ask, [LARGE] * 8)} == {"Too many large pictures come at once."}
+        assert {*pool.map(ask, [LARGE] * 8)} == {"Too many large pictures are being processed at once."}
         with budget.lent(LARGE):  # Whoever holds some has them for all that is made of the picture.
             pass
     with budget.lent(LARGE):

@@ -135,7 +135,7 @@ def test_a_header_of_two_gigabytes_is_not_read(tmp_path: Path) -> None:
     for length in (2 * 2**30, 2**63 - 1, 2**64 - 1, 0, 1):
         path = tmp_path / "m.safetensors"
         path.write_bytes(length.to_bytes(8, "little") + b"{}" * 50)
-        with pytest.raises(ModelError, match="no safetensors file"):
+        with pytest.raises(ModelError, match="not a safetensors file"):
             read_header(path)
         assert read_metadata(path) == {}
 
@@ -145,7 +145,7 @@ def test_a_long_header_is_refused_even_when_the_file_is_as_long(tmp_path: Path) 
     with path.open("wb") as file:
         file.write((LARGEST_HEADER + 1).to_bytes(8, "little"))
         file.truncate(LARGEST_HEADER + 100)  # sparse: takes no space
-    with pytest.raises(ModelError, match="are not read"):
+    with pytest.raises(ModelError, match="are read"):
         read_header(path)
 
 

@@ -166,7 +166,7 @@ def test_without_a_bin_a_picture_stays_unless_it_shall_go_for_good(
 
     monkeypatch.setattr(module, "send2trash", no_bin)
     saved = pictures.save(RGB, draft(), naming(), saving())
-    with pytest.raises(StorageError, match="no bin"):
+    with pytest.raises(StorageError, match="recycle bin"):
         history.delete(saved.id)
     assert Path(saved.path).is_file()
     assert history.delete(saved.id, for_good=True).id == saved.id
@@ -211,9 +211,7 @@ def test_pictures_found_in_folders_come_into_the_history_once(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes and devices in folders")
-def test_the_search_waits_at_no_pipe_and_reads_no_device(
-    history: History, database: Database, paths: Paths
-) -> None:
+def test_the_search_waits_at_no_pipe_and_reads_no_device(history: History, database: Database, paths: Paths) -> None:
     folder = paths.outputs / "old"
     folder.mkdir(parents=True)
     os.mkfifo(folder / "a.png")

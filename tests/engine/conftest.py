@@ -59,7 +59,9 @@ class Names:
 
     def upscaler(self, name: str, field: str = "") -> UpscalerRef:
         if name not in PIXEL_UPSCALERS:
-            raise NotFound(f"No upscaler is called {name!r}.", hint=did_you_mean(name, PIXEL_UPSCALERS), field=field)
+            raise NotFound(
+                f"There is no upscaler named {name!r}.", hint=did_you_mean(name, PIXEL_UPSCALERS), field=field
+            )
         return UpscalerRef(name)
 
 

@@ -73,8 +73,8 @@ BROKEN: dict[str, Callable[[Path], None]] = {
     "cut": lambda path: path.write_bytes(b"\x00\x01\0\0\0\0\0\0{") and None,
     "a page": lambda path: path.write_bytes(b"<html>not found</html>") and None,
     "a pickle of code": lambda path: path.write_bytes(b"\x80\x02cos\nsystem\n.") and None,
-    "no network": lambda path: save_file({"position_ids": torch.zeros(2)}, path),
-    "numbers that are none": lambda path: save_file({f"{LAYER}.diff": torch.full((128, 128), torch.nan)}, path),
+    "not a supported kind of network": lambda path: save_file({"position_ids": torch.zeros(2)}, path),
+    "NaN or infinite values": lambda path: save_file({f"{LAYER}.diff": torch.full((128, 128), torch.nan)}, path),
     "a core of another rank": lambda path: save_file(
         {
             f"{LAYER}.lora_up.weight": torch.ones(128, 2),
@@ -109,7 +109,7 @@ def test_a_broken_network_is_remarked_and_the_picture_made_without_it(
 
 
 def test_another_familys_ends_the_job_before_it_begins(painted: Callable[[str], Pictured]) -> None:
-    with pytest.raises(UserError, match="foreign is for SDXL"):
+    with pytest.raises(UserError, match="foreign was made for SDXL"):
         painted("a cat <lora:foreign:1>")
 
 

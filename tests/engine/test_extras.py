@@ -32,7 +32,7 @@ class Names:
 
     def upscaler(self, name: str, field: str = "") -> UpscalerRef:
         if name not in ("Lanczos", "Nearest"):
-            raise NotFound(f"No upscaler is called {name!r}.", field=field)
+            raise NotFound(f"There is no upscaler named {name!r}.", field=field)
         return UpscalerRef(name)
 
 

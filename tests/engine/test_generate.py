@@ -306,6 +306,6 @@ def test_the_hires_pass_gives_the_large_size(engine: Engine, upscaler: str) -> N
 
 
 def test_an_unknown_upscaler_is_named(engine: Engine) -> None:
-    with pytest.raises(UserError, match="No upscaler is called 'Lanczoss'") as caught:
+    with pytest.raises(UserError, match="There is no upscaler named 'Lanczoss'") as caught:
         engine.run(request(enable_hr=True, hr_upscaler="Lanczoss"))
     assert "Lanczos" in caught.value.hint

@@ -35,7 +35,7 @@ def test_a_value_outside_the_law_is_refused_in_the_words_of_the_form(bad: Any) -
 
 
 def test_an_unknown_parameter_is_named() -> None:
-    with pytest.raises(UserError, match="no parameter 'pepper'"):
+    with pytest.raises(UserError, match="no parameter named 'pepper'"):
         Soup.made(pepper=1)
 
 

@@ -524,7 +524,7 @@ def test_calls_whose_answer_nobody_can_take_end_with_the_program(
         after = office()
     assert [result(after, each).state for each in (begun, waiting)] == ["cancelled"] * 2
     assert [result(after, each).state for each in (kept, of_the_page)] == ["done"] * 2
-    assert all(f"The job {each} is dropped" in caplog.text for each in (begun, waiting))
+    assert all(f"The job {each} was dropped" in caplog.text for each in (begun, waiting))
     assert after.engine.jobs == [kept, of_the_page]
 
 

@@ -60,7 +60,7 @@ def problem_of(kind: str, name: str, error: Exception) -> Problem:
         return Problem(kind, name, f"It cannot be read: {error.strerror or named(str(error))}.")
     said = named(str(error)).split("\n")[0]
     told = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return Problem(kind, name, f"It is damaged ({_short(told)}).", "Get it again, or take it away.")
+    return Problem(kind, name, f"It is damaged ({_short(told)}).", "Download it again, or remove it.")
 
 
 def _short(text: str) -> str:

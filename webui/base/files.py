@@ -171,7 +171,7 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     if error.errno in FULL:
         hint = "Free some space on its disk."
     elif error.errno == errno.EROFS:
-        hint = "Its disk can only be read: choose another folder, or mount the disk for writing."
+        hint = "Its disk is read-only: choose another folder, or mount the disk for writing."
     elif error.errno in REFUSED:
         hint = "Check the permissions of its folder."
     elif error.errno in GONE:

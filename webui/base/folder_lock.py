@@ -37,7 +37,7 @@ class FolderLock:
         except OSError as error:
             if error.errno not in TAKEN:  # a network drive without locks: better without one than not at all
                 log.warning(
-                    "%s cannot be locked (%s). See to it that only one server works with this folder.",
+                    "%s cannot be locked (%s). Make sure that only one server uses this folder.",
                     path,
                     error.strerror or error,
                 )
@@ -47,8 +47,8 @@ class FolderLock:
             self._file.close()
             named = f" (process {holder})" if holder.isdecimal() else ""
             raise UserError(
-                f"Another server{named} works with the folder {path.parent}.",
-                hint="Stop that one, or start with another --data-dir.",
+                f"Another server{named} is already using the folder {path.parent}.",
+                hint="Stop that one, or start this one with another --data-dir.",
             ) from error
         with contextlib.suppress(OSError):  # who holds it is only for the sentence above
             self._file.truncate(0)

@@ -40,7 +40,6 @@ def return_small_pieces() -> None:
 
     Forty large pictures left a quarter of the server's memory so.
     """
-    gc.collect()
     if not sys.platform.startswith("linux"):
         return
     try:
@@ -49,10 +48,16 @@ def return_small_pieces() -> None:
         log.debug("malloc_trim is not there.")
 
 
+def collect() -> None:
+    """Give back what nothing refers to any more, rings of objects too."""
+    gc.collect()
+    return_small_pieces()
+
+
 class Leftovers:
     """Gives memory back soon after something large was there, and at most once in a while. Any thread may note it."""
 
-    def __init__(self, give_back: Callable[[], None] = return_small_pieces, calm: float = CALM) -> None:
+    def __init__(self, give_back: Callable[[], None] = collect, calm: float = CALM) -> None:
         self._give_back, self._calm = give_back, calm
         self._lock = threading.Lock()
         self._noted = self._waiting = False

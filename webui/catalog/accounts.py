@@ -47,10 +47,15 @@ class AccountFile:
         try:
             found = {str(name): Account(**values) for name, values in json.loads(text).items()}
         except (ValueError, TypeError, AttributeError) as error:
-            raise StorageError(f"{self.path} holds no accounts: {error}.", hint="Mend it, or move it away.") from error
+            raise StorageError(
+                f"{self.path} is not a valid accounts file: {error}.", hint="Repair it, or move it away."
+            ) from error
         for name, account in found.items():
             if account.role not in ROLES:
-                raise StorageError(f"{self.path}: {name!r} has the role {account.role!r}; there are {ROLES}.")
+                raise StorageError(
+                    f"{self.path}: {name!r} has the role {account.role!r}, which does not exist.",
+                    hint=f"The roles are {' and '.join(ROLES)}.",
+                )
         return found
 
     def put(self, name: str, role: Role, password_hash: str) -> None:
@@ -61,7 +66,10 @@ class AccountFile:
             StorageError: the file cannot be written.
         """
         if not _NAME.fullmatch(name):
-            raise UserError(f"{name!r} cannot be a name.", hint="Up to 64 characters, no colon, no ~ at the front.")
+            raise UserError(
+                f"{name!r} cannot be used as an account name.",
+                hint="A name has up to 64 characters, no colon, and does not begin with ~.",
+            )
         self._write({**self.read(), name: Account(role, password_hash)})
 
     def remove(self, name: str) -> None:
@@ -71,7 +79,7 @@ class AccountFile:
         """
         accounts = dict(self.read())
         if accounts.pop(name, None) is None:
-            raise NotFound(f"There is no account {name!r}.")
+            raise NotFound(f"There is no account named {name!r}.")
         self._write(accounts)
 
     def _write(self, accounts: Mapping[str, Account]) -> None:

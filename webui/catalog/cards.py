@@ -123,7 +123,7 @@ class Cards:
         for page in PAGES:
             if found := self._cards(page).get(card_id):
                 return found
-        raise NotFound("There is no such card.", hint="Press the refresh button.")
+        raise NotFound("This card no longer exists.", hint="Press the refresh button.")
 
     def called(self, page: Page, name: str) -> Card | None:
         """The card of this name: the file's, with its folder or without, or a LoRA's own."""
@@ -185,7 +185,7 @@ class Cards:
         """
         for key, value in values.items():
             if key not in EDITABLE or not isinstance(value, str | int | float):
-                raise UserError(f"{key!r} cannot be written about a model.")
+                raise UserError(f"{key!r} cannot be stored for a model.")
         path = card.path.with_suffix(".json")
         write_table(path, {**read_table(path), **values})
         with self._lock:
@@ -209,7 +209,7 @@ class Cards:
         """The card's picture as WebP, small. Raises NotFound."""
         file = self._picture(card)
         if file is None:
-            raise NotFound(f"There is no picture of {card.stem}.")
+            raise NotFound(f"{card.stem} has no preview picture.")
         try:
             with Image.open(file.path, formats=FORMATS) as image, decoding(image):
                 image.draft("RGB", (SIDE, SIDE))
@@ -218,7 +218,7 @@ class Cards:
                 buffer = io.BytesIO()
                 small.save(buffer, "WEBP", quality=80)
         except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise NotFound(f"The picture of {card.stem} cannot be read.") from error
+            raise NotFound(f"The preview picture of {card.stem} cannot be read.") from error
         return buffer.getvalue()
 
     def set_picture(self, card: Card, content: bytes) -> None:
@@ -226,7 +226,7 @@ class Cards:
         kinds = {b"\x89PNG": ".png", b"\xff\xd8": ".jpg", b"RIFF": ".webp"}
         ending = next((kind for start, kind in kinds.items() if content.startswith(start)), None)
         if ending is None:
-            raise StorageError("This kind of picture cannot be kept beside a model.")
+            raise StorageError("A picture of this format cannot be used as a model's preview.")
         for other in PICTURES:
             if other != ending:
                 card.path.with_suffix(f".preview{other}").unlink(missing_ok=True)

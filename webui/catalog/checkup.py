@@ -22,7 +22,7 @@ from webui.catalog.gguf_header import BLOCKS, MAGIC, read_gguf_header
 from webui.catalog.headers import read_header
 from webui.catalog.image_files import open_picture, readable
 
-AGAIN = "Download it again, or take it away."
+AGAIN = "Download it again, or remove it."
 INDEX = "model_index.json"
 SIZES: Mapping[str, int] = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 8),
@@ -85,9 +85,9 @@ def check_config(path: Path) -> None:
         content = yaml.safe_load(_text(path))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         said = f": {str(error).splitlines()[0]}" if str(error) else ""
-        raise UserError(f"It is no readable yaml{said}.", hint="Download it again, or take it away.") from error
+        raise UserError(f"The file is not valid YAML{said}.", hint="Download it again, or remove it.") from error
     if not isinstance(content, dict):
-        raise UserError("It describes no model.", hint="Download it again, or take it away.")
+        raise UserError("The file does not describe a model.", hint="Download it again, or remove it.")
 
 
 def check_table(path: Path) -> None:
@@ -95,9 +95,9 @@ def check_table(path: Path) -> None:
     try:
         content = json.loads(_text(path))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"It is no JSON: {error}.", hint="Repair it, or take it away.") from error
+        raise UserError(f"The file is not valid JSON: {error}.", hint="Repair it, or remove it.") from error
     if not isinstance(content, dict):
-        raise UserError("It holds no table.", hint="Repair it, or take it away.")
+        raise UserError("The file is valid JSON, but not an object ({...}).", hint="Repair it, or remove it.")
 
 
 def check_picture(path: Path) -> None:
@@ -118,12 +118,12 @@ def check_picture(path: Path) -> None:
             "WEBP": start[:4] == b"RIFF" and int.from_bytes(start[4:8], "little") + 8 <= path.stat().st_size,
         }
     if not whole.get(found or "", True):
-        raise UserError("The picture is cut off.", hint="Take another one.")
+        raise UserError("The picture is incomplete.", hint="Replace it with another one.")
 
 
 def _text(path: Path) -> str:
     if path.stat().st_size > LARGEST_TEXT:
-        raise UserError("It is too long to be read.", hint="Take it away.")
+        raise UserError("The file is too large to be read.", hint="Remove it.")
     return path.read_bytes().decode("utf-8-sig")
 
 
@@ -140,11 +140,11 @@ def _check_safetensors(path: Path, size: int) -> None:
         room = size - 8 - int.from_bytes(stream.read(8), "little")
     metadata = header.pop("__metadata__", None)
     if metadata is not None and not (isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())):
-        _refuse("Its header is damaged: what its author says of it is no table of texts.")
+        _refuse("The file's header is damaged: __metadata__ must map texts to texts.")
     for name, entry in header.items():
         missing = _entry_end(name, entry) - room
         if missing > 0:
-            _refuse(f"The file is cut off: {missing:,} bytes are missing.")
+            _refuse(f"The file is incomplete: {missing:,} bytes are missing.")
 
 
 def _entry_end(name: str, entry: Any) -> int:
@@ -155,7 +155,7 @@ def _entry_end(name: str, entry: Any) -> int:
             length = offsets[1] - offsets[0]
             if length >= 0 and (kind not in SIZES or length == math.prod(shape) * SIZES[kind]):
                 return offsets[1]
-    _refuse(f"Its header is damaged: what it says of {name[:100]!r} makes no sense.")
+    _refuse(f"The file's header is damaged: the entry for {name[:100]!r} is invalid.")
 
 
 def _sizes(value: Any) -> list[int] | None:
@@ -167,11 +167,11 @@ def _check_gguf(path: Path, size: int) -> None:
     try:
         header = read_gguf_header(path)
     except ValueError as error:
-        raise ModelError(f"It cannot be read as GGUF: {error}.", hint=AGAIN) from error
+        raise ModelError(f"The file cannot be read as GGUF: {error}.", hint=AGAIN) from error
     for tensor in header.tensors:
         numbers, nbytes = BLOCKS.get(tensor.kind, (1, 0))
         if header.begin + tensor.offset + math.prod(tensor.shape) // numbers * nbytes > size:
-            _refuse("The file is cut off.")
+            _refuse("The file is incomplete.")
 
 
 # ---------------------------------------------------------------- torch's own formats
@@ -186,13 +186,13 @@ def _check_zip(stream: BinaryIO) -> None:
         with zipfile.ZipFile(stream) as archive:
             names = [entry for entry in archive.infolist() if entry.filename.endswith("data.pkl")]
             if not names:
-                _refuse("There is no model in it: it is another program's archive.")
+                _refuse("The file is a zip archive without a model.")
             if names[0].file_size > LARGEST_PICKLE:
                 return
             with archive.open(names[0]) as inside:
                 _check_names(inside.read(LARGEST_PICKLE))
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        raise ModelError("The file is cut off or damaged.", hint=AGAIN) from error
+        raise ModelError("The file is incomplete or damaged.", hint=AGAIN) from error
 
 
 def _check_names(content: bytes) -> None:
@@ -213,7 +213,7 @@ def _check_names(content: bytes) -> None:
 def _check_name(module: str, name: str = "") -> None:
     if module.split(".")[0] not in HARMLESS or name.split(".")[0] in RUNS_CODE:
         _refuse(
-            f"It holds Python objects, which could run code ({module}.{name})."[:200],
+            f"The file contains Python objects that could run code ({module}.{name}), so it is not opened."[:200],
             "Ask for the model as .safetensors.",
         )
 
@@ -280,7 +280,7 @@ def _check_legacy(stream: BinaryIO, size: int) -> None:
     source = _Stream(stream, size)
     try:
         if _Storages(source).load() != LEGACY_MAGIC:
-            _refuse("It is no model file: something else was pickled.")
+            _refuse("The file is a Python pickle, but not a model.")
         for _ in range(2):
             _Storages(source).load()
         content = _Storages(source)
@@ -289,11 +289,11 @@ def _check_legacy(stream: BinaryIO, size: int) -> None:
         for key in keys if isinstance(keys, list) else ():
             stream.seek(8, 1)
             if stream.seek(content.storages.get(str(key), 0), 1) > size:
-                _refuse("The file is cut off.")
+                _refuse("The file is incomplete.")
     except ModelError:
         raise
     except EOFError as error:
-        raise ModelError("The file is cut off.", hint=AGAIN) from error
+        raise ModelError("The file is incomplete.", hint=AGAIN) from error
     except Exception as error:
         raise ModelError(f"The file is damaged ({type(error).__name__}).", hint=AGAIN) from error
 
@@ -305,9 +305,9 @@ def _check_pipeline(folder: Path) -> None:
     try:
         index = json.loads(_text(folder / INDEX))
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"Its {INDEX} is damaged.", hint="Download it again.") from error
+        raise ModelError(f"The folder's {INDEX} is not valid JSON.", hint="Download it again.") from error
     if not isinstance(index, dict):
-        _refuse(f"Its {INDEX} is no table.")
+        _refuse(f"The folder's {INDEX} is not a JSON object.")
     for part, said in index.items():
         if part.startswith("_") or not isinstance(said, list) or len(said) != 2 or not said[0]:
             continue

@@ -144,7 +144,7 @@ MIGRATIONS: tuple[str, ...] = (
 class Database:
     """An open database. Safe to use from any thread; close it at the end.
 
-    A file that is broken is moved aside, under a name that says so, and a new one is begun.
+    A file that is broken is moved aside, under a name that says so, and a new one was created.
 
     Raises:
         StorageError: the file cannot be opened, or a newer version of the program wrote it.
@@ -160,7 +160,7 @@ class Database:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(f"The folder {path.parent} cannot be made: {error.strerror or error}.") from error
+            raise StorageError(f"The folder {path.parent} cannot be created: {error.strerror or error}.") from error
         unclean = _unclean(path)
         try:
             self._open(check=unclean)
@@ -302,13 +302,15 @@ def _move_aside(path: Path, error: Exception) -> None:
             f"{path} is broken ({error}), and it cannot be moved aside: {failure.strerror or failure}.",
             hint="Move or delete it by hand.",
         ) from failure
-    log.error("The database %s is broken (%s). It was moved to %s, and a new one is begun.", path, error, aside)
+    log.error("The database %s is broken (%s). It was moved to %s, and a new one was created.", path, error, aside)
 
 
 def _storage_error(path: Path, error: sqlite3.DatabaseError) -> DatabaseError:
     text = str(error)
     if "locked" in text or "busy" in text:
-        hint = "Another program, such as a backup, holds it; or is this one running twice with the same data folder?"
+        hint = (
+            "Another program, such as a backup, has locked it, or this one is running twice with the same data folder."
+        )
     elif "full" in text:
         hint = "Free some space on its disk."
     elif "readonly" in text or "unable to open" in text:

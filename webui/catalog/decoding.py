@@ -55,7 +55,7 @@ class PixelBudget:
             yield
             return
         if pixels > self._all:
-            raise TooManyPixels("This picture has too many pixels.", hint="Make it smaller first.")
+            raise TooManyPixels("This picture has too many pixels.", hint="Scale it down first.")
         self._take(pixels)
         self._holding.some = True
         try:
@@ -69,7 +69,7 @@ class PixelBudget:
 
     def _take(self, pixels: int) -> None:
         turn = object()
-        busy = TooManyPixels("Too many large pictures come at once.", hint="Try again in a minute.")
+        busy = TooManyPixels("Too many large pictures are being processed at once.", hint="Try again in a minute.")
         with self._changed:
             if len(self._turns) >= self._most_waiting:
                 raise busy

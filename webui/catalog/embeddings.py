@@ -40,7 +40,7 @@ def describe(path: Path) -> dict[str, Any]:
     """
     content = _header(path) if path.suffix.lower() == ".safetensors" else read_outlines(path)
     if not isinstance(content, Mapping):
-        raise ModelError(f"{path.name} holds no embedding.")
+        raise ModelError(f"{path.name} does not contain an embedding.")
     shape, vectors = _measured(path, content)
     told = {key: content.get(key) if type(content.get(key)) is kind else None for key, kind in TOLD.items()}
     return {**told, "shape": shape, "vectors": vectors}
@@ -63,7 +63,7 @@ def _measured(path: Path, content: Mapping[Any, Any]) -> tuple[int, int]:
         found = list(_outlines(content.get("string_to_param", content), DEEPEST))[:1]
     sides = [(1, *outline.shape)[-2:] for outline in found if len(outline.shape) in (1, 2)]
     if not sides or len(sides) < len(found):
-        raise ModelError(f"{path.name} holds no embedding.")
+        raise ModelError(f"{path.name} does not contain an embedding.")
     return sum(width for _, width in sides), sides[-1][0]
 
 

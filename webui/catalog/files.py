@@ -113,7 +113,10 @@ def _walk(root: Path, wanted: _Wanted, tell: Callable[[str, str], None]) -> Iter
                         yield Found(Path(entry.path), named(prefix + entry.name), _stamp(entry.stat()))
                     else:
                         link = entry.is_symlink()
-                        tell(prefix + entry.name, "It is a link to nothing." if link else "It is no file.")
+                        tell(
+                            prefix + entry.name,
+                            "It is a link whose target does not exist." if link else "It is not a regular file.",
+                        )
             except OSError as error:
                 tell(prefix + entry.name, f"It cannot be read: {error.strerror or error}.")
         if wanted.deep:

@@ -56,7 +56,7 @@ class Folders:
         problems: list[Problem] = []
 
         def tell(name: str, reason: str) -> None:
-            problems.append(Problem(kind, named(name), reason, "Mend it, or take it away."))
+            problems.append(Problem(kind, named(name), reason, "Repair it, or remove it."))
 
         seen: dict[Path, tuple[Place, Found]] = {}
         for place in places:
@@ -70,8 +70,8 @@ class Folders:
             Problem(
                 kind,
                 file.name,
-                f"Its name is no text in UTF-8; it goes by {file.name!r} here.",
-                "Rename it, if it shall have its own name.",
+                f"Its name is not valid UTF-8; it is listed as {file.name!r}.",
+                "Rename it to list it under a readable name.",
             )
             for file in files
             if is_odd(file.path.name)
@@ -81,7 +81,7 @@ class Folders:
 
     def doubted(self, kind: str, faults: Mapping[str, str]) -> None:
         """These things of a kind, by name, were refused by an engine, which said why."""
-        todo = "Get it again, or take it away."
+        todo = "Download it again, or remove it."
         problems = (Problem(kind, name, why, todo) for name, why in faults.items())
         self._problems.found(f"{kind}: doubted", problems)
 

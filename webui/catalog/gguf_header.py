@@ -63,10 +63,12 @@ def read_gguf_header(path: Path) -> GgufHeader:
     """
     with path.open("rb") as stream:
         if stream.read(4) != MAGIC:
-            raise ValueError("this is no GGUF file")
+            raise ValueError("it is not a GGUF file")
         version, tensors, entries = struct.unpack("<IQQ", _exactly(stream, 20))
-        if version not in (2, 3) or tensors > MOST_ENTRIES or entries > MOST_ENTRIES:
-            raise ValueError(f"its GGUF version {version} is not known")
+        if version not in (2, 3):
+            raise ValueError(f"GGUF version {version} is not supported")
+        if tensors > MOST_ENTRIES or entries > MOST_ENTRIES:
+            raise ValueError("its header is damaged")
         said = {_text(stream): _value(stream) for _ in range(entries)}
         described = tuple(_described(stream) for _ in range(tensors))
         alignment = said.get("general.alignment", 32)
@@ -80,7 +82,7 @@ def _exactly(stream: BinaryIO, count: int) -> bytes:
         raise ValueError("its header is damaged")
     found = stream.read(count)
     if len(found) < count:
-        raise ValueError("the file is cut off")
+        raise ValueError("the file is incomplete")
     return found
 
 

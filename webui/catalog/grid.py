@@ -103,7 +103,7 @@ def save_sheet(made: Encoded, folder: Path, naming: Naming, save: SaveSettings) 
         path = folder / file_name(stem, made.kind)
         if write_new(path, made.content):
             return path
-    raise StorageError(f"No name is free in {folder}.")
+    raise StorageError(f"No free file name was found in {folder}.")
 
 
 def save_table(made: Encoded, folder: Path, stem: str, seed: int) -> Path:
@@ -118,7 +118,7 @@ def save_table(made: Encoded, folder: Path, stem: str, seed: int) -> Path:
         path = folder / file_name(f"{stem}-{free:04}-{seed}", made.kind)
         if write_new(path, made.content):
             return path
-    raise StorageError(f"No name is free in {folder}.")
+    raise StorageError(f"No free file name was found in {folder}.")
 
 
 def _opened(content: bytes) -> Image.Image:

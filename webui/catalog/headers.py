@@ -24,9 +24,9 @@ def header_length(file: BinaryIO) -> int:
     start = file.read(8)
     length = int.from_bytes(start, "little")
     if len(start) < 8 or not 2 <= length <= size - 8:
-        raise ModelError(f"{file.name} is no safetensors file, or it is cut off.", hint="Download it again.")
+        raise ModelError(f"{file.name} is not a safetensors file, or it is incomplete.", hint="Download it again.")
     if length > LARGEST_HEADER:
-        raise ModelError(f"{file.name} has a header of {length} bytes; more than {LARGEST_HEADER} are not read.")
+        raise ModelError(f"{file.name} has a header of {length:,} bytes; at most {LARGEST_HEADER:,} are read.")
     return length
 
 
@@ -43,9 +43,9 @@ def read_header(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"The header of {path} is no JSON.", hint="Download the file again.") from error
+        raise ModelError(f"The header of {path} is not valid JSON.", hint="Download the file again.") from error
     if not isinstance(header, dict):
-        raise ModelError(f"The header of {path} is no table.", hint="Download the file again.")
+        raise ModelError(f"The header of {path} is not a JSON object.", hint="Download the file again.")
     return {**cleaned(header)}
 
 

@@ -108,7 +108,7 @@ class History:
         """
         rows = self._database.read(f"SELECT {_COLUMNS} FROM pictures WHERE id = ?", picture_id)
         if not rows or (owner is not None and rows[0]["owner"] != owner):
-            raise NotFound(f"There is no picture {picture_id[:40]!r}{'' if owner is None else ' of yours'}.")
+            raise NotFound(f"{'There is' if owner is None else 'You have'} no picture {picture_id[:40]!r}.")
         return _picture(rows[0])
 
     def judge(
@@ -207,7 +207,10 @@ def _remove(path: Path, for_good: bool) -> None:
         else:
             send2trash(path)
     except TrashPermissionError as error:
-        raise StorageError(f"{path} has no bin on its disk.", hint="It can be deleted for good.") from error
+        raise StorageError(
+            f"{path} cannot be moved to a recycle bin: its disk has none.",
+            hint="You can delete it permanently instead.",
+        ) from error
     except OSError as error:
         raise StorageError(
             f"{path} cannot be deleted: {error.strerror or error}.", hint="Check the permissions of its folder."

@@ -168,7 +168,7 @@ def _looked_at(path: Path) -> tuple[str, tuple[int, int]]:
     """(infotext, size) of a picture file; decodes no pixels."""
     with open_picture(path) as image:
         if image.width < 1 or image.height < 1:
-            raise UserError("A picture without pixels.")
+            raise UserError("The picture has no pixels.")
         return infotext_of(image)[0], image.size
 
 

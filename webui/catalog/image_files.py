@@ -110,7 +110,7 @@ def read_infotext(source: Path | bytes) -> tuple[str, dict[str, str]]:
         try:
             return source.read_text(encoding="utf-8-sig").strip(), {}
         except UnicodeDecodeError as error:
-            raise UserError(f"{source.name} is no text in UTF-8.") from error
+            raise UserError(f"{source.name} is not a text file in UTF-8.") from error
         except OSError as error:
             raise StorageError(f"{source} cannot be read: {error.strerror or error}.") from error
     return _from_image(_content(source))
@@ -148,7 +148,7 @@ def open_picture(source: Path | bytes) -> Image.Image:
         OSError, ValueError and others, as Pillow does: see `readable`.
     """
     if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
-        raise UserError("It is no file.")
+        raise UserError("This is not a regular file.")
     content = source if isinstance(source, bytes) else source.read_bytes()
     if not content.startswith(SIGNATURE):
         return _in_steps(Image.open(io.BytesIO(content), formats=FORMATS), len(content))
@@ -247,9 +247,9 @@ def readable(look: Callable[[], T]) -> T:
     try:
         return look()
     except UnidentifiedImageError as error:
-        raise UserError("This is no picture in a format that we know.", hint="Try PNG, JPEG or WebP.") from error
+        raise UserError("This is not a picture in a supported format.", hint="Use PNG, JPEG or WebP.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UserError("This picture is too large.", hint="Make it smaller first.") from error
+        raise UserError("This picture is too large.", hint="Scale it down first.") from error
     except (
         OSError,
         SyntaxError,
@@ -262,7 +262,7 @@ def readable(look: Callable[[], T]) -> T:
         RuntimeError,
         struct.error,
     ) as error:
-        raise UserError(f"This picture cannot be read: {error}.", hint="The file is cut off or broken.") from error
+        raise UserError(f"This picture cannot be read: {error}.", hint="The file is incomplete or damaged.") from error
 
 
 @cache

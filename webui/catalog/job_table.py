@@ -249,7 +249,7 @@ class JobTable:
                 tuple(job_ids),
             ).fetchall()
             if len(rows) != len(job_ids):
-                raise Busy("One of these jobs has been begun meanwhile.", hint="Look at the queue again.")
+                raise Busy("One of these jobs has started in the meantime.", hint="Reload the queue and try again.")
             for row, job_id in zip(rows, job_ids, strict=True):
                 connection.execute("UPDATE jobs SET position = ? WHERE id = ?", (row["position"], job_id))
 
@@ -283,7 +283,7 @@ class JobTable:
         """
         rows = self._database.read(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", job_id)
         if not rows:
-            raise NotFound(f"There is no job {job_id!r}.", hint="Old jobs are forgotten after some time.")
+            raise NotFound(f"There is no job {job_id!r}.", hint="Old jobs are deleted after some time.")
         return _job(rows[0])
 
     def list(

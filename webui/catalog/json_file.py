@@ -36,7 +36,7 @@ def read_table(path: Path, problems: Problems | None = None) -> dict[str, Any]:
         table = json.loads(content.decode("utf-8-sig"), parse_int=_whole)
         if isinstance(table, dict):
             return {**cleaned(table)}
-        reason = f"it holds a {type(table).__name__}, not a table"
+        reason = f"it contains a {type(table).__name__} instead of an object"
     except (ValueError, RecursionError) as error:
         reason = str(error)
     aside = path.with_name(f"{path.name}.broken-{time.strftime('%Y%m%d-%H%M%S')}")
@@ -44,13 +44,13 @@ def read_table(path: Path, problems: Problems | None = None) -> dict[str, Any]:
         path.replace(aside)
     except OSError as error:
         raise StorageError(
-            f"{path} is broken ({reason}) and cannot be moved aside: {error.strerror or error}.",
+            f"{path} is damaged ({reason}) and cannot be renamed: {error.strerror or error}.",
             hint="Repair, move or delete it by hand.",
         ) from error
     if problems is not None:
-        said = f"It was broken ({reason}), and is now called {aside.name}; the defaults hold."
-        problems.found(str(path), [Problem(path.name, path.name, said, "Repair it, and give it its name back.")])
-    log.error("%s is broken (%s). It was moved to %s; the defaults hold.", path, reason, aside)
+        said = f"It was damaged ({reason}) and has been renamed to {aside.name}; the defaults are used."
+        problems.found(str(path), [Problem(path.name, path.name, said, "Repair it, and rename it back.")])
+    log.error("%s is damaged (%s). It was renamed to %s; the defaults are used.", path, reason, aside)
     return {}
 
 

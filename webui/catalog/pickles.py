@@ -50,14 +50,14 @@ def read_outlines(path: Path) -> Any:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:
         # A pickle's opcodes may fail in any way, for the file says what they are done to.
-        raise ModelError(f"{path.name} is no model file, or it is broken: {error}.") from error
+        raise ModelError(f"{path.name} is not a model file, or it is damaged: {error}.") from error
 
 
 def _pickle_in(path: Path) -> bytes:
     with zipfile.ZipFile(path) as archive:
         entry = next(each for each in archive.infolist() if each.filename.rsplit("/", 1)[-1] == "data.pkl")
         if entry.file_size > LARGEST:
-            raise ModelError(f"{path.name} has a table of {entry.file_size:,} bytes; that is not read.")
+            raise ModelError(f"{path.name} has a pickle of {entry.file_size:,} bytes, which is too large to be read.")
         with archive.open(entry) as file:
             return file.read(LARGEST)
 

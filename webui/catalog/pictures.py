@@ -74,7 +74,7 @@ class NotSaved(StorageError):
     def __init__(self, picture: SavedPicture, reason: StorageError) -> None:
         super().__init__(
             f"A picture could not be saved. {reason.message}",
-            hint=f"{reason.hint} It is kept in memory until it is saved again or given up.".strip(),
+            hint=f"{reason.hint} It stays in memory until you save it again or discard it.".strip(),
         )
         self.picture = picture
 
@@ -192,7 +192,7 @@ class Pictures:
             )
             try:
                 if not any(write_new(path.with_name(name), encoded.content) for name in names):
-                    raise StorageError(f"No name is free in {path.parent}.")
+                    raise StorageError(f"No free file name was found in {path.parent}.")
             except StorageError as error:
                 log.warning("A picture's %s is not saved: %s", extra.name, error)
 
@@ -229,7 +229,7 @@ class Pictures:
             return waiting.content, waiting.ending
         path = path_named(self.get(picture_id).path)
         if self._paths.is_private(path):
-            raise NotFound(f"The picture {picture_id!r} lies where none are shown from.")
+            raise NotFound(f"The picture {picture_id!r} is outside the folders that may be shown.")
         try:
             return path.read_bytes(), path.suffix[1:].lower()
         except OSError as error:
@@ -293,7 +293,7 @@ class Pictures:
         with self._lock:
             waiting = self._pending.get(picture_id)
         if waiting is None:
-            raise NotFound(f"No picture {picture_id!r} waits to be saved.")
+            raise NotFound(f"There is no picture {picture_id!r} waiting to be saved.")
         saved = self._keep(waiting)
         self.settle(picture_id)
         return saved
@@ -420,7 +420,7 @@ class Pictures:
             if written:
                 return path
             _remove(beside, pending.sidecar)
-        raise StorageError(f"No name is free in {pending.folder}.")
+        raise StorageError(f"No free file name was found in {pending.folder}.")
 
     def _names(self, pending: _Pending) -> Iterator[Path]:
         """What the file may be called, the best first: by its number, or by its pattern with a number where others are
@@ -503,7 +503,8 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
-            f"The folder {folder} cannot be made: {error.strerror or error}.", hint="Check the permissions above it."
+            f"The folder {folder} cannot be created: {error.strerror or error}.",
+            hint="Check the permissions of the folder above it.",
         ) from error
 
 

@@ -202,7 +202,7 @@ class Sessions:
             StorageError: the database cannot be written to.
         """
         if not self._end(lambda session: session.id == session_id and owner in (None, session.owner)):
-            raise NotFound(f"There is no login {session_id!r}" + (" of yours." if owner is not None else "."))
+            raise NotFound(f"{'There is' if owner is None else 'You have'} no login {session_id!r}.")
 
     def end_all(self, owner: str, but: str = "") -> int:
         """End all of a person's sessions, but for the one with the id `but` -> how many."""

@@ -21,7 +21,7 @@ from webui.prompt.styles import (
     write_styles,
 )
 
-TODO = "Its first line should be name,prompt,negative_prompt, and the file saved as UTF-8 with commas."
+TODO = "Its first line should be name,prompt,negative_prompt; save it as UTF-8, with commas between the columns."
 
 
 class Styles:

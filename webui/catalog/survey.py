@@ -90,6 +90,5 @@ def _fit(item: tuple[str, object]) -> None:
 
 def _moved_aside(path: Path) -> Iterable[Problem]:
     for other in sorted(path.parent.glob(f"{path.name}.broken-*")):
-        said = f"It was {path.name}, and broken; the defaults took its place."
-        yield Problem(path.name, other.name, said, f"Repair it and call it {path.name} again, or delete it.")
-
+        said = f"It is a damaged {path.name}; the defaults are used instead."
+        yield Problem(path.name, other.name, said, f"Repair it and rename it to {path.name}, or delete it.")

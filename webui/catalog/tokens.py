@@ -49,9 +49,11 @@ class Tokens:
         """
         wanted = frozenset(scope for scope in SCOPES if scope in set(scopes))
         if unknown := set(scopes) - wanted:
-            raise UserError(f"There is no scope {sorted(unknown)[0]!r}.", hint=f"There are {', '.join(SCOPES)}.")
+            raise UserError(
+                f"There is no scope named {sorted(unknown)[0]!r}.", hint=f"The scopes are {', '.join(SCOPES)}."
+            )
         if not wanted:
-            raise UserError("A token needs a scope.", hint=f"There are {', '.join(SCOPES)}.")
+            raise UserError("A token needs at least one scope.", hint=f"The scopes are {', '.join(SCOPES)}.")
         if len(name) > LONGEST_NAME:
             raise UserError(f"The name of a token has at most {LONGEST_NAME} characters.")
         secret = PREFIX + secrets.token_urlsafe(32)
@@ -90,7 +92,7 @@ class Tokens:
             NotFound: this owner has no such token.
         """
         if not self._database.write("DELETE FROM tokens WHERE id = ? AND owner = ?", token_id, owner):
-            raise NotFound(f"There is no token {token_id!r} of yours.")
+            raise NotFound(f"You have no token {token_id!r}.")
         self._revoked.add(token_id)
 
     def goes_on(self, token_id: str) -> bool:

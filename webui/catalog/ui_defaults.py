@@ -72,7 +72,14 @@ class UiDefaults:
             if _is_number(entry.value) and _is_range({**ends, entry.part: entry.value}):
                 said.setdefault(entry.name, {}).setdefault(entry.part, entry.value)
             else:
-                problems.append(Problem(NAME, entry.key, f"{entry.value!r:.60} makes no slider.", "Correct the line."))
+                problems.append(
+                    Problem(
+                        NAME,
+                        entry.key,
+                        f"{entry.value!r:.60} is not a valid limit of a slider.",
+                        "Correct this line in the file.",
+                    )
+                )
         self._problems.found(f"{NAME} {kind} ranges", problems)
         return said
 
@@ -95,7 +102,7 @@ class UiDefaults:
         changed: dict[str, Any] = {}
         for name, value in values.items():
             if name not in params:
-                raise NotFound(f"{kind} has no control {name!r}.", field=name)
+                raise NotFound(f"{kind} has no control named {name!r}.", field=name)
             fitting = parsed(cls, name, value)
             changed[f"{kind}/{params[name].title}/value"] = _to_file(params[name], fitting)
         with self._lock:
@@ -137,7 +144,7 @@ class UiDefaults:
         if isinstance(param, Choice) and param.source and value and self._choices is not None:
             known = self._choices(param.source)
             if not same_choice(value, known):
-                raise NotFound(f"{param.title} {value!r} is not there.", hint=did_you_mean(value, known))
+                raise NotFound(f"{param.title}: there is no {value!r}.", hint=did_you_mean(value, known))
         return {entry.name: value}
 
 
@@ -159,7 +166,7 @@ def _is_range(ends: Mapping[str, float]) -> bool:
 
 def _class(kind: str) -> type[Declared]:
     if kind not in request_classes():
-        raise NotFound(f"There is no form {kind!r}.")
+        raise NotFound(f"There is no form named {kind!r}.")
     return request_classes()[kind]
 
 

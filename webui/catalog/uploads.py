@@ -41,7 +41,7 @@ class PictureStore:
             StorageError: it cannot be written.
         """
         if len(content) > self._most_bytes:
-            raise UserError(f"This file has {len(content):,} bytes; at most {self._most_bytes:,} are taken.")
+            raise UserError(f"This file has {len(content):,} bytes; at most {self._most_bytes:,} are allowed.")
         _check(content, self._most_pixels)
         name = hashlib.sha256(content).hexdigest()
         path = self._path(name)
@@ -60,7 +60,7 @@ class PictureStore:
         try:
             return self.path(name).read_bytes()
         except OSError as error:
-            raise NotFound(f"The picture {name[:12]} is gone.", hint="Upload it again.") from error
+            raise NotFound(f"The picture {name[:12]} no longer exists.", hint="Upload it again.") from error
 
     def path(self, name: str) -> Path:
         """The file of a picture.
@@ -93,7 +93,7 @@ def _check(content: bytes, most_pixels: int) -> None:
     if not content:
         raise UserError("This file is empty.")
     if content[:512].lstrip()[:5].lower() in (b"<svg ", b"<?xml") or b"<svg" in content[:512].lower():
-        raise UserError("SVG is a drawing, not a picture of pixels.", hint="Save it as PNG first.")
+        raise UserError("SVG pictures are not supported.", hint="Save it as PNG first.")
     readable(lambda: _decode(content, most_pixels))
 
 
@@ -103,7 +103,7 @@ def _decode(content: bytes, most_pixels: int) -> None:
         if width * height > most_pixels:
             raise UserError(
                 f"This picture has {width}x{height} pixels, which is too many.",
-                hint=f"At most {most_pixels / 1e6:.0f} megapixels are taken.",
+                hint=f"At most {most_pixels / 1e6:.0f} megapixels are allowed.",
             )
         with decoding(image):
             image.load()

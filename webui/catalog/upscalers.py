@@ -84,7 +84,7 @@ class Upscalers:
             hint = f"Put {stem}.pth (or .safetensors) into models/{_folder_for(name)}."
         else:
             hint = did_you_mean(name, [*registry.PIXEL_UPSCALERS, *(file.name for file in files)])
-        raise NotFound(f"No upscaler is called {name!r}.", hint=hint, field=field)
+        raise NotFound(f"There is no upscaler named {name!r}.", hint=hint, field=field)
 
 
 def _folder_for(name: str) -> str:

@@ -47,7 +47,7 @@ class VisitorFiles:
         try:
             folder.mkdir(mode=0o700, parents=True)
         except OSError as error:
-            raise StorageError(f"{folder} cannot be made: {error.strerror or error}.") from error
+            raise StorageError(f"{folder} cannot be created: {error.strerror or error}.") from error
         return folder / plain_name(name)
 
     def put(self, owner: str, content: bytes, name: str) -> Path:
@@ -68,7 +68,7 @@ class VisitorFiles:
         Raises:
             NotFound: it is no file of this owner's, or it is gone.
         """
-        gone = NotFound("This file was not uploaded here by you, or it is gone.", hint="Drop it in again.")
+        gone = NotFound("This file was not uploaded by you, or it no longer exists.", hint="Upload it again.")
         beginning = str(self._folder) + os.sep
         if not given.startswith(beginning) or len(given) > len(beginning) + 300:
             raise gone

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import logging
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -18,6 +16,7 @@ import torch
 from torch import nn
 
 from webui.base.errors import UserError
+from webui.base.memory import return_small_pieces
 from webui.engine.families.family import Model, Placement
 from webui.engine.families.weights import WeightsFile
 from webui.engine.memory_plan import PLANES, Attention, ModelSize, Offload, OffloadWish, Wishes
@@ -259,11 +258,7 @@ def give_back(device: torch.device) -> None:
         torch.xpu.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
-    if sys.platform == "linux":
-        try:
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
-        except (OSError, AttributeError):
-            log.debug("malloc_trim is not there.")
+    return_small_pieces()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

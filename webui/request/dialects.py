@@ -53,7 +53,7 @@ def todays_names(labels: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         try:
             schedule = registry.schedule(wanted or "Automatic")
         except NotFound as error:
-            complaints.append(f"{error.message} Automatic is taken.")
+            complaints.append(f"{error.message} Automatic is used instead.")
             changed[schedule_label] = wanted = "Automatic"
         try:
             sampler, schedule = registry.sampler_and_schedule(name, wanted)

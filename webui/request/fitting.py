@@ -127,4 +127,4 @@ def _remark(name: str, given: Any, taken: Any) -> list[str]:
     same = plain == taken and isinstance(plain, str) == isinstance(taken, str)
     if same or (plain,) == taken or (plain == [] and taken == {}):
         return []
-    return [f"{name}: {shortened(given)} was taken as {shortened(taken)}."]
+    return [f"{name}: {shortened(given)} was changed to {shortened(taken)}."]

@@ -569,9 +569,7 @@ def _init_images(request: Generation) -> tuple[str, ...]:
     if not isinstance(request, Img2Img):
         return ()
     if not request.init_images:
-        raise UserError(
-            "There is no picture to start from.", hint="Drop one into the img2img tab.", field="init_images"
-        )
+        raise UserError("There is no picture to start from.", hint="Add one on the img2img tab.", field="init_images")
     return request.init_images
 
 

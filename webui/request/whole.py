@@ -42,4 +42,7 @@ def unhonoured(request: Generation, render: RenderSettings) -> list[str]:
     wished = [
         said for owner, name, said in found if getattr(owner, name) not in (default_of(type(owner), name), "", "None")
     ]
-    return [f"{said} was left out: diffusers runs this checkpoint as a whole." for said in (*wished, *request.features)]
+    return [
+        f"{said} was not applied: this checkpoint is run as a whole by diffusers."
+        for said in (*wished, *request.features)
+    ]

@@ -111,9 +111,9 @@ def _lines_in(path: Path) -> str:
     try:
         text = content.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no text in UTF-8.", hint="Save it once more as UTF-8.") from error
+        raise UserError(f"{path} is not a text file in UTF-8.", hint="Save it once more as UTF-8.") from error
     if "\0" in text:
-        raise UserError(f"{path} is no text in UTF-8.", hint="Save it once more as UTF-8.")
+        raise UserError(f"{path} is not a text file in UTF-8.", hint="Save it once more as UTF-8.")
     return text
 
 

@@ -71,7 +71,7 @@ def routes(app: App) -> Routes:
     def replace_picture(card_id: str, picture_id: str, request: Request) -> dict[str, Any]:
         """The card's picture is from now on this one of the gallery."""
         if app.access.required and not caller_of(request.scope).may_see(pictures.get(picture_id).owner):
-            raise NotFound(f"There is no picture {picture_id!r} of yours.")
+            raise NotFound(f"You have no picture {picture_id!r}.")
         cards.set_picture(cards.find(card_id), pictures.content(picture_id)[0])
         return cards.shown(cards.find(card_id))
 

@@ -244,7 +244,7 @@ class Guard:
             return None
         token = await run_in_threadpool(self._access.token, secret.strip())
         if token is None:
-            raise Refused(401, "This token is not known here.", "It may have been taken back; make another one.")
+            raise Refused(401, "This token is not valid.", "It may have been revoked; create another one.")
         return token
 
     def _holder(self, token: Token) -> Caller:

@@ -85,7 +85,7 @@ def routes(app: App) -> Routes:
     @router.get("/preview/{job_id}/{number}.jpg", "user")
     def preview(job_id: str, number: int, request: Request) -> Response:
         if not caller_of(request.scope).may_see(queue.job(job_id).owner):
-            raise NotFound(f"There is no job {job_id!r} of yours.")
+            raise NotFound(f"You have no job {job_id!r}.")
         latest = queue.preview_of(job_id)
         del number  # It keeps browsers from showing an old look; the newest is the one that is wanted.
         if latest is None:

@@ -119,11 +119,11 @@ def test_a_checkpoint_in_fp8_is_loaded(tmp_path: Path, models: ModelManager) -> 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda content: content[:-64], "cut off"),
-        (lambda content: b"GGML" + content[4:], "no GGUF file"),
+        (lambda content: content[:-64], "incomplete"),
+        (lambda content: b"GGML" + content[4:], "not a GGUF file"),
         (lambda content: content[:4] + struct.pack("<I", 9) + content[8:], "version 9"),
-        (lambda content: content[:16] + struct.pack("<Q", 2**60) + content[24:], "not known"),
-        (lambda content: content[:40], "cut off"),
+        (lambda content: content[:16] + struct.pack("<Q", 2**60) + content[24:], "header is damaged"),
+        (lambda content: content[:40], "incomplete"),
     ],
 )
 def test_a_broken_gguf_file_is_refused(change, said: str, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_file_that_is_cut_off(tmp_path: Path, tiny_checkpoint: Path, share: fl
     path = tmp_path / "cut.safetensors"
     content = tiny_checkpoint.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    assert "cut off" in refused(path)
+    assert "incomplete" in refused(path)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         (("double_blocks.0.img_attn.qkv.weight",), "Flux"),
         (("conditioner.embedders.0.transformer.text_model.final_layer_norm.weight",), "SDXL"),
         (("model.diffusion_model.input_blocks.0.0.weight",), "no text encoder"),
-        (("something.weight",), "no Stable Diffusion model"),
+        (("something.weight",), "a supported Stable Diffusion model"),
     ],
 )
 def test_what_the_file_is_instead_is_said(tmp_path: Path, names: tuple[str, ...], said: str) -> None:

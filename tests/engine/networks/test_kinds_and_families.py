@@ -289,6 +289,6 @@ def test_every_other_family_refuses_it_by_name(models: dict[str, Any], tmp_path:
             assert patches.fit[0].applied == len(layers)
             patches.wear(model, [])
             continue
-        with pytest.raises(UserError, match=f"painter is for {made_for}, and the checkpoint is {name}"):
+        with pytest.raises(UserError, match=f"painter was made for {made_for}, but the checkpoint is {name}"):
             Patches().wear(model, wanted)
         assert all(torch.equal(tensor, before[key]) for key, tensor in model.weights().items())

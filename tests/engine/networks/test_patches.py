@@ -153,7 +153,7 @@ def test_what_fits_is_counted(model: Any, lora: Callable[..., NetworkRef]) -> No
 def test_another_familys_is_refused_by_name_and_changes_nothing(model: Any, lora: Callable[..., NetworkRef]) -> None:
     before, patches = model.weights(), Patches()
     foreign = lora("painter", Q, metadata={"ss_base_model_version": "sdxl_base_v1-0"})
-    with pytest.raises(UserError, match="painter is for SDXL, and the checkpoint is SD1"):
+    with pytest.raises(UserError, match="painter was made for SDXL, but the checkpoint is SD1"):
         patches.wear(model, [Wanted(lora("a", Q)), Wanted(foreign)])
     with pytest.raises(UserError, match="wide does not fit this SD1 checkpoint: none of its 2 layers"):
         patches.wear(model, [Wanted(lora("wide", Q, OUT, width=16))])

@@ -325,7 +325,7 @@ def _described(file: WeightsFile) -> tuple[str, str]:
         if any(name.startswith(starts) for name in names):
             hint = hint or f"This version opens {', '.join(entry.name for entry in families())} checkpoints."
             return f"it seems to be {kind}, no checkpoint that we can open", hint
-    return piece(file) or ("it holds no Stable Diffusion model that we know", "Is it the file that you meant?")
+    return piece(file) or ("it does not contain a supported Stable Diffusion model", "Check that it is the right file.")
 
 
 def vae_names(file: WeightsFile) -> dict[str, str]:

@@ -71,11 +71,13 @@ def read_gguf(path: Path) -> Gguf:
     for name, shape, number, offset in header.tensors:
         kind = KINDS.get(number)
         if kind is None:
-            raise ValueError(f"{name} is stored in a way that is not known (type {number} of ggml)")
+            raise ValueError(f"{name} uses an unsupported quantization (ggml type {number})")
         count = math.prod(shape)
         end = header.begin + offset + count // kind.numbers * kind.nbytes
         if count % kind.numbers or end > len(content):
-            raise ValueError("the file is cut off" if end > len(content) else f"{name} has no whole number of blocks")
+            raise ValueError(
+                "the file is incomplete" if end > len(content) else f"{name} does not consist of whole blocks"
+            )
         original = header.said.get(ORIGINAL_SHAPE + name)
         if isinstance(original, list) and all(type(side) is int for side in original) and math.prod(original) == count:
             shape = tuple(original)

@@ -471,7 +471,7 @@ def fill(
         loaded[name] = tensor
     if not bool(torch.isfinite(torch.stack(extremes)).all()):
         bad = next(name for name, tensor in loaded.items() if not bool(torch.isfinite(tensor).all()))
-        raise file.error(f"{names[bad]} holds numbers that are none (NaN or infinite)", "Download it again.")
+        raise file.error(f"{names[bad]} contains NaN or infinite values", "Download it again.")
     module.load_state_dict(loaded, assign=True)
     module.requires_grad_(False)
     module.eval()

@@ -89,12 +89,12 @@ def _zipped(path: Path) -> Any:
         inside = {info.filename: info for info in archive.infolist()}
         program = next((info for name, info in inside.items() if re.fullmatch(r"[^/]+/data\.pkl", name)), None)
         if program is None:
-            raise ValueError("it is a zip file without a model")
+            raise ValueError("it is a zip archive without a model")
         folder = program.filename.removesuffix("data.pkl")
         if f"{folder}constants.pkl" in inside:
             raise Forbidden("TorchScript")
         if f"{folder}byteorder" in inside and archive.read(f"{folder}byteorder") != b"little":
-            raise ValueError("its numbers are in the other byte order")
+            raise ValueError("its numbers are stored in big-endian byte order")
         if program.file_size > LARGEST_PROGRAM:
             raise ValueError("its pickle is too large")
         with mappable(path) as opened:
@@ -106,7 +106,7 @@ def _zipped(path: Path) -> Any:
                 info = inside[f"{folder}data/{key}"]
                 kept[key] = _stored(archive, info, whole) if info.file_size else _fresh(0)
             if kept[key].nbytes() < nbytes:
-                raise ValueError(f"of the storage {key} there are only {kept[key].nbytes():,} bytes")
+                raise ValueError(f"storage {key} has only {kept[key].nbytes():,} of its {nbytes:,} bytes")
             return kept[key]
 
         return _Reader(io.BytesIO(archive.read(program)), storage).load()
@@ -136,7 +136,7 @@ def _stored(archive: zipfile.ZipFile, info: zipfile.ZipInfo, whole: Any) -> torc
     name, extra = struct.unpack("<HH", header)
     start = info.header_offset + 30 + name + extra
     if start + info.file_size > whole.nbytes():
-        raise ValueError("it is cut off")
+        raise ValueError("it is incomplete")
     piece: torch.UntypedStorage = whole[start : start + info.file_size]
     return piece
 
@@ -151,19 +151,19 @@ def _legacy(file: io.BufferedReader, size: int) -> Any:
         if key not in storages:
             asked += nbytes
             if asked > size:
-                raise ValueError("its storages are larger than the file")
+                raise ValueError("its storages are larger than the file itself")
             storages[key] = _fresh(nbytes)
         return storages[key]
 
     read = [_Reader(file, storage).load() for _ in range(3)]
     if read[0] != MAGIC or read[1] != PROTOCOL:
-        raise ValueError("it is no file of torch")
+        raise ValueError("it is not a PyTorch file")
     content = _Reader(file, storage).load()
     for key in _Reader(file, storage).load():
         (count,) = struct.unpack("<q", file.read(8))
         filled = torch.empty(0, dtype=torch.uint8).set_(storages[key]).numpy()
         if count < 0 or file.readinto(filled.data) != len(filled):
-            raise ValueError("it is cut off")
+            raise ValueError("it is incomplete")
     return content
 
 
@@ -196,7 +196,7 @@ class _Reader(pickle._Unpickler):
         if part and part[0] is not None:
             _key, start, length = part[0]
             if not 0 <= start <= start + length <= count:
-                raise ValueError("a part lies outside its storage")
+                raise ValueError("a view lies outside its storage")
             content = content[start * size : (start + length) * size]
         return _Storage(content, of.dtype)
 
@@ -248,7 +248,7 @@ def _tensor_v3(
 ) -> Tensor:
     """torch._utils._rebuild_tensor_v3: of types that have no storage of their own."""
     if not isinstance(dtype, torch.dtype):
-        raise TypeError("the type of a tensor is none")
+        raise TypeError("a tensor has an unknown data type")
     return _placed(storage.content, dtype, offset, size, stride)
 
 
@@ -271,7 +271,7 @@ def _placed(
 
 def _parameter(data: Tensor, *_more: Any) -> Tensor:
     if not isinstance(data, Tensor):
-        raise TypeError("a parameter without numbers")
+        raise TypeError("a parameter has no tensor")
     return data
 
 
@@ -279,7 +279,7 @@ def _from_array(data: Any, dtype: Any, *_device: Any) -> Tensor:
     """Of a device whose storages are not saved: early versions of torch wrote Apple's so."""
     tensor = torch.from_numpy(data.copy()) if isinstance(data, np.ndarray) else data
     if not isinstance(tensor, Tensor):
-        raise TypeError("a tensor without numbers")
+        raise TypeError("a tensor has no data")
     return tensor.to(dtype) if isinstance(dtype, torch.dtype) else tensor
 
 
@@ -351,7 +351,7 @@ def _set_array_type(made: np.dtype[Any], state: Any) -> None:
     if not isinstance(state, tuple) or len(state) < 5 or any(part is not None for part in state[2:5]):
         raise Forbidden("numpy.dtype with fields")
     if state[1] not in ("<", ">", "|", "="):
-        raise ValueError("a byte order that is none")
+        raise ValueError("an array has an unknown byte order")
     size = (made.itemsize, made.alignment) if made.kind in "SU" else (-1, -1)
     made.__setstate__((3, state[1], None, None, None, *size, 0))  # type: ignore[attr-defined]
 
@@ -372,9 +372,9 @@ def _shape(shape: Any, dtype: Any, content: Any) -> tuple[int, ...]:
     """Checked against the bytes. Raises ValueError."""
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     if not isinstance(dtype, np.dtype) or dtype.hasobject or not all(isinstance(n, int) and n >= 0 for n in sizes):
-        raise ValueError("an array without shape or type")
+        raise ValueError("an array has no shape or no data type")
     if len(_plain_bytes(content)) != math.prod(sizes) * dtype.itemsize:
-        raise ValueError("an array is cut off")
+        raise ValueError("an array is incomplete")
     return sizes
 
 
@@ -383,7 +383,7 @@ def _plain_bytes(content: Any) -> bytes:
     if isinstance(content, str):
         return content.encode("latin1")
     if not isinstance(content, bytes | bytearray):
-        raise TypeError("these are no bytes")
+        raise TypeError("its bytes cannot be decoded")
     return bytes(content)
 
 

@@ -83,7 +83,7 @@ def prepare(file: WeightsFile, components: Components) -> Prepared:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error).lower():
                 raise
-            raise file.error(f"diffusers says: {first_line(error)}", "Is it the file that you meant?") from error
+            raise file.error(f"diffusers says: {first_line(error)}", "Check that it is the right file.") from error
         return PipelineModel(load_pipeline(folder, cls, placement, **{PART: part}), DIFFUSERS, placement)
 
     return load

@@ -156,7 +156,9 @@ def _safetensors(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
         header_size = int.from_bytes(stream.read(8), "little")
     if header_size < 2 or header_size > min(_LONGEST_HEADER, size - 8):
         cut_off = 8 < size < header_size + 8 < _LONGEST_HEADER
-        raise broken(path, "the file is cut off" if cut_off else "this is no safetensors file", "Download it again.")
+        raise broken(
+            path, "the file is incomplete" if cut_off else "it is not a safetensors file", "Download it again."
+        )
     with path.open("rb") as stream:
         stream.seek(8)
         text = stream.read(header_size)
@@ -169,7 +171,7 @@ def _safetensors(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
         raise broken(path, "its header is damaged", "Download it again.") from error
     if 8 + header_size + needed > size:
         missing = 8 + header_size + needed - size
-        raise broken(path, f"the file is cut off, {missing:,} bytes are missing", "Download it again.")
+        raise broken(path, f"the file is incomplete: {missing:,} bytes are missing", "Download it again.")
     if 8 + header_size + needed < size:
         return WeightsFile(path, shapes, metadata, _read_past_the_end(path, header, 8 + header_size), settings)
     try:
@@ -236,7 +238,7 @@ def _pickled(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     tensors = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if not tensors:
-        raise broken(path, "there are no tensors in it")
+        raise broken(path, "it does not contain any tensors")
     return WeightsFile(path, {n: tuple(t.shape) for n, t in tensors.items()}, {}, tensors.__getitem__, settings)
 
 
@@ -254,10 +256,10 @@ def load_pickle(path: Path) -> Any:
             hint="Ask for the model as .safetensors, or convert it on a machine where you trust the file.",
         ) from error
     except EOFError as error:
-        raise broken(path, "the file is cut off", "Download it again.") from error
+        raise broken(path, "the file is incomplete", "Download it again.") from error
     except DAMAGE as error:
         cause = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise broken(path, f"it is damaged or no torch file ({cause})", "Download it again.") from error
+        raise broken(path, f"it is damaged, or not a PyTorch file ({cause})", "Download it again.") from error
 
 
 # ---------------------------------------------------------------- folders of diffusers
@@ -274,9 +276,9 @@ def _folder(path: Path) -> WeightsFile:
     except OSError as error:
         raise broken(path, f"{INDEX} cannot be read ({error.strerror or error})", "Copy the whole folder.") from error
     except (ValueError, RecursionError) as error:
-        raise broken(path, f"its {INDEX} is damaged", "Download it again.") from error
+        raise broken(path, f"its {INDEX} is not valid JSON", "Download it again.") from error
     if not isinstance(index, dict):
-        raise broken(path, f"its {INDEX} is no table", "Download it again.")
+        raise broken(path, f"its {INDEX} is not a JSON object", "Download it again.")
     shapes: dict[str, tuple[int, ...]] = {}
     for part in parts_of(index):
         for file in weight_files(path, part):

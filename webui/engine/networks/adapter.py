@@ -87,7 +87,7 @@ def _read(path: Path, file: WeightsFile, sha256: str) -> Adapter:
             del tensors["weight"]
     layers = {layer: tensors for layer, tensors in layers.items() if tensors.keys() - {"alpha"}}
     if not layers and not bundled:
-        raise file.error("it holds no network that we know", "Is it a LoRA?")
+        raise file.error("it is not a supported kind of network", "Check that it is a LoRA.")
     _say_alpha(layers, file)
     embeddings = {word: embedding_of(word, content, sha256) for word, content in bundled.items()}
     return Adapter(

@@ -110,7 +110,7 @@ def _read(path: Path) -> Embedding | None:
     if not towers:
         if in_picture:
             return None
-        raise broken(path, "it holds no embedding", "Is it the file that you meant?")
+        raise broken(path, "it does not contain an embedding", "Check that it is the right file.")
     return Embedding(named(path.stem), towers, hashlib.sha256(path.read_bytes()).hexdigest())
 
 

@@ -82,7 +82,7 @@ def read_hypernetwork(path: Path) -> Hypernetwork:
 def _read(path: Path) -> Hypernetwork:
     content = load_pickle(path)
     if not isinstance(content, dict):
-        raise _error(path, "it holds no hypernetwork")
+        raise _error(path, "it does not contain a hypernetwork")
     activation = _activation(path, str(content.get("activation_func") or "linear"))
     activates_output = bool(content.get("activate_output", True))  # A1111: of files that do not say, it does
     bends = {
@@ -94,12 +94,12 @@ def _read(path: Path) -> Hypernetwork:
         if isinstance(width, int) and width > 0 and isinstance(pair, Sequence) and len(pair) >= 2
     }
     if not bends:
-        raise _error(path, "it holds no hypernetwork")
+        raise _error(path, "it does not contain a hypernetwork")
     return Hypernetwork(bends)
 
 
 def _error(path: Path, cause: str) -> ModelError:
-    return ModelError(f"{path.name} cannot be used: {cause}.", hint="Is it the file that you meant?")
+    return ModelError(f"{path.name} cannot be used: {cause}.", hint="Check that it is the right file.")
 
 
 def _activation(path: Path, name: str) -> Activation | None:
@@ -109,11 +109,11 @@ def _activation(path: Path, name: str) -> Activation | None:
         return _SPECIAL[name.lower()]
     kinds = {kind.lower(): kind for kind in torch.nn.modules.activation.__all__}
     if name.lower() not in kinds:
-        raise _error(path, f"nobody knows its activation {name!r}")
+        raise _error(path, f"its activation function {name!r} is not supported")
     try:
         module: nn.Module = getattr(torch.nn, kinds[name.lower()])()
     except TypeError as error:
-        raise _error(path, f"its activation {name!r} wants to be told more") from error
+        raise _error(path, f"its activation function {name!r} needs parameters, which are missing") from error
     return module
 
 
@@ -131,9 +131,9 @@ def _bend(path: Path, state: Any, width: int, activation: Activation | None, act
     try:
         tried = bend(torch.zeros(1, width), 1.0)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise _error(path, f"its layers for {width} numbers do not go together") from error
+        raise _error(path, f"its layers of width {width} do not fit together") from error
     if tried.shape != (1, width) or not bool(torch.isfinite(tried).all()):
-        raise _error(path, f"its layers for {width} numbers are damaged")
+        raise _error(path, f"its layers of width {width} are damaged")
     return bend
 
 

@@ -126,9 +126,9 @@ class Patches:
                 if not strict:
                     continue
                 raise UserError(
-                    f"{one.ref.name} is a control LoRA: it wants to be shown a picture of edges or depth "
+                    f"{one.ref.name} is a control LoRA: it needs a picture of edges or depth "
                     "beside the noise, which is not supported yet.",
-                    hint=f"Take {one.ref.name} out of the prompt.",
+                    hint=f"Remove {one.ref.name} from the prompt.",
                 )
             for layer in found:
                 layers.setdefault(self._targets.homes[_key(layer.target[0])], []).append(layer)
@@ -221,10 +221,10 @@ class Patches:
             except torch.OutOfMemoryError:
                 raise
             except (RuntimeError, ValueError, IndexError, KeyError) as error:
-                cause = f"the shapes in its layer {layer.name} do not go together"
+                cause = f"the shapes in its layer {layer.name} do not fit together"
                 raise BrokenNetwork(layer.ref, f"{layer.ref.name} is damaged: {cause}.") from error
             if not bool(torch.isfinite(change).all()):
-                cause = f"its layer {layer.name} holds numbers that are none (NaN or infinite)"
+                cause = f"its layer {layer.name} contains NaN or infinite values"
                 raise BrokenNetwork(layer.ref, f"{layer.ref.name} is damaged: {cause}.")
             return change
 
@@ -279,11 +279,11 @@ def _as_float(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def _refused(ref: NetworkRef, adapter: Adapter, model: Model) -> UserError:
-    hint = f"Choose a checkpoint that it was made for, or take {ref.name} out of the prompt."
+    hint = f"Choose a checkpoint that it was made for, or remove {ref.name} from the prompt."
     if not is_for(adapter.family, model.family.name):
-        cause = f"{ref.name} is for {adapter.family}, and the checkpoint is {model.family.name}."
+        cause = f"{ref.name} was made for {adapter.family}, but the checkpoint is {model.family.name}."
         return UserError(cause, hint=hint)
     return UserError(
-        f"{ref.name} does not fit this {model.family.name} checkpoint: none of its {len(adapter.layers)} layers do.",
+        f"{ref.name} does not fit this {model.family.name} checkpoint: none of its {len(adapter.layers)} layers match.",
         hint=hint,
     )

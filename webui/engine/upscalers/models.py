@@ -114,7 +114,7 @@ def _state(path: Path) -> dict[str, Tensor]:
     tensors = content.items() if isinstance(content, dict) else ()
     state = {name: value for name, value in tensors if isinstance(name, str) and isinstance(value, Tensor)}
     if not state:
-        raise ModelError(f"{path.name} cannot be loaded: there are no tensors in it.", hint="Download it again.")
+        raise ModelError(f"{path.name} cannot be loaded: it does not contain any tensors.", hint="Download it again.")
     return {name.removeprefix("module.").removeprefix("netG."): tensor for name, tensor in state.items()}
 
 

@@ -77,7 +77,7 @@ def enlarged(picture: Picture, factor: float, upscaler: str, enlargers: Mapping[
     """
     enlargers = UPSCALERS if enlargers is None else enlargers
     if upscaler not in enlargers:
-        raise NotFound(f"No upscaler is called {upscaler!r}.", hint=did_you_mean(upscaler, enlargers))
+        raise NotFound(f"There is no upscaler named {upscaler!r}.", hint=did_you_mean(upscaler, enlargers))
     target = (int(picture.width * factor) // 8 * 8, int(picture.height * factor) // 8 * 8)
     enlarge = enlargers[upscaler]
     for turn in range(3):  # a model that enlarges by less than the factor is asked again

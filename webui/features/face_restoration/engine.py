@@ -38,4 +38,4 @@ def _lacking(name: str) -> str:
     known = [entry.name for entry in registry.restorers()]
     if not known:
         return "nothing that does it is installed."
-    return f"no face restorer is called {name!r}; there are {', '.join(known)}."
+    return f"there is no face restorer named {name!r}; available: {', '.join(known)}."

@@ -192,7 +192,7 @@ def resolve_extras(request: Extras, settings: Settings, names: Names) -> ExtrasP
         UserError: there is no picture.
     """
     if not request.images:
-        raise UserError("There is no picture to work on.", hint="Drop one into the Extras tab.", field="images")
+        raise UserError("There is no picture to work on.", hint="Add one on the Extras tab.", field="images")
     fields = ("upscaler_1", "upscaler_2")
     asked = {getattr(request, name): name for name in reversed(fields) if getattr(request, name) not in ("", NONE)}
     return ExtrasPlan(

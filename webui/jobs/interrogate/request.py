@@ -103,7 +103,7 @@ def resolve_interrogate(request: Interrogate, settings: Settings, names: Names, 
         UserError: there is no picture.
     """
     if not request.image:
-        raise UserError("There is no picture to describe.", hint="Drop one into the img2img tab.", field="image")
+        raise UserError("There is no picture to describe.", hint="Add one on the img2img tab.", field="image")
     way = _captioning(settings, models) if request.model == CLIP else _tagging(settings, models)
     return InterrogatePlan(image=names.picture(request.image), way=way)
 
@@ -130,7 +130,7 @@ def _tagging(settings: Settings, models: Path) -> Tagging:
     file = models / TAGGER
     if not file.is_file():
         raise NotFound(
-            f"DeepDanbooru, which finds tags for pictures, is not there: {file}.",
+            f"DeepDanbooru, which finds tags for pictures, is not installed: {file}.",
             hint=f"Put {TAGGER.name} of AUTOMATIC1111/TorchDeepDanbooru into {file.parent}.",
             field="model",
         )

@@ -66,7 +66,9 @@ def left_out(scripts: Mapping[str, Any]) -> tuple[str, ...]:
             if arguments(values) is None:
                 raise UserError(f"The values of {title!r} must be a list under the key args.", field="alwayson_scripts")
         elif _is_off(title.strip().lower(), values):
-            remarks.append(f"There is no script {title!r} here; it is switched off in this request.")
+            remarks.append(
+                f"There is no script {title!r} here, but this request does not enable it, so it was ignored."
+            )
         else:
             raise UserError(f"always on script {title} not found", field="alwayson_scripts")
     return tuple(remarks)

@@ -27,7 +27,7 @@ LARGEST_BODY = 2**30
 """Bytes. Six of the largest files that the settings allow at first, in base64; more is not even read."""
 UNREADABLE = "There was an error parsing the body"
 """FastAPI's words for a body that is no text."""
-TOO_LARGE = "This request is larger than any that is read here. Send fewer or smaller pictures at once."
+TOO_LARGE = "This request is too large. Send fewer or smaller pictures at once."
 
 
 MARKS = (b",", b"[", b"{", b":")
@@ -196,9 +196,9 @@ class ErrorAnswer(BaseModel):
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ErrorAnswer, "description": "What was asked for cannot be done, or not by this caller."},
-    422: {"model": ErrorAnswer, "description": "A value does not fit."},
-    "5XX": {"model": ErrorAnswer, "description": "It went wrong here, or is not served."},
+    "4XX": {"model": ErrorAnswer, "description": "The request cannot be fulfilled, or not for this caller."},
+    422: {"model": ErrorAnswer, "description": "A value is invalid."},
+    "5XX": {"model": ErrorAnswer, "description": "An error occurred on the server, or the route is not supported."},
 }
 """For the documentation of every route."""
 
@@ -236,9 +236,9 @@ async def _answer_http(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 413:
         detail = TOO_LARGE
     elif detail == UNREADABLE:
-        detail = "The body is no JSON: it cannot be read as text in UTF-8."
+        detail = "The body is not valid JSON: it is not text in UTF-8."
     elif detail in ("Not Found", "Method Not Allowed"):
-        detail = f"{request.method} {request.url.path}: there is nothing of the kind here. /docs lists what there is."
+        detail = f"{request.method} {request.url.path}: there is no such route. /docs lists all routes."
     answer = shaped(error.status_code, "HTTPException", detail, str(error.detail))
     answer.headers.update(error.headers or {})
     return answer
@@ -246,7 +246,7 @@ async def _answer_http(request: Request, error: Exception) -> JSONResponse:
 
 async def _answer_unforeseen(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return shaped(500, type(error).__name__, "Something unforeseen happened; the log says more.", str(error))
+    return shaped(500, type(error).__name__, "An unexpected error occurred; see the log for details.", str(error))
 
 
 def shaped(status: int, error: str, detail: str | list[dict[str, Any]], errors: str, **more: Any) -> JSONResponse:
@@ -266,19 +266,19 @@ def _sentence(complaints: Sequence[Any]) -> str:
     first = complaints[0]
     if first["type"] == "json_invalid":
         reason = str(first.get("ctx", {}).get("error", "")).rstrip(".")
-        return f"The body is no JSON: {reason[:1].lower()}{reason[1:]}, at character {first['loc'][-1]}."
+        return f"The body is not valid JSON: {reason[:1].lower()}{reason[1:]}, at character {first['loc'][-1]}."
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
     if first["type"] == "missing" and not where:
-        return "The body is empty: a table in JSON is expected."
+        return "The body is empty; a JSON object is required."
     if first["type"] in ("model_attributes_type", "dict_type", "model_type") and not where:
-        return f"The body is {_named(first.get('input'))}, and no table in JSON: {{...}}."
+        return f"The body is {_named(first.get('input'))}; a JSON object ({{...}}) is required."
     given = _shown(first.get("input"))
     message = first["msg"][:1].lower() + first["msg"][1:]
     return f"{where or 'The request'} cannot be {given}: {message}."
 
 
 def _named(value: Any) -> str:
-    kinds = {str: "a text", list: "a list", bool: "a truth value", int: "a number", float: "a number"}
+    kinds = {str: "a string", list: "a list", bool: "a boolean", int: "a number", float: "a number"}
     return kinds.get(type(value), "nothing")
 
 

@@ -67,7 +67,7 @@ def routes(app: App) -> Routes:
         content = _cover(read_metadata(card_of(page, item).path), index)
         kind = next((kind for start, kind in KINDS if content.startswith(start)), "")
         if not kind:
-            raise NotFound(f"{item} has no such cover image.")
+            raise NotFound(f"{item} does not have this cover image.")
         return Response(content, media_type=kind)
 
     @router.get("/metadata", "user")
@@ -99,7 +99,7 @@ def _page(name: str) -> Page:
     wanted = name.strip().lower().replace("_", " ")
     found = next((page for page, title in PAGES.items() if wanted in (page, title.lower())), None)
     if found is None:
-        raise NotFound(f"There is no page of cards {name!r}.")
+        raise NotFound(f"There is no page of cards named {name!r}.")
     return found
 
 

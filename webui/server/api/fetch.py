@@ -33,7 +33,7 @@ def fetched(address: str, field: str, settings: Settings) -> bytes:
     system = settings.system
     if not system.api_enable_requests:
         raise UserError(
-            "Pictures are not fetched from other servers.",
+            "Fetching pictures from other servers is turned off.",
             hint="Send them as base64, or let an admin turn api_enable_requests on.",
             field=field,
         )
@@ -43,11 +43,11 @@ def fetched(address: str, field: str, settings: Settings) -> bytes:
         try:
             found = _asked(parts, end, settings, field)
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise UserError(f"{parts.hostname} gave no picture: {error}.", field=field) from error
+            raise UserError(f"No picture could be fetched from {parts.hostname}: {error}.", field=field) from error
         if isinstance(found, bytes):
             return found
         address = urljoin(address, found)
-    raise UserError(f"{address} is reached by too many redirects.", field=field)
+    raise UserError(f"{address} redirects too many times.", field=field)
 
 
 def _split(address: str, field: str) -> SplitResult:
@@ -57,7 +57,7 @@ def _split(address: str, field: str) -> SplitResult:
             return parts
     except ValueError:
         pass
-    raise UserError("This is no address that pictures are fetched from.", hint="Use http or https.", field=field)
+    raise UserError("Pictures cannot be fetched from this address.", hint="Use http or https.", field=field)
 
 
 def _asked(parts: SplitResult, end: float, settings: Settings, field: str) -> bytes | str:
@@ -101,11 +101,11 @@ def resolved(host: str, port: int, public_alone: bool, field: str) -> str:
     try:
         found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError) as error:
-        raise UserError(f"There is no server {host!r}.", field=field) from error
+        raise UserError(f"The server {host!r} was not found.", field=field) from error
     for address in found if public_alone else ():
         if not is_public(address):
             raise UserError(
-                f"{host} is in this server's own network, from which nothing is fetched.",
+                f"{host} is in this server's own network, and fetching from there is turned off.",
                 hint="Send the picture as base64, or let an admin turn api_forbid_local_requests off.",
                 field=field,
             )

@@ -34,7 +34,7 @@ class InterrogateBody(Documented):
 
 
 def routes(app: App) -> Routes:
-    router = Routes(prefix="/sdapi/v1", responses={501: {"description": "The model for it is not there."}})
+    router = Routes(prefix="/sdapi/v1", responses={501: {"description": "The model for it is not installed."}})
 
     @router.post("/interrogate", "user", response_model=CaptionAnswer)
     async def interrogate(body: InterrogateBody, request: Request) -> dict[str, str]:
@@ -45,7 +45,7 @@ def routes(app: App) -> Routes:
         if job.error is not None:
             raise JobFailed(STATUS.get(job.error.code, 500), job.error.message, job.error.hint)
         if job.state != "done":
-            raise JobFailed(500, "The job was given up.", "Ask again.")
+            raise JobFailed(500, "The job was cancelled.", "Ask again.")
         return {"caption": job.answer}
 
     return router

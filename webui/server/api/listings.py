@@ -114,15 +114,19 @@ def routes(app: App) -> Routes:
             for cls in (Txt2Img, Img2Img)
             for entry in registry.scripts()
         ]
-        return plots + [
-            {"name": title, "is_alwayson": True, "is_img2img": cls is Img2Img, "args": _arguments(cls, names)}
-            for cls in (Txt2Img, Img2Img)
-            for title, names in ALWAYS_ON.items()
-        ] + [
-            {"name": title, "is_alwayson": True, "is_img2img": cls is Img2Img, "args": _of_feature(params)}
-            for cls in (Txt2Img, Img2Img)
-            for title, params in _carried().items()
-        ]
+        return (
+            plots
+            + [
+                {"name": title, "is_alwayson": True, "is_img2img": cls is Img2Img, "args": _arguments(cls, names)}
+                for cls in (Txt2Img, Img2Img)
+                for title, names in ALWAYS_ON.items()
+            ]
+            + [
+                {"name": title, "is_alwayson": True, "is_img2img": cls is Img2Img, "args": _of_feature(params)}
+                for cls in (Txt2Img, Img2Img)
+                for title, params in _carried().items()
+            ]
+        )
 
     kept_loras, kept_embeddings = KeptAnswer(), KeptAnswer()
 

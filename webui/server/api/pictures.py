@@ -41,7 +41,7 @@ def routes(app: App) -> Routes:
         """Pictures of named users are theirs alone; those of browsers and programs without login are known by their
         number."""
         if app.access.required and not caller_of(request.scope).may_see(pictures.get(picture_id).owner):
-            raise NotFound(f"There is no picture {picture_id!r} of yours.")
+            raise NotFound(f"You have no picture {picture_id!r}.")
 
     def file(content: bytes, kind: str, headers: Mapping[str, str] = KEPT_FOR_EVER) -> Response:
         return Response(content, media_type=MIME.get(kind, "application/octet-stream"), headers=headers)

@@ -23,7 +23,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
 EXTRAS_FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "show_extras_results": "the pictures are in the answer",
-        "codeformer_weight": "faces are not restored yet",
+        "codeformer_weight": "restoring faces is not supported yet",
         "upscale_first": "nothing else is done first, as in A1111",
     }
 )
@@ -31,7 +31,7 @@ EXTRAS_FIELDS: Mapping[str, str] = MappingProxyType(
 ALREADY_SO = ("do_not_save_samples", "do_not_save_grid")
 """Those that wish for what happens anyway unless `save_images` is on."""
 SCRIPTS: Mapping[str, str] = MappingProxyType(
-    {"hypertile": "it is not built in yet", "extra options": "it is not built in yet; use override_settings"}
+    {"hypertile": "it is not supported yet", "extra options": "it is not supported yet; use override_settings"}
 )
 """Always-on scripts that A1111 has, and that do nothing here -> why."""
 

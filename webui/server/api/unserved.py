@@ -33,16 +33,16 @@ EXTENSIONS: Mapping[str, str] = {
 
 
 def routes(_app: App) -> Routes:
-    router = Routes(prefix="/sdapi/v1", responses={501: {"description": "Not served yet."}})
+    router = Routes(prefix="/sdapi/v1", responses={501: {"description": "Not supported yet."}})
 
     def untrained() -> dict[str, str]:
         raise NotServed(
-            "Embeddings and hypernetworks are not made here yet.",
+            "Creating and training embeddings and hypernetworks is not supported yet.",
             hint="Train them elsewhere and put the files into embeddings/ or models/hypernetworks/.",
         )
 
     for path in ("create/embedding", "create/hypernetwork", "train/embedding", "train/hypernetwork"):
-        router.post(f"/{path}", "admin", name=path, description="Not served yet.")(untrained)
+        router.post(f"/{path}", "admin", name=path, description="Not supported yet.")(untrained)
     return router
 
 
@@ -58,12 +58,12 @@ def nowhere(known: Sequence[BaseRoute]) -> Routes:
         if methods:
             allowed = ", ".join(methods)
             raise HTTPException(405, f"{path} takes {allowed}, not {asked}.", {"allow": allowed})
-        raise NotFound(f"There is no route {path}.", hint="/docs lists all that there are.")
+        raise NotFound(f"There is no route {path}.", hint="/docs lists all routes.")
 
     def absent(request: Request) -> None:
         name = EXTENSIONS[request.url.path.removeprefix(request.scope.get("root_path", "")).split("/")[1]]
         raise NotFound(
-            f"A1111's extension {name} is not here.", hint="/sdapi/v1/scripts lists what acts on pictures here."
+            f"A1111's extension {name} is not available here.", hint="/sdapi/v1/scripts lists the scripts that are."
         )
 
     for place in EXTENSIONS:

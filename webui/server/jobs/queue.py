@@ -77,7 +77,9 @@ class JobQueue:
         `preload`: load the checkpoint of the settings at once.
         """
         for job_id in self._table.drop_unheard():
-            log.info("The job %s is dropped: the call that waited for its answer ended with the last run.", job_id)
+            log.info(
+                "The job %s was dropped: the call that was waiting for its answer ended with the last run.", job_id
+            )
         again, failed = self._table.recover(
             resume=self._settings.current.system.resume_jobs_at_start, progressed=self._results.progressed()
         )

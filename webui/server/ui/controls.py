@@ -302,7 +302,7 @@ class Controls:
             case Choice():
                 options, picked = self._on_offer(param, value)
                 if picked is None and not self._faithful:
-                    return None, f"{param.title} {str(value)!r} is not there; it was left as it is."
+                    return None, f"{param.title}: there is no {str(value)!r}, so it was left as it is."
                 return gr.update(choices=options, value=picked), ""
             case Several():
                 options, _ = self._all_on_offer(param, value)

@@ -356,7 +356,7 @@ class Door:
         """
         path = given.get("path")
         if not isinstance(path, str):
-            raise NotFound("This is no file that was uploaded here.", hint="Drop it in again.")
+            raise NotFound("This file was not uploaded here.", hint="Upload it again.")
         found = self._app.catalog.visitor_files.theirs(owner, path)
         return {
             "path": str(found),

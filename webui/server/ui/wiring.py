@@ -323,7 +323,7 @@ def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> 
         try:
             job = app.queue.job(job_id)
             if job.owner != (owner := owner_of(request)) and not app.access.oversees(owner):
-                raise NotFound(f"There is no job {job_id!r} of yours.")
+                raise NotFound(f"You have no job {job_id!r}.")
             asked = job.request
             updates, remarks = target.controls.show({name: getattr(asked, name) for name in target.controls})
             if target.scripts is not None and isinstance(asked, Generation):
@@ -452,7 +452,7 @@ def _edits_extras(app: App, source: QueuePane, button: Component, target: Extras
         try:
             job = app.queue.job(job_id)
             if job.owner != (owner := owner_of(request)) and not app.access.oversees(owner):
-                raise NotFound(f"There is no job {job_id!r} of yours.")
+                raise NotFound(f"You have no job {job_id!r}.")
             asked = job.request
             updates, remarks = target.controls.show({name: getattr(asked, name) for name in target.controls})
             if isinstance(asked, Extras) and asked.images:
@@ -480,7 +480,7 @@ def _edits_form(app: App, source: QueuePane, button: Component, target: FormPane
         try:
             job = app.queue.job(job_id)
             if job.owner != (owner := owner_of(request)) and not app.access.oversees(owner):
-                raise NotFound(f"There is no job {job_id!r} of yours.")
+                raise NotFound(f"You have no job {job_id!r}.")
             asked = job.request
             updates, remarks = target.controls.show({name: getattr(asked, name) for name in target.controls})
         except WebuiError as error:
@@ -511,7 +511,7 @@ def _picture(app: App, picture_id: str, owner: str) -> tuple[SavedPicture, bytes
         raise NotFound("There is no picture yet.", hint="Press Generate first.")
     saved = app.catalog.pictures.get(picture_id)
     if app.access.required and saved.owner != owner and not app.access.oversees(owner):
-        raise NotFound(f"There is no picture {picture_id!r} of yours.")
+        raise NotFound(f"You have no picture {picture_id!r}.")
     content, kind = app.catalog.pictures.content(picture_id)
     return saved, content, Path(saved.path).name or f"{saved.seed}.{kind}"
 

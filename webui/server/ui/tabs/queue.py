@@ -18,8 +18,7 @@ def queue(_app: App) -> QueuePane:
     notice = gr.HTML(elem_id="queue_notice", elem_classes="notices")
     gr.HTML("<section class='gesso-jobs' aria-label='Queue'></section>", elem_classes="bare")
     editors = {
-        kind: gr.Button(f"Edit in {kind}", visible="hidden", elem_id=f"queue_edit_{kind}")
-        for kind in request_classes()
+        kind: gr.Button(f"Edit in {kind}", visible="hidden", elem_id=f"queue_edit_{kind}") for kind in request_classes()
     }
     picked = gr.Textbox(visible="hidden", elem_id="queue_picked", label="Picked job", container=False)
     return QueuePane(notice, picked, editors)
