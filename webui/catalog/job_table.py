@@ -327,9 +327,7 @@ class JobTable:
 
     def pictures_needed(self) -> frozenset[str]:
         """Names of the uploaded pictures that any job refers to, also one that may be submitted again."""
-        rows = self._database.read(
-            "SELECT request FROM jobs WHERE kind != 'txt2img' OR instr(request, '\"features\"')"
-        )
+        rows = self._database.read("SELECT request FROM jobs WHERE kind != 'txt2img' OR instr(request, '\"features\"')")
         return frozenset(name for row in rows for name in _PICTURE_NAME.findall(row[0]))
 
     def delete_old(self, before: float) -> int:
