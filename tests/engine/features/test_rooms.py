@@ -208,7 +208,7 @@ def test_an_old_request_whose_feature_has_changed_can_be_looked_at_and_says_what
     stored = {"prompt": "a", "features": {"Tiles": {"gone": 1}, "Never": {"heard": "of"}}}
     asked = Txt2Img.restored(stored)
     assert asked.prompt == "a" and asked.features == stored["features"]
-    with pytest.raises(UserError, match="Tiles: There is no parameter 'gone'"):
+    with pytest.raises(UserError, match="Tiles: There is no parameter named 'gone'"):
         Txt2Img.made(**stored)
     assert WildcardParams.title in {entry.name for entry in registry.carried()}
 
