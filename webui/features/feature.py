@@ -103,7 +103,7 @@ class FeatureParams(Declared):
         settable = cls.params()
         for name in given:
             if name not in settable:
-                raise UserError(f"There is no parameter {name!r}.", field="features")
+                raise UserError(f"There is no parameter named {name!r}.", field="features")
         return cls.made(**given).model_dump(mode="json", include=set(settable))
 
     @classmethod
