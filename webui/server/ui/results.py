@@ -16,20 +16,11 @@ from webui.server.ui.toprow import tool_button
 
 @dataclass(frozen=True)
 class Results:
-    """`picked` carries the number of the picture that a button is pressed for; `senders` are buttons by target tab."""
+    """`picked` carries the number of the picture that a button is pressed for; `row` has the buttons."""
 
     notice: Component
     picked: Component
-    senders: dict[str, Component]
-
-
-TARGETS = {
-    "img2img": ("image", "Send picture and parameters to img2img"),
-    "inpaint": ("brush", "Send picture and parameters to Inpaint"),
-    "extras": ("enlarge", "Send picture to Extras"),
-    "pnginfo": ("info", "Send to PNG Info"),
-}
-"""Where a picture can be sent: icon and name of the button."""
+    row: Component
 
 
 def results(tab: str) -> Results:
@@ -37,18 +28,15 @@ def results(tab: str) -> Results:
     with gr.Column(scale=1, min_width=320, elem_id=f"{tab}_results", elem_classes="results"):
         notice = gr.HTML(elem_id=f"{tab}_notice", elem_classes="notices")
         _place("results", tab, "Results")
-        with gr.Row(elem_id=f"{tab}_image_buttons", elem_classes="image-buttons"):
+        with gr.Row(elem_id=f"{tab}_image_buttons", elem_classes="image-buttons") as row:
             _client_button("save", "Save the picture as a file", f"{tab}_save", calls("results.save", tab))
             _client_button("zip", "Save all pictures as a zip file", f"{tab}_zip", calls("results.zip", tab))
             _client_button("fullscreen", "Show it large", f"{tab}_enlarge", calls("results.enlarge", tab))
-            senders = {
-                target: tool_button(icon, name, f"{tab}_send_to_{target}") for target, (icon, name) in TARGETS.items()
-            }
             picked = gr.Textbox(visible="hidden", elem_id=f"{tab}_picked", label="Picked picture", container=False)
         gr.HTML(
             f"<section class='gesso-infotext' data-tab='{tab}' aria-label='Infotext'></section>", elem_classes="bare"
         )
-    return Results(notice, picked, senders)
+    return Results(notice, picked, row)
 
 
 def _place(what: str, tab: str, name: str) -> None:

@@ -6,7 +6,7 @@ Every handler is short, runs at once, and treats what it gets as if anybody had 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -20,12 +20,14 @@ from webui.jobs.extras.request import Extras
 from webui.jobs.interrogate.request import Interrogate
 from webui.request import infotext
 from webui.request.fields import REQUESTS, Generation, Img2Img
+from webui.request.jobs import JobRequest
 from webui.server.ui import notices
 from webui.server.ui.controls import PARTS, QUIET, Component, Controls, Data
 from webui.server.ui.quicksettings import SettingsForm
 from webui.server.ui.results import Results
 from webui.server.ui.script import calls
 from webui.server.ui.scripts import Scripts
+from webui.server.ui.sending import PARAMETERS, PICTURE, Receiver, Sending, Sent, connect_all
 from webui.server.ui.toprow import PROMPTS, STYLES, Toprow
 
 if TYPE_CHECKING:
@@ -47,10 +49,11 @@ class Pane:
     controls: Controls
     toprow: Toprow
     results: Results
-    takes: Mapping[str, Component] = field(default_factory=dict)
-    """Where a picture can be sent in this tab: name of the target -> the component that takes it."""
+    sending: Sending
+    begins: Component | None = None
+    """What takes the picture that a job begins with, when the job is edited."""
     masked: tuple[Component, Component] | None = None
-    """What takes a picture with a mask, both as files."""
+    """What takes a picture with a mask, both as files, when the job is edited."""
     scripts: Scripts | None = None
 
 
@@ -59,17 +62,18 @@ class PicturePane:
     """A tab that shows pictures and is no form: they can be sent from it."""
 
     kind: str
-    results: Results
+    sending: Sending
 
 
 @dataclass(frozen=True)
 class ExtrasPane:
-    """The Extras tab. `image` takes the picture that is sent to it."""
+    """The Extras tab. `image` takes the first picture of a job that is edited."""
 
     kind: str
     controls: Controls
     image: Component
     results: Results
+    sending: Sending
 
 
 @dataclass(frozen=True)
@@ -102,10 +106,7 @@ class SettingsPane:
 class InfoPane:
     """The tab that shows what a picture says of itself."""
 
-    image: Component
-    report: Component
-    text: Component
-    senders: Mapping[str, Component]
+    sending: Sending
 
 
 def form(app: App, kind: str) -> Controls:
@@ -176,24 +177,11 @@ def describes(app: App, trigger: Component, model: str, picture: Component, noti
 def connect(app: App, panes: Mapping[str, object]) -> None:
     """Wire what crosses tabs, once all are built: pasting, styles, pictures sent around."""
     forms = [pane for pane in panes.values() if isinstance(pane, Pane)]
-    infos = [pane for pane in panes.values() if isinstance(pane, InfoPane)]
-    targets = {name: (pane, component) for pane in forms for name, component in pane.takes.items()}
     kinds = {pane.kind: pane for pane in forms}
     for pane in forms:
         _pastes(app, pane)
         _applies_styles(app, pane)
     extras = next((pane for pane in panes.values() if isinstance(pane, ExtrasPane)), None)
-    for source in (pane for pane in panes.values() if isinstance(pane, Pane | PicturePane | ExtrasPane)):
-        for target, button in source.results.senders.items():
-            if target in targets:
-                _sends_picture(app, source, button, *targets[target])
-            elif target in kinds:
-                _sends_parameters(app, source, button, kinds[target])
-            elif extras is not None and target == extras.kind:
-                _sends_to_extras(app, source, button, extras)
-            for info in infos:
-                if target == "pnginfo":
-                    _shows_info(app, source, button, info)
     for jobs in (pane for pane in panes.values() if isinstance(pane, QueuePane)):
         for kind, button in jobs.editors.items():
             if kind in kinds:
@@ -203,13 +191,7 @@ def connect(app: App, panes: Mapping[str, object]) -> None:
             for plain in (pane for pane in panes.values() if isinstance(pane, FormPane)):
                 if kind == plain.kind:
                     _edits_form(app, jobs, button, plain)
-    for info in infos:
-        for target, button in info.senders.items():
-            if extras is not None and target == extras.kind:
-                _info_to_extras(app, info, button, extras)
-                continue
-            pane = next(pane for pane in forms if target == pane.kind or target in pane.takes)
-            _sends_info(app, info, button, pane, target)
+    connect_all(sending for pane in panes.values() if isinstance(sending := getattr(pane, "sending", None), Sending))
 
 
 def told(app: App, text: str, declared: type[Generation]) -> tuple[dict[str, Any], list[str]]:
@@ -222,6 +204,51 @@ def told(app: App, text: str, declared: type[Generation]) -> tuple[dict[str, Any
         values[OVERRIDES] = infotext.settings_of(found, app.settings.current, remarks.append)
     values.update(_styles_in(app, values))
     return values, remarks
+
+
+@dataclass(frozen=True)
+class Place:
+    """A sub-tab of a form that takes a picture."""
+
+    name: str
+    title: str
+    icon: str
+    image: Component
+
+
+def form_receiver(app: App, kind: str, controls: Controls, notice: Component, place: Place | None = None) -> Receiver:
+    """A form takes what a picture was made with and, where it has a place for one, the picture too."""
+    image = None if place is None else place.image
+
+    def take(sent: Sent, request: gr.Request) -> dict[Component, Any]:
+        found: dict[Component, Any] = {}
+        remarks: list[str] = []
+        if sent.infotext or sent.made is not None:
+            values, remarks = told(app, sent.infotext, REQUESTS[kind])
+            if sent.made is not None and image is not None:
+                values = _going_on(app, values, sent.made)
+            found, more = controls.show(values)
+            remarks = [*remarks, *more]
+        if image is not None and sent.picture:
+            found[image] = copy_for(app, request, sent.picture, sent.name)
+        return {**found, notice: notices.remarks(remarks)}
+
+    shows = (*controls.components, notice)
+    if place is None:
+        return Receiver(kind, f"Send parameters to {kind}", "text", frozenset((PARAMETERS,)), kind, shows, take)
+    title, takes = f"Send picture and parameters to {place.title}", frozenset((PICTURE, PARAMETERS))
+    sub_tab = f"mode_{kind}_{place.name}"
+    return Receiver(place.name, title, place.icon, takes, kind, (*shows, place.image), take, sub_tab, place.image)
+
+
+def _going_on(app: App, values: Mapping[str, Any], made: SavedPicture) -> dict[str, Any]:
+    """What a form takes over of a finished picture that it goes on with: what is said of any picture, and its size."""
+    ui = app.settings.current.ui
+    kept = {name: value for name, value in values.items() if name in Generation.params()}
+    kept |= {STYLES: values.get(STYLES, ()), **dict(zip(SIZE, (made.width, made.height), strict=True))}
+    for name in ((SEED,) if not ui.send_seed else ()) + (SIZE if not ui.send_size else ()):
+        kept.pop(name, None)
+    return kept
 
 
 def described(content: bytes) -> tuple[str, str]:
@@ -293,26 +320,16 @@ def _applies_styles(app: App, pane: Pane) -> None:
     )
 
 
-def _sends_parameters(app: App, source: Pane | PicturePane | ExtrasPane, button: Component, target: Pane) -> None:
-    """All that a finished picture says goes into a form that takes no picture."""
-    notice = target.results.notice
+def _asked(app: App, job_id: str, owner: str) -> JobRequest:
+    """What was submitted as a job.
 
-    def send(picture_id: str, request: gr.Request) -> dict[Component, Any]:
-        try:
-            saved, _, _ = _picture(app, picture_id, owner_of(request))
-        except WebuiError as error:
-            return {source.results.notice: notices.failure(error)}
-        values, remarks = told(app, saved.infotext, _kind(target))
-        updates, more = target.controls.show(values)
-        return {**updates, notice: notices.remarks(remarks + more)}
-
-    button.click(
-        send,
-        source.results.picked,
-        list({*target.controls.components, notice, source.results.notice}),
-        js=calls("results.send", source.kind, target.kind, ""),
-        **QUIET,
-    )
+    Raises:
+        NotFound: there is no such job, or it is somebody else's.
+    """
+    job = app.queue.job(job_id)
+    if job.owner != owner and not app.access.oversees(owner):
+        raise NotFound(f"You have no job {job_id!r}.")
+    return job.request
 
 
 def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> None:
@@ -321,15 +338,12 @@ def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> 
 
     def edit(job_id: str, request: gr.Request) -> dict[Component, Any]:
         try:
-            job = app.queue.job(job_id)
-            if job.owner != (owner := owner_of(request)) and not app.access.oversees(owner):
-                raise NotFound(f"You have no job {job_id!r}.")
-            asked = job.request
+            asked = _asked(app, job_id, owner_of(request))
             updates, remarks = target.controls.show({name: getattr(asked, name) for name in target.controls})
             if target.scripts is not None and isinstance(asked, Generation):
                 updates |= target.scripts.show(asked)
             if isinstance(asked, Img2Img) and asked.init_images:
-                places = target.masked or () if asked.mask else (target.takes["img2img"],)
+                places = (target.masked or ()) if asked.mask else (target.begins,)
                 for name, place in zip((asked.init_images[0], asked.mask), places, strict=False):
                     updates[place] = copy_for(app, request, app.catalog.uploads.get(name), f"{name[:12]}.png")
         except WebuiError as error:
@@ -342,7 +356,7 @@ def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> 
         [
             *target.controls.components,
             *(target.scripts.components if target.scripts is not None else ()),
-            *target.takes.values(),
+            *(() if target.begins is None else (target.begins,)),
             *(target.masked or ()),
             notice,
             source.notice,
@@ -352,108 +366,12 @@ def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> 
     )
 
 
-def _sends_picture(
-    app: App, source: Pane | PicturePane | ExtrasPane, button: Component, target: Pane, image: Component
-) -> None:
-    """A finished picture and what it was made with go into another form."""
-    notice = target.results.notice
-    place = next(name for name, component in target.takes.items() if component is image)
-
-    def send(picture_id: str, request: gr.Request) -> dict[Component, Any]:
-        try:
-            saved, content, name = _picture(app, picture_id, owner_of(request))
-        except WebuiError as error:
-            return {source.results.notice: notices.failure(error)}
-        values, remarks = told(app, saved.infotext, _kind(target))
-        shared = Generation.params()
-        ui = app.settings.current.ui
-        kept = {name: value for name, value in values.items() if name in shared}
-        kept |= {STYLES: values.get(STYLES, ()), **dict(zip(SIZE, (saved.width, saved.height), strict=True))}
-        for name in ((SEED,) if not ui.send_seed else ()) + (SIZE if not ui.send_size else ()):
-            kept.pop(name, None)
-        updates, more = target.controls.show(kept)
-        return {**updates, image: copy_for(app, request, content, name), notice: notices.remarks(remarks + more)}
-
-    button.click(
-        send,
-        source.results.picked,
-        list({*target.controls.components, image, notice, source.results.notice}),
-        js=calls("results.send", source.kind, target.kind, place),
-        **QUIET,
-    )
-
-
-def _shows_info(app: App, source: Pane | PicturePane | ExtrasPane, button: Component, info: InfoPane) -> None:
-    def show(picture_id: str, request: gr.Request) -> dict[Component, Any]:
-        try:
-            _, content, name = _picture(app, picture_id, owner_of(request))
-            report, text = described(content)
-        except WebuiError as error:
-            return {source.results.notice: notices.failure(error)}
-        return {info.image: copy_for(app, request, content, name), info.report: report, info.text: text}
-
-    button.click(
-        show,
-        source.results.picked,
-        [info.image, info.report, info.text, source.results.notice],
-        js=calls("results.send", source.kind, "pnginfo", ""),
-        **QUIET,
-    )
-
-
-def _sends_info(app: App, info: InfoPane, button: Component, target: Pane, place: str) -> None:
-    """All that a picture says, and the picture itself where the form takes one, go into a form."""
-    notice, image = target.results.notice, target.takes.get(place)
-
-    def send(text: str, path: str | None, request: gr.Request) -> dict[Component, Any]:
-        found: dict[Component, Any] = {}
-        remarks: list[str] = []
-        if text:
-            values, remarks = told(app, text, _kind(target))
-            found, more = target.controls.show(values)
-            remarks += more
-        if image is not None and path:
-            found[image] = copy_for(app, request, file_content(path), Path(path).name)
-        return {**found, notice: notices.remarks(remarks)}
-
-    outputs = [*target.controls.components, notice, *([] if image is None else [image])]
-    script = _opening(target.kind, f"mode_{target.kind}_{place}" if image is not None else "")
-    button.click(send, [info.text, info.image], outputs, js=script, **QUIET)
-
-
-def _sends_to_extras(app: App, source: Pane | PicturePane | ExtrasPane, button: Component, target: ExtrasPane) -> None:
-    def send(picture_id: str, request: gr.Request) -> dict[Component, Any]:
-        try:
-            _, content, name = _picture(app, picture_id, owner_of(request))
-        except WebuiError as error:
-            return {source.results.notice: notices.failure(error)}
-        return {target.image: copy_for(app, request, content, name)}
-
-    button.click(
-        send,
-        source.results.picked,
-        [target.image, source.results.notice],
-        js=calls("results.send", source.kind, target.kind, "single"),
-        **QUIET,
-    )
-
-
-def _info_to_extras(app: App, info: InfoPane, button: Component, target: ExtrasPane) -> None:
-    def send(path: str | None, request: gr.Request) -> Any:
-        return copy_for(app, request, file_content(path), Path(path).name) if path else gr.skip()
-
-    button.click(send, info.image, target.image, js=_opening(target.kind, f"mode_{target.kind}_single"), **QUIET)
-
-
 def _edits_extras(app: App, source: QueuePane, button: Component, target: ExtrasPane) -> None:
     """What was submitted goes back into the tab, with the first of its pictures."""
 
     def edit(job_id: str, request: gr.Request) -> dict[Component, Any]:
         try:
-            job = app.queue.job(job_id)
-            if job.owner != (owner := owner_of(request)) and not app.access.oversees(owner):
-                raise NotFound(f"You have no job {job_id!r}.")
-            asked = job.request
+            asked = _asked(app, job_id, owner_of(request))
             updates, remarks = target.controls.show({name: getattr(asked, name) for name in target.controls})
             if isinstance(asked, Extras) and asked.images:
                 name = asked.images[0]
@@ -478,10 +396,7 @@ def _edits_form(app: App, source: QueuePane, button: Component, target: FormPane
 
     def edit(job_id: str, request: gr.Request) -> dict[Component, Any]:
         try:
-            job = app.queue.job(job_id)
-            if job.owner != (owner := owner_of(request)) and not app.access.oversees(owner):
-                raise NotFound(f"You have no job {job_id!r}.")
-            asked = job.request
+            asked = _asked(app, job_id, owner_of(request))
             updates, remarks = target.controls.show({name: getattr(asked, name) for name in target.controls})
         except WebuiError as error:
             return {source.notice: notices.failure(error)}
@@ -494,26 +409,6 @@ def _edits_form(app: App, source: QueuePane, button: Component, target: FormPane
         js=calls("jobs.edit", target.kind),
         **QUIET,
     )
-
-
-def _opening(tab: str, sub_tab: str = "") -> str:
-    """Opens a tab first, in the browser: an answer that comes late must not pull anybody away from another one."""
-    return calls("openSubTab", tab, sub_tab) if sub_tab else calls("openTab", tab)
-
-
-def _picture(app: App, picture_id: str, owner: str) -> tuple[SavedPicture, bytes, str]:
-    """A finished picture, its file's bytes, and a name for the file.
-
-    Raises:
-        NotFound: there is none of this number, it is somebody else's, or its file is gone.
-    """
-    if not picture_id:
-        raise NotFound("There is no picture yet.", hint="Press Generate first.")
-    saved = app.catalog.pictures.get(picture_id)
-    if app.access.required and saved.owner != owner and not app.access.oversees(owner):
-        raise NotFound(f"You have no picture {picture_id!r}.")
-    content, kind = app.catalog.pictures.content(picture_id)
-    return saved, content, Path(saved.path).name or f"{saved.seed}.{kind}"
 
 
 def _styles_in(app: App, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 // @ts-check
 // The history: a page of thumbnails at a time, the chosen picture beside them. All texts are set as texts.
-import { around, byId, iconButton, make, when } from "./dom.js";
+import { around, iconButton, make, when } from "./dom.js";
 import { save } from "./downloads.js";
 import { ALL, midnight, question } from "./historyquery.js";
 import { labelled } from "./infotext.js";
@@ -216,6 +216,17 @@ function show(index) {
 
 // --- the picture that is looked at --------------------------------------------------------------------------------
 
+/** Buttons that send the picture to where the page can receive it: the page has one for each place, out of sight. */
+function senders() {
+  /** @type {NodeListOf<HTMLElement>} */
+  const found = document.querySelectorAll("#history_senders button");
+  return [...found].map((button) => {
+    const name = button.textContent.trim();
+    const icon = [...button.classList].find((one) => one.startsWith("glyph-")) ?? "";
+    return make(`button.tool.${icon}`, { type: "button", title: name, "aria-label": name, onclick: () => button.click() });
+  });
+}
+
 function drawDetail() {
   const picture = view.current;
   const key = picture ? JSON.stringify([picture.id, picture.rating, picture.favourite, picture.tags]) : "";
@@ -236,7 +247,6 @@ function drawDetail() {
     onchange: () => {
       judge(picture, { tags: tags.value.split(",").map((tag) => tag.trim()).filter(Boolean) });
     } });
-  const send = (/** @type {string} */ icon, /** @type {string} */ name, /** @type {string} */ target) => iconButton(icon, name, () => byId(`history_send_to_${target}`)?.click());
   parts.detail.append(
     make("div.history-large", {},
       make("button.history-enlarge", { type: "button", title: "Show it large", "aria-label": "Show it large",
@@ -249,11 +259,7 @@ function drawDetail() {
         if (star) judge(picture, { rating: star === picture.rating ? 0 : star });
       } }, ...stars)),
     make("div.history-row", {},
-      send("text", "Send parameters to txt2img", "txt2img"),
-      send("image", "Send picture and parameters to img2img", "img2img"),
-      send("brush", "Send picture and parameters to Inpaint", "inpaint"),
-      send("enlarge", "Send picture to Extras", "extras"),
-      send("info", "Send to PNG Info", "pnginfo"),
+      ...senders(),
       iconButton("save", "Save the picture as a file", () => save(view.current)),
       iconButton("bin", "Put it into the bin", () => remove([picture.id]))),
     tags,

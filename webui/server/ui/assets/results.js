@@ -333,7 +333,7 @@ command("results.send", (from, to, place) => {
     return [""];
   }
   openTab(to);
-  if (place) openSubTab(`mode_${to}_${place}`);
+  if (place) openSubTab(place);
   return [picture.id];
 });
 

@@ -14,9 +14,10 @@ from webui.server.ui import notices
 from webui.server.ui.batch import Given, content_of, files_in, may_hold_results, uploaded_files
 from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.results import results
+from webui.server.ui.sending import PICTURE, Receiver, Sending, Sent, sends_shown_picture
 from webui.server.ui.sources import source
 from webui.server.ui.toprow import tool_button
-from webui.server.ui.wiring import ExtrasPane, extras_form, file_content, owner_of
+from webui.server.ui.wiring import ExtrasPane, copy_for, extras_form, file_content, owner_of
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -75,7 +76,17 @@ def extras(app: App) -> ExtrasPane:
     for tab, name in ((single, SINGLE), (several, SEVERAL), (folder, FOLDER)):
         tab.select(None, None, place, js=f"() => '{name}'", **QUIET)
     _submits(app, generate, controls, (place, image, files, given, output), shown.notice)
-    return ExtrasPane("extras", controls, image, shown)
+    receives = (_receives(app, image),)
+    sends = (sends_shown_picture(app, "extras", shown.row, shown.picked, shown.notice),)
+    return ExtrasPane("extras", controls, image, shown, Sending(receives, sends))
+
+
+def _receives(app: App, image: Component) -> Receiver:
+    def take(sent: Sent, request: gr.Request) -> dict[Component, Any]:
+        return {image: copy_for(app, request, sent.picture, sent.name)} if sent.picture else {}
+
+    picture, place = frozenset((PICTURE,)), f"mode_extras_{SINGLE}"
+    return Receiver("extras", "Send picture to Extras", "enlarge", picture, "extras", (image,), take, place, image)
 
 
 def _upscale(controls: Controls) -> None:

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from webui.server.ui.results import TARGETS, Results
+from webui.server.ui.sending import PARAMETERS, PICTURE, Sending, sends_shown_picture
 from webui.server.ui.wiring import PicturePane
 
 if TYPE_CHECKING:
     from webui.app import App
 
-SENT = ("txt2img", *TARGETS)
-"""Where a picture, or what it was made with, can be sent."""
 
-
-def history(_app: App) -> PicturePane:
-    """Build the tab, inside a `gr.Tab`. The buttons that send are pressed by the script, for the picture it shows."""
+def history(app: App) -> PicturePane:
+    """Build the tab, inside a `gr.Tab`. The script draws the buttons that send beside the picture, as it finds them
+    here, and presses these for the picture that it shows."""
     notice = gr.HTML(elem_id="history_notice", elem_classes="notices")
     gr.HTML("<section class='gesso-history' aria-label='History'></section>", elem_classes="bare")
-    senders = {
-        target: gr.Button(f"Send to {target}", visible="hidden", elem_id=f"history_send_to_{target}") for target in SENT
-    }
     picked = gr.Textbox(visible="hidden", elem_id="history_picked", label="Picked picture", container=False)
-    return PicturePane("history", Results(notice, picked, senders))
+    with gr.Row(elem_id="history_senders", visible="hidden") as row:
+        pass
+    sends = frozenset((PICTURE, PARAMETERS))
+    return PicturePane(
+        "history", Sending(sends=(sends_shown_picture(app, "history", row, picked, notice, sends=sends),))
+    )

@@ -25,9 +25,10 @@ from webui.server.ui.parts import (
 from webui.server.ui.results import results
 from webui.server.ui.script import calls
 from webui.server.ui.scripts import Scripts
+from webui.server.ui.sending import Sending, sends_shown_picture
 from webui.server.ui.sources import MASK_EDGE, Scaling, completed, copies, modes
 from webui.server.ui.toprow import toprow
-from webui.server.ui.wiring import Pane, describes, form, generates
+from webui.server.ui.wiring import Pane, Place, describes, form, form_receiver, generates
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -46,6 +47,9 @@ SOFT_INPAINTING = (
     "soft_difference_contrast",
 )
 INPAINT_MORE = ("inpaint_full_res_padding", "mask_round")
+
+TAKES = (("img2img", "img2img", "image"), ("inpaint", "Inpaint", "brush"))
+"""The sub-tabs that pictures are sent to: name, title, icon."""
 
 DESCRIBERS = (
     ("search", "Interrogate CLIP: describe the picture in a sentence", f"interrogate_{CLIP}"),
@@ -114,6 +118,11 @@ def img2img(app: App) -> Pane:
             describes(app, ask, model, mode.picture, shown.notice)
     run = gr.Button("Generate: Batch", visible="hidden", elem_id="img2img_run_batch")
     submits_batch(app, run, many, controls, scaling, shown.notice, scripts)
-    takes = {mode.name: mode.picture for mode in found if mode.name != "inpaint_upload"}
+    images = {mode.name: mode.picture for mode in found}
+    receives = tuple(
+        form_receiver(app, "img2img", controls, shown.notice, Place(name, title, icon, images[name]))
+        for name, title, icon in TAKES
+    )
+    sends = (sends_shown_picture(app, "img2img", shown.row, shown.picked, shown.notice),)
     masked = next((mode.picture, mode.second) for mode in found if mode.name == "inpaint_upload")
-    return Pane("img2img", controls, top, shown, takes, masked, scripts)
+    return Pane("img2img", controls, top, shown, Sending(receives, sends), images["img2img"], masked, scripts)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from webui.base.errors import WebuiError
 from webui.server.ui import notices
-from webui.server.ui.controls import QUIET
-from webui.server.ui.wiring import InfoPane, described, file_content
+from webui.server.ui.controls import QUIET, Component
+from webui.server.ui.sending import PARAMETERS, PICTURE, Receiver, Sender, Sending, Sent, opens
+from webui.server.ui.wiring import InfoPane, copy_for, described, file_content
 
 if TYPE_CHECKING:
     from webui.app import App
 
 
-def pnginfo(_app: App) -> InfoPane:
+def pnginfo(app: App) -> InfoPane:
     """Build the tab, inside a `gr.Tab`."""
     with gr.Row(elem_classes="panes", equal_height=False):
         with gr.Column(scale=1, min_width=320):
@@ -31,11 +33,8 @@ def pnginfo(_app: App) -> InfoPane:
                 interactive=True,
                 buttons=[],
             )
-            with gr.Row(elem_id="pnginfo_buttons", elem_classes="wide-buttons"):
-                senders = {
-                    target: gr.Button(f"Send to {target}", elem_id=f"pnginfo_send_to_{target}", size="sm")
-                    for target in ("txt2img", "img2img", "inpaint", "extras")
-                }
+            with gr.Row(elem_id="pnginfo_buttons", elem_classes="wide-buttons") as row:
+                pass
         with gr.Column(scale=1, min_width=320):
             report = gr.HTML(elem_id="pnginfo_report", elem_classes="report")
             text = gr.Textbox(visible="hidden", elem_id="pnginfo_text", label="Infotext", lines=3)
@@ -50,4 +49,25 @@ def pnginfo(_app: App) -> InfoPane:
 
     image.input(look, image, [report, text], **QUIET)
     image.clear(lambda: ("", ""), None, [report, text], **QUIET)
-    return InfoPane(image, report, text, senders)
+    return InfoPane(Sending((_receives(app, image, report, text),), (_sends(row, image, text, report),)))
+
+
+def _receives(app: App, image: Component, report: Component, text: Component) -> Receiver:
+    def take(sent: Sent, request: gr.Request) -> dict[Component, Any]:
+        shown, said = described(sent.picture)
+        return {image: copy_for(app, request, sent.picture, sent.name), report: shown, text: said}
+
+    picture = frozenset((PICTURE,))
+    return Receiver("pnginfo", "Send to PNG Info", "info", picture, "pnginfo", (image, report, text), take, holds=image)
+
+
+def _sends(row: Component, image: Component, text: Component, notice: Component) -> Sender:
+    """All that a picture says, and the picture."""
+
+    def button(receiver: Receiver) -> Component:
+        return gr.Button(f"Send to {receiver.name}", elem_id=f"pnginfo_send_to_{receiver.name}", size="sm")
+
+    def gathered(_owner: str, said: str, path: str | None) -> Sent:
+        return Sent(file_content(path), Path(path).name if path else "", said)
+
+    return Sender(frozenset((PICTURE, PARAMETERS)), row, button, (text, image), gathered, notice, opens, holds=image)

@@ -24,8 +24,9 @@ from webui.server.ui.parts import (
 from webui.server.ui.results import results
 from webui.server.ui.script import calls
 from webui.server.ui.scripts import Scripts
+from webui.server.ui.sending import Sending, sends_shown_picture
 from webui.server.ui.toprow import toprow
-from webui.server.ui.wiring import Pane, form, generates
+from webui.server.ui.wiring import Pane, form, form_receiver, generates
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -79,7 +80,9 @@ def txt2img(app: App) -> Pane:
     for control in sized:
         control.change(None, sized, text, js=calls("hiresText"), **QUIET)
     generates(app, top.generate, "txt2img", controls, shown.notice, scripts)
-    return Pane("txt2img", controls, top, shown, scripts=scripts)
+    receives = (form_receiver(app, "txt2img", controls, shown.notice),)
+    sends = (sends_shown_picture(app, "txt2img", shown.row, shown.picked, shown.notice),)
+    return Pane("txt2img", controls, top, shown, Sending(receives, sends), scripts=scripts)
 
 
 def _tucked(controls: Controls, elem_id: str, names: tuple[str, ...], shown: bool, **look: Any) -> None:
