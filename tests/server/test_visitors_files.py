@@ -331,3 +331,16 @@ def test_an_event_of_the_queue_goes_through_the_same_door_and_is_answered_to_its
     assert "a red cat sitting" in lines
     messages = [json.loads(line.removeprefix("data: ")) for line in lines.split("\n") if line.startswith("data: ")]
     assert [one["msg"] for one in messages][-2:] == ["process_completed", "close_stream"]
+
+
+def test_what_a_component_refuses_in_an_event_for_the_queue_is_refused_without_a_traceback(town: Town) -> None:
+    page, caller = town.caller("user")
+    event = caller.event("pnginfo_image", "input")
+    own = caller.upload(b"no picture", "own.png")
+    begin = len(page.output)
+    for _ in range(3):
+        body = {"data": [{"path": own, "meta": META}], "fn_index": event["id"], "session_hash": "s"}
+        answer = caller.http.post("/gradio_api/queue/join", json=body)
+        assert answer.status_code == 422, answer.text
+    assert caller.http.get("/gradio_api/queue/data?session_hash=s").status_code == 404
+    assert not [line for line in page.output[begin:] if "Traceback" in line]

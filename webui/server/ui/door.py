@@ -22,7 +22,8 @@ import mimetypes
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode
@@ -210,7 +211,7 @@ class Door:
         """Answer an event at once."""
         body, fn = await self._event(request)
         owner = caller_of(request.scope).owner
-        try:
+        with _refusing():
             output = await call_process_api(
                 app=self._page,
                 body=body,
@@ -218,19 +219,16 @@ class Door:
                 fn=fn,
                 root_path=get_root_url(request, path, self._page.root_path),  # type: ignore[attr-defined]
             )
-        except gr.Error as error:
-            raise NotTaken(str(error.message)) from error
-        except (ComponentProcessingError, ValidationError) as error:
-            if isinstance(error, ComponentProcessingError) and not str(error).startswith("Could not preprocess"):
-                raise
-            log.debug("An event was refused", exc_info=error)
-            raise NotTaken("A value that was sent does not fit its control.", "Reload the page.") from error
         answer: Response = ORJSONResponse(output)
         return answer
 
     async def _join(self, request: Request) -> Response:
         """Put an event into Gradio's queue. The page's own events are not queued; those of other packages' tabs are."""
-        body, _ = await self._event(request)
+        body, fn = await self._event(request)
+        if not fn.batch:
+            # What the components refuse is refused here: in the queue Gradio would print a traceback each time.
+            with _refusing():
+                await self._blocks.preprocess_data(fn, list(body.data), None)
         queue = self._blocks._queue
         if queue.server_app is None:
             queue.set_server_app(self._page)
@@ -373,6 +371,25 @@ class Door:
         owner = caller_of(request.scope).owner
         told = f"{owner}\0{given}".encode("utf-8", "replace")
         return hmac.new(self._secret, told, hashlib.sha256).hexdigest()[:32]
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What Gradio's components make of values that do not fit, as a refusal and a line in the log.
+
+    Raises:
+        NotTaken: a value does not fit, or a handler says so.
+    """
+    try:
+        yield
+    except gr.Error as error:
+        log.info("An event was refused: %s", error.message)
+        raise NotTaken(str(error.message)) from error
+    except (ComponentProcessingError, ValidationError) as error:
+        if isinstance(error, ComponentProcessingError) and not str(error).startswith("Could not preprocess"):
+            raise
+        log.info("An event was refused: %s", str(error.__cause__ or error).splitlines()[0])
+        raise NotTaken("A value that was sent does not fit its control.", "Reload the page.") from error
 
 
 def _parsed(content: bytes) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import gradio as gr
 
 from webui.server.page_files import ASSETS, ENTRY, FILES
+from webui.server.ui import colours
 
 FAVICON = ASSETS / "favicon.svg"
 
@@ -159,7 +160,7 @@ def head(facts: Mapping[str, object]) -> str:
     rules = (ASSETS / "page.css").read_text("utf-8")
     return "\n".join(
         [
-            f"<style>{rules}</style>",
+            f"<style>{colours.stylesheet()}{rules}</style>",
             f'<script type="application/json" id="page_facts">{told}</script>',
             f'<script type="module" src="{escape(FILES.address(ENTRY))}" onerror="{escape(ANEW)}"></script>',
         ]

@@ -19,7 +19,7 @@ def history(app: App) -> PicturePane:
     notice = gr.HTML(elem_id="history_notice", elem_classes="notices")
     gr.HTML("<section class='gesso-history' aria-label='History'></section>", elem_classes="bare")
     picked = gr.Textbox(visible="hidden", elem_id="history_picked", label="Picked picture", container=False)
-    with gr.Row(elem_id="history_senders", visible="hidden") as row:
+    with gr.Row(elem_id="history_senders") as row:
         pass
     sends = frozenset((PICTURE, PARAMETERS))
     return PicturePane(
