@@ -38,6 +38,10 @@ class PageFiles:
         """Where a file is, below the page."""
         return f"./{ROOT}/{self.edition}/{name}"
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._contents)
+
     def content(self, edition: str, name: str) -> bytes | None:
         """A file; None: there is none of this name, or not in this edition."""
         return self._contents.get(name) if edition == self.edition else None
