@@ -2,7 +2,7 @@
 import js from "@eslint/js";
 import globals from "globals";
 
-const PAGE = "webui/server/ui/assets/*.js";
+const PAGE = "webui/server/ui/assets/**/*.js";
 
 export default [
   { ignores: ["**/node_modules/"] },
@@ -32,5 +32,6 @@ export default [
         { object: "globalThis", property: "gesso" }],
     },
   },
+  { files: ["webui/server/ui/assets/inline/*.js"], languageOptions: { sourceType: "script" } },
   { files: ["tests/js/*.js"], languageOptions: { globals: globals.node } },
 ];

@@ -253,7 +253,7 @@ def read(text: str, *, habits: bool = True) -> Parsed:
     return Parsed(whole, "\n".join(negative), labels)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def marks(text: str) -> tuple[Mark, ...]:
     """Where the labels of an infotext are, for whoever shows it and shall not read it: the negative prompt's first."""
     begin = text.rfind("\n") + 1

@@ -164,6 +164,7 @@ def head(facts: Mapping[str, object]) -> str:
             # All at once: else a browser learns of one module from another, a trip to the server each time.
             *(f'<link rel="modulepreload" href="{escape(FILES.address(name))}">' for name in FILES.names),
             f'<script type="application/json" id="page_facts">{told}</script>',
+            f"<script>{(ASSETS / 'inline' / 'theme.js').read_text('utf-8')}</script>",
             f'<script type="module" src="{escape(FILES.address(ENTRY))}" onerror="{escape(ANEW)}"></script>',
         ]
     )

@@ -1,24 +1,10 @@
 // @ts-check
-// Dark or light: what the server was told, else what the person chose here, else what the system says.
+// The button for dark or light; `inline/theme.js` shows what is chosen.
 import { when } from "./dom.js";
-import { facts } from "./facts.js";
-
-const system = matchMedia("(prefers-color-scheme: dark)");
-const asked = new URL(location.href).searchParams.get("__theme");
-const chosen = () => localStorage.getItem("gesso_theme");
-const wanted = () => chosen() || asked || facts.theme || (system.matches ? "dark" : "light");
-
-function show() {
-  const dark = wanted() === "dark";
-  document.body.classList.toggle("dark", dark);
-  document.documentElement.style.colorScheme = dark ? "dark" : "light";
-}
-show();
-system.addEventListener("change", () => setTimeout(show));
 
 when("#theme_toggle", (button) => {
   button.addEventListener("click", () => {
-    localStorage.setItem("gesso_theme", wanted() === "dark" ? "light" : "dark");
-    show();
+    localStorage.setItem("gesso_theme", document.body.classList.contains("dark") ? "light" : "dark");
+    document.dispatchEvent(new Event("gesso:theme"));
   });
 });
