@@ -10,8 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.engine.conftest import OPTIONS
 from webui.base.errors import NotFound, UserError
-from webui.engine.upscalers.models import UpscalerShelf
+from webui.engine.memory import profile_of
+from webui.engine.residents import Residents
+from webui.engine.upscaler_shelf import UpscalerShelf
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.jobs.extras.request import MOST_PARTS, RESIZE_TO, Extras, resolve_extras
 from webui.jobs.extras.work import retouched
@@ -40,7 +43,8 @@ def made(**asked: Any) -> list[Pictured]:
     request = Extras(**{"images": ("x",), "upscaler_1": "Nearest", "upscaling_resize": 2, **asked})
     device = torch.device("cpu")
     watch = Watch("job", lambda event: None, Cancel(), Viewing(), Stopwatch(device))
-    return list(retouched(resolve_extras(request, Settings(), Names()), UpscalerShelf(device), watch))
+    shelf = UpscalerShelf(Residents(profile_of(OPTIONS)))
+    return list(retouched(resolve_extras(request, Settings(), Names()), shelf, watch))
 
 
 def sizes(pictures: list[Pictured]) -> list[tuple[int, int]]:
@@ -101,7 +105,7 @@ def test_what_cannot_be_is_refused() -> None:
         small = Settings().with_options({"most_megapixels": 1})
         plan = resolve_extras(Extras(images=("x",), upscaler_1="Nearest", upscaling_resize=64), small, Names())
         watch = Watch("job", lambda event: None, Cancel(), Viewing(), Stopwatch(device))
-        list(retouched(plan, UpscalerShelf(device), watch))
+        list(retouched(plan, UpscalerShelf(Residents(profile_of(OPTIONS))), watch))
     with pytest.raises(NotFound, match="Lanzos") as caught:
         made(upscaler_2="Lanzos")
     assert caught.value.field == "upscaler_2"

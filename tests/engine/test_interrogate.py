@@ -12,6 +12,7 @@ from PIL import Image
 
 from webui.base.errors import Interrupted, ModelError, NotFound, UserError
 from webui.engine.memory import profile_of
+from webui.engine.residents import Residents
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.jobs.interrogate.request import CLIP, DEEPBOORU, TAGGER, Interrogate, InterrogatePlan, resolve_interrogate
 from webui.jobs.interrogate.work import described
@@ -64,10 +65,10 @@ def planned(models: Path, model: str = CLIP, **options: Any) -> InterrogatePlan:
 
 
 def told(plan: InterrogatePlan, cancel: Cancel | None = None) -> str:
-    profile = profile_of(EngineOptions(device="cpu"))
+    residents = Residents(profile_of(EngineOptions(device="cpu")))
     watch = Watch("job", lambda _event: None, cancel or Cancel(), Viewing(), Stopwatch(torch.device("cpu")))
     with torch.inference_mode():
-        return described(plan, profile, watch)
+        return described(plan, residents, watch)
 
 
 def test_a_picture_becomes_words_of_the_length_that_the_settings_say(blip: Path) -> None:

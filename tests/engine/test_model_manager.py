@@ -113,7 +113,7 @@ def test_a_model_that_cannot_fit_is_refused_before_it_is_read(
     two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = manager()
-    monkeypatch.setattr("webui.engine.model_manager.free_bytes", lambda _device: 1000)
+    monkeypatch.setattr("webui.engine.residents.free_bytes", lambda _device: 1000)
     with pytest.raises(OutOfMemory, match="one needs"):
         models.preload(reference(two[0]), None)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +48,8 @@ def made(engine: Engine, request: Txt2Img | Img2Img, models: Path, images: dict[
     plan = engine.plan(request, images)
     watch = Watch("job", lambda _: None, Cancel(), Viewing(), Stopwatch(torch.device("cpu")), batches=1)
     with torch.inference_mode():
-        (found,) = pictures(plan, engine.models, engine.cache, engine.shelf, watch, small_vaes=SmallVaes(models))
+        small = SmallVaes(models, engine.models.residents)
+        (found,) = pictures(plan, engine.models, engine.cache, engine.shelf, watch, small_vaes=small)
     return found
 
 
@@ -54,15 +57,16 @@ def test_the_decoder_makes_the_picture(
     engine: Engine, models_folder: Path, tiny: AutoencoderTiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[torch.Tensor] = []
-    ours = SmallVaes.half
+    ours = SmallVaes.lent
 
-    def half(self: SmallVaes, model: object, side: str) -> nn.Module | None:
-        found = ours(self, model, side)  # type: ignore[arg-type]
-        if found is not None:
-            found.register_forward_hook(lambda _module, args, _output: seen.append(args[0].clone()))
-        return found
+    @contextmanager
+    def lent(self: SmallVaes, model: object, side: str) -> Iterator[nn.Module | None]:
+        with ours(self, model, side) as found:  # type: ignore[arg-type]
+            if found is not None:
+                found.register_forward_hook(lambda _module, args, _output: seen.append(args[0].clone()))
+            yield found
 
-    monkeypatch.setattr(SmallVaes, "half", half)
+    monkeypatch.setattr(SmallVaes, "lent", lent)
     request = Txt2Img(**SMALL, override_settings={"sd_vae_decode_method": "TAESD"})  # type: ignore[arg-type]
     picture = made(engine, request, models_folder)
     with torch.inference_mode():
@@ -97,10 +101,10 @@ def test_a_file_that_is_something_else_is_named(engine: Engine, models_folder: P
 
 
 def test_previews_are_made_as_chosen(engine: Engine, models_folder: Path, tiny: AutoencoderTiny) -> None:
-    viewing, small = Viewing(), SmallVaes(models_folder)
+    viewing, small = Viewing(), SmallVaes(models_folder, engine.models.residents)
     latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     with engine.models.lend(engine.ref, None) as loaded, torch.inference_mode():
-        preview = as_chosen(loaded.model, viewing, lambda model: small.half(model, "decoder"))
+        preview = as_chosen(loaded.model, viewing, lambda model: small.lent(model, "decoder"))
         assert preview(latents) == cheap(loaded.model)(latents)
         viewing.method = "TAESD"
         assert preview(latents) == jpeg(tiny.decode(latents).sample)

@@ -18,7 +18,7 @@ from tests.server.test_queue import result, small
 from webui.base.errors import NotFound, UserError
 from webui.base.folder_lock import FolderLock
 from webui.request.fields import Img2Img
-from webui.request.messages import Beat, Unload
+from webui.request.messages import Beat, PartUse, Unload
 from webui.server.housekeeping import DAY, UPLOADS_KEPT, Housekeeping
 from webui.server.jobs.limits import within
 
@@ -112,13 +112,16 @@ def test_one_server_a_folder(tmp_path: Path) -> None:
     FolderLock(path).release()
 
 
-def test_models_go_when_nobody_has_made_pictures_for_a_while(office: Open) -> None:
+@pytest.mark.parametrize(
+    "memory", [Beat(resident=("any.safetensors",)), Beat(parts=(PartUse("4x", "upscaler", 5, "cpu"),))]
+)
+def test_models_of_any_kind_go_when_nobody_has_made_pictures_for_a_while(office: Open, memory: Beat) -> None:
     here = office()
     here.settings.change({"unload_after_minutes": 0.0001})
     result(here, here.queue.submit(small()))
 
     def unloads() -> int:
-        here.engine._hear(Beat(resident=("any.safetensors",)))
+        here.engine._hear(memory)
         return sum(isinstance(sent, Unload) for sent in here.engine.sent)
 
     until(lambda: unloads() == 1, "the models to be put away")

@@ -41,6 +41,10 @@ class Tagger:
     device: torch.device
     dtype: torch.dtype
 
+    @property
+    def nbytes(self) -> int:
+        return sum(weight.nbytes for weight in self.weights.values())
+
     def probabilities(self, picture: Image.Image, watch: Watch) -> dict[str, float]:
         """How likely each tag is, 0..1. picture: RGB of any size.
 

@@ -22,7 +22,7 @@ from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.prefetch import Prefetcher
 from webui.engine.small_vae import SmallVaes
-from webui.engine.upscalers.models import UpscalerShelf
+from webui.engine.upscaler_shelf import UpscalerShelf
 from webui.engine.watch import Cancel, Pulse, Stopwatch, Viewing, Watch
 from webui.registry import families, job_kind, job_kinds, resolved
 from webui.request import messages
@@ -74,8 +74,8 @@ class Desk:
         self._prefetcher = Prefetcher()
         self._cache = TextCache()
         self._shelf = EmbeddingShelf()
-        self._small = SmallVaes(Path(options.models_dir) if options.models_dir else None)
-        self._upscalers = UpscalerShelf(self.profile.device, self.profile.half)
+        self._small = SmallVaes(Path(options.models_dir) if options.models_dir else None, self.models.residents)
+        self._upscalers = UpscalerShelf(self.models.residents)
         self._cancels: dict[str, Cancel] = {}
         self._others = threading.Event()
         self._lock = threading.Lock()
@@ -124,7 +124,6 @@ class Desk:
                     self._answer(command)
                 case Unload():
                     self._cache.forget()
-                    self._upscalers.forget()
                     self.models.unload()
                 case Configure():
                     self.models.configure(command.resident_limit, command.budget_bytes)
@@ -153,8 +152,8 @@ class Desk:
             vram_used=used_bytes(device),
             vram_total=total_bytes(device) if device.type != "cpu" else 0,
             resident=self.models.resident,
-            parts=self.models.uses,
-            profile=self.models.ran.sentence if self.models.uses else "",
+            parts=self.models.residents.uses,
+            profile=self.models.ran.sentence if self.models.resident else "",
             stuck=self.pulse.stuck,
         )
 

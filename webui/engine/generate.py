@@ -27,7 +27,7 @@ from webui.engine.previews import as_chosen
 from webui.engine.sampling.course import img2img_steps
 from webui.engine.small_vae import SmallVaes
 from webui.engine.start import Beginning, Beginnings, blank_conditioning, encoded_png
-from webui.engine.upscalers.models import UpscalerShelf
+from webui.engine.upscaler_shelf import UpscalerShelf
 from webui.engine.upscalers.resize import UPSCALERS, Enlarge
 from webui.engine.vae import decoded
 from webui.engine.watch import Skipped, Watch
@@ -102,13 +102,13 @@ def _batch_pictures(
         watch.remark(f"An embedding is left out: {cause}")
     with ExitStack() as loans:
         small, render = tools.small_vaes, batch.render
-        around = partial(small.around, render=render, note=batch.facts.note, remark=watch.remark)
+        around = partial(small.around, loans=loans, render=render, note=batch.facts.note, remark=watch.remark)
         lending = _Lending(loans, tools.models, plan.vae, use_of(together, features), around, features)
         studio = Studio(
             watch,
             tools.cache,
             embeddings,
-            previewer=partial(as_chosen, viewing=watch.viewing, small=partial(small.half, side="decoder")),
+            previewer=partial(as_chosen, viewing=watch.viewing, small=partial(small.lent, side="decoder")),
             plan=plan,
             lend=lending.partner,
             networks=plan.networks,

@@ -12,8 +12,9 @@ from webui.engine.conditioning import TextCache
 from webui.engine.memory import Profile, give_back
 from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
+from webui.engine.residents import Residents
 from webui.engine.small_vae import SmallVaes
-from webui.engine.upscalers.models import UpscalerShelf
+from webui.engine.upscaler_shelf import UpscalerShelf
 from webui.engine.watch import Watch
 from webui.request.messages import Answered, Pictured, Progress, Saved
 
@@ -45,10 +46,14 @@ class House:
         """
         return Saved(self.watch.job_id, self.state.save(write))
 
+    @property
+    def residents(self) -> Residents:
+        """Lends models of any kind, all out of one budget."""
+        return self.models.residents
+
     def clear(self) -> None:
         """Put away all networks and give their memory back."""
         self.cache.forget()
-        self.upscalers.forget()
         self.models.unload()
         give_back(self.profile.device)
 

@@ -70,6 +70,10 @@ class ModelSize:
     factor: int = 8
     """Pixels along a side of what one latent stands for."""
 
+    @property
+    def weights(self) -> int:
+        return self.network + self.text + self.vae
+
 
 @dataclass(frozen=True)
 class Use:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 from PIL import Image
@@ -15,6 +16,7 @@ from webui.engine.watch import Viewing
 
 Previewer = Callable[[Tensor], bytes]
 """Latents (b, c, h, w) -> JPEG."""
+Small = Callable[[PictureMaker], AbstractContextManager[nn.Module | None]]
 
 QUALITY = 80
 LARGEST = 512
@@ -55,17 +57,19 @@ def cheap(model: PictureMaker) -> Previewer:
     return lambda latents: jpeg(rgb_of(latents, form))
 
 
-def as_chosen(model: PictureMaker, viewing: Viewing, small: Callable[[PictureMaker], nn.Module | None]) -> Previewer:
+def as_chosen(model: PictureMaker, viewing: Viewing, small: Small) -> Previewer:
     """By the method that whoever looks has chosen; the cheap one where TAESD has no file for the model.
 
-    small: TAESD's decoder for a model.
+    small: lends TAESD's decoder for a model.
     """
     plain = cheap(model)
 
     def preview(latents: Tensor) -> bytes:
         if viewing.method == "Full":
             return jpeg(torch.cat([model.decode(latent[None]) for latent in latents]).float())
-        decoder = small(model) if viewing.method == "TAESD" else None
-        return plain(latents) if decoder is None else jpeg(decoder(latents.float()))
+        if viewing.method != "TAESD":
+            return plain(latents)
+        with small(model) as decoder:
+            return plain(latents) if decoder is None else jpeg(decoder(latents.float()))
 
     return preview

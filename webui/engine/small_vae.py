@@ -6,8 +6,9 @@ Its files lie in `models/VAE-taesd` (A1111), `VAE-approx` or `vae_approx`, named
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -19,6 +20,9 @@ from webui.base.errors import ModelError
 from webui.engine.batch import Loaded
 from webui.engine.families.family import Draw, Model, PictureMaker
 from webui.engine.families.weights import open_weights
+from webui.engine.memory import bytes_of
+from webui.engine.residents import ResidentKind, Residents
+from webui.request.model_ref import ModelRef
 from webui.request.settings import RenderSettings
 
 Side = Literal["encoder", "decoder"]
@@ -31,16 +35,20 @@ STEMS: Mapping[str, str] = {"SD1": "taesd", "SD2": "taesd", "SDXL": "taesdxl", "
 TAESD = "TAESD"
 
 
-@dataclass
+@dataclass(frozen=True)
 class SmallVaes:
-    """The small VAEs of an installation, opened when they are first asked for."""
+    """The small VAEs of an installation, opened when they are asked for."""
 
     models: Path | None = None
-    """The folder of models."""
-    _opened: dict[tuple[Path, int, torch.device], nn.Module] = field(default_factory=dict)
+    """The folder of models; None: there are none."""
+    residents: Residents | None = None
 
-    def around(self, loaded: Loaded, render: RenderSettings, note: Note, remark: Callable[[str], None]) -> Loaded:
+    def around(
+        self, loaded: Loaded, loans: ExitStack, render: RenderSettings, note: Note, remark: Callable[[str], None]
+    ) -> Loaded:
         """The model with a small VAE where the settings ask for one and its file is there; else as it is, and said.
+
+        What is lent for it is lent until `loans` are given back.
 
         Raises:
             ModelError: a file is there, and broken.
@@ -52,7 +60,7 @@ class SmallVaes:
         )
         for side, method, label in asked:
             if method == TAESD:
-                found[side] = self.half(loaded.model, side)
+                found[side] = loans.enter_context(self.lent(loaded.model, side))
                 if found[side] is None:
                     note(label, "Full")
                     remark(f"There is no file of {TAESD}'s {side} for this model; its own VAE is used.")
@@ -61,15 +69,15 @@ class SmallVaes:
         model = _WithSmallVae(loaded.model, found["encoder"], found["decoder"])
         return replace(loaded, model=cast("PictureMaker", model))
 
-    def half(self, model: Model, side: Side) -> nn.Module | None:
+    @contextmanager
+    def lent(self, model: Model, side: Side) -> Iterator[nn.Module | None]:
         """The encoder or decoder for a model, on its device; None where there is no file. Raises ModelError."""
         path = self._file(f"{STEMS.get(model.family.name.removesuffix(' refiner'), '')}_{side}")
-        if path is None:
-            return None
-        key = (path, path.stat().st_mtime_ns, model.device)
-        if key not in self._opened:
-            self._opened[key] = _half(path, side).to(model.device)
-        return self._opened[key]
+        if path is None or self.residents is None:
+            yield None
+            return
+        with self.residents.lend(KINDS[side], ModelRef(str(path), path.stem)) as half:
+            yield half
 
     def _file(self, stem: str) -> Path | None:
         if self.models is None or stem.startswith("_"):
@@ -92,6 +100,15 @@ def _half(path: Path, side: Side) -> nn.Module:
     except (KeyError, ValueError, IndexError, RuntimeError) as error:
         raise ModelError(f"{path.name} is no {side} of {TAESD}: {error}.") from error
     return half.eval().requires_grad_(False)
+
+
+def _kind(side: Side) -> ResidentKind[nn.Module]:
+    return ResidentKind(
+        f"small VAE ({side})", open=lambda path, profile: _half(path, side).to(profile.device), size=bytes_of
+    )
+
+
+KINDS: Mapping[Side, ResidentKind[nn.Module]] = {"encoder": _kind("encoder"), "decoder": _kind("decoder")}
 
 
 def _moved(name: str, shift: int) -> str:

@@ -129,9 +129,9 @@ class PartUse:
     """What a part of a model takes in memory."""
 
     model: str
-    """The checkpoint's title."""
+    """Its title: a checkpoint's, or another model's."""
     part: str
-    """"unet", "text", "vae" ..."""
+    """"unet", "text", "vae" ... of a checkpoint; of others the kind: "upscaler"."""
     nbytes: int
     device: str
     """Where it is now."""
@@ -145,9 +145,9 @@ class Beat:
     vram_used: int = 0
     vram_total: int = 0
     resident: tuple[str, ...] = ()
-    """Titles of the models in memory."""
+    """Titles of the checkpoints in memory."""
     parts: tuple[PartUse, ...] = ()
-    """What the parts of these models take."""
+    """What all models in memory take, of whatever kind."""
     profile: str = ""
     """How the model that was used last lies in memory: a sentence."""
     stuck: float = 0.0

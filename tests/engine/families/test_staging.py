@@ -57,12 +57,12 @@ def test_narrow_weights_take_a_quarter_and_make_nearly_the_same_picture(tiny_che
     models = ModelManager(profile_of(OPTIONS), budget=2**40)
     engine = Engine(models, reference(tiny_checkpoint))
     usual = engine.run(request())[0]
-    wide = models.uses
+    wide = models.residents.uses
     overridden = request(override_settings={"fp8_storage": "Enable", "cache_fp16_weight": True})
     narrow = engine.run(overridden)[0]
     assert dict(narrow.facts)["FP8 weight"] == "Enable"
     assert 0 < most_apart(narrow, usual) < 100
-    sizes = [next(use.nbytes for use in uses if use.part == "unet") for uses in (wide, models.uses)]
+    sizes = [next(use.nbytes for use in uses if use.part == "unet") for uses in (wide, models.residents.uses)]
     assert sizes[1] < 0.4 * sizes[0]
     again = engine.run(request())[0]
     assert most_apart(again, usual) == 0, "without the setting the file is loaded as it is"
@@ -83,7 +83,7 @@ def test_exact_weights_are_those_of_the_file(tiny_checkpoint: Path) -> None:
 def test_what_the_parts_take_is_told(tiny_checkpoint: Path) -> None:
     models = ModelManager(profile_of(OPTIONS), budget=2**40)
     models.preload(reference(tiny_checkpoint), None)
-    assert {use.part for use in models.uses} == {"unet", "vae", "text"}
-    assert all(use.nbytes > 0 and use.device == "cpu" for use in models.uses)
+    assert {use.part for use in models.residents.uses} == {"unet", "vae", "text"}
+    assert all(use.nbytes > 0 and use.device == "cpu" for use in models.residents.uses)
     models.unload()
-    assert models.uses == ()
+    assert models.residents.uses == ()

@@ -13,9 +13,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from tests.engine.conftest import OPTIONS
 from webui.base.errors import ModelError
+from webui.engine.memory import profile_of
+from webui.engine.residents import Residents
+from webui.engine.upscaler_shelf import UpscalerShelf
 from webui.engine.upscalers.esrgan import Compact, Rrdb
-from webui.engine.upscalers.models import Upscaler, UpscalerShelf, opened, spans, tiled
+from webui.engine.upscalers.models import Upscaler, opened, spans, tiled
 from webui.engine.upscalers.resize import enlarged
 from webui.request.plan import UpscalerRef
 
@@ -66,7 +70,7 @@ def test_models_for_grey_or_transparent_pictures_are_given_colours(kind: str, ch
         "compact": Compact(channels, 4, 2, 2),
     }
     save_file(made[kind].state_dict(), tmp_path / "x2.safetensors")
-    shelf = UpscalerShelf(CPU)
+    shelf = UpscalerShelf(Residents(profile_of(OPTIONS)))
     enlargers = shelf.enlargers(
         {"x2": UpscalerRef("x2", str(tmp_path / "x2.safetensors"))}, 0, 0, lambda _done, _of: None
     )
@@ -111,7 +115,7 @@ def test_tiles_cover_the_picture_and_fade_without_a_seam() -> None:
 
 def test_a_model_is_asked_again_until_the_picture_is_large_enough(tmp_path: Path) -> None:
     torch.save(Compact(3, 4, 1, 2).state_dict(), tmp_path / "x2.pth")
-    shelf = UpscalerShelf(CPU)
+    shelf = UpscalerShelf(Residents(profile_of(OPTIONS)))
     enlargers = shelf.enlargers({"x2": UpscalerRef("x2", str(tmp_path / "x2.pth"))}, 0, 0, lambda _done, _of: None)
     with torch.inference_mode():
         assert enlarged(Image.new("RGB", (16, 8)), 3, "x2", enlargers).size == (48, 24)
@@ -149,7 +153,7 @@ def test_other_kinds_are_opened_by_spandrel_where_that_is(tmp_path: Path, monkey
         ModelLoader=lambda: loader, UnsupportedModelError=UnsupportedModelError, ImageModelDescriptor=Descriptor
     )
     monkeypatch.setitem(sys.modules, "spandrel", names)
-    shelf = UpscalerShelf(CPU)
+    shelf = UpscalerShelf(Residents(profile_of(OPTIONS)))
     enlarge = shelf.enlargers({"swin": UpscalerRef("swin", str(tmp_path / "swin.pth"))}, 8, 2, lambda done, of: None)
     assert enlarge["swin"](Image.new("RGB", (11, 7)), 2.0).size == (33, 21)
     for name, channels, words in (("swin.weight", 2, "2 channels"), ("other", 3, "no kind")):

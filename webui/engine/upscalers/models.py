@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +16,9 @@ from torch import Tensor, nn
 from webui.base.errors import ModelError
 from webui.engine.families.weights import format_of, load_pickle, open_weights, reading
 from webui.engine.upscalers.esrgan import network_of
-from webui.engine.upscalers.resize import UPSCALERS, Enlarge
-from webui.request.plan import UpscalerRef
 
 log = logging.getLogger(__name__)
 
-MOST_KEPT = 2
 SMALLEST_TILE = 32
 """Pixels; where even these do not fit into memory, the picture cannot be made larger."""
 WRAPPED = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net")
@@ -40,43 +36,6 @@ class Upscaler:
     """(b, 3, h, w) in 0..1 -> (b, 3, h * scale, w * scale)"""
     scale: int
     dtype: torch.dtype
-
-
-@dataclass
-class UpscalerShelf:
-    """The upscalers used last, on their device. Used from one thread."""
-
-    device: torch.device
-    half: torch.dtype = torch.float32
-    """What a GPU computes in."""
-    _kept: OrderedDict[UpscalerRef, Upscaler] = field(default_factory=OrderedDict)
-
-    def enlargers(
-        self, refs: Mapping[str, UpscalerRef], tile: int, overlap: int, on_tile: OnTile
-    ) -> dict[str, Enlarge]:
-        """Name -> what enlarges by that name: those that need no file, and these. A model is opened when it is used.
-
-        tile, overlap: in pixels; 0: the picture as a whole.
-        """
-
-        def enlarger(ref: UpscalerRef) -> Enlarge:
-            return lambda picture, _factor: enlarged_by(self._lent(ref), picture, tile, overlap, self.device, on_tile)
-
-        return {**UPSCALERS, **{name: enlarger(ref) for name, ref in refs.items() if ref.path}}
-
-    def forget(self) -> None:
-        """Give the memory back."""
-        self._kept.clear()
-
-    def _lent(self, ref: UpscalerRef) -> Upscaler:
-        found = self._kept.get(ref)
-        if found is None:
-            dtype = self.half if self.device.type == "cuda" else torch.float32
-            found = self._kept[ref] = opened(Path(ref.path), self.device, dtype)
-        self._kept.move_to_end(ref)
-        while len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
-        return found
 
 
 def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Upscaler:

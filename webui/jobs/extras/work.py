@@ -13,7 +13,7 @@ from webui.base.errors import UserError
 from webui.engine.house import House
 from webui.engine.inpaint import flattened
 from webui.engine.start import opened
-from webui.engine.upscalers.models import UpscalerShelf
+from webui.engine.upscaler_shelf import UpscalerShelf
 from webui.engine.upscalers.resize import Enlarge, enlarged
 from webui.engine.watch import Skipped, Watch
 from webui.jobs.extras.request import MOST_PARTS, NONE, OBJECTIVES, RESIZE_TO, Extras, ExtrasPlan, Retouch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,24 @@ from webui.base.errors import ModelError
 from webui.engine.deepbooru import open_tagger
 from webui.engine.house import House
 from webui.engine.inpaint import flattened
-from webui.engine.memory import Profile, give_back
+from webui.engine.memory import Profile, bytes_of
+from webui.engine.residents import ResidentKind, Residents
 from webui.engine.start import opened
 from webui.engine.watch import Watch
 from webui.jobs.interrogate.request import Captioning, InterrogatePlan
 from webui.request.messages import Answered
+from webui.request.model_ref import ModelRef
 
 BACKGROUND = "#ffffff"
 
 
 def work(plan: InterrogatePlan, house: House) -> Iterator[Answered]:
     """The words."""
-    yield Answered(house.watch.job_id, described(plan, house.profile, house.watch))
+    yield Answered(house.watch.job_id, described(plan, house.residents, house.watch))
 
 
-def described(plan: InterrogatePlan, profile: Profile, watch: Watch) -> str:
-    """The words. The model is loaded for them, and put away behind them.
+def described(plan: InterrogatePlan, residents: Residents, watch: Watch) -> str:
+    """The words.
 
     Raises:
         Interrupted: the user stopped it.
@@ -37,18 +40,24 @@ def described(plan: InterrogatePlan, profile: Profile, watch: Watch) -> str:
     watch.begin_batch(0)
     watch.enter("loading", 0.0, 0.5)
     picture = flattened(opened(plan.image), BACKGROUND)
-    try:
-        if isinstance(plan.way, Captioning):
-            return _captioned(picture, plan.way, profile, watch)
-        tagger = open_tagger(Path(plan.way.file), profile)
+    if isinstance(plan.way, Captioning):
+        with residents.lend(CAPTIONER, ModelRef(plan.way.folder, "BLIP")) as captioner:
+            return _captioned(picture, plan.way, captioner, watch)
+    with residents.lend(TAGGER, ModelRef(plan.way.file, "DeepDanbooru")) as tagger:
         watch.enter("describing", 0.5, 1.0)
         return plan.way.words(tagger.probabilities(picture, watch))
-    finally:
-        give_back(profile.device)
 
 
-def _captioned(picture: Image.Image, way: Captioning, profile: Profile, watch: Watch) -> str:
-    model, processor = _loaded(Path(way.folder), profile)
+@dataclass(frozen=True, eq=False)
+class Captioner:
+    """BLIP with what prepares its pictures and reads its tokens."""
+
+    model: Any
+    processor: Any
+
+
+def _captioned(picture: Image.Image, way: Captioning, captioner: Captioner, watch: Watch) -> str:
+    model, processor = captioner.model, captioner.processor
     watch.check()
     watch.enter("describing", 0.5, 1.0)
     inputs = processor(images=picture, return_tensors="pt")
@@ -62,7 +71,7 @@ def _captioned(picture: Image.Image, way: Captioning, profile: Profile, watch: W
     return str(processor.decode(words[0], skip_special_tokens=True)).strip()
 
 
-def _loaded(folder: Path, profile: Profile) -> tuple[Any, Any]:
+def _captioner(folder: Path, profile: Profile) -> Captioner:
     from transformers import BlipForConditionalGeneration, BlipProcessor
 
     dtype = torch.float32 if profile.device.type == "cpu" else profile.half
@@ -77,4 +86,8 @@ def _loaded(folder: Path, profile: Profile) -> tuple[Any, Any]:
             f"BLIP in {folder} cannot be loaded: {reason}",
             hint="It must be the folder of a BLIP captioning model in the layout of transformers, with safetensors.",
         ) from error
-    return model.eval().to(torch.device(profile.device)), processor
+    return Captioner(model.eval().to(torch.device(profile.device)), processor)
+
+
+CAPTIONER = ResidentKind("captioner", open=_captioner, size=lambda captioner: bytes_of(captioner.model))
+TAGGER = ResidentKind("tagger", open=open_tagger, size=lambda tagger: tagger.nbytes)

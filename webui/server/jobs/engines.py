@@ -131,7 +131,8 @@ class Engines:
         minutes = self._settings.current.system.unload_after_minutes
         if not minutes or self.idle_since is None:
             return
-        if time.monotonic() - self.idle_since > minutes * 60 and self.models.beat.resident:
+        beat = self.models.beat
+        if time.monotonic() - self.idle_since > minutes * 60 and (beat.resident or beat.parts):
             self.idle_since = None  # Once; the next job begins the time anew.
             self.unload()
 
