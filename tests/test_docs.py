@@ -91,3 +91,32 @@ def test_the_map_names_only_what_exists() -> None:
     assert named
     missing = [name for name in named if not (ROOT / "webui" / name).exists()]
     assert not missing, missing
+
+
+@pytest.mark.parametrize("entry", registry.FEATURES, ids=lambda entry: str(entry.name))
+def test_every_feature_is_explained_in_five_lines(entry: registry.FeatureEntry) -> None:
+    text = ROOT.joinpath(*entry.package.split("."), "README.md").read_text("utf-8")
+    title, what, paper, needs, checked = text.splitlines()
+    assert title == f"# {entry.name}" and what.endswith(".")
+    assert paper.startswith("- Paper: ") and needs.startswith("- Needs: ") and checked.startswith("- Checked by: ")
+    files = re.findall(r"`([^`]+)`", checked)
+    assert files and all((ROOT / file).is_file() for file in files), files
+    params = entry.params.params()
+    assert all(param.title and entry.params.model_fields[name].description for name, param in params.items())
+
+
+def test_the_order_of_features_is_drawn_as_it_is() -> None:
+    drawn = re.findall(r"^\| \[(.+?)\]\((\w+)/README\.md\) \| (.+?) \| (.+?) \|$", _features_page(), re.MULTILINE)
+    assert drawn == [
+        (
+            entry.name,
+            entry.package.rsplit(".", 1)[-1],
+            ", ".join(entry.params.after) or "–",
+            ", ".join(sorted(entry.params.touches)) or "–",
+        )
+        for entry in registry.FEATURES
+    ]
+
+
+def _features_page() -> str:
+    return (ROOT / "webui" / "features" / "README.md").read_text("utf-8")

@@ -17,7 +17,7 @@ from typing import Any
 from webui.base import log
 from webui.base.errors import UserError
 from webui.request.fields import REQUESTS
-from webui.request.params import Choice, Image, Param, Several, Toggle, param_of, parsed
+from webui.request.params import Choice, Image, Param, Several, Toggle, field_of, parsed
 from webui.studio import Studio
 
 POSITIONAL = ("prompt",)
@@ -60,10 +60,10 @@ def picture_parser(kind: str) -> argparse.ArgumentParser:
                         f"default: {kind}.png, or with a number where there is one already")  # fmt: skip
     if kind == "img2img":
         parser.add_argument("--mask", help="a picture that is white where the picture may change")
-    for name, param in declared.params().items():
+    for name, param in declared.offered().items():
         if name in POSITIONAL or isinstance(param, Image):
             continue
-        help_text = (declared.model_fields[name].description or "").replace("%", "%%")
+        help_text = (field_of(declared, name).description or "").replace("%", "%%")
         spellings = [f"--{name.replace('_', '-')}", *([f"--{name}"] if "_" in name else [])]
         if name == "override_settings":
             parser.add_argument(
@@ -86,10 +86,9 @@ def values_of(kind: str, chosen: argparse.Namespace) -> dict[str, Any]:
     """
     declared = REQUESTS[kind]
     values: dict[str, Any] = {}
-    for name, info in declared.model_fields.items():
+    for name, param in declared.offered().items():
         said = getattr(chosen, name, None)
-        param = param_of(info)
-        if said is None or param is None or isinstance(param, Image):
+        if said is None or isinstance(param, Image):
             continue
         if name == "override_settings":
             values[name] = dict(_pair(text) for text in said)

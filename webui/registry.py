@@ -420,8 +420,24 @@ def feature(name: str) -> FeatureEntry | None:
 
     None: there is none.
     """
-    folded = name.strip().casefold()
-    return next((e for e in carried() if folded in {x.casefold() for x in (e.name, *e.params.aliases)}), None)
+    return _feature_names(features()).get(name.strip().casefold())
+
+
+@cache
+def _feature_names(entries: tuple[FeatureEntry, ...]) -> dict[str, FeatureEntry]:
+    told = [entry for entry in entries if entry.params.title]
+    return _by_names((name, entry) for entry in reversed(told) for name in (entry.name, *entry.params.aliases))
+
+
+def flat_names() -> dict[str, tuple[FeatureEntry, str]]:
+    """What programs, presets and requests of an earlier day call parameters of features, as if they were the request's:
+    name -> (feature, parameter)."""
+    return _flat_names(features())
+
+
+@cache
+def _flat_names(entries: tuple[FeatureEntry, ...]) -> dict[str, tuple[FeatureEntry, str]]:
+    return {flat: (entry, own) for entry in entries for flat, own in entry.params.flat.items()}
 
 
 def restorers() -> tuple[RestorerEntry, ...]:

@@ -91,8 +91,9 @@ def test_every_parameter_is_an_axis() -> None:
     titles = {each.title for each in xyz.axes(Img2Img)}
     assert {"CFG rescale", "Perturbed attention", "Norm threshold", "Soft inpainting", "Mask blur x"} <= titles
     for entry in registry.carried():
-        own = [param.title for param in entry.params.params().values()]
-        assert {f"[{entry.name}] {title}" for title in own} <= titles
+        flat = entry.params.flat.values()  # these have the names that they had when they were the request's
+        own = {name: param.title for name, param in entry.params.params().items()}
+        assert {title if name in flat else f"[{entry.name}] {title}" for name, title in own.items()} <= titles
     assert len(xyz._BY_HAND) < 10
 
 

@@ -171,7 +171,7 @@ def _class(kind: str) -> type[Declared]:
 
 
 def _params(cls: type[Declared]) -> dict[str, Param]:
-    return {name: param for name, param in cls.params().items() if param.title and not isinstance(param, Image)}
+    return {name: param for name, param in cls.offered().items() if param.title and not isinstance(param, Image)}
 
 
 def _from_file(param: Param, value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from webui.base.errors import UserError
@@ -33,6 +34,11 @@ class FeatureParams(Declared):
     units: ClassVar[int] = 0
     """Over 0: it may act several times at once, and the form has room for so many; requests carry a list of values
     then, with null for each unit that is off."""
+    flat: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Names that some of its parameters have as if they were the request's, in the API, on the command line, in forms
+    and in what is stored -> the parameter."""
+    off: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Parameter -> value: it is off where all of them are so; empty: whoever names it switches it on."""
     aliases: ClassVar[tuple[str, ...]] = ()
     """Titles of always-on scripts that are the same: [enabled, then the values in order of declaration]."""
     called: ClassVar[str] = ""
@@ -85,7 +91,8 @@ class FeatureParams(Declared):
             UserError: a value is wrong.
         """
         if not cls.units:
-            return cls._values(given)
+            values = cls._values(given)
+            return values if not cls.off or any(values[name] != value for name, value in cls.off.items()) else None
         units = [given] if isinstance(given, Mapping) else given
         if not isinstance(units, list | tuple):
             raise UserError(f"A list of units is meant, not {shortened(given)}.", field="features")

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Final, Self
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from webui import registry
 from webui.base.errors import UserError
 from webui.request.jobs import Demand, JobRequest
 from webui.request.params import (
+    MISSING,
     Choice,
     Codec,
+    Home,
     Image,
     Number,
     Param,
@@ -24,6 +26,7 @@ from webui.request.params import (
     Text,
     Toggle,
     always,
+    default_of,
     user_error,
     with_pictures,
 )
@@ -191,88 +194,6 @@ class Generation(JobRequest):
     ] = 0.8
     """The share of the way after which the refiner takes over."""
 
-    cfg_rescale: Annotated[
-        float, Slider(label="CFG rescale", place=85, min=0, max=1, step=0.05, ge=0, le=1, absent=0.0)
-    ] = 0.0
-    """Brings contrast back to what it is without guidance: against burnt pictures, 0.7 for v-prediction models."""
-    pag_scale: Annotated[
-        float, Slider(label="PAG scale", ui="Perturbed attention", min=0, max=10, step=0.5, ge=0, absent=0.0)
-    ] = 0.0
-    """Guides away from what the network draws when it loses sight of structure (3 is usual); half as slow again."""
-    apg: Annotated[bool, Toggle(label="APG", ui="Adaptive projected guidance", absent=False)] = False
-    """Guides across the picture and not along it: high CFG scales without burnt colours."""
-    apg_eta: Annotated[
-        float,
-        Slider(
-            label="APG eta",
-            ui="Parallel share",
-            min=0,
-            max=1,
-            step=0.05,
-            ge=0,
-            absent=0.0,
-            when=lambda r: r.apg and r.apg_eta != 0,
-        ),
-    ] = 0.0
-    """How much of the guidance along the picture is kept; 1 is all."""
-    apg_threshold: Annotated[
-        float,
-        Slider(
-            label="APG norm threshold",
-            ui="Norm threshold",
-            min=0,
-            max=50,
-            step=0.5,
-            ge=0,
-            absent=15.0,
-            when=lambda r: r.apg and r.apg_threshold != 15,
-        ),
-    ] = 15.0
-    """The longest that guidance may be; 0 is any length."""
-    apg_momentum: Annotated[
-        float,
-        Slider(
-            label="APG momentum",
-            ui="Momentum",
-            min=-1,
-            max=1,
-            step=0.05,
-            ge=-1,
-            le=1,
-            absent=-0.5,
-            when=lambda r: r.apg and r.apg_momentum != -0.5,
-        ),
-    ] = -0.5
-    """How the guidance of earlier steps counts; below 0 it pushes away from it."""
-    mimic_scale: Annotated[
-        float,
-        Slider(
-            label="Mimic scale",
-            ui="Mimic CFG scale",
-            min=0,
-            max=30,
-            step=0.5,
-            ge=0,
-            absent=0.0,
-        ),
-    ] = 0.0
-    """Dynamic thresholding: keeps the colours in the range that they have at this lower CFG scale; 0 is off."""
-    threshold_percentile: Annotated[
-        float,
-        Slider(
-            label="Threshold percentile",
-            ui="Percentile",
-            min=0.9,
-            max=1,
-            step=0.005,
-            ge=0.5,
-            le=1,
-            absent=0.995,
-            when=lambda r: r.mimic_scale > 0 and r.threshold_percentile != 0.995,
-        ),
-    ] = 0.995
-    """The share of values that is not cut."""
-
     disable_extra_networks: Annotated[bool, Toggle(ui="Disable extra networks", axis=False)] = False
     """Tags such as <lora:name:1> are left out of the prompt and have no effect."""
     show_film: Annotated[bool, Toggle(ui="Show how it came to be", axis=False)] = False
@@ -286,6 +207,45 @@ class Generation(JobRequest):
     """The script that makes many requests out of this one, by its title; empty: none."""
     script_values: dict[str, Any] = Field(default_factory=dict)
     """The script's own parameters, by name."""
+
+    @classmethod
+    def offered(cls) -> dict[str, Param]:
+        flat = registry.flat_names()
+        return {**cls.params(), **{name: entry.params.params()[own] for name, (entry, own) in flat.items()}}
+
+    @classmethod
+    def home(cls, name: str) -> Home:
+        if name in cls.model_fields:
+            return Home(cls, name)
+        entry, own = registry.flat_names()[name]
+        return Home(entry.params, own, entry.params.off.get(own, MISSING))
+
+    @classmethod
+    def unfolded(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        if "features" not in values:
+            return values
+        features = dict(values["features"])
+        found = {**values, "features": features}
+        for name, (entry, own) in registry.flat_names().items():
+            asked = values["features"].get(entry.name)
+            found[name] = default_of(cls, name) if asked is None else asked.get(own, default_of(entry.params, own))
+            features.pop(entry.name, None)
+        return found
+
+    @model_validator(mode="before")
+    @classmethod
+    def _folded(cls, given: Any) -> Any:
+        """What is said by such names as `unfolded` gives becomes values of features."""
+        if not isinstance(given, Mapping) or given.keys() <= cls.model_fields.keys():
+            return given
+        flat = {name: found for name, found in registry.flat_names().items() if name in given}
+        features = given.get("features", {})
+        if not flat or not isinstance(features, Mapping):
+            return given
+        folded = {entry.name if (entry := registry.feature(name)) else name: asked for name, asked in features.items()}
+        for name, (entry, own) in flat.items():
+            folded[entry.name] = {**(folded.get(entry.name) or entry.params.off), own: given[name]}
+        return {**{name: value for name, value in given.items() if name not in flat}, "features": folded}
 
     @field_validator("features")
     @classmethod
@@ -301,7 +261,7 @@ class Generation(JobRequest):
                 carried = entry.params.carried(values)
             except UserError as error:
                 if info.context != RESTORED:
-                    raise UserError(f"{entry.name}: {error.message}", hint=error.hint, field="features") from error
+                    raise _of_feature(entry, error) from error
                 carried = values
             if carried is not None:
                 found[entry.name] = carried
@@ -369,6 +329,13 @@ class Generation(JobRequest):
             Demand(self.most_steps, limits.most_steps, "steps", "steps"),
             Demand(megapixels, limits.most_megapixels, "megapixels in one picture", "width"),
         )
+
+
+def _of_feature(entry: registry.FeatureEntry, error: UserError) -> UserError:
+    """A complaint of a feature's values as one of the request's."""
+    flat = next((name for name, own in entry.params.flat.items() if own == error.field), "")
+    said = error.message if flat else f"{entry.name}: {error.message}"
+    return UserError(said, hint=error.hint, field=flat or "features")
 
 
 def with_pictures_kept(features: Mapping[str, Any], keep: Callable[[str, str], str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from annotated_types import Ge, Le
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from webui.request.params import Choice, Number, param_of, shortened
+from webui.request.params import Choice, Declared, Number, field_of, param_of, shortened
 from webui.request.settings import Settings
 
 SPELLINGS: Mapping[str, str] = {"jpeg": "jpg"}
@@ -31,7 +31,10 @@ def fitted(
     Keys that are no field stay as they are. `move`: also to the nearest limit, and not only to the right type.
     """
     found, remarks = dict(values), []
-    for name, info in cls.model_fields.items():
+    fields = dict(cls.model_fields)
+    if issubclass(cls, Declared):
+        fields |= {name: field_of(cls, name) for name in cls.offered()}
+    for name, info in fields.items():
         if name in values:
             found[name] = _fitted(info, values[name], move=move)
             remarks += _remark(name, values[name], found[name])

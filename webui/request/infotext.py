@@ -99,18 +99,15 @@ def labels_of(request: Generation, render: RenderSettings, facts: Mapping[str, s
 
 def _features_in(request: Generation) -> Iterator[Declared]:
     """The values of the features without units that a request carries and that are known."""
-    for name, values in request.features.items():
-        entry = registry.feature(name)
-        if entry is not None and not entry.params.units:
-            yield entry.params.made(**values)
+    for entry in registry.carried():
+        if entry.name in request.features and not entry.params.units:
+            yield entry.params.made(**request.features[entry.name])
 
 
 def _unit_labels(request: Generation) -> Iterator[tuple[str, str]]:
     """(label, text) of the units of features: all of a unit under one label, or one label for each parameter."""
-    for title, units in request.features.items():
-        entry = registry.feature(title)
-        if entry is None or not entry.params.units:
-            continue
+    for entry in registry.carried():
+        units = request.features.get(entry.name, ()) if entry.params.units else ()
         for unit, values in enumerate(units):
             if values is None:
                 continue
@@ -311,8 +308,7 @@ def fields_of(
         if param.switch in cls.model_fields:
             switches[param.switch] = switches.get(param.switch, False) or param.label in labels
         values.update(_value_of(cls, name, param, labels, report))
-    features = _features_of(labels, parsed_text.skipped, report)
-    return {**values, **switches, **({"features": features} if features else {})}
+    return {**values, **switches, "features": _features_of(labels, parsed_text.skipped, report)}
 
 
 def settings_of(parsed_text: Parsed, settings: Settings, report: Callable[[str], None] = log.warning) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from annotated_types import Ge, GroupedMetadata, Le, MaxLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, model_validator
@@ -174,6 +174,16 @@ class Image(Param):
     """A picture: the value is the name under which the catalog keeps its bytes (`PictureStore`)."""
 
 
+class Home(NamedTuple):
+    """Where a parameter of a form is declared."""
+
+    owner: type[Declared]
+    name: str
+    """There."""
+    default: Any = MISSING
+    """Of the form, where it is not the owner's."""
+
+
 class Declared(BaseModel):
     """A frozen record whose fields are declared with `Param`. Validation errors become `UserError`s by `made`."""
 
@@ -191,6 +201,21 @@ class Declared(BaseModel):
     def params(cls) -> dict[str, Param]:
         """Field name -> its Param, in declaration order; fields without one are left out."""
         return {name: param for name, info in cls.model_fields.items() if (param := param_of(info)) is not None}
+
+    @classmethod
+    def offered(cls) -> dict[str, Param]:
+        """What a form has: the parameters, and those of other records that have names of their own here."""
+        return cls.params()
+
+    @classmethod
+    def home(cls, name: str) -> Home:
+        """Where one of `offered` is declared."""
+        return Home(cls, name)
+
+    @classmethod
+    def unfolded(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Values of this record by the names of `offered`."""
+        return values
 
     @classmethod
     def made(cls, **values: Any) -> Self:
@@ -224,7 +249,27 @@ def param_of(info: FieldInfo) -> Param | None:
 
 def default_of(cls: type[Declared], name: str) -> Any:
     """The value that a field has when nothing is said."""
-    return cls.model_fields[name].get_default(call_default_factory=True)
+    home = cls.home(name)
+    if home.default is not MISSING:
+        return home.default
+    return home.owner.model_fields[home.name].get_default(call_default_factory=True)
+
+
+def field_of(cls: type[Declared], name: str) -> FieldInfo:
+    """The declaration of one of `offered`."""
+    home = cls.home(name)
+    return home.owner.model_fields[home.name]
+
+
+def schema_of(cls: type[Declared], name: str) -> dict[str, Any]:
+    """One of `offered` as JSON schema has it."""
+    adapter: TypeAdapter[Any] = TypeAdapter(_annotated(field_of(cls, name)))
+    return {
+        **adapter.json_schema(),
+        "title": cls.offered()[name].title,
+        "description": field_of(cls, name).description,
+        "default": default_of(cls, name),
+    }
 
 
 def pictures_in(value: object) -> Iterator[str]:
@@ -271,7 +316,7 @@ def parsed(cls: type[Declared], name: str, text: Any) -> Any:
     Raises:
         UserError: it is no such value.
     """
-    info = cls.model_fields[name]
+    info = field_of(cls, name)
     param = param_of(info)
     try:
         if param is not None and param.codec is not None and isinstance(text, str):

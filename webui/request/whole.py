@@ -17,10 +17,6 @@ FIELDS: Mapping[str, str] = {
     "subseed_strength": "The variation seed",
     "seed_resize_from_w": "Resizing the seed",
     "soft_inpainting": "Soft inpainting",
-    "cfg_rescale": "CFG rescale",
-    "pag_scale": "Perturbed-attention guidance",
-    "apg": "Adaptive projected guidance",
-    "mimic_scale": "Dynamic thresholding",
     "show_film": "The film strip",
 }
 """Field of a request -> what a remark calls it."""

@@ -223,12 +223,13 @@ def axes(cls: type[Generation]) -> tuple[Axis, ...]:
         elif name in owner.model_fields and (issubclass(cls, Img2Img) or name not in _OF_IMG2IMG):
             found[title] = _derived(title, owner, name)
     listed = {name for _, name in _A1111}
-    for name, param in cls.params().items():
-        if name not in listed and _is_axis(cls, name):
-            found.setdefault(param.title, _derived(param.title, cls, name))
+    for name, param in cls.offered().items():
+        home = cls.home(name)
+        if name not in listed and _is_axis(home.owner, home.name):
+            found.setdefault(param.title, _derived(param.title, home.owner, home.name))
     for entry in registry.carried():
         for name, param in entry.params.params().items():
-            if _is_axis(entry.params, name):
+            if name not in entry.params.flat.values() and _is_axis(entry.params, name):
                 title = f"[{entry.name}] {param.title}"
                 found[title] = _derived(title, entry.params, name)
     return tuple(found.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,15 +13,23 @@ from tests.engine.conftest import Engine, most_apart
 from tests.engine.test_generate import CLOSE, from_picture, request
 from webui import registry
 from webui.base.errors import UserError
+from webui.base.paths import Paths
+from webui.catalog.catalog import Catalog
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.infotext import fields_of, labels_of, read, write
-from webui.request.settings import RenderSettings
+from webui.request.params import default_of
+from webui.request.settings import RenderSettings, Settings
 from webui.server.api.alwayson import features_in, left_out
+from webui.server.api.bodies import Txt2ImgBody, request_of
 
 STRONG: dict[str, dict[str, Any]] = {
     "FreeU": {"b1": 1.6, "b2": 1.6, "s1": 0.2, "s2": 0.2},
     "Kohya HRFix": {"block_number": 1, "end_percent": 1.0},
     "CFG-Zero*": {"zero_init_steps": 2},
+    "CFG rescale": {"share": 0.7},
+    "Perturbed attention": {"scale": 3.0},
+    "Adaptive projected guidance": {"threshold": 2.0},
+    "Dynamic thresholding": {"mimic_scale": 2.0},
     "Self-attention guidance": {"scale": 3.0, "threshold": 0.5},
 }
 SIZE = {"width": 128, "height": 128, "steps": 2}
@@ -58,7 +67,7 @@ def test_a_picture_does_not_depend_on_its_neighbours(engine: Engine, name: str) 
 
 
 def test_they_act_together_in_both_passes_and_in_img2img(engine: Engine) -> None:
-    engine.run(request(enable_hr=True, hr_scale=2, steps=2, features=STRONG, pag_scale=1.0))
+    engine.run(request(enable_hr=True, hr_scale=2, steps=2, features=STRONG))
     from_picture(engine, steps=4, denoising_strength=0.5, features=STRONG)
 
 
@@ -68,7 +77,7 @@ def test_the_infotext_tells_it_and_gives_it_back(cls: type[Txt2Img | Img2Img], n
     asked = cls.made(prompt="a", features={name: STRONG[name]})
     text = write(asked.prompt, "", labels_of(asked, RenderSettings(), {}))
     assert cls.made(**{**asked.model_dump(), **fields_of(read(text), cls)}).features == asked.features
-    assert "features" not in fields_of(read(write("a", "", labels_of(cls.made(), RenderSettings(), {}))), cls)
+    assert fields_of(read(write("a", "", labels_of(cls.made(), RenderSettings(), {}))), cls)["features"] == {}
 
 
 @every
@@ -87,7 +96,7 @@ def test_it_is_an_always_on_script_by_any_of_its_names(name: str) -> None:
 def test_a_wrong_value_is_refused_by_its_name() -> None:
     with pytest.raises(UserError, match="FreeU"):
         Txt2Img.made(features={"freeu": {"b1": -1}})
-    with pytest.raises(UserError, match="no parameter 'b9'"):
+    with pytest.raises(UserError, match="no parameter named 'b9'"):
         Txt2Img.made(features={"FreeU": {"b9": 1}})
 
 
@@ -137,3 +146,47 @@ def test_what_is_looked_at_is_blurred_and_nothing_else() -> None:
     assert mask.sum() == 16
     flat = torch.full((1, 3, 8, 8), 0.7)
     torch.testing.assert_close(blurred(flat, 2.0), flat)
+
+
+FLAT: dict[str, Any] = {"cfg_rescale": 0.7, "pag_scale": 2.0, "apg": True, "apg_eta": 0.5, "mimic_scale": 3.0}
+
+
+@pytest.mark.parametrize("cls", [Txt2Img, Img2Img])
+def test_what_was_the_request_s_own_is_read_as_the_feature_s(cls: type[Txt2Img | Img2Img]) -> None:
+    """Stored requests, presets, programs and forms say it so."""
+    asked = cls.made(prompt="a", **FLAT)
+    assert asked == cls.model_validate_json(cls.made(**FLAT, prompt="a").model_dump_json(exclude_defaults=True))
+    assert asked.features["CFG rescale"] == {"share": 0.7}
+    shown = cls.unfolded(asked.model_dump())
+    assert {name: shown[name] for name in FLAT} == FLAT and shown["apg_momentum"] == -0.5
+    assert cls.made(**shown) == asked
+    assert cls.made(**{name: default_of(cls, name) for name in registry.flat_names()}) == cls.made()
+    assert asked.changed(apg=False, pag_scale=0).features.keys() == {"CFG rescale", "Dynamic thresholding"}
+    with pytest.raises(UserError, match=r"^CFG rescale cannot be 2") as refused:
+        cls.made(cfg_rescale=2)
+    assert refused.value.field == "cfg_rescale"
+
+
+def test_the_api_takes_and_shows_what_was_its_own() -> None:
+    body = Txt2ImgBody.model_validate({"cfg_rescale": "0.5", "apg": 1, "mimic_scale": -3})
+    assert body.features.keys() == {"CFG rescale", "Adaptive projected guidance"}
+    assert any("mimic_scale" in remark for remark in body.changed_values)
+    shown = Txt2ImgBody.model_json_schema()["properties"]
+    assert shown["cfg_rescale"]["default"] == 0.0 and shown["apg"]["type"] == "boolean"
+
+
+def test_what_a_client_says_itself_goes_before_what_its_infotext_says(tmp_path: Path) -> None:
+    said = {"prompt": "x", "cfg_rescale": 0.3, "features": {"FreeU": {"b1": 1.5}}, "pag_scale": 2.0}
+    text = write("x", "", labels_of(Txt2Img.made(**said), RenderSettings(), {}))
+    catalog = Catalog(Paths(tmp_path))
+    try:
+        body = Txt2ImgBody.model_validate({"infotext": text, "cfg_rescale": 0.5, "apg": True})
+        made = request_of(body, frozenset({"infotext", "cfg_rescale", "apg"}), catalog, Settings())
+    finally:
+        catalog.close()
+    assert {name: values.get("share", values.get("scale")) for name, values in made.features.items()} == {
+        "CFG rescale": 0.5,
+        "Adaptive projected guidance": None,
+        "Perturbed attention": 2.0,
+        "FreeU": None,
+    }

@@ -40,7 +40,7 @@ def test_what_would_be_refused_can_still_be_switched_off(value: float) -> None:
 
 
 def test_the_tables_name_what_there_is() -> None:
-    fields, settings = set(Txt2Img.params()) | set(Img2Img.params()), set(RenderSettings.params())
+    fields, settings = set(Txt2Img.offered()) | set(Img2Img.offered()), set(RenderSettings.params())
     assert set(FIELDS) <= set(capabilities.FIELDS) <= fields
     assert set(SETTINGS) <= set(capabilities.SETTINGS) <= settings
 

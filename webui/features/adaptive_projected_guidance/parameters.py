@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar
 
 from webui.features.feature import FeatureParams, Touched
-from webui.request.fields import Img2Img, Txt2Img
-from webui.request.settings import RenderSettings
+from webui.request.params import Slider, Toggle
 
 
 class Params(FeatureParams):
-    """The request's fields of these names explain them."""
+    """The paper's names; its values for SDXL are the defaults."""
 
+    title: ClassVar[str] = "Adaptive projected guidance"
+    flat: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"apg": "on", "apg_eta": "eta", "apg_threshold": "threshold", "apg_momentum": "momentum"}
+    )
+    off: ClassVar[Mapping[str, Any]] = MappingProxyType({"on": False})
     touches: ClassVar[frozenset[Touched]] = frozenset({"guidance"})
 
-    eta: float = 0.0
-    threshold: float = 15.0
-    momentum: float = -0.5
-
-    @classmethod
-    def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
-        if not request.apg:
-            return None
-        return cls(eta=request.apg_eta, threshold=request.apg_threshold, momentum=request.apg_momentum)
+    on: Annotated[bool, Toggle(label="APG", ui="Adaptive projected guidance", place=85, absent=False)] = True
+    """Guides across the picture and not along it: high CFG scales without burnt colours."""
+    eta: Annotated[
+        float,
+        Slider(label="APG eta", ui="Parallel share", min=0, max=1, step=0.05, ge=0, absent=0.0),
+    ] = 0.0
+    """How much of the guidance along the picture is kept; 1 is all."""
+    threshold: Annotated[
+        float,
+        Slider(label="APG norm threshold", ui="Norm threshold", min=0, max=50, step=0.5, ge=0, absent=15.0),
+    ] = 15.0
+    """The longest that guidance may be; 0 is any length."""
+    momentum: Annotated[
+        float,
+        Slider(label="APG momentum", ui="Momentum", min=-1, max=1, step=0.05, ge=-1, le=1, absent=-0.5),
+    ] = -0.5
+    """How the guidance of earlier steps counts; below 0 it pushes away from it."""

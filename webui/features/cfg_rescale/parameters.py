@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar
 
 from webui.features.feature import FeatureParams, Touched
-from webui.request.fields import Img2Img, Txt2Img
-from webui.request.settings import RenderSettings
+from webui.request.params import Slider
 
 
 class Params(FeatureParams):
     """How much of it."""
 
+    title: ClassVar[str] = "CFG rescale"
+    flat: ClassVar[Mapping[str, str]] = MappingProxyType({"cfg_rescale": "share"})
+    off: ClassVar[Mapping[str, Any]] = MappingProxyType({"share": 0.0})
     touches: ClassVar[frozenset[Touched]] = frozenset({"guidance"})
     after: ClassVar[tuple[str, ...]] = ("Adaptive projected guidance", "Perturbed attention", "Dynamic thresholding")
 
-    share: float
-
-    @classmethod
-    def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
-        return cls(share=request.cfg_rescale) if request.cfg_rescale else None
+    share: Annotated[float, Slider(label="CFG rescale", place=85, min=0, max=1, step=0.05, ge=0, le=1, absent=0.0)] = (
+        0.7
+    )
+    """Brings contrast back to what it is without guidance: against burnt pictures, 0.7 for v-prediction models."""

@@ -17,5 +17,5 @@ class Params(FeatureParams):
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.STEPS})
     touches: ClassVar[frozenset[Touched]] = frozenset({"guidance"})
 
-    zero_init_steps: Annotated[int, Number(label="CFG-Zero* init steps", ui="Zero-init steps", place=86, ge=0)] = 1
+    zero_init_steps: Annotated[int, Number(label="CFG-Zero init steps", ui="Zero-init steps", place=86, ge=0)] = 1
     """So many first steps of flow models do not move: the velocity is worst there. 0: none."""

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar
 
 from webui.features.feature import FeatureParams, Touched
-from webui.request.fields import Img2Img, Txt2Img
-from webui.request.settings import RenderSettings
+from webui.request.params import Slider
 
 
 class Params(FeatureParams):
-    """The request's fields of these names explain them."""
+    """The range, and how much of the values must lie in it."""
 
+    title: ClassVar[str] = "Dynamic thresholding"
+    flat: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"mimic_scale": "mimic_scale", "threshold_percentile": "percentile"}
+    )
+    off: ClassVar[Mapping[str, Any]] = MappingProxyType({"mimic_scale": 0.0})
     touches: ClassVar[frozenset[Touched]] = frozenset({"guidance"})
     after: ClassVar[tuple[str, ...]] = ("Adaptive projected guidance", "Perturbed attention")
 
-    mimic_scale: float
-    percentile: float = 0.995
-
-    @classmethod
-    def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
-        if not request.mimic_scale:
-            return None
-        return cls(mimic_scale=request.mimic_scale, percentile=request.threshold_percentile)
+    mimic_scale: Annotated[
+        float,
+        Slider(label="Mimic scale", ui="Mimic CFG scale", place=85, min=0, max=30, step=0.5, ge=0, absent=0.0),
+    ] = 7.0
+    """Dynamic thresholding: keeps the colours in the range that they have at this lower CFG scale; 0 is off."""
+    percentile: Annotated[
+        float,
+        Slider(
+            label="Threshold percentile",
+            ui="Percentile",
+            min=0.9,
+            max=1,
+            step=0.005,
+            ge=0.5,
+            le=1,
+            absent=0.995,
+        ),
+    ] = 0.995
+    """The share of values that is not cut."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar
 
 from webui.features.feature import FeatureParams, Touched
 from webui.request.capabilities import Capability
-from webui.request.fields import Img2Img, Txt2Img
-from webui.request.settings import RenderSettings
+from webui.request.params import Slider
 
 
 class Params(FeatureParams):
     """How strongly it guides."""
 
+    title: ClassVar[str] = "Perturbed attention"
+    flat: ClassVar[Mapping[str, str]] = MappingProxyType({"pag_scale": "scale"})
+    off: ClassVar[Mapping[str, Any]] = MappingProxyType({"scale": 0.0})
     called: ClassVar[str] = "Perturbed-attention guidance"
     field: ClassVar[str] = "pag_scale"
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.UNET})
@@ -20,8 +24,7 @@ class Params(FeatureParams):
     touches: ClassVar[frozenset[Touched]] = frozenset({"guidance", "network"})
     after: ClassVar[tuple[str, ...]] = ("Adaptive projected guidance",)
 
-    scale: float = 0.0
-
-    @classmethod
-    def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
-        return cls(scale=request.pag_scale) if request.pag_scale else None
+    scale: Annotated[
+        float, Slider(label="PAG scale", ui="Perturbed attention", place=85, min=0, max=10, step=0.5, ge=0, absent=0.0)
+    ] = 3.0
+    """Guides away from what the network draws when it loses sight of structure (3 is usual); half as slow again."""

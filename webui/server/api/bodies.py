@@ -19,7 +19,7 @@ from webui.catalog.catalog import Catalog
 from webui.request import infotext
 from webui.request.fields import Generation, Img2Img, Txt2Img, with_pictures_kept
 from webui.request.fitting import fitted, fitted_options
-from webui.request.params import MISSING, Declared
+from webui.request.params import MISSING, Declared, schema_of
 from webui.request.settings import Settings
 from webui.scripts.script import Script
 from webui.server.api.alwayson import ALWAYS_ON, SOFT_INPAINTING, arguments, features_in, left_out
@@ -108,6 +108,8 @@ def _defaults_of_api(schema: dict[str, Any], cls: type[BaseModel]) -> None:
             shown["description"] += " Left out: that of `sampler_index`."
         if param.title:
             shown["title"] = param.title
+    for name in cls.offered().keys() - cls.model_fields.keys():
+        schema["properties"][name] = schema_of(cls, name)
 
 
 _CONFIG = ConfigDict(
@@ -223,7 +225,8 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
     values["override_settings"] = overrides
     if body.infotext:
         found = catalog.pasted(body.infotext, settings)
-        told = infotext.fields_of(found, cls)
+        told = dict(cls.unfolded(infotext.fields_of(found, cls)))
+        told["features"] = {**told.get("features", {}), **values["features"]}
         values |= {name: value for name, value in told.items() if name not in given and name != "init_images"}
         overrides |= {
             key: value for key, value in infotext.settings_of(found, settings).items() if key not in overrides

@@ -24,6 +24,7 @@ from webui.request.params import (
     Text,
     Toggle,
     default_of,
+    field_of,
     same_choice,
 )
 from webui.request.settings import Settings
@@ -124,9 +125,12 @@ class Controls:
         if listed:
             self._has_units.add(name)
 
+    def _param(self, name: str) -> Param:
+        return self.declared.offered()[name]
+
     def add(self, name: str, **look: Any) -> Component:
         """Make the control of a field, here in the layout. `look` overrides how it looks, never what it means."""
-        param = self.declared.params()[name]
+        param = self._param(name)
         value = self._defaults.get(name, default_of(self.declared, name))
         given: dict[str, Any] = {
             "label": param.title or _spaced(name),
@@ -135,7 +139,7 @@ class Controls:
         }
         why = param.without_effect()
         if self._explained:
-            help_text = self.declared.model_fields[name].description or ""
+            help_text = field_of(self.declared, name).description or ""
             given["info"] = f"{help_text} Without effect: {why}" if why else help_text
         if why:
             look = {**look, "interactive": False, "elem_classes": ["without-effect"]}
@@ -167,6 +171,7 @@ class Controls:
         """
         updates: dict[Component, Any] = {}
         remarks: list[str] = []
+        values = self.declared.unfolded(values)
         for name, value in values.items():
             if name in self._made:
                 update, remark = self._shown(name, value)
@@ -194,10 +199,11 @@ class Controls:
 
     def told_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What `values` gives of controls in which `show` has put these, where nobody has changed them."""
+        values = self.declared.unfolded(values)
         return {name: self._told(name, self._seen(name, values[name])) for name in self._made if name in values}
 
     def _seen(self, name: str, value: Any) -> Any:
-        param = self.declared.params()[name]
+        param = self._param(name)
         match param:
             case Choice(radio=True):
                 return _listed(param, value)
@@ -213,7 +219,7 @@ class Controls:
         return {
             component: gr.update(choices=self._options(param))
             for name, component in self._made.items()
-            if isinstance(param := self.declared.params()[name], Choice | Several) and param.source
+            if isinstance(param := self._param(name), Choice | Several) and param.source
         }
 
     def _component(self, name: str, param: Param, value: Any, given: dict[str, Any]) -> Component:
@@ -232,7 +238,7 @@ class Controls:
                     }
                 )
             case Number():
-                whole = self.declared.model_fields[name].annotation is int
+                whole = field_of(self.declared, name).annotation is int
                 return gr.Number(**{"value": value, "precision": 0 if whole else None, **given})
             case Choice(radio=True):
                 return _Radio(**{"choices": self._options(param), "value": _listed(param, value), **given})
@@ -271,7 +277,7 @@ class Controls:
                 )
 
     def _told(self, name: str, value: Any) -> Any:
-        param = self.declared.params()[name]
+        param = self._param(name)
         if isinstance(param, Image):
             return self.keep(value) if value else ""
         if isinstance(param, Several):
@@ -286,7 +292,7 @@ class Controls:
 
     def _shown(self, name: str, value: Any) -> tuple[Any, str]:
         """(update, "") or (None, why the value cannot be shown)."""
-        param = self.declared.params()[name]
+        param = self._param(name)
         match param:
             case Image():
                 return None, f"{param.title}: drop the picture into it again." if value else ""

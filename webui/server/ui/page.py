@@ -8,6 +8,7 @@ import gradio as gr
 
 from webui import registry
 from webui.request.jobs import request_classes
+from webui.request.params import field_of
 from webui.request.settings import Settings
 from webui.server.ui import theme
 from webui.server.ui.controls import QUIET, Component, Controls, Data
@@ -98,10 +99,10 @@ def _facts(app: App) -> dict[str, object]:
         "tabs": {entry.elem_id: entry.name for entry in registry.tabs()},
         **app.settings.current.ui.live,
         "help": {
-            f"{kind}_{name}": info.description
+            f"{kind}_{name}": text
             for kind, declared in request_classes().items()
-            for name, info in declared.model_fields.items()
-            if info.description
+            for name in declared.offered()
+            if (text := field_of(declared, name).description)
         }
         | {f"setting_{key}": f"Without effect: {why}" for key, why in Settings.without_effect().items()},
     }

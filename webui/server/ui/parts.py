@@ -107,6 +107,8 @@ def features(controls: Controls) -> None:
     tab = controls.prefix
     with gr.Accordion("More features", open=False, elem_id=f"{tab}_features", elem_classes="fold"):
         for entry in registry.carried():
+            if entry.params.flat:
+                continue  # it stands among the request's own
             own = f"{tab}_{entry.package.rsplit('.', 1)[-1]}"
             if not entry.params.units:
                 controls.part(entry.name, [_switched(controls, entry, own, entry.name)])
