@@ -366,6 +366,7 @@ TABS: tuple[TabEntry, ...] = (
 )
 
 SCRIPTS: tuple[ScriptEntry, ...] = (
+    ScriptEntry("Loopback", "webui.scripts.loopback:Loopback"),
     ScriptEntry("Prompt matrix", "webui.scripts.prompt_matrix:PromptMatrix"),
     ScriptEntry("Prompts from file or textbox", "webui.scripts.prompts_from_file:PromptsFromFile"),
     ScriptEntry("X/Y/Z plot", "webui.scripts.xyz:XyzPlot"),
@@ -450,6 +451,11 @@ def tabs() -> tuple[TabEntry, ...]:
 
 def scripts() -> tuple[ScriptEntry, ...]:
     return extended("scripts", SCRIPTS)
+
+
+def scripts_for(kind: str) -> tuple[ScriptEntry, ...]:
+    """Those that can be picked for this kind of generation."""
+    return tuple(entry for entry in scripts() if kind in resolved(entry.code).kinds)
 
 
 def job_kinds() -> tuple[JobKind, ...]:

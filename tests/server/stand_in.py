@@ -72,6 +72,12 @@ class StandIn:
         """Ids of the jobs that it was given, in order."""
         return [command.job_id for command in self.sent if isinstance(command, Run)]
 
+    @property
+    def kind(self) -> str:
+        """Of the work that it has; "" is none."""
+        run = self._run
+        return run.plan.kind if run is not None else ""
+
     def come_up(self) -> None:
         self._hear(EngineState("ready", "stands in"))
         self._hear(Ready(DeviceInfo("cpu", "stand-in", "float32", "none", "0", devices=self.devices)))

@@ -137,8 +137,15 @@ class Catalog:
         return self.styles.apply(prompt, negative, styles)
 
     def picture(self, name: str) -> bytes:
-        """The encoded bytes of an uploaded picture. Raises NotFound."""
-        return self.uploads.get(name)
+        """The encoded bytes of an uploaded picture, or of one that a job has made for itself. Raises NotFound."""
+        try:
+            return self.uploads.get(name)
+        except NotFound:
+            try:
+                return self.job_folders.picture(name)
+            except (NotFound, OSError):
+                pass
+            raise
 
     def network(self, kind: str, name: str) -> NetworkRef | None:
         """The file that a tag `<kind:name>` of a prompt means, or None. Raises StorageError."""

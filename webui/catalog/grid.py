@@ -75,6 +75,15 @@ def sheet(contents: Sequence[bytes], infotext: str, save: SaveSettings, batch_si
     return encoded(image_grid(pictures, rows, save.grid_background_color), infotext, save)
 
 
+def in_a_row(contents: Sequence[bytes], save: SaveSettings) -> Image.Image:
+    """The pictures of these files beside one another.
+
+    Raises:
+        UserError: one of them is broken.
+    """
+    return image_grid(readable(lambda: [_opened(content) for content in contents]), 1, save.grid_background_color)
+
+
 def encoded(image: Image.Image, infotext: str, save: SaveSettings) -> Encoded:
     """The file of a sheet."""
     return encode(

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from PIL import Image
+
+from webui.base.errors import NotFound
+from webui.base.files import write_atomically
 from webui.base.resume_points import ResumePoints
 
 log = logging.getLogger(__name__)
 
+_PICTURE = re.compile(r"[0-9a-f]{64}")
 CLOCK_GRAIN = 0.01
 """Seconds by which a file may seem older than it is: file systems' clocks tick more slowly than the program's."""
 
@@ -29,6 +37,35 @@ class JobFolders:
     def points(self, job_id: str) -> ResumePoints:
         """Where its work in the engine can go on."""
         return ResumePoints(self.of(job_id) / "points")
+
+    def keep_picture(self, job_id: str, width: int, height: int, rgb: bytes) -> str:
+        """Keep a picture without loss until the job ends -> its name, as requests refer to pictures: its hash.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        stream = io.BytesIO()
+        Image.frombytes("RGB", (width, height), rgb).save(stream, "PNG", compress_level=1)
+        name = hashlib.sha256(stream.getvalue()).hexdigest()
+        write_atomically(self._pictures(job_id) / name, stream.getvalue())
+        return name
+
+    def has_picture(self, job_id: str, name: str) -> bool:
+        return bool(_PICTURE.fullmatch(name)) and (self._pictures(job_id) / name).is_file()
+
+    def picture(self, name: str) -> bytes:
+        """The encoded bytes of a picture that some job keeps.
+
+        Raises:
+            NotFound: none keeps one of this name.
+        """
+        for job_id in self.all():
+            if self.has_picture(job_id, name):
+                return (self._pictures(job_id) / name).read_bytes()
+        raise NotFound(f"There is no picture {name[:80]!r}.")
+
+    def _pictures(self, job_id: str) -> Path:
+        return self.of(job_id) / "pictures"
 
     def has_changed_since(self, job_id: str, moment: float) -> bool:
         """Whether anything was kept for this job after this time, in seconds since 1970."""

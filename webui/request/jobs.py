@@ -113,6 +113,10 @@ class JobPlan(Protocol):
         """The part with the pieces at these positions, which are of one of `parts`."""
         ...
 
+    def moved(self, by: int, /) -> JobPlan:
+        """The plan with its pieces counted from there on."""
+        ...
+
     def at(self, position: int, /) -> Piece:
         """The piece that a result at this position comes of. Raises StopIteration: there is none."""
         ...
@@ -147,6 +151,9 @@ class UndividedPlan:
         return (self,)
 
     def only(self, _positions: Iterable[int], /) -> Self:
+        return self
+
+    def moved(self, _by: int, /) -> Self:
         return self
 
     def at(self, _position: int, /) -> UndividedPiece:

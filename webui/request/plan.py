@@ -189,7 +189,7 @@ class Plan:
         """The picture at this position. Raises StopIteration: there is none."""
         return next(picture for batch in self.batches for picture in batch if picture.position == position)
 
-    def moved(self, by: int) -> Plan:
+    def moved(self, by: int, /) -> Plan:
         """The plan with its positions counted from there on."""
         batches = tuple(
             tuple(replace(picture, position=picture.position + by) for picture in batch) for batch in self.batches
@@ -231,6 +231,9 @@ class Plans:
     def model(self) -> str:
         """Path of the first checkpoint."""
         return self.parts[0].model
+
+    def moved(self, by: int, /) -> Plans:
+        return replace(self, parts=tuple(part.moved(by) for part in self.parts))
 
     def number_of(self, position: int) -> int:
         """Which part has the picture at this position. Raises StopIteration: none."""

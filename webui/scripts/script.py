@@ -91,6 +91,8 @@ class Script(Declared):
     title: ClassVar[str]
     first_alone: ClassVar[bool] = False
     """A1111: an API's answer has the first picture of each request alone, however many it makes."""
+    kinds: ClassVar[tuple[str, ...]] = ("txt2img", "img2img")
+    """The kinds of generation that it can be picked for."""
 
     @property
     def shows_pictures(self) -> bool:

@@ -166,6 +166,13 @@ class ExtrasPlan:
         kept = (tuple(one for one in batch if one.position in wanted) for batch in self.batches)
         return replace(self, batches=tuple(batch for batch in kept if batch))
 
+    def moved(self, by: int, /) -> ExtrasPlan:
+        """The plan with its pictures counted from there on."""
+        batches = tuple(
+            tuple(replace(one, position=one.position + by * MOST_PARTS) for one in batch) for batch in self.batches
+        )
+        return replace(self, batches=batches)
+
     def at(self, position: int, /) -> Retouch:
         """The picture of which the result at this position comes."""
         first = position - position % MOST_PARTS

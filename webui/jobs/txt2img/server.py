@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from webui.base.errors import ModelError
 from webui.base.text import named
+from webui.catalog import grid
 from webui.catalog.pictures import SavedPicture
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.messages import Pictured
 from webui.request.plan import LARGEST_RANDOM_SEED, Plan, Plans, resolve
 from webui.request.settings import Settings
-from webui.scripts.script import Table
+from webui.scripts.flow import Flow, Made, Next
+from webui.scripts.script import Table, chosen, refuse_beyond
 from webui.server.jobs.job import Job, JobError, user_name
 from webui.server.jobs.kind import Checked, JobServer
 from webui.server.jobs.limits import within
@@ -35,6 +38,10 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
             return Checked(request.picture_count, first.model, picture.seed, picture.subseed)
         seed = request.seed if request.seed >= 0 else _random_seed()
         subseed = request.subseed if request.subseed >= 0 else _random_seed()
+        if (flow := _flow(request)) is not None:
+            refuse_beyond(flow.steps(request), settings.limits.most_pictures)
+            first = self.plan(request.changed(script="", script_values={}, **one), settings)
+            return Checked(flow.picture_count(request), first.model, seed, subseed)
         table = expanded(request, seed, subseed, settings.limits.most_pictures)
         for cell in table.cells:
             within(cell.request, settings.limits)
@@ -49,6 +56,15 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
         table = expanded(request, job.seed, job.subseed, settings.limits.most_pictures)
         plans = planned(table, lambda cell: self.plan(cell, settings))
         return Work(job, settings, plans, plans.requests, table, comments=[*plans.remarks, *table.remarks])
+
+    def follow(self, job: Job, request: Txt2Img | Img2Img, made: Sequence[Made], /) -> Next | None:
+        """As the request's script says, where that is a flow."""
+        flow = _flow(request)
+        return flow.follow(request.changed(seed=job.seed, subseed=job.subseed), made) if flow is not None else None
+
+    def steps(self, request: Txt2Img | Img2Img, /) -> int:
+        flow = _flow(request)
+        return flow.steps(request) if flow is not None else 1
 
     def mended(self, work: Work, error: JobError, /) -> bool:
         """A checkpoint that nobody has chosen cannot be opened: the next one of the list takes its place."""
@@ -88,6 +104,9 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
         if work.table is not None and isinstance(work.plan, Plans):
             self._lay_out_table(work.table, work.plan, work.settings, ended)
             return
+        if work.flow is not None:
+            self._lay_out_flow(ended, work.flow.settings)
+            return
         assert isinstance(work.plan, Plan) and isinstance(ended.request, Txt2Img | Img2Img)
         self.catalog.keep_sheet(
             [picture.id for picture in ended.pictures],
@@ -98,6 +117,13 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
             user=user_name(ended.owner),
         )
 
+    def _lay_out_flow(self, ended: Job, settings: Settings) -> None:
+        """A1111: the results in a row, where there are several, even if a call wants no sheets of batches."""
+        if len(ended.pictures) > 1:
+            contents = [self.catalog.pictures.content(picture.id)[0] for picture in ended.pictures]
+            row = grid.in_a_row(contents, settings.save)
+            self.catalog.keep_table(ended.pictures[0].id, [row], (), grid.NAME, settings)
+
     def _lay_out_table(self, table: Table, plans: Plans, settings: Settings, ended: Job) -> None:
         if table.sheets is None:
             return
@@ -107,6 +133,17 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
         if images:
             first = ended.pictures[0].id
             self.catalog.keep_table(first, images, table.sheets.labels, table.sheets.stem, settings)
+
+
+def _flow(request: Txt2Img | Img2Img) -> Flow | None:
+    """The script of the request, where that is a flow.
+
+    Raises:
+        NotFound: there is no such script.
+        UserError: one of its values is wrong.
+    """
+    script = chosen(request)[0] if request.script else None
+    return script if isinstance(script, Flow) else None
 
 
 def _random_seed() -> int:

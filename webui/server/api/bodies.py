@@ -283,6 +283,8 @@ def _selected(name: str, cls: type[Generation], arguments: list[Any]) -> tuple[t
         script: type[Script] = registry.script(name)
     except NotFound as error:
         raise UserError(error.message, hint=error.hint, field="script_name") from error
+    if cls.kind not in script.kinds:
+        raise UserError(f"{script.title} is no script of {cls.kind}.", field="script_name")
     return script, script.of_arguments(cls, arguments)
 
 

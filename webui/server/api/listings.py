@@ -98,8 +98,10 @@ def routes(app: App) -> Routes:
     @router.get("/scripts", "user", response_model=answers.ScriptTitles)
     def scripts() -> dict[str, list[str]]:
         """Titles of scripts by tab, in small letters: what `script_name` and `alwayson_scripts` take."""
-        titles = sorted([*(entry.name.lower() for entry in registry.scripts()), *ALWAYS_ON, *_carried()])
-        return {"txt2img": titles, "img2img": titles}
+        return {
+            kind: sorted([*(entry.name.lower() for entry in registry.scripts_for(kind)), *ALWAYS_ON, *_carried()])
+            for kind in ("txt2img", "img2img")
+        }
 
     @router.get("/script-info", "user", response_model=list[answers.ScriptItem])
     def script_info() -> list[dict[str, Any]]:
@@ -112,7 +114,7 @@ def routes(app: App) -> Routes:
                 "args": registry.resolved(entry.code).arguments(cls),
             }
             for cls in (Txt2Img, Img2Img)
-            for entry in registry.scripts()
+            for entry in registry.scripts_for(cls.kind)
         ]
         return (
             plots

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -13,6 +14,7 @@ from webui.catalog.settings_store import SettingsStore
 from webui.request.jobs import JobPlan, JobRequest
 from webui.request.messages import Pictured
 from webui.request.settings import Settings
+from webui.scripts.flow import Made, Next
 from webui.server.jobs.job import Job, JobError
 from webui.server.jobs.work import Work
 
@@ -57,6 +59,17 @@ class JobServer(Generic[R, P]):
     def prepared(self, job: Job, request: R, settings: Settings) -> Work:
         """The job, ready to be handed to engines: its turn has come. Raises as `plan`."""
         return Work(job, settings, self.plan(request, settings), (request,))
+
+    def follow(self, _job: Job, _request: R, _made: Sequence[Made], /) -> Next | None:
+        """Of a flow: what is asked for after all that has been made for this job; of other jobs None, from the first.
+
+        The same things made are followed by the same request, whenever that is asked.
+        """
+        return None
+
+    def steps(self, _request: R, /) -> int:
+        """How many requests a flow will have, for the progress."""
+        return 1
 
     def keep(self, _work: Work, picture: Pictured, /) -> SavedPicture:
         """Save a finished picture, and record it as a result.

@@ -23,6 +23,7 @@ from webui.server.jobs.dispatcher import Dispatcher
 from webui.server.jobs.engine_client import Engine, EngineState
 from webui.server.jobs.engines import Engines
 from webui.server.jobs.events import Hub
+from webui.server.jobs.flows import Flows
 from webui.server.jobs.job import Job
 from webui.server.jobs.kind import JobServers
 from webui.server.jobs.limits import within
@@ -57,13 +58,16 @@ class JobQueue:
         self.version = version
         self._works: dict[str, Work] = {}
         self._servers = JobServers(catalog, settings, version)
+        self._flows = Flows(self._servers, catalog.job_folders)
         self.hub = Hub(self.snapshot, lambda: self._engines.watch())
         repeats = Repeats(catalog.jobs, self.hub, self.submit, lambda job_id: self._results.job(job_id).ended)
         results = Results(catalog, self.hub, self._works, repeats.go_round)
         self._results = results
         self._engines = Engines(catalog, settings, self.hub, engines, more)
-        self._runs = Runs(catalog, settings, self.hub, self._servers, self._engines, results, self._works)
-        self._scheduler = Scheduler(catalog, self._servers, self._engines, results, self._runs, self._works)
+        self._runs = Runs(catalog, settings, self.hub, self._servers, self._flows, self._engines, results, self._works)
+        self._scheduler = Scheduler(
+            catalog, self._servers, self._flows, self._engines, results, self._runs, self._works
+        )
         self._dispatcher = Dispatcher(self.hub, self._engines, results, self._runs, self._scheduler, self._works)
         self._closing = False
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -138,6 +142,10 @@ class JobQueue:
             raise Busy(engines.text, hint="The log says more. It is tried again by itself.")
         # Resolved now only to complain at once; what disk and settings say then decides when the turn comes.
         checked = self._servers.of(request.kind).checked(request, current)
+        asked = Job(
+            "", request.kind, owner, "queued", request, checked.pictures, seed=checked.seed, subseed=checked.subseed
+        )
+        self._flows.check(asked, request, current)
         row = self._table.submit(
             request.kind,
             owner,

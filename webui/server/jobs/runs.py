@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from webui.base.errors import EngineCrashed, StorageError, WebuiError
+from webui.base.errors import DatabaseError, EngineCrashed, StorageError, WebuiError
 from webui.base.log import tell
 from webui.catalog.catalog import Catalog
 from webui.catalog.job_table import State
@@ -22,6 +22,7 @@ from webui.server.jobs.engine_client import EngineState, Lost
 from webui.server.jobs.engines import Engines
 from webui.server.jobs.estimate import Pace
 from webui.server.jobs.events import Hub
+from webui.server.jobs.flows import Flows
 from webui.server.jobs.job import PHASES, Job, JobError, JobPicture, Progressed
 from webui.server.jobs.kind import JobServers
 from webui.server.jobs.results import Results
@@ -60,6 +61,7 @@ class Runs:
         settings: SettingsStore,
         hub: Hub,
         servers: JobServers,
+        flows: Flows,
         engines: Engines,
         results: Results,
         works: dict[str, Work],
@@ -69,6 +71,7 @@ class Runs:
         self._settings = settings
         self._hub = hub
         self._servers = servers
+        self._flows = flows
         self._engines = engines
         self._results = results
         self._works = works
@@ -106,6 +109,8 @@ class Runs:
                 self._note_preview(work, heard)
             case Pictured() if work is not None:
                 self._keep(seat, work, heard)
+            case Answered() if work is not None and work.flow is not None:
+                work.flow.answer = heard.text
             case Answered() if work is not None:
                 self._results.change(work, answer=heard.text)
                 self._servers.of(work.job.kind).answered(work)
@@ -138,6 +143,8 @@ class Runs:
         several = len(self._engines.seats) > 1 or work.table is not None
         if several:
             batch, batches = min(len(work.job.pictures), work.job.count - 1), work.job.count
+        if work.flow is not None:
+            batch, batches, several = len(work.flow.made), work.flow.steps, False
         if batches > 1:
             text = f"{text}, {'picture' if several else 'batch'} {batch + 1} of {batches}"
         progress = Progressed(fraction, text, heard.step, heard.steps, batch, batches, eta)
@@ -154,12 +161,18 @@ class Runs:
 
     def _keep(self, seat: Seat, running: Work, heard: Pictured) -> None:
         """Save a finished picture; one that is there already came twice because its batch was made again."""
+        stage = running
+        if running.flow is not None:
+            told, stage = self._flows.keep(running, heard), running.flow.stage
+            if told is None:
+                return
+            heard = told
         job = running.job
         if any(picture.position == heard.position for picture in job.pictures):
             return
         comments = [comment for comment in heard.comments if comment not in running.comments]
         try:
-            saved = self._servers.of(job.kind).keep(running, heard)
+            saved = self._servers.of(stage.job.kind).keep(stage, heard)
         except NotSaved as error:
             saved = error.picture
             comments.append(str(error))
@@ -197,7 +210,7 @@ class Runs:
         if work.cancelled or work.interrupts:
             work.stopped = work.stopped or bool(work.waiting)
             work.waiting.clear()
-        if work.waiting or self.units_of(work):
+        if work.waiting or self.units_of(work) or self._goes_on(work):
             return
         job = work.job
         if not work.stopped and work.sampling_since is not None and not work.resumed:
@@ -210,6 +223,22 @@ class Runs:
             return
         nothing = not job.pictures and not job.answer
         self._put_down(work, "cancelled" if work.cancelled or (work.stopped and nothing) else "done")
+
+    def _goes_on(self, work: Work) -> bool:
+        """Whether another request follows in the flow of this job, or the job has ended over it."""
+        flow = work.flow
+        if flow is None or work.stopped:
+            return False
+        if work.cancelled or work.interrupts:
+            work.stopped = len(flow.made) + 1 < flow.steps
+            return False
+        try:
+            return self._flows.go_on(work)
+        except DatabaseError:
+            raise
+        except WebuiError as error:
+            self.fail(work, JobError(error.code, error.message, error.hint))
+            return True
 
     def _leave_out(self, work: Work, unit: Unit, error: JobError) -> None:
         """A cell of a table cannot be made; the others can."""

@@ -14,6 +14,7 @@ from webui.request.jobs import request_classes
 from webui.request.messages import Interrupt, Others, Prefetch, Run
 from webui.request.settings import Settings
 from webui.server.jobs.engines import Engines
+from webui.server.jobs.flows import Flows
 from webui.server.jobs.job import PHASES, Progressed
 from webui.server.jobs.kind import JobServers
 from webui.server.jobs.results import Results
@@ -36,6 +37,7 @@ class Scheduler:
         self,
         catalog: Catalog,
         servers: JobServers,
+        flows: Flows,
         engines: Engines,
         results: Results,
         runs: Runs,
@@ -44,6 +46,7 @@ class Scheduler:
         self._table = catalog.jobs
         self._folders = catalog.job_folders
         self._servers = servers
+        self._flows = flows
         self._engines = engines
         self._results = results
         self._runs = runs
@@ -178,4 +181,5 @@ class Scheduler:
     def _prepared(self, row: JobRow) -> Work:
         request = request_classes()[row.kind].made(**json.loads(row.request))
         settings = Settings().with_options(json.loads(row.settings), strict=False)
-        return self._servers.of(row.kind).prepared(self._results.of_row(row), request, settings)
+        job = self._results.of_row(row)
+        return self._flows.begun(job, request, settings) or self._servers.of(row.kind).prepared(job, request, settings)

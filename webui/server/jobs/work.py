@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from webui.request.jobs import JobPlan, JobRequest, Piece
 from webui.request.settings import Settings
 from webui.scripts.script import Table
 from webui.server.jobs.job import Job, JobError
+
+if TYPE_CHECKING:
+    from webui.server.jobs.flows import Flow
 
 
 @dataclass
@@ -53,7 +57,9 @@ class Work:
     requests: tuple[JobRequest, ...]
     """What was asked for: of a job with a script, in each of its cells."""
     table: Table | None = None
-    """Of a job with a script."""
+    """Of a job with a script whose requests are known from the first."""
+    flow: Flow | None = None
+    """Of a job whose next request needs what has come of the last: `plan` is that of the request in work."""
     waiting: deque[Unit] = field(default_factory=deque)
     settled: int = 0
     """Pictures that no engine needs to be asked for any more."""
@@ -71,6 +77,8 @@ class Work:
     @property
     def done(self) -> frozenset[int]:
         """Positions of the pictures that are there."""
+        if self.flow is not None:
+            return self.flow.positions
         return frozenset(picture.position for picture in self.job.pictures)
 
     def divide(self, engines: int) -> None:
@@ -89,9 +97,11 @@ class Work:
     @property
     def size(self) -> float:
         """How much there is to do, as the estimate counts it."""
-        return sum(request.effort for request in self.requests)
+        once = sum(request.effort for request in self.requests)
+        return once * self.flow.steps if self.flow is not None else once
 
     def fraction(self, units: Iterable[Unit]) -> float:
         """How far the job is, 0 to 1, while engines make these units of it."""
         made = self.settled + sum(unit.count * unit.fraction for unit in units)
-        return min(max(made / max(self.plan.count, 1), 0.0), 1.0)
+        fraction = min(max(made / max(self.plan.count, 1), 0.0), 1.0)
+        return self.flow.fraction(fraction) if self.flow is not None else fraction

@@ -32,12 +32,16 @@ class Scripts:
         self._kind = kind
         self._cls: type[Generation] = REQUESTS[kind]
         self._forms: dict[str, Controls] = {}
-        names = [entry.name for entry in registry.scripts()]
+        entries = registry.scripts_for(kind)
         with gr.Column(elem_id=f"{kind}_scripts", elem_classes="scripts"):
             self._chosen = gr.Dropdown(
-                [NONE, *names], value=NONE, label="Script", elem_id=f"{kind}_script_list", interactive=True
+                [NONE, *(entry.name for entry in entries)],
+                value=NONE,
+                label="Script",
+                elem_id=f"{kind}_script_list",
+                interactive=True,
             )
-            for entry in registry.scripts():
+            for entry in entries:
                 self._forms[entry.name] = self._laid_out(registry.resolved(entry.code), entry.name)
         self._chosen.change(None, self._chosen, None, js=calls("showScript", kind), **QUIET)
 
