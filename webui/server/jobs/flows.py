@@ -25,7 +25,7 @@ RECORD = "flow.json"
 
 
 @dataclass
-class Flow:
+class FlowState:
     """Where the flow of a job in work is."""
 
     made: list[Made]
@@ -82,7 +82,7 @@ class Flows:
             now = server.follow(job, request, made)
         stage = self._stage(job, now, settings, sum(results))
         work = Work(job, stage.settings, stage.plan, (request,), comments=[*now.remarks, *stage.comments])
-        work.flow = Flow(made, results, now, stage, settings, server.steps(request))
+        work.flow = FlowState(made, results, now, stage, settings, server.steps(request))
         return work
 
     def keep(self, work: Work, picture: Pictured) -> Pictured | None:

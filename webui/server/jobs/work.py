@@ -13,7 +13,7 @@ from webui.scripts.script import Table
 from webui.server.jobs.job import Job, JobError
 
 if TYPE_CHECKING:
-    from webui.server.jobs.flows import Flow
+    from webui.server.jobs.flows import FlowState
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Work:
     """What was asked for: of a job with a script, in each of its cells."""
     table: Table | None = None
     """Of a job with a script whose requests are known from the first."""
-    flow: Flow | None = None
+    flow: FlowState | None = None
     """Of a job whose next request needs what has come of the last: `plan` is that of the request in work."""
     waiting: deque[Unit] = field(default_factory=deque)
     settled: int = 0
