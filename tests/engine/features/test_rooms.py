@@ -102,7 +102,7 @@ def test_what_a_unit_lacks_is_said_before_anything_is_read(engine: Engine) -> No
         engine.plan(request(features={"Control": [{}]}))
     with pytest.raises(NotFound, match="canny"):
         engine.plan(request(features={"Control": control(model="canny")}), {"hint": b""})
-    with pytest.raises(UserError, match="no parameter 'ref'"):
+    with pytest.raises(UserError, match="no parameter named 'ref'"):
         request(features={"Control": control(ref={"name": "x"})})
     with pytest.raises(UserError, match="33 units"):
         request(features={"Control": [control()] * 33})
