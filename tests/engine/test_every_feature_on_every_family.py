@@ -49,10 +49,6 @@ ON: dict[str, dict[str, Any]] = {
     "Token merging": {"override_settings": {"token_merging_ratio": 0.5}},
     "Tiling": {"override_settings": {"tiling": True}},
     "Refiner": {"refiner_checkpoint": "itself", "refiner_switch_at": 0.5},
-    "Adaptive projected guidance": {"apg": True},
-    "Perturbed attention": {"pag_scale": 1.0},
-    "Dynamic thresholding": {"mimic_scale": 3.0},
-    "CFG rescale": {"cfg_rescale": 0.5},
     "Hires. fix": {"enable_hr": True, "hr_scale": 1.5},
     "Face restoration": {"override_settings": {"face_restoration": True}},
     "Soft inpainting": {"soft_inpainting": True, "mask": "mask"},
@@ -183,7 +179,9 @@ def plan(family: str, request: Txt2Img, **others: str) -> Plan:
 
 
 def test_a_plan_is_refused_before_any_file_is_opened() -> None:
-    both = Txt2Img.made(pag_scale=2, override_settings={"token_merging_ratio": 0.5, "tiling": True})
+    both = Txt2Img.made(
+        features={"Perturbed attention": {}}, override_settings={"token_merging_ratio": 0.5, "tiling": True}
+    )
     with pytest.raises(UserError) as error:
         plan("Flux", both)
     assert error.value.message == (

@@ -53,14 +53,10 @@ FIELDS: Mapping[str, Capability] = MappingProxyType(
                 "seed_resize_from_w",
                 "seed_resize_from_h",
                 "soft_inpainting",
-                "cfg_rescale",
-                "apg",
-                "mimic_scale",
                 "show_film",
             ),
             Capability.STEPS,
         ),
-        "pag_scale": Capability.UNET,
     }
 )
 """Field of a request -> without what in the model it has no effect."""

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
 from webui.features.feature import FeatureParams, Touched
+from webui.request.capabilities import Capability
 from webui.request.params import Slider, Toggle
 
 
@@ -18,6 +19,7 @@ class Params(FeatureParams):
         {"apg": "on", "apg_eta": "eta", "apg_threshold": "threshold", "apg_momentum": "momentum"}
     )
     off: ClassVar[Mapping[str, Any]] = MappingProxyType({"on": False})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.STEPS})
     touches: ClassVar[frozenset[Touched]] = frozenset({"guidance"})
 
     on: Annotated[bool, Toggle(label="APG", ui="Adaptive projected guidance", place=85, absent=False)] = True

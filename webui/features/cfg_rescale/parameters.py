@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
 from webui.features.feature import FeatureParams, Touched
+from webui.request.capabilities import Capability
 from webui.request.params import Slider
 
 
@@ -16,6 +17,7 @@ class Params(FeatureParams):
     title: ClassVar[str] = "CFG rescale"
     flat: ClassVar[Mapping[str, str]] = MappingProxyType({"cfg_rescale": "share"})
     off: ClassVar[Mapping[str, Any]] = MappingProxyType({"share": 0.0})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.STEPS})
     touches: ClassVar[frozenset[Touched]] = frozenset({"guidance"})
     after: ClassVar[tuple[str, ...]] = ("Adaptive projected guidance", "Perturbed attention", "Dynamic thresholding")
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
 from webui.features.feature import FeatureParams, Touched
+from webui.request.capabilities import Capability
 from webui.request.params import Slider
 
 
@@ -18,6 +19,7 @@ class Params(FeatureParams):
         {"mimic_scale": "mimic_scale", "threshold_percentile": "percentile"}
     )
     off: ClassVar[Mapping[str, Any]] = MappingProxyType({"mimic_scale": 0.0})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.STEPS})
     touches: ClassVar[frozenset[Touched]] = frozenset({"guidance"})
     after: ClassVar[tuple[str, ...]] = ("Adaptive projected guidance", "Perturbed attention")
 
