@@ -126,9 +126,11 @@ def test_memory_knows_of_networks_beside_the_network(engine: Engine) -> None:
 # ---------------------------------------------------------------- repainting
 
 
-def test_a_part_of_the_finished_picture_is_made_anew_by_a_plan_of_its_own(engine: Engine) -> None:
+def test_a_part_of_the_finished_picture_is_made_anew_by_a_plan_of_its_own(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = engine.run(request(**WIDE, batch_size=2))
-    RepaintEngine.loans = staticmethod(lambda: sum(each.loans for each in engine.models._residents.values()))  # type: ignore[assignment]
+    monkeypatch.setattr(RepaintEngine, "loans", lambda: sum(each.loans for each in engine.models.residents))
     asked = request(**WIDE, batch_size=2, features={"Repaint": {"prompt": "red"}})
     engine.events.clear()
     made = engine.run(asked)
