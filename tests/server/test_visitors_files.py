@@ -339,8 +339,8 @@ def test_what_a_component_refuses_in_an_event_for_the_queue_is_refused_without_a
     own = caller.upload(b"no picture", "own.png")
     begin = len(page.output)
     for _ in range(3):
-        body = {"data": [{"path": own, "meta": META}], "fn_index": event["id"], "session_hash": "s"}
+        body = {"data": [{"path": own, "meta": META}], "fn_index": event["id"], "session_hash": "refused"}
         answer = caller.http.post("/gradio_api/queue/join", json=body)
         assert answer.status_code == 422, answer.text
-    assert caller.http.get("/gradio_api/queue/data?session_hash=s").status_code == 404
+    assert caller.http.get("/gradio_api/queue/data?session_hash=refused").status_code == 404
     assert not [line for line in page.output[begin:] if "Traceback" in line]
