@@ -5,19 +5,17 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
-from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-FILES = sorted((ROOT / "webui").rglob("*.py"))
+from tests import house
+from tests.house import FILES, MODULES, ROOT, imports, module_name, source
 
 # A module may import from its own row, and from rows with a smaller number in its own column or in both.
 LAYERS: tuple[tuple[str, int, str], ...] = (
     ("webui.base", 0, "both"),
     ("webui.prompt", 1, "both"),
+    ("webui.entry_points", 1, "both"),
     ("webui.registry", 1, "both"),
     ("webui.request", 2, "both"),
     ("webui.features", 2, "both"),
@@ -53,33 +51,14 @@ PRINT_ALLOWED = {
 }
 
 
-def module_name(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-MODULES = {module_name(path): path for path in FILES}
-
-
-def imports(path: Path) -> Iterator[str]:
-    """Modules of ours that a file imports, inside functions too, but not for type checking alone."""
-    for node in runtime_nodes(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "webui")
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "webui":
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                yield inner if inner in MODULES else node.module
-
-
-def runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            for other in node.orelse:
-                yield from runtime_nodes(other)
-            continue
-        yield node
-        yield from runtime_nodes(node)
+MOST = {
+    "functions over 60 lines": 13,
+    "classes over 300 lines, lists of fields left out": 2,
+    "uses of Any": 726,
+    "questions of which class a request or plan is, outside the kinds' folders": 34,
+    "class names that mean two things": 14,
+}
+"""What is not where it shall be: lower these with the counts, never raise them."""
 
 
 def layer(module: str) -> tuple[int, str]:
@@ -91,16 +70,13 @@ def layer(module: str) -> tuple[int, str]:
     return next((row, column) for prefix, row, column in LAYERS if module == prefix or module.startswith(prefix + "."))
 
 
-def source(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
-
-
-def test_there_is_no_import_cycle_lazy_imports_counted() -> None:
-    graph = {name: set(imports(path)) - {name} for name, path in MODULES.items()}
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        pytest.fail(f"import cycle: {' -> '.join(error.args[1])}")
+@pytest.mark.parametrize("name", house.COUNTED)
+def test_no_count_gets_worse(name: str) -> None:
+    """`python -m tests.house --where` shows them all, and the goals."""
+    goal, look = house.COUNTED[name]
+    found = look()
+    most = max(MOST.get(name, 0), goal)
+    assert len(found) <= most, f"{len(found)} {name}, and there were {most}:\n" + "\n".join(found)
 
 
 def test_a_module_imports_only_from_layers_below() -> None:
@@ -167,11 +143,10 @@ def test_nobody_asks_what_kind_a_job_is() -> None:
     assert not wrong, wrong
 
 
-def test_nothing_is_global_or_mutable_at_module_level() -> None:
+def test_nothing_is_mutable_at_module_level() -> None:
     wrong = []
     for path in FILES:
         tree = ast.parse(path.read_text("utf-8"))
-        wrong += [f"{source(path)}:{n.lineno} global" for n in ast.walk(tree) if isinstance(n, ast.Global)]
         for node in tree.body:
             value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
