@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -118,11 +118,10 @@ def until(look: Callable[[], T], what: str, process: subprocess.Popen[str] | Non
     raise AssertionError(f"waited in vain for {what}")
 
 
-def start_server(data: Path, *flags: str) -> RunningServer:
-    """Start the program and wait until it says where it is."""
+def start_server(data: Path, *flags: str, path: Sequence[Path] = ()) -> RunningServer:
+    """Start the program and wait until it says where it is. path: more folders with packages."""
     command = [sys.executable, "-m", "webui", "--port", "0", "--data-dir", str(data), *MACHINE, *flags]
-    packages = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("GESSO_TEST_KINDS"))))
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": packages}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, (ROOT, *path)))}
     process = subprocess.Popen(
         command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"
     )

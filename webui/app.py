@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 import psutil
 
+from webui import entry_points
 from webui.base import version
 from webui.base.errors import NotFound, UserError
 from webui.base.folder_lock import FolderLock
@@ -128,6 +129,11 @@ class App:
     def _allow(self, settings: Settings) -> None:
         limits = settings.limits
         self.catalog.uploads.allow(limits.most_upload_megabytes * 2**20, int(limits.most_upload_megapixels * 1e6))
+
+    def note_broken(self, origin: str, what: str, error: Exception) -> None:
+        """The code of an installed package has failed; what: the part of it."""
+        log.warning("The package %s: %s failed.", origin, what, exc_info=error)
+        self.catalog.problems.noted(entry_points.KIND, entry_points.problem_with(origin, what, error))
 
     def stoppable(self, stop: Callable[[], None]) -> None:
         """How the server is ended from within."""

@@ -1,9 +1,10 @@
 """Everything that exists, a line each: samplers, schedules, model families, upscalers, tabs, scripts, kinds of jobs.
 
 A line names its code as "module:function" and is resolved only when used: so both processes may read this table,
-there is no import cycle, and the server never imports torch. A package may add lines through entry points of the
-groups `webui.samplers`, `webui.schedules`, `webui.families`, `webui.features`, `webui.upscalers`, `webui.restorers`,
-`webui.tabs`, `webui.scripts`, `webui.jobs`, each pointing at a record of the classes below.
+there is no import cycle, and the server never imports torch. An installed package may add lines through entry points
+of the groups `webui.samplers`, `webui.schedules`, `webui.families`, `webui.features`, `webui.upscalers`,
+`webui.restorers`, `webui.tabs`, `webui.scripts`, `webui.jobs`, `webui.routes`, each pointing at a record of the classes
+below. One that cannot be used is named among the problems, and left out.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, Literal, TypeVar
 
-from webui.base.errors import NotFound, did_you_mean
+from webui import entry_points
+from webui.base.errors import ExtensionError, NotFound, UserError, did_you_mean
+from webui.base.fence import Problem, told_of
+from webui.entry_points import Added, Entry
 
 
 @dataclass(frozen=True)
-class SamplerEntry:
+class SamplerEntry(Entry):
     """A sampler: its name, its function, and what the rest of the program must know of it."""
 
-    name: str
     function: str
     aliases: tuple[str, ...] = ()
     schedule: str = ""
@@ -48,10 +50,9 @@ class SamplerEntry:
 
 
 @dataclass(frozen=True)
-class ScheduleEntry:
+class ScheduleEntry(Entry):
     """A way to space the noise levels; its first alias is its name in A1111's API."""
 
-    name: str
     function: str
     """`(n, low, high, process, **options) -> sigmas`; "" for Automatic."""
     aliases: tuple[str, ...] = ()
@@ -63,38 +64,33 @@ class ScheduleEntry:
 
 
 @dataclass(frozen=True)
-class FamilyEntry:
+class FamilyEntry(Entry):
     """A model family; `code` is its `Family` record."""
 
-    name: str
     code: str
     capabilities: str = ""
     """Its `webui.request.capabilities.Capabilities`; "": the engine alone knows what it can bear."""
 
 
 @dataclass(frozen=True)
-class UpscalerEntry:
-    """A way to enlarge pictures; `files` are the models that it opens, as a pattern below `models/`."""
+class UpscalerEntry(Entry):
+    """A way to enlarge pictures without a model file; `code` is a function (picture, factor) -> picture (PIL, RGB),
+    about so many times larger, run by the engine."""
 
-    name: str
     code: str
-    files: str = ""
-    scale: float = 4.0
 
 
 @dataclass(frozen=True)
-class RestorerEntry:
+class RestorerEntry(Entry):
     """What mends faces; `code` is a function from picture to picture (PIL, RGB, of one size), run by the engine."""
 
-    name: str
     code: str
 
 
 @dataclass(frozen=True)
-class FeatureEntry:
+class FeatureEntry(Entry):
     """A capability of a picture; `package` has the class `Params` in `parameters`, and `Engine` in `engine`."""
 
-    name: str
     package: str
 
     @property
@@ -109,28 +105,32 @@ class FeatureEntry:
 
 
 @dataclass(frozen=True)
-class TabEntry:
+class TabEntry(Entry):
     """A tab of the page; `code` is a function of the App that builds it inside a `gr.Tab`."""
 
-    name: str
     code: str
     elem_id: str
 
 
 @dataclass(frozen=True)
-class ScriptEntry:
+class ScriptEntry(Entry):
     """A script that makes many requests out of one; `code` is its `webui.scripts.script.Script`."""
 
-    name: str
     code: str
 
 
 @dataclass(frozen=True)
-class JobKind:
+class RouteEntry(Entry):
+    """Routes of the HTTP server; `code` is a function of the App that gives back a `webui.server.routes.Routes`."""
+
+    code: str
+
+
+@dataclass(frozen=True)
+class JobKind(Entry):
     """A kind of job; `package` is its folder. In there: `request.py` with a class `Request`, which both processes
     know; `work.py` with a function `work`, run by the engine; `server.py` with a class `Server`, the queue's."""
 
-    name: str
     package: str
     scope: Literal["user", "admin"] = "user"
     """Who may submit one."""
@@ -380,35 +380,189 @@ JOB_KINDS: tuple[JobKind, ...] = (
     JobKind("interrogate", "webui.jobs.interrogate"),
 )
 
+UPSCALERS: tuple[UpscalerEntry, ...] = ()
+"""Our own are `PIXEL_UPSCALERS` and the files below `models/`."""
+
+ROUTES: tuple[RouteEntry, ...] = ()
+"""Our own are in `webui/server`."""
+
 E = TypeVar("E")
 
 
 def resolved(code: str) -> Any:
-    """The object that "module:name" names; imports the module."""
+    """The object that "module:name" names; imports the module.
+
+    Raises:
+        ExtensionError: an installed package is to have it, and cannot give it.
+    """
     module, _, name = code.partition(":")
-    return getattr(import_module(module), name)
+    try:
+        return getattr(import_module(module), name)
+    except Exception as error:
+        origin = entry_points.origins().get(module.partition(".")[0])
+        if origin is None or isinstance(error, ExtensionError):
+            raise
+        raise ExtensionError(origin, told_of(error)) from error
+
+
+def _unchecked(_line: Entry) -> None:
+    """For lines whose code one of the two processes alone can look at."""
+
+
+def _is_feature(line: FeatureEntry) -> None:
+    """Raises what speaks against the declared half of a feature."""
+    params = line.params
+    _must_be(params, "webui.features.feature:FeatureParams")
+    if params.title not in ("", line.name):
+        raise UserError(f"Its parameters are called {params.title!r}, and its line {line.name!r}.")
+    params.params()
+    params()
+
+
+def _is_kind(line: JobKind) -> None:
+    """Raises what speaks against the requests of a kind of job."""
+    request = resolved(line.request)
+    _must_be(request, "webui.request.jobs:JobRequest")
+    if request.kind != line.name:
+        raise UserError(f"Its requests are of the kind {request.kind!r}, and its line is called {line.name!r}.")
+    request()
+
+
+def _is_family(line: FamilyEntry) -> None:
+    """Raises what speaks against what a family is said to bear."""
+    if line.capabilities and not isinstance(
+        found := resolved(line.capabilities), resolved("webui.request.capabilities:Capabilities")
+    ):
+        raise UserError(f"{found!r} is no webui.request.capabilities.Capabilities.")
+
+
+def _is_tab(line: TabEntry) -> None:
+    if line.elem_id in {own.elem_id for own in TABS} or not line.elem_id.isidentifier():
+        raise UserError(f"elem_id {line.elem_id!r} is another tab's, or no identifier.")
+
+
+def _is_script(line: ScriptEntry) -> None:
+    script = resolved(line.code)
+    _must_be(script, "webui.scripts.script:Script")
+    script.params()
+
+
+def _must_be(cls: Any, base: str) -> None:
+    if not (isinstance(cls, type) and issubclass(cls, resolved(base))):
+        raise UserError(f"{cls!r} is no class of {base.replace(':', '.')}.")
 
 
 @cache
-def extended(group: str, own: tuple[E, ...]) -> tuple[E, ...]:
-    """Our lines of a table and those of installed packages (entry points of the group `webui.<group>`)."""
-    return (*own, *(entry.load() for entry in entry_points(group=f"webui.{group}")))
+def _samplers() -> Added[SamplerEntry]:
+    return entry_points.added("samplers", SamplerEntry, SAMPLERS, _unchecked)
+
+
+@cache
+def _schedules() -> Added[ScheduleEntry]:
+    return entry_points.added("schedules", ScheduleEntry, SCHEDULES, _unchecked)
+
+
+@cache
+def _families() -> Added[FamilyEntry]:
+    return entry_points.added("families", FamilyEntry, FAMILIES, _is_family)
+
+
+@cache
+def _features() -> Added[FeatureEntry]:
+    return entry_points.added("features", FeatureEntry, FEATURES, _is_feature)
+
+
+@cache
+def _upscalers() -> Added[UpscalerEntry]:
+    return entry_points.added("upscalers", UpscalerEntry, UPSCALERS, _unchecked)
+
+
+@cache
+def _restorers() -> Added[RestorerEntry]:
+    return entry_points.added("restorers", RestorerEntry, RESTORERS, _unchecked)
+
+
+@cache
+def _tabs() -> Added[TabEntry]:
+    return entry_points.added("tabs", TabEntry, TABS, _is_tab)
+
+
+@cache
+def _scripts() -> Added[ScriptEntry]:
+    return entry_points.added("scripts", ScriptEntry, SCRIPTS, _is_script)
+
+
+@cache
+def _job_kinds() -> Added[JobKind]:
+    return entry_points.added("jobs", JobKind, JOB_KINDS, _is_kind)
+
+
+@cache
+def _routes() -> Added[RouteEntry]:
+    return entry_points.added("routes", RouteEntry, ROUTES, _unchecked)
+
+
+def problems() -> tuple[Problem, ...]:
+    """What installed packages add and cannot be used, as far as the server can tell."""
+    tables: tuple[Added[Any], ...] = (
+        *(_samplers(), _schedules(), _families(), _features(), _upscalers()),
+        *(_restorers(), _tabs(), _scripts(), _job_kinds(), _routes()),
+    )
+    found = [problem for table in tables for problem in table.problems]
+    for line in (line for table in tables for line in table.lines):
+        missing = [code for code in codes_of(line) if not entry_points.is_there(code)]
+        found += [entry_points.problem_with(line.origin, line.name, UserError(f"There is no {c}.")) for c in missing]
+    return (*entry_points.unreadable(), *found)
+
+
+def codes_of(line: Entry) -> tuple[str, ...]:
+    """All that a line names as "module:name"."""
+    match line:
+        case SamplerEntry():
+            return tuple(filter(None, (line.function, line.adapts)))
+        case ScheduleEntry():
+            return tuple(filter(None, (line.function,)))
+        case FeatureEntry():
+            return (f"{line.package}.parameters:Params", f"{line.package}.engine:Engine")
+        case JobKind():
+            return (line.request, line.work, line.server)
+        case _:
+            return (str(getattr(line, "code", "")),)
+
+
+def of_the_engine() -> tuple[tuple[Entry, str], ...]:
+    """Each line that an installed package adds and the engine carries out, and its code."""
+    found: list[tuple[Entry, str]] = []
+    for table in (_samplers(), _schedules(), _families(), _upscalers(), _restorers()):
+        found += [(line, code) for line in table.lines for code in codes_of(line)]
+    found += [(line, f"{line.package}.engine:Engine") for line in _features().lines]
+    found += [(line, line.work) for line in _job_kinds().lines]
+    return tuple(found)
 
 
 def samplers() -> tuple[SamplerEntry, ...]:
-    return extended("samplers", SAMPLERS)
+    return (*SAMPLERS, *_samplers().lines)
 
 
 def schedules() -> tuple[ScheduleEntry, ...]:
-    return extended("schedules", SCHEDULES)
+    return (*SCHEDULES, *_schedules().lines)
 
 
 def families() -> tuple[FamilyEntry, ...]:
-    return extended("families", FAMILIES)
+    return (*FAMILIES, *_families().lines)
+
+
+def upscalers() -> tuple[UpscalerEntry, ...]:
+    return (*UPSCALERS, *_upscalers().lines)
+
+
+def plain_upscalers() -> tuple[str, ...]:
+    """The names of all that can enlarge pictures without a model file."""
+    return (*PIXEL_UPSCALERS, *(entry.name for entry in upscalers()))
 
 
 def features() -> tuple[FeatureEntry, ...]:
-    return extended("features", FEATURES)
+    return (*FEATURES, *_features().lines)
 
 
 def carried() -> tuple[FeatureEntry, ...]:
@@ -442,15 +596,15 @@ def _flat_names(entries: tuple[FeatureEntry, ...]) -> dict[str, tuple[FeatureEnt
 
 
 def restorers() -> tuple[RestorerEntry, ...]:
-    return extended("restorers", RESTORERS)
+    return (*RESTORERS, *_restorers().lines)
 
 
 def tabs() -> tuple[TabEntry, ...]:
-    return extended("tabs", TABS)
+    return (*TABS, *_tabs().lines)
 
 
 def scripts() -> tuple[ScriptEntry, ...]:
-    return extended("scripts", SCRIPTS)
+    return (*SCRIPTS, *_scripts().lines)
 
 
 def scripts_for(kind: str) -> tuple[ScriptEntry, ...]:
@@ -459,7 +613,11 @@ def scripts_for(kind: str) -> tuple[ScriptEntry, ...]:
 
 
 def job_kinds() -> tuple[JobKind, ...]:
-    return extended("jobs", JOB_KINDS)
+    return (*JOB_KINDS, *_job_kinds().lines)
+
+
+def routes() -> tuple[RouteEntry, ...]:
+    return (*ROUTES, *_routes().lines)
 
 
 def job_kind(name: str) -> JobKind:

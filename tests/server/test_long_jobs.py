@@ -150,9 +150,7 @@ def test_what_jobs_kept_that_are_over_is_removed_at_start(office: Open) -> None:
     assert not here.catalog.job_folders.of("of-an-earlier-time").exists()
 
 
-def test_a_real_engine_and_a_real_server_are_killed_over_it(
-    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_real_engine_and_a_real_server_are_killed_over_it(tmp_path: Path, tiny_checkpoint: Path) -> None:
     """As often as GESSO_TEST_KILLS says: each new engine takes a few seconds."""
     kills, data = int(os.environ.get("GESSO_TEST_KILLS", "1")), furnish(tmp_path / "data", tiny_checkpoint)
     upto = 4 * (kills + 1)
@@ -161,8 +159,8 @@ def test_a_real_engine_and_a_real_server_are_killed_over_it(
         "counting", "", Request(upto=upto, pause=0.3).model_dump_json(), seed=1, subseed=1, pictures=0
     )
     points = catalog.job_folders.points(row.id)
-    monkeypatch.setenv("GESSO_TEST_KINDS", str(installed(tmp_path / "packages", "COUNTING")))
-    server = start_server(data, "--nowebui")
+    packages = installed(tmp_path / "packages", "COUNTING")
+    server = start_server(data, "--nowebui", path=[packages])
     try:
         for _ in range(kills):
             seen = points.number
@@ -171,7 +169,7 @@ def test_a_real_engine_and_a_real_server_are_killed_over_it(
             seen = points.number
             until(lambda seen=seen: points.number > seen, "a resume point of the next engine", server.process)
             server.stop(signal.SIGKILL)
-            server = start_server(data, "--nowebui")
+            server = start_server(data, "--nowebui", path=[packages])
         until(lambda: catalog.jobs.get(row.id).state in ("done", "failed"), "the end", server.process)
     finally:
         server.stop(signal.SIGKILL)

@@ -93,6 +93,24 @@ class EngineCrashed(WebuiError):
     code = "engine_crashed"
 
 
+class ExtensionError(WebuiError):
+    """The code of an installed package has failed. What does without it works."""
+
+    code = "extension_error"
+
+    def __init__(self, origin: str, reason: str) -> None:
+        """origin: the package."""
+        super().__init__(
+            f"The package {origin} has failed: {reason}",
+            hint="Leave out what it adds, update it, or uninstall it.",
+        )
+        self.origin = named(origin)
+        self.reason = named(reason)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (ExtensionError, (self.origin, self.reason))
+
+
 class Interrupted(WebuiError):
     """The user asked to stop. Not a failure: what is finished is kept."""
 

@@ -1,4 +1,5 @@
-"""The fence around each thing that a person put into a folder: one that cannot be read is named, and the rest is read.
+"""The fence around each thing that a person put into a folder, and around the code of installed packages: one that is
+broken is named, and the rest is used.
 
 The only place where whatever goes wrong over a thing is caught, since nobody knows all the ways in which a file can be
 broken, and since one file must never keep another from being used.
@@ -58,9 +59,31 @@ def problem_of(kind: str, name: str, error: Exception) -> Problem:
         return Problem(kind, name, _short(error.message), _short(error.hint))
     if isinstance(error, OSError):
         return Problem(kind, name, f"It cannot be read: {error.strerror or named(str(error))}.")
+    return Problem(kind, name, f"It is damaged ({told_of(error)}).", "Download it again, or remove it.")
+
+
+def told_of(error: BaseException) -> str:
+    """What an error says, in a line."""
+    if isinstance(error, WebuiError):
+        return _short(str(error))
     said = named(str(error)).split("\n")[0]
-    told = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return Problem(kind, name, f"It is damaged ({_short(told)}).", "Download it again, or remove it.")
+    return _short(f"{type(error).__name__}: {said}" if said else type(error).__name__)
+
+
+class fenced:  # noqa: N801 - read as a word: with fenced(...)
+    """Whatever goes wrong within the block ends it, and is told to `note`: around code of installed packages."""
+
+    def __init__(self, note: Callable[[Exception], object]) -> None:
+        self._note = note
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> bool:
+        if isinstance(error, Exception):
+            self._note(error)
+            return True
+        return False
 
 
 def _short(text: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from webui.base.fence import Problem
 
+MOST_NOTED = 50
+
 
 class Problems:
     """Problems by the folder or file that they were found in. Any thread may call any method."""
@@ -19,6 +21,12 @@ class Problems:
         """A look at this place has found these, and no others."""
         with self._lock:
             self._known[place] = tuple(dict.fromkeys(problems))
+
+    def noted(self, place: str, problem: Problem) -> None:
+        """Found beside what the last look at this place has found; of many the latest are kept."""
+        with self._lock:
+            known = self._known.get(f"{place}: noted", ())
+            self._known[f"{place}: noted"] = (*(each for each in known if each != problem), problem)[-MOST_NOTED:]
 
     def all(self) -> tuple[Problem, ...]:
         """Every one, by kind and name."""

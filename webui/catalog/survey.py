@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from webui import entry_points, registry
 from webui.base.fence import Problem, read_each
 from webui.catalog.catalog import Catalog
 from webui.catalog.checkup import INDEX, check_config, check_model, check_picture, check_table
@@ -43,6 +44,7 @@ def problems_in(catalog: Catalog) -> tuple[Problem, ...]:
     for kind, places in _with_models(catalog):
         beside = (Place(folder, BESIDE, whole=INDEX) for folder in places)
         folders.look(kind, beside, _check_beside, remembered_as=f"{kind}: beside", wanted=_is_single)
+    catalog.problems.found(entry_points.KIND, registry.problems())
     catalog.problems.found("settings", _of_settings(catalog.paths.settings))
     aside = (path for file in (catalog.paths.settings, catalog.paths.ui_config) for path in _moved_aside(file))
     catalog.problems.found("moved aside", aside)

@@ -16,7 +16,6 @@ from webui.request.plan import UpscalerRef
 FOLDERS = ("ESRGAN", "RealESRGAN", "SwinIR", "DAT", "HAT", "ScuNET", "BSRGAN", "upscale_models")
 """Below `models/`; the last is what other programs call it."""
 ENDINGS = (".safetensors", ".pth", ".pt", ".ckpt")
-PLAIN_SCALE = 4.0
 # A1111: what pictures name after "Hires upscaler" -> the published file's stem.
 PUBLISHED: Mapping[str, str] = {
     "R-ESRGAN 4x+": "RealESRGAN_x4plus",
@@ -63,7 +62,7 @@ class Upscalers:
 
     def names(self) -> list[str]:
         """What a dropdown offers."""
-        return [*registry.PIXEL_UPSCALERS, *(file.name for file in self.files())]
+        return [*registry.plain_upscalers(), *(file.name for file in self.files())]
 
     def ref(self, name: str, field: str = "") -> UpscalerRef:
         """The upscaler of this name, or of this file, in any letter case; `field` says where it was asked for.
@@ -72,7 +71,7 @@ class Upscalers:
             NotFound: there is none.
         """
         folded = name.casefold()
-        for plain in registry.PIXEL_UPSCALERS:
+        for plain in registry.plain_upscalers():
             if plain.casefold() == folded:
                 return UpscalerRef(plain)
         files = self.files()
@@ -83,7 +82,7 @@ class Upscalers:
         if stem:
             hint = f"Put {stem}.pth (or .safetensors) into models/{_folder_for(name)}."
         else:
-            hint = did_you_mean(name, [*registry.PIXEL_UPSCALERS, *(file.name for file in files)])
+            hint = did_you_mean(name, [*registry.plain_upscalers(), *(file.name for file in files)])
         raise NotFound(f"There is no upscaler named {name!r}.", hint=hint, field=field)
 
 

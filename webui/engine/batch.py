@@ -19,7 +19,7 @@ from webui.engine.networks.patches import Patches
 from webui.engine.previews import Previewer
 from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.types import GeneratorKind
-from webui.engine.upscalers.resize import UPSCALERS, Enlarge
+from webui.engine.upscalers.resize import Enlarge, plain
 from webui.engine.watch import Watch
 from webui.prompt.networks import NetworkTag
 from webui.registry import SamplerEntry, ScheduleEntry
@@ -108,7 +108,7 @@ class Studio:
     made: Callable[[Plan, Image.Image, Image.Image | None, int], Image.Image] = _nothing_made
     """Carries out an inner plan (`Resolving.plan`) with a picture to begin with, a mask that is white where it may
     change, or None, and a seed -> RGB. For `finish` alone, of a feature that `borrows`."""
-    enlargers: Mapping[str, Enlarge] = field(default_factory=lambda: UPSCALERS)
+    enlargers: Mapping[str, Enlarge] = field(default_factory=plain)
     """What enlarges pixels, by the name in the request."""
 
 

@@ -32,7 +32,7 @@ from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.passes import features_of
 from webui.engine.previews import cheap
 from webui.engine.stand_ins import sd15
-from webui.engine.throughput import Job, Speeds, speeds
+from webui.engine.throughput import Measured, Speeds, speeds
 from webui.engine.training.config import Networks
 from webui.engine.training.export import sd1_tensors, write_checkpoint
 from webui.engine.training.networks import build_text_tower, build_unet, build_vae
@@ -257,7 +257,7 @@ def large_checkpoints(wanted: list[Path], count: int) -> Iterator[list[Checkpoin
         yield [reference(path) for path in paths]
 
 
-def speed(models: ModelManager, checkpoint: CheckpointRef, job: Job) -> Speeds:
+def speed(models: ModelManager, checkpoint: CheckpointRef, job: Measured) -> Speeds:
     """Our generation of the job beside the stock pipeline and the bare network."""
     bench = Bench(models, checkpoint)
     request = Txt2Img(
@@ -320,7 +320,7 @@ def main(argv: list[str]) -> int:
             within &= _print_growth(ModelManager(profile_of(options)), refs)
     for measure in ("cpu", "gpu"):
         if measure in wanted:
-            _print_speed(measure, chosen.checkpoint, Job(chosen.side, 1, chosen.steps))
+            _print_speed(measure, chosen.checkpoint, Measured(chosen.side, 1, chosen.steps))
     return 0 if within else 1
 
 
@@ -348,7 +348,7 @@ def _print_growth(models: ModelManager, refs: list[CheckpointRef]) -> bool:
     return grown < min(FLAT, size)
 
 
-def _print_speed(measure: str, wanted: list[Path], asked: Job) -> None:
+def _print_speed(measure: str, wanted: list[Path], asked: Measured) -> None:
     """On a GPU at batch 1 and 4, on the CPU in 32 bits and in what suits it."""
     if measure == "gpu" and not torch.cuda.is_available():
         print("gpu        there is no CUDA device here")
@@ -366,7 +366,7 @@ def _print_speed(measure: str, wanted: list[Path], asked: Job) -> None:
                 options = EngineOptions(device="" if on_gpu else "cpu", no_half=full, graphs=graphs)
                 models = ModelManager(profile_of(options))
                 _print_machine(models, ref.name)
-                job = Job(asked.side or (512 if on_gpu else 256), batch, asked.steps or (20 if on_gpu else 2))
+                job = Measured(asked.side or (512 if on_gpu else 256), batch, asked.steps or (20 if on_gpu else 2))
                 found = speed(models, ref, job)
                 print(
                     f"{measure}        {found.over_stock:.2f}   over diffusers' pipeline, {found.of_bare:.2f} of the"

@@ -7,12 +7,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 
 import psutil
 import torch
 
-from webui.base.errors import Interrupted, OutOfMemory, WebuiError
+from webui.base.errors import ExtensionError, Interrupted, OutOfMemory, WebuiError
+from webui.base.fence import fenced, told_of
 from webui.base.resume_points import ResumePoints
 from webui.engine.conditioning import TextCache
 from webui.engine.families.components import Components
@@ -24,11 +26,13 @@ from webui.engine.prefetch import Prefetcher
 from webui.engine.small_vae import SmallVaes
 from webui.engine.upscaler_shelf import UpscalerShelf
 from webui.engine.watch import Cancel, Pulse, Stopwatch, Viewing, Watch
-from webui.registry import families, job_kind, job_kinds, resolved
+from webui.entry_points import blamed, is_there, origin_of
+from webui.registry import FAMILIES, JOB_KINDS, job_kind, of_the_engine, resolved
 from webui.request import messages
 from webui.request.engine_options import EngineOptions
 from webui.request.messages import (
     Beat,
+    Broken,
     Command,
     Configure,
     Event,
@@ -83,10 +87,14 @@ class Desk:
 
     def warm_up(self) -> None:
         """Import what the first picture needs, while nobody waits for it yet."""
-        for entry in families():
-            resolved(entry.code)
-        for kind in job_kinds():
+        for family in FAMILIES:
+            resolved(family.code)
+        for kind in JOB_KINDS:
             resolved(kind.work)
+        for line, code in of_the_engine():  # what packages add: what cannot be imported is told before it is asked for
+            with fenced(partial(self._tell_broken, line.origin, line.name)):
+                if is_there(code):  # the server says so of what is not
+                    resolved(code)
         gc.collect()
         gc.freeze()  # the libraries' objects stay: what collects garbage after an eviction need not look at them
 
@@ -134,12 +142,20 @@ class Desk:
     def failed(self, command: Command, error: Exception) -> None:
         """Say what went wrong with a command; the engine goes on."""
         code, message, hint = self._told(error)
+        if origin := origin_of(error):
+            self._tell_broken(origin, type(command).__name__, error)
         if isinstance(command, Preload):
             self._answer(command, f"{message} {hint}".strip())
         elif isinstance(command, Run):
             self.emit(Failed(command.job_id, code, message, hint))
         else:
             log.error("%s failed: %s", type(command).__name__, message)
+
+    def _tell_broken(self, origin: str, what: str, error: Exception) -> None:
+        """Name an installed package that fails."""
+        told = error.reason if isinstance(error, ExtensionError) else told_of(error)
+        log.warning("The package %s: %s: %s", origin, what, told, exc_info=error)
+        self.emit(Broken(origin, what, told))
 
     def _answer(self, asked: Preload, failure: str = "") -> None:
         self.emit(Preloaded(asked.checkpoint.path, asked.vae.path if asked.vae else "", failure))
@@ -217,6 +233,8 @@ class Desk:
                 "Make it smaller or fewer at once, or start with --medvram.",
             )
         log.error("Something went wrong inside the engine.", exc_info=error)
+        if (theirs := blamed(error)) is not None:
+            return theirs.code, theirs.message, theirs.hint
         return (
             "internal",
             f"{type(error).__name__}: {error}",

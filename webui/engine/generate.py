@@ -28,7 +28,7 @@ from webui.engine.sampling.course import img2img_steps
 from webui.engine.small_vae import SmallVaes
 from webui.engine.start import Beginning, Beginnings, blank_conditioning, encoded_png
 from webui.engine.upscaler_shelf import UpscalerShelf
-from webui.engine.upscalers.resize import UPSCALERS, Enlarge
+from webui.engine.upscalers.resize import Enlarge, plain
 from webui.engine.vae import decoded
 from webui.engine.watch import Skipped, Watch
 from webui.engine.whole import whole_pictures
@@ -199,7 +199,7 @@ def use_of(pictures: tuple[Picture, ...], features: Features) -> Use:
 def _enlargers(plan: Plan, shelf: UpscalerShelf | None, render: RenderSettings, watch: Watch) -> dict[str, Enlarge]:
     """What enlarges pixels, by the name in the request."""
     if shelf is None:
-        return dict(UPSCALERS)
+        return plain()
     tile, overlap = render.upscaler_tile, render.upscaler_tile_overlap
     return shelf.enlargers(plan.upscalers, tile, overlap, lambda _done, _of: watch.check())
 

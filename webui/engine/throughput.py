@@ -36,7 +36,7 @@ class Speeds:
 
 
 @dataclass(frozen=True)
-class Job:
+class Measured:
     """What is made: pictures of this side, so many at once, in so many steps."""
 
     side: int
@@ -64,7 +64,7 @@ def _finish(device: torch.device) -> None:
         torch.xpu.synchronize(device)
 
 
-def speeds(model: LdmModel, make: Callable[[], object], job: Job) -> Speeds:
+def speeds(model: LdmModel, make: Callable[[], object], job: Measured) -> Speeds:
     """make: our generation of the job. Everything but the decoding of pictures is timed, alike in all three."""
     conditioning = _conditioning(model, job)
     latents = torch.zeros(job.batch, model.latent.channels, job.side // 8, job.side // 8, device=model.device)
@@ -75,7 +75,7 @@ def speeds(model: LdmModel, make: Callable[[], object], job: Job) -> Speeds:
     return Speeds(job.steps / ours, job.steps / stock, job.steps / bare)
 
 
-def _conditioning(model: LdmModel, job: Job) -> Conditioning:
+def _conditioning(model: LdmModel, job: Measured) -> Conditioning:
     """Of prompts and negative prompts, (2 * batch, ...)."""
     told = Told(job.side, job.side)
     encoded = model.encode_prompts(["a red apple"], TextOptions(told=told), {})[0]
@@ -125,7 +125,7 @@ def stock_pipeline(model: LdmModel) -> StableDiffusionPipeline | StableDiffusion
     return pipeline
 
 
-def _stock(pipeline: StableDiffusionPipeline | StableDiffusionXLPipeline, told: Conditioning, job: Job) -> None:
+def _stock(pipeline: StableDiffusionPipeline | StableDiffusionXLPipeline, told: Conditioning, job: Measured) -> None:
     dtype = pipeline.unet.dtype
     tokens = told.tokens[: job.batch].to(dtype)
     more: dict[str, Tensor] = {}

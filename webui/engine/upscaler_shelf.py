@@ -12,7 +12,7 @@ from PIL import Image
 from webui.engine.memory import Profile, bytes_of
 from webui.engine.residents import ResidentKind, Residents
 from webui.engine.upscalers.models import OnTile, Upscaler, enlarged_by, opened
-from webui.engine.upscalers.resize import UPSCALERS, Enlarge
+from webui.engine.upscalers.resize import Enlarge, plain
 from webui.request.model_ref import ModelRef
 from webui.request.plan import UpscalerRef
 
@@ -39,7 +39,7 @@ class UpscalerShelf:
 
             return enlarge
 
-        return {**UPSCALERS, **{name: enlarger(ref) for name, ref in refs.items() if ref.path}}
+        return {**plain(), **{name: enlarger(ref) for name, ref in refs.items() if ref.path}}
 
 
 def _placed(path: Path, profile: Profile) -> Upscaler:

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, ClassVar, Protocol, Self
 
 from webui import registry
+from webui.base.errors import NotFound
 from webui.request.params import Declared, with_pictures
 from webui.request.settings import LimitSettings
 
@@ -158,6 +159,31 @@ class UndividedPlan:
 
     def at(self, _position: int, /) -> UndividedPiece:
         return self.batches[0][0]
+
+
+class Gone(JobRequest):
+    """What is left of a request of a kind that is not here any more: the package that added it is gone, or broken."""
+
+    kind: ClassVar[str] = ""
+
+    @property
+    def title(self) -> str:
+        return "A job of a kind that is not here any more"
+
+
+def request_class(kind: str) -> type[JobRequest]:
+    """The class of requests of the kind of this name.
+
+    Raises:
+        NotFound: no kind has this name, or its package cannot be used.
+    """
+    found = request_classes().get(kind)
+    if found is None:
+        raise NotFound(
+            f"There is no kind of job {kind!r} here.",
+            hint="The package that adds it is not installed, or broken: /api/v1/problems says which.",
+        )
+    return found
 
 
 @cache

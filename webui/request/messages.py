@@ -281,6 +281,28 @@ class Failed:
     hint: str = ""
 
 
+@dataclass(frozen=True)
+class Broken:
+    """The code of an installed package has failed."""
+
+    package: str
+    what: str
+    """The part of it that failed."""
+    reason: str
+
+
 Event = (
-    Ready | Beat | Loading | Preloaded | Progress | Preview | Pictured | Answered | Saved | Yielded | Finished | Failed
+    Broken
+    | Ready
+    | Beat
+    | Loading
+    | Preloaded
+    | Progress
+    | Preview
+    | Pictured
+    | Answered
+    | Saved
+    | Yielded
+    | Finished
+    | Failed
 )

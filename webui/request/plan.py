@@ -5,22 +5,29 @@ A `Plan` is plain data and determines the pictures: the same plan gives the same
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from typing import NamedTuple, Protocol
 
 from webui import registry
 from webui.base.errors import NotFound, UserError
+from webui.base.fence import fenced
+from webui.entry_points import problem_with
 from webui.features.feature import FeatureParams
 from webui.prompt.comments import strip_comments
 from webui.prompt.networks import HYPERNETWORK, LORA_KINDS, NetworkTag, extract_networks
+from webui.registry import FeatureEntry
 from webui.request.capabilities import check, check_partner, of_family
 from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img, Txt2Img
 from webui.request.params import pictures_in
 from webui.request.settings import RenderSettings, Settings
+
+log = logging.getLogger(__name__)
 
 AUTOMATIC_VAE = "Automatic"
 LARGEST_RANDOM_SEED = 4294967294
@@ -365,11 +372,19 @@ def wished(request: Txt2Img | Img2Img, render: RenderSettings) -> tuple[Wish, ..
     Raises:
         UserError: a value is wrong.
     """
-    return tuple(
-        Wish(entry.name, unit, params)
-        for entry in registry.features()
-        for unit, params in entry.params.units_of(request, render)
-    )
+    found: list[Wish] = []
+    for entry in registry.features():
+        if not entry.origin or entry.name in request.features:
+            found += (Wish(entry.name, unit, params) for unit, params in entry.params.units_of(request, render))
+            continue
+        # One of a package that cannot even say whether it is asked for, and which nobody has asked for by name.
+        with fenced(partial(_note_broken, entry)):
+            found += [Wish(entry.name, unit, params) for unit, params in entry.params.units_of(request, render)]
+    return tuple(found)
+
+
+def _note_broken(entry: FeatureEntry, error: Exception) -> None:
+    log.warning("%s", problem_with(entry.origin, entry.name, error))
 
 
 def _wishing(pictures: tuple[Picture, ...], resolving: Resolving) -> tuple[Picture, ...]:

@@ -14,6 +14,7 @@ from fastapi import APIRouter
 from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute, Mount, compile_path
 
+from webui.base.errors import UserError
 from webui.catalog.tokens import Scope as TokenScope
 
 Scope = Literal["public", "user", "admin"]
@@ -102,7 +103,7 @@ def declare(route: BaseRoute, wanted: Needs) -> None:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedRoute:
     """A route in the table."""
 
     method: str
@@ -125,11 +126,11 @@ class RouteTable:
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
         self.listed = tuple(_listed(routes))
-        self._by_method: dict[str, list[Listed]] = {}
+        self._by_method: dict[str, list[ListedRoute]] = {}
         for one in self.listed:
             self._by_method.setdefault(one.method, []).append(one)
 
-    def find(self, method: str, path: str) -> Listed | None:
+    def find(self, method: str, path: str) -> ListedRoute | None:
         """The route that answers; None: the page does, or nothing."""
         return next((one for one in self._by_method.get(method, ()) if one.pattern.match(path)), None)
 
@@ -151,7 +152,23 @@ class RouteTable:
         return found is not None and not found.catches_all
 
 
-def _listed(routes: Sequence[BaseRoute]) -> Iterator[Listed]:
+def checked_routes(made: object, known: Sequence[BaseRoute]) -> Routes:
+    """Routes that a package adds behind the `known` ones.
+
+    Raises:
+        UserError: it is something else, or one of its routes is known already.
+        TypeError: a route does not say who may call it.
+    """
+    if not isinstance(made, Routes):
+        raise UserError(f"It has made a value of type {type(made).__name__}, and no webui.server.routes.Routes.")
+    there = RouteTable(known)
+    taken = [one for one in _listed(made.router.routes) if there.find(one.method, one.path) is not None]
+    if taken:
+        raise UserError(f"{taken[0].method} {taken[0].path} is one of the program's own routes.")
+    return made
+
+
+def _listed(routes: Sequence[BaseRoute]) -> Iterator[ListedRoute]:
     for found in iter_route_contexts(routes):
         if isinstance(found.original_route, Mount):
             continue  # Gradio's
@@ -162,7 +179,7 @@ def _listed(routes: Sequence[BaseRoute]) -> Iterator[Listed]:
             raise TypeError(f"{', '.join(methods)} {path} does not say who may call it: declare it through `Routes`.")
         pattern = compile_path(path)[0]
         for method in methods:
-            yield Listed(method, path, wanted, pattern)
+            yield ListedRoute(method, path, wanted, pattern)
 
 
 def table(routes: Sequence[BaseRoute]) -> str:

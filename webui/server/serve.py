@@ -14,6 +14,7 @@ import sys
 import webbrowser
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -23,7 +24,9 @@ from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import HTMLResponse
 from starlette.routing import Route
 
+from webui import registry
 from webui.base.errors import UserError
+from webui.base.fence import fenced
 from webui.base.memory import return_large_pieces
 from webui.base.version import NAME, VERSION
 from webui.flags import DEFAULT_PORT, Flags
@@ -31,9 +34,9 @@ from webui.registry import resolved
 from webui.server import cards, live, page_files
 from webui.server.api import errors, sdapi
 from webui.server.api.content_type import JsonByAnyName
-from webui.server.api.stopwatch import Stopwatch
+from webui.server.api.stopwatch import CallTimer
 from webui.server.guard import Guard, caller_of
-from webui.server.routes import declare, of_the_page
+from webui.server.routes import checked_routes, declare, of_the_page
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -151,11 +154,15 @@ def application(app: App) -> FastAPI:
     for route in server.routes:
         if getattr(route, "path", "") == server.openapi_url:  # FastAPI's own
             declare(route, of_the_page("GET"))
+    for entry in registry.routes():
+        with fenced(partial(app.note_broken, entry.origin, f"routes {entry.name}")):
+            server.include_router(checked_routes(resolved(entry.code)(app), server.routes).router)
+    server.add_middleware(errors.PackageErrors, note=app.note_broken)
     server.add_middleware(errors.WholeLetters)
     server.add_middleware(errors.BodyLimit)
     server.add_middleware(JsonByAnyName)
     server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=COMPRESSION)
-    server.add_middleware(Stopwatch, logged=flags.api_log)
+    server.add_middleware(CallTimer, logged=flags.api_log)
     # Always there, so that Gradio adds no permissive headers of its own.
     server.add_middleware(
         CORSMiddleware,

@@ -22,7 +22,7 @@ def controls() -> Controls:
 
     async def build() -> None:
         with gr.Blocks():
-            features(made)
+            features(None, made)  # type: ignore[arg-type]  # who is told of broken packages
 
     asyncio.run(build())  # Gradio asks for an event loop, and would leave one of its own open.
     return made
@@ -70,7 +70,7 @@ def with_units(monkeypatch: pytest.MonkeyPatch) -> Controls:
 
     async def build() -> None:
         with gr.Blocks():
-            features(made)
+            features(None, made)  # type: ignore[arg-type]
 
     asyncio.run(build())
     return made

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 
 from PIL import Image
 
+from webui import registry
 from webui.base.errors import NotFound, did_you_mean
+from webui.registry import UpscalerEntry
 
 Picture = Image.Image
 Enlarge = Callable[[Picture, float], Picture]
@@ -75,7 +77,7 @@ def enlarged(picture: Picture, factor: float, upscaler: str, enlargers: Mapping[
     Raises:
         NotFound: there is no such upscaler.
     """
-    enlargers = UPSCALERS if enlargers is None else enlargers
+    enlargers = plain() if enlargers is None else enlargers
     if upscaler not in enlargers:
         raise NotFound(f"There is no upscaler named {upscaler!r}.", hint=did_you_mean(upscaler, enlargers))
     target = (int(picture.width * factor) // 8 * 8, int(picture.height * factor) // 8 * 8)
@@ -96,6 +98,15 @@ def _resample(method: Image.Resampling) -> Enlarge:
         return picture.resize((int(picture.width * factor), int(picture.height * factor)), method)
 
     return enlarge
+
+
+def plain() -> dict[str, Enlarge]:
+    """What enlarges without a model's file, by name. The code of installed packages is imported when it is used."""
+
+    def added(entry: UpscalerEntry) -> Enlarge:
+        return lambda picture, factor: registry.resolved(entry.code)(picture, factor)
+
+    return {**UPSCALERS, **{entry.name: added(entry) for entry in registry.upscalers()}}
 
 
 UPSCALERS: Mapping[str, Enlarge] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webui.base.errors import NotFound, UserError, WebuiError
 from webui.base.memory import LEFTOVERS, NOTED
+from webui.entry_points import blamed, origin_of
 
 log = logging.getLogger(__name__)
 
@@ -201,6 +202,32 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     "5XX": {"model": ErrorAnswer, "description": "An error occurred on the server, or the route is not supported."},
 }
 """For the documentation of every route."""
+
+
+class PackageErrors:
+    """Around an ASGI application: what an installed package raises is answered in words that name it, and noted."""
+
+    def __init__(self, inner: ASGIApp, note: Callable[[str, str, Exception], None]) -> None:
+        """note: (package, route, error)"""
+        self._inner = inner
+        self._note = note
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._inner(scope, receive, sending)
+        except Exception as error:
+            theirs = blamed(error)
+            if theirs is None or has_begun or scope["type"] != "http":
+                raise
+            self._note(origin_of(error), f"{scope['method']} {scope['path']}", error)
+            await shaped(500, type(theirs).__name__, str(theirs), str(error))(scope, receive, send)
 
 
 def install(server: FastAPI) -> None:

@@ -51,7 +51,7 @@ def routes(app: App) -> Routes:
     def upscalers() -> list[dict[str, Any]]:
         """What enlarges pictures."""
         empty = {"model_name": None, "model_path": None, "model_url": None, "scale": NO_SCALE}
-        plain = [{"name": name, **empty} for name in registry.PIXEL_UPSCALERS]
+        plain = [{"name": name, **empty} for name in registry.plain_upscalers()]
         return plain + [
             {**empty, "name": file.name, "model_name": file.folder, "model_path": named(file.path)}
             for file in catalog.upscalers.files()

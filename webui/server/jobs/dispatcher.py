@@ -10,6 +10,7 @@ from webui.base.errors import DatabaseError, WebuiError
 from webui.request.messages import (
     Answered,
     Beat,
+    Broken,
     Failed,
     Finished,
     Loading,
@@ -81,9 +82,9 @@ class Dispatcher:
                 trouble = str(error)
             except WebuiError as error:
                 log.error("%s", error)
-            except Exception:
-                self._scheduler.put_back = None
+            except Exception as error:
                 log.exception("Something unforeseen happened.")
+                self._scheduler.give_up(error)
             self._engines.note_trouble(trouble)
 
     def _next_word(self) -> tuple[Seat, Heard] | Settings | None:
@@ -121,6 +122,8 @@ class Dispatcher:
                 self._engines.note_beat(seat, heard)
             case Loading():
                 self._engines.set_models(seat, loading=heard.title)
+            case Broken():
+                self._engines.note_broken(heard)
             case Preloaded():
                 self._engines.note_choice(seat, heard)
             case Saved() if heard.job_id == seat.job_id:

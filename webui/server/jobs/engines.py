@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from webui import entry_points
 from webui.base.errors import NotFound, StorageError
+from webui.base.fence import Problem
 from webui.catalog.catalog import Catalog
 from webui.catalog.settings_store import SettingsStore
-from webui.request.messages import Beat, Command, Configure, Preload, Preloaded, Unload, Watch
+from webui.request.messages import Beat, Broken, Command, Configure, Preload, Preloaded, Unload, Watch
 from webui.request.plan import chosen_models
 from webui.request.settings import Settings
 from webui.server.jobs.engine_client import Engine, EngineState, Heard
@@ -118,6 +120,11 @@ class Engines:
         told = self.state
         self._hub.publish("engine", {"type": "engine", "state": told.state, "text": told.text})
         return told.state == "failed"
+
+    def note_broken(self, broken: Broken) -> None:
+        """An installed package has failed in an engine."""
+        problem = Problem(entry_points.KIND, broken.package, f"{broken.what}: {broken.reason}", entry_points.TODO)
+        self._catalog.problems.noted(entry_points.KIND, problem)
 
     def note_beat(self, seat: Seat, heard: Beat) -> None:
         """A sign of life; people hear of it when it says something new."""

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
 
 from webui import registry
+from webui.base.errors import ExtensionError
+from webui.base.fence import fenced
 from webui.catalog.catalog import Catalog
 from webui.catalog.pictures import SavedPicture
 from webui.catalog.settings_store import SettingsStore
+from webui.entry_points import KIND, problem_with
+from webui.registry import JobKind
 from webui.request.jobs import JobPlan, JobRequest
 from webui.request.messages import Pictured
 from webui.request.settings import Settings
 from webui.scripts.flow import Made, Next
 from webui.server.jobs.job import Job, JobError
 from webui.server.jobs.work import Work
+
+log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=JobRequest)
 P = TypeVar("P", bound=JobPlan)
@@ -115,14 +122,41 @@ class JobServers:
 
     @cached_property
     def _all(self) -> dict[str, JobServer[Any, Any]]:
-        made = (self.catalog, self.settings, self.version)
-        return {kind.name: registry.resolved(kind.server)(*made) for kind in registry.job_kinds()}
+        found: dict[str, JobServer[Any, Any]] = {}
+        for kind in registry.job_kinds():
+            if not kind.origin:
+                found[kind.name] = self._made(kind)
+                continue
+            with fenced(partial(self._note, kind)):
+                found[kind.name] = self._made(kind)
+        return found
+
+    def _made(self, kind: JobKind) -> JobServer[Any, Any]:
+        made: JobServer[Any, Any] = registry.resolved(kind.server)(self.catalog, self.settings, self.version)
+        return made
+
+    def _note(self, kind: JobKind, error: Exception) -> None:
+        """A package's kind cannot be used."""
+        log.warning("The jobs %s of the package %s cannot be used.", kind.name, kind.origin, exc_info=error)
+        self.catalog.problems.noted(KIND, problem_with(kind.origin, f"jobs {kind.name}", error))
 
     def of(self, kind: str) -> JobServer[Any, Any]:
-        """That of the kind of this name."""
-        return self._all[kind]
+        """That of the kind of this name.
+
+        Raises:
+            ExtensionError: its package is broken.
+        """
+        found = self._all.get(kind)
+        if found is None:
+            raise ExtensionError(registry.job_kind(kind).origin, f"its jobs {kind!r} cannot be used.")
+        return found
 
     def clean_up(self) -> None:
         """At start: remove what jobs of an earlier run have left behind."""
-        for server in self._all.values():
-            server.clean_up()
+        for name, server in self._all.items():
+            kind = registry.job_kind(name)
+            if not kind.origin:
+                server.clean_up()
+                continue
+            with fenced(partial(self._note, kind)):
+                server.clean_up()

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from webui.base.errors import WebuiError
 from webui.catalog.job_table import JobTable
-from webui.request.jobs import JobRequest, request_classes
+from webui.request.jobs import JobRequest, request_class
 from webui.server.jobs.events import Hub
 from webui.server.jobs.job import Job
 
@@ -47,7 +47,7 @@ class Repeats:
             Busy: the engine does not start.
         """
         row = self._table.get(job_id)
-        request = request_classes()[row.kind].made(**{**json.loads(row.request), **(changes or {})})
+        request = request_class(row.kind).made(**{**json.loads(row.request), **(changes or {})})
         return self._submit(request, owner, settings=json.loads(row.settings))
 
     def forever(self, owner: str, job_id: str = "") -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from webui.base.errors import NotFound, StorageError, UserError
 from webui.catalog.catalog import Catalog
 from webui.catalog.job_table import ENDED, JobRow
-from webui.request.jobs import JobRequest, request_classes
+from webui.request.jobs import Gone, JobRequest, request_class, request_classes
 from webui.server.jobs.events import Hub
 from webui.server.jobs.job import Job, JobError, JobPicture
 from webui.server.jobs.work import Work
@@ -197,7 +197,7 @@ class Results:
 def _request_of(row: JobRow) -> JobRequest:
     """What was asked for; of a job whose request an older version took and this one does not, what can be said."""
     try:
-        return request_classes()[row.kind].restored(json.loads(row.request))
+        return request_class(row.kind).restored(json.loads(row.request))
     except UserError as error:
         log.warning("The request of the job %s cannot be read: %s", row.id, error)
-        return request_classes()[row.kind]()
+        return request_classes().get(row.kind, Gone)()

@@ -12,11 +12,13 @@ from typing import Any
 from PIL import Image
 
 from webui.base.errors import DatabaseError, EngineCrashed, StorageError, WebuiError
+from webui.base.fence import fenced
 from webui.base.log import tell
 from webui.catalog.catalog import Catalog
 from webui.catalog.job_table import State
 from webui.catalog.pictures import NotSaved
 from webui.catalog.settings_store import SettingsStore
+from webui.entry_points import blamed
 from webui.request.messages import Answered, Failed, Finished, Interrupt, Pictured, Preview, Progress
 from webui.server.jobs.engine_client import EngineState, Lost
 from webui.server.jobs.engines import Engines
@@ -257,7 +259,8 @@ class Runs:
         """The job is over: write it down, or, where the disk does not let us, remember it until it does."""
         self.previews.pop(work.job.id, None)
         server = self._servers.of(work.job.kind)
-        server.over(work)
+        with fenced(lambda error: log.error("The job %s was not put away: %s", work.job.id, error)):
+            server.over(work)
         ended = replace(
             work.job, state=state, error=error, comments=tuple(work.comments), finished=time.time(), position=0
         )
@@ -330,7 +333,7 @@ class Runs:
             told = error
         else:
             log.error("Something unforeseen happened.", exc_info=error)
-            told = WebuiError(f"Something unforeseen happened: {error}.", hint="The log says more.")
+            told = blamed(error) or WebuiError(f"Something unforeseen happened: {error}.", hint="The log says more.")
         work = self._works.get(seat.job_id) if seat is not None else None
         if work is not None:
             self.fail(work, JobError(told.code, told.message, told.hint))

@@ -10,7 +10,8 @@ from webui import registry
 from webui.base.errors import DatabaseError, WebuiError
 from webui.catalog.catalog import Catalog
 from webui.catalog.job_table import JobRow
-from webui.request.jobs import request_classes
+from webui.entry_points import blamed
+from webui.request.jobs import request_class
 from webui.request.messages import Interrupt, Others, Prefetch, Run
 from webui.request.settings import Settings
 from webui.server.jobs.engines import Engines
@@ -147,6 +148,15 @@ class Scheduler:
         self._runs.conclude(work)
         return True
 
+    def give_up(self, error: Exception) -> None:
+        """The edge: the job that was about to begin cannot, and the queue goes on."""
+        row, self.put_back = self.put_back, None
+        if row is None or row.id in self._works:
+            return
+        told = blamed(error) or WebuiError(f"Something unforeseen happened: {error}.", hint="The log says more.")
+        self._table.fail(row.id, told.code, told.message, told.hint)
+        self._results.over(row.id)
+
     def _claim(self, seat: Seat) -> JobRow | None:
         """The next job for this engine. Of several engines, one that has a job's model is waited for, for a while."""
         if len(self._engines.seats) == 1:
@@ -179,7 +189,7 @@ class Scheduler:
             seat.engine.send(Interrupt(work.job.id))  # The wish came while this was handed out.
 
     def _prepared(self, row: JobRow) -> Work:
-        request = request_classes()[row.kind].made(**json.loads(row.request))
+        request = request_class(row.kind).made(**json.loads(row.request))
         settings = Settings().with_options(json.loads(row.settings), strict=False)
         job = self._results.of_row(row)
         return self._flows.begun(job, request, settings) or self._servers.of(row.kind).prepared(job, request, settings)

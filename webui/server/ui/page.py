@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from webui import registry
+from webui.base.errors import ExtensionError
+from webui.base.fence import fenced, told_of
+from webui.entry_points import blamed
+from webui.registry import TabEntry
 from webui.request.jobs import request_classes
 from webui.request.params import field_of
 from webui.request.settings import Settings
-from webui.server.ui import theme
+from webui.server.ui import notices, theme
 from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.defaults import defaults_page
 from webui.server.ui.greyed import Looks, grey_out
@@ -36,7 +40,7 @@ def build(app: App) -> Any:
         with gr.Tabs(elem_id="tabs"):
             for entry in registry.tabs():
                 with gr.Tab(entry.name, id=entry.elem_id, elem_id=entry.elem_id):
-                    panes[entry.name] = registry.resolved(entry.code)(app)
+                    panes[entry.name] = _built(app, entry)
         forms = [pane for pane in panes.values() if isinstance(pane, Pane)]
         standing = [bar, *(pane.form for pane in panes.values() if isinstance(pane, SettingsPane))]
         connect(app, panes)
@@ -49,6 +53,21 @@ def build(app: App) -> Any:
         looks = grey_out(app, bar, forms)
         _arrives(app, page, standing, lists, sizes, looks)
     return page
+
+
+def _built(app: App, entry: TabEntry) -> Any:
+    """What a tab's function makes; where a package's fails, the tab says so."""
+    if not entry.origin:
+        return registry.resolved(entry.code)(app)
+
+    def broken(error: Exception) -> None:
+        app.note_broken(entry.origin, f"tab {entry.name}", error)
+        half.visible = False
+        gr.HTML(notices.failure(blamed(error) or ExtensionError(entry.origin, told_of(error))))
+
+    with fenced(broken), gr.Column() as half:
+        return registry.resolved(entry.code)(app)
+    return None
 
 
 def mount_options(app: App) -> dict[str, Any]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from webui import registry
+from webui.base.errors import ExtensionError
+from webui.base.fence import fenced, told_of
 from webui.registry import FeatureEntry
 from webui.request.params import Param
 from webui.request.presets import PRESETS, Preset, values_of
+from webui.server.ui import notices
 from webui.server.ui.controls import QUIET, Component, Controls
 from webui.server.ui.script import calls
 from webui.server.ui.toprow import tool_button
@@ -102,23 +106,36 @@ def more_guidance(app: App, controls: Controls) -> None:
         _presets(app, controls)
 
 
-def features(controls: Controls) -> None:
+def features(app: App, controls: Controls) -> None:
     """The features whose values requests carry by name, each behind its switch, as they are declared."""
     tab = controls.prefix
     with gr.Accordion("More features", open=False, elem_id=f"{tab}_features", elem_classes="fold"):
         for entry in registry.carried():
             if entry.params.flat:
                 continue  # it stands among the request's own
-            own = f"{tab}_{entry.package.rsplit('.', 1)[-1]}"
-            if not entry.params.units:
-                controls.part(entry.name, [_switched(controls, entry, own, entry.name)])
+            if not entry.origin:
+                _feature(controls, entry)
                 continue
-            with gr.Tabs(elem_id=f"{own}_units"):
-                units = []
-                for unit in range(entry.params.units):
-                    with gr.Tab(f"{entry.name} {unit}", elem_id=f"{own}_{unit}_tab"):
-                        units.append(_switched(controls, entry, f"{own}_{unit}", f"Enable {entry.name} {unit}"))
-                controls.part(entry.name, units, listed=True)
+            with fenced(partial(_say_broken, app, entry)):
+                _feature(controls, entry)
+
+
+def _feature(controls: Controls, entry: FeatureEntry) -> None:
+    own = f"{controls.prefix}_{entry.package.rsplit('.', 1)[-1]}"
+    if not entry.params.units:
+        controls.part(entry.name, [_switched(controls, entry, own, entry.name)])
+        return
+    with gr.Tabs(elem_id=f"{own}_units"):
+        units = []
+        for unit in range(entry.params.units):
+            with gr.Tab(f"{entry.name} {unit}", elem_id=f"{own}_{unit}_tab"):
+                units.append(_switched(controls, entry, f"{own}_{unit}", f"Enable {entry.name} {unit}"))
+        controls.part(entry.name, units, listed=True)
+
+
+def _say_broken(app: App, entry: FeatureEntry, error: Exception) -> None:
+    app.note_broken(entry.origin, f"controls of {entry.name}", error)
+    gr.HTML(notices.failure(ExtensionError(entry.origin, told_of(error))))
 
 
 def _switched(controls: Controls, entry: FeatureEntry, elem_id: str, label: str) -> tuple[Component, Controls]:

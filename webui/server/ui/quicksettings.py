@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from webui import entry_points
 from webui.base.errors import NotFound, UserError, WebuiError
 from webui.request.params import Choice, Colour, Declared, Number, Param, Slider, Text
 from webui.request.settings import Settings
@@ -211,7 +212,7 @@ def _finished_changing(component: Component, kind: type[Param]) -> list[Any]:
 
 def _refreshed(app: App, bar: Quicksettings) -> dict[Component, Any]:
     app.catalog.refresh()
-    listed = {"Stable-diffusion", "VAE", "Lora", "styles"}
+    listed = {entry_points.KIND, "Stable-diffusion", "VAE", "Lora", "styles"}
     broken = [str(problem) for problem in app.catalog.problems.all() if problem.kind in listed]
     more = [f"{len(broken) - MOST_BROKEN} more: /api/v1/problems lists them all."] if len(broken) > MOST_BROKEN else []
     return {**bar.shown(app.settings.current), bar.notice: notices.remarks([*broken[:MOST_BROKEN], *more])}

@@ -99,7 +99,7 @@ def img2img(app: App) -> Pane:
             guidance(controls)
             controls.add_all(IMAGE_GUIDANCE, elem_classes="edits-only")
             more_guidance(app, controls)
-            features(controls)
+            features(app, controls)
             seed(controls)
             film(controls)
             override_chips(controls)

@@ -1,0 +1,3 @@
+"""There is no class of requests."""
+
+Request = 7
