@@ -27,7 +27,7 @@ from webui.prompt.comments import strip_comments
 from webui.prompt.composition import split_and
 from webui.prompt.networks import extract_networks, renamed_loras
 from webui.prompt.schedule import prompt_schedule
-from webui.prompt.styles import Prompts, Style, recognise_styles
+from webui.prompt.styles import Style, StyledPrompts, recognise_styles
 from webui.prompt.tokens import clip_tokenizer
 from webui.request import infotext
 from webui.request.comfy import told_by_graph
@@ -78,7 +78,7 @@ def _chunk(text: str) -> object:
 
 
 def _styles(text: str) -> object:
-    return recognise_styles(Prompts(text, ""), [Style("a", "a{prompt}b"), Style("c", text[:50])])
+    return recognise_styles(StyledPrompts(text, ""), [Style("a", "a{prompt}b"), Style("c", text[:50])])
 
 
 def _json_of(text: str) -> object:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import fields
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from webui.engine.sampling.course import adapted, course
 from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.process import Diffusion, Edm, Flow, Process, append_dims, sd_alphas_cumprod
 from webui.engine.sampling.schedules import ScheduleOptions
-from webui.engine.sampling.types import Denoiser, OnStep, SamplerOptions, denoiser
+from webui.engine.sampling.types import Denoiser, SamplerOptions, denoiser
 from webui.registry import SAMPLERS, SamplerEntry, resolved, schedule
 
 MEAN, SPREAD = 0.7, 0.5
@@ -61,7 +60,6 @@ def picture(
     steps: int = 12,
     side: int = 8,
     denoise: Denoiser | None = None,
-    on_step: OnStep | None = None,
     **chosen: Any,
 ) -> Tensor:
     process = adapted(entry, resolved(entry.adapts)(process) if entry.adapts else process)
@@ -72,9 +70,7 @@ def picture(
     options = way.options(SamplerOptions(**{"eta": 0.0 if entry.timesteps else 1.0, **chosen})).of(entry.options)
     denoise = denoise or gaussian(process, consistent=bool(entry.adapts))
     x = way.begin(noise.first())
-    got: Tensor = resolved(entry.function)(
-        denoise, x, way.sigmas, way.noise(entry, noise, seeds), on_step=on_step, **options
-    )
+    got: Tensor = resolved(entry.function)(denoise, x, way.sigmas, way.noise(entry, noise, seeds), **options)
     return got
 
 
@@ -166,20 +162,6 @@ def test_what_the_denoiser_raises_passes_through(entry):
 
 
 @every_sampler
-def test_every_step_is_told(entry):
-    told: list[tuple[int, float]] = []
-
-    def on_step(i: int, x: Tensor, sigma: Tensor, x0: Tensor) -> None:
-        assert x.shape == x0.shape == (2, 4, 8, 8)
-        told.append((i, float(sigma)))
-
-    picture(entry, PROCESSES["eps"], seeds=(1, 2), on_step=on_step)
-    assert [i for i, _ in told] == list(range(len(told)))
-    assert all(later <= earlier for (_, earlier), (_, later) in pairwise(told))
-    assert len(told) >= 4
-
-
-@every_sampler
 def test_the_registry_counts_calls_as_they_come(entry):
     """Progress and prompt schedules rest on it; DPM adaptive makes as many as it needs."""
     if entry.name in STEPS_OF_THE_BATCH:
@@ -202,7 +184,6 @@ def test_the_registry_counts_calls_as_they_come(entry):
 def test_the_registry_names_options_that_the_function_takes(entry):
     parameters = inspect.signature(resolved(entry.function)).parameters
     assert list(parameters)[:4] == ["denoise", "x", "sigmas", "noise"]
-    assert "on_step" in parameters
     assert set(entry.options) <= set(parameters) & {field.name for field in fields(SamplerOptions)}
 
 

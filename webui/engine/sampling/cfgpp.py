@@ -11,22 +11,18 @@ from __future__ import annotations
 from torch import Tensor
 
 from webui.engine.sampling.process import Process
-from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
+from webui.engine.sampling.types import Denoiser, Noise, per_image
 
 
-def euler_cfgpp(denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise, *, on_step: OnStep | None = None) -> Tensor:
+def euler_cfgpp(denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
     """Euler's method; algorithm 2 in the noise levels of k-diffusion."""
     for i in range(len(sigmas) - 1):
         x0, unconditional = denoise.both(x, per_image(sigmas[i], x))
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
         x = renoised(denoise.process, x, x0, unconditional, sigmas[i], sigmas[i + 1])
     return x
 
 
-def dpmpp_2m_cfgpp(
-    denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise, *, on_step: OnStep | None = None
-) -> Tensor:
+def dpmpp_2m_cfgpp(denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
     """DPM++ 2M (arXiv:2211.01095, algorithm 2): the second order is that of the path which the noise follows, so that
     it is taken from the unconditional predictions."""
     process = denoise.process
@@ -34,8 +30,6 @@ def dpmpp_2m_cfgpp(
     before: Tensor | None = None
     for i in range(len(sigmas) - 1):
         x0, unconditional = denoise.both(x, per_image(sigmas[i], x))
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
         x = renoised(process, x, x0, unconditional, sigmas[i], sigmas[i + 1])
         if before is not None and sigmas[i + 1] > 0:
             h, last = lam[i + 1] - lam[i], lam[i] - lam[i - 1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from webui.engine.sampling.process import Process
-from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
+from webui.engine.sampling.types import Denoiser, Noise, per_image
 
 
 def ddim(
@@ -15,15 +15,12 @@ def ddim(
     noise: Noise,
     *,
     eta: float = 0.0,
-    on_step: OnStep | None = None,
 ) -> Tensor:
     """Denoising diffusion implicit models. Song et al. 2021, arXiv:2010.02502, eq. 12 and 16."""
     process = denoise.process
     for i in range(len(sigmas) - 1):
         x0 = denoise(process.from_preserving(x, sigmas[i]), per_image(sigmas[i], x))
         x = implicit_step(process, x0, predicted_noise(process, x, sigmas[i], x0), sigmas, i, noise, eta)
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
     return x
 
 
@@ -34,7 +31,6 @@ def ddim_cfgpp(
     noise: Noise,
     *,
     eta: float = 0.0,
-    on_step: OnStep | None = None,
 ) -> Tensor:
     """The same with the noise of the unconditional prediction. Chung et al. 2024, arXiv:2406.08070, algorithm 2.
 
@@ -45,8 +41,6 @@ def ddim_cfgpp(
         x0, unconditional = denoise.both(process.from_preserving(x, sigmas[i]), per_image(sigmas[i], x))
         eps = predicted_noise(process, x, sigmas[i], unconditional)
         x = implicit_step(process, x0, eps, sigmas, i, noise, eta)
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
     return x
 
 

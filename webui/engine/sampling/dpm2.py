@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from webui.engine.sampling.euler import Churn, slope
-from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
+from webui.engine.sampling.types import Denoiser, Noise, per_image
 
 
 def dpm2(
@@ -21,15 +21,12 @@ def dpm2(
     s_tmin: float = 0.0,
     s_tmax: float = math.inf,
     s_noise: float = 1.0,
-    on_step: OnStep | None = None,
 ) -> Tensor:
     """Steps along the slope at the midpoint in log sigma. Lu et al. 2022, arXiv:2206.00927, algorithm 1."""
     churn = Churn(s_churn / max(len(sigmas) - 1, 1), s_tmin, s_tmax, s_noise)
     for i in range(len(sigmas) - 1):
         hat, x = churn(denoise.process, x, sigmas[i], noise)
         x0 = denoise(x, per_image(hat, x))
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
         x = midpoint_step(denoise, x, hat, sigmas[i + 1], x0)
     return x
 
@@ -42,14 +39,11 @@ def dpm2_ancestral(
     *,
     eta: float = 1.0,
     s_noise: float = 1.0,
-    on_step: OnStep | None = None,
 ) -> Tensor:
     """The same to less noise than asked, then fresh noise up to it."""
     for i in range(len(sigmas) - 1):
         x0 = denoise(x, per_image(sigmas[i], x))
         down, keep, up = denoise.process.ancestral_step(sigmas[i], sigmas[i + 1], eta)
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
         x = midpoint_step(denoise, x, sigmas[i], down, x0)
         if down > 0:
             x = x * keep + noise(sigmas[i], sigmas[i + 1]) * s_noise * up

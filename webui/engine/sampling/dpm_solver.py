@@ -13,7 +13,7 @@ from torch import Tensor
 
 from webui.base.errors import UserError
 from webui.engine.sampling.process import Process
-from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
+from webui.engine.sampling.types import Denoiser, Noise, per_image
 
 
 def dpm_fast(
@@ -24,7 +24,6 @@ def dpm_fast(
     *,
     eta: float = 0.0,
     s_noise: float = 1.0,
-    on_step: OnStep | None = None,
 ) -> Tensor:
     """As many calls of the denoiser as the schedule has steps, three to a step evenly in lambda. Section 3.4."""
     process, calls = denoise.process, len(sigmas) - 1
@@ -36,8 +35,6 @@ def dpm_fast(
     for i, order in enumerate(orders):
         down, keep, up = _ancestral(process, lam[i], lam[i + 1], end, eta)
         step = _Step(denoise, x, lam[i])
-        if on_step:
-            on_step(i, x, process.sigma_of_half_log_snr(lam[i]), step.x0)
         x = step.to(down, order)
         levels = process.sigma_of_half_log_snr(lam[i]), process.sigma_of_half_log_snr(lam[i + 1])
         x = x * keep + up * s_noise * noise(*levels)
@@ -52,7 +49,6 @@ def dpm_adaptive(
     *,
     eta: float = 0.0,
     s_noise: float = 1.0,
-    on_step: OnStep | None = None,
     rtol: float = 0.05,
     atol: float = 0.0078,
     h: float = 0.05,
@@ -82,8 +78,6 @@ def dpm_adaptive(
         if control.accepts(error):
             levels = process.sigma_of_half_log_snr(lam), process.sigma_of_half_log_snr(to)
             low_before, x, lam = low, high * keep + up * s_noise * noise(*levels), to
-        if on_step:
-            on_step(i, x, process.sigma_of_half_log_snr(lam), step.x0)
         i += 1
     return x
 

@@ -14,17 +14,15 @@ from torch import Tensor
 
 from webui.engine.sampling.euler import slope
 from webui.engine.sampling.process import Process
-from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
+from webui.engine.sampling.types import Denoiser, Noise, per_image
 
 
-def dpmpp_2m(denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise, *, on_step: OnStep | None = None) -> Tensor:
+def dpmpp_2m(denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
     """Second order from the last two predictions. Algorithm 2."""
     lam = denoise.process.half_log_snr(sigmas)
     before: Tensor | None = None
     for i in range(len(sigmas) - 1):
         x0 = denoise(x, per_image(sigmas[i], x))
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
         ahead = x0
         if before is not None and sigmas[i + 1] > 0:
             r = (lam[i] - lam[i - 1]) / (lam[i + 1] - lam[i])
@@ -42,15 +40,12 @@ def dpmpp_2s_ancestral(
     *,
     eta: float = 1.0,
     s_noise: float = 1.0,
-    on_step: OnStep | None = None,
 ) -> Tensor:
     """Second order by a midpoint (algorithm 1 with r = 1/2) to less noise than asked, then fresh noise up to it."""
     process = denoise.process
     for i in range(len(sigmas) - 1):
         x0 = denoise(x, per_image(sigmas[i], x))
         down, keep, up = process.ancestral_step(sigmas[i], sigmas[i + 1], eta)
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
         if down == 0:
             x = x + slope(x, sigmas[i], x0) * (down - sigmas[i])
         else:
@@ -70,15 +65,12 @@ def dpmpp_sde(
     *,
     eta: float = 1.0,
     s_noise: float = 1.0,
-    on_step: OnStep | None = None,
 ) -> Tensor:
     """The midpoint method with ancestral noise at the midpoint and at the end, both from one Brownian path."""
     process = denoise.process
     for i in range(len(sigmas) - 1):
         sigma, to = sigmas[i], sigmas[i + 1]
         x0 = denoise(x, per_image(sigma, x))
-        if on_step:
-            on_step(i, x, sigma, x0)
         if to == 0:
             x = x + slope(x, sigma, x0) * (to - sigma)
             continue
@@ -99,10 +91,9 @@ def dpmpp_2m_sde(
     *,
     eta: float = 1.0,
     s_noise: float = 1.0,
-    on_step: OnStep | None = None,
 ) -> Tensor:
     """SDE-DPM-Solver++ of second order from the last two predictions, corrected at the midpoint. Appendix E."""
-    return _multistep_sde(denoise, x, sigmas, noise, eta, s_noise, on_step, "midpoint")
+    return _multistep_sde(denoise, x, sigmas, noise, eta, s_noise, "midpoint")
 
 
 def dpmpp_2m_sde_heun(
@@ -113,10 +104,9 @@ def dpmpp_2m_sde_heun(
     *,
     eta: float = 1.0,
     s_noise: float = 1.0,
-    on_step: OnStep | None = None,
 ) -> Tensor:
     """The same with the correction of Heun's kind."""
-    return _multistep_sde(denoise, x, sigmas, noise, eta, s_noise, on_step, "heun")
+    return _multistep_sde(denoise, x, sigmas, noise, eta, s_noise, "heun")
 
 
 def dpmpp_3m_sde(
@@ -127,7 +117,6 @@ def dpmpp_3m_sde(
     *,
     eta: float = 1.0,
     s_noise: float = 1.0,
-    on_step: OnStep | None = None,
 ) -> Tensor:
     """SDE-DPM-Solver++ of third order from the last three predictions: k-diffusion's extension of the paper."""
     process = denoise.process
@@ -135,8 +124,6 @@ def dpmpp_3m_sde(
     past: list[Tensor] = []  # the newest last
     for i in range(len(sigmas) - 1):
         x0 = denoise(x, per_image(sigmas[i], x))
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
         if sigmas[i + 1] == 0:
             return x0
         h = lam[i + 1] - lam[i]
@@ -166,7 +153,6 @@ def _multistep_sde(
     noise: Noise,
     eta: float,
     s_noise: float,
-    on_step: OnStep | None,
     solver: Literal["midpoint", "heun"],
 ) -> Tensor:
     process = denoise.process
@@ -174,8 +160,6 @@ def _multistep_sde(
     before: Tensor | None = None
     for i in range(len(sigmas) - 1):
         x0 = denoise(x, per_image(sigmas[i], x))
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
         if sigmas[i + 1] == 0:
             return x0
         h = lam[i + 1] - lam[i]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
+from webui.engine.sampling.types import Denoiser, Noise, per_image
 
 NODES = 200
 """Of the midpoint rule for the two integrals of a step, which have no closed form."""
@@ -19,7 +19,6 @@ def er_sde(
     *,
     eta: float = 1.0,
     s_noise: float = 1.0,
-    on_step: OnStep | None = None,
 ) -> Tensor:
     """ER-SDE-Solver-3: the prediction as a parabola over the noise level v = sigma / alpha, by the last three of them.
 
@@ -32,8 +31,6 @@ def er_sde(
     slope_before: Tensor | None = None
     for i in range(len(sigmas) - 1):
         x0 = denoise(x, per_image(sigmas[i], x))
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
         if sigmas[i + 1] == 0:
             return x0
         v, to = levels[i], levels[i + 1]

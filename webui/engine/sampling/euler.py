@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from webui.engine.sampling.process import Process
-from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
+from webui.engine.sampling.types import Denoiser, Noise, per_image
 
 
 def euler(
@@ -21,15 +21,12 @@ def euler(
     s_tmin: float = 0.0,
     s_tmax: float = math.inf,
     s_noise: float = 1.0,
-    on_step: OnStep | None = None,
 ) -> Tensor:
     """Euler steps, with churn if asked for. Karras et al. 2022, arXiv:2206.00364, algorithm 2 without lines 9 to 11."""
     churn = Churn(s_churn / max(len(sigmas) - 1, 1), s_tmin, s_tmax, s_noise)
     for i in range(len(sigmas) - 1):
         hat, x = churn(denoise.process, x, sigmas[i], noise)
         x0 = denoise(x, per_image(hat, x))
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
         x = x + slope(x, hat, x0) * (sigmas[i + 1] - hat)
     return x
 
@@ -42,14 +39,11 @@ def euler_ancestral(
     *,
     eta: float = 1.0,
     s_noise: float = 1.0,
-    on_step: OnStep | None = None,
 ) -> Tensor:
     """Euler steps to less noise than asked, then fresh noise up to it. After Song et al. 2021, arXiv:2011.13456."""
     for i in range(len(sigmas) - 1):
         x0 = denoise(x, per_image(sigmas[i], x))
         down, keep, up = denoise.process.ancestral_step(sigmas[i], sigmas[i + 1], eta)
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
         x = x + slope(x, sigmas[i], x0) * (down - sigmas[i])
         if sigmas[i + 1] > 0:
             x = x * keep + noise(sigmas[i], sigmas[i + 1]) * s_noise * up

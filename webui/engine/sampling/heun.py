@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from webui.engine.sampling.euler import Churn, slope
-from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
+from webui.engine.sampling.types import Denoiser, Noise, per_image
 
 
 def heun(
@@ -20,15 +20,12 @@ def heun(
     s_tmin: float = 0.0,
     s_tmax: float = math.inf,
     s_noise: float = 1.0,
-    on_step: OnStep | None = None,
 ) -> Tensor:
     """Steps along the mean of the slopes at both ends. Karras et al. 2022, arXiv:2206.00364, algorithm 2."""
     churn = Churn(s_churn / max(len(sigmas) - 1, 1), s_tmin, s_tmax, s_noise)
     for i in range(len(sigmas) - 1):
         hat, x = churn(denoise.process, x, sigmas[i], noise)
         x0 = denoise(x, per_image(hat, x))
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
         x = heun_step(denoise, x, hat, sigmas[i + 1], x0)
     return x
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from webui.engine.sampling.process import Diffusion, Process, append_dims, append_zero
-from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
+from webui.engine.sampling.types import Denoiser, Noise, per_image
 
 STRIDE = 20
 """The models were distilled on every twentieth of a thousand timesteps."""
@@ -17,12 +17,10 @@ SIGMA_DATA = 0.5
 TIME_SCALING = 10.0
 
 
-def lcm(denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise, *, on_step: OnStep | None = None) -> Tensor:
+def lcm(denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
     """Multistep consistency sampling. Algorithm 3 of the appendix; Song et al. 2023, arXiv:2303.01469, algorithm 1."""
     for i in range(len(sigmas) - 1):
         x0 = denoise(x, per_image(sigmas[i], x))
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
         x = x0
         if sigmas[i + 1] > 0:
             to = sigmas[i + 1]

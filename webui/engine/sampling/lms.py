@@ -11,20 +11,18 @@ from numpy.polynomial import Polynomial
 from torch import Tensor
 
 from webui.engine.sampling.euler import slope
-from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
+from webui.engine.sampling.types import Denoiser, Noise, per_image
 
 ORDER = 4
 
 
-def lms(denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise, *, on_step: OnStep | None = None) -> Tensor:
+def lms(denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
     """Extrapolates the slopes of up to four steps by a polynomial. Hairer, Norsett, Wanner 1993, III.5."""
     levels = sigmas.cpu().double().numpy()
     slopes: deque[Tensor] = deque(maxlen=ORDER)  # newest first
     for i in range(len(sigmas) - 1):
         x0 = denoise(x, per_image(sigmas[i], x))
         slopes.appendleft(slope(x, sigmas[i], x0))
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
         weights = adams_bashforth(levels[i - len(slopes) + 1 : i + 1][::-1], levels[i + 1])
         x = x + sum((d * weight for weight, d in zip(weights, slopes, strict=True)), start=x.new_zeros(()))
     return x

@@ -7,10 +7,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from webui.engine.sampling.ddim import predicted_noise
-from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
+from webui.engine.sampling.types import Denoiser, Noise, per_image
 
 
-def plms(denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise, *, on_step: OnStep | None = None) -> Tensor:
+def plms(denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
     """Adams-Bashforth on the predicted noise, begun with improved Euler; variance-preserving frame. Algorithm 2."""
     process = denoise.process
 
@@ -35,6 +35,4 @@ def plms(denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise, *, on_step:
         x0 = (x - s * mean) / a
         x = a_to * x0 + s_to * mean
         past = [*past[-2:], eps]
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
     return x

@@ -7,12 +7,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from webui.engine.sampling.dpmpp import first_order
-from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
+from webui.engine.sampling.types import Denoiser, Noise, per_image
 
 
-def res_multistep(
-    denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise, *, on_step: OnStep | None = None
-) -> Tensor:
+def res_multistep(denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
     """Second order from the last two predictions, exact where the prediction is linear in lambda.
 
     x' = sigma'/sigma x + alpha' h (b1 x0 + b2 x0_before), b2 = phi2(-h) / c, b1 = phi1(-h) - b2, with
@@ -24,8 +22,6 @@ def res_multistep(
     before: Tensor | None = None
     for i in range(len(sigmas) - 1):
         x0 = denoise(x, per_image(sigmas[i], x))
-        if on_step:
-            on_step(i, x, sigmas[i], x0)
         if before is None or sigmas[i + 1] == 0:
             x = first_order(process, x, x0, sigmas[i], sigmas[i + 1])
         else:

@@ -10,22 +10,20 @@ from torch import Tensor
 from webui.engine.sampling.heun import heun_step
 from webui.engine.sampling.process import Process
 from webui.engine.sampling.schedules import karras
-from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
+from webui.engine.sampling.types import Denoiser, Noise, per_image
 
 LOW, HIGH = 0.1, 2.0
 """Back from this ratio of noise to picture to that one."""
 
 
-def restart(denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise, *, on_step: OnStep | None = None) -> Tensor:
+def restart(denoise: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
     """Heun steps that go back up from LOW to HIGH with fresh noise. Algorithm 1; from 20 steps on, plain Heun below."""
     reached: Tensor | None = None
-    for i, (sigma, to) in enumerate(restarted(denoise.process, sigmas)):
+    for sigma, to in restarted(denoise.process, sigmas):
         if reached is not None and reached < sigma:
             keep, up = denoise.process.noised_up(reached, sigma)
             x = x * keep + noise(sigma, sigma) * up
         x0 = denoise(x, per_image(sigma, x))
-        if on_step:
-            on_step(i, x, sigma, x0)
         x = heun_step(denoise, x, sigma, to, x0)
         reached = to
     return x

@@ -15,9 +15,6 @@ from webui.engine.sampling.process import Process
 Noise = Callable[[Tensor | float, Tensor | float], Tensor]
 """noise(sigma_from, sigma_to) -> (b, c, h, w): standard normal numbers, drawn anew at each call."""
 
-OnStep = Callable[[int, Tensor, Tensor, Tensor], None]
-"""on_step(i, x, sigma, x0), once per step; sigma is zero-dimensional. What it raises passes through the sampler."""
-
 GeneratorKind = Literal["CPU", "NV"]
 """Where standard normal numbers come from: torch's generator on the CPU, or NVIDIA's Philox on any device."""
 
@@ -78,8 +75,6 @@ class Sampler(Protocol):
         x: Tensor,
         sigmas: Tensor,
         noise: Noise,
-        *,
-        on_step: OnStep | None = None,
         **options: Option,
     ) -> Tensor: ...
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from webui.engine.sampling.process import Process
-from webui.engine.sampling.types import Denoiser, Noise, OnStep, per_image
+from webui.engine.sampling.types import Denoiser, Noise, per_image
 
 Floats = NDArray[np.float64]
 
@@ -29,7 +29,6 @@ def unipc(
     order: int = 3,
     lower_order_final: bool = True,
     whole: bool = True,
-    on_step: OnStep | None = None,
 ) -> Tensor:
     """As many steps as there are sigmas, over times of its own, from sigmas[0] (all noise if `whole`) to the smallest.
 
@@ -63,8 +62,6 @@ def unipc(
             answer = x0_at(x, walk[i])
             x = base - a_to * _weighed(corrector, [*differences, answer - answers[-1]], x)
             answers = [*answers, answer][-order:]
-        if on_step:
-            on_step(i - 1, x, walk[i], answers[-1])
     return x
 
 
