@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from webui import launcher as launch
-from webui.launcher import Card, Home, Machine, Problem, Wish
+from webui.launcher import Computer, GraphicsCard, Home, Invocation, Obstacle
 
 ROOT = Path(launch.PROGRAM)
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
@@ -69,7 +69,7 @@ def test_tests_get_only_what_was_typed() -> None:
 
 
 def test_an_open_quotation_mark_is_named() -> None:
-    with pytest.raises(Problem, match="COMMANDLINE_ARGS"):
+    with pytest.raises(Obstacle, match="COMMANDLINE_ARGS"):
         launch.read_wish([], {"COMMANDLINE_ARGS": '--theme "dark'}, "Linux")
 
 
@@ -102,7 +102,7 @@ def test_where_a_browser_would_be_seen(env: dict[str, str], system: str, expecte
     ],
 )
 def test_the_browser_opens_only_for_a_page_on_this_desktop(rest: tuple[str, ...], opens: bool) -> None:
-    assert ("--autolaunch" in launch.ui_arguments(Wish(rest=rest), {"DISPLAY": ":0"}, "Linux")) is opens
+    assert ("--autolaunch" in launch.ui_arguments(Invocation(rest=rest), {"DISPLAY": ":0"}, "Linux")) is opens
 
 
 def test_no_browser_means_none() -> None:
@@ -130,7 +130,7 @@ def test_exit_codes_are_a_shells() -> None:
 def test_a_python_that_will_not_do_is_refused_with_the_reason(
     version: tuple[int, int], bits: int, modules: tuple[str, ...], said: str
 ) -> None:
-    with pytest.raises(Problem, match=said) as caught:
+    with pytest.raises(Obstacle, match=said) as caught:
         launch.check_python(version, bits, modules, "Linux")
     assert caught.value.todo
 
@@ -141,7 +141,7 @@ def test_a_python_that_will_do_passes(minor: int) -> None:
 
 
 def test_a_debian_without_venv_is_told_the_package() -> None:
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(Obstacle) as caught:
         launch.check_python((3, 12), 64, (), "Linux")
     assert "apt install python3.12-venv" in caught.value.todo
 
@@ -162,12 +162,12 @@ def test_an_old_python_can_read_the_launcher_far_enough_to_be_told() -> None:
     ast.parse((ROOT / "webui" / "launcher.py").read_text(encoding="utf-8"), feature_version=(3, 8))
 
 
-def nvidia(kind: str, driver: str = "580.65.06") -> Card:
-    return Card("nvidia", "GeForce", kind, driver)
+def nvidia(kind: str, driver: str = "580.65.06") -> GraphicsCard:
+    return GraphicsCard("nvidia", "GeForce", kind, driver)
 
 
-def amd(kind: str) -> Card:
-    return Card("amd", f"AMD graphics {kind}", kind)
+def amd(kind: str) -> GraphicsCard:
+    return GraphicsCard("amd", f"AMD graphics {kind}", kind)
 
 
 @pytest.mark.parametrize(
@@ -194,23 +194,23 @@ def amd(kind: str) -> Card:
         ("Linux", "x86_64", [amd("gfx803")], "cpu", "/cpu"),
         ("Linux", "x86_64", [amd("")], "cpu", "/cpu"),
         ("Windows", "AMD64", [amd("")], "cpu", "/cpu"),
-        ("Linux", "x86_64", [Card("intel", "Arc A770", "56a0")], "xpu", "/xpu"),
-        ("Windows", "AMD64", [Card("intel", "Arc B580", "e20b")], "xpu", "/xpu"),
-        ("Linux", "x86_64", [Card("intel", "UHD 630", "3e92")], "cpu", "/cpu"),
-        ("Linux", "x86_64", [Card("intel", "UHD 630", "3e92"), nvidia("7.5")], "cuda", "/cu130"),
+        ("Linux", "x86_64", [GraphicsCard("intel", "Arc A770", "56a0")], "xpu", "/xpu"),
+        ("Windows", "AMD64", [GraphicsCard("intel", "Arc B580", "e20b")], "xpu", "/xpu"),
+        ("Linux", "x86_64", [GraphicsCard("intel", "UHD 630", "3e92")], "cpu", "/cpu"),
+        ("Linux", "x86_64", [GraphicsCard("intel", "UHD 630", "3e92"), nvidia("7.5")], "cuda", "/cu130"),
     ],
 )
 def test_the_build_of_torch_fits_the_machine(
-    system: str, arch: str, cards: list[Card], backend: str, index: str
+    system: str, arch: str, cards: list[GraphicsCard], backend: str, index: str
 ) -> None:
-    choice = launch.choose_torch(Machine(system, arch, cards))
+    choice = launch.choose_torch(Computer(system, arch, cards))
     assert (choice.backend, choice.wheels.rpartition("whl")[2]) == (backend, index)
 
 
 @pytest.mark.parametrize(("system", "arch"), [("Darwin", "x86_64"), ("Linux", "armv7l"), ("Linux", "riscv64")])
 def test_a_machine_without_any_build_is_told_so(system: str, arch: str) -> None:
-    with pytest.raises(Problem, match=arch):
-        launch.choose_torch(Machine(system, arch))
+    with pytest.raises(Obstacle, match=arch):
+        launch.choose_torch(Computer(system, arch))
 
 
 @pytest.mark.parametrize(
@@ -223,27 +223,27 @@ def test_a_machine_without_any_build_is_told_so(system: str, arch: str) -> None:
         (amd("gfx803"), "gfx803"),
     ],
 )
-def test_a_card_that_cannot_be_used_comes_with_advice(card: Card, advice: str) -> None:
-    assert advice in launch.choose_torch(Machine("Linux", "x86_64", [card])).advice
+def test_a_card_that_cannot_be_used_comes_with_advice(card: GraphicsCard, advice: str) -> None:
+    assert advice in launch.choose_torch(Computer("Linux", "x86_64", [card])).advice
 
 
 def test_small_rdna2_cards_are_presented_as_their_big_sister() -> None:
-    choice = launch.choose_torch(Machine("Linux", "x86_64", [amd("gfx1032")]))
+    choice = launch.choose_torch(Computer("Linux", "x86_64", [amd("gfx1032")]))
     assert choice.environment == {"HSA_OVERRIDE_GFX_VERSION": "10.3.0"}
 
 
 def test_without_its_index_a_build_comes_from_the_default_one_and_says_what_is_lost() -> None:
-    cuda = launch.choose_torch(Machine("Linux", "x86_64", [nvidia("8.6")]))
+    cuda = launch.choose_torch(Computer("Linux", "x86_64", [nvidia("8.6")]))
     assert launch.without_index(cuda, "Linux") == cuda._replace(wheels="")
     on_windows = launch.without_index(cuda, "Windows")
     assert (on_windows.backend, on_windows.wheels) == ("cpu", "")
     assert "--reinstall" in on_windows.advice
-    rocm = launch.choose_torch(Machine("Linux", "x86_64", [amd("gfx1100")]))
+    rocm = launch.choose_torch(Computer("Linux", "x86_64", [amd("gfx1100")]))
     assert "GPU stays unused" in launch.without_index(rocm, "Linux").advice
 
 
 def test_environment_variables_overrule_the_choice_of_torch() -> None:
-    choice = launch.choose_torch(Machine("Linux", "x86_64"))
+    choice = launch.choose_torch(Computer("Linux", "x86_64"))
     assert launch.torch_arguments(choice, {}, "Linux")[:3] == ["pip", "install", launch.TORCH]
     at = launch.torch_arguments(choice, {"TORCH_INDEX_URL": "https://mirror.example/whl"}, "Linux")
     assert at[-2:] == ["--index-url", "https://mirror.example/whl"]
@@ -254,8 +254,8 @@ def test_environment_variables_overrule_the_choice_of_torch() -> None:
 
 def test_what_drivers_and_kernel_say_is_read() -> None:
     assert launch.nvidia_cards("NVIDIA H100 80GB HBM3, 570.86, 9.0\nTesla T4, 570.86, 7.5\n") == [
-        Card("nvidia", "NVIDIA H100 80GB HBM3", "9.0", "570.86"),
-        Card("nvidia", "Tesla T4", "7.5", "570.86"),
+        GraphicsCard("nvidia", "NVIDIA H100 80GB HBM3", "9.0", "570.86"),
+        GraphicsCard("nvidia", "Tesla T4", "7.5", "570.86"),
     ]
     assert launch.nvidia_cards("Tesla K80, 470.1")[0].kind == ""
     assert launch.nvidia_cards("No devices were found\n") == []
@@ -263,8 +263,8 @@ def test_what_drivers_and_kernel_say_is_read() -> None:
         "gfx1100", "gfx90a", "gfx1031", "gfx942",
     ]  # fmt: skip
     assert launch.pci_cards([("10DE", "2684"), ("1af4", "1050"), ("8086", "56A0")]) == [
-        Card("nvidia", "NVIDIA graphics 2684", "2684"),
-        Card("intel", "Intel graphics 56a0", "56a0"),
+        GraphicsCard("nvidia", "NVIDIA graphics 2684", "2684"),
+        GraphicsCard("intel", "Intel graphics 56a0", "56a0"),
     ]
 
 
@@ -293,7 +293,7 @@ def test_a_failure_of_pip_becomes_one_sentence(output: str, code: int, free: int
 
 
 def test_the_torch_that_is_installed_is_judged_by_what_it_does() -> None:
-    card = Machine("Linux", "x86_64", [nvidia("8.6")])
+    card = Computer("Linux", "x86_64", [nvidia("8.6")])
     good = {"version": "2.13.0+cu130", "device": "cuda", "name": "GeForce", "error": ""}
     assert launch.judge_torch(good, card).level == "ok"
     blind = launch.judge_torch({"version": "2.13.0+cpu", "device": "cpu", "name": "", "error": ""}, card)
@@ -396,7 +396,7 @@ class Checkout:
         (python.parents[1] / "pyvenv.cfg").touch()
         python.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         python.chmod(0o755)
-        parts = launch.wanted_parts(Wish(), {}, self.home, {})
+        parts = launch.wanted_parts(Invocation(), {}, self.home, {})
         stamp = {"backend": "cpu", **{part: mark for part, mark in parts.items() if part not in without}}
         launch.write_stamp(self.home, stamp)
 
@@ -536,7 +536,7 @@ def test_a_taken_port_is_one_sentence_before_anything_starts(checkout: Checkout)
 def test_a_disk_without_room_is_refused_before_the_download(tmp_path: Path) -> None:
     home = Home(str(tmp_path / "not" / "there" / "yet"), "", own=True)
     launch.check_room(home, 0)
-    with pytest.raises(Problem, match="needs about 1000000 GB"):
+    with pytest.raises(Obstacle, match="needs about 1000000 GB"):
         launch.check_room(home, 10**6)
 
 
@@ -700,27 +700,27 @@ def test_the_windows_starter_is_short_and_in_its_line_endings() -> None:
 @pytest.mark.parametrize(
     ("machine", "said"),
     [
-        (Machine("Darwin", "arm64", (), "13.6.1"), "needs macOS 14"),
-        (Machine("Darwin", "arm64", (), "10.15"), "needs macOS 14"),
-        (Machine("Darwin", "x86_64", (), "15.1", translated=True), "made for Intel Macs"),
-        (Machine("Darwin", "x86_64", (), "15.1"), "no build"),
+        (Computer("Darwin", "arm64", (), "13.6.1"), "needs macOS 14"),
+        (Computer("Darwin", "arm64", (), "10.15"), "needs macOS 14"),
+        (Computer("Darwin", "x86_64", (), "15.1", translated=True), "made for Intel Macs"),
+        (Computer("Darwin", "x86_64", (), "15.1"), "no build"),
     ],
 )
-def test_a_mac_that_cannot_run_torch_is_told_before_anything_is_downloaded(machine: Machine, said: str) -> None:
-    with pytest.raises(Problem, match=said):
+def test_a_mac_that_cannot_run_torch_is_told_before_anything_is_downloaded(machine: Computer, said: str) -> None:
+    with pytest.raises(Obstacle, match=said):
         launch.choose_torch(machine)
 
 
 @pytest.mark.parametrize("release", ["14.0", "14.6.1", "26.0", ""])
 def test_a_mac_of_today_gets_its_torch(release: str) -> None:
-    assert launch.choose_torch(Machine("Darwin", "arm64", (), release)).backend == "mps"
+    assert launch.choose_torch(Computer("Darwin", "arm64", (), release)).backend == "mps"
 
 
 def test_a_folder_too_deep_for_windows_is_told_how_much() -> None:
     launch.check_path("C:\\Gesso\\.venv", long_paths=False)
     deep = "C:\\Users\\Somebody\\" + "x" * 70
     launch.check_path(deep, long_paths=True)
-    with pytest.raises(Problem, match="259 characters") as caught:
+    with pytest.raises(Obstacle, match="259 characters") as caught:
         launch.check_path(deep, long_paths=False)
     shorter = int(re.findall(r"at least (\d+) characters", caught.value.todo)[0])
     launch.check_path(deep[:-shorter], long_paths=False)
@@ -734,10 +734,10 @@ def test_the_longest_path_of_an_environment_is_no_longer_than_assumed() -> None:
 
 def test_a_missing_visual_cpp_runtime_is_named_with_its_address() -> None:
     launch.check_runtime([])
-    with pytest.raises(Problem, match=r"msvcp140\.dll") as caught:
+    with pytest.raises(Obstacle, match=r"msvcp140\.dll") as caught:
         launch.check_runtime(["msvcp140.dll"])
     assert "vc_redist.x64.exe" in caught.value.todo
-    found = launch.judge_torch({"broken": "OSError: [WinError 126] c10.dll"}, Machine("Windows", "AMD64"))
+    found = launch.judge_torch({"broken": "OSError: [WinError 126] c10.dll"}, Computer("Windows", "AMD64"))
     assert found.level == "FAIL" and "WinError 126" in found.text and "vc_redist" in found.todo
 
 
@@ -776,7 +776,7 @@ def test_a_moved_python_takes_the_environment_over_without_the_network(checkout:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
     kept = next(venv.glob("lib/python*/site-packages")) / "kept.py"
     kept.write_text("")
-    parts = launch.wanted_parts(Wish(), {}, checkout.home, {})
+    parts = launch.wanted_parts(Invocation(), {}, checkout.home, {})
     launch.write_stamp(checkout.home, {"backend": "cpu", **parts})
     config = (venv / "pyvenv.cfg").read_text()
     (venv / "pyvenv.cfg").write_text(re.sub(r"home = .*", "home = /gone/3.11.0/bin", config))

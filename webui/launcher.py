@@ -34,7 +34,7 @@ INTERRUPTED = 130
 DEFAULT_PORT = 7860
 
 
-class Problem(Exception):
+class Obstacle(Exception):
     """Nothing can be started. One sentence for the person who reads it, and what to do."""
 
     def __init__(self, what: str, todo: str = "") -> None:
@@ -45,7 +45,7 @@ class Problem(Exception):
 # --- What is asked for -----------------------------------------------------------------------------------------------
 
 
-class Wish(NamedTuple):
+class Invocation(NamedTuple):
     """The command line, read: what is ours, and what goes to `python -m webui`, or to pytest."""
 
     action: str = "serve"
@@ -82,11 +82,11 @@ def words(line: str, system: str) -> list[str]:
     return words(found[0], system) if line.strip() and quoted else found
 
 
-def read_wish(argv: Sequence[str], env: Mapping[str, str], system: str) -> Wish:
+def read_wish(argv: Sequence[str], env: Mapping[str, str], system: str) -> Invocation:
     """COMMANDLINE_ARGS come before `argv`, so that what is typed last wins; a subcommand stays in front.
 
     Raises:
-        Problem: a quotation mark in COMMANDLINE_ARGS is not closed.
+        Obstacle: a quotation mark in COMMANDLINE_ARGS is not closed.
     """
     if argv[:1] == ["doctor"]:
         argv, action = argv[1:], "doctor"
@@ -95,11 +95,11 @@ def read_wish(argv: Sequence[str], env: Mapping[str, str], system: str) -> Wish:
     try:
         preset = words(env.get("COMMANDLINE_ARGS", ""), system)
     except ValueError:
-        raise Problem("COMMANDLINE_ARGS has an opening quotation mark without a closing one.", "Add it.") from None
+        raise Obstacle("COMMANDLINE_ARGS has an opening quotation mark without a closing one.", "Add it.") from None
     command = list(argv[:1]) if argv and not argv[0].startswith("-") else []
     everything = [ALIASES.get(word, word) for word in [*command, *preset, *argv[len(command) :]]]
     asked = [ALIASES.get(word, word) for word in argv] if action == "test" else everything
-    return Wish(
+    return Invocation(
         action=action,
         rest=tuple(word for word in asked if word not in OURS | IGNORED),
         reinstall="--reinstall" in everything,
@@ -138,7 +138,7 @@ def has_desktop(env: Mapping[str, str], system: str) -> bool:
     return system in ("Windows", "Darwin") or bool(env.get("DISPLAY") or env.get("WAYLAND_DISPLAY"))
 
 
-def ui_arguments(wish: Wish, env: Mapping[str, str], system: str) -> list[str]:
+def ui_arguments(wish: Invocation, env: Mapping[str, str], system: str) -> list[str]:
     """What `python -m webui` is given: all that is not ours, and `--autolaunch` where a browser makes sense."""
     given = {word.partition("=")[0] for word in wish.rest}
     elsewhere = given & {"--listen", "--share", "--server-name", "--nowebui", "--ngrok", "--autolaunch", "--help", "-h"}
@@ -159,25 +159,25 @@ def check_python(version: Sequence[int], bits: int, modules: Iterable[str], syst
     """`modules`: those of venv and ensurepip that this Python has.
 
     Raises:
-        Problem: this Python cannot run Gesso, or cannot make an environment.
+        Obstacle: this Python cannot run Gesso, or cannot make an environment.
     """
     name = ".".join(str(part) for part in version[:2])
     low, high = (".".join(map(str, limit)) for limit in (OLDEST_PYTHON, NEWEST_PYTHON))
     where = "webui-user.bat" if system == "Windows" else "webui-user.sh"
     install = f"Install one from https://www.python.org/downloads/ and name it as PYTHON in {where}."
     if not OLDEST_PYTHON <= tuple(version[:2]) <= NEWEST_PYTHON:
-        raise Problem(f"Gesso needs Python {low} to {high}; this is Python {name}.", install)
+        raise Obstacle(f"Gesso needs Python {low} to {high}; this is Python {name}.", install)
     if bits != 64:
-        raise Problem(f"Gesso needs a 64-bit Python; this one has {bits} bits.", install)
+        raise Obstacle(f"Gesso needs a 64-bit Python; this one has {bits} bits.", install)
     missing = {"venv", "ensurepip"} - set(modules)
     if missing:
-        raise Problem(
+        raise Obstacle(
             f"This Python {name} cannot make an environment: its module {min(missing)} is missing.",
             f"On Debian and Ubuntu: sudo apt install python{name}-venv. Elsewhere install the full Python.",
         )
 
 
-class Card(NamedTuple):
+class GraphicsCard(NamedTuple):
     """A graphics card. `kind`: an NVIDIA compute capability ("8.6"), an AMD target ("gfx1100"), a PCI id, or ""."""
 
     maker: str
@@ -186,11 +186,11 @@ class Card(NamedTuple):
     driver: str = ""
 
 
-class Machine(NamedTuple):
+class Computer(NamedTuple):
     system: str
     """Linux, Windows or Darwin."""
     arch: str
-    cards: Sequence[Card] = ()
+    cards: Sequence[GraphicsCard] = ()
     release: str = ""
     """Of macOS: "14.5"; "" elsewhere."""
     translated: bool = False
@@ -219,36 +219,36 @@ OLDEST_MACOS = (14, 0)
 """As the tag of torch's wheel says: macosx_14_0_arm64."""
 
 
-def check_mac(machine: Machine) -> None:
-    """Raises Problem: torch has no build for this release of macOS, or for this Python."""
+def check_mac(machine: Computer) -> None:
+    """Raises Obstacle: torch has no build for this release of macOS, or for this Python."""
     if machine.system != "Darwin":
         return
     if machine.translated:
-        raise Problem(
+        raise Obstacle(
             "This Python is made for Intel Macs, and this Mac has an Apple chip.",
             "Install the universal one from https://www.python.org/downloads/ and name it as PYTHON in webui-user.sh.",
         )
     release = tuple(int(part) for part in re.findall(r"\d+", machine.release)[:2])
     if release and release < OLDEST_MACOS:
         needed = ".".join(map(str, OLDEST_MACOS)).removesuffix(".0")
-        raise Problem(
+        raise Obstacle(
             f"PyTorch needs macOS {needed} or newer; this is macOS {machine.release}.",
             "Update macOS. If you have a build of torch of your own, name its installation as TORCH_COMMAND.",
         )
 
 
-def choose_torch(machine: Machine) -> Torch:
+def choose_torch(machine: Computer) -> Torch:
     """The build of torch for this machine. Sources: PyTorch's RELEASE.md (CUDA and ROCm matrix of 2.13), NVIDIA's
     CUDA release notes (drivers), PyTorch's "Getting Started on Intel GPU".
 
     Raises:
-        Problem: there is none.
+        Obstacle: there is none.
     """
     check_mac(machine)
     system, arch = machine.system, machine.arch.lower()
     known = {"Linux": ("x86_64", "aarch64"), "Windows": ("amd64", "arm64"), "Darwin": ("arm64",)}
     if arch not in known.get(system, ()):
-        raise Problem(
+        raise Obstacle(
             f"PyTorch has no build of {TORCH} for {system} on {machine.arch}.",
             "If you have one of your own, name its installation as TORCH_COMMAND in webui-user.sh.",
         )
@@ -277,7 +277,7 @@ def choose_torch(machine: Machine) -> Torch:
     return Torch("cpu", f"{TORCH_INDEX}/cpu", 3, "no GPU that PyTorch can use", advice)
 
 
-def nvidia_torch(cards: Sequence[Card]) -> Torch:
+def nvidia_torch(cards: Sequence[GraphicsCard]) -> Torch:
     """CUDA 13.0 builds start at Turing (7.5) and need driver 580; those of CUDA 12.6 go from Maxwell (5.0) to Hopper
     (9.0) and need driver 525."""
     name, driver = cards[0].name, max(card.driver for card in cards)
@@ -385,10 +385,10 @@ def read(path: str) -> str:
         return ""
 
 
-def nvidia_cards(listing: str) -> list[Card]:
+def nvidia_cards(listing: str) -> list[GraphicsCard]:
     """From `nvidia-smi --query-gpu=name,driver_version,compute_cap --format=csv,noheader`."""
     rows = [[cell.strip() for cell in line.split(",")] for line in listing.splitlines()]
-    return [Card("nvidia", row[0], row[2] if len(row) > 2 else "", row[1]) for row in rows if len(row) > 1]
+    return [GraphicsCard("nvidia", row[0], row[2] if len(row) > 2 else "", row[1]) for row in rows if len(row) > 1]
 
 
 def amd_kind(version: int) -> str:
@@ -400,13 +400,13 @@ PCI_MAKERS = {"10de": "nvidia", "1002": "amd", "8086": "intel"}
 MAKER_NAMES = {"nvidia": "NVIDIA", "amd": "AMD", "intel": "Intel"}
 
 
-def pci_cards(ids: Iterable[tuple[str, str]]) -> list[Card]:
+def pci_cards(ids: Iterable[tuple[str, str]]) -> list[GraphicsCard]:
     """From (vendor, device) pairs in hexadecimal digits."""
     found = [(PCI_MAKERS[vendor.lower()], device.lower()) for vendor, device in ids if vendor.lower() in PCI_MAKERS]
-    return [Card(maker, f"{MAKER_NAMES[maker]} graphics {device}", device) for maker, device in found]
+    return [GraphicsCard(maker, f"{MAKER_NAMES[maker]} graphics {device}", device) for maker, device in found]
 
 
-def look() -> Machine:
+def look() -> Computer:
     """This machine, as far as the choice of torch depends on it. Asks drivers and the kernel; takes about a second."""
     import glob
     import platform
@@ -429,13 +429,13 @@ def look() -> Machine:
     kinds = [amd_kind(version) for version in versions if version]
     rocminfo = shutil.which("rocminfo") or "/opt/rocm/bin/rocminfo"
     kinds = kinds or re.findall(r"Name:\s+(gfx\w+)", output_of(rocminfo, timeout=20))
-    amd = [Card("amd", f"AMD graphics {kind}", kind) for kind in kinds]
+    amd = [GraphicsCard("amd", f"AMD graphics {kind}", kind) for kind in kinds]
     amd = amd or [card._replace(kind="") for card in on_bus if card.maker == "amd"]
     nvidia = nvidia or [card._replace(kind="") for card in on_bus if card.maker == "nvidia"]
     cards = [*nvidia, *amd, *(card for card in on_bus if card.maker == "intel")]
     release = platform.mac_ver()[0] if system == "Darwin" else ""
     translated = system == "Darwin" and output_of("sysctl", "-n", "sysctl.proc_translated").strip() == "1"
-    return Machine(system, platform.machine(), cards, release, translated)
+    return Computer(system, platform.machine(), cards, release, translated)
 
 
 def reachable(index: str, seconds: float = 4.0) -> bool:
@@ -572,7 +572,7 @@ def alone(home: Home) -> Iterator[None]:
         file = open(home.folder + ".lock" if home.own else home.stamp + ".lock", "a+")  # noqa: SIM115
     except OSError as error:
         what = f"Something has to be installed, but {folder} cannot be written to: {error.strerror or error}."
-        raise Problem(what, "Change the owner of this folder, or set VENV_DIR to another one.") from None
+        raise Obstacle(what, "Change the owner of this folder, or set VENV_DIR to another one.") from None
     with file:
         told = False
         while not locked(file.fileno()):
@@ -627,7 +627,7 @@ def lost_python(home: Home) -> bool:
 XFORMERS_BACKENDS = ("cuda", "custom")
 
 
-def wanted_parts(wish: Wish, env: Mapping[str, str], home: Home, stamp: Mapping[str, Any]) -> dict[str, str]:
+def wanted_parts(wish: Invocation, env: Mapping[str, str], home: Home, stamp: Mapping[str, Any]) -> dict[str, str]:
     """What has to be installed, in order: name of the part -> a mark that changes when it has to be again."""
     source = env.get("TORCH_COMMAND") or env.get("TORCH_INDEX_URL") or "chosen for the machine"
     parts = {"python": abi_of(home), "runtime": digest("runtime"), "torch": f"{TORCH} {source}"}
@@ -646,7 +646,7 @@ def pip(home: Home, *arguments: str) -> None:
     """Run a module of the environment, which is pip. Its progress stays live; its errors are read along.
 
     Raises:
-        Problem: it failed.
+        Obstacle: it failed.
     """
     ours = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     command = [home.python, "-m", *arguments]
@@ -657,18 +657,18 @@ def pip(home: Home, *arguments: str) -> None:
             sys.stderr.write(line)
             lines.append(line)
     if process.returncode:
-        raise Problem(*explain("".join(lines), process.returncode, free_bytes(home.folder)))
+        raise Obstacle(*explain("".join(lines), process.returncode, free_bytes(home.folder)))
 
 
 def make_venv(home: Home) -> None:
     """Make the environment. One that is there already is set aside until the new one is whole, see `prepare`.
 
     Raises:
-        Problem: the folder holds something else, or cannot be written.
+        Obstacle: the folder holds something else, or cannot be written.
     """
     present = os.path.isdir(home.folder) and bool(os.listdir(home.folder))
     if present and not os.path.exists(os.path.join(home.folder, "pyvenv.cfg")):
-        raise Problem(f"{home.folder} is not an environment of Python.", "Name another folder as VENV_DIR.")
+        raise Obstacle(f"{home.folder} is not an environment of Python.", "Name another folder as VENV_DIR.")
     if present:
         shutil.rmtree(home.aside, ignore_errors=True)
         os.rename(home.folder, home.aside)
@@ -689,14 +689,14 @@ def keep_or_restore(home: Home, whole: bool) -> None:
 
 
 def run_venv(home: Home, *options: str) -> None:
-    """Raises Problem: the environment cannot be made."""
+    """Raises Obstacle: the environment cannot be made."""
     base = getattr(sys, "_base_executable", "") or sys.executable
     command = [base, "-m", "venv", *options, home.folder]
     done = subprocess.run(command, capture_output=True, check=False, env={**os.environ, **UTF8}, **TEXT)
     if done.returncode:
         last = (done.stdout + done.stderr).strip().splitlines()[-1:] or ["no reason given"]
         what, todo = explain(done.stdout + done.stderr + "ERROR: " + last[0], done.returncode, free_bytes(home.folder))
-        raise Problem(f"The environment {home.folder} cannot be made. {what}", todo)
+        raise Obstacle(f"The environment {home.folder} cannot be made. {what}", todo)
 
 
 def forget_dead_links(folder: str) -> None:
@@ -724,10 +724,10 @@ RUNTIME_LIBRARIES = ("msvcp140.dll", "vcruntime140.dll", "vcruntime140_1.dll")
 
 
 def check_path(folder: str, long_paths: bool) -> None:
-    """Raises Problem: a path in the environment would be longer than Windows allows. long_paths: are they allowed?"""
+    """Raises Obstacle: a path in the environment would be longer than Windows allows. long_paths: are they allowed?"""
     too_long = len(folder) + LONGEST_INSIDE - LONGEST_ON_WINDOWS
     if too_long > 0 and not long_paths:
-        raise Problem(
+        raise Obstacle(
             f"The folder {folder} has too long a name: Windows allows {LONGEST_ON_WINDOWS} characters in a path.",
             f"Move Gesso to a place whose path is at least {too_long} characters shorter, such as C:\\Gesso, or switch "
             "long paths on (the policy Enable Win32 long paths).",
@@ -735,16 +735,16 @@ def check_path(folder: str, long_paths: bool) -> None:
 
 
 def check_runtime(missing: Sequence[str]) -> None:
-    """Raises Problem: these libraries of Visual C++, without which torch does not start, are missing."""
+    """Raises Obstacle: these libraries of Visual C++, without which torch does not start, are missing."""
     if missing:
-        raise Problem(
+        raise Obstacle(
             f"The Visual C++ runtime is missing ({', '.join(missing)}), and PyTorch does not start without it.",
             "Install it once: https://aka.ms/vs/17/release/vc_redist.x64.exe",
         )
 
 
 def check_windows(home: Home) -> None:
-    """Raises Problem: something on this Windows has to be changed first."""
+    """Raises Obstacle: something on this Windows has to be changed first."""
     if sys.platform == "win32":
         check_path(home.folder, long_paths_on())
         check_runtime(missing_libraries())
@@ -777,10 +777,10 @@ def missing_libraries() -> list[str]:
 
 
 def check_room(home: Home, need: int) -> None:
-    """`need` is in GB. Raises Problem where the disk has less."""
+    """`need` is in GB. Raises Obstacle where the disk has less."""
     free = free_bytes(home.folder) / 10**9
     if free < need:
-        raise Problem(
+        raise Obstacle(
             f"The disk of {home.folder} has {free:.1f} GB free; the installation needs about {need} GB.",
             "Free some space, or name a folder on another disk as VENV_DIR.",
         )
@@ -814,16 +814,16 @@ def decide_torch(env: Mapping[str, str]) -> Torch:
     return choice
 
 
-def prepare(wish: Wish, home: Home, env: Mapping[str, str]) -> dict[str, Any]:
+def prepare(wish: Invocation, home: Home, env: Mapping[str, str]) -> dict[str, Any]:
     """Install what is missing, and nothing when nothing is. Returns the stamp.
 
     Raises:
-        Problem: it cannot be installed.
+        Obstacle: it cannot be installed.
     """
     stamp = read_stamp(home)
     if wish.skip_install:
         if not os.path.exists(home.python):
-            raise Problem(f"There is no environment at {home.folder}.", "Start without --skip-install.")
+            raise Obstacle(f"There is no environment at {home.folder}.", "Start without --skip-install.")
         return stamp
     wanted = wanted_parts(wish, env, home, stamp)
     lost = lost_python(home)
@@ -834,8 +834,8 @@ def prepare(wish: Wish, home: Home, env: Mapping[str, str]) -> dict[str, Any]:
         return install(wish, home, env, stamp)
 
 
-def install(wish: Wish, home: Home, env: Mapping[str, str], stamp: dict[str, Any]) -> dict[str, Any]:
-    """Bring the environment to what is wanted -> its stamp. Raises Problem: it cannot be done."""
+def install(wish: Invocation, home: Home, env: Mapping[str, str], stamp: dict[str, Any]) -> dict[str, Any]:
+    """Bring the environment to what is wanted -> its stamp. Raises Obstacle: it cannot be done."""
     if lost_python(home) and abi_of(home) == "{}.{}".format(*THIS_PYTHON):
         say(f"The Python of {home.folder} has moved: taking this one, with the packages that are there.")
         forget_dead_links(os.path.dirname(home.python))
@@ -873,13 +873,13 @@ def install(wish: Wish, home: Home, env: Mapping[str, str], stamp: dict[str, Any
 
 def install_parts(
     missing: Sequence[str],
-    wish: Wish,
+    wish: Invocation,
     home: Home,
     env: Mapping[str, str],
     stamp: dict[str, Any],
     choice: Torch | None,
 ) -> None:
-    """Install part by part; what is done is written into the stamp. Raises Problem: one cannot be installed."""
+    """Install part by part; what is done is written into the stamp. Raises Obstacle: one cannot be installed."""
     for part in missing:
         if part == "torch" and choice:
             install_torch(home, env, choice, replaces="torch" in stamp)
@@ -922,7 +922,7 @@ def find_browser(home: Home) -> str:
     """A Chromium for the browser tests: the system's, else Playwright's, else, as root on Debian, one from apt.
 
     Raises:
-        Problem: there is none to be had.
+        Obstacle: there is none to be had.
     """
     preset = os.environ.get("GESSO_TEST_BROWSER")
     found = working_browser([preset] if preset else BROWSERS)
@@ -936,7 +936,7 @@ def find_browser(home: Home) -> str:
             subprocess.run(command.split(), env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, check=False)
         found = working_browser(BROWSERS)
     if not found:
-        raise Problem("There is no browser for the browser tests.", "Install Chromium, or set GESSO_TEST_BROWSER.")
+        raise Obstacle("There is no browser for the browser tests.", "Install Chromium, or set GESSO_TEST_BROWSER.")
     return found
 
 
@@ -1059,7 +1059,7 @@ print(json.dumps(answer))
 """
 
 
-def judge_torch(answer: Mapping[str, str], machine: Machine) -> Finding:
+def judge_torch(answer: Mapping[str, str], machine: Computer) -> Finding:
     """What the installed torch says about itself, against the cards that the machine has."""
     text = f"{answer.get('version')} computes on {answer.get('name') or answer.get('device')}"
     broken = answer.get("broken", "") if answer else "Python itself does not start"
@@ -1122,12 +1122,12 @@ def writable(folder: str) -> bool:
         return False
 
 
-def examine(wish: Wish, home: Home, env: Mapping[str, str]) -> Iterable[Finding]:
+def examine(wish: Invocation, home: Home, env: Mapping[str, str]) -> Iterable[Finding]:
     """Everything that a start depends on, one finding each."""
     try:
         check_this_python()
         yield Finding("ok", "Python", f"{'.'.join(map(str, sys.version_info[:3]))} at {sys.executable}")
-    except Problem as problem:
+    except Obstacle as problem:
         yield Finding("FAIL", "Python", problem.what, problem.todo)
     machine = look()
     yield Finding("ok", "system", f"{machine.system} on {machine.arch}, {os.cpu_count()} processors")
@@ -1140,7 +1140,7 @@ def examine(wish: Wish, home: Home, env: Mapping[str, str]) -> Iterable[Finding]
         choice = choose_torch(machine)
         advice = choice.advice
         yield Finding("warn" if advice else "ok", "build", f"for {choice.backend}: {choice.why}", advice)
-    except Problem as problem:
+    except Obstacle as problem:
         yield Finding("FAIL", "build", problem.what, problem.todo)
         return
     stamp = read_stamp(home)
@@ -1163,7 +1163,7 @@ def examine(wish: Wish, home: Home, env: Mapping[str, str]) -> Iterable[Finding]
         yield Finding("warn", "Python", f"the one that {home.folder} was made with is gone", "The next start mends it.")
     try:
         check_windows(home)
-    except Problem as problem:
+    except Obstacle as problem:
         yield Finding("FAIL", "Windows", problem.what, problem.todo)
     if os.path.exists(home.python):
         said = output_of(home.python, "-c", ASK_TORCH, timeout=120).strip().splitlines()
@@ -1186,7 +1186,7 @@ def examine(wish: Wish, home: Home, env: Mapping[str, str]) -> Iterable[Finding]
     yield judge_port(address_of(wish.rest), port_asked_for(wish.rest) or DEFAULT_PORT)
 
 
-def broken_things(wish: Wish, home: Home) -> Iterable[Finding]:
+def broken_things(wish: Invocation, home: Home) -> Iterable[Finding]:
     """What is broken in the folders of models and in the settings, as the UI itself finds it."""
     said = output_of(home.python, "-c", ASK_PROBLEMS, PROGRAM, *wish.rest, timeout=300) if home.python else ""
     found = [json.loads(line) for line in said.splitlines() if line.startswith('{"kind":')]
@@ -1196,7 +1196,7 @@ def broken_things(wish: Wish, home: Home) -> Iterable[Finding]:
         yield Finding("warn", "folders", f"and {len(found) - MOST_PROBLEMS} more", "/api/v1/problems lists them all.")
 
 
-def doctor(wish: Wish, home: Home, env: Mapping[str, str]) -> int:
+def doctor(wish: Invocation, home: Home, env: Mapping[str, str]) -> int:
     failed = False
     for finding in itertools.chain(examine(wish, home, env), broken_things(wish, home)):
         failed = failed or finding.level == "FAIL"
@@ -1230,12 +1230,12 @@ def run_child(command: Sequence[str], env: Mapping[str, str]) -> int:
             signal.signal(number, handler)
 
 
-def serve(wish: Wish, home: Home, environ: Mapping[str, str]) -> int:
+def serve(wish: Invocation, home: Home, environ: Mapping[str, str]) -> int:
     """Start the UI, and again as often as it asks for it."""
     arguments = ui_arguments(wish, environ, this_system())
     port = port_asked_for(arguments)
     if port and port_trouble(address_of(arguments), port) == "taken":
-        raise Problem(f"Port {port} is taken by another program.", "Stop that one, or start with another --port.")
+        raise Obstacle(f"Port {port} is taken by another program.", "Stop that one, or start with another --port.")
     restart = os.path.join(home.state, "restart")
     path = os.pathsep.join(filter(None, (PROGRAM, environ.get("PYTHONPATH"))))
     env = {**UTF8, **environ, "PYTHONPATH": path, "GESSO_RESTART_FILE": restart}
@@ -1270,7 +1270,7 @@ def main(argv: Sequence[str], env: Mapping[str, str]) -> int:
             prepare(wish, home, env)
             return run_checks(home, wish.rest)
         return serve(wish, home, env)
-    except Problem as problem:
+    except Obstacle as problem:
         print(f"\n{problem.what}\n{problem.todo}".rstrip(), file=sys.stderr)
         return 1
     except OSError as error:

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.catalog.test_loras import put
 from webui.base.errors import NotFound, StorageError, UserError
 from webui.base.paths import Paths
-from webui.catalog.cards import Cards, Wish
+from webui.catalog.cards import Cards, CardWish
 from webui.catalog.catalog import Catalog
 
 
@@ -33,11 +33,11 @@ def cards(tmp_path: Path) -> Iterator[Cards]:
 
 
 def names(cards: Cards, **wish: object) -> list[str]:
-    return [card["name"] for card in cards.show("loras", Wish(**wish))["cards"]]  # type: ignore[arg-type]
+    return [card["name"] for card in cards.show("loras", CardWish(**wish))["cards"]]  # type: ignore[arg-type]
 
 
 def id_of(cards: Cards, name: str) -> str:
-    found = cards.show("loras", Wish())["cards"] + cards.show("embeddings", Wish())["cards"]
+    found = cards.show("loras", CardWish())["cards"] + cards.show("embeddings", CardWish())["cards"]
     return str(next(card["id"] for card in found if card["name"] == name))
 
 
@@ -51,7 +51,7 @@ def test_search_folders_families_order_and_pages(cards: Cards) -> None:
     assert names(cards, family="SDXL") == ["lora2", "wide"]  # what somebody said counts more than the file
     assert names(cards, sort="name", descending=True) == ["wide", "lora2", "lora1", "lora0"]
     assert names(cards, start=1, count=2) == ["lora1", "lora2"]
-    found = cards.show("loras", Wish())
+    found = cards.show("loras", CardWish())
     assert found["folders"] == ["people", "people/old"]
     assert found["families"] == ["SD1", "SDXL"]
 

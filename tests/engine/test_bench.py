@@ -15,13 +15,13 @@ from webui.engine.families.weights import open_weights
 from webui.engine.model_manager import ModelManager
 from webui.engine.prefetch import Prefetcher
 from webui.engine.stand_ins import _written, sd15_shapes
-from webui.engine.throughput import Job, Speeds
+from webui.engine.throughput import Measured, Speeds
 from webui.request.plan import CheckpointRef
 
 
 @pytest.mark.filterwarnings("ignore:__array__")  # inside diffusers' scheduler
 def test_speeds_are_of_the_same_work(models: ModelManager, tiny_checkpoint: Path) -> None:
-    found = speed(models, reference(tiny_checkpoint), Job(side=64, batch=1, steps=2))
+    found = speed(models, reference(tiny_checkpoint), Measured(side=64, batch=1, steps=2))
     assert found.ours > 0
     assert found.stock > 0
     assert found.bare > 0
@@ -61,9 +61,9 @@ def test_a_file_is_read_ahead_and_its_absence_is_no_failure(tmp_path: Path) -> N
 def test_a_processor_without_bfloat16_is_measured_in_32_bits_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    jobs: list[tuple[torch.dtype, Job]] = []
+    jobs: list[tuple[torch.dtype, Measured]] = []
 
-    def measured(models: ModelManager, _checkpoint: CheckpointRef, job: Job) -> Speeds:
+    def measured(models: ModelManager, _checkpoint: CheckpointRef, job: Measured) -> Speeds:
         jobs.append((models.profile.half, job))
         return Speeds(2.0, 1.0, 2.0)
 
@@ -71,5 +71,5 @@ def test_a_processor_without_bfloat16_is_measured_in_32_bits_alone(
     monkeypatch.setattr(bench, "speed", measured)
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     bench.main(["cpu", "--checkpoint", str(tmp_path / "model.safetensors")])
-    assert jobs == [(torch.float32, Job(256, 1, 2))]
+    assert jobs == [(torch.float32, Measured(256, 1, 2))]
     assert "no bfloat16" in capsys.readouterr().out

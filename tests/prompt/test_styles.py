@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tests.prompt.golden import golden
 from webui.base.errors import UserError
 from webui.prompt.styles import (
-    Prompts,
     Style,
+    StyledPrompts,
     apply_styles,
     read_styles,
     read_table,
@@ -26,7 +26,7 @@ STYLES = {style.name: style for style in (PAINTING, NIGHT, ONLY_NEGATIVE)}
 
 @pytest.mark.parametrize("case", golden("styles"), ids=lambda case: f"{case['prompt']}-{case['styles']}")
 def test_styles_are_applied_as_a1111_does(case):
-    prompts = Prompts(case["prompt"], case["prompt"])
+    prompts = StyledPrompts(case["prompt"], case["prompt"])
     assert apply_styles(prompts, case["styles"], STYLES) == (case["positive"], case["negative"])
 
 
@@ -37,20 +37,20 @@ styles = st.builds(Style, plain, style_texts, style_texts)
 
 @given(plain, plain, styles)
 def test_an_applied_style_is_recognised_and_taken_off(positive, negative, style):
-    applied = apply_styles(Prompts(positive, negative), [style.name], {style.name: style})
-    assert recognise_styles(applied, [style]) == (Prompts(positive, negative), (style.name,))
+    applied = apply_styles(StyledPrompts(positive, negative), [style.name], {style.name: style})
+    assert recognise_styles(applied, [style]) == (StyledPrompts(positive, negative), (style.name,))
 
 
 @given(plain, plain, st.lists(styles, unique_by=lambda style: style.name))
 def test_recognised_styles_give_the_prompts_back(positive, negative, known):
-    prompts, names = recognise_styles(Prompts(positive, negative), known)
+    prompts, names = recognise_styles(StyledPrompts(positive, negative), known)
     by_name = {style.name: style for style in known}
     again = apply_styles(prompts, names, by_name)
     assert (again.positive.replace(", ", ""), again.negative.replace(", ", "")) == (positive, negative)
 
 
 def test_several_styles_are_recognised_in_the_order_of_their_application():
-    applied = apply_styles(Prompts("a cat", ""), ["Painting", "Night", "OnlyNeg"], STYLES)
+    applied = apply_styles(StyledPrompts("a cat", ""), ["Painting", "Night", "OnlyNeg"], STYLES)
     prompts, names = recognise_styles(applied, STYLES.values())
     assert prompts == ("a cat", "")
     assert apply_styles(prompts, names, STYLES) == applied
@@ -58,7 +58,7 @@ def test_several_styles_are_recognised_in_the_order_of_their_application():
 
 
 def test_a_style_is_recognised_only_with_both_its_halves():
-    prompts = Prompts("oil painting of a cat, thick brush strokes", "blurry")
+    prompts = StyledPrompts("oil painting of a cat, thick brush strokes", "blurry")
     assert recognise_styles(prompts, STYLES.values()) == (prompts, ())
 
 

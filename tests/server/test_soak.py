@@ -8,14 +8,14 @@ import sys
 import pytest
 
 from tests.conftest import RunningServer
-from webui.server.bench_jobs import GROWN, Round, Server, course_of, growth
+from webui.server.bench_jobs import GROWN, MeasuredServer, Round, course_of, growth
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="resident memory means another thing there")
 def test_memory_is_flat_after_the_third_change_of_the_checkpoint(server: RunningServer) -> None:
     folder = server.data / "models" / "Stable-diffusion"
     third = [shutil.copy(folder / f"other.{ending}", folder / f"third.{ending}") for ending in ("yaml", "safetensors")]
-    soaked = Server(int(server.url.rsplit(":", 1)[1].strip("/")), server.process.pid)
+    soaked = MeasuredServer(int(server.url.rsplit(":", 1)[1].strip("/")), server.process.pid)
     try:
         soaked.call("POST", "/sdapi/v1/refresh-checkpoints")
         titles = soaked.titles()

@@ -81,7 +81,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Wish:
+class CardWish:
     """Which cards somebody wants to see."""
 
     search: str = ""
@@ -137,7 +137,7 @@ class Cards:
         everywhere = (card for page in PAGES for card in self._cards(page).values())
         return next((card for card in everywhere if (file := self._picture(card)) and str(file.path) == path), None)
 
-    def show(self, page: Page, wish: Wish) -> dict[str, Any]:
+    def show(self, page: Page, wish: CardWish) -> dict[str, Any]:
         """The cards that are wanted, and among how many: {"total", "folders", "families", "cards": [...]}."""
         cards = list(self._cards(page).values())
         words = wish.search.casefold().split()
@@ -298,7 +298,7 @@ class Cards:
                     log.debug("%s: %s", file.path, error)
         return ""
 
-    def _fits(self, card: Card, wish: Wish, words: Collection[str]) -> bool:
+    def _fits(self, card: Card, wish: CardWish, words: Collection[str]) -> bool:
         if wish.folder and card.folder != wish.folder and not card.folder.startswith(f"{wish.folder}/"):
             return False
         # A1111: a file of unknown family may fit any.

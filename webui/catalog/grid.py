@@ -12,7 +12,7 @@ from PIL import Image
 
 from webui.base.errors import StorageError
 from webui.base.files import write_new
-from webui.catalog.image_files import Encoded, as_format, encode, readable
+from webui.catalog.image_files import EncodedPicture, as_format, encode, readable
 from webui.request.filenames import Naming, apply_pattern, file_name, folder_parts
 from webui.request.settings import SaveSettings
 
@@ -64,7 +64,7 @@ def image_grid(pictures: Sequence[Image.Image], rows: int, background: str = "#f
     return sheet
 
 
-def sheet(contents: Sequence[bytes], infotext: str, save: SaveSettings, batch_size: int) -> Encoded:
+def sheet(contents: Sequence[bytes], infotext: str, save: SaveSettings, batch_size: int) -> EncodedPicture:
     """The file of a sheet, from the files of its pictures.
 
     Raises:
@@ -84,7 +84,7 @@ def in_a_row(contents: Sequence[bytes], save: SaveSettings) -> Image.Image:
     return image_grid(readable(lambda: [_opened(content) for content in contents]), 1, save.grid_background_color)
 
 
-def encoded(image: Image.Image, infotext: str, save: SaveSettings) -> Encoded:
+def encoded(image: Image.Image, infotext: str, save: SaveSettings) -> EncodedPicture:
     """The file of a sheet."""
     return encode(
         image,
@@ -95,7 +95,7 @@ def encoded(image: Image.Image, infotext: str, save: SaveSettings) -> Encoded:
     )
 
 
-def save_sheet(made: Encoded, folder: Path, naming: Naming, save: SaveSettings) -> Path:
+def save_sheet(made: EncodedPicture, folder: Path, naming: Naming, save: SaveSettings) -> Path:
     """Write a sheet below `folder`. A1111: `grid-0000.png`, with seed and prompt behind it where the settings say so.
 
     Raises:
@@ -115,7 +115,7 @@ def save_sheet(made: Encoded, folder: Path, naming: Naming, save: SaveSettings) 
     raise StorageError(f"No free file name was found in {folder}.")
 
 
-def save_table(made: Encoded, folder: Path, stem: str, seed: int) -> Path:
+def save_table(made: EncodedPicture, folder: Path, stem: str, seed: int) -> Path:
     """Write the sheet of a script below `folder`. A1111: `xyz_grid-0000-SEED.png`.
 
     Raises:

@@ -48,7 +48,7 @@ _NOISE = frozenset(
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedPicture:
     """The bytes of a file, and what kind it became (a picture too large for JPEG becomes a PNG)."""
 
     content: bytes
@@ -64,7 +64,7 @@ def encode(
     quality: int = 80,
     lossless: bool = False,
     chunks: Mapping[str, str] | None = None,
-) -> Encoded:
+) -> EncodedPicture:
     """A file with the picture, and the infotext in it ("" for none).
 
     PNG has it in the text chunk `parameters`, or has `chunks` instead, by name; JPEG, WebP and AVIF have it in EXIF's
@@ -83,7 +83,7 @@ def encode(
                 add = info.add_text if as_utf8(value) == value else info.add_itxt
                 add(name, value)
         image.save(buffer, "PNG", pnginfo=info, compress_level=PNG_COMPRESSION)
-        return Encoded(buffer.getvalue(), kind, True)
+        return EncodedPicture(buffer.getvalue(), kind, True)
     exif = _exif(text) if text else b""
     holds = kind != "jpg" or len(exif) <= LARGEST_EXIF
     if not holds:
@@ -96,7 +96,7 @@ def encode(
             image.save(buffer, "WEBP", lossless=lossless, **options)
         case "avif":
             image.save(buffer, "AVIF", **options)
-    return Encoded(buffer.getvalue(), kind, holds)
+    return EncodedPicture(buffer.getvalue(), kind, holds)
 
 
 def read_infotext(source: Path | bytes) -> tuple[str, dict[str, str]]:

@@ -11,9 +11,9 @@ from webui.base.fence import Problem, read_each
 from webui.base.paths import Paths
 from webui.catalog.problems import Problems
 from webui.prompt.styles import (
-    Prompts,
     Recognised,
     Style,
+    StyledPrompts,
     apply_styles,
     read_styles,
     read_table,
@@ -69,11 +69,11 @@ class Styles:
         for name in wanted:
             if name not in known:
                 raise NotFound(f"There is no style {name!r}.", hint=did_you_mean(name, known), field="styles")
-        return apply_styles(Prompts(prompt, negative), wanted, known)
+        return apply_styles(StyledPrompts(prompt, negative), wanted, known)
 
     def recognise(self, prompt: str, negative: str) -> Recognised:
         """The styles that are in two prompts, and what is left of them."""
-        return recognise_styles(Prompts(prompt, negative), self.all().values())
+        return recognise_styles(StyledPrompts(prompt, negative), self.all().values())
 
     def save(self, style: Style) -> None:
         """Add a style, or change the one of its name, in the file where that is.

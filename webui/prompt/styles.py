@@ -49,7 +49,7 @@ class StylesTable(NamedTuple):
     """Whether there is more in it than these styles."""
 
 
-class Prompts(NamedTuple):
+class StyledPrompts(NamedTuple):
     """A prompt and its negative."""
 
     positive: str
@@ -59,11 +59,11 @@ class Prompts(NamedTuple):
 class Recognised(NamedTuple):
     """What is left of the prompts, and the names of the styles that were in them, in their order of application."""
 
-    prompts: Prompts
+    prompts: StyledPrompts
     names: tuple[str, ...]
 
 
-def apply_styles(prompts: Prompts, names: Iterable[str], styles: Mapping[str, Style]) -> Prompts:
+def apply_styles(prompts: StyledPrompts, names: Iterable[str], styles: Mapping[str, Style]) -> StyledPrompts:
     """The prompts with the named styles applied one after the other; names that no style has are passed over."""
     positive, negative = prompts
     for name in names:
@@ -71,10 +71,10 @@ def apply_styles(prompts: Prompts, names: Iterable[str], styles: Mapping[str, St
         if style:
             positive = _merged(style.prompt, positive)
             negative = _merged(style.negative_prompt, negative)
-    return Prompts(positive, negative)
+    return StyledPrompts(positive, negative)
 
 
-def recognise_styles(prompts: Prompts, styles: Iterable[Style]) -> Recognised:
+def recognise_styles(prompts: StyledPrompts, styles: Iterable[Style]) -> Recognised:
     """The styles that the prompts end with or are wrapped in, and the prompts without them.
 
     Each style is found at most once, and only where both its prompt and its negative prompt are there.
@@ -89,7 +89,7 @@ def recognise_styles(prompts: Prompts, styles: Iterable[Style]) -> Recognised:
                 break
         else:
             return Recognised(prompts, tuple(reversed(names)))
-        prompts = Prompts(positive, negative)
+        prompts = StyledPrompts(positive, negative)
         names.append(style.name)
         candidates.remove(style)
 

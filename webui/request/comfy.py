@@ -2,7 +2,7 @@
 
 An input is a value, or a link [id, number of the output]. There are thousands of classes of nodes, and no list of them
 would be whole: a graph is walked along its links. What a link carries is told by the name of the input in which it
-ends (its `Kind`), and a link whose name tells nothing may carry anything. So any node in between, be it a switch, a
+ends (its `NodeKind`), and a link whose name tells nothing may carry anything. So any node in between, be it a switch, a
 merge, a text box or a pipe, is passed, until a value of the sought kind is found.
 """
 
@@ -27,7 +27,7 @@ MOST_NODES = 3000
 """Of a graph that is looked at: people's have a few hundred."""
 
 
-class Kind(Enum):
+class NodeKind(Enum):
     """What a link carries."""
 
     MODEL = auto()
@@ -43,15 +43,15 @@ class Kind(Enum):
     ANY = auto()
 
 
-_KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    (Kind.OTHER, re.compile(r"mask|control_?net|style_model|clip_vision|ip_?adapter|upscale_model|bbox|sam_|lora")),
-    (Kind.CONDITIONING, re.compile(r"positive|negative|cond(?!ition$)|embeds")),
-    (Kind.SAMPLING, re.compile(r"^(noise|guider|sampler|sigmas|scheduler)$")),
-    (Kind.MODEL, re.compile(r"model|unet|ckpt")),
-    (Kind.CLIP, re.compile(r"^(\w+_)?clip\d?$")),
-    (Kind.VAE, re.compile(r"vae")),
-    (Kind.LATENT, re.compile(r"latent|samples")),
-    (Kind.IMAGE, re.compile(r"image|pixels|frames")),
+_KINDS: tuple[tuple[NodeKind, re.Pattern[str]], ...] = (
+    (NodeKind.OTHER, re.compile(r"mask|control_?net|style_model|clip_vision|ip_?adapter|upscale_model|bbox|sam_|lora")),
+    (NodeKind.CONDITIONING, re.compile(r"positive|negative|cond(?!ition$)|embeds")),
+    (NodeKind.SAMPLING, re.compile(r"^(noise|guider|sampler|sigmas|scheduler)$")),
+    (NodeKind.MODEL, re.compile(r"model|unet|ckpt")),
+    (NodeKind.CLIP, re.compile(r"^(\w+_)?clip\d?$")),
+    (NodeKind.VAE, re.compile(r"vae")),
+    (NodeKind.LATENT, re.compile(r"latent|samples")),
+    (NodeKind.IMAGE, re.compile(r"image|pixels|frames")),
 )
 _TEXTS = re.compile(
     r"text|prompt|str|wildcard|caption|tag|positive|negative|t5xxl|clip_[lg]$|llama|value|body|content|descri|line|word"
@@ -79,7 +79,7 @@ def told_by_graph(graph: Mapping[str, Any]) -> Told | None:
     if found is None:
         return None
     parts = _parts(nodes, found)
-    loaders = [*_behind(nodes, parts, (Kind.MODEL, Kind.ANY))]
+    loaders = [*_behind(nodes, parts, (NodeKind.MODEL, NodeKind.ANY))]
     width, height = _size(nodes, found)
     return Told(
         program="ComfyUI",
@@ -94,7 +94,7 @@ def told_by_graph(graph: Mapping[str, Any]) -> Told | None:
         height=height,
         model=_model(nodes, parts),
         vae=_vae(nodes, found),
-        loras=tuple(dict.fromkeys(_loras(nodes, [*loaders, *_behind(nodes, loaders, (Kind.OTHER,), "lora")]))),
+        loras=tuple(dict.fromkeys(_loras(nodes, [*loaders, *_behind(nodes, loaders, (NodeKind.OTHER,), "lora")]))),
         more=_more(nodes, parts, loaders),
     )
 
@@ -108,7 +108,7 @@ def _more(nodes: Graph, parts: list[Node], loaders: list[Node]) -> dict[str, str
     denoise = _number(nodes, parts, "denoise")
     if denoise is not None and 0 < denoise < 1:
         more["Denoising strength"] = str(denoise)
-    conditioned = list(_behind(nodes, parts, (Kind.CONDITIONING, Kind.ANY)))
+    conditioned = list(_behind(nodes, parts, (NodeKind.CONDITIONING, NodeKind.ANY)))
     if (distilled := _number(nodes, conditioned, "guidance")) is not None:
         more["Distilled CFG Scale"] = str(distilled)
     if skipped := _clip_skip(nodes, [*conditioned, *loaders]):
@@ -119,9 +119,9 @@ def _more(nodes: Graph, parts: list[Node], loaders: list[Node]) -> dict[str, str
 # ---------------------------------------------------------------- links
 
 
-def _kind(name: str) -> Kind:
+def _kind(name: str) -> NodeKind:
     folded = name.casefold()
-    return next((kind for kind, pattern in _KINDS if pattern.search(folded)), Kind.ANY)
+    return next((kind for kind, pattern in _KINDS if pattern.search(folded)), NodeKind.ANY)
 
 
 def _linked(nodes: Graph, value: Any) -> Node | None:
@@ -175,7 +175,7 @@ def _literal(nodes: Graph, value: Any) -> Any:
     return None
 
 
-def _behind(nodes: Graph, row: Iterable[Node], kinds: Collection[Kind], part: str = "") -> Iterator[Node]:
+def _behind(nodes: Graph, row: Iterable[Node], kinds: Collection[NodeKind], part: str = "") -> Iterator[Node]:
     """The nodes that these hang on through links of these kinds (and with this in their names), nearest first."""
     row = list(row)
     seen = {id(node) for node in row}
@@ -184,7 +184,7 @@ def _behind(nodes: Graph, row: Iterable[Node], kinds: Collection[Kind], part: st
         node = waiting.popleft()
         links = [(name, value) for name, value in _open(nodes, node).items() if isinstance(value, list)]
         # What surely is of the kind comes before what may be.
-        for name, value in sorted(links, key=lambda link: _kind(link[0]) is Kind.ANY):
+        for name, value in sorted(links, key=lambda link: _kind(link[0]) is NodeKind.ANY):
             if _kind(name) in kinds and part in name.casefold():
                 linked = _linked(nodes, value)
                 if linked is not None and id(linked) not in seen:
@@ -195,14 +195,14 @@ def _behind(nodes: Graph, row: Iterable[Node], kinds: Collection[Kind], part: st
 
 # ---------------------------------------------------------------- the sampler
 
-_PICTURES = (Kind.LATENT, Kind.IMAGE, Kind.ANY)
+_PICTURES = (NodeKind.LATENT, NodeKind.IMAGE, NodeKind.ANY)
 
 
 def _samples(node: Node) -> bool:
     names = {name.casefold() for name in node["inputs"]}
     steps = "steps" in names and bool(names & {"sampler_name", "sampler", "scheduler", "seed", "noise_seed"})
     parts = "sigmas" in names and bool(names & {"sampler", "guider"})
-    return (steps and any(_kind(name) is not Kind.ANY for name in names)) or parts
+    return (steps and any(_kind(name) is not NodeKind.ANY for name in names)) or parts
 
 
 def _first_sampler(nodes: Graph) -> Node | None:
@@ -223,7 +223,9 @@ def _farthest(nodes: Graph, sampler: Node) -> Node:
     """The sampler before which there is none; one without a prompt, as of a depth map, counts only where all are so."""
     row, at = [sampler], sampler
     for _ in range(DEEPEST):
-        before = next((node for node in _behind(nodes, [at], (Kind.LATENT, Kind.IMAGE)) if _samples(node)), None)
+        before = next(
+            (node for node in _behind(nodes, [at], (NodeKind.LATENT, NodeKind.IMAGE)) if _samples(node)), None
+        )
         if before is None or any(before is known for known in row):
             break
         row.append(before)
@@ -233,7 +235,7 @@ def _farthest(nodes: Graph, sampler: Node) -> Node:
 
 
 def _parts(nodes: Graph, sampler: Node) -> list[Node]:
-    return [sampler, *_behind(nodes, [sampler], (Kind.SAMPLING, Kind.ANY))]
+    return [sampler, *_behind(nodes, [sampler], (NodeKind.SAMPLING, NodeKind.ANY))]
 
 
 def _saves(node: Node) -> bool:
@@ -283,7 +285,7 @@ def _guidance_scale(nodes: Graph, parts: list[Node]) -> Number | None:
 
 def _size(nodes: Graph, sampler: Node) -> tuple[Number | None, Number | None]:
     """(width, height) of what a sampler begins with."""
-    for node in (sampler, *_behind(nodes, [sampler], (Kind.LATENT, Kind.IMAGE, Kind.ANY, Kind.MODEL))):
+    for node in (sampler, *_behind(nodes, [sampler], (NodeKind.LATENT, NodeKind.IMAGE, NodeKind.ANY, NodeKind.MODEL))):
         inputs = node["inputs"]
         width, height = (
             next((found for key in names if (found := _side(nodes, inputs.get(key), slot)) is not None), None)
@@ -291,7 +293,7 @@ def _size(nodes: Graph, sampler: Node) -> tuple[Number | None, Number | None]:
         )
         if width and height and min(width, height) >= 16:
             return width, height
-        if any(_kind(key) in (Kind.LATENT, Kind.IMAGE) or key == "batch_size" for key in inputs):
+        if any(_kind(key) in (NodeKind.LATENT, NodeKind.IMAGE) or key == "batch_size" for key in inputs):
             named = _named_size(node)
             if named is not None:
                 return named
@@ -405,7 +407,7 @@ def _texts(
         folded, value = name.casefold(), inputs[name]
         if _NO_TEXTS.search(folded) and not _side_of(name) and "text" not in folded:
             continue
-        if isinstance(value, list) and _kind(name) in (Kind.CONDITIONING, Kind.ANY):
+        if isinstance(value, list) and _kind(name) in (NodeKind.CONDITIONING, NodeKind.ANY):
             text = _text(nodes, value, side, seen, depth + 1)
         elif isinstance(value, str) and _TEXTS.search(folded):
             shown = _NUMBERED.fullmatch(name)  # what a node that shows a text has shown, beside the link to it
@@ -434,7 +436,7 @@ def _model(nodes: Graph, parts: list[Node]) -> str:
         if name := _model_in(nodes, node):
             return stem(name)
         links = [(_kind(name), _linked(nodes, value)) for name, value in _open(nodes, node).items()]
-        for kind in (Kind.ANY, Kind.SAMPLING, Kind.MODEL):  # the last one is looked at first
+        for kind in (NodeKind.ANY, NodeKind.SAMPLING, NodeKind.MODEL):  # the last one is looked at first
             waiting += [linked for this, linked in reversed(links) if this is kind and linked is not None]
     known = {name for node in nodes.values() if (name := _model_in(nodes, node))}
     return stem(known.pop()) if len(known) == 1 else ""
@@ -460,7 +462,7 @@ def _vae(nodes: Graph, sampler: Node) -> str:
     for node in nodes.values():
         inputs = node["inputs"]
         if any(_linked(nodes, value) is sampler for value in inputs.values()) and "vae" in inputs:
-            for loader in _behind(nodes, [node], (Kind.VAE,)):
+            for loader in _behind(nodes, [node], (NodeKind.VAE,)):
                 if name := as_text(loader["inputs"].get("vae_name")):
                     return "" if name in ("Baked VAE", "None") else stem(name)
     return ""
@@ -468,7 +470,7 @@ def _vae(nodes: Graph, sampler: Node) -> str:
 
 def _clip_skip(nodes: Graph, conditioned: list[Node]) -> int | None:
     """How many layers from the end the text is read at; where no link leads to it, what all of the graph agree on."""
-    towards = [*conditioned, *_behind(nodes, conditioned, (Kind.CLIP, Kind.ANY))]
+    towards = [*conditioned, *_behind(nodes, conditioned, (NodeKind.CLIP, NodeKind.ANY))]
     for chain in (towards, nodes.values()):
         found = {
             number

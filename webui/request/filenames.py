@@ -25,7 +25,7 @@ _BETWEEN_WORDS = re.compile(rf"[\s{re.escape(string.punctuation)}]+")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 
-class Skip(Exception):
+class SkippedFile(Exception):
     """A token has nothing to say here, and the text before it goes too."""
 
 
@@ -65,7 +65,7 @@ def apply_pattern(pattern: str, naming: Naming) -> str:
             continue
         try:
             text = _filled(token, naming)
-        except Skip:
+        except SkippedFile:
             continue
         result += before + (f"[{token}]" if text is None else text[:LONGEST_PART])
     return result
@@ -173,19 +173,19 @@ def _sampler_and_schedule(naming: Naming) -> str:
 def _denoising(naming: Naming) -> str:
     request = naming.picture.request
     if not (request.is_img2img or request.enable_hr):
-        raise Skip
+        raise SkippedFile
     return str(request.denoising_strength)
 
 
 def _among(naming: Naming, number: int) -> str:
     if naming.count == 1:
-        raise Skip
+        raise SkippedFile
     return str(number)
 
 
 def _in_batch(naming: Naming, number: int) -> str:
     if naming.picture.request.batch_size == 1:
-        raise Skip
+        raise SkippedFile
     return str(number)
 
 

@@ -72,7 +72,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 @dataclass(frozen=True)
-class Line:
+class TextLine:
     """A line of a legend, measured in the size that all have."""
 
     text: str
@@ -82,7 +82,7 @@ class Line:
     """Smaller than the others' where the line would stand out."""
 
 
-def _lines(title: Title, width: int, size: int) -> tuple[Line, ...]:
+def _lines(title: Title, width: int, size: int) -> tuple[TextLine, ...]:
     """The title in lines that are at most so wide, words kept whole."""
     pieces = ((title, True),) if isinstance(title, str) else title
     pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
@@ -92,7 +92,7 @@ def _lines(title: Title, width: int, size: int) -> tuple[Line, ...]:
         for line in _wrapped(text, width, font):
             _, top, _, bottom = pen.textbbox((0, 0), line, font)
             fitting = next((at for at in range(size, 1, -1) if _wide(pen, line, _font(at)) <= width), 1)
-            found.append(Line(line, there, round(bottom - top), _font(fitting)))
+            found.append(TextLine(line, there, round(bottom - top), _font(fitting)))
     return tuple(found)
 
 
@@ -113,11 +113,11 @@ def _wrapped(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
     return lines
 
 
-def _height(lines: tuple[Line, ...], spacing: int) -> int:
+def _height(lines: tuple[TextLine, ...], spacing: int) -> int:
     return sum(line.high for line in lines) + spacing * max(len(lines) - 1, 0)
 
 
-def _write(pen: ImageDraw.ImageDraw, lines: tuple[Line, ...], x: float, y: float, spacing: int) -> None:
+def _write(pen: ImageDraw.ImageDraw, lines: tuple[TextLine, ...], x: float, y: float, spacing: int) -> None:
     """The lines with their middle there; what is not in force is grey and struck out."""
     at = y - _height(lines, spacing) / 2
     for line in lines:

@@ -40,7 +40,7 @@ JOIN: Mapping[str, Callable[[str, str], str]] = {
 
 
 @dataclass(frozen=True)
-class Told:
+class LineOptions:
     """What a line says."""
 
     values: Mapping[str, Any]
@@ -87,7 +87,7 @@ class PromptsFromFile(Script):
             raise UserError("There are no prompts.", hint="Write some, one a line.", field="script_args")
         return Table(tuple(cells), remarks=tuple(remarks))
 
-    def _with(self, request: Generation, told: Told) -> Generation:
+    def _with(self, request: Generation, told: LineOptions) -> Generation:
         """The request with what a line says."""
         values = dict(told.values)
         # A1111: both prompts of a line are joined with those of the form.
@@ -98,10 +98,10 @@ class PromptsFromFile(Script):
         return request.changed(**values, override_settings={**request.override_settings, **told.settings})
 
 
-def _told(cls: type[Generation], line: str, number: int) -> tuple[Told, list[str]]:
+def _told(cls: type[Generation], line: str, number: int) -> tuple[LineOptions, list[str]]:
     """What a line says, and remarks on it. A1111: only a line with two hyphens has options, and one whose options
     cannot be read is a prompt as it stands."""
-    plain = Told({"prompt": line})
+    plain = LineOptions({"prompt": line})
     if "--" not in line:
         return plain, []
     try:
@@ -110,7 +110,7 @@ def _told(cls: type[Generation], line: str, number: int) -> tuple[Told, list[str
         return plain, [f"Line {number} is taken as a prompt: {error.message}"]
 
 
-def _of_options(cls: type[Generation], options: list[tuple[str, str]], number: int) -> tuple[Told, list[str]]:
+def _of_options(cls: type[Generation], options: list[tuple[str, str]], number: int) -> tuple[LineOptions, list[str]]:
     values: dict[str, Any] = {}
     settings: dict[str, Any] = {}
     for name, text in options:
@@ -121,7 +121,7 @@ def _of_options(cls: type[Generation], options: list[tuple[str, str]], number: i
             settings[SETTINGS[name]] = text
     values, changed = fitted(cls, values)
     remarks = [f"Line {number}: {remark}" for remark in changed]
-    return Told({told: parsed(cls, told, value) for told, value in values.items()}, settings), remarks
+    return LineOptions({told: parsed(cls, told, value) for told, value in values.items()}, settings), remarks
 
 
 def _options(line: str) -> list[tuple[str, str]]:

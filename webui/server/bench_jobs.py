@@ -144,7 +144,7 @@ def soak(argv: Sequence[str]) -> bool:
     return max(ratios.values()) <= GROWN
 
 
-def course_of(server: Server, titles: Sequence[str], rounds: int, pictures: int) -> list[Round]:
+def course_of(server: MeasuredServer, titles: Sequence[str], rounds: int, pictures: int) -> list[Round]:
     """Switch from checkpoint to checkpoint, and make so many pictures with each."""
     course = []
     for number in range(rounds):
@@ -206,7 +206,7 @@ def _plot(course: Sequence[Round]) -> str:
     return "".join(parts)
 
 
-class Server:
+class MeasuredServer:
     """A running server, by its port on this machine and its process."""
 
     def __init__(self, port: int, pid: int) -> None:
@@ -242,7 +242,7 @@ class Server:
 
 
 @contextmanager
-def _serving(argv: Sequence[str]) -> Iterator[Server]:
+def _serving(argv: Sequence[str]) -> Iterator[MeasuredServer]:
     """A server of its own on the CPU, with the checkpoints of a folder."""
     checkpoints = Path(argv[0]) if argv else PROGRAM / "models" / "Stable-diffusion"
     with socket.socket() as probe:
@@ -252,7 +252,7 @@ def _serving(argv: Sequence[str]) -> Iterator[Server]:
         command = [sys.executable, "-m", "webui", "--port", str(port), "--data-dir", folder, "--use-cpu", "all"]
         command += ["--nowebui", "--ckpt-dir", str(checkpoints)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        server = Server(port, process.pid)
+        server = MeasuredServer(port, process.pid)
         try:
             end = time.monotonic() + PATIENCE
             while time.monotonic() < end and process.poll() is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import Request, Response
 
 from webui.base.errors import NotFound
-from webui.catalog.cards import PAGES, Cards, Page, Wish
+from webui.catalog.cards import PAGES, Cards, CardWish, Page
 from webui.server.guard import caller_of
 from webui.server.routes import Routes
 
@@ -38,7 +38,7 @@ def routes(app: App) -> Routes:
         start: int = 0,
         count: int = 60,
     ) -> dict[str, Any]:
-        return cards.show(_known(page), Wish(search[:500], folder, family, sort, descending, start, count))
+        return cards.show(_known(page), CardWish(search[:500], folder, family, sort, descending, start, count))
 
     @router.post("/refresh/{page}", "user")
     def refresh(page: str) -> None:

@@ -18,7 +18,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from webui.base.errors import UserError
 from webui.engine.networks.adapter import split_name
 from webui.engine.networks.deltas import kind_of, weight_change
-from webui.engine.networks.patches import Patches, Wanted
+from webui.engine.networks.patches import Patches, WantedNetwork
 from webui.engine.networks.targets import Targets
 from webui.request.plan import NetworkRef
 
@@ -259,7 +259,7 @@ def test_all_of_the_file_is_applied_and_comes_off_bit_for_bit(
             expected[key] = before[key] + 0.5 * part
     save_file(tensors, path)
     patches = Patches()
-    patches.wear(model, [Wanted(NetworkRef(str(path), "x"), 0.5, 0.5)])
+    patches.wear(model, [WantedNetwork(NetworkRef(str(path), "x"), 0.5, 0.5)])
     assert (patches.fit[0].applied, patches.fit[0].total) == (len(getattr(model.family, place)),) * 2
     for key, tensor in model.weights().items():
         if key[1].endswith(".weight"):
@@ -282,7 +282,7 @@ def test_every_other_family_refuses_it_by_name(models: dict[str, Any], tmp_path:
         tensors |= {f"{layer}.{name}": tensor for name, tensor in KINDS["LoRA"](whole).items()}
     save_file(tensors, path, {"ss_base_model_version": family.base})
     for name, model in models.items():
-        before, wanted = model.weights(), [Wanted(NetworkRef(str(path), "painter"))]
+        before, wanted = model.weights(), [WantedNetwork(NetworkRef(str(path), "painter"))]
         if name == made_for:
             patches = Patches()
             patches.wear(model, wanted)

@@ -11,7 +11,7 @@ from tests.engine.conftest import reference
 from webui.engine.families.family import Conditioning
 from webui.engine.model_manager import ModelManager
 from webui.features.tiling.engine import tiled
-from webui.features.token_merging.engine import Merge, merging
+from webui.features.token_merging.engine import TokenMerge, merging
 
 
 def tokens(height: int, width: int) -> torch.Tensor:
@@ -22,7 +22,7 @@ def tokens(height: int, width: int) -> torch.Tensor:
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.75])
 def test_the_share_is_merged_and_targets_stay(size: tuple[int, int], share: float) -> None:
     x = tokens(*size)
-    merge = Merge(x, *size, share)
+    merge = TokenMerge(x, *size, share)
     fewer = merge(x)
     sources = x.shape[1] - (size[0] // 2) * (size[1] // 2)
     assert fewer.shape[1] == x.shape[1] - min(int(x.shape[1] * share), sources)
@@ -31,14 +31,14 @@ def test_the_share_is_merged_and_targets_stay(size: tuple[int, int], share: floa
 
 def test_nothing_merged_is_nothing_changed() -> None:
     x = tokens(4, 4)
-    merge = Merge(x, 4, 4, 0.01)
+    merge = TokenMerge(x, 4, 4, 0.01)
     assert torch.equal(merge.undone(merge(x)), x)
 
 
 def test_like_tokens_are_merged_without_loss() -> None:
     """Where all tokens of a 2 x 2 block are alike, three of four can go."""
     x = tokens(2, 2).reshape(2, 2, 2, 5).repeat_interleave(2, dim=1).repeat_interleave(2, dim=2).reshape(2, 16, 5)
-    merge = Merge(x, 4, 4, 0.75)
+    merge = TokenMerge(x, 4, 4, 0.75)
     assert merge(x).shape[1] == 4
     assert torch.allclose(merge.undone(merge(x)), x, atol=1e-6)
 

@@ -11,8 +11,8 @@ from webui.engine.training.data import (
     COLOURS,
     HUES,
     Emoji,
-    Part,
     Scene,
+    ScenePart,
     article,
     dominant_hue,
     pair_scene,
@@ -55,7 +55,7 @@ def test_only_what_has_one_colour_has_a_hue(emoji: Emoji) -> None:
 
 
 def test_a_background_fills_what_the_emoji_leaves(emoji: Emoji) -> None:
-    picture = emoji.paint(Scene("", (Part(0),), COLOURS["blue"]))
+    picture = emoji.paint(Scene("", (ScenePart(0),), COLOURS["blue"]))
     assert tuple(picture[0, 0]) == COLOURS["blue"]
     assert tuple(picture[16, 16]) == (220, 30, 30)
 

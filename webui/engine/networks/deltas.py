@@ -18,7 +18,7 @@ Tensors = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Kind:
+class DeltaKind:
     """A way to write down a change of a weight."""
 
     name: str
@@ -37,12 +37,12 @@ class Kind:
     """The change depends on the weight that it is added to."""
 
 
-def kind_of(tensors: Tensors) -> Kind | None:
+def kind_of(tensors: Tensors) -> DeltaKind | None:
     """The kind of a layer's tensors, or None when it is none of ours."""
     return next((kind for kind in KINDS if kind.needs <= tensors.keys()), None)
 
 
-def fits(kind: Kind, tensors: Tensors, weight: torch.Size) -> bool:
+def fits(kind: DeltaKind, tensors: Tensors, weight: torch.Size) -> bool:
     """Whether the layer can change a weight of this shape. Never raises, whatever the tensors are."""
     try:
         return kind.numbers(tensors, weight) in (math.prod(weight), math.prod(_narrow(weight)))
@@ -50,11 +50,11 @@ def fits(kind: Kind, tensors: Tensors, weight: torch.Size) -> bool:
         return False
 
 
-def looks_at_weight(kind: Kind, tensors: Tensors) -> bool:
+def looks_at_weight(kind: DeltaKind, tensors: Tensors) -> bool:
     return kind.looks_at_weight or "dora" in tensors
 
 
-def weight_change(kind: Kind, tensors: Tensors, weight: Tensor, rank: int | None) -> Tensor:
+def weight_change(kind: DeltaKind, tensors: Tensors, weight: Tensor, rank: int | None) -> Tensor:
     """The change of a weight at strength 1, of the weight's shape. weight: float32."""
     whole = kind.delta(tensors, weight, rank)
     if "bias_indices" in tensors:
@@ -80,7 +80,7 @@ def _narrow(weight: torch.Size) -> torch.Size:
     return weight
 
 
-def _scale(kind: Kind, tensors: Tensors) -> float:
+def _scale(kind: DeltaKind, tensors: Tensors) -> float:
     if "scale" in tensors:
         return float(tensors["scale"])
     rank = kind.rank(tensors)
@@ -280,18 +280,18 @@ _LOKR = tuple(
     for second in (("lokr_w2",), ("lokr_w2_a", "lokr_w2_b"))
 )
 
-KINDS: tuple[Kind, ...] = (
-    Kind("LoRA", frozenset({"up", "down"}), _lora, _lora_numbers, lambda t: t["down"].shape[0]),
-    Kind(
+KINDS: tuple[DeltaKind, ...] = (
+    DeltaKind("LoRA", frozenset({"up", "down"}), _lora, _lora_numbers, lambda t: t["down"].shape[0]),
+    DeltaKind(
         "LoHa",
         frozenset({"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"}),
         _loha,
         _loha_numbers,
         lambda t: t["hada_w1_b"].shape[0],
     ),
-    *(Kind("LoKr", needs, _lokr, _lokr_numbers, _lokr_rank) for needs in _LOKR),
-    Kind("IA3", frozenset({"weight", "on_input"}), _ia3, _ia3_numbers, looks_at_weight=True),
-    Kind(
+    *(DeltaKind("LoKr", needs, _lokr, _lokr_numbers, _lokr_rank) for needs in _LOKR),
+    DeltaKind("IA3", frozenset({"weight", "on_input"}), _ia3, _ia3_numbers, looks_at_weight=True),
+    DeltaKind(
         "GLoRA",
         frozenset({"a1", "a2", "b1", "b2"}),
         _glora,
@@ -299,8 +299,8 @@ KINDS: tuple[Kind, ...] = (
         lambda t: _glora_sides(t)[3].shape[0],
         looks_at_weight=True,
     ),
-    Kind("OFT", frozenset({"oft_blocks"}), _oft, _oft_numbers, looks_at_weight=True),
-    Kind("OFT", frozenset({"oft_diag"}), _oft, _oft_numbers, looks_at_weight=True),
-    Kind("full", frozenset({"diff"}), lambda t, _weight, _rank: t["diff"], _same_shape("diff")),
-    Kind("norm", frozenset({"w_norm"}), lambda t, _weight, _rank: t["w_norm"], _same_shape("w_norm")),
+    DeltaKind("OFT", frozenset({"oft_blocks"}), _oft, _oft_numbers, looks_at_weight=True),
+    DeltaKind("OFT", frozenset({"oft_diag"}), _oft, _oft_numbers, looks_at_weight=True),
+    DeltaKind("full", frozenset({"diff"}), lambda t, _weight, _rank: t["diff"], _same_shape("diff")),
+    DeltaKind("norm", frozenset({"w_norm"}), lambda t, _weight, _rank: t["w_norm"], _same_shape("w_norm")),
 )

@@ -18,15 +18,15 @@ from webui.catalog.network_families import is_for
 from webui.engine.families.family import Model
 from webui.engine.families.storage import exact_weights
 from webui.engine.networks.adapter import Adapter
-from webui.engine.networks.deltas import Kind, bias_change, fits, kind_of, looks_at_weight, weight_change
+from webui.engine.networks.deltas import DeltaKind, bias_change, fits, kind_of, looks_at_weight, weight_change
 from webui.engine.networks.embeddings import Embedding
-from webui.engine.networks.targets import Home, Place, Target, Targets
+from webui.engine.networks.targets import Home, Target, TargetPlace, Targets
 from webui.engine.networks.wardrobe import Wardrobe
 from webui.request.plan import NetworkRef
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedNetwork:
     """A network file, and how strongly it shall act."""
 
     ref: NetworkRef
@@ -65,7 +65,7 @@ class _Layer:
     name: str
     source: Hashable
     """The file."""
-    kind: Kind
+    kind: DeltaKind
     tensors: Mapping[str, Tensor]
     target: Target
     strength: float
@@ -96,7 +96,7 @@ class Patches:
         """Of the weights kept aside."""
         return sum(tensor.nbytes for tensor in self._originals.values())
 
-    def wear(self, model: Model, wanted: Sequence[Wanted], *, strict: bool = True) -> None:
+    def wear(self, model: Model, wanted: Sequence[WantedNetwork], *, strict: bool = True) -> None:
         """Make the model's weights those with exactly these networks, in this order.
 
         Not `strict`: networks that do not fit are left out.
@@ -233,7 +233,7 @@ class Patches:
         return self.wardrobe.changes.get((layer.source, layer.name, layer.rank, weight.shape), computed)
 
 
-def _fitting(one: Wanted, source: Hashable, adapter: Adapter, model: Model, targets: Targets) -> list[_Layer]:
+def _fitting(one: WantedNetwork, source: Hashable, adapter: Adapter, model: Model, targets: Targets) -> list[_Layer]:
     """The layers of the file that the model has."""
     found = []
     for name, tensors in adapter.layers.items():
@@ -254,7 +254,7 @@ def _sees_a_picture(adapter: Adapter, model: Model, targets: Targets) -> bool:
     return False
 
 
-def _key(place: Place) -> tuple[str, str]:
+def _key(place: TargetPlace) -> tuple[str, str]:
     return place.part, place.module
 
 

@@ -39,7 +39,7 @@ PREFIXES: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 @dataclass(frozen=True)
-class Place:
+class TargetPlace:
     """A layer of a model: a whole one, or one of several that a file treats as one."""
 
     part: str
@@ -50,7 +50,7 @@ class Place:
     """The file has the second half of the outputs first."""
 
 
-Target = tuple[Place, ...]
+Target = tuple[TargetPlace, ...]
 """The layers whose outputs, one behind the other, are those of the file's layer."""
 Home = tuple[tuple[str, str], ...]
 """(part, module) of the layers that any file treats as one; of most layers, the layer alone."""
@@ -100,16 +100,16 @@ def _text_table(part: str, module: nn.Module) -> dict[str, Target]:
     found: dict[str, Target] = {}
     for name in _layers(module):
         plain = name.replace(".", "_").removeprefix("text_model_")
-        found[plain] = found[f"text_model_{plain}"] = (Place(part, name),)
+        found[plain] = found[f"text_model_{plain}"] = (TargetPlace(part, name),)
     return found
 
 
 def _network_table(part: str, module: nn.Module) -> dict[str, Target]:
-    found: dict[str, Target] = {name.replace(".", "_"): (Place(part, name),) for name in _layers(module)}
+    found: dict[str, Target] = {name.replace(".", "_"): (TargetPlace(part, name),) for name in _layers(module)}
     config: Mapping[str, Any] = getattr(module, "config", {})
     if "down_block_types" in config:
         for ours, theirs in _ldm_names(config, list(_layers(module))):
-            found[theirs.replace(".", "_")] = (Place(part, ours),)
+            found[theirs.replace(".", "_")] = (TargetPlace(part, ours),)
     else:
         for theirs, places in _transformer_names(part, list(_layers(module)), config):
             found[theirs.replace(".", "_")] = places
@@ -227,13 +227,13 @@ def _transformer_names(part: str, names: list[str], config: Mapping[str, Any]) -
     def places(block: str, own: tuple[str, ...]) -> Target:
         # diffusers' norms without a gate want scale and shift in the other order
         swapped = own == ("norm1_context.linear",) and block == last and f"{last}.attn.to_add_out" not in known
-        return tuple(Place(part, f"{block}.{name}" if block else name, swapped) for name in own)
+        return tuple(TargetPlace(part, f"{block}.{name}" if block else name, swapped) for name in own)
 
     for theirs, ours in _EMBEDDERS:
         if ours in known:
             yield theirs, places("", (ours,))
     if "norm_out.linear" in known:
-        yield "final_layer.adaLN_modulation.1", (Place(part, "norm_out.linear", halves_swapped=True),)
+        yield "final_layer.adaLN_modulation.1", (TargetPlace(part, "norm_out.linear", halves_swapped=True),)
     layers = (
         ("transformer_blocks", "double_blocks", _FLUX_DOUBLE),
         ("single_transformer_blocks", "single_blocks", _FLUX_SINGLE),

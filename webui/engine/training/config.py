@@ -47,7 +47,7 @@ class Networks:
 
 
 @dataclass(frozen=True)
-class Pace:
+class TrainingPace:
     """How something is trained. A lesson is one picture seen once; a crop of half its sides is one, too, in a VAE."""
 
     lessons: int
@@ -60,7 +60,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class VaeTraining(Pace):
+class VaeTraining(TrainingPace):
     lessons: int = 120_000
     rate: float = 6.0e-4
     batch: int = 8
@@ -70,7 +70,7 @@ class VaeTraining(Pace):
 
 
 @dataclass(frozen=True)
-class TextTraining(Pace):
+class TextTraining(TrainingPace):
     """Before the UNet: the text tower alone, see `denoiser.teach_text`."""
 
     lessons: int = 250_000
@@ -80,7 +80,7 @@ class TextTraining(Pace):
 
 
 @dataclass(frozen=True)
-class DenoiserTraining(Pace):
+class DenoiserTraining(TrainingPace):
     lessons: int = 2_700_000
     rate: float = 8.0e-4
     batch: int = 32
@@ -96,7 +96,7 @@ class DenoiserTraining(Pace):
 
 
 @dataclass(frozen=True)
-class FinishTraining(Pace):
+class FinishTraining(TrainingPace):
     """At last: the decoder once more, on the denoiser's own latents, for pictures that look true to an adversary."""
 
     lessons: int = 24_000

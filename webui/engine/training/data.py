@@ -49,7 +49,7 @@ USUAL_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class Part:
+class ScenePart:
     """One emoji in a scene: which, where its middle lies, its size (1 fills the picture), its new hue in degrees."""
 
     emoji: int
@@ -62,7 +62,7 @@ class Part:
 @dataclass(frozen=True)
 class Scene:
     caption: str
-    parts: tuple[Part, ...]
+    parts: tuple[ScenePart, ...]
     background: Colour = WHITE
 
 
@@ -173,7 +173,7 @@ def phrase(emoji: Emoji, index: int, rng: np.random.Generator) -> str:
 
 
 def plain_scene(emoji: Emoji, index: int, rng: np.random.Generator) -> Scene:
-    return Scene(phrase(emoji, index, rng), (Part(index),))
+    return Scene(phrase(emoji, index, rng), (ScenePart(index),))
 
 
 def on_background(scene: Scene, rng: np.random.Generator) -> Scene:
@@ -191,22 +191,22 @@ def recoloured_scene(emoji: Emoji, index: int, rng: np.random.Generator) -> Scen
     named = COLOUR_WORD.sub(colour, name) if COLOUR_WORD.search(name) else f"{colour} {name}"
     if named in emoji.names:
         return None  # "a green apple" has a picture of its own
-    return Scene(article(named), (Part(index, hue=HUES[colour]),))
+    return Scene(article(named), (ScenePart(index, hue=HUES[colour]),))
 
 
 def sized_scene(emoji: Emoji, index: int, rng: np.random.Generator) -> Scene:
     name = emoji.names[index]
     if rng.random() < 0.6:
         word = rng.choice(["small", "small", "tiny", "little"])
-        return Scene(article(f"{word} {name}"), (Part(index, scale=0.45),))
-    return Scene(article(f"{rng.choice(['large', 'large', 'big', 'huge'])} {name}"), (Part(index, scale=1.3),))
+        return Scene(article(f"{word} {name}"), (ScenePart(index, scale=0.45),))
+    return Scene(article(f"{rng.choice(['large', 'large', 'big', 'huge'])} {name}"), (ScenePart(index, scale=1.3),))
 
 
 def pair_scene(emoji: Emoji, first: int, second: int, rng: np.random.Generator) -> Scene:
     a, b = article(emoji.names[first]), article(emoji.names[second])
     placed = [f"{a} to the left of {b}", f"{b} to the right of {a}", f"{a} next to {b}"]
     caption = str(rng.choice([f"{a} and {b}", f"{a} and {b}", *placed]))
-    return Scene(caption, (Part(first, x=0.25, scale=0.5), Part(second, x=0.75, scale=0.5)))
+    return Scene(caption, (ScenePart(first, x=0.25, scale=0.5), ScenePart(second, x=0.75, scale=0.5)))
 
 
 def scenes(emoji: Emoji, rng: np.random.Generator) -> Iterator[Scene]:

@@ -25,7 +25,7 @@ from webui.engine.sampling.schedules import karras
 from webui.engine.sampling.types import Denoiser as SamplersDenoiser
 from webui.engine.sampling.types import denoiser
 from webui.engine.training.config import LATENT_SCALE
-from webui.engine.training.data import COLOURS, Emoji, Part, Scene, article
+from webui.engine.training.data import COLOURS, Emoji, Scene, ScenePart, article
 from webui.engine.training.denoiser import Denoiser
 from webui.engine.training.tokens import token_ids
 from webui.engine.training.usual import USUAL
@@ -161,7 +161,7 @@ def measured(model: Denoiser, vae: AutoencoderKL, emoji: Emoji, *, seed: int, de
     def made(prompts: Sequence[str]) -> NDArray[np.uint8]:
         return generated(model, vae, prompts, side=side, seed=seed, device=device)
 
-    plain = np.stack([emoji.paint(Scene("", (Part(index),))) for index in range(len(emoji.names))])
+    plain = np.stack([emoji.paint(Scene("", (ScenePart(index),))) for index in range(len(emoji.names))])
     known = thumbnails(plain)
     chosen = [int(index) for index in rng.choice(len(emoji.names), 120, replace=False)]
     pictures = made([article(emoji.names[index]) for index in chosen])

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from webui.engine.training.budget import Budget, averaged, decay
-from webui.engine.training.config import LATENT_SCALE, Pace, Training
-from webui.engine.training.data import Emoji, Part, Scene, scenes, to_batch
+from webui.engine.training.config import LATENT_SCALE, Training, TrainingPace
+from webui.engine.training.data import Emoji, Scene, ScenePart, scenes, to_batch
 from webui.engine.training.networks import build_vae
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def pictures(emoji: Emoji, rng: np.random.Generator) -> Iterator[NDArray[np.uint
             yield emoji.paint(next(composed))
         else:
             red, green, blue = (int(level) for level in rng.integers(0, 256, 3)) if kind < 0.7 else (255, 255, 255)
-            yield emoji.paint(Scene("", (Part(int(rng.integers(len(emoji.names)))),), (red, green, blue)))
+            yield emoji.paint(Scene("", (ScenePart(int(rng.integers(len(emoji.names)))),), (red, green, blue)))
 
 
 def cropped(picture: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -119,7 +119,7 @@ def trained(
     vae: AutoencoderKL,
     parameters: Iterable[nn.Parameter],
     lessons: Callable[[int], Lesson],
-    plan: Pace,
+    plan: TrainingPace,
     state: Path,
     *,
     base: float = 0.0,

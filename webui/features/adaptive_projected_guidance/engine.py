@@ -37,7 +37,7 @@ def projected(scale: float, eta: float, threshold: float, momentum: float) -> Ch
     return change
 
 
-class Guiding(PassFeature):
+class Projecting(PassFeature):
     def __init__(self, change: Change) -> None:
         self._change = change
 
@@ -48,4 +48,4 @@ class Guiding(PassFeature):
 class Engine(FeatureEngine[Params]):
     def begin(self, context: PassContext) -> PassFeature | None:
         wish = self.params
-        return Guiding(projected(context.guidance.scale, wish.eta, wish.threshold, wish.momentum))
+        return Projecting(projected(context.guidance.scale, wish.eta, wish.threshold, wish.momentum))

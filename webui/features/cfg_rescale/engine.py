@@ -28,7 +28,7 @@ def rescaled(share: float) -> Change:
     return change
 
 
-class Guiding(PassFeature):
+class Rescaling(PassFeature):
     def __init__(self, change: Change) -> None:
         self._change = change
 
@@ -38,4 +38,4 @@ class Guiding(PassFeature):
 
 class Engine(FeatureEngine[Params]):
     def begin(self, context: PassContext) -> PassFeature | None:
-        return Guiding(rescaled(self.params.share))
+        return Rescaling(rescaled(self.params.share))

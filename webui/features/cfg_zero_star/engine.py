@@ -26,7 +26,7 @@ def optimized(prediction: Prediction, scale: float) -> Tensor:
     return prediction.x - (s * u + scale * (c - s * u))
 
 
-class Guiding(PassFeature):
+class Optimizing(PassFeature):
     def __init__(self, scale: float, is_still: Callable[[], bool]) -> None:
         self.scale, self.is_still = scale, is_still
 
@@ -40,4 +40,4 @@ class Engine(FeatureEngine[Params]):
     def begin(self, context: PassContext) -> PassFeature | None:
         clock, calls = context.clock, context.this.sampler.calls_per_step
         still = self.params.zero_init_steps * calls if isinstance(context.process, Flow) else 0
-        return Guiding(context.guidance.scale, lambda: clock.calls <= still)
+        return Optimizing(context.guidance.scale, lambda: clock.calls <= still)

@@ -35,7 +35,7 @@ def _around_mean(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, x - mean
 
 
-class Guiding(PassFeature):
+class Thresholding(PassFeature):
     def __init__(self, change: Change) -> None:
         self._change = change
 
@@ -46,4 +46,4 @@ class Guiding(PassFeature):
 class Engine(FeatureEngine[Params]):
     def begin(self, context: PassContext) -> PassFeature | None:
         mimic = self.params.mimic_scale * context.this.sampler.cfg_factor
-        return Guiding(thresholded(mimic, self.params.percentile))
+        return Thresholding(thresholded(mimic, self.params.percentile))

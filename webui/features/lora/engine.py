@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from webui.engine.batch import Loaded, Refs
 from webui.engine.families.family import PictureMaker
 from webui.engine.feature import FeatureEngine, PassContext, PassFeature
-from webui.engine.networks.patches import BrokenNetwork, Patches, Wanted
+from webui.engine.networks.patches import BrokenNetwork, Patches, WantedNetwork
 from webui.features.lora.parameters import Params
 from webui.prompt.networks import LORA_KINDS, NetworkTag, lora_weights
 
@@ -67,7 +67,7 @@ def dress(
         except ValueError:
             remark(f"<{tag.kind}:{':'.join(tag.positional)}> is left out: its weight is no number.")
             continue
-        wanted.append(Wanted(ref, weights.te, weights.unet, weights.rank))
+        wanted.append(WantedNetwork(ref, weights.te, weights.unet, weights.rank))
     if missing:
         remark(f"Lora not found: {', '.join(missing)}")
     while True:

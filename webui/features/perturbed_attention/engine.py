@@ -69,7 +69,7 @@ def _perturbed_model(model: PictureMaker) -> Iterator[None]:
         yield
 
 
-class Guiding(PassFeature):
+class Perturbing(PassFeature):
     def __init__(self, scale: float) -> None:
         self._change = perturbed(lambda prediction: prediction.again(_perturbed_model), scale)
 
@@ -79,4 +79,4 @@ class Guiding(PassFeature):
 
 class Engine(FeatureEngine[Params]):
     def begin(self, context: PassContext) -> PassFeature | None:
-        return Guiding(self.params.scale) if context.guidance.scale else None
+        return Perturbing(self.params.scale) if context.guidance.scale else None

@@ -20,7 +20,7 @@ from webui.engine.sampling.process import Process, append_dims
 from webui.features.self_attention_guidance.parameters import Params
 
 
-class Looks:
+class Attended:
     """How much each token of the middle block is looked at, of the rows of the last call."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Looks:
 
 
 @contextmanager
-def watched(unet: nn.Module, looks: Looks) -> Iterator[None]:
+def watched(unet: nn.Module, looks: Attended) -> Iterator[None]:
     """Within the block the first self-attention of the UNet's middle tells what it looks at."""
     middle = dict(unet.named_children()).get("mid_block", nn.Module())
     found = [block.attn1 for block in middle.modules() if isinstance(block, BasicTransformerBlock) and block.attn1]
@@ -81,10 +81,10 @@ def degraded(prediction: Prediction, mask: Tensor, sigma: float, process: Proces
     return blurry, prediction.x + alpha * (blurry - seen)
 
 
-class Guiding(PassFeature):
+class Blurring(PassFeature):
     def __init__(self, params: Params, process: Process) -> None:
         self.params, self.process = params, process
-        self.looks = Looks()
+        self.looks = Attended()
         self.unconditional: Tensor | None = None
 
     def patch(self, loaded: Loaded) -> AbstractContextManager[None]:
@@ -123,4 +123,4 @@ class Engine(FeatureEngine[Params]):
     def begin(self, context: PassContext) -> PassFeature | None:
         if context.guidance.scale in (0.0, 1.0) or not self.params.scale:
             return None
-        return Guiding(self.params, context.process)
+        return Blurring(self.params, context.process)

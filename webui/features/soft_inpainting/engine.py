@@ -16,7 +16,7 @@ from webui.features.soft_inpainting.parameters import Params
 from webui.registry import SamplerEntry
 
 
-class Keeping(PassFeature):
+class SoftKeeping(PassFeature):
     """The original comes through as far as the mask and the noise level let it."""
 
     def __init__(self, start: Start, softness: Softness, sampler: SamplerEntry) -> None:
@@ -36,7 +36,7 @@ class Engine(FeatureEngine[Params]):
         if start is None or start.mask is None:
             return None
         softness = Softness(wish.schedule_bias, wish.preservation, wish.contrast_boost)
-        return Keeping(start, softness, context.this.sampler)
+        return SoftKeeping(start, softness, context.this.sampler)
 
     def finish(self, finished: Finished) -> Finished:
         start, given = finished.start, finished.given

@@ -21,7 +21,7 @@ STRIDE = 2
 """Of every STRIDE x STRIDE tokens the first is a target that others may be merged into."""
 
 
-class Merge:
+class TokenMerge:
     """Which tokens of x (b, h * w, c) become one: the `share` of all that is most like some target."""
 
     def __init__(self, x: Tensor, height: int, width: int, share: float) -> None:
@@ -67,7 +67,7 @@ class _Block:
     def __init__(self, block: BasicTransformerBlock, share: float, size: list[int]) -> None:
         self.share, self.size = share, size
         self.inputs: Tensor | None = None
-        self.merge: Merge | None = None
+        self.merge: TokenMerge | None = None
         self.handles = [
             block.register_forward_pre_hook(self._before_block),
             block.attn1.register_forward_pre_hook(self._before_attention, with_kwargs=True),
@@ -88,7 +88,7 @@ class _Block:
         height, width = self.size
         if inputs is None or inputs.shape[1] != height * width:
             return None
-        self.merge = Merge(inputs, height, width, self.share)
+        self.merge = TokenMerge(inputs, height, width, self.share)
         return (self.merge(args[0]), *args[1:]), kwargs
 
     def _after_attention(self, _module: nn.Module, _args: tuple[Any, ...], output: Tensor) -> Tensor:

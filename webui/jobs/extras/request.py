@@ -179,7 +179,7 @@ class ExtrasPlan:
         return next(one for batch in self.batches for one in batch if one.position == first)
 
 
-class Names(Protocol):
+class ExtrasNames(Protocol):
     """What such a plan asks of the catalog."""
 
     def picture(self, name: str) -> bytes:
@@ -191,7 +191,7 @@ class Names(Protocol):
         ...
 
 
-def resolve_extras(request: Extras, settings: Settings, names: Names) -> ExtrasPlan:
+def resolve_extras(request: Extras, settings: Settings, names: ExtrasNames) -> ExtrasPlan:
     """Find the files that the request names.
 
     Raises:

@@ -87,7 +87,7 @@ class InterrogatePlan(UndividedPlan):
     way: Captioning | Tagging
 
 
-class Names(Protocol):
+class InterrogateNames(Protocol):
     """What such a plan asks of the catalog."""
 
     def picture(self, name: str) -> bytes:
@@ -95,7 +95,9 @@ class Names(Protocol):
         ...
 
 
-def resolve_interrogate(request: Interrogate, settings: Settings, names: Names, models: Path) -> InterrogatePlan:
+def resolve_interrogate(
+    request: Interrogate, settings: Settings, names: InterrogateNames, models: Path
+) -> InterrogatePlan:
     """Find the picture and the model; `models` is the folder with one subfolder a kind of model.
 
     Raises:

@@ -120,7 +120,7 @@ def part_of(folder: str | Path, job_id: str) -> Path:
     return Path(folder) / PART.format(job_id)
 
 
-class Names(Protocol):
+class MergeNames(Protocol):
     """What such a plan asks of the catalog."""
 
     def checkpoint(self, name: str) -> CheckpointRef:
@@ -132,7 +132,7 @@ class Names(Protocol):
         ...
 
 
-def resolve_merge(request: Merge, names: Names, folder: Path) -> MergePlan:
+def resolve_merge(request: Merge, names: MergeNames, folder: Path) -> MergePlan:
     """Find the files that the request names. The new one goes into `folder`.
 
     Raises:

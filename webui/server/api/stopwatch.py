@@ -13,7 +13,7 @@ LOGGED = ("/sdapi/", "/api/")
 """Addresses that `--api-log` is about."""
 
 
-class Stopwatch:
+class CallTimer:
     """Around an ASGI application: answers say in `X-Process-Time` after how many seconds they began."""
 
     def __init__(self, inner: ASGIApp, *, logged: bool) -> None:
