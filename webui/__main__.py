@@ -117,17 +117,17 @@ def _announce(app: App, server: Server) -> None:
         print(sentence, flush=True)
     if exposed(app.flags):
         others = address_for_others(app.flags, server.port)
-        print(f"\nOther machines can reach it{f' at {others}' if others else ''}.", flush=True)
+        print(f"\nIt can be reached from other machines{f' at {others}' if others else ''}.", flush=True)
         if app.access.accounts.made_up:
             print(f"Name: {MADE_UP_USER}   Password for this run: {app.access.accounts.made_up}", flush=True)
-            print("Set your own with --gradio-auth name:password.", flush=True)
+            print("Choose your own with --gradio-auth name:password.", flush=True)
         elif app.flags.no_auth:
-            print("No password is asked for (--no-auth): everybody who reaches it can use it.", flush=True)
+            print("No password is required (--no-auth): anybody who can reach it can use it.", flush=True)
     if app.flags.share:
         try:
             print(f"Public address: {share(server.guard, server.port)}", flush=True)
         except UserError as error:
-            print(f"{error.message} {error.hint} The program goes on without a public address.", flush=True)
+            print(f"{error.message} {error.hint} Continuing without a public address.", flush=True)
     if app.flags.autolaunch and not os.environ.get("GESSO_RESTARTED"):
         url = server.url
 

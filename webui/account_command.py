@@ -19,12 +19,12 @@ def main(argv: Sequence[str]) -> int:
 
     A running server sees changes at once, and ends the sessions of accounts that are gone or have another password.
     """
-    parser = argparse.ArgumentParser(prog="python -m webui account", description="Who may enter, and as what.")
+    parser = argparse.ArgumentParser(prog="python -m webui account", description="Manage accounts and their roles.")
     parser.add_argument("--data-dir", type=Path, default=PROGRAM, metavar="DIR")
     commands = parser.add_subparsers(dest="command", required=True)
     adding = commands.add_parser("add", help="add an account, or change one; the password is asked for, or piped in")
     adding.add_argument("name")
-    adding.add_argument("--role", choices=ROLES, default="user", help="a user sees own jobs and pictures alone")
+    adding.add_argument("--role", choices=ROLES, default="user", help="a user only sees their own jobs and pictures")
     commands.add_parser("remove", help="remove an account").add_argument("name")
     commands.add_parser("list", help="all accounts")
     chosen = parser.parse_args(argv)
@@ -44,8 +44,8 @@ def _password() -> str:
         password = sys.stdin.readline().rstrip("\r\n")
     else:
         password = getpass.getpass("Password: ")
-        if getpass.getpass("Once more: ") != password:
-            raise UserError("These are two different passwords.")
+        if getpass.getpass("Repeat the password: ") != password:
+            raise UserError("The passwords do not match.")
     if not password:
-        raise UserError("An empty password is none.")
+        raise UserError("The password must not be empty.")
     return password

@@ -148,8 +148,8 @@ class App:
         orphaned = self._parent is not None and not self._parent.is_running()
         if not self._has_launcher or orphaned:
             raise NoLauncher(
-                "The server cannot start again by itself, so it goes on.",
-                hint="Stop it and start it by hand; started by webui-user or launch.py, it can.",
+                "The server cannot restart itself, so it keeps running.",
+                hint="Stop it and start it yourself; when started by webui-user or launch.py, it can restart itself.",
             )
         self.tasks = Tasks()
         self.restart_asked = True
@@ -158,7 +158,7 @@ class App:
     def stop(self) -> None:
         """End the server."""
         if self._stop is None:
-            raise UserError("This is no server that could be ended.")
+            raise UserError("This server cannot be stopped from here.")
         self._stop()
 
     def page_ready(self) -> None:

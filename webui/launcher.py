@@ -1235,7 +1235,9 @@ def serve(wish: Invocation, home: Home, environ: Mapping[str, str]) -> int:
     arguments = ui_arguments(wish, environ, this_system())
     port = port_asked_for(arguments)
     if port and port_trouble(address_of(arguments), port) == "taken":
-        raise Obstacle(f"Port {port} is taken by another program.", "Stop that one, or start with another --port.")
+        raise Obstacle(
+            f"Port {port} is taken by another program.", "Stop that program, or choose another port with --port."
+        )
     restart = os.path.join(home.state, "restart")
     path = os.pathsep.join(filter(None, (PROGRAM, environ.get("PYTHONPATH"))))
     env = {**UTF8, **environ, "PYTHONPATH": path, "GESSO_RESTART_FILE": restart}

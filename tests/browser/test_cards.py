@@ -44,7 +44,7 @@ def test_two_loras_are_added_by_their_cards_and_the_picture_names_them(visitor: 
     page = visitor.page
     visitor.write("txt2img_prompt", "a red cat").set("txt2img", **TINY)
     page.click(f"{CARDS} [data-page=loras]")
-    page.click(f"{CARDS} [aria-label='Look again what is on disk']")
+    page.click(f"{CARDS} [aria-label='Refresh the list']")
     for name in ("ink", "anna"):
         page.click(f"{CARDS} .card-use:has-text('{name}')")
         visitor.until("name => modules.dom.field('txt2img_prompt').value.includes(`<lora:${name}:1>`)", name)
@@ -72,7 +72,7 @@ def test_two_loras_are_added_by_their_cards_and_the_picture_names_them(visitor: 
 
     page.hover(f"{CARDS} .card")
     page.click(f"{CARDS} [aria-label='Edit anna']")
-    page.click("dialog >> text=Take the gallery's picture")
+    page.click("dialog >> text=Use the picture from the gallery")
     visitor.until("() => document.querySelector('.gesso-cards .card img')?.naturalWidth > 0")
     assert (library / "people" / "anna.preview.png").is_file()
 
@@ -105,14 +105,14 @@ def test_three_families_take_turns_and_two_loras_are_clicked_for_the_last(visito
     plain = visitor.shown_picture()
 
     page.click(f"{CARDS} [data-page=loras]")
-    page.click(f"{CARDS} [aria-label='Look again what is on disk']")
-    page.click(f"{CARDS} [aria-label='Folders as a tree or as buttons']")
+    page.click(f"{CARDS} [aria-label='Refresh the list']")
+    page.click(f"{CARDS} [aria-label='Show folders as a tree or as buttons']")
     assert not page.locator(f"{CARDS} .cards-folders.tree button:text-is('deep')").count()
     page.click(f"{CARDS} .cards-folders.tree button:text-is('xl')")
     visitor.see(f"{CARDS} .cards-folders.tree button:text-is('deep')")
     visitor.until("() => document.querySelectorAll('.gesso-cards[data-tab=txt2img] .card').length === 2")
     page.select_option(f"{CARDS} [aria-label='Sort by']", "name")
-    page.click(f"{CARDS} [aria-label='Turn the order round']")
+    page.click(f"{CARDS} [aria-label='Reverse the order']")
     visitor.until("() => document.querySelector('.gesso-cards[data-tab=txt2img] .card b').textContent === 'silver'")
     page.click(f"{CARDS} .cards-folders button:text-is('all')")
     page.select_option(f"{CARDS} [aria-label='Base model']", "SDXL")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.browser.visitor import TINY, Visitor
 
-EXTRAS = "#txt2img_results [aria-label='Pictures that come with this one'] a"
+EXTRAS = "#txt2img_results [aria-label='Additional pictures of this result'] a"
 
 
 def test_ticking_the_box_gives_a_sheet_and_an_animation_beside_the_picture(visitor: Visitor) -> None:

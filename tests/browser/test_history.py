@@ -50,7 +50,7 @@ def test_a_picture_comes_by_itself_is_found_sent_on_and_deleted(visitor: Visitor
         chooser.select_option(right)
         visitor.until("n => document.querySelectorAll('.history-card').length === n", 1 if name == "Rating" else 2)
         chooser.select_option("")
-    first_day = visitor.page.locator("input[title='From this day on']")
+    first_day = visitor.page.locator("input[title='From date']")
     first_day.fill("2200-01-01")
     visitor.until("() => !document.querySelector('.history-card')")
     first_day.fill("")

@@ -216,6 +216,6 @@ def test_in_a_batch_with_masks_a_picture_without_one_is_left_as_it_is(visitor: V
     begin_batch(visitor, input_dir=tmp_path / "in", output_dir=tmp_path / "made", inpaint_mask_dir=tmp_path / "masks")
     jobs = results_of_batch(visitor, "2 jobs submitted.")
     assert all(job["masked"] for job in jobs)
-    assert "dog.png: skipped, for it has no mask." in visitor.page.inner_text("#img2img_notice")
+    assert "dog.png: skipped: it has no mask." in visitor.page.inner_text("#img2img_notice")
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["cat.png", "owl.png"]
     visitor.page.fill("#img2img_batch_inpaint_mask_dir :is(input, textarea)", "")

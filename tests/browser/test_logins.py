@@ -30,7 +30,7 @@ def test_a_person_sees_and_ends_logins_and_logs_out(enter: Enter, serving: Calla
         assert "This browser" in rows.nth(0).inner_text()
         assert "telephone" in rows.nth(1).inner_text()
         rows.nth(1).get_by_text("End").click()
-        rows.nth(1).get_by_text("Really end it?").click()
+        rows.nth(1).get_by_text("Really log out?").click()
         visitor.until("() => document.querySelectorAll('#setting_logins tbody tr').length === 1")
         assert elsewhere.get("internal/ping").status_code == 401
     page.get_by_text("Log out").click()
@@ -42,4 +42,4 @@ def test_a_person_sees_and_ends_logins_and_logs_out(enter: Enter, serving: Calla
 def test_where_nobody_logs_in_there_is_nothing_to_end(enter: Enter) -> None:
     visitor = enter().open("settings")
     visitor.page.click("#settings_logins-button")
-    assert visitor.see("#setting_logins .token-list p").inner_text() == "Nobody logs in here."
+    assert visitor.see("#setting_logins .token-list p").inner_text() == "This server does not use logins."

@@ -62,9 +62,7 @@ def test_dark_follows_the_system_and_the_choice_is_kept(enter: Enter) -> None:
 def test_weights_and_order_are_changed_by_keys(visitor: Visitor) -> None:
     visitor.write("txt2img_prompt", "a red apple, a cat")
     page = visitor.page
-    place = (
-        "at => { const box = modules.dom.field('txt2img_prompt'); box.focus(); box.setSelectionRange(at, at); }"
-    )
+    place = "at => { const box = modules.dom.field('txt2img_prompt'); box.focus(); box.setSelectionRange(at, at); }"
     page.evaluate(place, 3)
     page.keyboard.press("Control+ArrowUp")
     assert visitor.value("txt2img_prompt") == "a (red:1.1) apple, a cat"

@@ -9,7 +9,7 @@ from PIL import Image
 from tests.browser.visitor import TINY, Visitor
 from webui.request import infotext
 
-SHEETS = "#txt2img_results [aria-label='Pictures that come with this one'] a"
+SHEETS = "#txt2img_results [aria-label='Additional pictures of this result'] a"
 
 
 def test_a_table_of_steps_and_scales_comes_with_its_sheet(visitor: Visitor) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.engine.conftest import OPTIONS, SMALL, Engine, Names, most_apart, reference
-from webui.engine.desk import Desk
+from webui.engine.command_handler import CommandHandler
 from webui.engine.families.ldm_model import LdmModel
 from webui.engine.memory import profile_of
 from webui.jobs.txt2img.work import LEAN, LEAN_REMARK
@@ -29,7 +29,7 @@ class Office:
 
     def __init__(self, checkpoint: Path) -> None:
         self.events: list[Event] = []
-        self.desk = Desk(OPTIONS, self.events.append)
+        self.handler = CommandHandler(OPTIONS, self.events.append)
         self.ref = reference(checkpoint)
 
     def plan(self, **changes: object) -> Plan:
@@ -38,11 +38,11 @@ class Office:
     def run(self, plan: Plan, *, lean: bool = False) -> list[Pictured]:
         self.events.clear()
         command = Run("job", plan, lean)
-        self.desk.hear(command)
+        self.handler.hear(command)
         try:
-            self.desk.serve(command)
+            self.handler.serve(command)
         except Exception as error:  # noqa: BLE001 - as the worker does
-            self.desk.failed(command, error)
+            self.handler.failed(command, error)
         return [event for event in self.events if isinstance(event, Pictured)]
 
     @property
@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_made_one_after_the_other_and_what_was_finished_sta
     assert [dict(picture.facts).get(LEAN) for picture in made] == [None, None, "True", "True"]
     assert [LEAN_REMARK in picture.comments for picture in made] == [False, False, True, True]
     assert all(most_apart(picture, other) <= 1 for picture, other in zip(made, usual, strict=True))
-    assert office.desk.models.profile == office.desk.profile, "the next job is made as usual"
+    assert office.handler.models.profile == office.handler.profile, "the next job is made as usual"
 
 
 def test_where_an_engine_was_ended_for_want_of_memory_the_next_one_begins_with_less(
@@ -93,7 +93,7 @@ def test_where_an_engine_was_ended_for_want_of_memory_the_next_one_begins_with_l
     made = office.run(office.plan(batch_size=2), lean=True)
     assert [dict(picture.facts).get(LEAN) for picture in made] == ["True", "True"]
     assert [LEAN_REMARK in picture.comments for picture in made] == [True, True]
-    assert office.desk.models.profile == office.desk.profile
+    assert office.handler.models.profile == office.handler.profile
 
 
 def test_what_does_not_fit_at_all_fails_and_the_next_job_runs(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

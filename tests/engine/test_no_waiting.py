@@ -15,10 +15,10 @@ from webui import registry
 from webui.engine.conditioning import Prompts, Timed
 from webui.engine.denoisers import Clock, Guidance, Prompted, guided, observed, on_device
 from webui.engine.families.family import Conditioning, Encoded
-from webui.engine.sampling.course import adapted, course
 from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.process import Diffusion, append_dims, sd_alphas_cumprod
 from webui.engine.sampling.schedules import ScheduleOptions
+from webui.engine.sampling.sigma_schedule import adapted, sigma_schedule
 from webui.engine.sampling.types import SamplerOptions, denoiser, per_image
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 
@@ -53,7 +53,7 @@ def test_no_sampler_waits_for_the_device(name: str) -> None:
     process = adapted(entry, Diffusion(sd_alphas_cumprod()))
     schedule = registry.schedule(entry.schedule or "Karras")
     function = registry.resolved(schedule.function) if not entry.timesteps else None
-    way = course(entry, process, 6, function, schedule, ScheduleOptions())
+    way = sigma_schedule(entry, process, 6, function, schedule, ScheduleOptions())
     x = torch.empty(2, 4, 8, 8, device=ON_DEVICE)
     noise: Callable[..., Tensor] = lambda *_levels: torch.empty_like(x)
     denoise = denoiser(process, lambda x, _sigma: x * 0.5)

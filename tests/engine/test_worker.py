@@ -24,10 +24,10 @@ from webui.engine.worker import main
 from webui.request.engine_options import EngineOptions
 from webui.request.fields import Txt2Img
 from webui.request.messages import (
-    Beat,
     Event,
     Failed,
     Finished,
+    Heartbeat,
     Interrupt,
     Loading,
     Pictured,
@@ -162,11 +162,11 @@ def test_what_goes_wrong_is_told_and_the_engine_goes_on(worker: Worker, tiny_che
 
 def test_it_beats_and_names_what_is_in_memory(worker: Worker, tiny_checkpoint: Path) -> None:
     worker.connection.send(Preload(reference(tiny_checkpoint)))
-    worker.until(lambda event: isinstance(event, Beat) and event.resident == (tiny_checkpoint.name,))
+    worker.until(lambda event: isinstance(event, Heartbeat) and event.resident == (tiny_checkpoint.name,))
     worker.connection.send(Unload())
-    beat = worker.until(lambda event: isinstance(event, Beat) and event.resident == ())
-    assert isinstance(beat, Beat)
-    assert beat.ram_used > 0
+    heartbeat = worker.until(lambda event: isinstance(event, Heartbeat) and event.resident == ())
+    assert isinstance(heartbeat, Heartbeat)
+    assert heartbeat.ram_used > 0
 
 
 def test_an_impossible_device_is_told_at_once() -> None:

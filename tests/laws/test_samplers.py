@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from webui.engine.sampling.course import adapted, course
 from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.process import Diffusion, Edm, Flow, Process, append_dims, sd_alphas_cumprod
 from webui.engine.sampling.schedules import ScheduleOptions
+from webui.engine.sampling.sigma_schedule import adapted, sigma_schedule
 from webui.engine.sampling.types import Denoiser, SamplerOptions, denoiser
 from webui.registry import SAMPLERS, SamplerEntry, resolved, schedule
 
@@ -65,7 +65,7 @@ def picture(
     process = adapted(entry, resolved(entry.adapts)(process) if entry.adapts else process)
     spacing = schedule(entry.schedule or "Automatic")
     function = resolved(spacing.function) if spacing.function else None
-    way = course(entry, process, steps, function, spacing, ScheduleOptions())
+    way = sigma_schedule(entry, process, steps, function, spacing, ScheduleOptions())
     noise = ImageNoise("CPU", seeds, (4, side, side))
     options = way.options(SamplerOptions(**{"eta": 0.0 if entry.timesteps else 1.0, **chosen})).of(entry.options)
     denoise = denoise or gaussian(process, consistent=bool(entry.adapts))

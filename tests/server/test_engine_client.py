@@ -19,7 +19,7 @@ import pytest
 
 from tests.conftest import ROOT, until
 from webui.request.engine_options import EngineOptions
-from webui.request.messages import Beat, DeviceInfo, Ready, Run, Unload, Watch
+from webui.request.messages import DeviceInfo, Heartbeat, Ready, Run, Unload, Watch
 from webui.server.jobs import engine_client
 from webui.server.jobs.engine_client import EngineState, Heard, LocalEngine, Lost, kernel_memory_kills
 
@@ -29,13 +29,13 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 HEALTHY = """
 import os, sys, time
 from multiprocessing.connection import Connection
-from webui.request.messages import Beat, DeviceInfo, Ready, Shutdown
+from webui.request.messages import Heartbeat, DeviceInfo, Ready, Shutdown
 connection = Connection(int(sys.argv[1]))
 options = connection.recv()
 connection.send(Ready(DeviceInfo("cpu", str(os.getpid()), "float32", "none", "0")))
-connection.send(Beat(resident=(options.device,)))
+connection.send(Heartbeat(resident=(options.device,)))
 while not isinstance(command := connection.recv(), Shutdown):
-    connection.send(Beat(resident=(type(command).__name__,)))
+    connection.send(Heartbeat(resident=(type(command).__name__,)))
 """
 COMPLAINING = "import sys; sys.exit('ModuleNotFoundError: No module named torch')"
 FOREIGN = """
@@ -77,9 +77,9 @@ def test_it_comes_up_hears_its_options_and_answers(start: Start) -> None:
     engine, heard = start(HEALTHY)
     assert isinstance(heard.get(timeout=60), EngineState)
     assert isinstance(next_of(heard, Ready), Ready)
-    assert next_of(heard, Beat) == Beat(resident=("cpu",))
+    assert next_of(heard, Heartbeat) == Heartbeat(resident=("cpu",))
     engine.send(Watch(True))
-    assert next_of(heard, Beat) == Beat(resident=("Watch",))
+    assert next_of(heard, Heartbeat) == Heartbeat(resident=("Watch",))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
@@ -88,7 +88,7 @@ def test_whatever_ends_it_another_one_comes(start: Start, number: signal.Signals
     first = next_of(heard, Ready)
     assert isinstance(first, Ready)
     engine.send(Watch(True, 0.5))
-    next_of(heard, Beat), next_of(heard, Beat)
+    next_of(heard, Heartbeat), next_of(heard, Heartbeat)
     os.kill(int(first.info.name), number)
     lost = next_of(heard, Lost)
     assert isinstance(lost, Lost)
@@ -97,8 +97,10 @@ def test_whatever_ends_it_another_one_comes(start: Start, number: signal.Signals
     second = next_of(heard, Ready)
     assert isinstance(second, Ready)
     assert second.info.name != first.info.name
-    next_of(heard, Beat)
-    assert next_of(heard, Beat) == Beat(resident=("Watch",)), "what holds for all engines is told to the new one"
+    next_of(heard, Heartbeat)
+    assert next_of(heard, Heartbeat) == Heartbeat(resident=("Watch",)), (
+        "what holds for all engines is told to the new one"
+    )
 
 
 def test_its_first_start_lets_the_page_go_before(start: Start) -> None:
@@ -140,14 +142,14 @@ def test_a_healthy_one_outlives_the_sleep_of_its_machine(
         while True:
             assert not isinstance(heard.get(timeout=2.5), Lost)
     engine.send(Unload())
-    assert isinstance(next_of(heard, Beat), Beat)
+    assert isinstance(next_of(heard, Heartbeat), Heartbeat)
     assert engine.pid == int(first.info.name)
 
 
 HELD = """
 import sys, threading, queue, time
 from webui.request.engine_options import EngineOptions
-from webui.request.messages import Beat, Ready
+from webui.request.messages import Heartbeat, Ready
 from webui.server.jobs import engine_client
 engine_client.CHILD, engine_client.JUMP = "stand_in_engine", 2.5
 heard = queue.SimpleQueue()
@@ -157,7 +159,7 @@ while True:
     found = heard.get()
     print(type(found).__name__, getattr(getattr(found, "info", None), "name", ""), flush=True)
 """
-BEATING = HEALTHY.split("while not")[0] + "while True: time.sleep(0.2); connection.send(Beat())\n"
+BEATING = HEALTHY.split("while not")[0] + "while True: time.sleep(0.2); connection.send(Heartbeat())\n"
 
 
 def test_a_machine_that_is_held_for_a_while_goes_on(tmp_path: Path) -> None:
@@ -172,13 +174,13 @@ def test_a_machine_that_is_held_for_a_while_goes_on(tmp_path: Path) -> None:
         try:
             said = iter(server.stdout.readline, "")
             first = next(line.split()[1] for line in said if line.startswith("Ready"))
-            assert next(said).startswith("Beat")
+            assert next(said).startswith("Heartbeat")
             for number, pause in ((signal.SIGSTOP, 6.0), (signal.SIGCONT, 0.0)):
                 os.kill(server.pid, number)
                 os.kill(int(first), number)
                 time.sleep(pause)
             after = [next(said).split()[0] for _ in range(60)]
-            assert set(after) == {"Beat"}
+            assert set(after) == {"Heartbeat"}
             assert psutil.pid_exists(int(first))
         finally:
             server.kill()
@@ -191,7 +193,7 @@ def test_one_whose_work_does_not_move_is_replaced(start: Start) -> None:
     engine.send(Unload())
     lost = next_of(heard, Lost)
     assert isinstance(lost, Lost)
-    assert (lost.reason, lost.out_of_memory) == ("The engine was stuck: its work had not moved for 400 s.", False)
+    assert (lost.reason, lost.out_of_memory) == ("The engine was stuck: it made no progress for 400 s.", False)
     assert not psutil.pid_exists(int(first.info.name))
     assert isinstance(next_of(heard, Ready), Ready)
 
@@ -224,7 +226,7 @@ def test_a_stopped_reader_makes_nobody_wait(start: Start) -> None:
     for _ in range(2000):
         engine.send(Run("x" * 1000, None))  # type: ignore[arg-type]  # more than a pipe holds
     os.kill(int(first.info.name), signal.SIGCONT)
-    next_of(heard, Beat)
+    next_of(heard, Heartbeat)
 
 
 def test_one_that_cannot_start_says_why(start: Start) -> None:

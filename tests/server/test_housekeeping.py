@@ -18,7 +18,7 @@ from tests.server.test_queue import result, small
 from webui.base.errors import NotFound, UserError
 from webui.base.folder_lock import FolderLock
 from webui.request.fields import Img2Img
-from webui.request.messages import Beat, PartUse, Unload
+from webui.request.messages import Heartbeat, PartUse, Unload
 from webui.server.housekeeping import DAY, UPLOADS_KEPT, Housekeeping
 from webui.server.jobs.limits import within
 
@@ -113,9 +113,9 @@ def test_one_server_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "memory", [Beat(resident=("any.safetensors",)), Beat(parts=(PartUse("4x", "upscaler", 5, "cpu"),))]
+    "memory", [Heartbeat(resident=("any.safetensors",)), Heartbeat(parts=(PartUse("4x", "upscaler", 5, "cpu"),))]
 )
-def test_models_of_any_kind_go_when_nobody_has_made_pictures_for_a_while(office: Open, memory: Beat) -> None:
+def test_models_of_any_kind_go_when_nobody_has_made_pictures_for_a_while(office: Open, memory: Heartbeat) -> None:
     here = office()
     here.settings.change({"unload_after_minutes": 0.0001})
     result(here, here.queue.submit(small()))
@@ -134,13 +134,13 @@ def test_models_of_any_kind_go_when_nobody_has_made_pictures_for_a_while(office:
 
 def test_models_stay_while_there_is_work_or_nothing_is_said_of_it(office: Open) -> None:
     here = office(StandIn(by_itself=False))
-    here.engine._hear(Beat(resident=("any.safetensors",)))
+    here.engine._hear(Heartbeat(resident=("any.safetensors",)))
     job_id = here.queue.submit(small())
     until(lambda: here.engine.jobs, "the job")
     here.settings.change({"unload_after_minutes": 0.0001})
     for _ in range(3):
         time.sleep(0.02)
-        here.engine._hear(Beat(resident=("any.safetensors",)))
+        here.engine._hear(Heartbeat(resident=("any.safetensors",)))
     assert not any(isinstance(sent, Unload) for sent in here.engine.sent)
     here.engine.paint()
     result(here, job_id)

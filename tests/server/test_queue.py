@@ -1,4 +1,4 @@
-"""Jobs come in, take turns, are worked off, stopped, and survive what happens to engines and to the program."""
+"""Jobs come in, take turns, are worked off, stopped, and on_engine_lost what happens to engines and to the program."""
 
 from __future__ import annotations
 

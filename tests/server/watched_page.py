@@ -25,7 +25,7 @@ import psutil
 from tests.conftest import PATIENCE, ROOT, until
 
 HEART = "/watched"
-BEAT = 0.002
+HEARTBEAT = 0.002
 """Seconds between two looks at the clock."""
 WATCHED = "GESSO_TEST_WATCHED"
 """Variable of the environment: a word in the names of files that nobody may open."""
@@ -37,12 +37,12 @@ class Loop:
     def __init__(self) -> None:
         self.worst = 0.0
 
-    async def beat(self) -> None:
+    async def heartbeat(self) -> None:
         last = time.perf_counter()
         while True:
-            await asyncio.sleep(BEAT)
+            await asyncio.sleep(HEARTBEAT)
             now = time.perf_counter()
-            self.worst = max(self.worst, now - last - BEAT)
+            self.worst = max(self.worst, now - last - HEARTBEAT)
             last = now
 
 
@@ -64,7 +64,7 @@ class WatchedApp:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if self._beating is None:
-            self._beating = asyncio.create_task(self._loop.beat())
+            self._beating = asyncio.create_task(self._loop.heartbeat())
         if scope.get("path") != HEART:
             await self._inner(scope, receive, send)
             return
@@ -108,11 +108,11 @@ def idle() -> None:
 
     async def rest() -> None:
         loop = Loop()
-        beating = asyncio.create_task(loop.beat())
+        working = asyncio.create_task(loop.heartbeat())
         while await asyncio.to_thread(sys.stdin.readline):
             sys.stdout.write(f"{loop.worst}\n")
             sys.stdout.flush()
-        beating.cancel()
+        working.cancel()
 
     asyncio.run(rest())
 

@@ -19,7 +19,7 @@ _NAME = re.compile(r"[^\s:~\x00-\x1f][^:\x00-\x1f]{0,63}")
 
 @dataclass(frozen=True)
 class Account:
-    """Who may enter, and as what."""
+    """Manage accounts and their roles."""
 
     role: Role
     password: str

@@ -108,7 +108,7 @@ class Cards:
         self._said: dict[tuple[Path, tuple[int, int]], dict[str, Any]] = {}
 
     def refresh(self, page: Page) -> None:
-        """Look again what is on disk."""
+        """Refresh the list."""
         refresh: Mapping[Page, Callable[[], object]] = {
             "checkpoints": self._checkpoints.refresh,
             "loras": self._loras.refresh,

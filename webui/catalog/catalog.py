@@ -86,7 +86,7 @@ class Catalog:
         self.ui_defaults = UiDefaults(paths, self.problems, self.choices)
 
     def refresh(self) -> None:
-        """Look again what is on disk, and hash what is new in the background."""
+        """Refresh the list, and hash what is new in the background."""
         self.checkpoints.refresh()
         self.vaes.refresh()
         self.loras.refresh()

@@ -151,7 +151,7 @@ class Checkpoints:
             return self._known if self._known is not None else self.refresh()
 
     def refresh(self) -> tuple[Checkpoint, ...]:
-        """Look again what is on disk."""
+        """Refresh the list."""
         hashes = self._hashes.all_cached()
         found = tuple(
             Checkpoint(

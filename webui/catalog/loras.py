@@ -84,7 +84,7 @@ class Loras:
             return self._known if self._known is not None else self.refresh()
 
     def refresh(self) -> tuple[Lora, ...]:
-        """Look again what is on disk."""
+        """Refresh the list."""
         with self._lock:
             places = [Place(folder, ENDINGS) for folder in self._folders]
             files = [file for _, file in self._looking.look("Lora", places)]

@@ -54,7 +54,7 @@ class Vaes:
         return known if known is not None else self.refresh()
 
     def refresh(self) -> dict[str, Vae]:
-        """Look again what is on disk."""
+        """Refresh the list."""
         found: dict[str, Vae] = {}
         for _, file in self._folders.look("VAE", self._places()):
             found.setdefault(named(file.path.name), Vae(file.path, file.stamp))

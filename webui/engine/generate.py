@@ -24,7 +24,7 @@ from webui.engine.networks.embeddings import Embedding, EmbeddingShelf
 from webui.engine.passes import Features, denoised, features_of, shaped
 from webui.engine.planned import planned
 from webui.engine.previews import as_chosen
-from webui.engine.sampling.course import img2img_steps
+from webui.engine.sampling.sigma_schedule import img2img_steps
 from webui.engine.small_vae import SmallVaes
 from webui.engine.start import Beginning, Beginnings, blank_conditioning, encoded_png
 from webui.engine.upscaler_shelf import UpscalerShelf

@@ -66,7 +66,7 @@ class Profile:
     def wishes(self) -> Wishes:
         return Wishes(self.offload, self.attention if self.attention != "sdpa" else "")
 
-    def takes_narrow(self, fp8_storage: str, family: str) -> bool:
+    def stores_fp8(self, fp8_storage: str, family: str) -> bool:
         """Whether a model of this family is kept in 8 bits under the setting."""
         start = FP8_NAMES.get(fp8_storage)
         return start is not None and family.startswith(start) and self.device.type != "mps"  # MPS knows no such numbers

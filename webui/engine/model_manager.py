@@ -30,8 +30,8 @@ from webui.engine.memory import (
     model_size,
 )
 from webui.engine.memory_plan import Machine, MemoryProfile, ModelSize, OffloadWish, Use, Wishes, peak, plan
+from webui.engine.networks.adapter_cache import AdapterCache
 from webui.engine.networks.patches import Patches
-from webui.engine.networks.wardrobe import Wardrobe
 from webui.engine.residents import Resident, Residents
 from webui.request.capabilities import check
 from webui.request.messages import PartUse
@@ -124,8 +124,8 @@ class ModelManager:
     announce: Announce = lambda _title, _seconds: None
     components: Components = field(default_factory=Components)
     """Where parts of models are looked for that a checkpoint does not hold."""
-    wardrobe: Wardrobe = field(default_factory=Wardrobe)
-    """Networks that the models wear."""
+    adapter_cache: AdapterCache = field(default_factory=AdapterCache)
+    """Networks that the models apply_networks."""
     wanted: OffloadWish = ""
     """How models shall lie in memory, where no flag says so (`Configure.memory_profile`)."""
     ran: MemoryProfile = field(default_factory=MemoryProfile)
@@ -166,7 +166,7 @@ class ModelManager:
 
     def unload(self) -> None:
         """Put all models away that are not on loan, of whatever kind."""
-        self.wardrobe.forget()
+        self.adapter_cache.forget()
         self.residents.evict(lambda: False)
 
     # ------------------------------------------------------------ into memory
@@ -208,16 +208,18 @@ class ModelManager:
         load = family.prepare(file, self.components)
         with_vae = open_weights(vae.path) if vae else file
         placement = self.profile.placement(file.parameters)
-        narrow = self.profile.takes_narrow(use.fp8_storage, family.name)
+        fp8_storage = self.profile.stores_fp8(use.fp8_storage, family.name)
         size = file_size(file, placement.dtype.itemsize)
         found = plan(self._machine(), size, use.work, self._wishes)
         # the way in is by parts or blocks; how it lies for this picture is decided when its true sizes are known
         offload = "low" if found.offload == "leaf" else found.offload
-        placement = replace(placement, offload=offload, narrow=narrow, keep_exact=narrow and use.keep_exact)
+        placement = replace(
+            placement, offload=offload, fp8_storage=fp8_storage, keep_exact=fp8_storage and use.keep_exact
+        )
         self.residents.make_room(file.parameters * placement.dtype.itemsize, checkpoint.name, placement.rest)
         with self._announced(checkpoint.title):
             model = self._read(load, with_vae, placement, checkpoint)
-        return CheckpointResident(checkpoint, key, OrderedDict({source: model}), Patches(self.wardrobe))
+        return CheckpointResident(checkpoint, key, OrderedDict({source: model}), Patches(self.adapter_cache))
 
     def _read(self, load: Prepared, vae: WeightsFile, placement: Placement, checkpoint: CheckpointRef) -> Model:
         """The model with its weights. Raises OutOfMemory: they do not fit after all; the others stay."""

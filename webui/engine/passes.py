@@ -28,13 +28,13 @@ from webui.engine.denoisers import (
     on_device,
     remembered,
 )
-from webui.engine.families.family import PictureMaker, TextOptions, Told
+from webui.engine.families.family import PictureMaker, SizeConditioning, TextOptions
 from webui.engine.feature import FeatureEngine, PassContext, PassFeature, has
 from webui.engine.networks.embeddings import Embedding
-from webui.engine.sampling.course import Course, adapted, course
 from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.process import Diffusion, Flow, Process, altered
 from webui.engine.sampling.schedules import ScheduleOptions
+from webui.engine.sampling.sigma_schedule import SigmaSchedule, adapted, sigma_schedule
 from webui.engine.sampling.types import Denoiser, SamplerOptions
 from webui.engine.watch import Skipped, Watch
 from webui.registry import SamplerEntry, ScheduleEntry
@@ -123,7 +123,7 @@ def _note_storage(batch: Batch, loaded: Loaded, watch: Watch) -> None:
     """How the weights lie in memory, where it costs something or is seen."""
     if loaded.memory:
         watch.remark(loaded.memory)
-    if loaded.model.placement.narrow:
+    if loaded.model.placement.fp8_storage:
         batch.facts.note("FP8 weight", batch.render.fp8_storage)
         if batch.render.cache_fp16_weight:
             batch.facts.note("Cache FP16 weight for LoRA", True)
@@ -133,7 +133,7 @@ def _note_storage(batch: Batch, loaded: Loaded, watch: Watch) -> None:
 class Walk:
     """The sampler's walk over the noise levels -> latents (b, c, h, w)."""
 
-    way: Course
+    way: SigmaSchedule
     denoise: Denoiser
     x: Tensor
     noise: ImageNoise
@@ -176,7 +176,7 @@ class Walk:
         return latents
 
 
-def begun_with(way: Course, first: Tensor, this: Pass, batch: Batch) -> Tensor:
+def begun_with(way: SigmaSchedule, first: Tensor, this: Pass, batch: Batch) -> Tensor:
     """x to begin with. first: the noise, (b, c, h, w)."""
     original = this.start.latents if this.start else None
     if batch.request.is_img2img and batch.render.initial_noise_multiplier != 1.0:
@@ -186,7 +186,11 @@ def begun_with(way: Course, first: Tensor, this: Pass, batch: Batch) -> Tensor:
 
 
 def begun(
-    way: Course, noise: Tensor, original: Tensor | None, render: RenderSettings, note: Callable[[str, object], None]
+    way: SigmaSchedule,
+    noise: Tensor,
+    original: Tensor | None,
+    render: RenderSettings,
+    note: Callable[[str, object], None],
 ) -> Tensor:
     """x to begin with."""
     if original is None and render.sgm_noise_multiplier:
@@ -239,8 +243,10 @@ def text_options(model: PictureMaker, this: Pass, render: RenderSettings) -> tup
         return options, options
     width, height = this.size
     high, low = render.sdxl_refiner_high_aesthetic_score, render.sdxl_refiner_low_aesthetic_score
-    told = Told(height, width, render.sdxl_crop_top, render.sdxl_crop_left, high)
-    return replace(options, told=told), replace(options, told=replace(told, aesthetic_score=low, is_negative=True))
+    told = SizeConditioning(height, width, render.sdxl_crop_top, render.sdxl_crop_left, high)
+    return replace(options, size_conditioning=told), replace(
+        options, size_conditioning=replace(told, aesthetic_score=low, is_negative=True)
+    )
 
 
 def _note_text(batch: Batch, embeddings: Sequence[Embedding]) -> None:
@@ -304,7 +310,7 @@ def course_of(
     render: RenderSettings,
     note: Callable[[str, object], None],
     table: Literal["sd1", "sdxl"] = "sd1",
-) -> Course:
+) -> SigmaSchedule:
     """Which noise levels the pass walks; notes what bent them. table: of Align Your Steps."""
     entry = this.sampler
     schedule = chosen_schedule(entry, this.schedule)
@@ -324,7 +330,7 @@ def course_of(
         table=table,
         discard_penultimate=render.always_discard_next_to_last_sigma,
     )
-    return course(entry, process, this.steps, function, schedule, options, t_enc=this.t_enc)
+    return sigma_schedule(entry, process, this.steps, function, schedule, options, t_enc=this.t_enc)
 
 
 def chosen_schedule(entry: SamplerEntry, schedule: ScheduleEntry) -> ScheduleEntry | None:

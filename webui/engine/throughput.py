@@ -14,7 +14,7 @@ import torch
 from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 
-from webui.engine.families.family import Conditioning, TextOptions, Told
+from webui.engine.families.family import Conditioning, SizeConditioning, TextOptions
 from webui.engine.families.ldm_model import LdmModel
 
 
@@ -77,8 +77,8 @@ def speeds(model: LdmModel, make: Callable[[], object], job: Measured) -> Speeds
 
 def _conditioning(model: LdmModel, job: Measured) -> Conditioning:
     """Of prompts and negative prompts, (2 * batch, ...)."""
-    told = Told(job.side, job.side)
-    encoded = model.encode_prompts(["a red apple"], TextOptions(told=told), {})[0]
+    told = SizeConditioning(job.side, job.side)
+    encoded = model.encode_prompts(["a red apple"], TextOptions(size_conditioning=told), {})[0]
     vector = encoded.vector.expand(2 * job.batch, -1) if encoded.vector is not None else None
     return Conditioning(encoded.tokens.expand(2 * job.batch, -1, -1), vector)
 

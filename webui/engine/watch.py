@@ -76,7 +76,7 @@ class Viewing:
     method: str = "Approx cheap"
 
 
-class Pulse:
+class Watchdog:
     """Whether the working thread goes on. It ticks there; `stuck` is asked by the thread that gives signs of life."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -89,7 +89,7 @@ class Pulse:
         """A tick, and for how long since then nothing ran."""
 
     @contextmanager
-    def beating(self) -> Iterator[None]:
+    def working(self) -> Iterator[None]:
         """Something is worked on."""
         self.enter("waiting")
         try:
@@ -172,7 +172,7 @@ class Watch:
     batch: int = 0
     comments: list[str] = field(default_factory=list)
     """Remarks for the person, of the batch in work."""
-    pulse: Pulse = field(default_factory=Pulse)
+    watchdog: Watchdog = field(default_factory=Watchdog)
     progress_period: float = PROGRESS_PERIOD
     _phase: Phase = "waiting"
     _begin: float = 0.0
@@ -193,7 +193,7 @@ class Watch:
         """The batch comes to another phase, which reaches over this part (0 to 1) of its work."""
         start, length = self._part
         self._phase, self._begin, self._share = phase, start + begin * length, (end - begin) * length
-        self.pulse.enter(phase)
+        self.watchdog.enter(phase)
         self._tell(0, 1)
 
     @contextmanager
@@ -206,11 +206,11 @@ class Watch:
         finally:
             self._part, self._phase = outer, phase
             self._begin, self._share = self._reached, sum(outer) - self._reached
-            self.pulse.enter(phase)
+            self.watchdog.enter(phase)
 
     def check(self) -> None:
         """Raises Interrupted or Skipped when that is wished."""
-        self.pulse.tick()
+        self.watchdog.tick()
         self.cancel.check()
 
     def remark(self, text: str) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 from webui.base import log as logs
 from webui.base.errors import WebuiError
 from webui.request.engine_options import EngineOptions
-from webui.request.messages import Beat, Command, Event, Failed, Ready, Shutdown
+from webui.request.messages import Command, Event, Failed, Heartbeat, Ready, Shutdown
 
 log = logging.getLogger(__name__)
 
@@ -41,25 +41,27 @@ def main(connection: Connection, options: EngineOptions) -> None:
     logs.set_up(options.log_level)
     os.environ.update(ENVIRONMENT)
     _set_title(NAME)
-    from webui.engine.desk import Desk  # imports torch, which takes seconds: the environment is set before
+    from webui.engine.command_handler import (
+        CommandHandler,  # imports torch, which takes seconds: the environment is set before
+    )
 
     outbox = Outbox(connection)
     try:
-        desk = Desk(options, outbox.put)
+        handler = CommandHandler(options, outbox.put)
     except WebuiError as error:
         outbox.put(Failed("", error.code, error.message, error.hint))
         outbox.close()
         return
     waiting: queue.SimpleQueue[Command] = queue.SimpleQueue()
-    _start(lambda: _listen(connection, desk.hear, waiting), "reader")
-    outbox.put(Ready(desk.profile.info()))
-    _start(lambda: _beat(desk.beat, outbox), "beat")
-    desk.warm_up()
+    _start(lambda: _listen(connection, handler.hear, waiting), "reader")
+    outbox.put(Ready(handler.profile.info()))
+    _start(lambda: _send_heartbeats(handler.heartbeat, outbox), "heartbeat")
+    handler.warm_up()
     while not isinstance(command := waiting.get(), Shutdown):
         try:
-            desk.serve(command)
+            handler.serve(command)
         except Exception as error:  # noqa: BLE001 - the one edge: the engine outlives every job
-            desk.failed(command, error)
+            handler.failed(command, error)
     outbox.close()
 
 
@@ -98,13 +100,13 @@ def _listen(connection: Connection, hear: Callable[[Command], bool], waiting: qu
             waiting.put(command)
 
 
-def _beat(beat: Callable[[], Beat], outbox: Outbox) -> None:
+def _send_heartbeats(heartbeat: Callable[[], Heartbeat], outbox: Outbox) -> None:
     parent = os.getppid()
     pause = threading.Event()
     while not pause.wait(BEAT_PERIOD):
         if os.getppid() != parent:
             _end()
-        outbox.put(beat())
+        outbox.put(heartbeat())
 
 
 def _end() -> None:

@@ -82,28 +82,32 @@ DenoisingStrength = Annotated[
 class Generation(JobRequest):
     """What text-to-image and image-to-image have in common."""
 
-    prompt: Annotated[str, Text(ui="Prompt", lines=3, placeholder="What the picture shows")] = ""
-    """What the picture shall show. (word:1.2) stresses, [from:to:0.5] changes on the way, BREAK and AND divide."""
-    negative_prompt: Annotated[str, Text(ui="Negative prompt", lines=3, placeholder="What it must not show")] = ""
-    """What the picture shall not show. Without effect at CFG scale 1."""
+    prompt: Annotated[str, Text(ui="Prompt", lines=3, placeholder="What the picture should show")] = ""
+    """What the picture should show. (word:1.2) adds emphasis, [from:to:0.5] switches during sampling, BREAK starts a
+    new chunk and AND combines prompts."""
+    negative_prompt: Annotated[
+        str, Text(ui="Negative prompt", lines=3, placeholder="What the picture should not show")
+    ] = ""
+    """What the picture should not show. Has no effect at CFG scale 1."""
     styles: Annotated[tuple[str, ...], Several(ui="Styles", source="styles")] = ()
-    """Saved pieces of prompt that are joined to both prompts, in this order."""
+    """Saved prompt fragments that are added to both prompts, in this order."""
 
     steps: Annotated[
         int,
         Slider(label="Steps", ui="Sampling steps", place=0, min=1, max=150, ge=1, le=10000, firm=True, api_default=50),
     ] = 20
-    """How many times the picture is denoised. More is slower; beyond 30 little changes."""
+    """The number of denoising steps. More is slower; beyond 30 little changes."""
     sampler_name: Annotated[str, Choice(label="Sampler", ui="Sampling method", source="samplers")] = "DPM++ 2M"
-    """The method that walks from noise to picture."""
+    """The sampling method that turns noise into a picture."""
     scheduler: Annotated[str, Choice(label="Schedule type", source="schedules", absent="Automatic", when=always)] = (
         "Automatic"
     )
-    """How the noise levels are spaced over the steps. Automatic: what suits the sampler."""
+    """How noise levels are distributed over the steps. Automatic: the one that suits the sampler."""
     cfg_scale: Annotated[float, Slider(label="CFG scale", ui="CFG Scale", min=1, max=30, step=0.5, ge=-100)] = 7.0
-    """How strongly the picture follows the prompt; 1 turns guidance, and the negative prompt, off. Below 0 it flees."""
+    """How strongly the picture follows the prompt. 1 turns off guidance and the negative prompt; values below 0
+    steer away from the prompt."""
     seed: Annotated[int, Number(label="Seed", place=10, ge=-1, le=2**63 - 1)] = -1
-    """The number that the noise is made of: the same seed gives the same picture. -1: a new one each time."""
+    """The starting point of the random noise: the same seed gives the same picture. -1: a new seed each time."""
     width: Annotated[
         int,
         Slider(label="Size-1", ui="Width", axis=False, place=20, min=64, max=2048, step=8, ge=8, le=16384, firm=True),
@@ -120,14 +124,14 @@ class Generation(JobRequest):
             label="Variation seed", place=36, ge=-1, le=2**63 - 1, when=lambda request: request.subseed_strength != 0
         ),
     ] = -1
-    """The seed of the noise that is mixed in. -1: a new one each time."""
+    """The seed of the noise that is mixed in. -1: a new seed each time."""
     subseed_strength: Annotated[
         float,
         Slider(
             label="Variation seed strength", ui="Variation strength", absent=0.0, min=0, max=1, step=0.01, ge=0, le=1
         ),
     ] = 0.0
-    """How much of the variation seed's noise is mixed in: 0 none, 1 it alone."""
+    """How much of the variation seed's noise is mixed in: 0 is none, 1 is only that noise."""
     seed_resize_from_w: Annotated[
         int,
         Slider(
@@ -142,7 +146,8 @@ class Generation(JobRequest):
             api_default=-1,
         ),
     ] = 0
-    """Makes the noise as for a picture of this width and centres it, so that another size shows a like picture."""
+    """Makes the noise as for a picture of this width and centers it, so that a different size gives a similar
+    picture."""
     seed_resize_from_h: Annotated[
         int,
         Slider(
@@ -157,12 +162,13 @@ class Generation(JobRequest):
             api_default=-1,
         ),
     ] = 0
-    """Like the width, for the height."""
+    """The same for the height."""
 
     batch_size: Annotated[int, Slider(ui="Batch size", axis=False, min=1, max=8, ge=1, le=512, firm=True)] = 1
-    """How many pictures are made at once: faster than one by one, for more memory. Seeds count up."""
+    """The number of pictures generated at the same time: faster than one by one, but needs more memory. The seed
+    increases by 1 for each."""
     n_iter: Annotated[int, Slider(ui="Batch count", axis=False, min=1, max=100, ge=1, le=100000, firm=True)] = 1
-    """How many batches are made one after the other."""
+    """The number of batches generated one after another."""
 
     refiner_checkpoint: Annotated[
         str,
@@ -177,7 +183,7 @@ class Generation(JobRequest):
             cost=1.0,
         ),
     ] = ""
-    """A second checkpoint that takes over in the middle of the sampling."""
+    """A second checkpoint that takes over during sampling."""
     refiner_switch_at: Annotated[
         float,
         Slider(
@@ -192,14 +198,14 @@ class Generation(JobRequest):
             when=lambda request: request.has_refiner,
         ),
     ] = 0.8
-    """The share of the way after which the refiner takes over."""
+    """The fraction of the sampling after which the refiner takes over."""
 
     disable_extra_networks: Annotated[bool, Toggle(ui="Disable extra networks", axis=False)] = False
-    """Tags such as <lora:name:1> are left out of the prompt and have no effect."""
-    show_film: Annotated[bool, Toggle(ui="Show how it came to be", axis=False)] = False
-    """Gives a sheet and an animation of the picture at each step, from noise to the end, beside it."""
+    """Ignores tags such as <lora:name:1> in the prompt."""
+    show_film: Annotated[bool, Toggle(ui="Record a film of the steps", axis=False)] = False
+    """Adds a contact sheet and an animation that show the picture at every step, from noise to the result."""
     override_settings: Annotated[dict[str, Any], Param(axis=False)] = Field(default_factory=dict)
-    """Settings that hold for this picture alone, by their A1111 name."""
+    """Settings that apply to this picture only, by their A1111 names."""
     features: dict[str, Any] = Field(default_factory=dict)
     """Features that have no fields of their own here: name -> parameter -> value; one that is not named is off. Of a
     feature that may act several times at once a list of such values, with null for a unit that is off."""
@@ -368,9 +374,9 @@ class Txt2Img(Generation):
     kind: ClassVar[str] = "txt2img"
 
     denoising_strength: DenoisingStrength = 0.7
-    """Of the hires pass: 0 keeps the small picture, 1 makes it anew."""
+    """Denoising strength of the hires pass: 0 only enlarges the picture, 1 redraws it completely."""
     enable_hr: Annotated[bool, Toggle(ui="Hires. fix")] = False
-    """Makes the picture small first, enlarges it, and denoises it again at full size."""
+    """Generates a small picture first, upscales it, and denoises it again at full size."""
     hr_checkpoint_name: Annotated[
         str,
         Choice(
@@ -437,7 +443,7 @@ class Txt2Img(Generation):
             when=lambda r: r.enable_hr and not (r.hr_resize_x or r.hr_resize_y),
         ),
     ] = 2.0
-    """How many times larger the picture gets."""
+    """The factor by which the picture is enlarged."""
     hr_resize_x: Annotated[
         int,
         Slider(
@@ -493,7 +499,7 @@ class Txt2Img(Generation):
             when=lambda r: r.enable_hr and bool(r.hr_upscaler),
         ),
     ] = "Latent"
-    """What enlarges the small picture: in latent space, or one of the upscalers in pixels. Empty: Latent."""
+    """How the small picture is enlarged: in latent space, or by one of the upscalers. Empty: Latent."""
 
     @property
     def effort(self) -> float:
@@ -540,23 +546,23 @@ class Img2Img(Generation):
             by_fact=True,
         ),
     ] = 1.5
-    """How strongly the picture follows the given one; only for InstructPix2Pix checkpoints."""
+    """How strongly the result follows the original picture; only for InstructPix2Pix checkpoints."""
     init_images: Annotated[tuple[str, ...], Image(ui="Image")] = ()
-    """The pictures to start from; each is made once a batch."""
+    """The pictures to start from; each batch uses all of them."""
     mask: Annotated[str, Image(ui="Mask")] = ""
-    """White where the picture may change; empty: everywhere."""
+    """White areas may change; without a mask, everything may."""
     basename: str = ""
-    """The name of the file that the picture came from, without its ending: [basename] in the names of results."""
+    """The name of the original file without its extension: [basename] in file name patterns."""
     denoising_strength: DenoisingStrength = 0.75
-    """How much may change: 0 nothing, 1 everything."""
+    """How much the picture may change: 0 is nothing, 1 everything."""
     resize_mode: Annotated[
         int, Choice(ui="Resize mode", choices=RESIZE_MODES, radio=True, by_index=True, ge=0, le=3)
     ] = 0
-    """What happens when the given picture has another shape than asked for."""
+    """How a picture is fitted when its aspect ratio differs from the requested size."""
     soft_inpainting: Annotated[
         bool, Toggle(label="Soft inpainting enabled", ui="Soft inpainting", place=75, absent=False, when=_is_soft)
     ] = False
-    """Blends the result with what was there by how much has changed; wants a soft mask (Mask blur)."""
+    """Blends the result into the original according to how much it changed; works best with a soft mask (Mask blur)."""
     soft_schedule_bias: Annotated[
         float,
         Slider(
@@ -570,7 +576,7 @@ class Img2Img(Generation):
             when=_is_soft,
         ),
     ] = 1.0
-    """Below 1 what was there holds from the beginning, above 1 in the last steps alone."""
+    """Below 1, the original is preserved from the first steps on; above 1, mainly in the last steps."""
     soft_preservation: Annotated[
         float,
         Slider(
@@ -584,7 +590,7 @@ class Img2Img(Generation):
             when=_is_soft,
         ),
     ] = 0.5
-    """How strongly partly masked contents hold."""
+    """How strongly partially masked content is preserved."""
     soft_contrast_boost: Annotated[
         float,
         Slider(
@@ -598,7 +604,7 @@ class Img2Img(Generation):
             when=_is_soft,
         ),
     ] = 4.0
-    """Keeps contrast where old and new are mixed; 1 is no boost."""
+    """Preserves contrast where the original and the new content are blended; 1 is no boost."""
     soft_mask_influence: Annotated[
         float,
         Slider(
@@ -613,7 +619,7 @@ class Img2Img(Generation):
             when=_is_soft,
         ),
     ] = 0.0
-    """How much the mask, not the difference alone, says where the original comes back."""
+    """How much the mask, rather than the difference alone, decides where the original is restored."""
     soft_difference_threshold: Annotated[
         float,
         Slider(
@@ -627,7 +633,7 @@ class Img2Img(Generation):
             when=_is_soft,
         ),
     ] = 0.5
-    """How much a pixel may change before the original no longer comes back."""
+    """How much a pixel may change before the original is no longer restored."""
     soft_difference_contrast: Annotated[
         float,
         Slider(
@@ -641,7 +647,7 @@ class Img2Img(Generation):
             when=_is_soft,
         ),
     ] = 2.0
-    """How sharp the transition to the original is."""
+    """The sharpness of the transition to the original."""
     inpainting_mask_invert: Annotated[
         int,
         Choice(
@@ -657,17 +663,17 @@ class Img2Img(Generation):
             when=lambda r: bool(r.mask) and r.inpainting_mask_invert != 0,
         ),
     ] = 0
-    """Whether the painted part changes, or all but it."""
+    """Whether the painted area is changed, or everything else."""
     mask_blur_x: Annotated[
         int,
         Slider(label="Mask blur", ui="Mask blur x", min=0, max=64, ge=0, le=512, absent=4, when=_has_even_blur),
     ] = 4
-    """Softness of the mask's edge in pixels, sideways."""
+    """Horizontal blur of the mask's edge, in pixels."""
     mask_blur_y: Annotated[
         int,
         Slider(label="Mask blur", ui="Mask blur y", min=0, max=64, ge=0, le=512, absent=4, when=_has_even_blur),
     ] = 4
-    """Softness of the mask's edge in pixels, up and down."""
+    """Vertical blur of the mask's edge, in pixels."""
     inpaint_full_res: Annotated[
         bool,
         Choice(
@@ -681,7 +687,7 @@ class Img2Img(Generation):
             when=lambda r: bool(r.mask) and r.inpaint_full_res,
         ),
     ] = False
-    """Only masked: the part around the mask is made at full size and pasted back."""
+    """Only masked: the area around the mask is generated at full size and pasted back."""
     inpaint_full_res_padding: Annotated[
         int,
         Slider(
@@ -697,7 +703,7 @@ class Img2Img(Generation):
             when=lambda r: bool(r.mask) and r.inpaint_full_res,
         ),
     ] = 32
-    """How much around the mask is looked at, in pixels."""
+    """How much of the surroundings of the mask is included, in pixels."""
     inpainting_fill: Annotated[
         int,
         Choice(
@@ -713,9 +719,9 @@ class Img2Img(Generation):
             when=lambda r: bool(r.mask) and r.inpainting_fill != 1,
         ),
     ] = 1
-    """What the masked part is filled with before it is denoised."""
+    """What the masked area is filled with before denoising."""
     mask_round: Annotated[bool, Toggle(ui="Hard mask edges in latent space")] = True
-    """Rounds the mask in latent space to yes or no."""
+    """Uses hard edges instead of a soft mask in latent space."""
 
     @property
     def is_img2img(self) -> bool:

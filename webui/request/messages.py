@@ -138,7 +138,7 @@ class PartUse:
 
 
 @dataclass(frozen=True)
-class Beat:
+class Heartbeat:
     """A sign of life with the memory in use, in bytes."""
 
     ram_used: int = 0
@@ -294,7 +294,7 @@ class Broken:
 Event = (
     Broken
     | Ready
-    | Beat
+    | Heartbeat
     | Loading
     | Preloaded
     | Progress

@@ -55,13 +55,13 @@ class RenderSettings(Declared):
     """Whatever changes the picture but is rarely changed from one picture to the next."""
 
     sd_model_checkpoint: Annotated[str, Choice(ui="Stable Diffusion checkpoint", source="checkpoints", cost=1.0)] = ""
-    """The model that makes the pictures: a file in models/Stable-diffusion."""
+    """The model that generates the pictures: a file in models/Stable-diffusion."""
     sd_vae: Annotated[str, Choice(ui="SD VAE", source="vaes", cost=0.7)] = "Automatic"
-    """Turns latents into pixels. Automatic: a file named like the checkpoint, else the checkpoint's own."""
+    """Decodes latents into pixels. Automatic: a file named like the checkpoint, otherwise the checkpoint's own VAE."""
     sd_vae_overrides_per_model_preferences: Annotated[
         bool, Toggle(ui="Selected VAE overrides per-model preferences")
     ] = True
-    """Whether a VAE chosen here wins over one that a checkpoint's card names."""
+    """A VAE selected here takes precedence over the one named on a checkpoint's card."""
     inpainting_mask_weight: Annotated[
         float,
         Slider(
@@ -76,21 +76,21 @@ class RenderSettings(Declared):
             le=1,
         ),
     ] = 1.0
-    """For inpainting checkpoints: 1 shows the model the mask fully, 0 hides it."""
+    """For inpainting checkpoints: how much of the mask the model sees; 1 is all of it, 0 none."""
     clip_skip: Annotated[
         int, Slider(label="Clip skip", alias="CLIP_stop_at_last_layers", min=1, max=12, ge=1, le=12, absent=1)
     ] = 1
-    """Takes the text from this layer of the text encoder, counted from the end."""
+    """Stops the text encoder at this layer, counted from the end."""
     eta_noise_seed_delta: Annotated[int, Number(label="ENSD", by_fact=True, ui="Eta noise seed delta", absent=0)] = 0
-    """Added to the seed of the noise after the first; 31337 matches an old service."""
+    """Added to the seed of all noise after the initial one; 31337 matches NovelAI."""
     token_merging_ratio: Annotated[
         float, Slider(label="Token merging ratio", by_fact=True, min=0, max=0.9, step=0.1, ge=0, le=0.9, absent=0.0)
     ] = 0.0
-    """Merges like tokens of self-attention for speed; 0 is off."""
+    """Merges similar tokens in self-attention for speed; 0 turns it off."""
     token_merging_ratio_img2img: Annotated[
         float, Slider(ui="Token merging ratio for img2img", min=0, max=0.9, step=0.1, ge=0, le=0.9)
     ] = 0.0
-    """For img2img, where not 0."""
+    """Used for img2img unless it is 0."""
     token_merging_ratio_hr: Annotated[
         float,
         Slider(
@@ -105,7 +105,7 @@ class RenderSettings(Declared):
             absent=0.0,
         ),
     ] = 0.0
-    """For the hires pass, where not 0."""
+    """Used for the hires pass unless it is 0."""
     randn_source: Annotated[
         str,
         Choice(
@@ -117,9 +117,10 @@ class RenderSettings(Declared):
             radio=True,
         ),
     ] = "GPU"
-    """Whose random numbers: GPU and NV are NVIDIA's generator, on any device, so a seed is the same everywhere."""
+    """Which random number generator makes the noise. GPU and NV both mean NVIDIA's, computed on any device, so that
+    a seed gives the same picture everywhere."""
     tiling: Annotated[bool, Toggle(label="Tiling", absent=False)] = False
-    """Makes the picture's edges meet, for patterns."""
+    """Makes opposite edges match, so that the picture can be tiled."""
     hires_fix_refiner_pass: Annotated[
         str,
         Choice(
@@ -131,7 +132,7 @@ class RenderSettings(Declared):
             radio=True,
         ),
     ] = "second pass"
-    """In which pass of a hires picture the refiner takes over."""
+    """The pass of a hires picture in which the refiner takes over."""
     refiner_switch_by_sample_steps: Annotated[
         bool,
         Toggle(
@@ -142,7 +143,7 @@ class RenderSettings(Declared):
             absent=False,
         ),
     ] = False
-    """Counts the refiner's share in steps instead of noise levels."""
+    """Measures the switch point in steps instead of noise levels."""
     initial_noise_multiplier: Annotated[
         float,
         Slider(
@@ -158,7 +159,7 @@ class RenderSettings(Declared):
             absent=1.0,
         ),
     ] = 1.0
-    """Scales the noise that img2img starts with."""
+    """Scales the noise that img2img starts from."""
     img2img_extra_noise: Annotated[
         float,
         Slider(
@@ -173,49 +174,49 @@ class RenderSettings(Declared):
             absent=0.0,
         ),
     ] = 0.0
-    """More noise on top, for more detail."""
+    """Adds extra noise for more detail."""
     img2img_color_correction: Annotated[bool, Toggle(ui="Apply color correction to img2img results")] = False
-    """Matches the result's colours to those of the given picture."""
+    """Matches the colors of the result to the original picture."""
     img2img_fix_steps: Annotated[
         bool, Toggle(ui="With img2img, do exactly the amount of steps the slider specifies.")
     ] = False
-    """Without it, steps are in proportion to the denoising strength."""
+    """When off, the number of steps is proportional to the denoising strength."""
     img2img_background_color: Annotated[str, Colour(ui="With img2img, fill transparent parts with this color")] = (
         "#ffffff"
     )
-    """What shows through transparent parts of a given picture."""
+    """The color that replaces transparent parts of the original picture."""
     overlay_inpaint: Annotated[bool, Toggle(ui="Overlay original for inpaint")] = True
-    """Puts the untouched part of the given picture back over the result."""
+    """Pastes the unmasked part of the original picture back over the result."""
     return_mask: Annotated[bool, Toggle(ui="For inpainting, include the greyscale mask in results for web")] = False
-    """The mask comes with the picture."""
+    """Shows the mask beside the result."""
     return_mask_composite: Annotated[bool, Toggle(ui="For inpainting, include masked composite in results for web")] = (
         False
     )
-    """The part that was made anew, cut out along the mask, comes with the picture."""
+    """Shows the repainted part, cut out along the mask, beside the result."""
     save_mask: Annotated[bool, Toggle(ui="For inpainting, save a copy of the greyscale mask")] = False
-    """A file beside the picture's: NAME-mask.png."""
+    """Saved next to the picture as NAME-mask.png."""
     save_mask_composite: Annotated[bool, Toggle(ui="For inpainting, save a masked composite")] = False
-    """A file beside the picture's: NAME-mask-composite.png."""
+    """Saved next to the picture as NAME-mask-composite.png."""
     save_images_before_color_correction: Annotated[
         bool, Toggle(ui="Save a copy of image before applying color correction to img2img results")
     ] = False
-    """A file beside the picture's: NAME-before-color-correction.png."""
+    """Saved next to the picture as NAME-before-color-correction.png."""
     save_images_before_highres_fix: Annotated[bool, Toggle(ui="Save a copy of image before applying highres fix.")] = (
         False
     )
-    """A file beside the picture's: NAME-before-highres-fix.png."""
+    """Saved next to the picture as NAME-before-highres-fix.png."""
     save_images_before_face_restoration: Annotated[
         bool, Toggle(ui="Save a copy of image before doing face restoration.", without_effect=_wants_restorer)
     ] = False
-    """A file beside the picture's: NAME-before-face-restoration.png."""
+    """Saved next to the picture as NAME-before-face-restoration.png."""
     sd_vae_encode_method: Annotated[
         str, Choice(label="VAE Encoder", ui="VAE type for encode", choices=("Full", "TAESD"), radio=True, absent="Full")
     ] = "Full"
-    """What turns given pictures into latents."""
+    """The encoder that turns input pictures into latents."""
     sd_vae_decode_method: Annotated[
         str, Choice(label="VAE Decoder", ui="VAE type for decode", choices=("Full", "TAESD"), radio=True, absent="Full")
     ] = "Full"
-    """What turns latents into pictures."""
+    """The decoder that turns latents into pictures."""
 
     eta_ancestral: Annotated[
         float,
@@ -231,49 +232,49 @@ class RenderSettings(Declared):
             absent=1.0,
         ),
     ] = 1.0
-    """How much fresh noise ancestral and SDE samplers add."""
+    """How much new noise ancestral and SDE samplers add at each step."""
     eta_ddim: Annotated[
         float,
         Slider(label="Eta DDIM", by_fact=True, ui="Eta for DDIM", min=0, max=1, step=0.01, ge=0, le=10, absent=0.0),
     ] = 0.0
-    """How much fresh noise DDIM adds."""
+    """How much new noise DDIM adds at each step."""
     s_churn: Annotated[
         float, Slider(label="Sigma churn", ui="sigma churn", min=0, max=100, step=0.01, ge=0, absent=0.0, by_fact=True)
     ] = 0.0
-    """Noise put back at each step, of samplers that know it."""
+    """How much noise is added back at each step, for samplers that support it."""
     s_tmin: Annotated[
         float, Slider(label="Sigma tmin", ui="sigma tmin", min=0, max=10, step=0.01, ge=0, absent=0.0, by_fact=True)
     ] = 0.0
-    """Lowest noise level at which it is put back."""
+    """Lowest noise level at which noise is added back."""
     s_tmax: Annotated[
         float, Slider(label="Sigma tmax", ui="sigma tmax", min=0, max=999, step=0.01, ge=0, absent=0.0, by_fact=True)
     ] = 0.0
-    """Highest noise level at which it is put back; 0 is no limit."""
+    """Highest noise level at which noise is added back; 0 means no limit."""
     s_noise: Annotated[
         float, Slider(label="Sigma noise", ui="sigma noise", min=0, max=1.1, step=0.001, ge=0, absent=1.0, by_fact=True)
     ] = 1.0
-    """Scales the fresh noise of samplers that know it."""
+    """Scales the added noise, for samplers that support it."""
     sigma_min: Annotated[float, Number(label="Schedule min sigma", by_fact=True, ui="sigma min", ge=0, absent=0.0)] = (
         0.0
     )
-    """Lowest noise level of the schedule; 0 is the model's."""
+    """Lowest noise level of the schedule; 0 uses the model's own."""
     sigma_max: Annotated[float, Number(label="Schedule max sigma", by_fact=True, ui="sigma max", ge=0, absent=0.0)] = (
         0.0
     )
-    """Highest noise level of the schedule; 0 is the model's."""
+    """Highest noise level of the schedule; 0 uses the model's own."""
     rho: Annotated[float, Number(label="Schedule rho", by_fact=True, ui="rho", ge=0, absent=0.0)] = 0.0
-    """Bend of the Karras schedule; 0 is its default."""
+    """Curvature (rho) of the Karras schedule; 0 uses its default."""
     always_discard_next_to_last_sigma: Annotated[
         bool,
         Toggle(label="Discard penultimate sigma", ui="Always discard next-to-last sigma", absent=False, by_fact=True),
     ] = False
-    """Leaves out the last but one noise level."""
+    """Skips the next-to-last noise level."""
     sgm_noise_multiplier: Annotated[bool, Toggle(label="SGM noise multiplier", by_fact=True, absent=False)] = False
-    """Scales the first noise as SDXL's original code does."""
+    """Scales the initial noise as the original SDXL code does."""
     uni_pc_variant: Annotated[
         str, Choice(label="UniPC variant", by_fact=True, choices=("bh1", "bh2", "vary_coeff"), radio=True, absent="bh1")
     ] = "bh1"
-    """UniPC's corrector."""
+    """The variant of UniPC's corrector."""
     uni_pc_skip_type: Annotated[
         str,
         Choice(
@@ -284,13 +285,13 @@ class RenderSettings(Declared):
             absent="time_uniform",
         ),
     ] = "time_uniform"
-    """UniPC's spacing of times."""
+    """How UniPC spaces its time steps."""
     uni_pc_order: Annotated[
         int, Slider(label="UniPC order", by_fact=True, cost=0.5, min=1, max=50, ge=1, le=50, absent=3)
     ] = 3
-    """UniPC's order; must be below the number of steps."""
+    """UniPC's order; must be lower than the number of steps."""
     uni_pc_lower_order_final: Annotated[bool, Toggle(label="UniPC lower order final", by_fact=True, absent=True)] = True
-    """UniPC ends with lower order, for few steps."""
+    """Lowers UniPC's order in the last steps; recommended for few steps."""
     sd_noise_schedule: Annotated[
         str,
         Choice(
@@ -301,7 +302,7 @@ class RenderSettings(Declared):
             absent="Default",
         ),
     ] = "Default"
-    """Zero Terminal SNR lets models trained for it make fully dark and bright pictures."""
+    """Zero Terminal SNR lets models trained for it produce very dark and very bright pictures."""
     beta_dist_alpha: Annotated[
         float,
         Slider(
@@ -336,11 +337,11 @@ class RenderSettings(Declared):
             label="NGMS", by_fact=True, ui="Negative Guidance minimum sigma", min=0, max=15, step=0.01, ge=0, absent=0.0
         ),
     ] = 0.0
-    """Below this noise level every other step skips the negative prompt, for speed."""
+    """Skips the negative prompt in every other step below this noise level, for speed."""
     s_min_uncond_all: Annotated[
         bool, Toggle(label="NGMS all steps", by_fact=True, ui="Negative Guidance minimum sigma all steps", absent=False)
     ] = False
-    """Skips it at every step below that level."""
+    """Skips the negative prompt in every step below that noise level."""
     skip_early_cond: Annotated[
         float,
         Slider(
@@ -355,15 +356,15 @@ class RenderSettings(Declared):
             absent=0.0,
         ),
     ] = 0.0
-    """Skips the negative prompt during this share of the first steps."""
+    """Skips the negative prompt during this fraction of the sampling, from its beginning."""
     pad_cond_uncond: Annotated[
         bool, Toggle(label="Pad conds", ui="Pad prompt/negative prompt", absent=False, by_fact=True)
     ] = False
-    """Lengthens the shorter prompt, so that both fit in one batch."""
+    """Pads the shorter prompt so that both can be processed in one batch."""
     pad_cond_uncond_v0: Annotated[
         bool, Toggle(label="Pad conds v0", ui="Pad prompt/negative prompt (v0)", absent=False, by_fact=True)
     ] = False
-    """The older way of padding."""
+    """The padding method of older versions."""
     emphasis: Annotated[
         str,
         Choice(
@@ -375,61 +376,62 @@ class RenderSettings(Declared):
             choices=("None", "Ignore", "Original", "No norm"),
         ),
     ] = "Original"
-    """How (word:1.2) acts on the text."""
+    """How emphasis such as (word:1.2) is applied."""
     use_old_scheduling: Annotated[
         bool,
         Toggle(
             label="Old prompt editing timelines", by_fact=True, ui="Use old prompt editing timelines.", absent=False
         ),
     ] = False
-    """[from:to:when] as before version 1.6 of A1111."""
+    """Interprets [from:to:when] as A1111 did before version 1.6."""
     use_downcasted_alpha_bar: Annotated[
         bool,
         Toggle(
             label="Downcast alphas_cumprod", absent=False, ui="Downcast model alphas_cumprod to fp16 before sampling."
         ),
     ] = False
-    """Rounds the noise levels as A1111 before 1.7 did, for old seeds."""
+    """Rounds noise levels as A1111 did before version 1.7, to reproduce old seeds."""
     use_old_emphasis_implementation: Annotated[bool, Toggle(ui="Use old emphasis implementation.")] = False
-    """For seeds of 2022."""
+    """To reproduce seeds from 2022."""
     use_old_karras_scheduler_sigmas: Annotated[bool, Toggle(ui="Use old karras scheduler sigmas (0.1 to 10).")] = False
-    """For seeds of 2022."""
+    """To reproduce seeds from 2022."""
     use_old_hires_fix_width_height: Annotated[
         bool, Toggle(ui="For hires fix, use width/height sliders to set final resolution rather than first pass")
     ] = False
-    """Hires fix as before A1111 1.0."""
+    """Hires fix as in A1111 before version 1.0."""
     hires_fix_use_firstpass_conds: Annotated[
         bool, Toggle(ui="For hires fix, calculate conds of second pass using extra networks of first pass.")
     ] = False
-    """The second pass keeps the first one's networks."""
+    """The second pass uses the extra networks of the first."""
     no_dpmpp_sde_batch_determinism: Annotated[
         bool, Toggle(ui="Do not make DPM++ SDE deterministic across different batch sizes.")
     ] = False
-    """One noise for a whole batch, for old seeds."""
+    """Uses the same noise for a whole batch, to reproduce old seeds."""
     enable_quantization: Annotated[
         bool, Toggle(ui="Enable quantization in K samplers for sharper and cleaner results.")
     ] = False
-    """Rounds noise levels to those that the model was trained on."""
+    """Rounds noise levels to the ones the model was trained on."""
     comma_padding_backtrack: Annotated[int, Slider(ui="Prompt word wrap length limit", min=0, max=74, ge=0, le=74)] = 20
-    """A phrase that would be cut after 75 tokens moves on from its last comma, if that is so near."""
+    """When a phrase would be split at 75 tokens, it is moved to the next chunk from the last comma, if that comma is
+    within this many tokens."""
     enable_prompt_comments: Annotated[bool, Toggle(ui="Enable comments")] = True
-    """Leaves out what follows a # in the prompt."""
+    """Ignores everything after a # in a line of the prompt."""
     sdxl_clip_l_skip: Annotated[bool, Toggle(ui="Clip skip SDXL")] = False
-    """Lets Clip skip act on SDXL's first text encoder."""
+    """Applies Clip skip to SDXL's first text encoder."""
     sdxl_crop_top: Annotated[int, Number(ui="SDXL crop top coordinate")] = 0
-    """What SDXL is told of the picture's crop."""
+    """The crop position that SDXL is conditioned on."""
     sdxl_crop_left: Annotated[int, Number(ui="SDXL crop left coordinate")] = 0
-    """What SDXL is told of the picture's crop."""
+    """The crop position that SDXL is conditioned on."""
     sdxl_refiner_low_aesthetic_score: Annotated[float, Number(ui="SDXL low aesthetic score")] = 2.5
-    """What the SDXL refiner is told of the negative prompt."""
+    """The aesthetic score that the SDXL refiner is given for the negative prompt."""
     sdxl_refiner_high_aesthetic_score: Annotated[float, Number(ui="SDXL high aesthetic score")] = 6.0
-    """What the SDXL refiner is told of the prompt."""
+    """The aesthetic score that the SDXL refiner is given for the prompt."""
     distilled_cfg_scale: Annotated[
         float, Slider(label="Distilled CFG Scale", by_fact=True, min=1, max=30, step=0.1, ge=0, absent=3.5)
     ] = 3.5
-    """How strongly Flux dev follows the prompt; its CFG scale proper stays at 1."""
+    """How strongly Flux dev follows the prompt; leave its CFG scale at 1."""
     batch_cond_uncond: Annotated[bool, Toggle(ui="Batch cond/uncond")] = True
-    """Prompt and negative prompt in one call of the model: faster, for more memory."""
+    """Processes the prompt and the negative prompt together: faster, but needs more memory."""
     fp8_storage: Annotated[
         str,
         Choice(
@@ -441,22 +443,22 @@ class RenderSettings(Declared):
             absent="Disable",
         ),
     ] = "Disable"
-    """Keeps the network's weights in 8 bits: half the memory, slightly other pictures."""
+    """Stores the model's weights in 8 bits: half the memory, slightly different pictures."""
     cache_fp16_weight: Annotated[bool, Toggle(label="Cache FP16 weight for LoRA", by_fact=True, absent=False)] = False
-    """With 8 bits: keeps the weights as they were in the host's memory too, so that LoRAs are merged into these."""
+    """With 8-bit weights: also keeps the original weights in RAM, so that LoRAs can be merged without loss."""
     auto_vae_precision: Annotated[bool, Toggle(ui="Automatically revert VAE to 32-bit floats")] = True
-    """Goes on in full precision when a half-precision VAE gives nothing but black."""
+    """Switches to full precision when a half-precision VAE produces a black picture."""
     auto_vae_precision_bfloat16: Annotated[bool, Toggle(ui="Automatically convert VAE to bfloat16")] = False
-    """In such a case takes bfloat16 first: its numbers reach as far as those of full precision, in half the memory."""
+    """Tries bfloat16 first in that case: the range of full precision at half the memory."""
     upscaler_tile: Annotated[
         int, Slider(ui="Tile size for upscalers", alias="ESRGAN_tile", min=0, max=512, step=16, ge=0, le=4096)
     ] = 192
-    """An upscaler model sees so many pixels at once, along each side; 0: the whole picture."""
+    """Side of the tiles that upscaler models process, in pixels; 0: no tiles."""
     upscaler_tile_overlap: Annotated[
         int,
         Slider(ui="Tile overlap for upscalers", alias="ESRGAN_tile_overlap", min=0, max=48, step=1, ge=0, le=512),
     ] = 8
-    """So many pixels neighbouring tiles have in common; too few show as seams."""
+    """Overlap of neighboring tiles in pixels; if it is too small, seams are visible."""
     face_restoration: Annotated[
         bool,
         Toggle(
@@ -467,46 +469,46 @@ class RenderSettings(Declared):
             without_effect=_wants_restorer,
         ),
     ] = False
-    """Mends faces afterwards, with what is chosen below."""
+    """Restores faces in the finished picture with the model selected below."""
     face_restoration_model: Annotated[
         str, Choice(ui="Face restoration model", source="face_restorers", without_effect=_wants_restorer)
     ] = ""
-    """What mends faces; empty: the first that is installed."""
+    """The model that restores faces; empty: the first one installed."""
     sd_lora: Annotated[str, Choice(ui="Add network to prompt", source="loras_or_none")] = "None"
-    """A LoRA that acts on every picture whose prompt has no tag of its own for it."""
+    """A LoRA that is added to every picture whose prompt does not already use it."""
     sd_hypernetwork: Annotated[str, Choice(ui="Add hypernetwork to prompt", source="hypernetworks_or_none")] = "None"
-    """A hypernetwork that acts on every picture whose prompt has no tag of its own for it."""
+    """A hypernetwork that is added to every picture whose prompt does not already use it."""
     extra_networks_default_multiplier: Annotated[
         float, Slider(ui="Default multiplier for extra networks", min=0, max=2, step=0.01)
     ] = 1.0
-    """How strongly a network acts that is added by a card or by the settings above."""
+    """The weight of networks added by a card or by the settings above."""
 
 
 class SaveSettings(Declared):
     """Where pictures go and what is written beside them."""
 
     samples_save: Annotated[bool, Toggle(ui="Always save all generated images")] = True
-    """Without it pictures are kept only while the page shows them."""
+    """When off, pictures are only kept while the page shows them."""
     save_incomplete_images: Annotated[bool, Toggle(ui="Save interrupted images")] = False
-    """Pictures that are stopped halfway are shown and saved as they are then. API calls get them in any case."""
+    """Shows and saves interrupted pictures as they are. API calls always receive them."""
     samples_format: Annotated[
         str, Choice(ui="File format for images", choices=("png", "jpg", "webp", "avif"), radio=True)
     ] = "png"
-    """PNG keeps every pixel."""
+    """PNG is lossless."""
     samples_filename_pattern: Annotated[str, Text(ui="Images filename pattern", placeholder="[seed]")] = ""
-    """Empty: [seed]. Any parameter in square brackets: [seed], [steps], [cfg], [prompt_words], [date] ..."""
+    """Parameters in square brackets are replaced: [seed], [steps], [cfg], [prompt_words], [date] ... Empty: [seed]."""
     save_images_add_number: Annotated[bool, Toggle(ui="Add number to filename when saving")] = True
-    """Counts the pictures of a folder: 00000-seed.png."""
+    """Numbers the pictures in each folder: 00000-seed.png."""
     save_to_dirs: Annotated[bool, Toggle(ui="Save images to a subdirectory")] = True
-    """One folder a day."""
+    """By default, one folder per day."""
     directories_filename_pattern: Annotated[str, Text(ui="Directory name pattern")] = "[date]"
-    """The subfolder's name."""
+    """The name of the subfolder."""
     directories_max_prompt_words: Annotated[
         int, Slider(ui="Max prompt words for [prompt_words] pattern", min=1, max=20, ge=1)
     ] = 8
-    """How many words [prompt_words] takes."""
+    """The maximum number of words that [prompt_words] inserts."""
     outdir_samples: Annotated[str, Text(folder=True, ui="Output directory for images")] = ""
-    """Empty: the folders below."""
+    """Empty: use the folders below."""
     outdir_txt2img_samples: Annotated[str, Text(folder=True, ui="Output directory for txt2img images")] = (
         "outputs/txt2img-images"
     )
@@ -541,57 +543,57 @@ class SaveSettings(Declared):
     )
     """Relative to the data folder."""
     save_init_img: Annotated[bool, Toggle(ui="Save init images when using img2img")] = False
-    """Keeps each picture that img2img started from, named by its hash, which the infotext then says."""
+    """Keeps every img2img input picture, named by its hash, which is also written into the infotext."""
     use_original_name_batch: Annotated[
         bool, Toggle(ui="Use original name for output filename during batch process in extras tab")
     ] = True
-    """A result is called like the picture that it was made of; a namesake gets a number."""
+    """Names each result like its original picture; a number is added where the name is taken."""
     grid_save: Annotated[bool, Toggle(ui="Always save all generated image grids")] = True
-    """A sheet of all pictures of one run."""
+    """Saves a grid of all pictures of a run."""
     grid_format: Annotated[str, Choice(ui="File format for grids", choices=("png", "jpg", "webp", "avif"))] = "png"
-    """Of the sheets."""
+    """The file format of grids."""
     grid_save_to_dirs: Annotated[bool, Toggle(ui="Save grids to a subdirectory")] = True
-    """Named as those of pictures."""
+    """The subfolders follow the same pattern as those of pictures."""
     grid_extended_filename: Annotated[
         bool, Toggle(ui="Add extended info (seed, prompt) to filename when saving grid")
     ] = False
-    """Behind the sheet's number."""
+    """Added after the number of the grid."""
     grid_prevent_empty_spots: Annotated[bool, Toggle(ui="Prevent empty spots in grid (when set to autodetect)")] = False
-    """Only row counts that leave no spot empty."""
+    """Only uses row counts that leave no empty spots."""
     grid_background_color: Annotated[str, Colour(ui="Background color for image grids")] = "#ffffff"
-    """Shows in empty spots."""
+    """The color of empty spots."""
     grid_only_if_multiple: Annotated[bool, Toggle(ui="Do not save grids consisting of one picture")] = True
-    """A sheet of one is no sheet."""
+    """A single picture gets no grid."""
     n_rows: Annotated[
         int, Slider(ui="Grid row count; -1: automatic, 0: like the batch size", min=-1, max=16, ge=-1)
     ] = -1
-    """Rows of the sheet."""
+    """The number of rows in a grid."""
     jpeg_quality: Annotated[int, Slider(ui="Quality for saved jpeg and avif images", min=1, max=100, ge=1, le=100)] = 80
-    """100 is best and largest."""
+    """100 gives the best quality and the largest files."""
     webp_lossless: Annotated[bool, Toggle(ui="Use lossless compression for webp images")] = False
-    """Keeps every pixel, for larger files."""
+    """Lossless, but the files are larger."""
     enable_pnginfo: Annotated[bool, Toggle(ui="Write infotext to metadata of the generated image")] = True
-    """So that a picture can be made again from its file."""
+    """Allows a picture to be reproduced from its file."""
     save_txt: Annotated[bool, Toggle(ui="Create a text file with infotext next to every generated image")] = False
-    """The same text as a file."""
+    """Saves the infotext as a text file as well."""
     add_model_name_to_info: Annotated[bool, Toggle(ui="Add model name to infotext")] = True
-    """Which checkpoint."""
+    """The name of the checkpoint."""
     add_model_hash_to_info: Annotated[bool, Toggle(ui="Add model hash to infotext")] = True
-    """Which checkpoint, beyond doubt."""
+    """The hash identifies the checkpoint file exactly."""
     add_vae_name_to_info: Annotated[bool, Toggle(ui="Add VAE name to infotext")] = True
-    """Which VAE."""
+    """The name of the VAE."""
     add_vae_hash_to_info: Annotated[bool, Toggle(ui="Add VAE hash to infotext")] = True
-    """Which VAE, beyond doubt."""
+    """The hash identifies the VAE file exactly."""
     lora_add_hashes_to_infotext: Annotated[bool, Toggle(ui="Add Lora hashes to infotext")] = True
-    """Which LoRAs, beyond doubt."""
+    """The hashes identify the LoRA files exactly."""
     textual_inversion_add_hashes_to_infotext: Annotated[bool, Toggle(ui="Add Textual Inversion hashes to infotext")] = (
         True
     )
-    """Which embeddings, beyond doubt."""
+    """The hashes identify the embedding files exactly."""
     add_version_to_infotext: Annotated[bool, Toggle(ui="Add program version to infotext")] = True
-    """Which version of this program."""
+    """The version of Gesso."""
     add_user_name_to_info: Annotated[bool, Toggle(ui="Add user name to infotext when authenticated")] = False
-    """Who asked for the picture."""
+    """The user who generated the picture."""
 
 
 class UiSettings(Declared):
@@ -600,37 +602,37 @@ class UiSettings(Declared):
     quicksettings_list: Annotated[
         tuple[str, ...], Several(ui="Quicksettings list", source="settings", restart=True)
     ] = ("sd_model_checkpoint", "sd_vae", "CLIP_stop_at_last_layers")
-    """The settings in the bar at the top."""
+    """The settings shown in the bar at the top of the page."""
     live_previews_enable: Annotated[bool, Toggle(ui="Show live previews of the created image")] = True
-    """Shows the picture while it is made."""
+    """Shows previews while a picture is being generated."""
     live_preview_refresh_period: Annotated[
         float, Number(ui="Progressbar and preview update period, milliseconds", ge=50)
     ] = 1000.0
-    """At most one preview in this time."""
+    """The shortest time between two previews."""
     show_progress_type: Annotated[
         str, Choice(ui="Live preview method", choices=("Approx cheap", "TAESD", "Full"), radio=True)
     ] = "Approx cheap"
-    """Approx cheap costs nothing; TAESD is sharper, when its file is in models/VAE-approx; Full is slow."""
+    """Approx cheap costs next to nothing; TAESD is sharper but needs its file in models/VAE-approx; Full is slow."""
     interrupt_after_current: Annotated[bool, Toggle(ui="Don't Interrupt in the middle")] = True
-    """The first Interrupt lets the picture in work be finished, when more than one was asked for."""
+    """When several pictures were requested, the first click on Interrupt lets the current one finish."""
     return_grid: Annotated[bool, Toggle(ui="Show grid in gallery")] = True
-    """The sheet of all pictures comes first."""
+    """Shows the grid before the pictures."""
     send_seed: Annotated[bool, Toggle(ui="Send seed when sending prompt or image to other interface")] = True
-    """Send to img2img takes the seed along."""
+    """Sends the seed along with the picture or prompt."""
     send_size: Annotated[bool, Toggle(ui="Send size when sending prompt or image to another interface")] = True
-    """Send to img2img takes the size along."""
+    """Sends the size along with the picture or prompt."""
     hires_fix_show_sampler: Annotated[
         bool, Toggle(ui="Hires fix: show hires checkpoint and sampler selection", restart=True)
     ] = False
-    """Without it they come up when an infotext that is read wants them."""
+    """When off, they still appear when a pasted infotext uses them."""
     hires_fix_show_prompts: Annotated[
         bool, Toggle(ui="Hires fix: show hires prompt and negative prompt", restart=True)
     ] = False
-    """Without it they come up when an infotext that is read has them."""
+    """When off, they still appear when a pasted infotext uses them."""
     disable_token_counters: Annotated[bool, Toggle(ui="Disable prompt token counters")] = False
-    """No numbers at the prompt's edge."""
+    """Hides the counters at the edge of the prompts."""
     include_styles_into_token_counters: Annotated[bool, Toggle(ui="Count tokens of enabled styles")] = True
-    """What the chosen styles add counts, too."""
+    """Includes the text of selected styles in the count."""
     while_running: Annotated[
         str,
         Choice(
@@ -639,17 +641,17 @@ class UiSettings(Declared):
             radio=True,
         ),
     ] = "Interrupt, and begin anew"
-    """What Ctrl+Enter does then. The button Generate always adds a job."""
+    """The effect of Ctrl+Enter during generation. The Generate button always adds a job."""
     disable_weights_auto_swap: Annotated[bool, Toggle(ui="Disregard checkpoint information from pasted infotext")] = (
         True
     )
-    """Pasting never changes the checkpoint."""
+    """Pasting an infotext never changes the checkpoint."""
     infotext_skip_pasting: Annotated[
         tuple[str, ...], Several(ui="Disregard fields from pasted infotext", source="infotext_labels")
     ] = ()
-    """What is named here stays as it is in the form."""
+    """The fields listed here keep their values when an infotext is pasted."""
     auto_backcompat: Annotated[bool, Toggle(ui="Automatic backward compatibility")] = True
-    """A pasted infotext of an old version of A1111 brings the settings along that do what that version did."""
+    """When an infotext from an old version of A1111 is pasted, the settings that reproduce that version are applied."""
     infotext_styles: Annotated[
         str,
         Choice(
@@ -658,7 +660,7 @@ class UiSettings(Declared):
             choices=("Ignore", "Apply", "Discard", "Apply if any"),
         ),
     ] = "Apply if any"
-    """Whether pieces of a pasted prompt that are saved as styles become styles again."""
+    """Recognizes saved styles in a pasted prompt and selects them."""
     lora_preferred_name: Annotated[
         str,
         Choice(
@@ -667,16 +669,16 @@ class UiSettings(Declared):
             choices=("Alias from file", "Filename"),
         ),
     ] = "Alias from file"
-    """The name that a card writes; a file's name stands where two files have the same alias."""
+    """The name that a card inserts; if two files share an alias, the file name is used."""
     keyedit_precision_attention: Annotated[
         float, Slider(ui="Precision for (attention:1.1) with Ctrl+up/down", min=0.01, max=0.2, step=0.001, ge=0.001)
     ] = 0.1
-    """How much one press changes."""
+    """The change per key press."""
     keyedit_precision_extra: Annotated[
         float,
         Slider(ui="Precision for <extra networks:0.9> with Ctrl+up/down", min=0.01, max=0.2, step=0.001, ge=0.001),
     ] = 0.05
-    """How much one press changes."""
+    """The change per key press."""
 
     @property
     def live(self) -> dict[str, Any]:
@@ -696,35 +698,36 @@ class SystemSettings(Declared):
     sd_checkpoints_limit: Annotated[
         int, Slider(ui="Maximum number of checkpoints loaded at the same time", min=1, max=10, ge=1)
     ] = 2
-    """Whatever the memory budget allows."""
+    """An upper limit, whatever the memory budget allows."""
     model_memory_budget: Annotated[
-        float, Number(ui="Memory for loaded models, GiB (0: half of what is free)", ge=0)
+        float, Number(ui="Memory for loaded models, GiB (0: half of the free memory)", ge=0)
     ] = 0.0
-    """The least recently used model is put away when more would be needed."""
+    """When it is exceeded, the least recently used model is unloaded."""
     memory_profile: Annotated[
         str,
         Choice(
-            ui="How models lie in the GPU's memory",
+            ui="GPU memory mode",
             choices=("Automatic", *MEMORY_PROFILES),
         ),
     ] = "Automatic"
-    """Automatic: by free memory, model and picture. The later, the less memory and the slower; flags win over it."""
-    resume_jobs_at_start: Annotated[bool, Toggle(ui="Go on with unfinished jobs at start")] = True
-    """Jobs that a crash or a restart cut off."""
-    unload_after_minutes: Annotated[float, Number(ui="Put models away after so many idle minutes (0: never)", ge=0)] = (
+    """Automatic chooses by free memory, model and picture size. Later choices need less memory but are slower.
+    Command-line flags take precedence."""
+    resume_jobs_at_start: Annotated[bool, Toggle(ui="Resume unfinished jobs at startup")] = True
+    """Continues jobs that were interrupted by a crash or a restart."""
+    unload_after_minutes: Annotated[float, Number(ui="Unload models after this many idle minutes (0: never)", ge=0)] = (
         0.0
     )
-    """Gives their memory back while nobody makes pictures; the next picture loads them again."""
+    """Frees memory while nothing is being generated; the next picture loads the models again."""
     api_enable_requests: Annotated[bool, Toggle(ui="Allow http:// and https:// addresses for input images in API")] = (
         False
     )
-    """Then the server fetches pictures from addresses that callers name."""
+    """Lets the server download pictures from URLs given in API calls."""
     api_forbid_local_requests: Annotated[bool, Toggle(ui="Forbid addresses of local resources")] = True
-    """Nothing is fetched from this machine or its network."""
+    """Nothing is downloaded from this machine or its local network."""
     api_useragent: Annotated[str, Text(ui="User agent for requests")] = ""
-    """What the server calls itself when it fetches pictures; empty: Gesso."""
+    """The User-Agent header of these downloads; empty: Gesso."""
     samples_log_stdout: Annotated[bool, Toggle(ui="Always print all generation info to standard output")] = False
-    """For those who watch the console."""
+    """Prints the infotext of every picture to the console."""
 
     @property
     def offload(self) -> Literal["", "none", "medium", "low", "leaf"]:
@@ -736,7 +739,7 @@ class InterrogateSettings(Declared):
     """How pictures are described in words."""
 
     interrogate_clip_num_beams: Annotated[int, Slider(ui="BLIP: num_beams", min=1, max=16, ge=1, le=64)] = 1
-    """How many sentences are followed at once; more is slower and a little better."""
+    """The number of beams; more is slower and slightly better."""
     interrogate_clip_min_length: Annotated[
         int, Slider(ui="BLIP: minimum description length", min=1, max=128, ge=1, le=256)
     ] = 24
@@ -748,38 +751,44 @@ class InterrogateSettings(Declared):
     interrogate_deepbooru_score_threshold: Annotated[
         float, Slider(ui="deepbooru: score threshold", min=0, max=1, step=0.01, ge=0, le=1)
     ] = 0.5
-    """Tags that are less likely are left out."""
+    """Tags with a lower score are omitted."""
     deepbooru_sort_alpha: Annotated[bool, Toggle(ui="deepbooru: sort tags alphabetically")] = True
-    """Off: the likeliest first."""
+    """When off, the most likely tags come first."""
     deepbooru_use_spaces: Annotated[bool, Toggle(ui="deepbooru: use spaces in tags")] = True
-    """Instead of underscores."""
+    """Replaces underscores with spaces."""
     deepbooru_escape: Annotated[bool, Toggle(ui="deepbooru: escape (\\) brackets")] = True
-    """So that they are not read as emphasis."""
+    """Prevents brackets in tags from being read as emphasis."""
     deepbooru_filter_tags: Annotated[str, Text(ui="deepbooru: filter out those tags")] = ""
     """Separated by commas."""
     interrogate_return_ranks: Annotated[bool, Toggle(ui="Include ranks of model tags matches in results.")] = False
-    """(tag:0.987): how likely it is, as emphasis."""
+    """Writes the score of each tag as emphasis: (tag:0.987)."""
 
 
 class LimitSettings(Declared):
     """What one job or one upload may ask for at most: so that nobody fills the machine, by mistake or on purpose."""
 
-    most_prompt_characters: Annotated[int, Number(ui="Longest prompt, characters", ge=100, le=1_000_000)] = 200_000
-    """Of the prompt, and of the negative prompt."""
-    most_pictures: Annotated[int, Number(ui="Most pictures of one job", ge=1, le=1_000_000)] = 10_000
+    most_prompt_characters: Annotated[int, Number(ui="Maximum prompt length, characters", ge=100, le=1_000_000)] = (
+        200_000
+    )
+    """Applies to the prompt and to the negative prompt."""
+    most_pictures: Annotated[int, Number(ui="Maximum pictures per job", ge=1, le=1_000_000)] = 10_000
     """Batch size times batch count."""
-    most_batch_size: Annotated[int, Number(ui="Largest batch size", ge=1, le=512)] = 64
-    """Pictures that are made at once."""
-    most_steps: Annotated[int, Number(ui="Most sampling steps", ge=1, le=10_000)] = 1_000
-    """Of a pass."""
-    most_megapixels: Annotated[float, Number(ui="Largest picture that is made, megapixels", ge=0.1, le=1000)] = 64.0
-    """Width times height, after the hires pass."""
-    most_upload_megabytes: Annotated[int, Number(ui="Largest uploaded file, megabytes", ge=1, le=1024)] = 128
-    """Of a single picture."""
-    most_upload_megapixels: Annotated[float, Number(ui="Largest uploaded picture, megapixels", ge=1, le=85)] = 64.0
-    """A small file can hold a very large picture."""
-    keep_jobs_days: Annotated[int, Number(ui="Days after which ended jobs are forgotten (0: never)", ge=0)] = 30
-    """Their pictures stay."""
+    most_batch_size: Annotated[int, Number(ui="Maximum batch size", ge=1, le=512)] = 64
+    """Pictures that are generated at the same time."""
+    most_steps: Annotated[int, Number(ui="Maximum sampling steps", ge=1, le=10_000)] = 1_000
+    """Per pass."""
+    most_megapixels: Annotated[float, Number(ui="Maximum size of a generated picture, megapixels", ge=0.1, le=1000)] = (
+        64.0
+    )
+    """Width times height, including the hires pass."""
+    most_upload_megabytes: Annotated[int, Number(ui="Maximum size of an uploaded file, megabytes", ge=1, le=1024)] = 128
+    """Per picture."""
+    most_upload_megapixels: Annotated[
+        float, Number(ui="Maximum size of an uploaded picture, megapixels", ge=1, le=85)
+    ] = 64.0
+    """A small file can contain a very large picture."""
+    keep_jobs_days: Annotated[int, Number(ui="Delete finished jobs after this many days (0: never)", ge=0)] = 30
+    """Their pictures are kept."""
 
 
 class Settings(BaseModel):

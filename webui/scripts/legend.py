@@ -34,7 +34,7 @@ def sheet(
     """
     there = [picture for picture in pictures if picture is not None]
     if not there:
-        raise ValueError("A sheet needs a picture.")
+        raise ValueError("A grid needs at least one picture.")
     width, height = (max(picture.size[side] for picture in there) for side in (0, 1))
     wide, high = len(columns) * (width + margin), len(rows) * (height + margin)
     scale = min(1.0, LARGEST_SIDE / wide, LARGEST_SIDE / high, math.sqrt(MOST_PIXELS / (wide * high)))

@@ -18,15 +18,15 @@ class PromptMatrix(Script):
     title: ClassVar[str] = "Prompt matrix"
 
     put_at_start: Annotated[bool, Toggle(ui="Put variable parts at start of prompt")] = False
-    """They come before the part that is always there."""
+    """Places the variable parts before the constant part."""
     different_seeds: Annotated[bool, Toggle(ui="Use different seed for each image")] = False
-    """Seeds count up from picture to picture."""
+    """The seed increases by 1 from picture to picture."""
     prompt_type: Annotated[str, Choice(ui="Select prompt", choices=("positive", "negative"), radio=True)] = "positive"
-    """Which of the two prompts has the bars."""
+    """Which of the two prompts contains the | separators."""
     delimiter: Annotated[str, Choice(ui="Select joining char", choices=tuple(JOINTS), radio=True)] = "comma"
-    """What the parts are joined with."""
+    """The text that joins the parts."""
     margin_size: Annotated[int, Slider(ui="Grid margins (px)", min=0, max=500, step=2, ge=0, le=500)] = 0
-    """Pixels between the pictures of the sheet."""
+    """Space between the pictures of the grid, in pixels."""
 
     def expand(self, request: Generation, seeds: Seeds, most: int) -> Table:
         field = "prompt" if self.prompt_type == "positive" else "negative_prompt"

@@ -54,13 +54,13 @@ class PromptsFromFile(Script):
     title: ClassVar[str] = "Prompts from file or textbox"
 
     iterate: Annotated[bool, Toggle(ui="Iterate seed every line")] = False
-    """Seeds count up from line to line."""
+    """The seed increases by 1 from line to line."""
     iterate_batch: Annotated[bool, Toggle(ui="Use same random seed for all lines")] = False
-    """A seed of -1 is one and the same for all."""
+    """If the seed is -1, the same random seed is used for all lines."""
     position: Annotated[str, Choice(ui="Insert prompts at the", choices=("start", "end"), radio=True)] = "start"
-    """Where each line goes when the prompt above is not empty."""
+    """Where each line is inserted if the prompt above is not empty."""
     lines: Annotated[
-        str, Text(ui="List of prompt inputs", lines=5, placeholder="One prompt a line", longest=1_000_000)
+        str, Text(ui="List of prompt inputs", lines=5, placeholder="One prompt per line", longest=1_000_000)
     ] = ""
     """The prompts."""
 
@@ -84,7 +84,9 @@ class PromptsFromFile(Script):
             refuse_beyond(pictures, most)
             cells.append(Cell((len(cells), 0, 0), one))
         if not cells:
-            raise UserError("There are no prompts.", hint="Write some, one a line.", field="script_args")
+            raise UserError(
+                "There are no prompts.", hint="Enter at least one prompt, one per line.", field="script_args"
+            )
         return Table(tuple(cells), remarks=tuple(remarks))
 
     def _with(self, request: Generation, told: LineOptions) -> Generation:
@@ -133,7 +135,7 @@ def _options(line: str) -> list[tuple[str, str]]:
     try:
         words = shlex.split(line)
     except ValueError as error:
-        raise UserError("a quote has no end.") from error
+        raise UserError("a quotation mark is not closed.") from error
     found: list[tuple[str, str]] = []
     at = 0
     while at < len(words):

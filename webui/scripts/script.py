@@ -163,7 +163,7 @@ def refuse_beyond(pictures: int, most: int) -> None:
     """
     if pictures > most:
         raise UserError(
-            f"{pictures:,} pictures in one job are too many.",
-            hint=f"At most {most:,} are taken (Settings, Limits).",
+            f"{pictures:,} pictures are too many for one job.",
+            hint=f"The limit is {most:,} (Settings, Limits).",
             field="script_args",
         )

@@ -94,13 +94,13 @@ def _replaced(request: Generation, value: Any, values: Sequence[Any]) -> Generat
     if not sought:
         raise UserError(
             "Prompt S/R: the first value is empty.",
-            hint="It is the text that the others stand in for.",
+            hint="The first value is the text that the others replace.",
             field="script_args",
         )
     if sought not in request.prompt and sought not in request.negative_prompt:
         raise UserError(
             f"Prompt S/R: {sought!r} is neither in the prompt nor in the negative prompt.",
-            hint="The first value is the text that the others stand in for.",
+            hint="The first value is the text that the others replace.",
             field="script_args",
         )
     return request.changed(
@@ -134,7 +134,9 @@ def _styled(request: Generation, value: Any, _values: Sequence[Any]) -> Generati
 def _sized(request: Generation, value: Any, _values: Sequence[Any]) -> Generation:
     sides = re.fullmatch(r"\s*(\d+)\s*[x×]\s*(\d+)\s*", value)
     if sides is None:
-        raise UserError(f"Size: {value!r} is no size.", hint="Write it as 512x768.", field="script_args")
+        raise UserError(
+            f"Size: {value!r} is not a size.", hint="Write it as 512x768, for example.", field="script_args"
+        )
     return request.changed(width=int(sides[1]), height=int(sides[2]))
 
 
@@ -286,16 +288,20 @@ def values_of(axis: Axis, text: str) -> tuple[Any, ...]:
     except csv.Error as error:
         raise UserError(
             f"{axis.title}: these values cannot be read.",
-            hint=f"Put commas between them. One has at most {csv.field_size_limit():,} characters.",
+            hint=f"Separate them with commas; each may have at most {csv.field_size_limit():,} characters.",
             field="script_args",
         ) from error
     words = [word.strip() for word in itertools.chain.from_iterable(rows)]
     words = [word for word in words if word or axis.empty]
     if not any(words):
-        raise UserError(f"{axis.title} has no values.", hint="List some, or choose Nothing.", field="script_args")
+        raise UserError(
+            f"{axis.title} has no values.", hint="Enter some values, or choose Nothing.", field="script_args"
+        )
     if axis.kind == "order":
         if len(words) > 6:
-            raise UserError(f"{len(words)} words have too many orders.", hint="At most 6.", field="script_args")
+            raise UserError(
+                f"{len(words)} words have too many possible orders.", hint="Use at most 6.", field="script_args"
+            )
         return tuple(itertools.permutations(words))
     if axis.kind == "text":
         return tuple(words)
@@ -303,7 +309,7 @@ def values_of(axis: Axis, text: str) -> tuple[Any, ...]:
         return tuple(itertools.chain.from_iterable(_numbers(axis.kind, word) for word in words))
     except (ValueError, ZeroDivisionError, OverflowError) as error:
         raise UserError(
-            f"{axis.title}: {text!r} is no list of such values.",
+            f"{axis.title}: {text!r} is not a list of valid values.",
             hint="true, false" if axis.kind == "bool" else "Write 1, 2, 5 or 1-5 or 1-10 (+2) or 1-10 [5].",
             field="script_args",
         ) from error
@@ -356,33 +362,33 @@ class XyzPlot(Script):
     first_alone: ClassVar[bool] = True
 
     x_type: Annotated[str, Choice(ui="X type", source="axes")] = "Seed"
-    """What differs from column to column."""
+    """The parameter that varies from column to column."""
     x_values: Annotated[str, Text(ui="X values")] = ""
-    """With commas between; ranges of numbers as 1-5, 1-10 (+2) with a step, 1-10 [5] for so many."""
+    """Separated by commas. Ranges: 1-5, 1-10 (+2) with a step, 1-10 [5] with a number of values."""
     y_type: Annotated[str, Choice(ui="Y type", source="axes")] = NOTHING
-    """What differs from row to row."""
+    """The parameter that varies from row to row."""
     y_values: Annotated[str, Text(ui="Y values")] = ""
-    """As for X."""
+    """Same format as for X."""
     z_type: Annotated[str, Choice(ui="Z type", source="axes")] = NOTHING
-    """What differs from sheet to sheet."""
+    """The parameter that varies from grid to grid."""
     z_values: Annotated[str, Text(ui="Z values")] = ""
-    """As for X."""
+    """Same format as for X."""
     draw_legend: Annotated[bool, Toggle(ui="Draw legend")] = True
-    """The values stand beside the pictures."""
+    """Writes the values next to the pictures."""
     include_lone_images: Annotated[bool, Toggle(ui="Include Sub Images")] = False
-    """An API's answer has the pictures besides the sheet; the page always shows them."""
+    """Includes the single pictures in API responses; the page always shows them."""
     include_sub_grids: Annotated[bool, Toggle(ui="Include Sub Grids")] = False
-    """Each value of Z has a sheet of its own, besides the one of all."""
+    """Adds a separate grid for each value of Z."""
     no_fixed_seeds: Annotated[bool, Toggle(ui="Keep -1 for seeds")] = False
-    """A seed of -1 is another one for each picture."""
+    """If the seed is -1, each picture gets a different random seed."""
     vary_seeds_x: Annotated[bool, Toggle(ui="Vary seeds for X")] = False
-    """Seeds count up from column to column."""
+    """The seed increases by 1 from column to column."""
     vary_seeds_y: Annotated[bool, Toggle(ui="Vary seeds for Y")] = False
-    """Seeds count up from row to row."""
+    """The seed increases by 1 from row to row."""
     vary_seeds_z: Annotated[bool, Toggle(ui="Vary seeds for Z")] = False
-    """Seeds count up from sheet to sheet."""
+    """The seed increases by 1 from grid to grid."""
     margin_size: Annotated[int, Slider(ui="Grid margins (px)", min=0, max=500, step=2, ge=0, le=500)] = 0
-    """Pixels between pictures, where the legend is drawn."""
+    """Space between pictures in pixels, when the legend is drawn."""
 
     @property
     def shows_pictures(self) -> bool:

@@ -111,9 +111,9 @@ def _lines_in(path: Path) -> str:
     try:
         text = content.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text file in UTF-8.", hint="Save it once more as UTF-8.") from error
+        raise UserError(f"{path} is not a text file in UTF-8.", hint="Save it as UTF-8.") from error
     if "\0" in text:
-        raise UserError(f"{path} is not a text file in UTF-8.", hint="Save it once more as UTF-8.")
+        raise UserError(f"{path} is not a text file in UTF-8.", hint="Save it as UTF-8.")
     return text
 
 
@@ -154,7 +154,7 @@ class AccountsNow:
                 try:
                     self._take(accounts_of(self._flags))
                 except (WebuiError, OSError, UnicodeError) as error:
-                    log.error("The accounts stay as they were: %s", error)
+                    log.error("The accounts were not changed: %s", error)
             return self._accounts
 
     def _take(self, accounts: Accounts) -> None:
@@ -162,7 +162,7 @@ class AccountsNow:
         if accounts.made_up and before.made_up:
             return  # The password that was told at the start goes on being the one.
         if (accounts.made_up or not accounts.users) and (before.users or before.closed):
-            log.warning("There is no account any more. Nobody can enter until there is one or the server starts again.")
+            log.warning("There are no accounts left. Nobody can log in until one is added or the server is restarted.")
             accounts = replace(accounts, users={}, made_up="", closed=True)
         self._accounts = accounts
 
@@ -223,7 +223,7 @@ class Access:
             NotAllowed: this is no admin.
         """
         if self.role_of(name) != "admin":
-            raise NotAllowed("Only an admin may change this.", hint="Ask somebody who has such an account.")
+            raise NotAllowed("Only an administrator may change this.", hint="Ask an administrator.")
 
     def token(self, secret: str) -> Token | None:
         """The token that a program shows; None: it is none, or its owner may not enter any more."""
@@ -278,7 +278,7 @@ class Access:
         """
         kept = self.accounts.users.get(name)
         if kept is None:
-            raise NotAllowed(f"There is no account {name!r} any more.")
+            raise NotAllowed(f"The account {name!r} no longer exists.")
         return self.sessions.open(name, kept, address, browser)[1]
 
     def goes_on(self, name: str, session_id: str, token_id: str) -> bool:

@@ -63,7 +63,7 @@ def page_seconds() -> float:
                     if _answers(port):
                         return time.perf_counter() - began
                     time.sleep(0.02)
-                raise UserError("The server did not answer.", hint="Start it by hand and read its log.")
+                raise UserError("The server did not respond.", hint="Start it by hand and read its log.")
             finally:
                 server.terminate()
                 server.wait(30)

@@ -86,9 +86,9 @@ class Caller:
         if needs.scope == "public":
             return
         if needs.token not in self.grants and not (needs.token == "read" and self.grants):
-            raise Refused(403, f"This token may not do that: it lacks the scope {needs.token!r}.")
+            raise Refused(403, f"This token is not allowed to do that: it lacks the scope {needs.token!r}.")
         if needs.scope == "admin" and self.role != "admin":
-            raise Refused(403, "Only an admin may do this.", "Ask somebody who has such an account.")
+            raise Refused(403, "Only an administrator may do this.", "Ask an administrator.")
 
 
 class Refused(WebuiError):
@@ -123,7 +123,7 @@ def require_admin(scope: AsgiScope) -> None:
         NotAllowed: the caller is no admin.
     """
     if caller_of(scope).role != "admin":
-        raise NotAllowed("Only an admin may change this.", hint="Ask somebody who has such an account.")
+        raise NotAllowed("Only an administrator may change this.", hint="Ask an administrator.")
 
 
 class Guard:
@@ -188,7 +188,11 @@ class Guard:
         if caller is None and self._is_open(request):
             caller, cookies = self._unnamed(request)
         if caller is None and needs.scope != "public":
-            raise Refused(401, "A password is needed.", "Log in, or send name and password by HTTP Basic.")
+            raise Refused(
+                401,
+                "Authentication is required.",
+                "Log in, or send a user name and password by HTTP Basic authentication.",
+            )
         caller = caller or STRANGER
         caller.check(needs)
         request.scope[CALLER] = caller
@@ -215,7 +219,7 @@ class Guard:
         if basic is None or self._is_open(request):
             return None
         if not await self._entered(*basic, request, program=request.of_api):
-            raise Refused(401, "Name and password do not belong together.")
+            raise Refused(401, "Wrong user name or password.")
         return self._caller(basic[0], program=True)
 
     def _caller(self, name: str, *, program: bool = False, session: str = "") -> Caller:
@@ -267,7 +271,7 @@ class Guard:
             await _respond(send, 200, _login_page(target, ""), request)
             return
         if request.method != "POST":
-            raise Refused(405, "This address takes GET and POST.")
+            raise Refused(405, "This address only accepts GET and POST.")
         form = parse_qs((await _body(receive)).decode("utf-8", "replace"), keep_blank_values=True)
         name, password = form.get("username", [""])[0], form.get("password", [""])[0]
         target = _target(form.get("next", [""])[0])
@@ -277,7 +281,7 @@ class Guard:
             await _respond(send, refusal.status, _login_page(target, str(refusal)), request)
             return
         if not entered:
-            await _respond(send, 401, _login_page(target, "Name and password do not belong together."), request)
+            await _respond(send, 401, _login_page(target, "Wrong user name or password."), request)
             return
         browser = told(request.header("user-agent"))
         secret = await run_in_threadpool(self._access.log_in, name, request.address, browser)
@@ -286,7 +290,7 @@ class Guard:
 
     async def _answer_logout(self, request: _Request, send: Send) -> None:
         if request.header("sec-fetch-site") in ("cross-site", "same-site"):
-            raise Refused(403, "Another site's page may not do this.")
+            raise Refused(403, "Requests from other websites are not allowed.")
         session = await run_in_threadpool(self._access.session, request.cookie(LOGIN_COOKIE))
         if session is not None:
             await run_in_threadpool(self._access.sessions.end, session.id)
@@ -299,7 +303,11 @@ class Guard:
         host = _name_in(request.header("host"))
         if not host or self._knows_host(host):
             return
-        raise Refused(421, f"This server is not called {host[:100]!r}.", f"If it shall be: --allow-host {host[:100]}")
+        raise Refused(
+            421,
+            f"This server does not answer to the host name {host[:100]!r}.",
+            f"To allow it, start with --allow-host {host[:100]}",
+        )
 
     def _knows_host(self, host: str) -> bool:
         if host in self._hosts or host in HERE or host.endswith(".localhost"):
@@ -320,7 +328,9 @@ class Guard:
                 return
         elif request.header("sec-fetch-site") not in ("cross-site", "same-site"):
             return
-        raise Refused(403, "Another site's page may not do this.", "If it shall: --cors-allow-origins")
+        raise Refused(
+            403, "Requests from other websites are not allowed.", "To allow them, start with --cors-allow-origins"
+        )
 
     def _is_own_name(self, origin: str) -> bool:
         """Behind a proxy that changes the Host header, pages come from a name that was allowed by a flag."""
@@ -482,7 +492,7 @@ async def _body(receive: Receive) -> bytes:
         message = await receive()
         content += message.get("body", b"")
         if len(content) > LARGEST_LOGIN:
-            raise Refused(413, "This is no login form.")
+            raise Refused(413, "This is not a login form.")
         if message["type"] == "http.disconnect" or not message.get("more_body"):
             return bytes(content)
 

@@ -43,7 +43,7 @@ def routes(app: App) -> Routes:
         """The caller, who is no program: whoever finds a token or a password in one shall not get further by it."""
         caller = caller_of(request.scope)
         if caller.program:
-            raise UserError("A program cannot do this.", hint="Do it on the page.")
+            raise UserError("This is not available to programs.", hint="Use the web page instead.")
         return caller
 
     @router.websocket("/ws", "user")
@@ -59,7 +59,7 @@ def routes(app: App) -> Routes:
                 except TimeoutError:
                     message = {"type": "still"}
                 if not goes_on(caller, app.access):
-                    await socket.close(1008, "This login is over.")
+                    await socket.close(1008, "This login has ended.")
                     return
                 await socket.send_text(json.dumps(message))
 

@@ -48,10 +48,10 @@ DOOR = "webui.server.ui.door"
 PORTS_TRIED = 100
 COMPRESSION = 2
 """Of 9. The last levels save another fifth, and take thirty times as long for a list of LoRAs."""
-STARTING = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Gesso starts</title>
+STARTING = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Gesso is starting</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta http-equiv="refresh" content="1">
 <style>:root{color-scheme:light dark}body{font:16px system-ui;display:grid;place-items:center;min-height:90vh}</style>
-</head><body><p>Gesso starts. This page comes by itself.</p></body></html>"""
+</head><body><p>Gesso is starting. This page will open automatically.</p></body></html>"""
 NO_PAGE = STARTING.replace('<meta http-equiv="refresh" content="1">', "")
 
 
@@ -71,15 +71,16 @@ def listen(flags: Flags) -> socket.socket:
             if is_taken(error, sys.platform):
                 continue
             raise UserError(
-                f"The address {flags.host}, port {port}, cannot be listened on: {error.strerror or error}."
+                f"Cannot listen on the address {flags.host}, port {port}: {error.strerror or error}."
             ) from error
         except (UnicodeError, ValueError, OverflowError) as error:
-            raise UserError(f"--server-name: {flags.host!r} is no address or name.") from error
+            raise UserError(f"--server-name: {flags.host!r} is not a valid address or host name.") from error
     if asked:
         raise UserError(
-            f"Port {first} is taken by another program.", hint="Stop that one, or start with another --port."
+            f"Port {first} is already in use by another program.",
+            hint="Stop that program, or choose another port with --port.",
         )
-    raise UserError(f"No port from {first} to {last} is free.", hint="Choose one by --port.")
+    raise UserError(f"No port between {first} and {last} is free.", hint="Choose another one with --port.")
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -189,7 +190,9 @@ async def _starting(_request: Request) -> HTMLResponse:
 
 
 async def _no_page(_request: Request) -> HTMLResponse:
-    text = NO_PAGE.replace("Gesso starts. This page comes by itself.", "The page cannot be shown; the log says why.")
+    text = NO_PAGE.replace(
+        "Gesso is starting. This page will open automatically.", "The page cannot be shown; see the log for details."
+    )
     return HTMLResponse(text, 500)
 
 
@@ -311,9 +314,9 @@ class Server:
             config.load()
         except OSError as error:  # ssl.SSLError is one.
             raise UserError(
-                f"{flags.tls_certfile} and {flags.tls_keyfile} do not fit together, or are no certificate and key:"
-                f" {error.strerror or error}.",
-                hint="Both are PEM files.",
+                f"{flags.tls_certfile} and {flags.tls_keyfile} do not belong together, or are not a "
+                f"certificate and its key: {error.strerror or error}.",
+                hint="Both must be PEM files.",
             ) from error
         self._server = uvicorn.Server(config)
 
@@ -350,4 +353,4 @@ def share(guard: Guard, port: int) -> str:
 def open_browser(url: str, opened: Callable[[str], bool] = webbrowser.open) -> None:
     """Show the page in the browser, if there is one."""
     if not opened(url):
-        log.info("No browser was found; open %s by hand.", url)
+        log.info("No browser was found; open %s yourself.", url)

@@ -15,7 +15,7 @@ from torch import Tensor
 from tests.conftest import made_checkpoint
 from tests.engine.conftest import SMALL, Engine, most_apart, reference
 from webui.engine.families.components import Components
-from webui.engine.families.family import Conditioning, Model, Placement, TextOptions, Told, family_of
+from webui.engine.families.family import Conditioning, Model, Placement, SizeConditioning, TextOptions, family_of
 from webui.engine.families.weights import open_weights
 from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import Embedding
@@ -26,7 +26,7 @@ LATENTS = Path(__file__).parents[2] / "golden" / "latents"
 PROMPTS = ["a red cat sitting on a wooden table, sunlight", "a (blue:1.3) dog"]
 CLOSE = 1e-4
 CPU = Placement(torch.device("cpu"))
-SEEN = Told(height=128, width=192, crop_top=1, crop_left=2)
+SEEN = SizeConditioning(height=128, width=192, crop_top=1, crop_left=2)
 
 
 class Case(NamedTuple):
@@ -94,7 +94,7 @@ def test_marker_keys_say_v_prediction_and_zero_terminal_snr(case: Case, tmp_path
 
 
 def test_an_empty_negative_prompt_is_no_text_for_sdxl_alone(case: Case) -> None:
-    negative = TextOptions(told=Told(is_negative=True))
+    negative = TextOptions(told=SizeConditioning(is_negative=True))
     blank = case.model.encode_prompts([""], negative, {})[0]
     assert bool(blank.tokens.any()) == (case.name != "sdxl")
     assert case.model.encode_prompts([" "], negative, {})[0].tokens.any()

@@ -32,7 +32,7 @@ def written(path: Path, **said: Any) -> Path:
 
 def test_it_adds_what_its_layers_make_of_the_context(tmp_path: Path) -> None:
     path = written(tmp_path / "n.pt", activation_func="relu", activate_output=False, is_layer_norm=True)
-    keys = read_hypernetwork(path).bends[WIDTH][0]
+    keys = read_hypernetwork(path).modules[WIDTH][0]
     raw = torch.load(path, weights_only=True)[WIDTH][0]
     x = torch.randn(2, 5, WIDTH)
     functional = torch.nn.functional

@@ -259,12 +259,12 @@ def test_all_of_the_file_is_applied_and_comes_off_bit_for_bit(
             expected[key] = before[key] + 0.5 * part
     save_file(tensors, path)
     patches = Patches()
-    patches.wear(model, [WantedNetwork(NetworkRef(str(path), "x"), 0.5, 0.5)])
+    patches.apply_networks(model, [WantedNetwork(NetworkRef(str(path), "x"), 0.5, 0.5)])
     assert (patches.fit[0].applied, patches.fit[0].total) == (len(getattr(model.family, place)),) * 2
     for key, tensor in model.weights().items():
         if key[1].endswith(".weight"):
             assert torch.allclose(tensor, expected[key], atol=1e-5), key
-    patches.wear(model, [])
+    patches.apply_networks(model, [])
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.weights().items())
 
 
@@ -285,10 +285,10 @@ def test_every_other_family_refuses_it_by_name(models: dict[str, Any], tmp_path:
         before, wanted = model.weights(), [WantedNetwork(NetworkRef(str(path), "painter"))]
         if name == made_for:
             patches = Patches()
-            patches.wear(model, wanted)
+            patches.apply_networks(model, wanted)
             assert patches.fit[0].applied == len(layers)
-            patches.wear(model, [])
+            patches.apply_networks(model, [])
             continue
         with pytest.raises(UserError, match=f"painter was made for {made_for}, but the checkpoint is {name}"):
-            Patches().wear(model, wanted)
+            Patches().apply_networks(model, wanted)
         assert all(torch.equal(tensor, before[key]) for key, tensor in model.weights().items())

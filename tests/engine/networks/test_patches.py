@@ -100,7 +100,7 @@ def test_what_is_taken_off_leaves_the_same_bits(model: Any, lora: Callable[..., 
     before, patches = model.weights(), Patches()
     first, second = WantedNetwork(lora("a", Q, OUT, TEXT), 0.7, 0.3), WantedNetwork(lora("bb", Q))
     for wanted in ([first], [first, second], [second], []):
-        patches.wear(model, wanted)
+        patches.apply_networks(model, wanted)
         assert same(model.weights(), before) == (not wanted)
     assert patches.nbytes == 0
 
@@ -108,10 +108,10 @@ def test_what_is_taken_off_leaves_the_same_bits(model: Any, lora: Callable[..., 
 def test_the_way_to_a_set_does_not_matter(model: Any, lora: Callable[..., NetworkRef]) -> None:
     patches, first, second = Patches(), lora("a", Q, OUT), lora("bb", Q, TEXT)
     wanted = [WantedNetwork(first, 0.5, 0.5), WantedNetwork(second, 1.0, 0.2)]
-    patches.wear(model, wanted)
+    patches.apply_networks(model, wanted)
     directly = model.weights()
-    patches.wear(model, [WantedNetwork(second, -1.0, -1.0)])
-    patches.wear(model, wanted)
+    patches.apply_networks(model, [WantedNetwork(second, -1.0, -1.0)])
+    patches.apply_networks(model, wanted)
     assert same(model.weights(), directly)
 
 
@@ -126,18 +126,18 @@ def test_the_same_set_touches_nothing_and_another_weight_only_its_own_layers(
         lambda self, model, home, layers: (computed.append(home[0][1]), merge(self, model, home, layers)),
     )
     patches, first, second = Patches(), lora("a", OUT), lora("bb", Q)
-    patches.wear(model, [WantedNetwork(first), WantedNetwork(second)])
+    patches.apply_networks(model, [WantedNetwork(first), WantedNetwork(second)])
     assert sorted(computed) == ["mid_block.attn1.to_out.0", "mid_block.attn1.to_q"]
     computed.clear()
-    patches.wear(model, [WantedNetwork(first), WantedNetwork(second)])
+    patches.apply_networks(model, [WantedNetwork(first), WantedNetwork(second)])
     assert not computed
-    patches.wear(model, [WantedNetwork(first), WantedNetwork(second, unet=0.5)])
+    patches.apply_networks(model, [WantedNetwork(first), WantedNetwork(second, unet=0.5)])
     assert computed == ["mid_block.attn1.to_q"]
 
 
 def test_text_and_unet_have_their_own_strengths(model: Any, lora: Callable[..., NetworkRef]) -> None:
     before, patches = model.weights(), Patches()
-    patches.wear(model, [WantedNetwork(lora("a", Q, TEXT), te=1.0, unet=0.0)])
+    patches.apply_networks(model, [WantedNetwork(lora("a", Q, TEXT), te=1.0, unet=0.0)])
     after = model.weights()
     assert torch.equal(after["unet.mid_block.attn1.to_q.weight"], before["unet.mid_block.attn1.to_q.weight"])
     assert not torch.equal(after["text.fc1.weight"], before["text.fc1.weight"])
@@ -146,7 +146,7 @@ def test_text_and_unet_have_their_own_strengths(model: Any, lora: Callable[..., 
 
 def test_what_fits_is_counted(model: Any, lora: Callable[..., NetworkRef]) -> None:
     patches = Patches()
-    patches.wear(model, [WantedNetwork(lora("a", Q, "lora_unet_unheard_of", "lora_te_text_model_fc9"))])
+    patches.apply_networks(model, [WantedNetwork(lora("a", Q, "lora_unet_unheard_of", "lora_te_text_model_fc9"))])
     assert (patches.fit[0].applied, patches.fit[0].total) == (1, 3)
 
 
@@ -154,11 +154,11 @@ def test_another_familys_is_refused_by_name_and_changes_nothing(model: Any, lora
     before, patches = model.weights(), Patches()
     foreign = lora("painter", Q, metadata={"ss_base_model_version": "sdxl_base_v1-0"})
     with pytest.raises(UserError, match="painter was made for SDXL, but the checkpoint is SD1"):
-        patches.wear(model, [WantedNetwork(lora("a", Q)), WantedNetwork(foreign)])
+        patches.apply_networks(model, [WantedNetwork(lora("a", Q)), WantedNetwork(foreign)])
     with pytest.raises(UserError, match="wide does not fit this SD1 checkpoint: none of its 2 layers"):
-        patches.wear(model, [WantedNetwork(lora("wide", Q, OUT, width=16))])
+        patches.apply_networks(model, [WantedNetwork(lora("wide", Q, OUT, width=16))])
     assert same(model.weights(), before)
-    patches.wear(model, [WantedNetwork(foreign)], strict=False)
+    patches.apply_networks(model, [WantedNetwork(foreign)], strict=False)
     assert same(model.weights(), before)
 
 
@@ -166,7 +166,7 @@ def test_a_failure_in_the_middle_leaves_the_checkpoint(
     model: Any, lora: Callable[..., NetworkRef], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, patches = model.weights(), Patches()
-    patches.wear(model, [WantedNetwork(lora("a", Q))])
+    patches.apply_networks(model, [WantedNetwork(lora("a", Q))])
     merge = Patches._merge
 
     def failing(self: Patches, model: Any, home: Any, layers: Any) -> None:
@@ -176,24 +176,24 @@ def test_a_failure_in_the_middle_leaves_the_checkpoint(
 
     monkeypatch.setattr(Patches, "_merge", failing)
     with pytest.raises(MemoryError):
-        patches.wear(model, [WantedNetwork(lora("bb", Q, OUT))])
+        patches.apply_networks(model, [WantedNetwork(lora("bb", Q, OUT))])
     assert same(model.weights(), before)
     assert patches.key == ()
 
 
 def test_a_file_that_changed_is_read_again(model: Any, lora: Callable[..., NetworkRef]) -> None:
     patches = Patches()
-    patches.wear(model, [WantedNetwork(lora("a", Q))])
+    patches.apply_networks(model, [WantedNetwork(lora("a", Q))])
     first = model.weights()
     lora("a", Q, OUT)
-    patches.wear(model, [WantedNetwork(lora("a", Q, OUT))])
+    patches.apply_networks(model, [WantedNetwork(lora("a", Q, OUT))])
     assert not same(model.weights(), first)
 
 
 def test_a_file_without_a_network_is_no_lora(model: Any, tmp_path: Path) -> None:
     save_file({"position_ids": torch.zeros(2)}, tmp_path / "odd.safetensors")
     with pytest.raises(ModelError, match="odd"):
-        Patches().wear(model, [WantedNetwork(NetworkRef(str(tmp_path / "odd.safetensors"), "odd"))])
+        Patches().apply_networks(model, [WantedNetwork(NetworkRef(str(tmp_path / "odd.safetensors"), "odd"))])
 
 
 SPELLINGS = {
@@ -213,7 +213,7 @@ def test_every_programs_spelling_is_understood(model: Any, tmp_path: Path, spell
     left, right = torch.randn(WIDTH, 2), torch.randn(2, WIDTH)
     separator = "_" if spelling == "old diffusers" else "."
     save_file({f"{layer}{separator}{up}": left, f"{layer}{separator}{down}": right}, tmp_path / "x.safetensors")
-    Patches().wear(model, [WantedNetwork(NetworkRef(str(tmp_path / "x.safetensors"), "x"))])
+    Patches().apply_networks(model, [WantedNetwork(NetworkRef(str(tmp_path / "x.safetensors"), "x"))])
     name = "text.fc1.weight" if spelling == "text" else "unet.mid_block.attn1.to_q.weight"
     assert torch.allclose(model.weights()[name] - before[name], left @ right, atol=1e-5)
 
@@ -297,7 +297,7 @@ def test_a_flux_lora_by_xlabs_changes_the_layers_that_its_processors_stand_at(fl
             expected[f"transformer.{place}.{name}.weight"] += part
     save_file(tensors, tmp_path / "x.safetensors")
     patches = Patches()
-    patches.wear(flux, [WantedNetwork(NetworkRef(str(tmp_path / "x.safetensors"), "x"))])
+    patches.apply_networks(flux, [WantedNetwork(NetworkRef(str(tmp_path / "x.safetensors"), "x"))])
     assert (patches.fit[0].applied, patches.fit[0].total) == (6, 6)
     for name, tensor in flux.weights().items():
         assert torch.allclose(tensor, expected[name], atol=1e-5), name
@@ -309,7 +309,7 @@ def test_the_second_text_encoder_of_flux_is_t5(flux: Any, tmp_path: Path, prefix
     tensors, change = low_rank(prefix + layer.replace(".", "_"), WIDTH, WIDTH, "lora_up", "lora_down")
     save_file(tensors, tmp_path / "x.safetensors")
     before, patches = flux.weights(), Patches()
-    patches.wear(flux, [WantedNetwork(NetworkRef(str(tmp_path / "x.safetensors"), "x"), te=0.5, unet=0.0)])
+    patches.apply_networks(flux, [WantedNetwork(NetworkRef(str(tmp_path / "x.safetensors"), "x"), te=0.5, unet=0.0)])
     name = f"text_3.{layer}.weight"
     assert torch.allclose(flux.weights()[name] - before[name], 0.5 * change, atol=1e-5)
 
@@ -321,7 +321,7 @@ def test_a_control_lora_is_no_plain_one(flux: Any, tmp_path: Path, layer: str) -
     tensors |= low_rank("double_blocks.0.img_attn.proj", 8, 8, "lora_B", "lora_A")[0]
     save_file(tensors, tmp_path / "canny.safetensors")
     with pytest.raises(UserError, match="canny is a control LoRA"):
-        Patches().wear(flux, [WantedNetwork(NetworkRef(str(tmp_path / "canny.safetensors"), "canny"))])
+        Patches().apply_networks(flux, [WantedNetwork(NetworkRef(str(tmp_path / "canny.safetensors"), "canny"))])
     assert same(flux.weights(), before)
 
 
@@ -339,12 +339,12 @@ def test_one_layer_of_the_file_may_be_several_of_the_model(flux: Any, tmp_path: 
         tmp_path / "flux.safetensors",
     )
     before, patches = model.weights(), Patches()
-    patches.wear(model, [WantedNetwork(NetworkRef(str(tmp_path / "flux.safetensors"), "flux"))])
+    patches.apply_networks(model, [WantedNetwork(NetworkRef(str(tmp_path / "flux.safetensors"), "flux"))])
     change = {name: tensor - before[name] for name, tensor in model.weights().items()}
     block = "transformer.transformer_blocks.0.attn"
     assert torch.allclose(change[f"{block}.to_q.weight"], fused[:8], atol=1e-5)
     assert torch.allclose(change[f"{block}.to_k.weight"], fused[8:16] + 1, atol=1e-5)
     assert torch.allclose(change[f"{block}.to_v.weight"], fused[16:], atol=1e-5)
     assert torch.allclose(change["transformer.norm_out.linear.weight"], torch.cat([final[8:], final[:8]]), atol=1e-5)
-    patches.wear(model, [])
+    patches.apply_networks(model, [])
     assert same(model.weights(), before)

@@ -15,11 +15,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from webui.engine.denoisers import changed
-from webui.engine.sampling.course import adapted, course
 from webui.engine.sampling.masking import Softness, kept, softly
 from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.process import Diffusion, Edm, Flow, Process, sd_alphas_cumprod
 from webui.engine.sampling.schedules import ScheduleOptions
+from webui.engine.sampling.sigma_schedule import adapted, sigma_schedule
 from webui.engine.sampling.types import SamplerOptions, denoiser
 from webui.features.adaptive_projected_guidance.engine import projected
 from webui.features.cfg_rescale.engine import rescaled
@@ -112,7 +112,7 @@ def walked(entry: SamplerEntry, process: Process, device: torch.device) -> Tenso
     process = adapted(entry, resolved(entry.adapts)(process) if entry.adapts else process)
     spacing = schedule(entry.schedule or "Automatic")
     function = resolved(spacing.function) if spacing.function else None
-    way = course(entry, process, 4, function, spacing, ScheduleOptions())
+    way = sigma_schedule(entry, process, 4, function, spacing, ScheduleOptions())
     noise = ImageNoise("NV", (1, 2), (4, 8, 8), device=device)
     first = noise.first()
     original = torch.zeros(2, 4, 8, 8, device=device) + 0.5

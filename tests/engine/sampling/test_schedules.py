@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from tests.engine.sampling import golden
-from webui.engine.sampling.course import adapted, course
 from webui.engine.sampling.process import Diffusion, Flow, Process, altered, sd_alphas_cumprod
 from webui.engine.sampling.schedules import Schedule, ScheduleOptions, sigmas_for
+from webui.engine.sampling.sigma_schedule import adapted, sigma_schedule
 from webui.registry import SAMPLERS, SCHEDULES, SamplerEntry, ScheduleEntry, resolved
 
 ENTRIES = {entry.name: entry for entry in SCHEDULES}
@@ -55,7 +55,7 @@ def test_every_sampler_gets_a1111s_sigmas(kind, sampler):
         process = resolved(sampler.adapts)(process)
     cases = golden.function("sigmas")[kind]["samplers"]
     for n in (1, 7, 20):
-        way = course(sampler, process, n, function(schedule), schedule, ScheduleOptions())
+        way = sigma_schedule(sampler, process, n, function(schedule), schedule, ScheduleOptions())
         assert way.whole.tolist() == pytest.approx(cases[f"{sampler.name}/{n}"], rel=1e-6, abs=1e-7)
 
 
@@ -99,7 +99,7 @@ def test_timestep_samplers_walk_their_own_timesteps():
     ddim = next(s for s in SAMPLERS if s.timesteps)
     process = stable_diffusion()
     for steps, timesteps in ((4, [751, 501, 251, 1]), (7, [995, 853, 711, 569, 427, 285, 143, 1]), (1, [1])):
-        way = course(ddim, process, steps, None, None, ScheduleOptions())
+        way = sigma_schedule(ddim, process, steps, None, None, ScheduleOptions())
         assert process.timestep(way.sigmas).tolist() == pytest.approx(timesteps, abs=1e-2)
 
 

@@ -11,11 +11,11 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from tests.engine.sampling import golden
-from webui.engine.sampling.course import adapted, course, img2img_steps
 from webui.engine.sampling.masking import blended, firmly, kept
 from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.process import Diffusion, Process, sd_alphas_cumprod
 from webui.engine.sampling.schedules import ScheduleOptions
+from webui.engine.sampling.sigma_schedule import adapted, img2img_steps, sigma_schedule
 from webui.engine.sampling.types import Denoiser, SamplerOptions, denoiser
 from webui.registry import SAMPLERS, resolved, sampler, schedule
 
@@ -47,7 +47,7 @@ def test_latents_are_a1111s(name, unet):
     if original is not None:
         steps, t_enc = img2img_steps(steps, request["denoising_strength"])
     function = resolved(spacing.function) if spacing.function else None
-    way = course(entry, process, steps, function, spacing, ScheduleOptions(), t_enc=t_enc)
+    way = sigma_schedule(entry, process, steps, function, spacing, ScheduleOptions(), t_enc=t_enc)
 
     noise = ImageNoise("CPU", [request["seed"]], tuple(request["shape"]))
     denoise = guided(unet, process, request["cfg_scale"] * entry.cfg_factor)

@@ -50,8 +50,8 @@ class Conditioning:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What SDXL is told of a picture beside its text, in pixels. Podell et al. 2023, arXiv:2307.01952, section 2.2."""
+class SizeConditioning:
+    """What SDXL is conditioned on beside the text: sizes in pixels. Podell et al. 2023, arXiv:2307.01952, section 2.2."""
 
     height: int = 1024
     width: int = 1024
@@ -73,7 +73,7 @@ class TextOptions:
     """`clip_skip` acts on SDXL's first tower."""
     old_emphasis: bool = False
     """Brackets weigh as in 2022."""
-    told: Told | None = None
+    size_conditioning: SizeConditioning | None = None
     """For families with size conditioning."""
     distilled_guidance: float = 3.5
     """What Flux is told in the place of guiding it by a negative prompt."""
@@ -102,7 +102,7 @@ class Placement:
     """"medium": parts take turns on the device; "low", "leaf": the network comes block by block, layer by layer."""
     vae_way: str = "whole"
     """"tiled": it sees pictures in pieces; "host": it works in the host's memory."""
-    narrow: bool = False
+    fp8_storage: bool = False
     """The network's weights are kept in 8 bits."""
     compiled: bool = False
     """The network's transformer blocks are compiled, once for all sizes."""
@@ -114,7 +114,7 @@ class Placement:
     @property
     def rest(self) -> torch.device:
         """Where weights are loaded to."""
-        return self.device if self.offload == "none" and not self.narrow else torch.device("cpu")
+        return self.device if self.offload == "none" and not self.fp8_storage else torch.device("cpu")
 
 
 class Model(Protocol):

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.overrides import TorchFunctionMode
 
-from webui.engine.families.ferry import Ferry
+from webui.engine.families.pinned_upload import PinnedUploader
 from webui.engine.families.weights import Shapes, WeightsFile
 from webui.engine.sampling.process import Prediction, sd_alphas_cumprod, zero_terminal_snr
 
@@ -457,14 +457,14 @@ def fill(
     order = {full: rank for rank, full in enumerate(file.shapes)}
     loaded: dict[str, Tensor] = {}
     extremes: list[Tensor] = []
-    ferry = Ferry(device) if device.type == "cuda" else None
+    uploader = PinnedUploader(device) if device.type == "cuda" else None
     for name in sorted(wanted, key=lambda name: order[names[name]]):
         # never the mapping itself: a file that is overwritten would change or crash the model
         mapped = file.tensor(names[name])
         innermost = channels_last is not None and name.startswith(channels_last) and mapped.ndim == 4
         layout = torch.channels_last if innermost else torch.preserve_format
-        if ferry is not None:
-            tensor = ferry.bring(mapped).to(dtype, memory_format=layout).reshape(wanted[name])
+        if uploader is not None:
+            tensor = uploader.upload(mapped).to(dtype, memory_format=layout).reshape(wanted[name])
         else:
             tensor = mapped.to(device, dtype, copy=True, memory_format=layout).reshape(wanted[name])
         extremes.extend(torch.aminmax(tensor))

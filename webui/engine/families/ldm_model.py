@@ -71,7 +71,7 @@ class LdmModel:
     """Of depth checkpoints; pixels (b, 3, h, w) in -1..1 -> (b, 1, h', w')."""
 
     def __post_init__(self) -> None:
-        if self.placement.narrow:
+        if self.placement.fp8_storage:
             narrowed(self.unet, self.placement.dtype, exact=self.placement.keep_exact)
         self.staging = Staging(self.parts, self.placement)
         self._fuse()
@@ -94,7 +94,7 @@ class LdmModel:
     def _fuse(self) -> None:
         """On a GPU, where calls cost more than sums: fewer of them. Not where the weights come and go."""
         placement = self.placement
-        rests = placement.offload == "none" and placement.attention == "sdpa" and not placement.narrow
+        rests = placement.offload == "none" and placement.attention == "sdpa" and not placement.fp8_storage
         if placement.device.type in ("cuda", "xpu") and isinstance(self.unet, UNet2DConditionModel):
             (fuse if rests else unfuse)(self.unet)
 
@@ -111,7 +111,7 @@ class LdmModel:
     def steady(self) -> AbstractContextManager[None]:
         placement = self.placement
         lies_still = placement.offload == "none" and placement.attention == "sdpa" and not placement.compiled
-        if self.graphs is None or not lies_still or placement.narrow:
+        if self.graphs is None or not lies_still or placement.fp8_storage:
             return nullcontext()
         return self.graphs.steady(self.unet)
 

@@ -16,7 +16,7 @@ from webui.catalog import model_families
 from webui.engine.families import ldm
 from webui.engine.families.clip_text import ClipText, PreparedClip, clip_view
 from webui.engine.families.components import Components
-from webui.engine.families.family import Encoded, Family, Placement, Prepared, TextOptions, Told
+from webui.engine.families.family import Encoded, Family, Placement, Prepared, SizeConditioning, TextOptions
 from webui.engine.families.ldm_model import LdmModel, PreparedUnet, load_vae
 from webui.engine.families.open_clip import as_clip
 from webui.engine.families.weights import WeightsFile
@@ -50,7 +50,7 @@ class SdxlText:
 
     def encode(self, texts: Sequence[str], options: TextOptions, embeddings: Mapping[str, Embedding]) -> list[Encoded]:
         """tokens: (77 * chunks, width of both); vector: (pooled width + 6,), of the refiner + 5."""
-        told = options.told or Told()
+        told = options.size_conditioning or SizeConditioning()
         # A1111: an empty negative prompt is no text at all, but only where nothing else is in its schedule
         nothing = told.is_negative and not any(texts)
         second = self.second.encode(texts, options, embeddings)
@@ -75,12 +75,12 @@ def _pooled(encoded: Encoded) -> Tensor:
     return encoded.vector
 
 
-def _base(told: Told) -> list[float]:
+def _base(told: SizeConditioning) -> list[float]:
     """Original size, crop, target size; height before width."""
     return [told.height, told.width, told.crop_top, told.crop_left, told.height, told.width]
 
 
-def _refiner(told: Told) -> list[float]:
+def _refiner(told: SizeConditioning) -> list[float]:
     """Original size, crop, aesthetic score."""
     return [told.height, told.width, told.crop_top, told.crop_left, told.aesthetic_score]
 

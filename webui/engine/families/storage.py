@@ -1,6 +1,6 @@
 """Weights kept in 8 bits, and widened layer by layer while they compute: half the memory, a little less exact.
 
-Micikevicius et al. 2022, arXiv:2209.05433: the format E4M3. Unlike diffusers' layerwise casting the narrow weights are
+Micikevicius et al. 2022, arXiv:2209.05433: the format E4M3. Unlike diffusers' layerwise casting the stored weights are
 kept as they are, not cast back after each call, so that networks merged into them can be taken off bit for bit.
 """
 
@@ -17,13 +17,13 @@ _NAME = "gesso_storage"
 
 
 class _Widened(ModelHook):  # type: ignore[misc]
-    """A layer whose weight and bias are narrow but while it computes."""
+    """A layer whose weight and bias are stored but while it computes."""
 
     def __init__(self, wide: torch.dtype, *, exact: bool) -> None:
         super().__init__()
         self.wide, self.keeps_exact = wide, exact
         self.exact: dict[str, Tensor] = {}
-        self.narrow: list[tuple[nn.Parameter, Tensor]] = []
+        self.stored: list[tuple[nn.Parameter, Tensor]] = []
 
     def initialize_hook(self, module: nn.Module) -> nn.Module:
         for name, parameter in module.named_parameters(recurse=False):
@@ -34,9 +34,9 @@ class _Widened(ModelHook):  # type: ignore[misc]
 
     def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         self._put_back()  # a call that failed has left them wide
-        self.narrow = [(parameter, parameter.data) for parameter in module.parameters(recurse=False)]
-        for parameter, narrow in self.narrow:
-            parameter.data = narrow.to(self.wide)
+        self.stored = [(parameter, parameter.data) for parameter in module.parameters(recurse=False)]
+        for parameter, stored in self.stored:
+            parameter.data = stored.to(self.wide)
         return args, kwargs
 
     def post_forward(self, module: nn.Module, output: Any) -> Any:  # noqa: ARG002
@@ -44,9 +44,9 @@ class _Widened(ModelHook):  # type: ignore[misc]
         return output
 
     def _put_back(self) -> None:
-        for parameter, narrow in self.narrow:
-            parameter.data = narrow
-        self.narrow = []
+        for parameter, stored in self.stored:
+            parameter.data = stored
+        self.stored = []
 
 
 def narrowed(network: nn.Module, wide: torch.dtype, *, exact: bool = False) -> None:

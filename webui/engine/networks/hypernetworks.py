@@ -1,4 +1,4 @@
-"""Hypernetworks: small networks that bend what attention looks at. A format of 2022; nothing of it was published."""
+"""Hypernetworks: small networks that change the context that attention looks at. A format of 2022; nothing of it was published."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OLD = {"linear1": "linear.0", "linear2": "linear.1"}
 
 
 @dataclass(frozen=True, eq=False)
-class Bend:
+class HypernetworkModule:
     """x -> x + f(x): linear layers, with activations and layer norms between them."""
 
     layers: tuple[tuple[Tensor, Tensor | None], ...]
@@ -60,13 +60,13 @@ class Bend:
 
 @dataclass(frozen=True, eq=False)
 class Hypernetwork:
-    """For each width of context: the bends of keys and of values."""
+    """For each width of context: the modules of keys and of values."""
 
-    bends: Mapping[int, tuple[Bend, Bend]]
+    modules: Mapping[int, tuple[HypernetworkModule, HypernetworkModule]]
 
     @property
     def nbytes(self) -> int:
-        return sum(bend.nbytes for pair in self.bends.values() for bend in pair)
+        return sum(module.nbytes for pair in self.modules.values() for module in pair)
 
 
 def read_hypernetwork(path: Path) -> Hypernetwork:
@@ -85,17 +85,17 @@ def _read(path: Path) -> Hypernetwork:
         raise _error(path, "it does not contain a hypernetwork")
     activation = _activation(path, str(content.get("activation_func") or "linear"))
     activates_output = bool(content.get("activate_output", True))  # A1111: of files that do not say, it does
-    bends = {
+    modules = {
         width: (
-            _bend(path, pair[0], width, activation, activates_output),
-            _bend(path, pair[1], width, activation, activates_output),
+            _module(path, pair[0], width, activation, activates_output),
+            _module(path, pair[1], width, activation, activates_output),
         )
         for width, pair in content.items()
         if isinstance(width, int) and width > 0 and isinstance(pair, Sequence) and len(pair) >= 2
     }
-    if not bends:
+    if not modules:
         raise _error(path, "it does not contain a hypernetwork")
-    return Hypernetwork(bends)
+    return Hypernetwork(modules)
 
 
 def _error(path: Path, cause: str) -> ModelError:
@@ -117,7 +117,9 @@ def _activation(path: Path, name: str) -> Activation | None:
     return module
 
 
-def _bend(path: Path, state: Any, width: int, activation: Activation | None, activates_output: bool) -> Bend:
+def _module(
+    path: Path, state: Any, width: int, activation: Activation | None, activates_output: bool
+) -> HypernetworkModule:
     layers: dict[int, dict[str, Tensor]] = {}
     for name, tensor in state.items() if isinstance(state, dict) else ():
         stem, _, kind = str(name).rpartition(".")
@@ -127,14 +129,14 @@ def _bend(path: Path, state: Any, width: int, activation: Activation | None, act
     ordered = [(layer["weight"], layer.get("bias")) for _, layer in sorted(layers.items()) if "weight" in layer]
     if not any(weight.ndim == 2 for weight, _ in ordered):
         raise _error(path, "it is damaged")
-    bend = Bend(tuple(ordered), activation, activates_output)
+    module = HypernetworkModule(tuple(ordered), activation, activates_output)
     try:
-        tried = bend(torch.zeros(1, width), 1.0)
+        tried = module(torch.zeros(1, width), 1.0)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise _error(path, f"its layers of width {width} do not fit together") from error
     if tried.shape != (1, width) or not bool(torch.isfinite(tried).all()):
         raise _error(path, f"its layers of width {width} are damaged")
-    return bend
+    return module
 
 
 @contextmanager
@@ -152,7 +154,7 @@ def _bending(place: int, networks: Sequence[tuple[Hypernetwork, float]]) -> Call
     def before(_layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         context: Tensor = args[0]
         for network, strength in networks:
-            pair = network.bends.get(context.shape[-1])
+            pair = network.modules.get(context.shape[-1])
             if pair is not None:
                 context = pair[place](context, strength)
         return (context, *args[1:])

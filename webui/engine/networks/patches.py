@@ -18,10 +18,10 @@ from webui.catalog.network_families import is_for
 from webui.engine.families.family import Model
 from webui.engine.families.storage import exact_weights
 from webui.engine.networks.adapter import Adapter
+from webui.engine.networks.adapter_cache import AdapterCache
 from webui.engine.networks.deltas import DeltaKind, bias_change, fits, kind_of, looks_at_weight, weight_change
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.networks.targets import Home, Target, TargetPlace, Targets
-from webui.engine.networks.wardrobe import Wardrobe
 from webui.request.plan import NetworkRef
 
 
@@ -47,7 +47,7 @@ class Fit:
 
 
 class BrokenNetwork(ModelError):
-    """A network file that a model cannot wear; the others can be worn without it."""
+    """A network file that a model cannot apply_networks; the others can be worn without it."""
 
     def __init__(self, ref: NetworkRef, message: str, hint: str = "Download it again.") -> None:
         super().__init__(message, hint=hint)
@@ -80,7 +80,7 @@ class _Layer:
 class Patches:
     """What one model wears. The same networks under another VAE are the same model here."""
 
-    wardrobe: Wardrobe = field(default_factory=Wardrobe)
+    adapter_cache: AdapterCache = field(default_factory=AdapterCache)
     key: Hashable = ()
     """Tells states of the weights apart."""
     fit: tuple[Fit, ...] = ()
@@ -96,7 +96,7 @@ class Patches:
         """Of the weights kept aside."""
         return sum(tensor.nbytes for tensor in self._originals.values())
 
-    def wear(self, model: Model, wanted: Sequence[WantedNetwork], *, strict: bool = True) -> None:
+    def apply_networks(self, model: Model, wanted: Sequence[WantedNetwork], *, strict: bool = True) -> None:
         """Make the model's weights those with exactly these networks, in this order.
 
         Not `strict`: networks that do not fit are left out.
@@ -143,7 +143,7 @@ class Patches:
 
     def _opened(self, ref: NetworkRef) -> tuple[Hashable, Adapter]:
         try:
-            return self.wardrobe.adapter(ref)
+            return self.adapter_cache.adapter(ref)
         except ModelError as error:
             raise BrokenNetwork(ref, error.message, error.hint) from error
 
@@ -230,7 +230,7 @@ class Patches:
 
         if weight.device.type != "cpu" or looks_at_weight(layer.kind, layer.tensors):
             return computed()
-        return self.wardrobe.changes.get((layer.source, layer.name, layer.rank, weight.shape), computed)
+        return self.adapter_cache.changes.get((layer.source, layer.name, layer.rank, weight.shape), computed)
 
 
 def _fitting(one: WantedNetwork, source: Hashable, adapter: Adapter, model: Model, targets: Targets) -> list[_Layer]:

@@ -23,19 +23,19 @@ class Params(FeatureParams):
     touches: ClassVar[frozenset[Touched]] = frozenset({"guidance"})
 
     on: Annotated[bool, Toggle(label="APG", ui="Adaptive projected guidance", place=85, absent=False)] = True
-    """Guides across the picture and not along it: high CFG scales without burnt colours."""
+    """Adaptive projected guidance: allows high CFG scales without oversaturated colors."""
     eta: Annotated[
         float,
         Slider(label="APG eta", ui="Parallel share", min=0, max=1, step=0.05, ge=0, absent=0.0),
     ] = 0.0
-    """How much of the guidance along the picture is kept; 1 is all."""
+    """How much of the guidance parallel to the prediction is kept; 1 keeps all of it."""
     threshold: Annotated[
         float,
         Slider(label="APG norm threshold", ui="Norm threshold", min=0, max=50, step=0.5, ge=0, absent=15.0),
     ] = 15.0
-    """The longest that guidance may be; 0 is any length."""
+    """The maximum norm of the guidance; 0 means no limit."""
     momentum: Annotated[
         float,
         Slider(label="APG momentum", ui="Momentum", min=-1, max=1, step=0.05, ge=-1, le=1, absent=-0.5),
     ] = -0.5
-    """How the guidance of earlier steps counts; below 0 it pushes away from it."""
+    """The weight of the guidance of earlier steps; negative values push away from it."""

@@ -24,4 +24,4 @@ class Params(FeatureParams):
     share: Annotated[float, Slider(label="CFG rescale", place=85, min=0, max=1, step=0.05, ge=0, le=1, absent=0.0)] = (
         0.7
     )
-    """Brings contrast back to what it is without guidance: against burnt pictures, 0.7 for v-prediction models."""
+    """Reduces the overexposure caused by high guidance; 0.7 is recommended for v-prediction models."""

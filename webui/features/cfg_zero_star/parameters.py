@@ -18,4 +18,5 @@ class Params(FeatureParams):
     touches: ClassVar[frozenset[Touched]] = frozenset({"guidance"})
 
     zero_init_steps: Annotated[int, Number(label="CFG-Zero init steps", ui="Zero-init steps", place=86, ge=0)] = 1
-    """So many first steps of flow models do not move: the velocity is worst there. 0: none."""
+    """For flow models: skips the update in this many first steps, where the predicted velocity is least accurate. 0:
+    none."""

@@ -27,7 +27,7 @@ class Params(FeatureParams):
         float,
         Slider(label="Mimic scale", ui="Mimic CFG scale", place=85, min=0, max=30, step=0.5, ge=0, absent=0.0),
     ] = 7.0
-    """Dynamic thresholding: keeps the colours in the range that they have at this lower CFG scale; 0 is off."""
+    """Dynamic thresholding: keeps colors in the range of this lower CFG scale; 0 turns it off."""
     percentile: Annotated[
         float,
         Slider(
@@ -41,4 +41,4 @@ class Params(FeatureParams):
             absent=0.995,
         ),
     ] = 0.995
-    """The share of values that is not cut."""
+    """The percentile of values that are not clipped."""

@@ -20,18 +20,18 @@ class Params(FeatureParams):
     touches: ClassVar[frozenset[Touched]] = frozenset({"network"})
 
     b1: Annotated[float, Slider(label="FreeU b1", ui="b1", place=PLACE, min=0, max=2, step=0.01, ge=0)] = 1.01
-    """How strongly the first stage of the decoder counts: above 1 less noise, and smoother."""
+    """Scales the backbone features of the first decoder stage: above 1 gives less noise and smoother pictures."""
     b2: Annotated[float, Slider(label="FreeU b2", ui="b2", min=0, max=2, step=0.01, ge=0)] = 1.02
-    """Like b1, of the second stage."""
+    """The same for the second decoder stage."""
     s1: Annotated[float, Slider(label="FreeU s1", ui="s1", min=0, max=4, step=0.01, ge=0)] = 0.99
-    """How strongly the coarse part of what skips to the first stage counts: below 1 against oversmooth pictures."""
+    """Scales the low frequencies of the first stage's skip connection: below 1 counteracts oversmoothing."""
     s2: Annotated[float, Slider(label="FreeU s2", ui="s2", min=0, max=4, step=0.01, ge=0)] = 0.95
-    """Like s1, of the second stage."""
+    """The same for the second decoder stage."""
     start: Annotated[
         float, Slider(label="FreeU start", ui="Start at step share", min=0, max=1, step=0.01, ge=0, le=1, absent=0.0)
     ] = 0.0
-    """The share of the way after which it acts."""
+    """The fraction of the sampling after which it takes effect."""
     end: Annotated[
         float, Slider(label="FreeU end", ui="End at step share", min=0, max=1, step=0.01, ge=0, le=1, absent=1.0)
     ] = 1.0
-    """The share of the way after which it no longer acts."""
+    """The fraction of the sampling after which it no longer takes effect."""

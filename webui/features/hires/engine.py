@@ -17,7 +17,7 @@ from webui.engine.families.family import PictureMaker
 from webui.engine.feature import FeatureEngine, Finished, Further
 from webui.engine.levels import picture_of, to_levels
 from webui.engine.planned import SAMPLED, planned, tags_of, text_of
-from webui.engine.sampling.course import img2img_steps
+from webui.engine.sampling.sigma_schedule import img2img_steps
 from webui.engine.start import blank_conditioning, conditioning, copy, from_levels
 from webui.engine.upscalers.latent import MODES, enlarged_latents
 from webui.engine.upscalers.resize import Enlarge, scaled

@@ -26,7 +26,7 @@ class Params(FeatureParams):
     block_number: Annotated[
         int, Slider(label="HRFix block number", ui="Block number", place=86, min=1, max=32, step=1, ge=1, le=32)
     ] = 3
-    """The block of the encoder after which features are shrunk, from 1; SD 1.5 has 11 of them, SDXL 8."""
+    """The encoder block after which features are downscaled, counted from 1; SD 1.5 has 11 blocks, SDXL 8."""
     downscale_factor: Annotated[
         float,
         Slider(label="HRFix downscale factor", ui="Downscale factor", min=0.1, max=9, step=0.001, ge=0.1, le=9),
@@ -37,20 +37,22 @@ class Params(FeatureParams):
         float,
         Slider(label="HRFix start percent", ui="Start", min=0, max=1, step=0.001, ge=0, le=1, absent=0.0),
     ] = 0.0
-    """The share of the timesteps after which it acts."""
+    """The fraction of the sampling after which it takes effect."""
     end_percent: Annotated[
         float, Slider(label="HRFix end percent", ui="End", min=0, max=1, step=0.001, ge=0, le=1, absent=0.35)
     ] = 0.35
-    """The share of the timesteps after which it no longer acts, so that details are made at full size."""
+    """The fraction of the sampling after which it no longer takes effect, so that details are generated at full
+    size."""
     downscale_after_skip: Annotated[
         bool, Toggle(label="HRFix downscale after skip", ui="Downscale after skip", absent=True)
     ] = True
-    """The decoder still sees what the block itself has made at full size."""
+    """Downscales only after the skip connection, so that the decoder still receives the block's features at full
+    size."""
     downscale_method: Annotated[
         str, Choice(label="HRFix downscale method", ui="Downscale method", choices=METHODS, absent=METHODS[0])
     ] = METHODS[0]
-    """How features are shrunk."""
+    """The method used to downscale features."""
     upscale_method: Annotated[
         str, Choice(label="HRFix upscale method", ui="Upscale method", choices=METHODS, absent=METHODS[0])
     ] = METHODS[0]
-    """How they are enlarged."""
+    """The method used to upscale them again."""

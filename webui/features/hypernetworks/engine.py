@@ -65,7 +65,7 @@ def hypernetworks(
             remark(f"<{tag.kind}:{':'.join(tag.positional)}> is left out: its weight is no number.")
             continue
         try:
-            found.append((patches.wardrobe.hypernetwork(ref), strength))
+            found.append((patches.adapter_cache.hypernetwork(ref), strength))
         except ModelError as error:
             remark(f"{ref.name} is left out: {error.message}")
     return found

@@ -72,7 +72,7 @@ def dress(
         remark(f"Lora not found: {', '.join(missing)}")
     while True:
         try:
-            patches.wear(model, wanted, strict=strict)
+            patches.apply_networks(model, wanted, strict=strict)
             break
         except BrokenNetwork as error:
             remark(f"{error.ref.name} is left out: {error.message}")

@@ -1,4 +1,4 @@
-"""A second checkpoint that takes over in the middle of the sampling."""
+"""A second checkpoint that takes over during sampling."""
 
 from __future__ import annotations
 

@@ -24,12 +24,12 @@ class Params(FeatureParams):
     touches: ClassVar[frozenset[Touched]] = frozenset({"network", "guidance"})
 
     scale: Annotated[float, Slider(label="SAG scale", ui="Scale", place=86, min=-2, max=5, step=0.1)] = 0.5
-    """How strongly it guides; one more call of the network a step."""
+    """The strength of the guidance; needs one more call of the network per step."""
     blur_sigma: Annotated[
         float, Slider(label="SAG blur sigma", ui="Blur sigma", min=0, max=10, step=0.1, ge=0, absent=2.0)
     ] = 2.0
-    """How much is blurred, in pixels of the latents."""
+    """The amount of blur, in latent pixels."""
     threshold: Annotated[
         float, Slider(label="SAG threshold", ui="Blur mask threshold", min=0, max=4, step=0.01, ge=0, absent=1.0)
     ] = 1.0
-    """Blurred is what is looked at more than this many times the average."""
+    """Areas that receive more than this many times the average attention are blurred."""

@@ -30,7 +30,7 @@ class Extras(JobRequest):
     kind: ClassVar[str] = "extras"
 
     images: Annotated[tuple[str, ...], Image(ui="Pictures")] = ()
-    """The pictures to work on."""
+    """The pictures to process."""
     names: tuple[str, ...] = ()
     """The names of their files without ending, where the results shall be named like them."""
     resize_mode: Annotated[int, Choice(ui="Size", choices=SIZES, radio=True, by_index=True, ge=0, le=1)] = RESIZE_BY
@@ -39,32 +39,32 @@ class Extras(JobRequest):
         float,
         Slider(label="Postprocess upscale by", ui="Resize", min=1, max=8, step=0.05, ge=0.01, le=64, api_default=2.0),
     ] = 4.0
-    """How many times larger each side gets."""
+    """The factor by which each side is enlarged."""
     max_side_length: Annotated[int, Number(label="Max side length", ge=0, le=65535)] = 0
-    """The longer side gets no longer than this, in pixels; 0: as long as the factor says."""
+    """The maximum length of the longer side, in pixels; 0: no limit."""
     upscaling_resize_w: Annotated[int, Slider(ui="Width", min=64, max=8192, step=8, ge=1, le=65535)] = 512
     """Width to scale to, in pixels."""
     upscaling_resize_h: Annotated[int, Slider(ui="Height", min=64, max=8192, step=8, ge=1, le=65535)] = 512
     """Height to scale to, in pixels."""
     upscaling_crop: Annotated[bool, Toggle(ui="Crop to fit")] = True
-    """Cuts off what stands out of the size; without it the picture is as large as it must be to fill it."""
+    """Crops the picture to exactly this size; when off, the result is just large enough to cover it."""
     upscaler_1: Annotated[str, Choice(label="Postprocess upscaler", ui="Upscaler 1", source="upscalers")] = NONE
     """What enlarges: Lanczos, Nearest, or a model file in models/ESRGAN, RealESRGAN, SwinIR, DAT, ... None keeps the
     size."""
     upscaler_2: Annotated[str, Choice(label="Postprocess upscaler 2", ui="Upscaler 2", source="upscalers")] = NONE
-    """A second one, mixed in."""
+    """A second upscaler whose result is blended in."""
     extras_upscaler_2_visibility: Annotated[
         float, Slider(ui="Upscaler 2 visibility", min=0, max=1, step=0.001, ge=0, le=1)
     ] = 0.0
-    """How much of the second one's picture is seen: 0 nothing, 1 it alone."""
+    """The visibility of the second upscaler's result: 0 is none, 1 is only that result."""
     split_oversized: Annotated[bool, Toggle(ui="Split oversized images")] = False
-    """Cuts pictures that are longer than the size to scale to into parts of that size."""
+    """Splits pictures that are longer than the target size into parts of that size."""
     split_threshold: Annotated[float, Slider(ui="Threshold", min=0, max=1, step=0.05, ge=0, le=1)] = 0.5
-    """Split only when the shape differs so much from the wanted one: 0 never, 1 at any difference."""
+    """How much the aspect ratio may differ before a picture is split: 0 never splits, 1 splits at any difference."""
     split_overlap: Annotated[float, Slider(ui="Overlap ratio", min=0, max=0.9, step=0.05, ge=0, le=0.9)] = 0.2
-    """How much neighbouring parts have in common."""
+    """The overlap of neighboring parts."""
     autosized_crop: Annotated[bool, Toggle(ui="Auto-sized crop")] = False
-    """Cuts each picture to the best fitting size within the bounds, in steps of 64 pixels."""
+    """Crops each picture to the best size within the bounds, in steps of 64 pixels."""
     crop_min_side: Annotated[int, Slider(ui="Dimension lower bound", min=64, max=2048, step=8, ge=64, le=8192)] = 384
     """Shortest side, in pixels."""
     crop_max_side: Annotated[int, Slider(ui="Dimension upper bound", min=64, max=2048, step=8, ge=64, le=8192)] = 768
@@ -74,15 +74,15 @@ class Extras(JobRequest):
     crop_max_area: Annotated[int, Slider(ui="Area upper bound", min=4096, max=4194304, ge=1)] = 409600
     """In pixels."""
     crop_objective: Annotated[str, Choice(ui="Resizing objective", choices=OBJECTIVES, radio=True)] = OBJECTIVES[0]
-    """Whether the largest size wins, or the one nearest in shape."""
+    """Whether the largest size is chosen, or the one with the closest aspect ratio."""
     crop_threshold: Annotated[float, Slider(ui="Error threshold", min=0, max=1, step=0.01, ge=0, le=1)] = 0.1
-    """Sizes whose shape differs more than this are left out."""
+    """Sizes whose aspect ratio differs by more than this are not considered."""
     flip_horizontal: Annotated[bool, Toggle(ui="Flipped copy: horizontal")] = False
-    """One more picture, left and right exchanged."""
+    """Adds a copy mirrored horizontally."""
     flip_vertical: Annotated[bool, Toggle(ui="Flipped copy: vertical")] = False
-    """One more picture, top and bottom exchanged."""
+    """Adds a copy mirrored vertically."""
     flip_both: Annotated[bool, Toggle(ui="Flipped copy: both")] = False
-    """One more picture, turned half around."""
+    """Adds a copy mirrored in both directions."""
 
     @property
     def picture_count(self) -> int:
@@ -199,7 +199,7 @@ def resolve_extras(request: Extras, settings: Settings, names: ExtrasNames) -> E
         UserError: there is no picture.
     """
     if not request.images:
-        raise UserError("There is no picture to work on.", hint="Add one on the Extras tab.", field="images")
+        raise UserError("There is no picture to process.", hint="Add one on the Extras tab.", field="images")
     fields = ("upscaler_1", "upscaler_2")
     asked = {getattr(request, name): name for name in reversed(fields) if getattr(request, name) not in ("", NONE)}
     return ExtrasPlan(

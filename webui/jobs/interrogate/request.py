@@ -30,7 +30,7 @@ class Interrogate(JobRequest):
     image: Annotated[str, Image(ui="Picture")] = ""
     """The picture to describe."""
     model: Annotated[str, Choice(ui="Interrogator", choices=MODELS)] = MODELS[0]
-    """What describes it."""
+    """The model that describes it."""
 
     @property
     def title(self) -> str:
@@ -114,7 +114,7 @@ def _captioning(settings: Settings, models: Path) -> Captioning:
     folder = models / FOLDER
     if not (folder / "config.json").is_file():
         raise NotFound(
-            f"BLIP, which describes pictures, is not in models/{FOLDER}.",
+            f"The captioning model BLIP was not found in models/{FOLDER}.",
             hint="Put config.json, model.safetensors, preprocessor_config.json and the tokenizer's files of "
             "Salesforce/blip-image-captioning-base (or -large) there.",
             field="model",

@@ -84,7 +84,8 @@ def _captioner(folder: Path, profile: Profile) -> Captioner:
         reason = str(error).strip().split("\n", 1)[0]
         raise ModelError(
             f"BLIP in {folder} cannot be loaded: {reason}",
-            hint="It must be the folder of a BLIP captioning model in the layout of transformers, with safetensors.",
+            hint="The folder must hold a BLIP captioning model in the layout of transformers, "
+            "with its weights in safetensors format.",
         ) from error
     return Captioner(model.eval().to(torch.device(profile.device)), processor)
 

@@ -33,33 +33,33 @@ class Merge(JobRequest):
     kind: ClassVar[str] = "merge"
 
     primary_model_name: Annotated[str, Choice(ui="Primary model (A)", source="checkpoints")] = ""
-    """The checkpoint that the new one is most like: its names and shapes are kept."""
+    """The base of the merge: its tensor names and shapes are kept."""
     secondary_model_name: Annotated[str, Choice(ui="Secondary model (B)", source="checkpoints_or_none")] = ""
-    """What is mixed in."""
+    """The model that is mixed in."""
     tertiary_model_name: Annotated[str, Choice(ui="Tertiary model (C)", source="checkpoints_or_none")] = ""
-    """What is taken off B before, for Add difference."""
+    """For Add difference: the model that is subtracted from B."""
     custom_name: Annotated[str, Text(ui="Custom Name (Optional)")] = ""
-    """Of the new file, without ending. Empty: a name that says what is in it."""
+    """The name of the new file, without its extension. Empty: a name that describes the merge."""
     multiplier: Annotated[float, Slider(ui="Multiplier (M)", min=0, max=1, step=0.05, ge=-10, le=10)] = 0.3
-    """How much is mixed in: 0 gives A."""
+    """The share of the other model: 0 gives A."""
     interp_method: Annotated[str, Choice(ui="Interpolation Method", choices=METHODS, radio=True)] = WEIGHTED_SUM
     """A alone, A (1 - M) + B M, or A + (B - C) M."""
     save_as_half: Annotated[bool, Toggle(ui="Save as float16")] = False
-    """Half as large a file."""
+    """Halves the file size."""
     config_source: Annotated[int, Choice(ui="Copy config from", choices=CONFIGS, radio=True, by_index=True)] = 0
-    """Whose yaml file goes beside the new one, where there is one."""
+    """The model whose yaml file is copied next to the new one, if it has one."""
     bake_in_vae: Annotated[str, Choice(ui="Bake in VAE", source="vaes")] = "None"
-    """A VAE file that takes the place of A's own."""
+    """A VAE file that replaces the VAE of A."""
     discard_weights: Annotated[str, Text(ui="Discard weights with matching name")] = ""
-    """A regular expression: tensors whose names match it are left out."""
+    """A regular expression: tensors whose names match it are discarded."""
     save_metadata: Annotated[bool, Toggle(ui="Save metadata")] = True
-    """The file says what it is."""
+    """Writes metadata into the file."""
     add_merge_recipe: Annotated[bool, Toggle(ui="Add merge recipe metadata")] = True
-    """The file says what it was merged from, and how."""
+    """Records in the metadata which models were merged, and how."""
     copy_metadata_fields: Annotated[bool, Toggle(ui="Copy metadata from merged models")] = True
-    """What the merged files say of themselves is taken over."""
+    """Copies the metadata of the merged files."""
     metadata_json: Annotated[str, Text(ui="Metadata in JSON format", lines=2, longest=1_000_000)] = "{}"
-    """What else the file shall say of itself: {"title": "..."}."""
+    """Additional metadata as a JSON object: {"title": "..."}."""
 
     @property
     def title(self) -> str:
@@ -157,8 +157,8 @@ def resolve_merge(request: Merge, names: MergeNames, folder: Path) -> MergePlan:
     plan = MergePlan(request=request, models=models, folder=str(folder), vae=vae)
     if not _PLAIN_NAME.fullmatch(plan.name) or plan.name.startswith("."):
         raise UserError(
-            f"{plan.name!r} cannot be the name of a file.",
-            hint="Write a custom name without slashes and other signs that file systems keep for themselves.",
+            f"{plan.name!r} is not a valid file name.",
+            hint="Enter a custom name without slashes or other characters that file systems do not allow.",
             field="custom_name",
         )
     return plan
@@ -173,7 +173,7 @@ def metadata_of(request: Merge) -> dict[str, Any]:
     try:
         found = json.loads(request.metadata_json or "{}")
     except ValueError as error:
-        raise UserError(f"The metadata are no JSON: {error}.", field="metadata_json") from error
+        raise UserError(f"The metadata is not valid JSON: {error}.", field="metadata_json") from error
     if not isinstance(found, dict):
         raise UserError("The metadata must be a JSON object.", hint='Write {"title": "..."}.', field="metadata_json")
     return found

@@ -31,7 +31,7 @@ class Server(JobServer[Merge, MergePlan]):
                 first = self.catalog.checkpoints.find("").title
                 self.settings.change({"sd_model_checkpoint": first}, only_if={"sd_model_checkpoint": ""})
             except StorageError as error:
-                log.warning("The checkpoint in use is not written down: %s", error)
+                log.warning("The current checkpoint could not be saved to the settings: %s", error)
 
     def answered(self, _work: Work, /) -> None:
         self.catalog.checkpoints.refresh()

@@ -85,7 +85,7 @@ def merged(plan: MergePlan, watch: Watch) -> str:
         _copy_config(plan, target)
     except OSError as error:
         raise StorageError(
-            f"{target} cannot be written: {error.strerror or error}.", hint="Free some space, or look at the folder."
+            f"{target} cannot be written: {error.strerror or error}.", hint="Free some disk space, or check the folder."
         ) from error
     finally:
         with suppress(OSError):
@@ -167,8 +167,9 @@ class _Recipe:
                 return own[1]
             if own[1] == 4 and other[1] in KINDS:
                 raise UserError(
-                    f"{self.plan.models[1].title} takes more than pictures, and {self.plan.models[0].title} does not.",
-                    hint="Make the inpainting or InstructPix2Pix model A, and the other one B.",
+                    f"{self.plan.models[1].title} is an inpainting or InstructPix2Pix model, and "
+                    f"{self.plan.models[0].title} is not.",
+                    hint="Use the inpainting or InstructPix2Pix model as A and the other one as B.",
                     field="primary_model_name",
                 )
         raise self._misfit(name, "A", own, "B", other)
@@ -199,8 +200,8 @@ def _write(path: Path, name: str, recipe: _Recipe, watch: Watch) -> None:
     text += b" " * (-len(text) % 8)
     if shutil.disk_usage(path.parent).free < offset + SPARE_BYTES:
         raise StorageError(
-            f"There is no room for {name}: it takes {offset / 1e9:.1f} GB.",
-            hint="Free some space on its disk, or save as float16.",
+            f"There is not enough disk space for {name}: it needs {offset / 1e9:.1f} GB.",
+            hint="Free some disk space, or save as float16.",
         )
     with path.open("wb") as stream:
         stream.write(struct.pack("<Q", len(text)) + text)
@@ -305,5 +306,5 @@ def _copy_config(plan: MergePlan, target: Path) -> None:
 def _refuse_overwriting(target: Path) -> None:
     if target.exists():
         raise UserError(
-            f"There is a checkpoint {target.name} already.", hint="Write another custom name.", field="custom_name"
+            f"A checkpoint called {target.name} already exists.", hint="Enter another custom name.", field="custom_name"
         )

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 LEAN = "Low memory"
 """The infotext's label of a picture that did not fit at first: its last bits may differ from those of a better day."""
-LEAN_REMARK = "Memory ran out; the picture was made again in a way that needs less."
+LEAN_REMARK = "Out of memory: the picture was generated again in a way that needs less."
 
 
 def work(plan: Plan, house: House) -> Iterator[Pictured]:
@@ -35,7 +35,7 @@ def work(plan: Plan, house: House) -> Iterator[Pictured]:
         no_room = isinstance(error, OutOfMemory) and house.profile.device.type != "cpu"
         if not (no_room or is_out_of_memory(error)):
             raise
-        log.warning("Out of memory: %s. It is tried again with less.", error)
+        log.warning("Out of memory: %s. Trying again with less.", error)
     # Beyond the handler, so that nothing holds on to what the failed attempt had in its hands.
     house.clear()
     yield from _lean(plan.without(frozenset(done)), house)

@@ -29,14 +29,14 @@ def routes(app: App) -> Routes:
     def memory() -> dict[str, Any]:
         """Memory of the machine and of the GPU, in bytes."""
         ram = psutil.virtual_memory()
-        beat = app.queue.models.beat
-        answer: dict[str, Any] = {"ram": {"free": ram.available, "used": beat.ram_used, "total": ram.total}}
-        if not beat.vram_total:
+        heartbeat = app.queue.models.heartbeat
+        answer: dict[str, Any] = {"ram": {"free": ram.available, "used": heartbeat.ram_used, "total": ram.total}}
+        if not heartbeat.vram_total:
             return {**answer, "cuda": {"error": "unavailable"}}
-        use = {"current": beat.vram_used, "peak": beat.vram_used}
-        free = beat.vram_total - beat.vram_used
+        use = {"current": heartbeat.vram_used, "peak": heartbeat.vram_used}
+        free = heartbeat.vram_total - heartbeat.vram_used
         answer["cuda"] = {
-            "system": {"free": free, "used": beat.vram_used, "total": beat.vram_total},
+            "system": {"free": free, "used": heartbeat.vram_used, "total": heartbeat.vram_total},
             "active": use,
             "allocated": use,
             "reserved": use,

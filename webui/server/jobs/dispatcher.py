@@ -9,10 +9,10 @@ from queue import Empty, SimpleQueue
 from webui.base.errors import DatabaseError, WebuiError
 from webui.request.messages import (
     Answered,
-    Beat,
     Broken,
     Failed,
     Finished,
+    Heartbeat,
     Loading,
     Pictured,
     Preloaded,
@@ -29,8 +29,8 @@ from webui.server.jobs.events import Hub
 from webui.server.jobs.results import Results
 from webui.server.jobs.runs import Runs
 from webui.server.jobs.scheduler import Scheduler
-from webui.server.jobs.seat import Seat
 from webui.server.jobs.work import Work
+from webui.server.jobs.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +56,10 @@ class Dispatcher:
         self._runs = runs
         self._scheduler = scheduler
         self._works = works
-        self._inbox: SimpleQueue[tuple[Seat, Heard] | Settings | None] = SimpleQueue()
+        self._inbox: SimpleQueue[tuple[Worker, Heard] | Settings | None] = SimpleQueue()
         self.thread = threading.Thread(target=self._work, name="jobs", daemon=True)
 
-    def put(self, word: tuple[Seat, Heard] | Settings) -> None:
+    def put(self, word: tuple[Worker, Heard] | Settings) -> None:
         """An engine has said something, or the settings are different."""
         self._inbox.put(word)
 
@@ -70,11 +70,11 @@ class Dispatcher:
     def _work(self) -> None:
         while not self._scheduler.closing:
             item = self._next_word()
-            seat = item[0] if isinstance(item, tuple) else None
+            worker = item[0] if isinstance(item, tuple) else None
             try:
                 self._hear(item)
             except Exception as error:  # noqa: BLE001 - the edge: the queue outlives every job
-                self._runs.give_up(seat, error)
+                self._runs.give_up(worker, error)
             trouble = ""
             try:
                 self._scheduler.hand_out()
@@ -83,56 +83,56 @@ class Dispatcher:
             except WebuiError as error:
                 log.error("%s", error)
             except Exception as error:
-                log.exception("Something unforeseen happened.")
+                log.exception("An unexpected error occurred.")
                 self._scheduler.give_up(error)
             self._engines.note_trouble(trouble)
 
-    def _next_word(self) -> tuple[Seat, Heard] | Settings | None:
+    def _next_word(self) -> tuple[Worker, Heard] | Settings | None:
         """What somebody says; None also when what the disk refused shall be tried again."""
         try:
             return self._inbox.get(timeout=RETRY_SECONDS if self._engines.trouble or self._results.unwritten else None)
         except Empty:
             return None
 
-    def _hear(self, item: tuple[Seat, Heard] | Settings | None) -> None:
+    def _hear(self, item: tuple[Worker, Heard] | Settings | None) -> None:
         match item:
             case Settings():
                 self._hub.publish("page", {"type": "page", **item.ui.live})
                 self._engines.configure(item)
                 self._engines.preload(item)
-            case (seat, heard):
-                self._hear_of(seat, heard)
+            case (worker, heard):
+                self._hear_of(worker, heard)
             case None:
                 pass
 
-    def _hear_of(self, seat: Seat, heard: Heard) -> None:
+    def _hear_of(self, worker: Worker, heard: Heard) -> None:
         match heard:
             case EngineState():
-                if self._engines.note_state(seat, heard):
+                if self._engines.note_state(worker, heard):
                     self._runs.fail_all()
             case Ready():
-                self._engines.set_models(seat, device=heard.info, message="")
+                self._engines.set_models(worker, device=heard.info, message="")
                 self._engines.take_in_more(heard.info.devices)
             case Lost():
-                self._engines.set_models(seat, loading="", beat=Beat())
-                self._runs.survive(seat, heard)
-            case Beat():
+                self._engines.set_models(worker, loading="", heartbeat=Heartbeat())
+                self._runs.on_engine_lost(worker, heard)
+            case Heartbeat():
                 if not self._works:
                     self._engines.unload_when_idle()
-                self._engines.note_beat(seat, heard)
+                self._engines.note_heartbeat(worker, heard)
             case Loading():
-                self._engines.set_models(seat, loading=heard.title)
+                self._engines.set_models(worker, loading=heard.title)
             case Broken():
                 self._engines.note_broken(heard)
             case Preloaded():
-                self._engines.note_choice(seat, heard)
-            case Saved() if heard.job_id == seat.job_id:
+                self._engines.note_choice(worker, heard)
+            case Saved() if heard.job_id == worker.job_id:
                 pass  # It lies on the disk; whether others wait is looked at behind every word.
-            case Yielded() if heard.job_id == seat.job_id:
-                self._scheduler.take_back(seat)
+            case Yielded() if heard.job_id == worker.job_id:
+                self._scheduler.take_back(worker)
             case Progress() | Preview() | Pictured() | Answered() | Finished() | Failed() if (
-                heard.job_id == seat.job_id
+                heard.job_id == worker.job_id
             ):
-                self._runs.hear(seat, self._works.get(heard.job_id), heard)
+                self._runs.hear(worker, self._works.get(heard.job_id), heard)
             case _:
                 pass

@@ -27,11 +27,11 @@ from typing import IO, Any, Literal, Protocol
 from webui.base.paths import PROGRAM
 from webui.request.engine_options import EngineOptions
 from webui.request.messages import (
-    Beat,
     Command,
     Configure,
     Event,
     Failed,
+    Heartbeat,
     Pictured,
     Preload,
     Ready,
@@ -115,7 +115,7 @@ class Silence:
         """To be asked at every look."""
         now = time.monotonic()
         if now - self._looked > JUMP:
-            log.warning("Nothing ran here for %.0f s; the engine is given time to answer.", now - self._looked)
+            log.warning("The machine was suspended for %.0f s; the engine is given time to answer.", now - self._looked)
             self._since = now
         self._looked = now
         return now - self._since
@@ -178,7 +178,7 @@ class LocalEngine:
 
     def _supervise(self, hear: Callable[[Heard], None]) -> None:
         pause, failures = SHORTEST_PAUSE, 0
-        hear(EngineState("starting", "The engine starts."))
+        hear(EngineState("starting", "The engine is starting."))
         patience = time.monotonic() + YIELDING
         while self._after is not None and not self._closing.is_set() and time.monotonic() < patience:
             if self._after.wait(0.2):
@@ -192,13 +192,13 @@ class LocalEngine:
             failures = 0 if was_ready else failures + 1
             well = useful or (was_ready and time.monotonic() - began > WELL_AFTER)
             pause = SHORTEST_PAUSE if well else min(pause * 2, LONGEST_PAUSE)
-            log.error("The engine %s; a new one starts in %.1f s.", reason, pause)
+            log.error("The engine %s; a new one will start in %.1f s.", reason, pause)
             starved = KILLED in reason and self._memory_kills() > kills
             hear(Lost(f"The engine {reason.replace(PERHAPS, BY_MEMORY) if starved else reason}.", starved))
             if failures >= HOPELESS_AFTER:
-                hear(EngineState("failed", f"The engine does not start: it {reason}."))
+                hear(EngineState("failed", f"The engine could not be started: it {reason}."))
             else:
-                hear(EngineState("restarting", f"The engine {reason}. A new one starts."))
+                hear(EngineState("restarting", f"The engine {reason}. A new one is starting."))
             self._closing.wait(pause)
 
     def _live(self, hear: Callable[[Heard], None]) -> tuple[bool, bool, str]:
@@ -219,7 +219,7 @@ class LocalEngine:
                 if not process.connection.poll(min(limit, LOOK)):
                     if silence.seconds > limit:
                         process.popen.kill()
-                        return ready, useful, f"gave no sign of life for {limit:.0f} s"
+                        return ready, useful, f"did not respond for {limit:.0f} s"
                     continue
                 event = _received(process.connection)
                 silence.ends()
@@ -233,14 +233,14 @@ class LocalEngine:
                 if isinstance(event, Failed) and not event.job_id:
                     complaint = f"{event.message} {event.hint}".strip()  # It cannot start, and says why.
                     continue
-                if isinstance(event, Beat) and event.stuck:
+                if isinstance(event, Heartbeat) and event.stuck:
                     process.popen.kill()
-                    return ready, useful, f"was stuck: its work had not moved for {event.stuck:.0f} s"
+                    return ready, useful, f"was stuck: it made no progress for {event.stuck:.0f} s"
                 useful = useful or isinstance(event, Pictured | Saved)
                 hear(event)
         except pickle.UnpicklingError as error:
             process.popen.kill()
-            return ready, useful, f"sent something that is no message: {error}"
+            return ready, useful, f"sent something that is not a message: {error}"
         except (EOFError, OSError):
             ended = process.end()
             return ready, useful, f"ended: {complaint}" if complaint else ended
@@ -264,7 +264,7 @@ class _Reader(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if module not in ("builtins", "webui.request.messages"):
-            raise pickle.UnpicklingError(f"The engine sent a {module}.{name}, which is no message.")
+            raise pickle.UnpicklingError(f"The engine sent a {module}.{name}, which is not a message.")
         return super().find_class(module, name)
 
 

@@ -14,12 +14,12 @@ from webui.base.errors import NotFound, StorageError
 from webui.base.fence import Problem
 from webui.catalog.catalog import Catalog
 from webui.catalog.settings_store import SettingsStore
-from webui.request.messages import Beat, Broken, Command, Configure, Preload, Preloaded, Unload, Watch
+from webui.request.messages import Broken, Command, Configure, Heartbeat, Preload, Preloaded, Unload, Watch
 from webui.request.plan import chosen_models
 from webui.request.settings import Settings
 from webui.server.jobs.engine_client import Engine, EngineState, Heard
 from webui.server.jobs.events import Hub
-from webui.server.jobs.seat import ModelState, Seat, models_of, state_of
+from webui.server.jobs.worker import ModelState, Worker, models_of, state_of
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +47,9 @@ class Engines:
         self._catalog = catalog
         self._settings = settings
         self._hub = hub
-        self.seats = tuple(Seat(engine) for engine in engines)
+        self.workers = tuple(Worker(engine) for engine in engines)
         self._more = more
-        self._hear: Callable[[Seat, Heard], None] = lambda _seat, _heard: None
+        self._hear: Callable[[Worker, Heard], None] = lambda _seat, _heard: None
         self.trouble = ""
         """Why no job can be begun; "": all is well."""
         self.polled = 0.0
@@ -61,41 +61,41 @@ class Engines:
         self._loaded: tuple[str, str] | None = None
         self._fallen_back = ""
 
-    def start(self, hear: Callable[[Seat, Heard], None]) -> None:
+    def start(self, hear: Callable[[Worker, Heard], None]) -> None:
         """Start them all; `hear` gets what they say, in threads of theirs."""
         self._hear = hear
         self._loaded = choice(self._settings.current)
         self.configure(self._settings.current)
-        for seat in self.seats:
-            self._begin(seat)
+        for worker in self.workers:
+            self._begin(worker)
 
-    def _begin(self, seat: Seat) -> None:
-        seat.engine.start(lambda heard: self._hear(seat, heard))
+    def _begin(self, worker: Worker) -> None:
+        worker.engine.start(lambda heard: self._hear(worker, heard))
 
     def tell(self, command: Command) -> None:
-        for seat in self.seats:
-            seat.engine.send(command)
+        for worker in self.workers:
+            worker.engine.send(command)
 
     def tell_those_at(self, job_id: str, command: Command) -> None:
-        for seat in self.seats:
-            if seat.job_id == job_id:
-                seat.engine.send(command)
+        for worker in self.workers:
+            if worker.job_id == job_id:
+                worker.engine.send(command)
 
     @property
     def state(self) -> EngineState:
         """How the engines are, in one."""
-        return state_of(self.seats)
+        return state_of(self.workers)
 
     @property
     def models(self) -> ModelState:
         """What the engines have in memory, in one."""
-        found = models_of(self.seats)
-        return replace(found, message=f"The jobs wait. {self.trouble}") if self.trouble else found
+        found = models_of(self.workers)
+        return replace(found, message=f"The queue is waiting. {self.trouble}") if self.trouble else found
 
     @property
     def checkpoint_in_use(self) -> str:
         """The title of the checkpoint that an engine used last; "" is none."""
-        paths = {seat.checkpoint for seat in self.seats if seat.checkpoint}
+        paths = {worker.checkpoint for worker in self.workers if worker.checkpoint}
         known = self._catalog.checkpoints.scan() if paths else ()
         return next((checkpoint.title for checkpoint in known if str(checkpoint.path) in paths), "")
 
@@ -109,14 +109,14 @@ class Engines:
             return
         self.trouble = trouble
         if trouble:
-            log.error("The jobs wait. %s", trouble)
+            log.error("The queue is waiting. %s", trouble)
         else:
-            log.info("The jobs go on.")
+            log.info("The queue continues.")
         self._hub.publish("models", {"type": "models", **self.models.shown})
 
-    def note_state(self, seat: Seat, state: EngineState) -> bool:
+    def note_state(self, worker: Worker, state: EngineState) -> bool:
         """An engine says how it is -> whether none of them starts any more."""
-        seat.state = state
+        worker.state = state
         told = self.state
         self._hub.publish("engine", {"type": "engine", "state": told.state, "text": told.text})
         return told.state == "failed"
@@ -126,20 +126,20 @@ class Engines:
         problem = Problem(entry_points.KIND, broken.package, f"{broken.what}: {broken.reason}", entry_points.TODO)
         self._catalog.problems.noted(entry_points.KIND, problem)
 
-    def note_beat(self, seat: Seat, heard: Beat) -> None:
+    def note_heartbeat(self, worker: Worker, heard: Heartbeat) -> None:
         """A sign of life; people hear of it when it says something new."""
-        changed = heard.loaded != seat.models.beat.loaded
-        seat.models = replace(seat.models, beat=heard)
+        changed = heard.loaded != worker.models.heartbeat.loaded
+        worker.models = replace(worker.models, heartbeat=heard)
         if changed:
-            self.set_models(seat)
+            self.set_models(worker)
 
     def unload_when_idle(self) -> None:
         """Nobody has made pictures for the time that the settings say: the models go."""
         minutes = self._settings.current.system.unload_after_minutes
         if not minutes or self.idle_since is None:
             return
-        beat = self.models.beat
-        if time.monotonic() - self.idle_since > minutes * 60 and (beat.resident or beat.parts):
+        heartbeat = self.models.heartbeat
+        if time.monotonic() - self.idle_since > minutes * 60 and (heartbeat.resident or heartbeat.parts):
             self.idle_since = None  # Once; the next job begins the time anew.
             self.unload()
 
@@ -147,16 +147,16 @@ class Engines:
         """The first engine has said how many devices there are: engines for the others, when they are wished for."""
         if self._more is None or devices < 2:
             return
-        more, self._more = tuple(Seat(engine) for engine in self._more(devices)), None
-        self.seats += more
+        more, self._more = tuple(Worker(engine) for engine in self._more(devices)), None
+        self.workers += more
         self.configure(self._settings.current, more)
-        for seat in more:
-            self._begin(seat)
+        for worker in more:
+            self._begin(worker)
 
-    def configure(self, settings: Settings, seats: Sequence[Seat] | None = None) -> None:
+    def configure(self, settings: Settings, workers: Sequence[Worker] | None = None) -> None:
         budget = int(settings.system.model_memory_budget * 2**30)
-        for seat in self.seats if seats is None else seats:
-            seat.engine.send(Configure(settings.system.sd_checkpoints_limit, budget, settings.system.offload))
+        for worker in self.workers if workers is None else workers:
+            worker.engine.send(Configure(settings.system.sd_checkpoints_limit, budget, settings.system.offload))
         self.watch(settings)
 
     def forget_choice(self) -> None:
@@ -175,15 +175,15 @@ class Engines:
         try:
             checkpoint, vae = chosen_models(settings.render, self._catalog, remarks.append, asked=anew)
         except NotFound as error:
-            self._refuse(self.seats[0], str(error))
+            self._refuse(self.workers[0], str(error))
             return
         self._fallen_back = " ".join(remarks)
         self._asked = (checkpoint.path, vae.path if vae else "")
-        for seat in self.seats:
-            seat.checkpoint = checkpoint.path
-            seat.engine.send(Preload(checkpoint, vae))
+        for worker in self.workers:
+            worker.checkpoint = checkpoint.path
+            worker.engine.send(Preload(checkpoint, vae))
 
-    def note_choice(self, seat: Seat, heard: Preloaded) -> None:
+    def note_choice(self, worker: Worker, heard: Preloaded) -> None:
         """An engine has loaded the checkpoint of the settings, or cannot."""
         if (heard.checkpoint, heard.vae) != self._asked:
             return  # Something else has been chosen meanwhile.
@@ -191,22 +191,22 @@ class Engines:
             self._told = None
             self.preload(self._settings.current)
         elif heard.failure:
-            self._refuse(seat, heard.failure)
+            self._refuse(worker, heard.failure)
         else:
             self._loaded = self._told
-            self.set_models(seat, message=self._fallen_back)
+            self.set_models(worker, message=self._fallen_back)
 
     def _unchosen_and_replaced(self, heard: Preloaded) -> bool:
         """Nobody has chosen the checkpoint that cannot be loaded: whether the next one of the list takes its place."""
         unchosen = not self._settings.current.render.sd_model_checkpoint and not heard.vae
         return unchosen and self._catalog.checkpoints.doubt(Path(heard.checkpoint), heard.failure)
 
-    def _refuse(self, seat: Seat, why: str) -> None:
+    def _refuse(self, worker: Worker, why: str) -> None:
         """The choice cannot be loaded: the one before holds again; where there is none, it stands, with the reason."""
         before = self._loaded
         if before is None or before == self._told:
             self._loaded = None
-            self.set_models(seat, message=why)
+            self.set_models(worker, message=why)
         elif choice(self._settings.current) == self._told:
             names = ("sd_model_checkpoint", "sd_vae")
             try:
@@ -214,7 +214,7 @@ class Engines:
                     dict(zip(names, before, strict=True)), only_if=dict(zip(names, self._told, strict=True))
                 )
             except StorageError as error:
-                self.set_models(seat, message=f"{why} {error}")
+                self.set_models(worker, message=f"{why} {error}")
                 return
             # A message of its own: the models' next one, soon to come, would take its place for a slow reader.
             self._hub.publish("refused", {"type": "refused", "message": why})
@@ -229,6 +229,6 @@ class Engines:
             period = chosen.ui.live_preview_refresh_period / 1000
             self.tell(Watch(watched, period, chosen.ui.show_progress_type))
 
-    def set_models(self, seat: Seat, **changes: Any) -> None:
-        seat.models = replace(seat.models, **changes)
+    def set_models(self, worker: Worker, **changes: Any) -> None:
+        worker.models = replace(worker.models, **changes)
         self._hub.publish("models", {"type": "models", **self.models.shown})

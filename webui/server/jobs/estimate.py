@@ -9,7 +9,7 @@ TRUSTED = 0.1
 
 
 class Pace:
-    """Seconds a unit of work, by checkpoint."""
+    """Seconds a chunk of work, by checkpoint."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}

@@ -84,7 +84,7 @@ class JobServer(Generic[R, P]):
         Raises:
             NotSaved: the disk is full or not writable; the picture waits in memory, and its job has the result.
         """
-        raise TypeError(f"No pictures were asked for, and one has come for the job {picture.job_id}.")
+        raise TypeError(f"A picture arrived for the job {picture.job_id}, which makes none.")
 
     def answered(self, _work: Work, /) -> None:
         """The engine's answer has come."""

@@ -16,6 +16,6 @@ def within(request: JobRequest, limits: LimitSettings) -> None:
         if demand.asked > demand.most:
             raise UserError(
                 f"{demand.asked:,} {demand.what} are too many.",
-                hint=f"At most {demand.most:,} are taken (Settings, Limits).",
+                hint=f"The limit is {demand.most:,} (Settings, Limits).",
                 field=demand.field,
             )

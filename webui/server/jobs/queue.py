@@ -31,8 +31,8 @@ from webui.server.jobs.repeats import Repeats
 from webui.server.jobs.results import Results
 from webui.server.jobs.runs import PreviewImage, Runs
 from webui.server.jobs.scheduler import Scheduler
-from webui.server.jobs.seat import ModelState
 from webui.server.jobs.work import Work
+from webui.server.jobs.worker import ModelState
 
 log = logging.getLogger(__name__)
 
@@ -88,11 +88,11 @@ class JobQueue:
             resume=self._settings.current.system.resume_jobs_at_start, progressed=self._results.progressed()
         )
         if again or failed:
-            log.info("From the last run: %d jobs go on, %d were cut off.", again, failed)
+            log.info("From the last run: %d jobs continue, %d were interrupted.", again, failed)
         self._servers.clean_up()
         self._results.clean_up()
         self._unsubscribe = self._settings.subscribe(self._dispatcher.put)
-        self._engines.start(lambda seat, heard: self._dispatcher.put((seat, heard)))
+        self._engines.start(lambda worker, heard: self._dispatcher.put((worker, heard)))
         if preload:
             self._dispatcher.put(self._settings.current)
         self._dispatcher.thread.start()
@@ -109,7 +109,7 @@ class JobQueue:
         self._closing = self._scheduler.closing = True
         self._unsubscribe()
         self._dispatcher.wake()
-        closing = [threading.Thread(target=seat.engine.close, name="closing") for seat in self._engines.seats]
+        closing = [threading.Thread(target=worker.engine.close, name="closing") for worker in self._engines.workers]
         for thread in closing:
             thread.start()
         for thread in (*closing, *((self._dispatcher.thread,) if self.started else ())):
@@ -139,7 +139,7 @@ class JobQueue:
         within(request, self._settings.current.limits)
         engines = self._engines.state
         if engines.state == "failed":
-            raise Busy(engines.text, hint="The log says more. It is tried again by itself.")
+            raise Busy(engines.text, hint="See the log for details. It will be retried automatically.")
         # Resolved now only to complain at once; what disk and settings say then decides when the turn comes.
         checked = self._servers.of(request.kind).checked(request, current)
         asked = Job(
@@ -219,7 +219,7 @@ class JobQueue:
         try:
             self._results.publish(self._results.job(job_id))
         except NotFound:
-            log.debug("The job %s is forgotten.", job_id)
+            log.debug("The job %s was deleted.", job_id)
 
     def reorder(self, job_ids: list[str]) -> None:
         """Put these waiting jobs into this order. Raises Busy when one of them does not wait any more."""

@@ -28,8 +28,8 @@ from webui.server.jobs.flows import Flows
 from webui.server.jobs.job import PHASES, Job, JobError, JobPicture, Progressed
 from webui.server.jobs.kind import JobServers
 from webui.server.jobs.results import Results
-from webui.server.jobs.seat import Seat
-from webui.server.jobs.work import Unit, Work
+from webui.server.jobs.work import Chunk, Work
+from webui.server.jobs.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -92,25 +92,25 @@ class Runs:
         return tuple(work.job for work in list(self._works.values()))
 
     def hear(
-        self, seat: Seat, work: Work | None, heard: Progress | Preview | Pictured | Answered | Finished | Failed
+        self, worker: Worker, work: Work | None, heard: Progress | Preview | Pictured | Answered | Finished | Failed
     ) -> None:
         """`work` is None when the job was given up while this engine was at it."""
         match heard:
             case Finished():
-                self._rise(seat, work, heard)
+                self._on_finished(worker, work, heard)
             case Failed():
-                unit, seat.job_id, seat.unit = seat.unit, "", None
+                chunk, worker.job_id, worker.chunk = worker.chunk, "", None
                 error = JobError(heard.code, heard.message, heard.hint)
-                if work is not None and work.table is not None and unit is not None:
-                    self._leave_out(work, unit, error)
+                if work is not None and work.table is not None and chunk is not None:
+                    self._leave_out(work, chunk, error)
                 elif work is not None and not self._begun_anew(work, error):
                     self.fail(work, error)
             case Progress() if work is not None:
-                self._note_progress(seat, work, heard)
+                self._note_progress(worker, work, heard)
             case Preview() if work is not None:
                 self._note_preview(work, heard)
             case Pictured() if work is not None:
-                self._keep(seat, work, heard)
+                self._keep(worker, work, heard)
             case Answered() if work is not None and work.flow is not None:
                 work.flow.answer = heard.text
             case Answered() if work is not None:
@@ -129,20 +129,20 @@ class Runs:
         self._results.publish(self._results.job(work.job.id))
         return True
 
-    def _note_progress(self, seat: Seat, work: Work, heard: Progress) -> None:
+    def _note_progress(self, worker: Worker, work: Work, heard: Progress) -> None:
         now = time.monotonic()
         if work.sampling_since is None and heard.phase in ("sampling", "hires", "decoding", "upscaling"):
             work.sampling_since = now
-        if seat.unit is not None:
-            seat.unit.fraction = min(max(heard.fraction, 0.0), 1.0)
-        fraction = work.fraction(self.units_of(work))
+        if worker.chunk is not None:
+            worker.chunk.fraction = min(max(heard.fraction, 0.0), 1.0)
+        fraction = work.fraction(self.chunks_of(work))
         seconds = now - work.sampling_since if work.sampling_since is not None else 0.0
         eta = None if work.resumed else self.pace.left(work.plan.model, work.size, fraction, seconds)
         text = PHASES[heard.phase]
         if heard.phase in ("sampling", "hires"):
             text = f"{text} {heard.step}/{heard.steps}"
         batch, batches = heard.batch, heard.batches
-        several = len(self._engines.seats) > 1 or work.table is not None
+        several = len(self._engines.workers) > 1 or work.table is not None
         if several:
             batch, batches = min(len(work.job.pictures), work.job.count - 1), work.job.count
         if work.flow is not None:
@@ -152,16 +152,20 @@ class Runs:
         progress = Progressed(fraction, text, heard.step, heard.steps, batch, batches, eta)
         self._results.change(work, progress=progress)
 
-    def units_of(self, work: Work) -> list[Unit]:
+    def chunks_of(self, work: Work) -> list[Chunk]:
         """The pieces of it that engines are at."""
-        return [seat.unit for seat in self._engines.seats if seat.unit is not None and seat.job_id == work.job.id]
+        return [
+            worker.chunk
+            for worker in self._engines.workers
+            if worker.chunk is not None and worker.job_id == work.job.id
+        ]
 
     def _note_preview(self, work: Work, heard: Preview) -> None:
         preview = PreviewImage(heard.job_id, heard.number, heard.jpeg)
         self.previews[heard.job_id] = preview
         self._hub.publish("preview", {"type": "preview", **preview.message}, owner=work.job.owner)
 
-    def _keep(self, seat: Seat, running: Work, heard: Pictured) -> None:
+    def _keep(self, worker: Worker, running: Work, heard: Pictured) -> None:
         """Save a finished picture; one that is there already came twice because its batch was made again."""
         stage = running
         if running.flow is not None:
@@ -179,8 +183,8 @@ class Runs:
             saved = error.picture
             comments.append(str(error))
         running.comments += comments
-        if seat.unit is not None:
-            seat.unit.crashes = 0
+        if worker.chunk is not None:
+            worker.chunk.crashes = 0
         if self._settings.current.system.samples_log_stdout:
             tell(saved.infotext)
         subseed = running.plan.at(heard.position).subseed
@@ -198,12 +202,12 @@ class Runs:
         pictures = tuple(sorted((*job.pictures, made), key=lambda picture: picture.position))
         self._results.change(running, pictures=pictures, comments=tuple(running.comments))
 
-    def _rise(self, seat: Seat, work: Work | None, heard: Finished) -> None:
+    def _on_finished(self, worker: Worker, work: Work | None, heard: Finished) -> None:
         """An engine is through with its piece."""
-        unit, seat.unit, seat.job_id = seat.unit, None, ""
-        if work is None or unit is None:
+        chunk, worker.chunk, worker.job_id = worker.chunk, None, ""
+        if work is None or chunk is None:
             return
-        work.settled += unit.count
+        work.settled += chunk.count
         work.stopped = work.stopped or heard.interrupted
         self.conclude(work)
 
@@ -212,7 +216,7 @@ class Runs:
         if work.cancelled or work.interrupts:
             work.stopped = work.stopped or bool(work.waiting)
             work.waiting.clear()
-        if work.waiting or self.units_of(work) or self._goes_on(work):
+        if work.waiting or self.chunks_of(work) or self._goes_on(work):
             return
         job = work.job
         if not work.stopped and work.sampling_since is not None and not work.resumed:
@@ -242,11 +246,11 @@ class Runs:
             self.fail(work, JobError(error.code, error.message, error.hint))
             return True
 
-    def _leave_out(self, work: Work, unit: Unit, error: JobError) -> None:
+    def _leave_out(self, work: Work, chunk: Chunk, error: JobError) -> None:
         """A cell of a table cannot be made; the others can."""
         work.failure = error
         work.comments.append(error.message)
-        work.settled += unit.count
+        work.settled += chunk.count
         self._results.change(work, comments=tuple(work.comments))
         self.conclude(work)
 
@@ -267,7 +271,7 @@ class Runs:
         try:
             self._results.write_down(ended)
         except StorageError as failure:
-            log.error("The end of the job %s is not written down yet: %s", ended.id, failure)
+            log.error("The result of the job %s could not be saved yet: %s", ended.id, failure)
             self._results.unwritten[ended.id] = ended
         self._works.pop(ended.id, None)
         self._engines.idle_since = time.monotonic()
@@ -282,21 +286,21 @@ class Runs:
         try:
             self._servers.of(ended.kind).lay_out(work, ended)
         except WebuiError as error:
-            log.error("There is no grid of the job %s: %s", ended.id, error)
+            log.error("The grid of the job %s could not be made: %s", ended.id, error)
         finally:
             self._results.over(ended.id)
 
-    def survive(self, seat: Seat, lost: Lost) -> None:
+    def on_engine_lost(self, worker: Worker, lost: Lost) -> None:
         """An engine is gone; its piece goes to the next one that is ready, unless it has killed two in a row."""
         reason = lost.reason
-        unit, work = seat.unit, self._works.get(seat.job_id)
-        seat.unit, seat.job_id, seat.checkpoint = None, "", ""
-        seat.state = EngineState("restarting", reason)  # Nothing is given to it until it says otherwise.
-        if work is None or unit is None:
+        chunk, work = worker.chunk, self._works.get(worker.job_id)
+        worker.chunk, worker.job_id, worker.checkpoint = None, "", ""
+        worker.state = EngineState("restarting", reason)  # Nothing is given to it until it says otherwise.
+        if work is None or chunk is None:
             return
         work.resumed = True
-        left = unit.without(work.done)
-        work.settled += unit.count - left.count
+        left = chunk.without(work.done)
+        work.settled += chunk.count - left.count
         if work.cancelled or work.interrupts:
             work.stopped = True
             self.conclude(work)
@@ -309,36 +313,42 @@ class Runs:
         if left.crashes > CRASHES_ALLOWED:
             hint = "Try a smaller picture, or start with --medvram."
             what = "picture" if work.job.count else "job"
-            self.fail(work, JobError(EngineCrashed.code, f"{reason} It did so twice over the same {what}.", hint))
+            self.fail(work, JobError(EngineCrashed.code, f"{reason} This happened twice with the same {what}.", hint))
             return
         if left.batches:
             work.waiting.appendleft(left)
-        fraction = work.fraction(self.units_of(work))
-        told = "Memory ran out; a new engine goes on with less" if left.lean else "The engine ended; a new one goes on"
+        fraction = work.fraction(self.chunks_of(work))
+        told = (
+            "Out of memory; a new engine continues with less"
+            if left.lean
+            else "The engine stopped; a new one continues"
+        )
         self._results.change(work, progress=Progressed(fraction, told))
 
     def fail_all(self) -> None:
         """No engine starts any more: the jobs in work fail, and those that somebody waits for."""
-        error = JobError(EngineCrashed.code, self._engines.state.text, "The log says more.")
+        error = JobError(EngineCrashed.code, self._engines.state.text, "See the log for details.")
         for work in list(self._works.values()):
             self.fail(work, error)
         for job_id in self._results.waited_for:
             if self._table.fail(job_id, error.code, error.message, error.hint):
                 self._results.over(job_id)
 
-    def give_up(self, seat: Seat | None, error: Exception) -> None:
+    def give_up(self, worker: Worker | None, error: Exception) -> None:
         """The edge: whatever went wrong ends the job in work, never the queue."""
         if isinstance(error, WebuiError):
             log.error("%s", error)
             told = error
         else:
-            log.error("Something unforeseen happened.", exc_info=error)
-            told = blamed(error) or WebuiError(f"Something unforeseen happened: {error}.", hint="The log says more.")
-        work = self._works.get(seat.job_id) if seat is not None else None
+            log.error("An unexpected error occurred.", exc_info=error)
+            told = blamed(error) or WebuiError(
+                f"An unexpected error occurred: {error}.", hint="See the log for details."
+            )
+        work = self._works.get(worker.job_id) if worker is not None else None
         if work is not None:
             self.fail(work, JobError(told.code, told.message, told.hint))
 
 
 def _note_failure(done: Future[None]) -> None:
     if (error := done.exception()) is not None:
-        log.error("Something beside the queue failed", exc_info=error)
+        log.error("A background task of the queue failed", exc_info=error)

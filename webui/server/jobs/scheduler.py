@@ -20,8 +20,8 @@ from webui.server.jobs.job import PHASES, Progressed
 from webui.server.jobs.kind import JobServers
 from webui.server.jobs.results import Results
 from webui.server.jobs.runs import Runs
-from webui.server.jobs.seat import Seat
 from webui.server.jobs.work import Work
+from webui.server.jobs.worker import Worker
 
 LOOKED_AHEAD = 50
 """So many waiting jobs are looked at for one whose model an engine has."""
@@ -66,12 +66,12 @@ class Scheduler:
         self._results.write_later()
         for work in list(self._works.values()):
             self._runs.conclude(work)
-        for seat in self._engines.seats:
-            while seat.idle and not self.closing:
+        for worker in self._engines.workers:
+            while worker.idle and not self.closing:
                 laid_out = next((work for work in list(self._works.values()) if work.waiting), None)
                 if laid_out is not None:
-                    self._give(seat, laid_out)
-                elif self.paused or not self._begin_next(seat):
+                    self._give(worker, laid_out)
+                elif self.paused or not self._begin_next(worker):
                     break
         if not self._works:
             self._engines.watch()
@@ -80,25 +80,25 @@ class Scheduler:
 
     def _tell_of_others(self) -> None:
         """Long jobs hear whether others wait."""
-        for seat in self._engines.seats:
-            work = self._works.get(seat.job_id)
+        for worker in self._engines.workers:
+            work = self._works.get(worker.job_id)
             if work is None or not registry.job_kind(work.job.kind).long:
                 continue
-            had_its_turn = time.monotonic() - seat.since >= LONG_TURN
+            had_its_turn = time.monotonic() - worker.since >= LONG_TURN
             owner = work.job.owner if had_its_turn else None
             long = [kind.name for kind in registry.job_kinds() if kind.long]
             waiting = not self.paused and self._table.others_wait(long, owner=owner)
-            if waiting != seat.others_wait:
-                seat.others_wait = waiting
-                seat.engine.send(Others(waiting))
+            if waiting != worker.others_wait:
+                worker.others_wait = waiting
+                worker.engine.send(Others(waiting))
 
-    def take_back(self, seat: Seat) -> None:
+    def take_back(self, worker: Worker) -> None:
         """A long job has made way: it waits again, behind its owner's others."""
-        work, unit = self._works.get(seat.job_id), seat.unit
-        seat.job_id, seat.unit = "", None
-        if work is None or unit is None:
+        work, chunk = self._works.get(worker.job_id), worker.chunk
+        worker.job_id, worker.chunk = "", None
+        if work is None or chunk is None:
             return
-        if (left := unit.without(work.done)).batches:
+        if (left := chunk.without(work.done)).batches:
             work.waiting.appendleft(left)
         with self.claiming:
             if work.cancelled or work.interrupts or not work.waiting or not self._table.put_behind(work.job.id):
@@ -110,17 +110,17 @@ class Scheduler:
 
     def _prefetch(self) -> None:
         """An engine at work reads the model of the next job ahead."""
-        seat = next((seat for seat in self._engines.seats if seat.job_id), None)
-        following = self._table.first_waiting() if seat is not None else None
-        if seat is None or following is None or following.model in ("", self._read_ahead):
+        worker = next((worker for worker in self._engines.workers if worker.job_id), None)
+        following = self._table.first_waiting() if worker is not None else None
+        if worker is None or following is None or following.model in ("", self._read_ahead):
             return
-        if all(other.checkpoint != following.model for other in self._engines.seats):
+        if all(other.checkpoint != following.model for other in self._engines.workers):
             self._read_ahead = following.model
-            seat.engine.send(Prefetch(following.model))
+            worker.engine.send(Prefetch(following.model))
 
-    def _begin_next(self, seat: Seat) -> bool:
+    def _begin_next(self, worker: Worker) -> bool:
         """Take up the next job -> False when there is none for this engine now."""
-        row = self.put_back or self._claim(seat)
+        row = self.put_back or self._claim(worker)
         if row is None:
             return False
         self.put_back = row  # Should the database refuse in between, this one is taken up again.
@@ -134,7 +134,7 @@ class Scheduler:
             self._results.over(row.id)
             return True
         # What a long job goes on from is one thing, and so is who goes on from it.
-        work.divide(1 if registry.job_kind(row.kind).long else len(self._engines.seats))
+        work.divide(1 if registry.job_kind(row.kind).long else len(self._engines.workers))
         with self.claiming:
             running = self._table.get(row.id).state == "running"
             self.put_back = None
@@ -153,40 +153,40 @@ class Scheduler:
         row, self.put_back = self.put_back, None
         if row is None or row.id in self._works:
             return
-        told = blamed(error) or WebuiError(f"Something unforeseen happened: {error}.", hint="The log says more.")
+        told = blamed(error) or WebuiError(f"An unexpected error occurred: {error}.", hint="See the log for details.")
         self._table.fail(row.id, told.code, told.message, told.hint)
         self._results.over(row.id)
 
-    def _claim(self, seat: Seat) -> JobRow | None:
+    def _claim(self, worker: Worker) -> JobRow | None:
         """The next job for this engine. Of several engines, one that has a job's model is waited for, for a while."""
-        if len(self._engines.seats) == 1:
+        if len(self._engines.workers) == 1:
             return self._table.claim()
         first = self._table.first_waiting()
         if first is None:
             return None
-        having = [other for other in self._engines.seats if other.checkpoint == first.model]
-        if seat in having or not having or not seat.checkpoint:
+        having = [other for other in self._engines.workers if other.checkpoint == first.model]
+        if worker in having or not having or not worker.checkpoint:
             return self._claimed(first)
         if time.monotonic() - self._passed_over.setdefault(first.id, time.monotonic()) > AFFINITY_SECONDS:
             return self._claimed(first)
         soon = self._table.list(states=("queued",), limit=LOOKED_AHEAD)
-        return next((self._claimed(row) for row in soon if row.model == seat.checkpoint), None)
+        return next((self._claimed(row) for row in soon if row.model == worker.checkpoint), None)
 
     def _claimed(self, row: JobRow) -> JobRow | None:
         self._passed_over.pop(row.id, None)
         return self._table.claim(row.id)
 
-    def _give(self, seat: Seat, work: Work) -> None:
-        unit = work.waiting.popleft()
-        seat.job_id, seat.unit, seat.since, seat.others_wait = work.job.id, unit, time.monotonic(), False
+    def _give(self, worker: Worker, work: Work) -> None:
+        chunk = work.waiting.popleft()
+        worker.job_id, worker.chunk, worker.since, worker.others_wait = work.job.id, chunk, time.monotonic(), False
         points = self._folders.points(work.job.id)
-        unit.begun_at = points.number
-        plan = work.plan.only(unit.positions)
-        seat.checkpoint = plan.model or seat.checkpoint
+        chunk.begun_at = points.number
+        plan = work.plan.only(chunk.positions)
+        worker.checkpoint = plan.model or worker.checkpoint
         half_done = work.job.called or work.settings.save.save_incomplete_images
-        seat.engine.send(Run(work.job.id, plan, unit.lean, half_done, str(points.folder)))
+        worker.engine.send(Run(work.job.id, plan, chunk.lean, half_done, str(points.folder)))
         if work.cancelled or work.interrupts:
-            seat.engine.send(Interrupt(work.job.id))  # The wish came while this was handed out.
+            worker.engine.send(Interrupt(work.job.id))  # The wish came while this was handed out.
 
     def _prepared(self, row: JobRow) -> Work:
         request = request_class(row.kind).made(**json.loads(row.request))

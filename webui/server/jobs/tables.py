@@ -103,5 +103,5 @@ def _opened(content: bytes) -> Image.Image:
 
 def _of_generation(request: Generation) -> Txt2Img | Img2Img:
     if not isinstance(request, Txt2Img | Img2Img):
-        raise TypeError(f"{type(request).__name__} is no request for a picture.")
+        raise TypeError(f"{type(request).__name__} is not a request for a picture.")
     return request

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Unit:
+class Chunk:
     """The part of a job that one engine makes at a time."""
 
     batches: tuple[tuple[Piece, ...], ...]
@@ -39,12 +39,12 @@ class Unit:
         """Of its pictures within the job."""
         return frozenset(picture.position for batch in self.batches for picture in batch)
 
-    def without(self, done: Iterable[int]) -> Unit:
+    def without(self, done: Iterable[int]) -> Chunk:
         """What is left to do. A batch that is partly there is made again as a whole, since a picture's last bits may
         depend on its neighbours."""
         there = set(done)
         left = tuple(batch for batch in self.batches if any(picture.position not in there for picture in batch))
-        return Unit(left, self.crashes, self.lean, begun_at=self.begun_at)
+        return Chunk(left, self.crashes, self.lean, begun_at=self.begun_at)
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Work:
     """Of a job with a script whose requests are known from the first."""
     flow: FlowState | None = None
     """Of a job whose next request needs what has come of the last: `plan` is that of the request in work."""
-    waiting: deque[Unit] = field(default_factory=deque)
+    waiting: deque[Chunk] = field(default_factory=deque)
     settled: int = 0
     """Pictures that no engine needs to be asked for any more."""
     sampling_since: float | None = None
@@ -84,12 +84,12 @@ class Work:
     def divide(self, engines: int) -> None:
         """Lay out what is missing: part by part for one engine, picture by picture for several, who each take the next
         one when they are ready for it."""
-        rest = Unit(self.plan.batches).without(self.done)
+        rest = Chunk(self.plan.batches).without(self.done)
         if engines > 1:
-            rest = Unit(tuple((p,) for batch in rest.batches for p in batch if p.position not in self.done))
-            self.waiting = deque(Unit((batch,)) for batch in rest.batches)
+            rest = Chunk(tuple((p,) for batch in rest.batches for p in batch if p.position not in self.done))
+            self.waiting = deque(Chunk((batch,)) for batch in rest.batches)
         else:
-            parts = (Unit(part.batches).without(self.done) for part in self.plan.parts)
+            parts = (Chunk(part.batches).without(self.done) for part in self.plan.parts)
             self.waiting = deque(part for part in parts if part.batches)
         self.settled = self.plan.count - rest.count
         self.resumed = self.settled > 0
@@ -100,8 +100,8 @@ class Work:
         once = sum(request.effort for request in self.requests)
         return once * self.flow.steps if self.flow is not None else once
 
-    def fraction(self, units: Iterable[Unit]) -> float:
-        """How far the job is, 0 to 1, while engines make these units of it."""
-        made = self.settled + sum(unit.count * unit.fraction for unit in units)
+    def fraction(self, chunks: Iterable[Chunk]) -> float:
+        """How far the job is, 0 to 1, while engines make these chunks of it."""
+        made = self.settled + sum(chunk.count * chunk.fraction for chunk in chunks)
         fraction = min(max(made / max(self.plan.count, 1), 0.0), 1.0)
         return self.flow.fraction(fraction) if self.flow is not None else fraction

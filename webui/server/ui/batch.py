@@ -110,11 +110,13 @@ def batch_tab() -> Batch:
                 buttons=[],
             )
         with gr.Tab("From directory", elem_id="img2img_batch_from_dir") as reading:
-            folder = _folder("Input directory", "input_dir", "On the computer that Gesso runs on, with its subfolders.")
+            folder = _folder(
+                "Input directory", "input_dir", "A folder on the computer that Gesso runs on; subfolders are included."
+            )
             output = _folder(
                 "Output directory",
                 "output_dir",
-                "Results are named like the pictures, in the same subfolders. Empty: where all pictures go.",
+                "Results keep the names and subfolders of the originals. Empty: the usual output folder.",
             )
             masks = _folder(
                 "Inpaint batch mask directory",
@@ -126,7 +128,7 @@ def batch_tab() -> Batch:
         reads = gr.Checkbox(
             label="Append png info to prompts", container=False, elem_id="img2img_batch_use_png_info", interactive=True
         )
-        info_folder = _folder("PNG info directory", "png_info_dir", "Empty: the infotexts of the pictures themselves.")
+        info_folder = _folder("PNG info directory", "png_info_dir", "Empty: use the infotext of each picture itself.")
         taken = gr.CheckboxGroup(
             list(TAKEN),
             value=[],
@@ -198,7 +200,7 @@ def submits_batch(
 def may_hold_results(folder: str, paths: Paths) -> str:
     """The folder. Raises UserError: it is the program's own memory."""
     if folder and paths.is_private(Path(folder).expanduser()):
-        raise UserError(f"Output directory: {folder} holds the program's own files.", hint="Choose another one.")
+        raise UserError(f"Output directory: {folder} is used by Gesso itself.", hint="Choose another one.")
     return folder
 
 
@@ -235,7 +237,9 @@ class _Masks:
         mask = self._only or self._by_place.get(picture.place) or self._by_stem.get(picture.stem)
         if mask is None and self._any:
             # A1111: what has no mask is skipped; redone as a whole it would be lost.
-            raise UserError("skipped, for it has no mask.", hint="A mask has the name of its picture.", field=MASK)
+            raise UserError(
+                "skipped: it has no mask.", hint="A mask must have the same name as its picture.", field=MASK
+            )
         return content_of(mask.path) if mask is not None else b""
 
 
@@ -283,7 +287,7 @@ def files_in(folder: str, which: str, paths: Paths, *, but: Iterable[str] = ()) 
     """
     given = (folder or "").strip()
     if not given:
-        raise UserError(f"{which} directory: none was given.", hint="Write the folder's path.", field=INIT)
+        raise UserError(f"{which} directory: no folder was given.", hint="Enter the path of the folder.", field=INIT)
     root = path_named(given).expanduser()
     try:
         next(root.iterdir(), None)
@@ -299,13 +303,13 @@ def files_in(folder: str, which: str, paths: Paths, *, but: Iterable[str] = ()) 
         and not any(file.path.is_relative_to(other) for other in left_out if other != root)
     ]
     if not found:
-        raise UserError(f"{which} directory: there is no picture in {given}.", field=INIT)
+        raise UserError(f"{which} directory: {given} contains no pictures.", field=INIT)
     return _few(found)
 
 
 def _few(found: list[Given]) -> list[Given]:
     if len(found) > MOST:
-        raise UserError(f"{len(found)} pictures at once are too many.", hint=f"Take at most {MOST}.", field=INIT)
+        raise UserError(f"{len(found)} pictures are too many at once.", hint=f"Use at most {MOST}.", field=INIT)
     return found
 
 

@@ -140,7 +140,7 @@ class Controls:
         why = param.without_effect()
         if self._explained:
             help_text = field_of(self.declared, name).description or ""
-            given["info"] = f"{help_text} Without effect: {why}" if why else help_text
+            given["info"] = f"{help_text} No effect: {why}" if why else help_text
         if why:
             look = {**look, "interactive": False, "elem_classes": ["without-effect"]}
         component = self._component(name, param, value, {**given, **look})
@@ -184,7 +184,9 @@ class Controls:
         return updates, remarks
 
     def _show_parts(self, wanted: Mapping[str, Any], updates: dict[Component, Any], remarks: list[str]) -> None:
-        remarks += [f"There is no feature {name!r} here; it is left out." for name in wanted if name not in self._parts]
+        remarks += [
+            f"The feature {name!r} is not installed; it was ignored." for name in wanted if name not in self._parts
+        ]
         for name, units in self._parts.items():
             given = wanted.get(name)
             asked: Sequence[Any] = given if isinstance(given, list | tuple) else [given]
@@ -301,7 +303,10 @@ class Controls:
                 return gr.update(value=value, minimum=low, maximum=high), ""
             case Number():
                 if abs(value) > LARGEST_EXACT and not self._faithful:
-                    return None, f"{param.title} {value} has more digits than the form can hold; it was left as it is."
+                    return (
+                        None,
+                        f"{param.title} {value} has more digits than the form can hold; the field was left unchanged.",
+                    )
                 return gr.update(value=value), ""
             case Choice(radio=True):
                 return gr.update(value=_listed(param, value)), ""
@@ -314,7 +319,10 @@ class Controls:
                 options, _ = self._all_on_offer(param, value)
                 missing = [item for item in value if item not in options]
                 if missing:
-                    return None, f"{param.title} {', '.join(map(repr, missing))}: not there; left as they are."
+                    return (
+                        None,
+                        f"{param.title} {', '.join(map(repr, missing))}: not available; the field was left unchanged.",
+                    )
                 return gr.update(choices=options, value=list(value)), ""
             case Toggle() | Text() | Colour():
                 return gr.update(value=value), ""
@@ -374,7 +382,7 @@ def overrides(chips: Iterable[str]) -> dict[str, Any]:
         label, separator, value = text.partition(":")
         key = keys.get(label.strip()) or (label.strip() if label.strip() in known else "")
         if not separator:
-            raise UserError(f"{text!r} is no override.", hint='Write "Setting: value".', field="override_settings")
+            raise UserError(f"{text!r} is not an override.", hint='Write "Setting: value".', field="override_settings")
         if not key:
             raise NotFound(f"There is no setting {label.strip()!r} to override.", field="override_settings")
         found[key] = value.strip()

@@ -63,7 +63,7 @@ def defaults_page(app: App, panes: Iterable[Pane | ExtrasPane]) -> None:
             found = [str(change) for change in changes(data)]
         except WebuiError as error:
             return notices.failure(error)
-        return notices.remarks(found) or notices.done("The forms stand as they begin.")
+        return notices.remarks(found) or notices.done("The forms already show their defaults.")
 
     def save(data: Data, request: gr.Request) -> str:
         try:
@@ -75,8 +75,8 @@ def defaults_page(app: App, panes: Iterable[Pane | ExtrasPane]) -> None:
         except WebuiError as error:
             return notices.failure(error)
         if not found:
-            return notices.done("The forms stand as they begin.")
-        return notices.done("Saved. It shows after a restart.") + notices.remarks(map(str, found))
+            return notices.done("The forms already show their defaults.")
+        return notices.done("Saved. The new defaults take effect after a restart.") + notices.remarks(map(str, found))
 
     given = {component for controls in forms.values() for component in controls.components}
     view.click(look, given, report, **QUIET)

@@ -142,7 +142,7 @@ class Door:
                     return await self._join(request)
                 if path == UPLOAD:
                     return await self._upload(request)
-        return shaped(404, "HTTPException", f"{request.method} {path[:200]}: there is nothing of the kind here.", "")
+        return shaped(404, "HTTPException", f"{request.method} {path[:200]}: not found.", "")
 
     # --- files ------------------------------------------------------------------------------------------------------
 
@@ -243,7 +243,7 @@ class Door:
         """Gradio's stream of answers to the events of a session, of the caller's own."""
         session = self._session(request, request.query_params.get("session_hash", ""))
         if session not in self._blocks._queue.pending_messages_per_session:
-            answer = shaped(404, "HTTPException", "There is no event that somebody waits for.", "")
+            answer = shaped(404, "HTTPException", "No event is pending.", "")
             await answer(request.scope, receive, send)
             return
         scope = {**request.scope, "query_string": urlencode({"session_hash": session}).encode()}
@@ -283,7 +283,7 @@ class Door:
         number = given.get("fn_index")
         fn = self._blocks.fns.get(number) if type(number) is int else None
         if fn is None or fn.fn is None:
-            raise NotTaken("The page has no such event any more.", "Reload the page.", 404)
+            raise NotTaken("This event no longer exists.", "Reload the page.", 404)
         data = given.get("data")
         if not isinstance(data, list) or len(data) < len(fn.inputs):
             raise NotTaken(f"This event has {len(fn.inputs)} values.", "Reload the page.")
@@ -311,7 +311,7 @@ class Door:
         """
         if getattr(block, "data_model", None) is not None:
             if not _is_files(value):
-                raise NotTaken(f"{block.label or 'This place'} takes files.", "Drop one in.")
+                raise NotTaken(f"{block.label or 'This control'} only accepts files.", "Upload one.")
             return value
         kind = self._kinds.get(block._id)
         if kind is None:
@@ -401,9 +401,9 @@ def _parsed(content: bytes) -> dict[str, Any]:
     try:
         given = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise NotTaken("An event is JSON.", status=400) from error
+        raise NotTaken("An event must be JSON.", status=400) from error
     if not isinstance(given, dict):
-        raise NotTaken("An event is a JSON object.", status=422)
+        raise NotTaken("An event must be a JSON object.", status=422)
     return given
 
 
@@ -487,7 +487,7 @@ class _Arriving(UploadFile):
     async def write(self, data: bytes) -> None:
         self._written += len(data)
         if self._written > self._most:
-            raise MultiPartException(f"{_Parser.TOO_LARGE} {self._most:,} bytes are taken.")
+            raise MultiPartException(f"{_Parser.TOO_LARGE} {self._most:,} bytes are allowed.")
         await run_in_threadpool(self._append, data)
         sizes = self._arrived.sizes
         sizes[self.filename or ""] = sizes.get(self.filename or "", 0) + len(data)

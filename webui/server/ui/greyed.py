@@ -69,9 +69,7 @@ def grey_out(app: App, bar: Quicksettings, forms: list[Pane]) -> Looks:
     found = Looks(app, needs, gr.HTML(visible="hidden", elem_id="checkpoint_kind"))
     chosen = bar.checkpoint
     if chosen is not None:
-        chosen.change(
-            lambda data: found.updates(data[chosen], data), {chosen, *found.refused}, found.affected, **QUIET
-        )
+        chosen.change(lambda data: found.updates(data[chosen], data), {chosen, *found.refused}, found.affected, **QUIET)
     return found
 
 

@@ -123,5 +123,5 @@ def _facts(app: App) -> dict[str, object]:
             for name in declared.offered()
             if (text := field_of(declared, name).description)
         }
-        | {f"setting_{key}": f"Without effect: {why}" for key, why in Settings.without_effect().items()},
+        | {f"setting_{key}": f"No effect: {why}" for key, why in Settings.without_effect().items()},
     }

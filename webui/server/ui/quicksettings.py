@@ -159,11 +159,11 @@ def quicksettings(app: App) -> Quicksettings:
                 continue
             forms[section].add(name, min_width=120, scale=0, elem_classes="quick")
             if name == CHECKPOINT:
-                refresh = tool_button("refresh", "Look again for checkpoints", "refresh_sd_model_checkpoint")
+                refresh = tool_button("refresh", "Refresh the list of checkpoints", "refresh_sd_model_checkpoint")
         gr.HTML("<span id='gesso_status' class='status' role='status'></span>", elem_classes="bare status-box")
         tool_button("moon", "Dark or light", "theme_toggle")
     notice = gr.HTML(elem_id="quicksettings_notice", elem_classes="notices")
-    show = gr.Button("Show the settings as they are", visible="hidden", elem_id="quicksettings_show")
+    show = gr.Button("Reload the settings", visible="hidden", elem_id="quicksettings_show")
     standing = {section: form for section, form in forms.items() if form.components}
     form = form_of(app, standing, "quicksettings_shown")
     bar = Quicksettings(standing, form.note, form.effective, notice)

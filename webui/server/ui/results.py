@@ -31,7 +31,7 @@ def results(tab: str) -> Results:
         with gr.Row(elem_id=f"{tab}_image_buttons", elem_classes="image-buttons") as row:
             _client_button("save", "Save the picture as a file", f"{tab}_save", calls("results.save", tab))
             _client_button("zip", "Save all pictures as a zip file", f"{tab}_zip", calls("results.zip", tab))
-            _client_button("fullscreen", "Show it large", f"{tab}_enlarge", calls("results.enlarge", tab))
+            _client_button("fullscreen", "Open full screen", f"{tab}_enlarge", calls("results.enlarge", tab))
             picked = gr.Textbox(visible="hidden", elem_id=f"{tab}_picked", label="Picked picture", container=False)
         gr.HTML(
             f"<section class='gesso-infotext' data-tab='{tab}' aria-label='Infotext'></section>", elem_classes="bare"

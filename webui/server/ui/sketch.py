@@ -22,7 +22,7 @@ def painted(data_url: str) -> bytes:
     Raises:
         UserError: it is none.
     """
-    broken = UserError("What was painted cannot be read.", hint="Paint it again.", field="mask")
+    broken = UserError("The painting could not be read.", hint="Paint it again.", field="mask")
     if not data_url.startswith(PNG):
         raise broken
     try:

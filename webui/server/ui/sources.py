@@ -92,7 +92,7 @@ def modes(controls: Controls) -> list[Mode]:
         found.append(Mode("inpaint_sketch", "Inpaint sketch", picture, add, strokes, True, (transparency,)))
     with gr.Tab("Inpaint upload", id="inpaint_upload", elem_id="mode_img2img_inpaint_upload"), gr.Row():
         picture = source("Picture", "img2img_upload_image", height=300)
-        mask = source("Mask: white may change", "img2img_upload_mask", height=300)
+        mask = source("Mask: white areas may change", "img2img_upload_mask", height=300)
         found.append(Mode("inpaint_upload", "Inpaint upload", picture, _inpaint_upload, mask))
     return found
 
@@ -176,12 +176,12 @@ def _sketch(app: App, name: str, strokes: Any, _data: Data) -> Added:
 
 def _inpaint(app: App, name: str, strokes: Any, _data: Data) -> Added:
     mask = app.catalog.uploads.put(painted(strokes)) if strokes else ""
-    return {INIT: (name,), MASK: _some(mask, "Paint over what shall change.")}
+    return {INIT: (name,), MASK: _some(mask, "Paint over the areas to change.")}
 
 
 def _inpaint_sketch(controls: Controls, transparency: Component) -> Add:
     def add(app: App, name: str, strokes: Any, data: Data) -> Added:
-        _some(strokes, "Paint over what shall change, in the colours that it shall have.")
+        _some(strokes, "Paint over the areas to change, in the colors they should have.")
         uploads = app.catalog.uploads
         x, y = (float(data[controls[side]] or 0) for side in MASK_EDGE)
         picture, mask = sketched_to_inpaint(
@@ -193,7 +193,7 @@ def _inpaint_sketch(controls: Controls, transparency: Component) -> Add:
 
 
 def _inpaint_upload(app: App, name: str, mask: Any, _data: Data) -> Added:
-    return {INIT: (name,), MASK: _some(upload(app, mask or None), "Drop a mask beside the picture.")}
+    return {INIT: (name,), MASK: _some(upload(app, mask or None), "Add a mask next to the picture.")}
 
 
 def _kept_paint(app: App, strokes: str) -> bytes:
@@ -205,5 +205,5 @@ def _kept_paint(app: App, strokes: str) -> bytes:
 
 def _some(mask: str, hint: str) -> str:
     if not mask:
-        raise UserError("There is no mask: nothing may change.", hint=hint, field=MASK)
+        raise UserError("There is no mask, so nothing would change.", hint=hint, field=MASK)
     return mask

@@ -29,18 +29,20 @@ def styles_dialog(app: App, forms: list[Pane]) -> None:
             value=None,
             label="Style",
             allow_custom_value=True,
-            info="Pick one to change it, or type a new name.",
+            info="Choose a style to edit, or type a new name.",
             elem_id="styles_name",
             interactive=True,
         )
         prompt = gr.Textbox(
-            label="Prompt", lines=3, elem_id="styles_prompt", info="{prompt} stands for the form's prompt."
+            label="Prompt", lines=3, elem_id="styles_prompt", info="{prompt} is replaced by the prompt in the form."
         )
         negative = gr.Textbox(label="Negative prompt", lines=3, elem_id="styles_negative")
         notice = gr.HTML(elem_id="styles_notice", elem_classes="notices")
         with gr.Row(elem_classes="wide-buttons"):
             copies = [
-                gr.Button("Take the form's prompts", elem_id=f"styles_copy_{pane.kind}", size="sm", min_width=120)
+                gr.Button(
+                    "Copy the prompts from the form", elem_id=f"styles_copy_{pane.kind}", size="sm", min_width=120
+                )
                 for pane in forms
             ]
             delete = gr.Button("Delete", elem_id="styles_delete", size="sm", min_width=80)

@@ -46,12 +46,14 @@ def toprow(controls: Controls, *, before_styles: tuple[tuple[str, str, str], ...
                 )
             with gr.Row(elem_id=f"{tab}_tools", elem_classes="tools"):
                 paste = tool_button(
-                    "paste", "Read parameters from the prompt, or from the last picture, into the form", f"{tab}_paste"
+                    "paste",
+                    "Read generation parameters from the prompt, or from the last picture if the prompt is empty",
+                    f"{tab}_paste",
                 )
                 clear = tool_button("clear", "Clear both prompts", f"{tab}_clear_prompt")
                 for icon, name, elem_id in before_styles:
                     tool_button(icon, name, f"{tab}_{elem_id}")
-                apply_styles = tool_button("apply", "Write the selected styles into the prompts", f"{tab}_style_apply")
+                apply_styles = tool_button("apply", "Apply the selected styles to the prompts", f"{tab}_style_apply")
                 edit_styles = tool_button("edit", "Edit styles", f"{tab}_style_edit")
             controls.add(STYLES, elem_classes="styles", min_width=200)
     prompts = [controls[name] for name in PROMPTS]

@@ -290,7 +290,7 @@ def _pastes(app: App, pane: Pane) -> None:
     def paste(text: str) -> dict[Component, Any]:
         text = text.strip() or ("" if app.access.required else _last_infotext(app))
         if not text:
-            return {pane.results.notice: notices.remarks(["There is nothing to read: the prompt is empty."])}
+            return {pane.results.notice: notices.remarks(["There are no parameters to read: the prompt is empty."])}
         values, remarks = told(app, text, _kind(pane))
         updates, more = pane.controls.show(values)
         return {**updates, pane.results.notice: notices.remarks([*remarks, *more])}
@@ -377,7 +377,7 @@ def _edits_extras(app: App, source: QueuePane, button: Component, target: Extras
                 name = asked.images[0]
                 updates[target.image] = copy_for(app, request, app.catalog.uploads.get(name), f"{name[:12]}.png")
                 others = len(asked.images) - 1
-                remarks += [f"The other {others} pictures have to be dropped in again."] if others else []
+                remarks += [f"The other {others} pictures must be added again."] if others else []
         except WebuiError as error:
             return {source.notice: notices.failure(error)}
         return {**updates, target.results.notice: notices.remarks(remarks)}

@@ -22,7 +22,7 @@ async function act(tab, what) {
   if (what === "interrupt") asked.set(job.id, (asked.get(job.id) ?? 0) + 1);
   draw();
   const answer = await post(`internal/jobs/${job.id}/${what}`);
-  if (!answer.ok && answer.status !== 404) say(`The server did not ${what} the job.`, "bad");
+  if (!answer.ok && answer.status !== 404) say(`The server could not ${what} the job.`, "bad");
 }
 
 /** @param {string} tab */
@@ -46,10 +46,10 @@ function draw() {
     if (!interrupt || !generate) continue;
     const times = job ? asked.get(job.id) ?? 0 : 0;
     set(interrupt, times ? "Interrupting…" : "Interrupt",
-      times && job && job.count > 1 ? "Once more stops at once" : "Stop, and keep what is finished (Esc)");
-    set(byId(`${tab}_skip`), "Skip", "Go on with the next batch (Alt+Enter)");
+      times && job && job.count > 1 ? "Press again to stop immediately" : "Stop and keep finished pictures (Esc)");
+    set(byId(`${tab}_skip`), "Skip", "Skip to the next batch (Alt+Enter)");
     const anew = facts.begins_anew;
-    const more = anew ? "One more job, after those that wait (Ctrl+Enter interrupts, and begins anew)"
+    const more = anew ? "One more job, after those that wait (Ctrl+Enter interrupts and restarts)"
       : "One more job, after those that wait (Ctrl+Enter)";
     set(generate, VERBS[tab] ?? "Generate", job ? more : "Ctrl+Enter");
   }

@@ -74,7 +74,7 @@ async function use(panel, card) {
   const found = await ask(`card/${card.id}/insertion`);
   if (found.checkpoint) {
     const answer = await post("sdapi/v1/options", { sd_model_checkpoint: found.checkpoint });
-    if (!answer.ok) throw new Error("The checkpoint cannot be chosen.");
+    if (!answer.ok) throw new Error("The checkpoint could not be selected.");
     showSettings();
     say(`Checkpoint: ${found.checkpoint}`);
     return;
@@ -83,7 +83,7 @@ async function use(panel, card) {
   const box = panel.page === "embeddings" ? lastBox.get(tab) ?? "prompt" : "prompt";
   const on = toggle(`${tab}_${box}`, found.prompt);
   if (found.negative) toggle(`${tab}_negative_prompt`, found.negative, on);
-  say(on ? `${card.name} added to the prompt.` : `${card.name} taken out of the prompt.`);
+  say(on ? `${card.name} added to the prompt.` : `${card.name} removed from the prompt.`);
 }
 
 // --- panel ---------------------------------------------------------------------------------------------------------
@@ -141,9 +141,9 @@ class Panel {
       ...SORTS.map((name) => make("option", { value: name, selected: name === this.wish.sort }, name)));
     this.body.replaceChildren(
       make("div.cards-bar", {}, this.search, this.families, sort,
-        iconButton("sort", "Turn the order round", () => this.ask({ descending: !this.wish.descending })),
-        iconButton("tree", "Folders as a tree or as buttons", () => this.turn()),
-        iconButton("refresh", "Look again what is on disk", () => this.refresh()), this.count),
+        iconButton("sort", "Reverse the order", () => this.ask({ descending: !this.wish.descending })),
+        iconButton("tree", "Show folders as a tree or as buttons", () => this.turn()),
+        iconButton("refresh", "Refresh the list", () => this.refresh()), this.count),
       make("div.cards-main", {}, this.folders, make("div.cards-side", {}, this.grid, this.more)));
     this.ask({});
   }
@@ -193,10 +193,10 @@ class Panel {
     else this.grid.replaceChildren(...cards);
     this.more.hidden = this.grid.childElementCount >= found.total;
     this.count.textContent = found.total === 1 ? "1 card" : `${found.total} cards`;
-    if (!found.total) this.grid.replaceChildren(make("p.cards-none", {}, "Nothing here. New files show after a refresh."));
+    if (!found.total) this.grid.replaceChildren(make("p.cards-none", {}, "Nothing found. Press refresh to show new files."));
     this.families.hidden = !found.families.length;
     this.families.replaceChildren(...["", ...found.families].map((family) =>
-      make("option", { value: family, selected: family === this.wish.family }, family || "Every base model")));
+      make("option", { value: family, selected: family === this.wish.family }, family || "All base models")));
     this.folders.hidden = !found.folders.length;
     this.folders.classList.toggle("tree", this.tree);
     const parents = new Set(found.folders.map(above));
@@ -268,8 +268,8 @@ function rows(pairs) {
 /** @param {Details} found */
 function metadata(found) {
   const pairs = Object.entries(found.metadata);
-  if (found.tags.length) pairs.push(["Words of its training set", found.tags.map(({ tag, count }) => `${tag} (${count})`).join(", ")]);
-  return [pairs.length ? rows(pairs) : make("p", {}, "Its author wrote nothing into the file.")];
+  if (found.tags.length) pairs.push(["Most frequent training tags", found.tags.map(({ tag, count }) => `${tag} (${count})`).join(", ")]);
+  return [pairs.length ? rows(pairs) : make("p", {}, "The file has no metadata.")];
 }
 
 /** @type {Record<string, string[]>} */
@@ -292,7 +292,7 @@ const NAMES = {
 function control(name, value) {
   if (name === "sd version") {
     return make("select", { name }, ...["", "SD1", "SD2", "SDXL", "SD3", "Flux", "Unknown"].map((version) =>
-      make("option", { value: version, selected: version === (value ?? "") }, version || "As found in the file")));
+      make("option", { value: version, selected: version === (value ?? "") }, version || "As detected from the file")));
   }
   if (name === "preferred weight") {
     return make("input", { name, type: "number", min: 0, max: 2, step: 0.01, value: value ?? 0 });
@@ -334,9 +334,9 @@ function editor(found, panel, dialog) {
   const replace = make("button", { type: "button", onclick: () => closeAnd(() => {
     const shown = document.querySelector(`#${tab}_results .stage .layer.on:not(.preview)`)?.getAttribute("src") ?? "";
     const picture = /pictures\/([^/?]+)/.exec(shown)?.[1];
-    if (!picture) throw new Error("There is no picture in the gallery yet.");
+    if (!picture) throw new Error("The gallery is empty.");
     return send(`card/${found.id}/picture/${picture}`);
-  }) }, "Take the gallery's picture");
+  }) }, "Use the picture from the gallery");
   const facts = rows([["File", found.path], ["Size", `${(found.bytes / 2 ** 20).toFixed(1)} MB`],
     ["Modified", new Date(found.modified * 1000).toLocaleString()]]);
   return [facts, form, make("div.card-foot", {}, replace, save)];
@@ -348,7 +348,7 @@ function editor(found, panel, dialog) {
  * @param {{tag: string, count: number}[]} tags
  */
 function tagsInto(box, tags) {
-  return make("div.card-tags", { "aria-label": "Words of its training set" }, ...tags.map(({ tag, count }) =>
+  return make("div.card-tags", { "aria-label": "Most frequent training tags" }, ...tags.map(({ tag, count }) =>
     make("button.card-tag", { type: "button", title: `${count} times`, onclick: () => {
       const now = box.value.split(",").map((word) => word.trim()).filter(Boolean);
       box.value = (now.includes(tag) ? now.filter((word) => word !== tag) : [...now, tag]).join(", ");

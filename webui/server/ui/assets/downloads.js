@@ -15,7 +15,7 @@ const ENDINGS = { "image/jpeg": "jpg" };
  */
 export async function named(picture) {
   const answer = await fetch(url(picture.url));
-  if (!answer.ok) throw new Error("The picture's file is gone.");
+  if (!answer.ok) throw new Error("The file of this picture no longer exists.");
   const content = await answer.blob();
   const ending = ENDINGS[content.type] ?? content.type.split("/")[1] ?? "png";
   return { name: picture.name || `${picture.seed}.${ending}`, content };

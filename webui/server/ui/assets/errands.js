@@ -16,10 +16,10 @@ let known = null;
 
 /** @param {Job} job */
 function words(job) {
-  if (job.state === "queued") return "Waits for its turn.";
+  if (job.state === "queued") return "Waiting in the queue.";
   if (job.state === "running") return job.text || "Runs.";
   if (job.state === "failed") return [job.error?.message, job.error?.hint].filter(Boolean).join(" ");
-  return job.state === "done" ? `Made: ${job.answer}` : "Stopped; nothing was written.";
+  return job.state === "done" ? `Made: ${job.answer}` : "Stopped; nothing was saved.";
 }
 
 function draw() {
@@ -65,7 +65,7 @@ for (const model of ["clip", "deepdanbooru"]) {
   when(`#img2img_interrogate_${model}`, (button) => button.addEventListener("click", () => {
     const ask = byId(`img2img_ask_${model}_${openedMode()}`);
     if (!ask) {
-      say("There is no single picture here to describe.");
+      say("Add a picture to describe first.");
       return;
     }
     known = new Set(live.of("interrogate").map((job) => job.id));

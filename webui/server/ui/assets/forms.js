@@ -44,7 +44,7 @@ function source() {
 
 command("naturalSize", (width, height) => {
   const size = source();
-  if (!size) say("There is no picture yet whose size could be taken.");
+  if (!size) say("There is no picture yet to take the size from.");
   return size ? nearest(size) : [width, height];
 });
 
@@ -61,7 +61,7 @@ function scaleText(by) {
   const factor = Number(by ?? box?.value ?? 1);
   const bold = (/** @type {import("./sizes.js").Size} */ sides) => make("b", {}, sides.join("×"));
   if (size) text.replaceChildren("from ", bold(size), " to ", bold(resized(size, factor)));
-  else text.textContent = openedMode() === "batch" ? "of each picture's own size" : "Drop a picture first.";
+  else text.textContent = openedMode() === "batch" ? "of each picture's own size" : "Add a picture first.";
 }
 when("#mode_img2img .source img", (image) => image.addEventListener("load", () => scaleText()));
 command("scaleText", (by) => scaleText(by));

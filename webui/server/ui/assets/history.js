@@ -21,7 +21,7 @@ import { told, url } from "./server.js";
 
 const ROOT = "internal/history";
 const PAGE = 60;
-const LOOK = "Look for new pictures in the output folders";
+const LOOK = "Scan the output folders for new pictures";
 const state = {
   filters: { ...ALL },
   /** @type {Listed[]} */
@@ -54,9 +54,9 @@ const parts = {
   bar: make("div.history-bar", { hidden: true, role: "toolbar", "aria-label": "Selected pictures" }),
 };
 parts.bar.append(parts.count, parts.compare,
-  iconButton("heart", "Make favourites", () => chosen().forEach((picture) => judge(picture, { favourite: true }))),
-  iconButton("bin", "Put them into the bin", () => remove([...state.picked])),
-  iconButton("close", "Select none", () => {
+  iconButton("heart", "Add to favorites", () => chosen().forEach((picture) => judge(picture, { favourite: true }))),
+  iconButton("bin", "Move to the trash", () => remove([...state.picked])),
+  iconButton("close", "Clear selection", () => {
     state.picked.clear();
     draw();
   }));
@@ -91,7 +91,7 @@ const view = {
 async function ask(path, options) {
   const answer = await fetch(url(`${ROOT}/${path}`), options);
   const said = await told(answer);
-  if (!answer.ok) throw new Error(said.detail || "The server did not answer.");
+  if (!answer.ok) throw new Error(said.detail || "The server did not respond.");
   return said;
 }
 
@@ -196,7 +196,7 @@ function draw() {
   parts.grid.classList.toggle("picking", state.picked.size > 0);
   parts.empty.hidden = state.pictures.length > 0;
   parts.empty.textContent = Object.values(state.filters).some(Boolean)
-    ? "No picture is like that." : "Pictures that are made appear here, and those that lie in the output folders.";
+    ? "No pictures match." : "Generated pictures and those in the output folders appear here.";
   drawBar();
   drawDetail();
 }
@@ -242,14 +242,14 @@ function drawDetail() {
   const heart = iconButton("heart", "Favourite", () => judge(picture, { favourite: !picture.favourite }));
   heart.classList.toggle("on", picture.favourite);
   heart.setAttribute("aria-pressed", String(picture.favourite));
-  const tags = make("input.history-tags", { type: "text", value: picture.tags.join(", "), placeholder: "Tags, with commas between",
+  const tags = make("input.history-tags", { type: "text", value: picture.tags.join(", "), placeholder: "Tags, separated by commas",
     "aria-label": "Tags", maxlength: 1000,
     onchange: () => {
       judge(picture, { tags: tags.value.split(",").map((tag) => tag.trim()).filter(Boolean) });
     } });
   parts.detail.append(
     make("div.history-large", {},
-      make("button.history-enlarge", { type: "button", title: "Show it large", "aria-label": "Show it large",
+      make("button.history-enlarge", { type: "button", title: "Open full screen", "aria-label": "Open full screen",
         onclick: () => lightbox.open(view) }, make("img", { src: url(picture.url), alt: view.described(picture),
           width: picture.width, height: picture.height })),
       iconButton("close", "Close", () => show(-1))),
@@ -261,14 +261,14 @@ function drawDetail() {
     make("div.history-row", {},
       ...senders(),
       iconButton("save", "Save the picture as a file", () => save(view.current)),
-      iconButton("bin", "Put it into the bin", () => remove([picture.id]))),
+      iconButton("bin", "Move to the trash", () => remove([picture.id]))),
     tags,
     make("div.infotext", { tabindex: "0", "aria-label": "Infotext of the picture" },
-      ...(picture.infotext ? results.coloured(picture) : ["This picture says nothing of itself."])),
+      ...(picture.infotext ? results.coloured(picture) : ["This picture has no generation parameters."])),
     make("div.history-facts", {}, `${picture.name} · ${picture.width}×${picture.height} · ${new Date(picture.created * 1000).toLocaleString()}`),
     make("div.history-family", {},
-      picture.parent && make("button.link", { type: "button", onclick: () => visit(picture.parent) }, "The picture it was made of"),
-      make("button.link", { type: "button", onclick: () => children(picture) }, "Pictures made of it")));
+      picture.parent && make("button.link", { type: "button", onclick: () => visit(picture.parent) }, "Source picture"),
+      make("button.link", { type: "button", onclick: () => children(picture) }, "Pictures made from this one")));
 }
 
 /**
@@ -300,7 +300,7 @@ async function visit(id) {
       parts.grid.prepend(card(found));
       at = 0;
     } catch {
-      say("That picture is gone.", "bad");
+      say("That picture no longer exists.", "bad");
       return;
     }
   }
@@ -311,7 +311,7 @@ async function visit(id) {
 async function children(picture) {
   const found = await ask(`pictures?parent=${encodeURIComponent(picture.id)}&limit=${PAGE}`).catch(() => ({ pictures: [] }));
   if (!found.pictures.length) {
-    say("No other picture was made of it.");
+    say("No other picture was made from it.");
     return;
   }
   for (const child of found.pictures.reverse()) await visit(child.id);
@@ -336,10 +336,10 @@ async function remove(ids, forGood = false) {
     state.index = state.pictures.findIndex((picture) => picture.id === next);
     draw();
     if (kept[0]) {
-      say(kept[0].message, "bad", forGood ? [] : ["Delete for good", () => remove(kept.map(({ id }) => id), true)]);
+      say(kept[0].message, "bad", forGood ? [] : ["Delete permanently", () => remove(kept.map(({ id }) => id), true)]);
     } else {
       const many = deleted.length === 1 ? "The picture is" : `${deleted.length} pictures are`;
-      say(forGood ? `${many} deleted.` : `${many} in the system's bin.`);
+      say(forGood ? `${many} deleted.` : `${many} in the system's trash.`);
     }
     more();
   } catch (error) {
@@ -369,7 +369,7 @@ function compare([after, before]) {
   if (!after || !before) return;
   const last = document.activeElement;
   const top = make("img", { src: url(after.url), alt: view.described(after), draggable: "false" });
-  const slider = make("input", { type: "range", min: 0, max: 100, value: 50, step: 0.1, "aria-label": "How much of which picture is shown" });
+  const slider = make("input", { type: "range", min: 0, max: 100, value: 50, step: 0.1, "aria-label": "Position of the divider between the two pictures" });
   const line = make("span.compare-line");
   const cut = () => {
     top.style.clipPath = `inset(0 0 0 ${slider.value}%)`;
@@ -383,7 +383,7 @@ function compare([after, before]) {
     document.documentElement.classList.remove("lightbox-open");
     if (last instanceof HTMLElement) last.focus({ preventScroll: true });
   };
-  const box = make("div", { id: "compare", role: "dialog", "aria-modal": "true", "aria-label": "Two pictures compared", tabindex: "-1",
+  const box = make("div", { id: "compare", role: "dialog", "aria-modal": "true", "aria-label": "Comparison of two pictures", tabindex: "-1",
     onkeydown: (event) => {
       event.stopPropagation();
       if (event.key === "Escape") close();
@@ -428,11 +428,11 @@ async function look() {
   try {
     let found = await tell("search", {});
     while (found.running) {
-      parts.look.title = `Looking through the output folders: ${found.seen} files seen, ${found.new} pictures new`;
+      parts.look.title = `Scanning the output folders: ${found.seen} files, ${found.new} new pictures`;
       await new Promise((wake) => setTimeout(wake, 1000));
       found = await ask("search");
     }
-    say(found.new ? `${found.new} pictures were found in the output folders.` : "No picture is new in the output folders.");
+    say(found.new ? `${found.new} new pictures were found in the output folders.` : "There are no new pictures in the output folders.");
     await refresh();
   } catch (error) {
     failed(error);
@@ -444,9 +444,9 @@ async function look() {
 /** @param {HTMLElement} element */
 function build(element) {
   place = element;
-  const search = make("input", { type: "search", id: "history_search", placeholder: "Words of the prompt, tags…", "aria-label": "Search",
+  const search = make("input", { type: "search", id: "history_search", placeholder: "Search prompts and tags…", "aria-label": "Search",
     oninput: () => { filter("search", search.value, 200); } });
-  const hearts = iconButton("heart", "Favourites alone", () => {
+  const hearts = iconButton("heart", "Favorites only", () => {
     const on = !state.filters.favourite;
     hearts.classList.toggle("on", on);
     hearts.setAttribute("aria-pressed", String(on));
@@ -458,7 +458,7 @@ function build(element) {
   };
   place.replaceChildren(
     make("div.history-filters", {}, search, parts.model, parts.sampler, parts.rating,
-      make("span.history-days", {}, day("since", "From this day on"), "–", day("until", "Until this day", 1)), hearts, parts.look),
+      make("span.history-days", {}, day("since", "From date"), "–", day("until", "To date", 1)), hearts, parts.look),
     parts.bar,
     make("div.history-panes", {}, make("div.history-list", {}, parts.grid, parts.empty, parts.end), parts.detail));
   parts.grid.addEventListener("click", (event) => {

@@ -25,12 +25,12 @@ const flow = { paused: false, forever: "" };
 async function act(path, body) {
   const answer = await post(path, body);
   if (answer.ok) return true;
-  say((await told(answer)).detail || "The server did not do that.", "bad");
+  say((await told(answer)).detail || "The server could not do that.", "bad");
   return false;
 }
 
 const mine = () => live.waiting().filter((job) => job.mine);
-const title = (/** @type {Job} */ job) => (job.mine ? job.prompt || "(no prompt)" : "Somebody else's job").replace(/\s+/g, " ").slice(0, 200);
+const title = (/** @type {Job} */ job) => (job.mine ? job.prompt || "(no prompt)" : "Another user's job").replace(/\s+/g, " ").slice(0, 200);
 
 /**
  * Moves a waiting job before another one, or to the end.
@@ -51,7 +51,7 @@ function edit(job) {
 }
 
 const editor = (/** @type {Job} */ job) => (job.kind === "interrogate" ? [] : [iconButton("edit", "Edit it in its tab", () => edit(job))]);
-const again = (/** @type {Job} */ job) => act(`internal/jobs/${job.id}/again`, {}).then((done) => done && say("Once more, at the end of the queue."));
+const again = (/** @type {Job} */ job) => act(`internal/jobs/${job.id}/again`, {}).then((done) => done && say("Run again, at the end of the queue."));
 const cancel = (/** @type {Job} */ job) => act(`internal/jobs/${job.id}/cancel`);
 
 /** @param {Job} job */
@@ -93,7 +93,7 @@ function row(job, buttons) {
 /** @param {Job} job */
 function running(job) {
   return row(job, job.mine ? [foreverButton(job), ...editor(job),
-    iconButton("stack", "Once more", () => again(job)), iconButton("close", "Cancel this job", () => cancel(job))] : []);
+    iconButton("stack", "Run again", () => again(job)), iconButton("close", "Cancel job", () => cancel(job))] : []);
 }
 
 /** @param {Job} job */
@@ -106,14 +106,14 @@ function waiting(job) {
     made.disabled = off;
     return made;
   };
-  return row(job, [button("top", "To the front", 0, at === 0), button("up", "Earlier", at - 1, at === 0),
+  return row(job, [button("top", "Move to front", 0, at === 0), button("up", "Earlier", at - 1, at === 0),
     button("down", "Later", at + 1, at === last), foreverButton(job), ...editor(job),
-    iconButton("stack", "Once more", () => again(job)), iconButton("close", "Cancel this job", () => cancel(job))]);
+    iconButton("stack", "Run again", () => again(job)), iconButton("close", "Cancel job", () => cancel(job))]);
 }
 
 /** @param {Job} job */
 function ended(job) {
-  return row(job, [...editor(job), iconButton("stack", "Once more", () => again(job)),
+  return row(job, [...editor(job), iconButton("stack", "Run again", () => again(job)),
     foreverButton(job)]);
 }
 
@@ -136,12 +136,12 @@ function draw() {
   const focused = document.activeElement;
   const focus = [focused?.closest("[data-id]")?.getAttribute("data-id"), focused?.getAttribute("aria-label")];
   const over = jobs.filter((job) => job.mine && isOver(job)).sort((a, b) => b.created - a.created);
-  const pause = iconButton(flow.paused ? "play" : "pause", flow.paused ? "Go on" : "Pause: start no further job",
+  const pause = iconButton(flow.paused ? "play" : "pause", flow.paused ? "Resume" : "Pause: do not start new jobs",
     () => act(`internal/queue/${flow.paused ? "resume" : "pause"}`));
   pause.id = "queue_pause";
   place.replaceChildren(
     make("div.jobs-bar", {}, pause,
-      make("span", { id: "queue_says" }, flow.paused ? "Paused: nothing further is started." : `${live.waiting().length} waiting`),
+      make("span", { id: "queue_says" }, flow.paused ? "Paused: no new jobs are started." : `${live.waiting().length} waiting`),
       make("span.grow"),
       flow.forever && make("button.link", { type: "button", onclick: () => act("internal/jobs/forever/stop") }, "Stop generating forever"),
       jobs.some((job) => job.mine && !isOver(job)) &&
@@ -149,7 +149,7 @@ function draw() {
     ...section("Running", jobs.filter((job) => job.state === "running"), running),
     ...section("Waiting", live.waiting(), waiting),
     ...section("Over", over, ended));
-  if (!jobs.length) place.append(make("p.history-empty", {}, "Nothing runs, nothing waits."));
+  if (!jobs.length) place.append(make("p.history-empty", {}, "The queue is empty."));
   if (focus[0]) {
     /** @type {HTMLElement | null} */
     const again = place.querySelector(`[data-id="${CSS.escape(focus[0])}"] [aria-label="${CSS.escape(focus[1] ?? "")}"]`);

@@ -10,9 +10,9 @@ const day = (/** @type {number} */ seconds) => new Date(seconds * 1000).toLocale
 when("#setting_logins", (panel) => {
   const list = make("div.token-list", {});
   const leave = make("a", { href: url("logout") }, "Log out");
-  const others = make("button", { type: "button", onclick: () => end(ROUTE) }, "End all my other logins");
+  const others = make("button", { type: "button", onclick: () => end(ROUTE) }, "Log out of all other browsers");
   panel.append(
-    make("p", {}, "Each browser in which somebody has logged in. A login ends after 30 days, with another password, and here."),
+    make("p", {}, "Every browser that is logged in. A login ends after 30 days, when the password changes, or here."),
     list, make("div.token-form", {}, leave, others));
 
   /** @param {string} address */
@@ -32,14 +32,14 @@ when("#setting_logins", (panel) => {
     leave.hidden = !logins.length;
     others.hidden = logins.length < 2;
     if (!logins.length) {
-      list.replaceChildren(make("p", {}, "Nobody logs in here."));
+      list.replaceChildren(make("p", {}, "This server does not use logins."));
       return;
     }
     const rows = logins.map((login) => {
       const undo = make("button", { type: "button", onclick: () => {
         if (undo.dataset.sure) end(`${ROUTE}/${login.id}`);
         undo.dataset.sure = "yes";
-        undo.textContent = "Really end it?";
+        undo.textContent = "Really log out?";
       } }, "End");
       return make("tr", { "data-id": login.id },
         make("td", {}, login.owner),

@@ -62,15 +62,15 @@ class Painter {
     /** @type {PointerEvent | null} */
     this.last = null;
     this.canvas = make(coloured ? "canvas.mask.coloured" : "canvas.mask",
-      { "aria-label": coloured ? "Sketch: paint on the picture" : "Mask: paint over what shall change" });
+      { "aria-label": coloured ? "Sketch: paint on the picture" : "Mask: paint over the areas to change" });
     this.pen = drawing(this.canvas);
     this.cursor = make("div.mask-cursor", { hidden: true });
-    this.slider = make("input", { type: "range", min: "1", max: "100", value: "22", title: "Brush size (Q, W, or Ctrl and wheel)", "aria-label": "Brush size" });
+    this.slider = make("input", { type: "range", min: "1", max: "100", value: "22", title: "Brush size (Q, W, or Ctrl+wheel)", "aria-label": "Brush size" });
     this.brush = iconButton("brush", "Brush (B)", () => this.choose(false));
     this.eraser = iconButton("eraser", "Eraser (E)", () => this.choose(true));
     this.colour = make("input.swatch", { type: "color", value: "#f2b134", title: "Colour", "aria-label": "Colour",
       oninput: () => this.choose(false) });
-    this.dropper = iconButton("dropper", "Pick a colour from the picture (Alt and click)", () => this.pickNext());
+    this.dropper = iconButton("dropper", "Pick a color from the picture (Alt+click)", () => this.pickNext());
     this.bar = make("div.mask-bar", { role: "toolbar", "aria-label": coloured ? "Sketch" : "Mask" },
       this.brush, this.eraser, coloured && this.colour, coloured && this.dropper, this.slider,
       iconButton("undo", "Undo (Ctrl+Z)", () => this.undo()),

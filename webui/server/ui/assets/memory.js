@@ -11,7 +11,7 @@ const size = (/** @type {number} */ bytes) => (bytes >= 2 ** 30 ? `${(bytes / 2 
 function draw(panel) {
   const { parts = [], profile = "" } = live.models();
   if (!parts.length) {
-    panel.replaceChildren(make("p", {}, "No model is in memory."));
+    panel.replaceChildren(make("p", {}, "No models are loaded."));
     return;
   }
   const rows = parts.map(({ model, part, nbytes, device }, at) =>

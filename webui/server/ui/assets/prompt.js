@@ -14,7 +14,7 @@ import { post, told, url } from "./server.js";
 
 const WAIT = 350; // milliseconds after the last key
 const LONGEST_FILE = 10000; // bytes of a text
-const TITLE = "Tokens used, of the places in their chunks";
+const TITLE = "Tokens used / available";
 /** @type {Map<string, ReturnType<typeof setTimeout>>} */
 const timers = new Map();
 /** @type {Map<string, Wanted>} By prompt: its text and the styles that were chosen with it. */
@@ -134,7 +134,7 @@ when(".prompt textarea", (area) => {
     event.stopPropagation();
     const text = await readFile(file);
     if (text) fill(tab, text);
-    else say("No infotext was found in this file.");
+    else say("No generation parameters were found in this file.");
   }
 });
 

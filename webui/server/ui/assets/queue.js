@@ -13,13 +13,13 @@ let open = false;
  * @param {number} index
  */
 function row(job, index) {
-  const text = job.mine ? (job.prompt || "(no prompt)").replace(/\s+/g, " ").slice(0, 120) : "Somebody else's job";
+  const text = job.mine ? (job.prompt || "(no prompt)").replace(/\s+/g, " ").slice(0, 120) : "Another user's job";
   const count = job.count > 1 ? ` × ${job.count}` : "";
   return make("li", {},
     make("span.place", {}, String(index + 1)),
     make("span.what", { title: job.mine ? job.prompt : "" }, text),
     make("span.kind", {}, `${job.kind}${count}`),
-    job.mine && iconButton("close", "Cancel this job", () => post(`internal/jobs/${job.id}/cancel`)));
+    job.mine && iconButton("close", "Cancel job", () => post(`internal/jobs/${job.id}/cancel`)));
 }
 
 /**

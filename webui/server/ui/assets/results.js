@@ -38,7 +38,7 @@ class View {
     this.showsPreview = false;
     this.drawn = "";
     this.wanted = "";
-    this.stage = make("div.stage", { tabindex: "0", role: "group", "aria-label": "Picture; arrow keys choose, Enter enlarges" },
+    this.stage = make("div.stage", { tabindex: "0", role: "group", "aria-label": "Picture; arrow keys select, Enter opens full screen" },
       make("div.empty", {}, make("span.glyph-image", { "aria-hidden": "true" }), NOTHING), this.front, this.back);
     this.bar = make("div.bar");
     this.words = make("span.words");
@@ -50,7 +50,7 @@ class View {
     this.unsaved = make("div.notice.bad", { role: "alert", hidden: true });
     this.queue = make("div.queue");
     this.stage.append(this.progress);
-    this.extras = make("div.extras", { "aria-label": "Pictures that come with this one", hidden: true });
+    this.extras = make("div.extras", { "aria-label": "Additional pictures of this result", hidden: true });
     place.append(this.error, this.unsaved, this.stage, this.thumbs, this.extras, this.queue);
     this.stage.addEventListener("click", () => { if (this.current) lightbox.open(this); });
     this.stage.addEventListener("auxclick", (event) => {
@@ -108,7 +108,7 @@ class View {
     }
     const preview = running && live.preview(running.id);
     const watching = preview && !(this.pinned && this.base === running.id) ? preview : undefined;
-    if (watching) this.show(url(`${watching.url}?${watching.number}`), "The picture in work", true);
+    if (watching) this.show(url(`${watching.url}?${watching.number}`), "Picture in progress", true);
     else if (this.current && !(running && this.showsPreview && this.base !== running.id)) {
       this.show(url(this.current.url), this.described(this.current), false);
     }
@@ -220,16 +220,16 @@ class View {
       for (const picture of waiting) {
         const answer = await post(`internal/pictures/${picture.id}/${what}`);
         if (answer.ok) continue;
-        say((await told(answer)).detail || "The server did not answer.", "bad");
+        say((await told(answer)).detail || "The server did not respond.", "bad");
         return;
       }
     };
     const link = (/** @type {string} */ name, /** @type {() => unknown} */ act) => make("button.link", { type: "button", onclick: act }, name);
     this.unsaved.replaceChildren(
       make("b", {}, waiting.length > 1 ? `${waiting.length} pictures could not be saved.` : "A picture could not be saved."),
-      make("span.hint", {}, "Kept in memory for now. Make room or mend the folder, and save again; or save in the browser."),
+      make("span.hint", {}, "Kept in memory for now. Free some disk space or repair the folder and save again, or save with the browser."),
       make("div.unsaved-buttons", {}, link("Save again", each("save")),
-        link("Save in the browser", async () => {
+        link("Save with the browser", async () => {
           try {
             for (const picture of waiting) {
               const { name, content } = await named(picture);

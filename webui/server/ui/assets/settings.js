@@ -55,7 +55,7 @@ command("restart", async () => {
     say((await told(answer)).detail || "The server cannot be restarted from here.", "bad");
     return;
   }
-  document.body.append(make("div", { id: "gesso_restarting", role: "alert" }, "Restarting. The page comes back by itself."));
+  document.body.append(make("div", { id: "gesso_restarting", role: "alert" }, "Restarting. The page will reload automatically."));
   await new Promise((wake) => setTimeout(wake, 1500));
   for (;;) {
     try {

@@ -12,7 +12,7 @@ when("#gesso_status", (place) => {
     const { loading } = live.models();
     let text = "";
     let kind = "";
-    if (!live.isConnected()) [text, kind] = ["No connection, trying again", "bad"];
+    if (!live.isConnected()) [text, kind] = ["Connection lost, reconnecting", "bad"];
     else if (loading) [text, kind] = [`Loading ${loading}`, "busy"];
     else if (engine && engine.state !== "ready") {
       text = engine.text || WORDS[engine.state] || engine.state;

@@ -5,20 +5,20 @@ import { say } from "./say.js";
 import { post, told, url } from "./server.js";
 
 const SCOPES = {
-  read: "Look at my jobs and pictures",
+  read: "View my jobs and pictures",
   generate: "Submit and stop jobs",
-  admin: "All that I may do",
+  admin: "Everything I may do",
 };
 const day = (/** @type {number} */ seconds) => new Date(seconds * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 
 when("#setting_tokens", (panel) => {
   const name = make("input", {
-    type: "text", maxlength: 100, autocomplete: "off", placeholder: "What is it for?", "aria-label": "Name of the token",
+    type: "text", maxlength: 100, autocomplete: "off", placeholder: "What is the token for?", "aria-label": "Name of the token",
   });
   const boxes = Object.keys(SCOPES).map((scope) => make("input", { type: "checkbox", value: scope, checked: scope !== "admin" }));
   const wishes = Object.values(SCOPES).map((meaning, at) => make("label", {}, boxes[at], ` ${meaning}`));
   const form = make("form.token-form", { onsubmit: create }, name, ...wishes,
-    make("button", { type: "submit" }, "Make a token"));
+    make("button", { type: "submit" }, "Create a token"));
   const secret = make("div.token-secret", { role: "status", "aria-live": "polite" });
   const list = make("div.token-list", {});
   panel.append(
@@ -33,7 +33,7 @@ when("#setting_tokens", (panel) => {
     const answer = await post("internal/access/tokens", { name: name.value.trim(), scopes });
     const said = await told(answer);
     if (!answer.ok) {
-      say(said.errors || "No token could be made.", "bad");
+      say(said.errors || "The token could not be created.", "bad");
       return;
     }
     name.value = "";
@@ -43,15 +43,15 @@ when("#setting_tokens", (panel) => {
       shown.select();
       navigator.clipboard?.writeText(said.token).then(() => say("Copied."), () => {});
     } }, "Copy");
-    const done = make("button", { type: "button", onclick: () => secret.replaceChildren() }, "I have it");
-    secret.replaceChildren(make("p", {}, "Copy it now: it is not shown again."), shown, copy, done);
+    const done = make("button", { type: "button", onclick: () => secret.replaceChildren() }, "Done");
+    secret.replaceChildren(make("p", {}, "Copy it now: it will not be shown again."), shown, copy, done);
     await draw();
   }
 
   /** @param {{id: string}} token */
   async function revoke(token) {
     const answer = await fetch(url(`internal/access/tokens/${token.id}`), { method: "DELETE" });
-    if (!answer.ok) say("The token could not be taken back.", "bad");
+    if (!answer.ok) say("The token could not be revoked.", "bad");
     await draw();
   }
 
@@ -61,7 +61,7 @@ when("#setting_tokens", (panel) => {
     /** @type {{id: string, name: string, scopes: string[], created: number, used: number | null}[]} */
     const tokens = await answer.json();
     if (!tokens.length) {
-      list.replaceChildren(make("p", {}, "There is no token of yours."));
+      list.replaceChildren(make("p", {}, "You have no tokens."));
       return;
     }
     const rows = tokens.map((token) => {

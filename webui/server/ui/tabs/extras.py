@@ -58,10 +58,12 @@ def extras(app: App) -> ExtrasPane:
                     )
                 with gr.Tab("Batch from Directory", elem_id="mode_extras_batch_dir") as folder:
                     given = _folder(
-                        "Input directory", "input_dir", "On the computer that Gesso runs on, with its subfolders."
+                        "Input directory",
+                        "input_dir",
+                        "A folder on the computer that Gesso runs on; subfolders are included.",
                     )
                     output = _folder(
-                        "Output directory", "output_dir", "With the same subfolders. Empty: where all pictures go."
+                        "Output directory", "output_dir", "Subfolders are kept. Empty: the usual output folder."
                     )
             _upscale(controls)
             _more(controls)

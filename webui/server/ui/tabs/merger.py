@@ -39,7 +39,7 @@ def merger(app: App) -> FormPane:
                     controls.add(second, min_width=180)
                     pair = [controls[first], controls[second]]
                     swap.click(None, pair, pair, js=SWAPPED, **QUIET)
-                refresh = tool_button("refresh", "Look again for checkpoints", "merge_refresh")
+                refresh = tool_button("refresh", "Refresh the list of checkpoints", "merge_refresh")
             controls.add("custom_name")
             controls.add("interp_method")
             controls.add("multiplier")

@@ -68,10 +68,10 @@ def settings(app: App) -> SettingsPane:
         old = before.options()
         changed = [key for key, value in after.options().items() if value != old[key]]
         if not changed:
-            return {notice: notices.done("Nothing was changed."), **page.shown(after)}
+            return {notice: notices.done("No settings were changed."), **page.shown(after)}
         sentence = f"{len(changed)} setting{'s' if len(changed) > 1 else ''} changed: {', '.join(changed)}."
         if any(_takes_effect_later(key) for key in changed):
-            sentence += " Restart to see all of it."
+            sentence += " Restart to apply all of them."
         return {notice: notices.done(sentence), **page.shown(after)}
 
     apply.click(save, {*page.components}, [notice, *page.components], **QUIET)

@@ -30,27 +30,27 @@ class _Nothing:
         pass
 
 
-class Ferry:
+class PinnedUploader:
     """Brings tensors from the host, also mapped ones, to one device."""
 
     def __init__(self, device: torch.device, piece: int = PIECE) -> None:
         cuda = device.type == "cuda"
         self._device = device
         self._piece = piece
-        self._boats = [torch.empty(piece, dtype=torch.uint8, pin_memory=cuda) for _ in range(PIECES)]
+        self._buffers = [torch.empty(piece, dtype=torch.uint8, pin_memory=cuda) for _ in range(PIECES)]
         self._sent: list[Mark] = [torch.cuda.Event() if cuda else _Nothing() for _ in range(PIECES)]  # type: ignore[no-untyped-call]
-        self._trips = 0
+        self._sent_chunks = 0
 
-    def bring(self, tensor: Tensor) -> Tensor:
+    def upload(self, tensor: Tensor) -> Tensor:
         """A copy on the device, contiguous, of the same dtype. It is there for whatever is asked of the device next."""
         arrived = torch.empty(tensor.shape, dtype=tensor.dtype, device=self._device)
-        cargo, quay = (flat.view(torch.uint8) for flat in (tensor.reshape(-1), arrived.view(-1)))
-        for start in range(0, cargo.numel(), self._piece):
-            boat, sent = self._boats[self._trips % PIECES], self._sent[self._trips % PIECES]
-            self._trips += 1
-            load = cargo[start : start + self._piece]
-            sent.synchronize()  # its last load has left it
-            boat[: load.numel()].copy_(load)
-            quay[start : start + load.numel()].copy_(boat[: load.numel()], non_blocking=True)
+        source, target = (flat.view(torch.uint8) for flat in (tensor.reshape(-1), arrived.view(-1)))
+        for start in range(0, source.numel(), self._piece):
+            buffer, sent = self._buffers[self._sent_chunks % PIECES], self._sent[self._sent_chunks % PIECES]
+            self._sent_chunks += 1
+            chunk = source[start : start + self._piece]
+            sent.synchronize()  # its last chunk has left it
+            buffer[: chunk.numel()].copy_(chunk)
+            target[start : start + chunk.numel()].copy_(buffer[: chunk.numel()], non_blocking=True)
             sent.record()
         return arrived

@@ -1,4 +1,4 @@
-"""The course of a run: which noise levels the sampler walks, and what it begins with."""
+"""The noise levels of a run: which noise levels the sampler walks, and what it begins with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from webui.engine.sampling.types import Noise, SamplerOptions, SamplerTraits
 
 
 @dataclass(frozen=True)
-class Course:
+class SigmaSchedule:
     process: Process
     whole: Tensor
     """The whole schedule, falling, on the CPU; Brownian paths span it."""
@@ -67,7 +67,7 @@ class Course:
         return BrownianNoise(images.kind, seeds, images.shape, low, high, device=images.device, together=together)
 
 
-def course(
+def sigma_schedule(
     sampler: SamplerTraits,
     process: Process,
     steps: int,
@@ -76,23 +76,23 @@ def course(
     options: ScheduleOptions,
     *,
     t_enc: int | None = None,
-) -> Course:
-    """The course for a sampler. steps and t_enc: as `img2img_steps` counts them; without t_enc it begins with noise.
+) -> SigmaSchedule:
+    """The schedule for a sampler. steps and t_enc: as `img2img_steps` counts them; without t_enc it begins with noise.
 
     schedule, traits: function and registry line of what the user chose, or of what Automatic means for the sampler.
     """
     if sampler.timesteps:
-        return _timestep_course(process, steps + (sampler.discard_penultimate or options.discard_penultimate), t_enc)
+        return _timestep_schedule(process, steps + (sampler.discard_penultimate or options.discard_penultimate), t_enc)
     whole = sigmas_for(process, steps, schedule, traits, options, discard_penultimate=sampler.discard_penultimate)
     if t_enc is not None:
         sigmas = whole[steps - t_enc - 1 :]
-        return Course(process, whole, sigmas, sigmas[0], from_noise=False, preserving=False)
+        return SigmaSchedule(process, whole, sigmas, sigmas[0], from_noise=False, preserving=False)
     # A1111: the model's range, though the noise is scaled for the schedule's first level
     sigmas = exponential(steps, process.sigma_min, process.sigma_max, process) if sampler.takes_range else whole
-    return Course(process, whole, sigmas, whole[0], from_noise=True, preserving=False)
+    return SigmaSchedule(process, whole, sigmas, whole[0], from_noise=True, preserving=False)
 
 
-def _timestep_course(process: Process, steps: int, t_enc: int | None) -> Course:
+def _timestep_schedule(process: Process, steps: int, t_enc: int | None) -> SigmaSchedule:
     """Every (1000 // steps)-th timestep, from 1 up. Steps that do not divide 1000 give more.
 
     Raises:
@@ -100,7 +100,7 @@ def _timestep_course(process: Process, steps: int, t_enc: int | None) -> Course:
     """
     if not steps:
         none = torch.zeros(1)
-        return Course(process, none, none[:0], none[0], from_noise=False, preserving=True)
+        return SigmaSchedule(process, none, none[:0], none[0], from_noise=False, preserving=True)
     if steps > 1000:
         raise UserError(
             f"This sampler cannot take {steps:,} steps: each step is one of the model's 1,000 noise levels.",
@@ -110,10 +110,10 @@ def _timestep_course(process: Process, steps: int, t_enc: int | None) -> Course:
     timesteps = torch.arange(0, 1000, 1000 // steps).add(1).clamp(max=999)
     rising = process.sigma(timesteps).cpu()
     if t_enc is None:
-        return Course(process, rising.flip(0), rising.flip(0), rising[-1], from_noise=True, preserving=True)
+        return SigmaSchedule(process, rising.flip(0), rising.flip(0), rising[-1], from_noise=True, preserving=True)
     # A1111: noised to the level after the last one that is walked
     walked = rising[:t_enc].flip(0)
-    return Course(
+    return SigmaSchedule(
         process, rising.flip(0), walked, rising[min(t_enc, len(rising) - 1)], from_noise=False, preserving=True
     )
 

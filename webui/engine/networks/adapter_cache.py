@@ -54,7 +54,7 @@ class Kept(Generic[T]):
 
 
 @dataclass(frozen=True, eq=False)
-class Wardrobe:
+class AdapterCache:
     """What models may wear."""
 
     adapters: Kept[Adapter] = field(default_factory=lambda: Kept(FILE_BYTES))

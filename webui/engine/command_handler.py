@@ -25,19 +25,19 @@ from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.prefetch import Prefetcher
 from webui.engine.small_vae import SmallVaes
 from webui.engine.upscaler_shelf import UpscalerShelf
-from webui.engine.watch import Cancel, Pulse, Stopwatch, Viewing, Watch
+from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch, Watchdog
 from webui.entry_points import blamed, is_there, origin_of
 from webui.registry import FAMILIES, JOB_KINDS, job_kind, of_the_engine, resolved
 from webui.request import messages
 from webui.request.engine_options import EngineOptions
 from webui.request.messages import (
-    Beat,
     Broken,
     Command,
     Configure,
     Event,
     Failed,
     Finished,
+    Heartbeat,
     Interrupt,
     Loading,
     Others,
@@ -57,7 +57,7 @@ from webui.request.messages import (
 log = logging.getLogger(__name__)
 
 
-class Desk:
+class CommandHandler:
     """`hear` is called by the reader thread as commands arrive, `serve` by the main thread, one after the other."""
 
     def __init__(self, options: EngineOptions, emit: Callable[[Event], None]) -> None:
@@ -74,7 +74,7 @@ class Desk:
             components=Components(Path(options.models_dir) if options.models_dir else None),
         )
         self.viewing = Viewing()
-        self.pulse = Pulse()
+        self.watchdog = Watchdog()
         self._prefetcher = Prefetcher()
         self._cache = TextCache()
         self._shelf = EmbeddingShelf()
@@ -123,7 +123,7 @@ class Desk:
 
     def serve(self, command: Command) -> None:
         """Carry it out. Raises whatever goes wrong; `failed` makes an event of it."""
-        with torch.inference_mode(), self.pulse.beating():
+        with torch.inference_mode(), self.watchdog.working():
             match command:
                 case Run():
                     self._run(command)
@@ -160,17 +160,17 @@ class Desk:
     def _answer(self, asked: Preload, failure: str = "") -> None:
         self.emit(Preloaded(asked.checkpoint.path, asked.vae.path if asked.vae else "", failure))
 
-    def beat(self) -> Beat:
+    def heartbeat(self) -> Heartbeat:
         """A sign of life."""
         device = self.profile.device
-        return Beat(
+        return Heartbeat(
             ram_used=self._process.memory_info().rss,
             vram_used=used_bytes(device),
             vram_total=total_bytes(device) if device.type != "cpu" else 0,
             resident=self.models.resident,
             parts=self.models.residents.uses,
             profile=self.models.ran.sentence if self.models.resident else "",
-            stuck=self.pulse.stuck,
+            stuck=self.watchdog.stuck,
         )
 
     # ------------------------------------------------------------
@@ -181,7 +181,7 @@ class Desk:
         with self._lock:
             cancel = self._cancels[command.job_id]
         batches = len(command.plan.batches)
-        watch = Watch(command.job_id, self.emit, cancel, self.viewing, stopwatch, batches, pulse=self.pulse)
+        watch = Watch(command.job_id, self.emit, cancel, self.viewing, stopwatch, batches, watchdog=self.watchdog)
         house = House(
             profile=self.profile,
             models=self.models,
@@ -242,5 +242,5 @@ class Desk:
         )
 
     def _announce(self, title: str, seconds: float) -> None:
-        self.pulse.enter("loading")
+        self.watchdog.enter("loading")
         self.emit(Loading(title, seconds))

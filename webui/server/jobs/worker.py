@@ -1,4 +1,4 @@
-"""An engine's seat at the queue: how the engine is, and what it works on."""
+"""An engine's worker at the queue: how the engine is, and what it works on."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from webui.request.messages import Beat, DeviceInfo
+from webui.request.messages import DeviceInfo, Heartbeat
 from webui.server.jobs.engine_client import Engine, EngineState
-from webui.server.jobs.work import Unit
+from webui.server.jobs.work import Chunk
 
-STARTING = EngineState("starting", "The engine starts.")
+STARTING = EngineState("starting", "The engine is starting.")
 
 
 @dataclass(frozen=True)
@@ -19,22 +19,22 @@ class ModelState:
 
     loading: str = ""
     message: str = ""
-    beat: Beat = field(default_factory=Beat)
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
     device: DeviceInfo | None = None
 
     @property
     def shown(self) -> dict[str, Any]:
         return {
             "loading": self.loading,
-            "resident": list(self.beat.resident),
+            "resident": list(self.heartbeat.resident),
             "message": self.message,
-            "profile": self.beat.profile,
-            "parts": [asdict(part) for part in self.beat.parts],
+            "profile": self.heartbeat.profile,
+            "parts": [asdict(part) for part in self.heartbeat.parts],
         }
 
 
 @dataclass(eq=False)
-class Seat:
+class Worker:
     """Belongs to the queue's thread; the frozen `state` and `models` may be read by any."""
 
     engine: Engine
@@ -42,7 +42,7 @@ class Seat:
     models: ModelState = ModelState()
     job_id: str = ""
     """Of the job that it makes a part of; "" while it has nothing to do."""
-    unit: Unit | None = None
+    chunk: Chunk | None = None
     checkpoint: str = ""
     """Path of the file that it used last: most likely still in its memory."""
     since: float = 0.0
@@ -56,33 +56,33 @@ class Seat:
         return not self.job_id and self.state.state == "ready"
 
 
-def state_of(seats: Sequence[Seat]) -> EngineState:
+def state_of(workers: Sequence[Worker]) -> EngineState:
     """How the engines are, in one: ready when one of them is."""
     order = ("ready", "starting", "restarting", "failed")
-    best = min((seat.state for seat in seats), key=lambda state: order.index(state.state), default=STARTING)
-    alike = [seat.state for seat in seats if seat.state.state == best.state]
-    if len(seats) < 2:
+    best = min((worker.state for worker in workers), key=lambda state: order.index(state.state), default=STARTING)
+    alike = [worker.state for worker in workers if worker.state.state == best.state]
+    if len(workers) < 2:
         return best
     texts = "; ".join(dict.fromkeys(state.text for state in alike))
-    return EngineState(best.state, f"{len(alike)} of {len(seats)} engines: {texts}")
+    return EngineState(best.state, f"{len(alike)} of {len(workers)} engines: {texts}")
 
 
-def models_of(seats: Sequence[Seat]) -> ModelState:
+def models_of(workers: Sequence[Worker]) -> ModelState:
     """What the engines have in memory, in one: sums, and each model once."""
-    if len(seats) == 1:
-        return seats[0].models
-    all_models = [seat.models for seat in seats]
-    beats = [models.beat for models in all_models]
+    if len(workers) == 1:
+        return workers[0].models
+    all_models = [worker.models for worker in workers]
+    heartbeats = [models.heartbeat for models in all_models]
     return ModelState(
         loading=next((models.loading for models in all_models if models.loading), ""),
         message=next((models.message for models in all_models if models.message), ""),
-        beat=Beat(
-            ram_used=sum(beat.ram_used for beat in beats),
-            vram_used=sum(beat.vram_used for beat in beats),
-            vram_total=sum(beat.vram_total for beat in beats),
-            resident=tuple(dict.fromkeys(title for beat in beats for title in beat.resident)),
-            parts=tuple(part for beat in beats for part in beat.parts),
-            profile=next((beat.profile for beat in beats if beat.profile), ""),
+        heartbeat=Heartbeat(
+            ram_used=sum(heartbeat.ram_used for heartbeat in heartbeats),
+            vram_used=sum(heartbeat.vram_used for heartbeat in heartbeats),
+            vram_total=sum(heartbeat.vram_total for heartbeat in heartbeats),
+            resident=tuple(dict.fromkeys(title for heartbeat in heartbeats for title in heartbeat.resident)),
+            parts=tuple(part for heartbeat in heartbeats for part in heartbeat.parts),
+            profile=next((heartbeat.profile for heartbeat in heartbeats if heartbeat.profile), ""),
         ),
         device=next((models.device for models in all_models if models.device is not None), None),
     )

@@ -5,9 +5,9 @@ import torch
 
 from tests.engine.sampling import golden
 from webui.base.errors import UserError
-from webui.engine.sampling.course import Course, course, img2img_steps
 from webui.engine.sampling.process import Diffusion, Flow, Process, sd_alphas_cumprod
 from webui.engine.sampling.schedules import ScheduleOptions
+from webui.engine.sampling.sigma_schedule import SigmaSchedule, img2img_steps, sigma_schedule
 from webui.registry import SamplerEntry, resolved, schedule
 
 DIFFUSION = Diffusion(sd_alphas_cumprod())
@@ -19,9 +19,9 @@ NOISE, PICTURE = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_s
 
 def way(
     sampler: SamplerEntry, steps: int = 10, t_enc: int | None = None, process: Process = DIFFUSION, name: str = "Karras"
-) -> Course:
+) -> SigmaSchedule:
     entry = schedule(name)
-    return course(sampler, process, steps, resolved(entry.function), entry, ScheduleOptions(), t_enc=t_enc)
+    return sigma_schedule(sampler, process, steps, resolved(entry.function), entry, ScheduleOptions(), t_enc=t_enc)
 
 
 @pytest.mark.parametrize(("steps", "strength", "fix", "requested", "wanted"), golden.function("img2img_steps"))
