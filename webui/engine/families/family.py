@@ -51,7 +51,7 @@ class Conditioning:
 
 @dataclass(frozen=True)
 class SizeConditioning:
-    """What SDXL is conditioned on beside the text: sizes in pixels. Podell et al. 2023, arXiv:2307.01952, section 2.2."""
+    """What SDXL is conditioned on beside the text, in pixels. Podell et al. 2023, arXiv:2307.01952, section 2.2."""
 
     height: int = 1024
     width: int = 1024

@@ -1,4 +1,4 @@
-"""Hypernetworks: small networks that change the context that attention looks at. A format of 2022; nothing of it was published."""
+"""Hypernetworks: small networks that change the context that attention looks at. A format of 2022, never published."""
 
 from __future__ import annotations
 
