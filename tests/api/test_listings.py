@@ -176,7 +176,7 @@ def test_a_server_that_nobody_would_start_again_goes_on(tmp_path: Path, monkeypa
             for road in ROADS_TO_A_RESTART:
                 answer = api.client.post(road)
                 assert answer.status_code == 501
-                assert "cannot start again by itself" in answer.json()["detail"]
+                assert "cannot restart itself" in answer.json()["detail"]
         assert (ended, api.app.restart_asked) == ([], False)
 
 

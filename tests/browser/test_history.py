@@ -90,7 +90,7 @@ def test_a_picture_comes_by_itself_is_found_sent_on_and_deleted(visitor: Visitor
 def test_the_page_says_when_there_is_nothing(visitor: Visitor) -> None:
     visitor.open("history")
     search(visitor, "nothing is called xyzzy", 0)
-    assert "No picture is like that" in visitor.see(".history-empty").inner_text()
+    assert "No pictures match" in visitor.see(".history-empty").inner_text()
 
 
 @pytest.mark.parametrize("width", [390, 1440])

@@ -102,7 +102,7 @@ def test_a_page_catches_up_after_its_network_and_after_a_sleep(wire: Wire, enter
 
     here.until(more, [job_id, 0])
     wire.cut()
-    away.until("() => document.querySelector('#gesso_status').textContent.includes('No connection')")
+    away.until("() => document.querySelector('#gesso_status').textContent.includes('Connection lost')")
     goes_on_without_it()
     wire.mend()
     catches_up()

@@ -133,7 +133,7 @@ def test_settings_are_searched_changed_and_kept(visitor: Visitor, page_server: R
     assert kept["keyedit_precision_attention"] == 0.05
     visitor.set("setting", keyedit_precision_attention=0.1)
     visitor.page.click("#settings_submit")
-    visitor.until("() => !document.querySelector('#settings_result .notice').textContent.includes('Nothing')")
+    visitor.until("() => !document.querySelector('#settings_result .notice').textContent.includes('No settings')")
 
 
 def test_forms_can_begin_with_what_stands_in_them(visitor: Visitor, page_server: RunningServer) -> None:
@@ -147,7 +147,7 @@ def test_forms_can_begin_with_what_stands_in_them(visitor: Visitor, page_server:
     visitor.see("#settings_defaults_report .notice.good")
     assert json.loads(file.read_text("utf-8"))["txt2img/Sampling steps/value"] == 33
     visitor.page.click("#settings_defaults_view")
-    visitor.until("() => document.querySelector('#settings_defaults_report').textContent.includes('as they begin')")
+    visitor.until("() => document.querySelector('#settings_defaults_report').textContent.includes('already show their defaults')")
     file.unlink()
 
 

@@ -42,7 +42,7 @@ def test_two_pages_and_a_program_lose_nothing(enter: Enter, options: httpx.Clien
     options.post("options", json={"grid_format": "webp"})
     second.page.click("#setting_samples_format label:has-text('jpg')")
     apply(second, "1 setting changed: samples_format")
-    apply(first, "Nothing was changed")
+    apply(first, "No settings were changed")
     now = options.get("options").json()
     assert {key: now[key] for key in KEYS} == {
         "jpeg_quality": 91,

@@ -11,7 +11,7 @@ def test_a_token_is_made_shown_once_and_taken_back(visitor: Visitor) -> None:
     page = visitor.page
     visitor.open("settings")
     page.click("#settings_tokens-button")
-    assert "no token of yours" in visitor.see("#setting_tokens .token-list p").inner_text()
+    assert "You have no tokens" in visitor.see("#setting_tokens .token-list p").inner_text()
     page.fill("#setting_tokens input[aria-label='Name of the token']", "my phone")
     page.uncheck("#setting_tokens input[value=generate]")
     page.click("#setting_tokens button[type=submit]")

@@ -117,8 +117,8 @@ def test_no_prompts_and_too_many_are_refused() -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ('--prompt "a fox', "a quote has no end"),
-        ("a fox -- it's red", "a quote has no end"),
+        ('--prompt "a fox', "a quotation mark is not closed"),
+        ("a fox -- it's red", "a quotation mark is not closed"),
         ("--colour red", "no option '--colour'"),
         ("a fox --steps 7", "no option 'a'"),
         ("--prompt a --steps many", "Sampling steps"),

@@ -121,7 +121,7 @@ def test_one_that_falls_silent_is_replaced(start: Start) -> None:
     os.kill(int(first.info.name), signal.SIGSTOP)
     lost = next_of(heard, Lost)
     assert isinstance(lost, Lost)
-    assert "no sign of life" in lost.reason
+    assert "did not respond" in lost.reason
     assert not psutil.pid_exists(int(first.info.name))
     assert isinstance(next_of(heard, Ready), Ready)
     assert engine.pid is not None
@@ -241,7 +241,7 @@ def test_nothing_but_messages_is_read(start: Start) -> None:
     _, heard = start(FOREIGN)
     lost = next_of(heard, Lost)
     assert isinstance(lost, Lost)
-    assert "no message" in lost.reason
+    assert "not a message" in lost.reason
 
 
 def test_it_ends_with_its_owner(start: Start) -> None:

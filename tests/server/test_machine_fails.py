@@ -93,7 +93,7 @@ def test_a_full_disk_refuses_in_one_sentence_and_keeps_who_waits(house: Office, 
         while True:  # What is free within the file itself is used up first.
             house.queue.submit(small(prompt="x" * 10_000))
     house.queue.pause(False)
-    until(lambda: "The jobs wait." in message(house) and "Free some space" in message(house), "a notice on the page")
+    until(lambda: "The queue is waiting." in message(house) and "Free some space" in message(house), "a notice on the page")
     assert house.queue.job(waiting).state == "queued"
     disk.empty()
     finished(house, waiting)
@@ -182,7 +182,7 @@ def test_a_lock_that_outlasts_all_patience_loses_nothing(
     with pytest.raises(DatabaseError, match="Another program"):
         here.queue.submit(small())
     here.engine.paint()
-    until(lambda: "The jobs wait." in message(here), "a notice on the page")
+    until(lambda: "The queue is waiting." in message(here), "a notice on the page")
     assert here.queue.job(first).state == "done", "it is over, though nobody could write that down"
     assert [picture.position for picture in here.queue.job(first).pictures] == [0, 1]
     end()

@@ -168,7 +168,7 @@ def test_a_merge_that_is_cut_off_leaves_no_half_checkpoint(office: Open) -> None
     job = result(first, deadly)
     assert (job.state, part.exists()) == ("failed", False)
     assert job.error is not None
-    assert "twice over the same job" in job.error.message
+    assert "twice with the same job" in job.error.message
     first.engine.come_up()
     unlucky = first.queue.submit(wish)
     running(first, unlucky)

@@ -258,12 +258,12 @@ def test_no_folder_that_an_administrator_names_leads_into_the_programs_own(town:
     for folder in (str(dropped.parent), str(page.data / "config"), str(link), f"{page.data}/outputs/../config"):
         values[ids["extras_batch_input_dir"]] = folder
         told = caller.send(event, values)
-        assert "there is no picture" in told.text or "cannot be read" in told.text, (folder, told.text)
+        assert "contains no pictures" in told.text or "cannot be read" in told.text, (folder, told.text)
     (page.data / "given").mkdir()
     (page.data / "given" / "a.png").write_bytes(PICTURE)
     values[ids["extras_batch_input_dir"]] = str(page.data / "given")
     values[ids["extras_batch_output_dir"]] = str(page.data / "config" / "gradio")
-    assert "own files" in caller.send(event, values).text
+    assert "used by Gesso itself" in caller.send(event, values).text
     values[ids["extras_batch_output_dir"]] = ""
     assert "1 picture submitted" in caller.send(event, values).text
 

@@ -51,7 +51,7 @@ def apart(ours: Tensor, theirs: Tensor) -> float:
 
 
 def test_text_encoders(case: Case) -> None:
-    encoded = case.model.encode_prompts(PROMPTS, TextOptions(told=SEEN), {})
+    encoded = case.model.encode_prompts(PROMPTS, TextOptions(size_conditioning=SEEN), {})
     assert apart(torch.stack([one.tokens for one in encoded]), case.recorded["unet2.crossattn"]) < CLOSE
     if case.name == "sdxl":
         vectors = [one.vector for one in encoded if one.vector is not None]
@@ -94,7 +94,7 @@ def test_marker_keys_say_v_prediction_and_zero_terminal_snr(case: Case, tmp_path
 
 
 def test_an_empty_negative_prompt_is_no_text_for_sdxl_alone(case: Case) -> None:
-    negative = TextOptions(told=SizeConditioning(is_negative=True))
+    negative = TextOptions(size_conditioning=SizeConditioning(is_negative=True))
     blank = case.model.encode_prompts([""], negative, {})[0]
     assert bool(blank.tokens.any()) == (case.name != "sdxl")
     assert case.model.encode_prompts([" "], negative, {})[0].tokens.any()
