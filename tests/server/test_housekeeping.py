@@ -99,7 +99,7 @@ def test_a_job_that_asks_for_too_much_is_refused_at_once(
     with pytest.raises(UserError) as caught:
         here.queue.submit(small(**asked))
     assert caught.value.field == field
-    assert "At most" in caught.value.hint
+    assert "The limit is" in caught.value.hint
     within(small(), here.settings.current.limits)
 
 
