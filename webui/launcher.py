@@ -1236,7 +1236,8 @@ def serve(wish: Invocation, home: Home, environ: Mapping[str, str]) -> int:
     port = port_asked_for(arguments)
     if port and port_trouble(address_of(arguments), port) == "taken":
         raise Obstacle(
-            f"Port {port} is taken by another program.", "Stop that program, or choose another port with --port."
+            f"Port {port} is already in use by another program.",
+            "Stop that program, or choose another port with --port.",
         )
     restart = os.path.join(home.state, "restart")
     path = os.pathsep.join(filter(None, (PROGRAM, environ.get("PYTHONPATH"))))

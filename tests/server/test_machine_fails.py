@@ -93,7 +93,7 @@ def test_a_full_disk_refuses_in_one_sentence_and_keeps_who_waits(house: Office, 
         while True:  # What is free within the file itself is used up first.
             house.queue.submit(small(prompt="x" * 10_000))
     house.queue.pause(False)
-    until(lambda: "The queue is waiting." in message(house) and "Free some space" in message(house), "a notice on the page")
+    until(lambda: "queue is waiting" in message(house) and "Free some space" in message(house), "a notice on the page")
     assert house.queue.job(waiting).state == "queued"
     disk.empty()
     finished(house, waiting)

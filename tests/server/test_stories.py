@@ -166,7 +166,7 @@ def test_a_taken_port_is_one_sentence(server: RunningServer, tmp_path: Path) -> 
     command = [sys.executable, "-m", "webui", "--port", port, "--data-dir", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ})
     assert done.returncode == 1
-    assert f"Port {port} is taken" in done.stderr
+    assert f"Port {port} is already in use" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -57,7 +57,7 @@ def test_what_a_picture_was_made_with_comes_back_and_all_else_is_switched_off(co
     assert shown.pop("txt2img_freeu_enabled") is True
     assert not any(shown.values())
     assert len(shown) == len(switched()) - 1
-    assert remarks == ["There is no feature 'Gone' here; it is left out."]
+    assert remarks == ["The feature 'Gone' is not installed; it was ignored."]
     assert controls.show({"steps": 3}) == ({}, [])
 
 

@@ -51,5 +51,5 @@ def test_the_mask_is_where_paint_is_and_as_strong_as_the_paint_is_opaque() -> No
 
 @pytest.mark.parametrize("text", ["", "data:text/html;base64,AAAA", "data:image/png;base64,%%%"])
 def test_what_is_no_png_is_refused_in_words(text: str) -> None:
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="could not be read"):
         painted(text)

@@ -21,6 +21,7 @@ from webui.jobs.interrogate.request import Interrogate
 from webui.request import infotext
 from webui.request.fields import REQUESTS, Generation, Img2Img
 from webui.request.jobs import JobRequest
+from webui.request.params import Declared
 from webui.server.ui import notices
 from webui.server.ui.controls import PARTS, QUIET, Component, Controls, Data
 from webui.server.ui.quicksettings import SettingsForm
@@ -332,6 +333,11 @@ def _asked(app: App, job_id: str, owner: str) -> JobRequest:
     return job.request
 
 
+def _values_of(asked: Declared) -> dict[str, Any]:
+    """All that a request says, by the names of its own fields; what features ask for is in one of them."""
+    return {name: getattr(asked, name) for name in type(asked).model_fields}
+
+
 def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> None:
     """What was submitted goes back into its form, with the picture that it begins with and its mask."""
     notice = target.results.notice
@@ -339,7 +345,7 @@ def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> 
     def edit(job_id: str, request: gr.Request) -> dict[Component, Any]:
         try:
             asked = _asked(app, job_id, owner_of(request))
-            updates, remarks = target.controls.show({name: getattr(asked, name) for name in target.controls})
+            updates, remarks = target.controls.show(_values_of(asked))
             if target.scripts is not None and isinstance(asked, Generation):
                 updates |= target.scripts.show(asked)
             if isinstance(asked, Img2Img) and asked.init_images:
@@ -372,7 +378,7 @@ def _edits_extras(app: App, source: QueuePane, button: Component, target: Extras
     def edit(job_id: str, request: gr.Request) -> dict[Component, Any]:
         try:
             asked = _asked(app, job_id, owner_of(request))
-            updates, remarks = target.controls.show({name: getattr(asked, name) for name in target.controls})
+            updates, remarks = target.controls.show(_values_of(asked))
             if isinstance(asked, Extras) and asked.images:
                 name = asked.images[0]
                 updates[target.image] = copy_for(app, request, app.catalog.uploads.get(name), f"{name[:12]}.png")
@@ -397,7 +403,7 @@ def _edits_form(app: App, source: QueuePane, button: Component, target: FormPane
     def edit(job_id: str, request: gr.Request) -> dict[Component, Any]:
         try:
             asked = _asked(app, job_id, owner_of(request))
-            updates, remarks = target.controls.show({name: getattr(asked, name) for name in target.controls})
+            updates, remarks = target.controls.show(_values_of(asked))
         except WebuiError as error:
             return {source.notice: notices.failure(error)}
         return {**updates, target.notice: notices.remarks(remarks)}
