@@ -75,7 +75,7 @@ def test_a_picture_comes_by_itself_is_found_sent_on_and_deleted(visitor: Visitor
     visitor.until("() => document.querySelectorAll('.history-card').length === 3")
     born = str(visitor.job(child)["pictures"][0]["id"])
     visitor.page.click(f"{CARD}[data-id='{born}'] .history-open")
-    visitor.page.click(".history-family :text('made of it') >> nth=0")
+    visitor.page.click(".history-family :text('made from') >> nth=0")
     visitor.page.click(".history-family button >> nth=0")
     visitor.see(f"{CARD}.shown[data-id='{made[0]}']")
 
