@@ -105,7 +105,8 @@ def connect_all(panes: Iterable[Sending]) -> None:
 def _connect(sender: Sender, receiver: Receiver) -> None:
     def send(request: gr.Request, *given: Any) -> Mapping[Component, Any]:
         try:
-            return receiver.take(sender.gathered(str(request.username or ""), *given), request)
+            taken = receiver.take(sender.gathered(str(request.username or ""), *given), request)
+            return {sender.notice: gr.update(), **taken}  # Gradio takes an empty answer for one that lacks values.
         except WebuiError as error:
             return {sender.notice: notices.failure(error)}
 
