@@ -33,7 +33,7 @@ def test_a_person_sees_and_ends_logins_and_logs_out(enter: Enter, serving: Calla
         rows.nth(1).get_by_text("Really log out?").click()
         visitor.until("() => document.querySelectorAll('#setting_logins tbody tr').length === 1")
         assert elsewhere.get("internal/ping").status_code == 401
-    page.get_by_text("Log out").click()
+    page.get_by_text("Log out", exact=True).click()
     visitor.see("#password")
     page.goto(visitor.url)
     visitor.see("#password")

@@ -66,7 +66,11 @@ class Parsed:
 def write(prompt: str, negative: str, labels: Iterable[tuple[str, str]]) -> str:
     """The infotext of two prompts and some labelled values; `X-1`, `X-2` become `X: 1x2`."""
     line = ", ".join(f"{label}: {quoted(value)}" for label, value in _paired(labels))
-    return "\n".join(part for part in (prompt, f"{NEGATIVE} {negative}" if negative.strip() else "", line) if part)
+    return "\n".join(
+        part
+        for part in (prompt if prompt.strip() else "", f"{NEGATIVE} {negative}" if negative.strip() else "", line)
+        if part
+    )
 
 
 def joined(text: str, more: str) -> str:
