@@ -30,8 +30,11 @@ SIDES = st.integers(8, 16384)
 
 
 def as_a_prompt(text: str) -> str:
-    """What the format can carry of it: no blanks at the ends of lines, no empty first lines, no second negative."""
-    lines = [line.strip() for line in text.split("\n")]
+    """What the format can carry of it: no blanks at the ends of lines, no empty first lines, no second negative.
+
+    Nor comments, which are taken out before it is written, and leave such blanks and lines behind.
+    """
+    lines = [line.strip() for line in text.replace("#", "").split("\n")]
     while lines and not lines[0]:
         del lines[0]
     return "\n".join(line for line in lines if not line.startswith(infotext.NEGATIVE))
