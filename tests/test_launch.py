@@ -528,7 +528,7 @@ def test_a_taken_port_is_one_sentence_before_anything_starts(checkout: Checkout)
         port = taken.getsockname()[1]
         done = checkout.start(f"--port={port}")
     assert done.returncode == 1
-    assert done.stderr.split("\n")[1].startswith(f"Port {port} is taken")
+    assert done.stderr.split("\n")[1].startswith(f"Port {port} is already in use")
     assert "started" not in done.stdout
     assert checkout.start(f"--port={port}").returncode == 0
 

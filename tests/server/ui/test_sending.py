@@ -75,5 +75,5 @@ def test_a_press_shows_what_was_sent_or_says_why_not() -> None:
     (notice, place), page = built(make)
     request = gr.Request(username="anna")
     fine, failed = [event.fn for event in page.fns.values()]
-    assert fine(request) == {place.shows[0]: "a.png"}
+    assert fine(request) == {place.shows[0]: "a.png", notice: gr.update()}
     assert "It is gone." in failed(request)[notice]
