@@ -14,8 +14,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -815,3 +816,74 @@ def test_two_first_starts_at_once_install_once(checkout: Checkout) -> None:
     calls = (checkout.folder / "calls").read_text().splitlines()
     assert len([call for call in calls if "pip install" in call]) == 1
     assert sum("Another start is setting Gesso up" in text for text in said) <= 1
+
+
+# --- A set-up that was cut off ---------------------------------------------------------------------------------------
+
+
+def _skeleton(venv: Path) -> None:
+    for name in ("bin", "include", "lib/python3/site-packages"):
+        (venv / name).mkdir(parents=True)
+
+
+def _without_pip(venv: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+
+
+def _with_half_a_pip(venv: Path) -> None:
+    _without_pip(venv)
+    half = next(venv.glob("lib/python*/site-packages")) / "pip"
+    half.mkdir()
+    (half / "__init__.py").touch()
+    (half / "__main__.py").write_text("import pip._internal\n")
+
+
+@posix
+@pytest.mark.parametrize("moment", [_skeleton, _without_pip, _with_half_a_pip])
+def test_an_environment_whose_making_was_cut_off_is_made_to_its_end(
+    checkout: Checkout, moment: Callable[[Path], None]
+) -> None:
+    """As a power cut, a closed terminal or Ctrl+C leaves it at each moment: the next start comes as far as pip."""
+    moment(Path(checkout.home.folder))
+    done = checkout.start("--exit", TORCH_COMMAND="pip install torch", **NO_PACKAGES)
+    assert done.returncode == 1 and "There is no package" in done.stderr, done.stdout + done.stderr
+
+
+@posix
+def test_the_former_environment_outlives_two_reinstallations_that_were_cut_off(checkout: Checkout) -> None:
+    checkout.install("echo the old one")
+    for _ in range(2):
+        # SIGKILL leaves nobody to put it back: it stands aside, and half of the new one in its place
+        if not Path(checkout.home.aside).exists():
+            Path(checkout.home.folder).rename(checkout.home.aside)
+            _without_pip(Path(checkout.home.folder))
+        done = checkout.start("--reinstall", **NO_PACKAGES)
+        assert done.returncode == 1, done.stdout + done.stderr
+    assert "the old one" in checkout.start().stdout
+
+
+@posix
+def test_what_waited_aside_goes_when_the_new_environment_is_whole(checkout: Checkout) -> None:
+    """The start that made it was killed just before it could tidy up: gigabytes."""
+    checkout.install("echo the new one")
+    shutil.copytree(checkout.home.folder, checkout.home.aside)
+    assert "the new one" in checkout.start().stdout
+    assert not Path(checkout.home.aside).exists()
+
+
+@posix
+def test_a_start_waits_for_the_pip_of_one_that_was_killed(checkout: Checkout) -> None:
+    checkout.install(
+        """case "$*" in *install*) touch "$PYTHONPATH/begun"; sleep 3; touch "$PYTHONPATH/ended" ;; esac""",
+        without=("runtime",),
+    )
+    first = subprocess.Popen(
+        [str(checkout.folder / "webui-user.sh"), "--exit"],
+        env=checkout.env(PYTHONPATH=str(checkout.folder)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not (checkout.folder / "begun").exists():
+        time.sleep(0.02)
+    first.kill()
+    first.wait()
+    with launch.alone(checkout.home):
+        assert (checkout.folder / "ended").exists()

@@ -497,6 +497,10 @@ def free_bytes(path: str) -> int:
 # --- Installing ------------------------------------------------------------------------------------------------------
 
 
+STAMP = "gesso-installed.json"
+"""The file that says what is installed."""
+
+
 class Home(NamedTuple):
     """The environment: its folder, its Python, and where its stamp and its restart file lie."""
 
@@ -516,7 +520,7 @@ class Home(NamedTuple):
 
     @property
     def stamp(self) -> str:
-        return os.path.join(self.state, "gesso-installed.json")
+        return os.path.join(self.state, STAMP)
 
 
 def find_home(env: Mapping[str, str], system: str) -> Home:
@@ -563,8 +567,10 @@ def write_stamp(home: Home, stamp: Mapping[str, Any]) -> None:
 def alone(home: Home) -> Iterator[None]:
     """One set-up at a time: a second one waits for the first to end, however it ends.
 
+    The programs that install inherit the file, and with it the lock: where we are killed, they go on.
+
     Raises:
-        Problem: nothing can be written there.
+        Obstacle: nothing can be written there.
     """
     folder = os.path.dirname(home.folder) if home.own else home.state
     try:
@@ -580,6 +586,8 @@ def alone(home: Home) -> Iterator[None]:
                 say("Another start is setting Gesso up: waiting for it to end.")
                 told = True
             time.sleep(0.5)
+        if sys.platform != "win32":
+            os.set_inheritable(file.fileno(), True)
         yield
 
 
@@ -650,7 +658,8 @@ def pip(home: Home, *arguments: str) -> None:
     """
     ours = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     command = [home.python, "-m", *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, **UTF8, **ours}, **TEXT) as process:
+    env = {**os.environ, **UTF8, **ours}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=env, close_fds=False, **TEXT) as process:
         assert process.stderr is not None
         lines = []
         for line in process.stderr:
@@ -667,9 +676,13 @@ def make_venv(home: Home) -> None:
         Obstacle: the folder holds something else, or cannot be written.
     """
     present = os.path.isdir(home.folder) and bool(os.listdir(home.folder))
-    if present and not os.path.exists(os.path.join(home.folder, "pyvenv.cfg")):
+    # Folders are the first that the module venv makes: where there is no file yet, it was cut off.
+    begun = not any(files for _, _, files in os.walk(home.folder))
+    if present and not begun and not os.path.exists(os.path.join(home.folder, "pyvenv.cfg")):
         raise Obstacle(f"{home.folder} is not an environment of Python.", "Name another folder as VENV_DIR.")
-    if present:
+    if present and os.path.exists(os.path.join(home.aside, STAMP)):
+        shutil.rmtree(home.folder, ignore_errors=True)  # half of one: its making was cut off, and the former waits
+    elif present:
         shutil.rmtree(home.aside, ignore_errors=True)
         os.rename(home.folder, home.aside)
     say(f"Making the environment {home.folder}")
@@ -681,6 +694,8 @@ def keep_or_restore(home: Home, whole: bool) -> None:
     if not os.path.isdir(home.aside):
         return
     if whole:
+        with contextlib.suppress(OSError):
+            os.remove(os.path.join(home.aside, STAMP))  # What is left of it, if anything, is no environment.
         shutil.rmtree(home.aside, ignore_errors=True)
     elif os.path.exists(os.path.join(home.aside, os.path.relpath(home.python, home.folder))):
         shutil.rmtree(home.folder, ignore_errors=True)
@@ -692,7 +707,8 @@ def run_venv(home: Home, *options: str) -> None:
     """Raises Obstacle: the environment cannot be made."""
     base = getattr(sys, "_base_executable", "") or sys.executable
     command = [base, "-m", "venv", *options, home.folder]
-    done = subprocess.run(command, capture_output=True, check=False, env={**os.environ, **UTF8}, **TEXT)
+    env = {**os.environ, **UTF8}
+    done = subprocess.run(command, capture_output=True, check=False, env=env, close_fds=False, **TEXT)
     if done.returncode:
         last = (done.stdout + done.stderr).strip().splitlines()[-1:] or ["no reason given"]
         what, todo = explain(done.stdout + done.stderr + "ERROR: " + last[0], done.returncode, free_bytes(home.folder))
@@ -715,6 +731,12 @@ def forget_halves(home: Home) -> None:
         for info in glob.glob(f"{glob.escape(home.folder)}/{library}/site-packages/*.dist-info"):
             if not all(os.path.exists(os.path.join(info, name)) for name in ("INSTALLER", "RECORD")):
                 shutil.rmtree(info)
+
+
+def has_pip(home: Home) -> bool:
+    """Whether the environment's pip is whole: the module venv copies it last."""
+    command = [home.python, "-m", "pip", "download", "--help"]
+    return not subprocess.run(command, capture_output=True, check=False).returncode
 
 
 LONGEST_INSIDE = 195
@@ -828,6 +850,8 @@ def prepare(wish: Invocation, home: Home, env: Mapping[str, str]) -> dict[str, A
     wanted = wanted_parts(wish, env, home, stamp)
     lost = lost_python(home)
     if not lost and not wish.reinstall and all(stamp.get(part) == mark for part, mark in wanted.items()):
+        if home.own:
+            keep_or_restore(home, whole=True)
         return stamp
     with alone(home):
         stamp = read_stamp(home)  # another start may have been at it meanwhile
@@ -859,6 +883,8 @@ def install(wish: Invocation, home: Home, env: Mapping[str, str], stamp: dict[st
                 make_venv(home)
                 stamp = {}
             forget_halves(home)
+            if not has_pip(home):
+                run_venv(home)
         install_parts(missing, wish, home, env, stamp, choice)
         whole = True
     finally:
