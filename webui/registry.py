@@ -144,7 +144,7 @@ class JobKind(Entry):
 
     @property
     def work(self) -> str:
-        """A function of `webui.engine.house.Work`."""
+        """A function of `webui.engine.house.WorkFunction`."""
         return f"{self.package}.work:work"
 
     @property

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webui.engine.memory_plan import Machine, MemoryProfile, ModelSize, Wishes, ladder, peak, plan
-from webui.request.work import Work
+from webui.request.workload import Workload
 
 GIB = 2**30
 SD15 = ModelSize(
@@ -16,11 +16,11 @@ SD15 = ModelSize(
 SDXL = ModelSize(
     int(4.8 * GIB), int(1.5 * GIB), int(0.16 * GIB), 3089 * 2**20, 56 * 2**20, step=20480, scores=640, decode=2048
 )
-LARGE = Work(1024, 1024)
+LARGE = Workload(1024, 1024)
 
 sizes = st.integers(0, 16 * GIB)
 models = st.builds(ModelSize, *[sizes] * 5, *[st.integers(1, 100_000)] * 3)
-works = st.builds(Work, st.integers(64, 4096), st.integers(64, 4096), st.integers(1, 16))
+works = st.builds(Workload, st.integers(64, 4096), st.integers(64, 4096), st.integers(1, 16))
 kinds = st.sampled_from(("cuda", "xpu", "mps", "cpu"))
 wishes = st.builds(
     Wishes,
@@ -31,7 +31,7 @@ wishes = st.builds(
 
 @given(kinds, sizes, sizes, models, works, wishes)
 def test_more_memory_never_gives_a_leaner_profile(
-    kind: str, less: int, more: int, model: ModelSize, work: Work, wanted: Wishes
+    kind: str, less: int, more: int, model: ModelSize, work: Workload, wanted: Wishes
 ) -> None:
     less, more = sorted((less, more))
     rungs = ladder(Machine(kind, 0), wanted)
@@ -40,7 +40,7 @@ def test_more_memory_never_gives_a_leaner_profile(
 
 
 @given(kinds, sizes, models, works, wishes)
-def test_wishes_win(kind: str, free: int, model: ModelSize, work: Work, wanted: Wishes) -> None:
+def test_wishes_win(kind: str, free: int, model: ModelSize, work: Workload, wanted: Wishes) -> None:
     machine = Machine(kind, free)
     chosen = plan(machine, model, work, wanted)
     if wanted.offload:
@@ -51,7 +51,7 @@ def test_wishes_win(kind: str, free: int, model: ModelSize, work: Work, wanted: 
 
 @given(kinds, sizes, models, works, wishes)
 def test_what_is_chosen_fits_or_nothing_does(
-    kind: str, free: int, model: ModelSize, work: Work, wanted: Wishes
+    kind: str, free: int, model: ModelSize, work: Workload, wanted: Wishes
 ) -> None:
     machine = Machine(kind, free)
     fits = {rung: peak(rung, machine, model, work) <= free for rung in ladder(machine, wanted)}
@@ -66,15 +66,15 @@ def test_what_is_chosen_fits_or_nothing_does(
         ("cuda", 5 * GIB, SDXL, LARGE, MemoryProfile("low")),
         ("cuda", 4 * GIB, SDXL, LARGE, MemoryProfile("leaf")),
         ("xpu", 8 * GIB, SDXL, LARGE, MemoryProfile("medium")),
-        ("cuda", 4 * GIB, SD15, Work(), MemoryProfile()),
-        ("cuda", 5 * GIB // 2, SD15, Work(), MemoryProfile("medium")),
-        ("cuda", 4 * GIB, SD15, Work(2048, 2048, 1), MemoryProfile("none", vae="tiled")),
-        ("mps", 16 * GIB, SD15, Work(), MemoryProfile()),
-        ("mps", 10 * GIB, SD15, Work(1024, 1024), MemoryProfile(attention="sliced")),
+        ("cuda", 4 * GIB, SD15, Workload(), MemoryProfile()),
+        ("cuda", 5 * GIB // 2, SD15, Workload(), MemoryProfile("medium")),
+        ("cuda", 4 * GIB, SD15, Workload(2048, 2048, 1), MemoryProfile("none", vae="tiled")),
+        ("mps", 16 * GIB, SD15, Workload(), MemoryProfile()),
+        ("mps", 10 * GIB, SD15, Workload(1024, 1024), MemoryProfile(attention="sliced")),
         ("cpu", 4 * GIB, SDXL, LARGE, MemoryProfile(vae="tiled")),
     ],
 )
-def test_known_machines(kind: str, free: int, model: ModelSize, work: Work, expected: MemoryProfile) -> None:
+def test_known_machines(kind: str, free: int, model: ModelSize, work: Workload, expected: MemoryProfile) -> None:
     assert plan(Machine(kind, free), model, work) == expected
 
 

@@ -29,6 +29,7 @@ from webui.request.messages import (
     Finished,
     Heartbeat,
     Interrupt,
+    LivePreviews,
     Loading,
     Pictured,
     Preload,
@@ -39,7 +40,6 @@ from webui.request.messages import (
     Run,
     Shutdown,
     Unload,
-    Watch,
 )
 from webui.request.plan import Plan, resolve
 from webui.request.settings import Settings
@@ -90,7 +90,7 @@ def plan(checkpoint: Path, **changes: object) -> Plan:
 
 
 def test_it_makes_pictures_and_tells_how_far_it_is(worker: Worker, tiny_checkpoint: Path) -> None:
-    worker.connection.send(Watch(True, 0.0))
+    worker.connection.send(LivePreviews(True, 0.0))
     finished = worker.run("one", plan(tiny_checkpoint, batch_size=2))
     assert isinstance(finished, Finished)
     assert not finished.interrupted
@@ -99,7 +99,7 @@ def test_it_makes_pictures_and_tells_how_far_it_is(worker: Worker, tiny_checkpoi
     assert [len(picture.rgb) for picture in pictures] == [64 * 64 * 3] * 2
     kinds = {type(event) for event in worker.events}
     assert {Loading, Progress, Preview} <= kinds
-    worker.connection.send(Watch(False))
+    worker.connection.send(LivePreviews(False))
 
 
 def test_an_interrupt_arrives_while_a_picture_is_made(worker: Worker, tiny_checkpoint: Path) -> None:

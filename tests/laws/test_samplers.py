@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from webui.engine.sampling.noise import ImageNoise
-from webui.engine.sampling.process import Diffusion, Edm, Flow, Process, append_dims, sd_alphas_cumprod
+from webui.engine.sampling.process import Diffusion, Edm, Process, RectifiedFlow, append_dims, sd_alphas_cumprod
 from webui.engine.sampling.schedules import ScheduleOptions
 from webui.engine.sampling.sigma_schedule import adapted, sigma_schedule
 from webui.engine.sampling.types import Denoiser, SamplerOptions, denoiser
@@ -21,7 +21,7 @@ MEAN, SPREAD = 0.7, 0.5
 PROCESSES: dict[str, Process] = {
     "eps": Diffusion(sd_alphas_cumprod()),
     "v": Diffusion(sd_alphas_cumprod(), "v"),
-    "flow": Flow(shift=3.0),
+    "flow": RectifiedFlow(shift=3.0),
     "edm": Edm(),
 }
 STEPS_OF_THE_BATCH = {"DPM adaptive"}

@@ -19,7 +19,7 @@ import pytest
 
 from tests.conftest import ROOT, until
 from webui.request.engine_options import EngineOptions
-from webui.request.messages import DeviceInfo, Heartbeat, Ready, Run, Unload, Watch
+from webui.request.messages import DeviceInfo, Heartbeat, LivePreviews, Ready, Run, Unload
 from webui.server.jobs import engine_client
 from webui.server.jobs.engine_client import EngineState, Heard, LocalEngine, Lost, kernel_memory_kills
 
@@ -78,8 +78,8 @@ def test_it_comes_up_hears_its_options_and_answers(start: Start) -> None:
     assert isinstance(heard.get(timeout=60), EngineState)
     assert isinstance(next_of(heard, Ready), Ready)
     assert next_of(heard, Heartbeat) == Heartbeat(resident=("cpu",))
-    engine.send(Watch(True))
-    assert next_of(heard, Heartbeat) == Heartbeat(resident=("Watch",))
+    engine.send(LivePreviews(True))
+    assert next_of(heard, Heartbeat) == Heartbeat(resident=("LivePreviews",))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
@@ -87,7 +87,7 @@ def test_whatever_ends_it_another_one_comes(start: Start, number: signal.Signals
     engine, heard = start(HEALTHY)
     first = next_of(heard, Ready)
     assert isinstance(first, Ready)
-    engine.send(Watch(True, 0.5))
+    engine.send(LivePreviews(True, 0.5))
     next_of(heard, Heartbeat), next_of(heard, Heartbeat)
     os.kill(int(first.info.name), number)
     lost = next_of(heard, Lost)
@@ -98,7 +98,7 @@ def test_whatever_ends_it_another_one_comes(start: Start, number: signal.Signals
     assert isinstance(second, Ready)
     assert second.info.name != first.info.name
     next_of(heard, Heartbeat)
-    assert next_of(heard, Heartbeat) == Heartbeat(resident=("Watch",)), (
+    assert next_of(heard, Heartbeat) == Heartbeat(resident=("LivePreviews",)), (
         "what holds for all engines is told to the new one"
     )
 

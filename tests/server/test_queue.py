@@ -16,7 +16,7 @@ from webui.base.errors import Busy, NotFound, StorageError, UserError
 from webui.jobs.merge.request import Merge, part_of
 from webui.request import infotext
 from webui.request.fields import Txt2Img
-from webui.request.messages import Interrupt, Prefetch, Run, Skip, Watch
+from webui.request.messages import Interrupt, LivePreviews, Prefetch, Run, Skip
 from webui.server.jobs.job import Job
 
 Open = Callable[..., Office]
@@ -338,10 +338,10 @@ def test_progress_counts_and_tells_how_long(office: Open) -> None:
 
 def test_previews_are_made_only_while_somebody_looks(office: Open) -> None:
     here = office()
-    watched = [command.watched for command in here.engine.sent if isinstance(command, Watch)]
+    watched = [command.watched for command in here.engine.sent if isinstance(command, LivePreviews)]
     assert watched == [False]
     assert here.queue.look() is None
-    assert [command.watched for command in here.engine.sent if isinstance(command, Watch)] == [False, True]
+    assert [command.watched for command in here.engine.sent if isinstance(command, LivePreviews)] == [False, True]
 
 
 def test_a_full_disk_costs_no_picture(office: Open) -> None:

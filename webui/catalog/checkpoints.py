@@ -14,7 +14,7 @@ from webui.base.errors import ModelError, NotFound, StorageError, did_you_mean
 from webui.base.paths import Paths
 from webui.base.text import named
 from webui.catalog.files import Found, stamp_of
-from webui.catalog.folders import Folders, Place
+from webui.catalog.folders import Folders, SearchFolder
 from webui.catalog.hashes import BackgroundHashing, Hashes, Stamp
 from webui.catalog.headers import read_header, read_metadata
 from webui.catalog.model_families import family_of_checkpoint
@@ -257,12 +257,12 @@ class Checkpoints:
         """End the background hashing."""
         self.hashing.stop()
 
-    def _places(self) -> Iterable[Place]:
-        yield Place(self._paths.checkpoints, ENDINGS, whole=PIPELINE)
-        yield Place(self._paths.models, ENDINGS, deep=False, whole=PIPELINE)
-        yield Place(self._paths.models / "diffusers", ENDINGS, whole=PIPELINE)
+    def _places(self) -> Iterable[SearchFolder]:
+        yield SearchFolder(self._paths.checkpoints, ENDINGS, whole=PIPELINE)
+        yield SearchFolder(self._paths.models, ENDINGS, deep=False, whole=PIPELINE)
+        yield SearchFolder(self._paths.models / "diffusers", ENDINGS, whole=PIPELINE)
         for folder in self._paths.checkpoint_dirs:
-            yield Place(folder, ENDINGS, whole=PIPELINE)
+            yield SearchFolder(folder, ENDINGS, whole=PIPELINE)
 
     def _named(self) -> list[tuple[str, Found]]:
         """Each file once, with a name that no other has: the folder comes before it where it must."""

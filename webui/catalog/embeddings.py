@@ -9,7 +9,7 @@ from typing import Any
 from webui.base.errors import ModelError
 from webui.base.paths import Paths
 from webui.catalog.files import Found
-from webui.catalog.folders import Folders, Place
+from webui.catalog.folders import Folders, SearchFolder
 from webui.catalog.headers import read_header
 from webui.catalog.pickles import Outline, read_outlines
 
@@ -24,7 +24,7 @@ class Embeddings:
     """The embeddings of an installation. Looked for anew each time, as at each job."""
 
     def __init__(self, paths: Paths, folders: Folders) -> None:
-        self._places = [Place(folder, ENDINGS) for folder in paths.embeddings]
+        self._places = [SearchFolder(folder, ENDINGS) for folder in paths.embeddings]
         self._folders = folders
 
     def scan(self) -> list[Found]:

@@ -23,7 +23,7 @@ FEW = 100
 
 
 @dataclass(frozen=True)
-class Place:
+class SearchFolder:
     """A folder, and what in it is wanted, as `find_files` takes it."""
 
     folder: Path
@@ -42,12 +42,12 @@ class Folders:
     def look(
         self,
         kind: str,
-        places: Iterable[Place],
+        places: Iterable[SearchFolder],
         check: Callable[[Path], None] = check_model,
         *,
         remembered_as: str = "",
         wanted: Callable[[Found], bool] = lambda _file: True,
-    ) -> list[tuple[Place, Found]]:
+    ) -> list[tuple[SearchFolder, Found]]:
         """What lies there, each file once, with `Found.fault` where it is broken. `kind` is what people call the
         folders. The problems of this look take the place of the last one's, of those `remembered_as` the same.
 
@@ -58,7 +58,7 @@ class Folders:
         def tell(name: str, reason: str) -> None:
             problems.append(Problem(kind, named(name), reason, "Repair it, or remove it."))
 
-        seen: dict[Path, tuple[Place, Found]] = {}
+        seen: dict[Path, tuple[SearchFolder, Found]] = {}
         for place in places:
             for file in find_files(place.folder, place.endings, deep=place.deep, whole=place.whole, tell=tell):
                 if wanted(file):

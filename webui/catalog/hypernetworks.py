@@ -7,7 +7,7 @@ from pathlib import Path
 from webui.base.errors import StorageError
 from webui.base.paths import Paths
 from webui.catalog.files import Found
-from webui.catalog.folders import Folders, Place
+from webui.catalog.folders import Folders, SearchFolder
 from webui.catalog.hashes import Hashes
 from webui.request.plan import NetworkRef
 
@@ -22,7 +22,7 @@ class Hypernetworks:
 
     def scan(self) -> list[Found]:
         """All of them, in natural order."""
-        return [file for _, file in self._folders.look("hypernetworks", [Place(self.folder, (".pt",))])]
+        return [file for _, file in self._folders.look("hypernetworks", [SearchFolder(self.folder, (".pt",))])]
 
     def names(self) -> list[str]:
         """What a dropdown offers."""

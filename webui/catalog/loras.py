@@ -16,7 +16,7 @@ from webui.base.fence import read_each
 from webui.base.paths import Paths
 from webui.base.text import named
 from webui.catalog.files import Found
-from webui.catalog.folders import Folders, Place
+from webui.catalog.folders import Folders, SearchFolder
 from webui.catalog.hashes import BACKGROUND, BackgroundHashing, Hashes, HashKind, Stamp
 from webui.catalog.headers import read_header, read_metadata
 from webui.catalog.network_families import family_of_network
@@ -86,7 +86,7 @@ class Loras:
     def refresh(self) -> tuple[Lora, ...]:
         """Refresh the list."""
         with self._lock:
-            places = [Place(folder, ENDINGS) for folder in self._folders]
+            places = [SearchFolder(folder, ENDINGS) for folder in self._folders]
             files = [file for _, file in self._looking.look("Lora", places)]
             known = self._hashes.all_cached("summary")
             new = [file for file in files if (named(file.path), file.stamp) not in known]

@@ -11,7 +11,7 @@ from webui.base.fence import Problem, read_each
 from webui.catalog.catalog import Catalog
 from webui.catalog.checkup import INDEX, check_config, check_model, check_picture, check_table
 from webui.catalog.files import Found
-from webui.catalog.folders import Folders, Place
+from webui.catalog.folders import Folders, SearchFolder
 from webui.jobs.interrogate.request import FOLDER, TAGGER
 from webui.request.settings import Settings
 
@@ -40,9 +40,9 @@ def problems_in(catalog: Catalog) -> tuple[Problem, ...]:
     catalog.ui_defaults.look()
     folders = Folders(catalog.hashes, catalog.problems)
     for name, endings in PARTS:
-        folders.look(name, [Place(catalog.paths.models / name, endings)], _check_part)
+        folders.look(name, [SearchFolder(catalog.paths.models / name, endings)], _check_part)
     for kind, places in _with_models(catalog):
-        beside = (Place(folder, BESIDE, whole=INDEX) for folder in places)
+        beside = (SearchFolder(folder, BESIDE, whole=INDEX) for folder in places)
         folders.look(kind, beside, _check_beside, remembered_as=f"{kind}: beside", wanted=_is_single)
     catalog.problems.found(entry_points.KIND, registry.problems())
     catalog.problems.found("settings", _of_settings(catalog.paths.settings))

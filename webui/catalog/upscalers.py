@@ -10,7 +10,7 @@ from webui import registry
 from webui.base.errors import NotFound, did_you_mean
 from webui.base.paths import Paths
 from webui.base.text import named
-from webui.catalog.folders import Folders, Place
+from webui.catalog.folders import Folders, SearchFolder
 from webui.request.plan import UpscalerRef
 
 FOLDERS = ("ESRGAN", "RealESRGAN", "SwinIR", "DAT", "HAT", "ScuNET", "BSRGAN", "upscale_models")
@@ -55,7 +55,7 @@ class Upscalers:
         published = {stem.casefold(): name for name, stem in PUBLISHED.items()}
         found: dict[str, UpscalerFile] = {}
         for folder in FOLDERS:
-            for _, file in self._folders.look(folder, [Place(self._models / folder, ENDINGS)]):
+            for _, file in self._folders.look(folder, [SearchFolder(self._models / folder, ENDINGS)]):
                 name = published.get(file.stem.casefold(), file.stem)
                 found.setdefault(name, UpscalerFile(name, folder, file.path, file.stamp))
         return list(found.values())

@@ -14,7 +14,7 @@ from webui.base.paths import Paths
 from webui.base.text import named
 from webui.catalog.checkpoints import VAES_BESIDE
 from webui.catalog.files import natural_key, stamp_of
-from webui.catalog.folders import Folders, Place
+from webui.catalog.folders import Folders, SearchFolder
 from webui.catalog.hashes import Hashes, Stamp
 from webui.catalog.problems import Problems
 from webui.request.plan import CheckpointRef
@@ -63,13 +63,13 @@ class Vaes:
             self._known = found
         return found
 
-    def _places(self) -> Iterable[Place]:
+    def _places(self) -> Iterable[SearchFolder]:
         for folder in (self._paths.vaes, *self._paths.vae_dirs):
-            yield Place(folder, ENDINGS)
-        yield Place(self._paths.checkpoints, VAES_BESIDE)
-        yield Place(self._paths.models, VAES_BESIDE, deep=False)
+            yield SearchFolder(folder, ENDINGS)
+        yield SearchFolder(self._paths.checkpoints, VAES_BESIDE)
+        yield SearchFolder(self._paths.models, VAES_BESIDE, deep=False)
         for folder in self._paths.checkpoint_dirs:
-            yield Place(folder, VAES_BESIDE)
+            yield SearchFolder(folder, VAES_BESIDE)
 
     def names(self) -> list[str]:
         """What the dropdown offers."""

@@ -93,7 +93,7 @@ def _nothing_made(_inner: Plan, _picture: Image.Image, _mask: Image.Image | None
 
 
 @dataclass(frozen=True, eq=False)
-class Studio:
+class Services:
     """What a batch is made with besides its plan."""
 
     watch: Watch

@@ -22,7 +22,7 @@ import torch
 from webui import registry
 from webui.base.errors import UserError
 from webui.base.paths import PROGRAM
-from webui.engine.batch import Batch, Studio, stepwise
+from webui.engine.batch import Batch, Services, stepwise
 from webui.engine.conditioning import TextCache
 from webui.engine.families.ldm_model import LdmModel
 from webui.engine.generate import first_pass, pictures
@@ -88,10 +88,10 @@ class Bench:
         """The request's latents, which nobody decodes."""
         stopwatch = Stopwatch(self.models.profile.device)
         watch = Watch("bench", lambda _event: None, Cancel(), Viewing(), stopwatch)
-        studio = Studio(watch, self.cache, {}, cheap)
+        services = Services(watch, self.cache, {}, cheap)
         with torch.inference_mode(), self.models.lend(self.checkpoint, None) as loaded:
             batch = Batch(_batch(request))
-            first_pass(features_of(batch.pictures[0]), batch, stepwise(loaded), studio)
+            first_pass(features_of(batch.pictures[0]), batch, stepwise(loaded), services)
 
 
 def _batch(request: Txt2Img) -> tuple[Picture, ...]:

@@ -18,7 +18,7 @@ from webui.base.fence import fenced, told_of
 from webui.base.resume_points import ResumePoints
 from webui.engine.conditioning import TextCache
 from webui.engine.families.components import Components
-from webui.engine.house import House, Work
+from webui.engine.house import House, WorkFunction
 from webui.engine.memory import give_back, is_out_of_memory, profile_of, total_bytes, used_bytes
 from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
@@ -116,10 +116,10 @@ class CommandHandler:
                     (self._others.set if command.waiting else self._others.clear)()
                 case Prefetch():
                     self._prefetcher.begin(command.path)
-                case messages.Watch():
+                case messages.LivePreviews():
                     self.viewing.watched = command.watched
                     self.viewing.period, self.viewing.method = command.period, command.method
-        return not isinstance(command, Interrupt | Skip | Others | Prefetch | messages.Watch)
+        return not isinstance(command, Interrupt | Skip | Others | Prefetch | messages.LivePreviews)
 
     def serve(self, command: Command) -> None:
         """Carry it out. Raises whatever goes wrong; `failed` makes an event of it."""
@@ -196,7 +196,7 @@ class CommandHandler:
         )
         made, interrupted, gives_way = 0, False, False
         try:
-            work: Work = resolved(job_kind(command.plan.kind).work)
+            work: WorkFunction = resolved(job_kind(command.plan.kind).work)
             events = work(command.plan, house)
             for event in events:
                 self.emit(event)

@@ -17,12 +17,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from webui.engine.batch import Batch, Denoised, Loaded, Pass, Start, Studio
+from webui.engine.batch import Batch, Denoised, Loaded, Pass, Services, Start
 from webui.engine.denoisers import Ask, Clock, Guidance, Prediction, Prompted, Source
 from webui.engine.inpaint import Overlay
 from webui.engine.sampling.process import Process
 from webui.engine.sampling.types import Denoiser
-from webui.engine.start import Given
+from webui.engine.start import InitPicture
 from webui.engine.watch import Watch
 from webui.features.feature import FeatureParams
 from webui.request.messages import ExtraPicture
@@ -37,7 +37,7 @@ class PassContext:
     batch: Batch
     this: Pass
     loaded: Loaded
-    studio: Studio
+    services: Services
     process: Process
     guidance: Guidance
     clock: Clock
@@ -61,7 +61,7 @@ class Further(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Finished:
+class FinishedPicture:
     """A picture after decoding."""
 
     picture: Image.Image
@@ -71,11 +71,11 @@ class Finished:
     index: int
     """Of the batch."""
     batch: Batch
-    studio: Studio
+    services: Services
     latent: Tensor
     """(c, h, w); empty where a pipeline has run the model as a whole."""
     start: Start | None = None
-    given: Given | None = None
+    given: InitPicture | None = None
     """What img2img began with."""
     overlay: Overlay | None = None
     """What lies over the result in the end."""
@@ -85,7 +85,7 @@ class Finished:
 
     @property
     def watch(self) -> Watch:
-        return self.studio.watch
+        return self.services.watch
 
 
 class PassFeature:
@@ -127,7 +127,7 @@ class FeatureEngine(Generic[P]):
     """What a feature does for one batch."""
 
     borrows: ClassVar[bool] = False
-    """Its `finish` makes pictures of its own (`Studio.made`), so that the models of the passes are given back before:
+    """Its `finish` makes pictures of its own (`Services.made`), so that the models of the passes are given back before:
     all pictures of the batch are decoded first."""
 
     def __init__(self, params: P, unit: int = 0) -> None:
@@ -147,11 +147,11 @@ class FeatureEngine(Generic[P]):
         """Once a pass; None: it has no effect in this one."""
         return None
 
-    def then(self, last: Denoised, this: Pass, loaded: Loaded, batch: Batch, studio: Studio) -> Further | None:
+    def then(self, last: Denoised, this: Pass, loaded: Loaded, batch: Batch, services: Services) -> Further | None:
         """A further pass after the one that `loaded` began: hires."""
         return None
 
-    def finish(self, finished: Finished) -> Finished:
+    def finish(self, finished: FinishedPicture) -> FinishedPicture:
         """Once a picture, after it was decoded: faces, colours, what lies outside the mask."""
         return finished
 

@@ -7,15 +7,15 @@ from typing import NamedTuple
 from PIL import Image
 from torch import Tensor
 
-from webui.engine.batch import Batch, Studio
-from webui.engine.feature import Finished
+from webui.engine.batch import Batch, Services
+from webui.engine.feature import FinishedPicture
 from webui.engine.passes import Features
 from webui.engine.start import Beginning
 from webui.request.messages import Pictured
 from webui.request.plan import Picture
 
 
-class Made(NamedTuple):
+class DecodedPicture(NamedTuple):
     """A picture of a batch as its model has made it."""
 
     picture: Image.Image
@@ -27,17 +27,17 @@ class Made(NamedTuple):
     """Not when it was stopped halfway."""
 
 
-def finish(features: Features, made: Made, index: int, batch: Batch, studio: Studio) -> Finished:
+def finish(features: Features, made: DecodedPicture, index: int, batch: Batch, services: Services) -> FinishedPicture:
     """What the features make of the decoded picture at this place of the batch."""
-    finished = Finished(made.picture, made.picture, index, batch, studio, made.latent)
+    finished = FinishedPicture(made.picture, made.picture, index, batch, services, made.latent)
     if made.beginning is not None:
         given = made.beginning.givens[index]
-        finished = Finished(
+        finished = FinishedPicture(
             made.picture,
             made.picture,
             index,
             batch,
-            studio,
+            services,
             made.latent,
             start=made.beginning.start,
             given=given,
@@ -49,7 +49,7 @@ def finish(features: Features, made: Made, index: int, batch: Batch, studio: Stu
     return finished
 
 
-def pictured(picture: Picture, finished: Finished, *, half_done: bool = False) -> Pictured:
+def pictured(picture: Picture, finished: FinishedPicture, *, half_done: bool = False) -> Pictured:
     """The finished picture as the engine gives it out."""
     result = finished.picture
     return Pictured(

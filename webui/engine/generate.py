@@ -14,10 +14,10 @@ from typing import Protocol
 
 from PIL import Image
 
-from webui.engine.batch import Batch, Denoised, Lent, Loaded, Pass, Studio, stepwise
+from webui.engine.batch import Batch, Denoised, Lent, Loaded, Pass, Services, stepwise
 from webui.engine.conditioning import TextCache
 from webui.engine.families.family import Family, Model
-from webui.engine.finished import Made, finish, pictured
+from webui.engine.finished import DecodedPicture, finish, pictured
 from webui.engine.levels import picture_of
 from webui.engine.memory_plan import Use
 from webui.engine.networks.embeddings import Embedding, EmbeddingShelf
@@ -37,7 +37,7 @@ from webui.request.fields import Img2Img, Txt2Img
 from webui.request.messages import Pictured
 from webui.request.plan import GIVEN, GIVEN_MASK, CheckpointRef, Picture, Plan
 from webui.request.settings import RenderSettings
-from webui.request.work import Work
+from webui.request.workload import Workload
 
 
 class Lender(Protocol):
@@ -104,7 +104,7 @@ def _batch_pictures(
         small, render = tools.small_vaes, batch.render
         around = partial(small.around, loans=loans, render=render, note=batch.facts.note, remark=watch.remark)
         lending = _Lending(loans, tools.models, plan.vae, use_of(together, features), around, features)
-        studio = Studio(
+        services = Services(
             watch,
             tools.cache,
             embeddings,
@@ -115,18 +115,18 @@ def _batch_pictures(
             made=partial(_made_within, tools),
             enlargers=_enlargers(plan, tools.upscalers, render, watch),
         )
-        decoded = _made(features, batch, lending, plan, beginnings, studio)
+        decoded = _made(features, batch, lending, plan, beginnings, services)
         if any(feature.borrows for feature in features):
             with watch.within():
                 decoded = iter(list(decoded))
             loans.close()
         for index, (picture, made) in enumerate(zip(together, decoded, strict=True)):
-            finished = finish(features, made, index, batch, studio)
+            finished = finish(features, made, index, batch, services)
             yield pictured(picture, finished, half_done=not made.whole)
 
 
 def _made_within(tools: Tools, inner: Plan, picture: Image.Image, mask: Image.Image | None, seed: int) -> Image.Image:
-    """For `Studio.made`."""
+    """For `Services.made`."""
     images = {**inner.images, GIVEN: encoded_png(picture, compress_level=0)}
     if mask is not None:
         images[GIVEN_MASK] = encoded_png(mask, compress_level=0)
@@ -189,7 +189,7 @@ def use_of(pictures: tuple[Picture, ...], features: Features) -> Use:
     """What a batch needs its models for."""
     request, render = pictures[0].request, pictures[0].render
     rows = len(pictures) * (1 if request.cfg_scale == 1.0 or not render.batch_cond_uncond else 2)
-    work = Work(request.width, request.height, rows)
+    work = Workload(request.width, request.height, rows)
     for feature in features:
         work = feature.params.cost(work)
     needs = tuple(need for feature in features for need in feature.params.wanted())
@@ -205,10 +205,10 @@ def _enlargers(plan: Plan, shelf: UpscalerShelf | None, render: RenderSettings, 
 
 
 def _made(
-    features: Features, batch: Batch, lending: _Lending, plan: Plan, beginnings: Beginnings, studio: Studio
-) -> Iterator[Made]:
+    features: Features, batch: Batch, lending: _Lending, plan: Plan, beginnings: Beginnings, services: Services
+) -> Iterator[DecodedPicture]:
     """The pictures of a batch as they are decoded. Nothing holds on to the models when they are."""
-    watch = studio.watch
+    watch = services.watch
     first = lending.first(plan.checkpoint)
     if (whole := first.model.whole_maker) is not None:
         yield from whole_pictures(batch, whole, beginnings, watch)
@@ -217,44 +217,44 @@ def _made(
     beginning: Beginning | None = None
     if isinstance(batch.request, Img2Img):
         beginning = beginnings.of(batch, loaded.model)
-        last = image_pass(features, batch, loaded, beginning, studio)
+        last = image_pass(features, batch, loaded, beginning, services)
     else:
-        last = first_pass(features, batch, loaded, studio)
+        last = first_pass(features, batch, loaded, services)
     watch.enter("decoding", last.until, 1.0)
     for index, latent in enumerate(last.latents):
         watch.check()
         made = picture_of(decoded(last.loaded.model, latent[None], batch.render, watch))
         watch.step(index + 1, len(batch.pictures))
-        yield Made(made, latent, beginning, last.whole)
+        yield DecodedPicture(made, latent, beginning, last.whole)
 
 
 # ---------------------------------------------------------------- passes
 
 
-def first_pass(features: Features, batch: Batch, loaded: Loaded, studio: Studio) -> Denoised:
+def first_pass(features: Features, batch: Batch, loaded: Loaded, services: Services) -> Denoised:
     """Text to latents (b, c, h, w)."""
     this = shaped(features, planned(batch), loaded)
-    concat = blank_conditioning(loaded.model, batch.posteriors, *this.size, batch.render, studio.watch)
+    concat = blank_conditioning(loaded.model, batch.posteriors, *this.size, batch.render, services.watch)
     if concat is not None:
         batch.facts.note("Conditional mask weight", batch.render.inpainting_mask_weight)
-    return passed(features, batch, replace(this, concat=concat), loaded, studio)
+    return passed(features, batch, replace(this, concat=concat), loaded, services)
 
 
-def image_pass(features: Features, batch: Batch, loaded: Loaded, beginning: Beginning, studio: Studio) -> Denoised:
+def image_pass(features: Features, batch: Batch, loaded: Loaded, beginning: Beginning, services: Services) -> Denoised:
     """Picture and text to latents (b, c, h, w)."""
     request, start = batch.request, beginning.start
     steps, t_enc = img2img_steps(request.steps, request.denoising_strength, fix=batch.render.img2img_fix_steps)
     this = replace(planned(batch), steps=steps, t_enc=t_enc, start=start, concat=start.concat)
-    return passed(features, batch, shaped(features, this, loaded), loaded, studio)
+    return passed(features, batch, shaped(features, this, loaded), loaded, services)
 
 
-def passed(features: Features, batch: Batch, this: Pass, loaded: Loaded, studio: Studio) -> Denoised:
+def passed(features: Features, batch: Batch, this: Pass, loaded: Loaded, services: Services) -> Denoised:
     """A pass, and those that features make of its result, one after the other."""
-    last = denoised(features, batch, this, loaded, studio)
+    last = denoised(features, batch, this, loaded, services)
     for feature in features:
-        further = feature.then(last, this, loaded, batch, studio) if last.whole else None
+        further = feature.then(last, this, loaded, batch, services) if last.whole else None
         if further is not None:
             loaded = further.loaded
             this = shaped(features, further.this, loaded)
-            last = denoised(features, batch, this, loaded, studio)
+            last = denoised(features, batch, this, loaded, services)
     return last

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from webui.request.capabilities import Need
-from webui.request.work import Work
+from webui.request.workload import Workload
 
 Offload = Literal["none", "medium", "low", "leaf"]
 """Where the parts wait: all on the device; only the one in use there; the network's blocks, or its layers, come one by
@@ -79,7 +79,7 @@ class ModelSize:
 class Use:
     """What a model is lent for."""
 
-    work: Work = field(default_factory=Work)
+    work: Workload = field(default_factory=Workload)
     fp8_storage: str = "Disable"
     """The setting "FP8 weight"."""
     keep_exact: bool = False
@@ -159,13 +159,13 @@ def ladder(machine: Machine, wishes: Wishes = Wishes()) -> tuple[MemoryProfile, 
     return rungs
 
 
-def plan(machine: Machine, model: ModelSize, work: Work, wishes: Wishes = Wishes()) -> MemoryProfile:
+def plan(machine: Machine, model: ModelSize, work: Workload, wishes: Wishes = Wishes()) -> MemoryProfile:
     """The first profile that fits, or the leanest. More memory never gives a leaner one."""
     rungs = ladder(machine, wishes)
     return next((rung for rung in rungs if peak(rung, machine, model, work) <= machine.free), rungs[-1])
 
 
-def peak(profile: MemoryProfile, machine: Machine, model: ModelSize, work: Work) -> int:
+def peak(profile: MemoryProfile, machine: Machine, model: ModelSize, work: Workload) -> int:
     """Bytes that the device holds at the worst moment."""
     latents = work.pixels // model.factor**2
     sampling = work.rows * latents * model.step

@@ -36,7 +36,7 @@ from webui.engine.residents import Resident, Residents
 from webui.request.capabilities import check
 from webui.request.messages import PartUse
 from webui.request.plan import CheckpointRef
-from webui.request.work import Work
+from webui.request.workload import Workload
 
 log = logging.getLogger(__name__)
 
@@ -249,7 +249,7 @@ class ModelManager:
 
     # ------------------------------------------------------------ room
 
-    def _move_in(self, resident: CheckpointResident, work: Work) -> None:
+    def _move_in(self, resident: CheckpointResident, work: Workload) -> None:
         """Bring the model to the device, so much of it at a time as fits beside the work."""
         size, machine = resident.size, self._machine(resident)
         self.ran = plan(machine, size, work, self._wishes)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from webui import registry
 from webui.base.errors import Interrupted, UserError
-from webui.engine.batch import Batch, Denoised, Loaded, Pass, Studio, noise_of
+from webui.engine.batch import Batch, Denoised, Loaded, Pass, Services, noise_of
 from webui.engine.conditioning import Encoder
 from webui.engine.denoisers import (
     Change,
@@ -32,7 +32,7 @@ from webui.engine.families.family import PictureMaker, SizeConditioning, TextOpt
 from webui.engine.feature import FeatureEngine, PassContext, PassFeature, has
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.sampling.noise import ImageNoise
-from webui.engine.sampling.process import Diffusion, Flow, Process, altered
+from webui.engine.sampling.process import Diffusion, Process, RectifiedFlow, altered
 from webui.engine.sampling.schedules import ScheduleOptions
 from webui.engine.sampling.sigma_schedule import SigmaSchedule, adapted, sigma_schedule
 from webui.engine.sampling.types import Denoiser, SamplerOptions
@@ -60,9 +60,9 @@ def shaped(features: Features, this: Pass, loaded: Loaded) -> Pass:
     return this
 
 
-def denoised(features: Features, batch: Batch, this: Pass, loaded: Loaded, studio: Studio) -> Denoised:
+def denoised(features: Features, batch: Batch, this: Pass, loaded: Loaded, services: Services) -> Denoised:
     """The heart: what the sampler makes of the noise, and the features of that."""
-    render, watch, entry, model = batch.render, studio.watch, this.sampler, loaded.model
+    render, watch, entry, model = batch.render, services.watch, this.sampler, loaded.model
     shape = shape_of(this, model)
     noise = noise_of(batch, shape, model.device, factor=model.latent.factor)
     process = process_of(model, entry, render, shape)
@@ -79,10 +79,10 @@ def denoised(features: Features, batch: Batch, this: Pass, loaded: Loaded, studi
             for feature in on:
                 feature.enter(other)
             patches.enter_context(patched(on, other, steady=not is_bent))
-            network = prompted(batch, this, other, process_of(other.model, entry, render, shape), studio)
+            network = prompted(batch, this, other, process_of(other.model, entry, render, shape), services)
             return network.wrapped_by([each.predict for each in on if has(each, PassFeature.predict)], clock)
 
-        context = PassContext(batch, this, loaded, studio, process, guidance, clock, enter)
+        context = PassContext(batch, this, loaded, services, process, guidance, clock, enter)
         for each in features:
             if (part := each.begin(context)) is not None:
                 on.append(part)
@@ -97,7 +97,7 @@ def denoised(features: Features, batch: Batch, this: Pass, loaded: Loaded, studi
         for feature in on:
             denoise = feature.denoise(denoise)
         denoise, seen = remembered(denoise)
-        denoise = observed(denoise, clock, entry.calls_per_step, studio.previewer(model), watch)
+        denoise = observed(denoise, clock, entry.calls_per_step, services.previewer(model), watch)
         x = begun_with(way, noise.first(), this, batch)
         for feature in on:
             x = feature.first(x)
@@ -208,22 +208,22 @@ def begun(
 # ---------------------------------------------------------------- text
 
 
-def prompted(batch: Batch, this: Pass, loaded: Loaded, process: Process, studio: Studio) -> Prompted:
+def prompted(batch: Batch, this: Pass, loaded: Loaded, process: Process, services: Services) -> Prompted:
     """The model with its texts for this pass."""
-    studio.watch.check()
+    services.watch.check()
     render = batch.render
-    embeddings = {**studio.embeddings, **loaded.patches.embeddings}
+    embeddings = {**services.embeddings, **loaded.patches.embeddings}
     positive, negative = text_options(loaded.model, this, render)
     if loaded.model.family.bears(Capability.DISTILLED_GUIDANCE):
         batch.facts.note("Distilled CFG Scale", render.distilled_cfg_scale)
-    encoder = Encoder(loaded.model, (loaded.key, loaded.patches.key), positive, embeddings, studio.cache, negative)
+    encoder = Encoder(loaded.model, (loaded.key, loaded.patches.key), positive, embeddings, services.cache, negative)
     prompts = encoder.prompts(this.positive, this.negative, this.timeline)
     _note_text(batch, [embeddings[name] for name in prompts.embeddings])
     return Prompted(
         loaded.model,
         on_device(process, loaded.model.device),
         prompts,
-        studio.watch,
+        services.watch,
         concat=this.concat,
         empty=encoder.empty,
     )
@@ -290,7 +290,7 @@ def changes_of(on: Sequence[PassFeature], guidance: Guidance, watch: Watch) -> t
 def process_of(model: PictureMaker, entry: SamplerEntry, render: RenderSettings, shape: tuple[int, ...]) -> Process:
     """The model's process under the settings and as the sampler wants it; its table is on the CPU. shape: (c, h, w)."""
     process = model.process
-    if isinstance(process, Flow):
+    if isinstance(process, RectifiedFlow):
         process = process.at_size(*shape[-2:])
     if isinstance(process, Diffusion):
         table = altered(

@@ -51,7 +51,7 @@ sees how near things are."""
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class InitPicture:
     """A given picture as the job needs it, in pixels."""
 
     picture: Image.Image
@@ -70,7 +70,7 @@ class Beginning:
     """All that an img2img batch begins with."""
 
     start: Start
-    givens: tuple[Given, ...]
+    givens: tuple[InitPicture, ...]
     """One a picture of the batch."""
 
 
@@ -164,7 +164,7 @@ class Beginnings:
             self.watch.remark("The mask is blank: the whole picture was made anew.")
         return found
 
-    def _given(self, name: str, request: Img2Img, masked: Masking | None, background: str) -> Given:
+    def _given(self, name: str, request: Img2Img, masked: Masking | None, background: str) -> InitPicture:
         picture = flattened(opened(self.images[name]), background)
         box = masked.box if masked else None
         if box is None and request.resize_mode != LATENT_RESIZE:
@@ -180,12 +180,12 @@ class Beginnings:
         if masked is not None and request.inpainting_fill != FILL_ORIGINAL:
             under = masked.latent
             picture = filled(picture, under if under.size == picture.size else under.resize(picture.size))
-        return Given(picture, overlay, whole, box, over)
+        return InitPicture(picture, overlay, whole, box, over)
 
     def _latents(
         self,
         name: str,
-        given: Given,
+        given: InitPicture,
         request: Img2Img,
         model: PictureMaker,
         render: RenderSettings,

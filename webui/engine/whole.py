@@ -15,7 +15,7 @@ from webui.engine.batch import Batch
 from webui.engine.families.diffusers_pipeline import fitting, interruptible, spatial
 from webui.engine.families.family import Task, WholeMaker
 from webui.engine.families.typed import Pipeline
-from webui.engine.finished import Made
+from webui.engine.finished import DecodedPicture
 from webui.engine.planned import SAMPLED
 from webui.engine.previews import jpeg
 from webui.engine.start import Beginnings
@@ -30,7 +30,7 @@ from webui.request.settings import RenderSettings
 from webui.request.whole import unhonoured
 
 
-def whole_pictures(batch: Batch, model: WholeMaker, beginnings: Beginnings, watch: Watch) -> Iterator[Made]:
+def whole_pictures(batch: Batch, model: WholeMaker, beginnings: Beginnings, watch: Watch) -> Iterator[DecodedPicture]:
     """The pictures of a batch.
 
     Raises:
@@ -49,7 +49,7 @@ def whole_pictures(batch: Batch, model: WholeMaker, beginnings: Beginnings, watc
         start, share = index / len(batch.pictures), 1 / len(batch.pictures)
         watch.enter("sampling", start, start + SAMPLED * share)
         result = _run(picture, pipeline, model, beginning.givens[index].picture if beginning else None, mask, watch)
-        yield Made(result, torch.empty(0), beginning)
+        yield DecodedPicture(result, torch.empty(0), beginning)
 
 
 def _run(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from webui.base.errors import UserError
 from webui.request.capabilities import Capability, Need
 from webui.request.params import Declared, shortened
-from webui.request.work import Work
+from webui.request.workload import Workload
 
 if TYPE_CHECKING:
     from webui.request.fields import Img2Img, Txt2Img
@@ -146,7 +146,7 @@ class FeatureParams(Declared):
         """
         return self
 
-    def cost(self, work: Work) -> Work:
+    def cost(self, work: Workload) -> Workload:
         """What memory must hold for a batch with it, where it is `work` without: larger pictures, more weights."""
         return work
 

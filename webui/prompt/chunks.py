@@ -40,7 +40,7 @@ class Fix(NamedTuple):
     embedding: str
 
 
-class Chunk(NamedTuple):
+class PromptChunk(NamedTuple):
     """What one call of the text encoder gets: 77 tokens, start and end among them, and as many multipliers."""
 
     tokens: tuple[int, ...]
@@ -51,7 +51,7 @@ class Chunk(NamedTuple):
 class Chunks(NamedTuple):
     """At least one chunk, and the number of tokens as the counter shows it: all chunks but the last count as full."""
 
-    chunks: tuple[Chunk, ...]
+    chunks: tuple[PromptChunk, ...]
     token_count: int
 
 
@@ -101,7 +101,7 @@ def chunk_tokens(
 
 def chunk_with_brackets(
     text: str, tokenizer: ClipTokenizer, *, emphasis: bool = True, find_embedding: FindEmbedding | None = None
-) -> Chunk:
+) -> PromptChunk:
     """The one chunk of a text as in 2022: brackets weigh as tokens, `:1.5` is text, and what is too long is cut off."""
     changes = bracket_weights() if emphasis else {}
     filling, weight, position = _Filling(), 1.0, 0
@@ -173,7 +173,7 @@ class _Filling:
     """The chunk that is being filled, and those that are done."""
 
     def __init__(self) -> None:
-        self.done: list[Chunk] = []
+        self.done: list[PromptChunk] = []
         self.tokens: list[int] = []
         self.multipliers: list[float] = []
         self.fixes: list[Fix] = []
@@ -202,7 +202,7 @@ class _Filling:
         missing = CHUNK_LENGTH - len(self.tokens)
         tokens = (START, *self.tokens, *[END] * missing, END)
         multipliers = (1.0, *self.multipliers, *[1.0] * missing, 1.0)
-        self.done.append(Chunk(tokens, multipliers, tuple(self.fixes)))
+        self.done.append(PromptChunk(tokens, multipliers, tuple(self.fixes)))
         self.tokens, self.multipliers, self.fixes, self.last_comma = [], [], [], None
 
     def end_chunk_after_comma(self) -> None:

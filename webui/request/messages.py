@@ -51,7 +51,7 @@ class Others:
 
 
 @dataclass(frozen=True)
-class Watch:
+class LivePreviews:
     """Whether anybody looks: previews are made only then, at most one in `period` seconds."""
 
     watched: bool
@@ -97,7 +97,7 @@ class Shutdown:
     """End the process."""
 
 
-Command = Run | Interrupt | Skip | Others | Watch | Preload | Prefetch | Unload | Configure | Shutdown
+Command = Run | Interrupt | Skip | Others | LivePreviews | Preload | Prefetch | Unload | Configure | Shutdown
 
 # --- events from the engine ---------------------------------------------------------------------------------------
 

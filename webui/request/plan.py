@@ -271,7 +271,7 @@ class Resolving:
     inner: list[Plan] = field(default_factory=list)
 
     def plan(self, request: Img2Img) -> int:
-        """A plan that the feature will carry out by itself (`Studio.made`) -> its place in `Plan.inner`.
+        """A plan that the feature will carry out by itself (`Services.made`) -> its place in `Plan.inner`.
 
         Its picture and its mask are given then. It has one picture.
 

@@ -30,7 +30,7 @@ from webui.engine.families.family import TextOptions, family_of
 from webui.engine.families.weights import WeightsFile
 from webui.engine.memory import profile_of
 from webui.engine.model_manager import ModelManager
-from webui.engine.sampling.process import Flow
+from webui.engine.sampling.process import RectifiedFlow
 from webui.request.fields import Txt2Img
 from webui.request.plan import NetworkRef
 
@@ -123,7 +123,7 @@ def test_sd3_does_without_t5_and_flux_says_what_it_lacks(tmp_path: Path) -> None
         encoded = loaded.model.encode_prompts(["a cat"], TextOptions(), {})[0]
         assert encoded.tokens.shape == (154, 96)
         assert not encoded.tokens[77:].any()
-        assert isinstance(loaded.model.process, Flow)
+        assert isinstance(loaded.model.process, RectifiedFlow)
         assert loaded.model.process.shift == 3.0
     path = written(SMALL_FLUX, tmp_path / "flux.safetensors")
     with pytest.raises(ModelError, match="no T5") as error, models.lend(reference(path), None):
@@ -184,8 +184,8 @@ def test_what_bends_a_unet_is_refused_before_anything_else_is_looked_for(
 
 
 def test_the_shift_of_flux_dev_follows_the_size() -> None:
-    flow = Flow(by_size=True)
+    flow = RectifiedFlow(by_size=True)
     small, large = flow.at_size(32, 32), flow.at_size(128, 128)
     assert small.shift == pytest.approx(1.6487, abs=1e-3)
     assert large.shift == pytest.approx(3.1582, abs=1e-3)
-    assert Flow(shift=3.0).at_size(32, 32).shift == 3.0
+    assert RectifiedFlow(shift=3.0).at_size(32, 32).shift == 3.0

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from webui.base.errors import UserError
 from webui.engine.denoisers import Ask, Call, Window
-from webui.engine.feature import FeatureEngine, Finished, PassContext, PassFeature
+from webui.engine.feature import FeatureEngine, FinishedPicture, PassContext, PassFeature
 from webui.features.feature import FeatureParams, Touched
 from webui.registry import FEATURES, FeatureEntry
 from webui.request.fields import Img2Img
 from webui.request.params import Declared, Image, Param, Slider, Text
 from webui.request.plan import Picture, Resolving, UpscalerRef
-from webui.request.work import Work
+from webui.request.workload import Workload
 
 # ---------------------------------------------------------------- control: a network beside the network
 
@@ -61,7 +61,7 @@ class ControlParams(FeatureParams):
             raise UserError("Control: a unit has no picture.", hint="Drop one into it.", field="features")
         return self.changed(ref=resolving.names.upscaler(self.model, "features"))
 
-    def cost(self, work: Work) -> Work:
+    def cost(self, work: Workload) -> Workload:
         return replace(work, weights=work.weights + 1000)
 
 
@@ -98,7 +98,7 @@ class ControlEngine(FeatureEngine[ControlParams]):
     seen: ClassVar[list[Call]] = []
 
     def begin(self, context: PassContext) -> PassFeature:
-        assert self.params.ref is not None and context.studio.plan is not None
+        assert self.params.ref is not None and context.services.plan is not None
         self.heard.append((self.unit, self.params.ref.name))
         with torch.random.fork_rng():
             torch.manual_seed(1)
@@ -106,7 +106,7 @@ class ControlEngine(FeatureEngine[ControlParams]):
             zeros = [*network.controlnet_down_blocks, network.controlnet_mid_block]
             for each in (*zeros, network.controlnet_cond_embedding.conv_out):
                 torch.nn.init.normal_(each.weight, std=0.1)
-        content = context.studio.plan.images[self.params.image]
+        content = context.services.plan.images[self.params.image]
         with PilImage.open(io.BytesIO(content)) as opened:
             pixels = np.array(opened.convert("RGB").resize(context.this.size))
         hint = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
@@ -171,13 +171,13 @@ class RepaintEngine(FeatureEngine[RepaintParams]):
     loans: ClassVar[Callable[[], int]] = staticmethod(lambda: 0)
     heard: ClassVar[list[int]] = []
 
-    def finish(self, finished: Finished) -> Finished:
-        studio = finished.studio
-        assert studio.plan is not None
+    def finish(self, finished: FinishedPicture) -> FinishedPicture:
+        services = finished.services
+        assert services.plan is not None
         self.heard.append(type(self).loans())
         mask = PilImage.new("L", finished.picture.size, 0)
         mask.paste(255, (0, 0, mask.width // 2, mask.height))
-        picture = studio.made(studio.plan.inner[self.params.place], finished.picture, mask, 5 + self.unit)
+        picture = services.made(services.plan.inner[self.params.place], finished.picture, mask, 5 + self.unit)
         return replace(finished, picture=picture)
 
 

@@ -17,9 +17,9 @@ from tests.engine.conftest import Engine
 from tests.engine.test_generate import request
 from webui import registry
 from webui.engine import batch, denoisers, feature, generate, passes
-from webui.engine.batch import Batch, Denoised, Loaded, Pass, Studio
+from webui.engine.batch import Batch, Denoised, Loaded, Pass, Services
 from webui.engine.denoisers import Ask, Call, Prediction, Source
-from webui.engine.feature import FeatureEngine, Finished, Further, PassContext, PassFeature
+from webui.engine.feature import FeatureEngine, FinishedPicture, Further, PassContext, PassFeature
 from webui.engine.sampling.types import Denoiser
 from webui.features.feature import FeatureParams
 from webui.registry import FEATURES, FeatureEntry
@@ -129,11 +129,11 @@ class Probe(FeatureEngine[Params]):
         Params.heard.append("begin")
         return Probing()
 
-    def then(self, last: Denoised, this: Pass, loaded: Loaded, batch: Batch, studio: Studio) -> Further | None:
+    def then(self, last: Denoised, this: Pass, loaded: Loaded, batch: Batch, services: Services) -> Further | None:
         Params.heard.append("then")
         return None
 
-    def finish(self, finished: Finished) -> Finished:
+    def finish(self, finished: FinishedPicture) -> FinishedPicture:
         Params.heard.append(f"finish {finished.index}")
         return replace(finished, picture=finished.picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
 

@@ -6,11 +6,11 @@ import torch
 from webui.base.errors import UserError
 from webui.engine.sampling.dpm_solver import dpm_adaptive
 from webui.engine.sampling.noise import ImageNoise
-from webui.engine.sampling.process import Diffusion, Flow, append_dims, sd_alphas_cumprod
+from webui.engine.sampling.process import Diffusion, RectifiedFlow, append_dims, sd_alphas_cumprod
 from webui.engine.sampling.types import denoiser
 
 
-@pytest.mark.parametrize("process", [Diffusion(sd_alphas_cumprod()), Flow(shift=3.0)], ids=["sd", "flow"])
+@pytest.mark.parametrize("process", [Diffusion(sd_alphas_cumprod()), RectifiedFlow(shift=3.0)], ids=["sd", "flow"])
 def test_a_tighter_tolerance_takes_more_steps_and_comes_closer(process):
     def expected(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         """The model of pictures from N(0, 1 / 4)."""

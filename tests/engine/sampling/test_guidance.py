@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from webui.engine.denoisers import Change, changed
-from webui.engine.sampling.process import Diffusion, Flow, Process, sd_alphas_cumprod
+from webui.engine.sampling.process import Diffusion, Process, RectifiedFlow, sd_alphas_cumprod
 from webui.engine.sampling.types import Denoiser, denoiser
 from webui.features.adaptive_projected_guidance.engine import projected
 from webui.features.cfg_rescale.engine import rescaled
@@ -17,7 +17,11 @@ from webui.features.dynamic_thresholding.engine import thresholded
 from webui.features.perturbed_attention.engine import perturbed
 
 SCALE = 7.5
-PROCESSES: list[Process] = [Diffusion(sd_alphas_cumprod()), Diffusion(sd_alphas_cumprod(), "v"), Flow(shift=3.0)]
+PROCESSES: list[Process] = [
+    Diffusion(sd_alphas_cumprod()),
+    Diffusion(sd_alphas_cumprod(), "v"),
+    RectifiedFlow(shift=3.0),
+]
 X = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
 SIGMA = torch.full((2,), 0.9)
 

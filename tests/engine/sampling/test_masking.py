@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from webui.engine.sampling.masking import Softness, firmly, kept_after, kept_before, mixed, softly
-from webui.engine.sampling.process import Diffusion, Flow, sd_alphas_cumprod
+from webui.engine.sampling.process import Diffusion, RectifiedFlow, sd_alphas_cumprod
 from webui.engine.sampling.types import denoiser
 
 SIGMA = torch.tensor([0.7])
@@ -18,7 +18,7 @@ def tensors() -> tuple[Tensor, Tensor, Tensor]:
     return x, original, mask
 
 
-@pytest.mark.parametrize("process", [Diffusion(sd_alphas_cumprod()), Flow()], ids=["sd", "flow"])
+@pytest.mark.parametrize("process", [Diffusion(sd_alphas_cumprod()), RectifiedFlow()], ids=["sd", "flow"])
 def test_after_the_answer_is_the_original_outside(process):
     x, original, mask = tensors()
     keeping = kept_after(denoiser(process, lambda x, _: 2 * x, lambda x, _: (2 * x, 3 * x)), firmly(mask, original))
@@ -30,7 +30,7 @@ def test_after_the_answer_is_the_original_outside(process):
     assert torch.equal(unconditional, 3 * x)
 
 
-@pytest.mark.parametrize("process", [Diffusion(sd_alphas_cumprod()), Flow()], ids=["sd", "flow"])
+@pytest.mark.parametrize("process", [Diffusion(sd_alphas_cumprod()), RectifiedFlow()], ids=["sd", "flow"])
 def test_before_the_network_sees_the_original_and_its_noise_counts(process):
     x, original, mask = tensors()
     seen = []

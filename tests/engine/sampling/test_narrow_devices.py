@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from webui.engine.denoisers import changed
 from webui.engine.sampling.masking import Softness, kept, softly
 from webui.engine.sampling.noise import ImageNoise
-from webui.engine.sampling.process import Diffusion, Edm, Flow, Process, sd_alphas_cumprod
+from webui.engine.sampling.process import Diffusion, Edm, Process, RectifiedFlow, sd_alphas_cumprod
 from webui.engine.sampling.schedules import ScheduleOptions
 from webui.engine.sampling.sigma_schedule import adapted, sigma_schedule
 from webui.engine.sampling.types import SamplerOptions, denoiser
@@ -139,7 +139,7 @@ def walked(entry: SamplerEntry, process: Process, device: torch.device) -> Tenso
     return latents
 
 
-PROCESSES: dict[str, Process] = {"eps": Diffusion(sd_alphas_cumprod()), "flow": Flow(shift=3.0), "edm": Edm()}
+PROCESSES: dict[str, Process] = {"eps": Diffusion(sd_alphas_cumprod()), "flow": RectifiedFlow(shift=3.0), "edm": Edm()}
 
 
 CASES = [(entry, kind) for kind in PROCESSES for entry in SAMPLERS if kind == "eps" or entry.name in ("Euler", "UniPC")]

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from tests.engine.sampling import golden
-from webui.engine.sampling.process import Diffusion, Edm, Flow, altered, sd_alphas_cumprod
+from webui.engine.sampling.process import Diffusion, Edm, RectifiedFlow, altered, sd_alphas_cumprod
 
 ALTERATIONS = {"default": {}, "ztsnr": {"zero_snr": True}, "downcast": {"downcast": True}}
 PROCESSES = (
     Diffusion(sd_alphas_cumprod()),
     Diffusion(sd_alphas_cumprod(), "v"),
-    Flow(shift=3.0),
+    RectifiedFlow(shift=3.0),
     Edm(),
     Edm(0.002, 120.0, sigma_data=1.0, prediction="v"),
 )
@@ -63,7 +63,7 @@ def test_a_perfect_network_gives_back_the_picture(process):
         if isinstance(process, Edm):
             spread, sign = process.sigma_data, 1 if process.prediction == "eps" else -1
             output = sign * (sigma * x0 - spread**2 * noise) / (spread * (sigma**2 + spread**2) ** 0.5)
-        elif isinstance(process, Flow):
+        elif isinstance(process, RectifiedFlow):
             output = noise - x0
         else:
             output = noise if process.prediction == "eps" else a * noise - s * x0
@@ -136,7 +136,7 @@ def test_zero_terminal_snr_keeps_the_first_level_and_ends_in_noise():
 
 
 def test_a_flow_network_is_told_the_shifted_level_and_schedules_count_unshifted():
-    flow = Flow(shift=3.0)
+    flow = RectifiedFlow(shift=3.0)
     assert float(flow.sigma(torch.tensor(500.0))) == pytest.approx(0.75)
     assert float(flow.timestep(torch.tensor(0.75))) == pytest.approx(750)
     assert flow.sigma_max == pytest.approx(1.0)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.engine.sampling import golden
-from webui.engine.sampling.process import Diffusion, Flow, Process, altered, sd_alphas_cumprod
+from webui.engine.sampling.process import Diffusion, Process, RectifiedFlow, altered, sd_alphas_cumprod
 from webui.engine.sampling.schedules import Schedule, ScheduleOptions, sigmas_for
 from webui.engine.sampling.sigma_schedule import adapted, sigma_schedule
 from webui.registry import SAMPLERS, SCHEDULES, SamplerEntry, ScheduleEntry, resolved
@@ -61,7 +61,7 @@ def test_every_sampler_gets_a1111s_sigmas(kind, sampler):
 
 @pytest.mark.parametrize("entry", [e for e in SCHEDULES if e.function], ids=lambda e: e.name)
 @pytest.mark.parametrize("n", [1, 2, 3, 10, 50])
-@pytest.mark.parametrize("process", [stable_diffusion(), Flow(shift=3.0)], ids=["sd", "flow"])
+@pytest.mark.parametrize("process", [stable_diffusion(), RectifiedFlow(shift=3.0)], ids=["sd", "flow"])
 def test_schedules_fall_and_stay_finite(entry, n, process):
     got = sigmas(entry.name, n, process)
     assert got.isfinite().all()

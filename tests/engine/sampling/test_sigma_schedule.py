@@ -5,7 +5,7 @@ import torch
 
 from tests.engine.sampling import golden
 from webui.base.errors import UserError
-from webui.engine.sampling.process import Diffusion, Flow, Process, sd_alphas_cumprod
+from webui.engine.sampling.process import Diffusion, Process, RectifiedFlow, sd_alphas_cumprod
 from webui.engine.sampling.schedules import ScheduleOptions
 from webui.engine.sampling.sigma_schedule import SigmaSchedule, img2img_steps, sigma_schedule
 from webui.registry import SamplerEntry, resolved, schedule
@@ -49,10 +49,10 @@ def test_beginning_with_noise():
     assert torch.equal(walk.begin(NOISE), NOISE * walk.sigmas[0])
     assert torch.allclose(walk.begin(NOISE, sgm_noise_multiplier=True), NOISE * (1 + walk.sigmas[0] ** 2) ** 0.5)
     assert torch.equal(way(BY_TIMESTEP).begin(NOISE), NOISE)
-    assert torch.allclose(way(PLAIN, process=Flow()).begin(NOISE), NOISE)
+    assert torch.allclose(way(PLAIN, process=RectifiedFlow()).begin(NOISE), NOISE)
 
 
-@pytest.mark.parametrize("process", [DIFFUSION, Flow(shift=3.0)], ids=["sd", "flow"])
+@pytest.mark.parametrize("process", [DIFFUSION, RectifiedFlow(shift=3.0)], ids=["sd", "flow"])
 def test_beginning_with_a_picture(process):
     walk = way(PLAIN, 10, 4, process)
     level = walk.sigmas[0]

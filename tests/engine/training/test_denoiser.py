@@ -15,10 +15,10 @@ from webui.engine.training.command import planned
 from webui.engine.training.config import ON_CPU, DenoiserTraining, Networks, TextTraining, Training
 from webui.engine.training.data import Emoji
 from webui.engine.training.denoiser import (
-    Denoiser,
     Latents,
     Lessons,
     Painter,
+    TextConditionedUNet,
     first_latents,
     from_velocity,
     new_denoiser,
@@ -147,7 +147,7 @@ def test_training_begins_with_given_weights(tmp_path: Path) -> None:
 
 
 def test_a_strange_word_is_answered_by_a_near_one() -> None:
-    model: Denoiser = new_denoiser(TINY)
+    model: TextConditionedUNet = new_denoiser(TINY)
     texts = token_texts()
     apple, apples, wheelchair = (token_ids([word])[0, 1].item() for word in ("apple", "apples", "wheelchair"))
     model.seen[[49406, 49407, apple]] = True

@@ -10,7 +10,7 @@ import torch
 
 from webui.engine.training.config import LATENT_SCALE, FinishTraining, Networks, Training
 from webui.engine.training.data import Emoji
-from webui.engine.training.denoiser import Denoiser
+from webui.engine.training.denoiser import TextConditionedUNet
 from webui.engine.training.finish import finished
 from webui.engine.training.networks import build_text_tower, build_unet, build_vae
 
@@ -32,7 +32,9 @@ def test_the_decoder_learns_what_the_denoiser_gives(tmp_path: Path) -> None:
     pixels = np.full((2, 64, 64, 4), 255, np.uint8)
     pixels[0, 16:48, 16:48], pixels[1, :, 32:] = (220, 30, 30, 255), (30, 60, 220, 255)
     emoji = Emoji(("red apple", "blue book"), ((), ()), ("Food & Drink", "Objects"), pixels, (0.0, 0.6))
-    model = Denoiser(build_unet(SMALL.networks), build_text_tower(SMALL.networks)).requires_grad_(False).eval()
+    model = (
+        TextConditionedUNet(build_unet(SMALL.networks), build_text_tower(SMALL.networks)).requires_grad_(False).eval()
+    )
     vae = build_vae(SMALL.networks).requires_grad_(False).eval()
     before = {name: tensor.clone() for name, tensor in vae.state_dict().items()}
     done = finished(SMALL, model, vae, emoji, tmp_path)

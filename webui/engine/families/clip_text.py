@@ -18,7 +18,7 @@ from webui.engine.families.ldm import check_complete, fill, unfilled
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
 from webui.prompt.attention import Span, parse_attention
-from webui.prompt.chunks import Chunk, chunk_tokens, chunk_with_brackets, embedding_finder
+from webui.prompt.chunks import PromptChunk, chunk_tokens, chunk_with_brackets, embedding_finder
 from webui.prompt.tokens import END, ClipTokenizer
 
 HEAD_WIDTH = 64
@@ -126,7 +126,7 @@ class ClipText:
         mine = {name: vectors for name, e in embeddings.items() if (vectors := self._vectors(e)) is not None}
         finder = embedding_finder({name: len(vectors) for name, vectors in mine.items()}, self.tokenizer)
 
-        def chunked(text: str) -> tuple[Chunk, ...]:
+        def chunked(text: str) -> tuple[PromptChunk, ...]:
             weighs = options.emphasis != "None"
             if options.old_emphasis:
                 return (chunk_with_brackets(text, self.tokenizer, emphasis=weighs, find_embedding=finder),)
@@ -161,7 +161,7 @@ class ClipText:
         return vectors if vectors is not None and vectors.shape[1] == width else None
 
     def _row(
-        self, row: Sequence[Chunk], options: TextOptions, vectors: Mapping[str, Tensor]
+        self, row: Sequence[PromptChunk], options: TextOptions, vectors: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor | None]:
         """The chunks at one place of all texts -> (texts, 77, width), and the pooled texts (texts, embedding)."""
         model = self.model

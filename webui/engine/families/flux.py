@@ -23,7 +23,7 @@ from webui.engine.families.ldm_model import load_vae
 from webui.engine.families.t5_text import T5Text
 from webui.engine.families.views import View
 from webui.engine.families.weights import WeightsFile
-from webui.engine.sampling.process import Flow
+from webui.engine.sampling.process import RectifiedFlow
 from webui.prompt.tokens import clip_tokenizer
 from webui.request import capabilities
 
@@ -194,7 +194,7 @@ def prepare(file: WeightsFile, components: Components) -> Prepared:
                 guidance=distilled,
             ),
             vae=decoder,
-            process=Flow(by_size=distilled),
+            process=RectifiedFlow(by_size=distilled),
             scale=SCALE,
             preview=flow_model.PREVIEW,
             family=FLUX,

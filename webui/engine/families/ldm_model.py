@@ -38,7 +38,7 @@ RESIDUAL = "residual "
 """What the inputs of the network call what control networks add to it, with a number behind."""
 
 
-class Text(Protocol):
+class TextEncoders(Protocol):
     """The text encoders of a family."""
 
     @property
@@ -53,7 +53,7 @@ class LdmModel:
     """See `families.family.PictureMaker`."""
 
     unet: UNet2DConditionModel
-    text: Text
+    text: TextEncoders
     vae: AutoencoderKL
     process: Process
     scale: float | Tensor

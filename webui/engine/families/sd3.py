@@ -22,7 +22,7 @@ from webui.engine.families.ldm_model import load_vae
 from webui.engine.families.t5_text import T5Text
 from webui.engine.families.views import View
 from webui.engine.families.weights import WeightsFile
-from webui.engine.sampling.process import Flow
+from webui.engine.sampling.process import RectifiedFlow
 from webui.prompt.tokens import clip_tokenizer
 from webui.request import capabilities
 
@@ -175,7 +175,7 @@ def prepare(file: WeightsFile, components: Components) -> Prepared:
                 clip_tokens=True,
             ),
             vae=decoder,
-            process=Flow(shift=FLOW_SHIFT),
+            process=RectifiedFlow(shift=FLOW_SHIFT),
             scale=SCALE,
             preview=flow_model.PREVIEW,
             family=SD3,

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 
-class Pictures(Protocol):
+class PipelineOutput(Protocol):
     """What a pipeline answers."""
 
     @property
@@ -26,7 +26,7 @@ class Pipeline(Protocol):
         """Networks, tokenizers and the scheduler by their names."""
         ...
 
-    def __call__(self, **arguments: object) -> Pictures: ...
+    def __call__(self, **arguments: object) -> PipelineOutput: ...
     def to(self, device: torch.device) -> object: ...
     def set_progress_bar_config(self, *, disable: bool) -> None: ...
     def enable_model_cpu_offload(self, *, device: torch.device) -> None:

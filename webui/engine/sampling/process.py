@@ -269,7 +269,7 @@ class Edm(Exploding):
 
 
 @dataclass(frozen=True, eq=False)
-class Flow:
+class RectifiedFlow:
     """Rectified flow: x = (1 - sigma) x0 + sigma noise; the network predicts noise - x0. arXiv:2403.03206."""
 
     shift: float = 1.0
@@ -279,7 +279,7 @@ class Flow:
     by_size: bool = False
     """The shift follows the picture's size, as Flux dev was trained."""
 
-    def at_size(self, height: int, width: int) -> Flow:
+    def at_size(self, height: int, width: int) -> RectifiedFlow:
         """The flow for latents of this size: log shift grows evenly from 0.5 at 256 patches to 1.15 at 4096."""
         if not self.by_size:
             return self

@@ -21,7 +21,14 @@ from diffusers import AutoencoderKL
 from webui.base.paths import PROGRAM
 from webui.engine.training.config import ON_CPU, ON_CUDA, Training
 from webui.engine.training.data import Emoji, load_emoji
-from webui.engine.training.denoiser import Denoiser, Lessons, Painter, first_latents, new_denoiser, train_denoiser
+from webui.engine.training.denoiser import (
+    Lessons,
+    Painter,
+    TextConditionedUNet,
+    first_latents,
+    new_denoiser,
+    train_denoiser,
+)
 from webui.engine.training.export import preview_factors, read_checkpoint, sd1_tensors, write_checkpoint
 from webui.engine.training.finish import finished
 from webui.engine.training.measure import measured, write_sheet
@@ -83,7 +90,7 @@ def run(
     write_sheet(out.with_suffix(".png"), model, vae, size=training.size, seed=7, device=device)
 
 
-def loaded(training: Training, path: Path, device: torch.device) -> tuple[Denoiser, AutoencoderKL]:
+def loaded(training: Training, path: Path, device: torch.device) -> tuple[TextConditionedUNet, AutoencoderKL]:
     """The networks of a checkpoint that this command wrote. Raises ModelError: it is another kind of file."""
     model, vae = new_denoiser(training), build_vae(training.networks)
     read_checkpoint(path, model.unet, vae, model.text)

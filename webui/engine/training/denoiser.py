@@ -35,7 +35,7 @@ GRID = 8
 """The text tower is taught by this many patches along either side of the latents."""
 
 
-class Denoiser(nn.Module):
+class TextConditionedUNet(nn.Module):
     """UNet and text tower: what the second stage trains."""
 
     def __init__(self, unet: UNet2DConditionModel, text: CLIPTextModel) -> None:
@@ -155,7 +155,7 @@ def patches(latents: Tensor) -> Tensor:
     return tiles.permute(0, 2, 4, 1, 3, 5).reshape(n, GRID * GRID, -1)
 
 
-def teach_text(model: Denoiser, lessons: Lessons, cache: Path, device: torch.device) -> None:
+def teach_text(model: TextConditionedUNet, lessons: Lessons, cache: Path, device: torch.device) -> None:
     """Train the text tower alone: each of a caption's last 64 ends foretells one patch of the picture's latents.
 
     A UNet learns nothing from a text tower of random weights for a long while, as the many ends that pad a caption all
@@ -203,7 +203,9 @@ def from_velocity(x: Tensor, velocity: Tensor, share: Tensor) -> tuple[Tensor, T
 
 
 @torch.no_grad()
-def denoised(model: Denoiser, x: Tensor, captions: Sequence[str], times: Sequence[int], guidance: float) -> Tensor:
+def denoised(
+    model: TextConditionedUNet, x: Tensor, captions: Sequence[str], times: Sequence[int], guidance: float
+) -> Tensor:
     """Latents (n, c, h, w) of the captions' pictures, by DDIM without noise (Song et al. 2021, arXiv:2010.02502, (12)).
 
     x: noised latents (n, c, h, w) at the first of `times`, which fall. `guidance`: the classifier-free scale.
@@ -222,14 +224,14 @@ def denoised(model: Denoiser, x: Tensor, captions: Sequence[str], times: Sequenc
     return x
 
 
-def new_denoiser(training: Training) -> Denoiser:
+def new_denoiser(training: Training) -> TextConditionedUNet:
     torch.manual_seed(training.seed)
-    return Denoiser(build_unet(training.networks), build_text_tower(training.networks))
+    return TextConditionedUNet(build_unet(training.networks), build_text_tower(training.networks))
 
 
 def train_denoiser(
-    training: Training, lessons: Lessons, cache: Path, device: torch.device, begun: Denoiser | None = None
-) -> Denoiser:
+    training: Training, lessons: Lessons, cache: Path, device: torch.device, begun: TextConditionedUNet | None = None
+) -> TextConditionedUNet:
     """The trained networks, averaged over lessons; resumes from `cache/denoiser.pt` and leaves it complete.
 
     begun: weights to go on from, instead of random ones and a text tower that is taught first.

@@ -20,7 +20,7 @@ from torch import Tensor
 from webui.engine.training.adversary import Adversary, balanced, perceived
 from webui.engine.training.config import LATENT_SCALE, Training
 from webui.engine.training.data import Emoji, Scene, plain_scene, scenes, to_batch
-from webui.engine.training.denoiser import Denoiser, denoised, signal_shares
+from webui.engine.training.denoiser import TextConditionedUNet, denoised, signal_shares
 from webui.engine.training.vae import Lesson, difference, encoded, narrowed, opened_decoder, save_state, trained
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,9 @@ class Guesses:
     pictures: Tensor
 
 
-def finished(training: Training, model: Denoiser, vae: AutoencoderKL, emoji: Emoji, cache: Path) -> AutoencoderKL:
+def finished(
+    training: Training, model: TextConditionedUNet, vae: AutoencoderKL, emoji: Emoji, cache: Path
+) -> AutoencoderKL:
     """The autoencoder with a decoder for this denoiser; resumes from `cache/finish.pt`, and leaves it complete."""
     if training.finish.lessons <= 0:
         return vae
@@ -111,7 +113,7 @@ class _Finish:
 
 
 def _guessed(
-    training: Training, model: Denoiser, vae: AutoencoderKL, emoji: Emoji, state: Path, base: float
+    training: Training, model: TextConditionedUNet, vae: AutoencoderKL, emoji: Emoji, state: Path, base: float
 ) -> Guesses:
     """Kept in `state` for this denoiser."""
     saved = torch.load(state, weights_only=True) if state.exists() else {}
@@ -134,7 +136,7 @@ def _guessed(
 
 def _guess(
     training: Training,
-    model: Denoiser,
+    model: TextConditionedUNet,
     vae: AutoencoderKL,
     painted: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
     captions: list[str],

@@ -22,11 +22,10 @@ from webui.base.files import write_atomically
 from webui.engine.sampling.dpmpp import dpmpp_2m
 from webui.engine.sampling.process import Diffusion, sd_alphas_cumprod
 from webui.engine.sampling.schedules import karras
-from webui.engine.sampling.types import Denoiser as SamplersDenoiser
-from webui.engine.sampling.types import denoiser
+from webui.engine.sampling.types import Denoiser, denoiser
 from webui.engine.training.config import LATENT_SCALE
 from webui.engine.training.data import COLOURS, Emoji, Scene, ScenePart, article
-from webui.engine.training.denoiser import Denoiser
+from webui.engine.training.denoiser import TextConditionedUNet
 from webui.engine.training.tokens import token_ids
 from webui.engine.training.usual import USUAL
 from webui.engine.training.vae import narrowed
@@ -77,7 +76,7 @@ class Figures:
 
 @torch.no_grad()
 def generated(
-    model: Denoiser,
+    model: TextConditionedUNet,
     vae: AutoencoderKL,
     captions: Sequence[str],
     *,
@@ -103,8 +102,8 @@ def generated(
 
 
 def _guided(
-    model: Denoiser, process: Diffusion, captions: Sequence[str], guidance: float, device: torch.device
-) -> SamplersDenoiser:
+    model: TextConditionedUNet, process: Diffusion, captions: Sequence[str], guidance: float, device: torch.device
+) -> Denoiser:
     ids = torch.cat([token_ids([""]).expand(len(captions), -1), token_ids(captions)]).to(device)
     with narrowed(device):
         context = model.text(input_ids=ids).last_hidden_state
@@ -153,7 +152,9 @@ def ranks(made: NDArray[np.uint8], known: NDArray[np.float32], wanted: Sequence[
     return found
 
 
-def measured(model: Denoiser, vae: AutoencoderKL, emoji: Emoji, *, seed: int, device: torch.device) -> Figures:
+def measured(
+    model: TextConditionedUNet, vae: AutoencoderKL, emoji: Emoji, *, seed: int, device: torch.device
+) -> Figures:
     """120 names, 300 usual nouns, 80 grounds and 60 pairs, drawn by the seed, all alike likely."""
     rng = np.random.default_rng(seed)
     side = emoji.pixels.shape[1] // int(2 ** (len(vae.config.block_out_channels) - 1))
@@ -195,7 +196,9 @@ def measured(model: Denoiser, vae: AutoencoderKL, emoji: Emoji, *, seed: int, de
     )
 
 
-def write_sheet(path: Path, model: Denoiser, vae: AutoencoderKL, *, size: int, seed: int, device: torch.device) -> None:
+def write_sheet(
+    path: Path, model: TextConditionedUNet, vae: AutoencoderKL, *, size: int, seed: int, device: torch.device
+) -> None:
     """A PNG with a picture and its prompt for each of `SHEET`, six in a row."""
     factor = int(2 ** (len(vae.config.block_out_channels) - 1))
     pictures = generated(model, vae, SHEET, side=size // factor, seed=seed, device=device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from webui.engine.training.denoiser import Denoiser
+from webui.engine.training.denoiser import TextConditionedUNet
 from webui.prompt.tokens import token_texts
 
 LEAST_LIKENESS = 0.3
@@ -13,7 +13,7 @@ LEAST_LIKENESS = 0.3
 
 
 @torch.no_grad()
-def answered_by_near_ones(model: Denoiser) -> None:
+def answered_by_near_ones(model: TextConditionedUNet) -> None:
     """Give each token that was in no caption the vector of the seen token spelled most like it, or none at all."""
     embedding: Tensor = model.text.get_input_embeddings().weight
     seen = model.seen.nonzero().flatten().tolist()

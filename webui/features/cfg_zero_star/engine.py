@@ -8,7 +8,7 @@ from torch import Tensor
 
 from webui.engine.denoisers import Prediction
 from webui.engine.feature import FeatureEngine, PassContext, PassFeature
-from webui.engine.sampling.process import Flow
+from webui.engine.sampling.process import RectifiedFlow
 from webui.features.cfg_zero_star.parameters import Params
 
 WHOLE = (1, 2, 3)
@@ -39,5 +39,5 @@ class Optimizing(PassFeature):
 class Engine(FeatureEngine[Params]):
     def begin(self, context: PassContext) -> PassFeature | None:
         clock, calls = context.clock, context.this.sampler.calls_per_step
-        still = self.params.zero_init_steps * calls if isinstance(context.process, Flow) else 0
+        still = self.params.zero_init_steps * calls if isinstance(context.process, RectifiedFlow) else 0
         return Optimizing(context.guidance.scale, lambda: clock.calls <= still)

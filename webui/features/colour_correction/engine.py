@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from webui.engine.feature import FeatureEngine, Finished
+from webui.engine.feature import FeatureEngine, FinishedPicture
 from webui.engine.start import copy
 from webui.features.colour_correction.parameters import Params
 
@@ -20,7 +20,7 @@ _LUMA = np.array([0.3, 0.59, 0.11])
 
 
 class Engine(FeatureEngine[Params]):
-    def finish(self, finished: Finished) -> Finished:
+    def finish(self, finished: FinishedPicture) -> FinishedPicture:
         if finished.given is None:
             return finished
         extras, overlay = finished.extras, finished.overlay

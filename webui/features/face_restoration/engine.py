@@ -7,7 +7,7 @@ from dataclasses import replace
 from PIL import Image
 
 from webui import registry
-from webui.engine.feature import FeatureEngine, Finished
+from webui.engine.feature import FeatureEngine, FinishedPicture
 from webui.engine.start import copy
 from webui.features.face_restoration.parameters import Params
 from webui.registry import RestorerEntry
@@ -16,7 +16,7 @@ from webui.registry import RestorerEntry
 class Engine(FeatureEngine[Params]):
     """The picture with its faces mended; as it is, with a remark, where nothing can."""
 
-    def finish(self, finished: Finished) -> Finished:
+    def finish(self, finished: FinishedPicture) -> FinishedPicture:
         entry = chosen(self.params.model)
         if entry is None:
             finished.watch.remark(f"Faces were not restored: {_lacking(self.params.model)}")

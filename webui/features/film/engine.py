@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from webui.engine.families.family import LatentFormat
-from webui.engine.feature import FeatureEngine, Finished, PassContext, PassFeature
+from webui.engine.feature import FeatureEngine, FinishedPicture, PassContext, PassFeature
 from webui.engine.previews import levels_of, rgb_of
 from webui.engine.sampling.types import Denoiser, denoiser
 from webui.features.film.parameters import Params
@@ -122,7 +122,7 @@ class Engine(FeatureEngine[Params]):
     def begin(self, context: PassContext) -> PassFeature | None:
         return Filming(self.film, context)
 
-    def finish(self, finished: Finished) -> Finished:
+    def finish(self, finished: FinishedPicture) -> FinishedPicture:
         return replace(finished, extras=(*finished.extras, *self.film.developed(finished.index, finished.decoded)))
 
 

@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from webui import registry
-from webui.engine.batch import Batch, Denoised, Loaded, Pass, Start, Studio
+from webui.engine.batch import Batch, Denoised, Loaded, Pass, Services, Start
 from webui.engine.conditioning import Timeline
 from webui.engine.families.family import PictureMaker
-from webui.engine.feature import FeatureEngine, Finished, Further
+from webui.engine.feature import FeatureEngine, FinishedPicture, Further
 from webui.engine.levels import picture_of, to_levels
 from webui.engine.planned import SAMPLED, planned, tags_of, text_of
 from webui.engine.sampling.sigma_schedule import img2img_steps
@@ -44,18 +44,18 @@ class Engine(FeatureEngine[Params]):
         size = hires_size(self.params.request, loaded.model.latent.factor)
         return replace(this, size=(size.first_width, size.first_height), share=(0.0, FIRST_OF_TWO))
 
-    def then(self, last: Denoised, this: Pass, loaded: Loaded, batch: Batch, studio: Studio) -> Further | None:
+    def then(self, last: Denoised, this: Pass, loaded: Loaded, batch: Batch, services: Services) -> Further | None:
         if this.phase == "hires":
             return None
-        render, watch, request = batch.render, studio.watch, self.params.request
+        render, watch, request = batch.render, services.watch, self.params.request
         small, latents = last.loaded.model, last.latents
         if render.save_images_before_highres_fix:
             self.before = [picture_of(decoded(small, latent[None], render, watch)) for latent in latents]
-        own = studio.plan.hires_checkpoint if studio.plan is not None else None
+        own = services.plan.hires_checkpoint if services.plan is not None else None
         size = hires_size(request, loaded.model.latent.factor)
         mode = MODES.get(request.hr_upscaler or "Latent")
         if own is not None:
-            loaded = studio.lend(own, "hr_checkpoint_name", latents=mode is not None)
+            loaded = services.lend(own, "hr_checkpoint_name", latents=mode is not None)
         model = loaded.model
         factor = model.latent.factor
         pixels = None
@@ -64,7 +64,7 @@ class Engine(FeatureEngine[Params]):
         else:
             levels = torch.cat([to_levels(decoded(small, latent[None], render, watch)) for latent in latents])
             pixels = torch.cat(
-                [_enlarged(level, size, request.hr_upscaler, studio.enlargers, model) for level in levels]
+                [_enlarged(level, size, request.hr_upscaler, services.enlargers, model) for level in levels]
             )
             large = torch.cat(
                 [
@@ -87,7 +87,7 @@ class Engine(FeatureEngine[Params]):
         )
         return Further(second, loaded)
 
-    def finish(self, finished: Finished) -> Finished:
+    def finish(self, finished: FinishedPicture) -> FinishedPicture:
         if not self.before:
             return finished
         return replace(finished, extras=(*finished.extras, copy("before-highres-fix", self.before[finished.index])))

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from webui.features.feature import FeatureParams, Touched
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.settings import RenderSettings
-from webui.request.work import Work
+from webui.request.workload import Workload
 
 
 class Params(FeatureParams):
@@ -22,7 +22,7 @@ class Params(FeatureParams):
     def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
         return cls(request=request) if isinstance(request, Txt2Img) and request.enable_hr else None
 
-    def cost(self, work: Work) -> Work:
+    def cost(self, work: Workload) -> Workload:
         size = hires_size(self.request)
         return replace(work, width=max(work.width, size.width), height=max(work.height, size.height))
 

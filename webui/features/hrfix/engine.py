@@ -143,7 +143,7 @@ def noise_range(process: Process, start: float, end: float) -> tuple[float, floa
 
 class Shrinking(PassFeature):
     def __init__(self, params: Params, context: PassContext) -> None:
-        self.params, self.remark = params, context.studio.watch.remark
+        self.params, self.remark = params, context.services.watch.remark
         self.lowest, self.highest = noise_range(context.process, params.start_percent, params.end_percent)
         self.acts = True
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from webui.base.errors import ModelError
-from webui.engine.batch import Loaded, Refs, Studio
+from webui.engine.batch import Loaded, Refs, Services
 from webui.engine.families.family import PictureMaker
 from webui.engine.feature import FeatureEngine, PassContext, PassFeature
 from webui.engine.networks.hypernetworks import Hypernetwork, bent
@@ -21,12 +21,12 @@ Remark = Callable[[str], None]
 class Bending(PassFeature):
     """The hypernetworks of a pass, with their strengths."""
 
-    def __init__(self, networks: Sequence[tuple[Hypernetwork, float]], studio: Studio) -> None:
-        self.networks, self.studio = networks, studio
+    def __init__(self, networks: Sequence[tuple[Hypernetwork, float]], services: Services) -> None:
+        self.networks, self.services = networks, services
 
     def patch(self, loaded: Loaded) -> AbstractContextManager[None]:
         unet = loaded.model.parts.get("unet")
-        if unet is None or not _can_bear(loaded.model, self.studio.watch.remark):
+        if unet is None or not _can_bear(loaded.model, self.services.watch.remark):
             return nullcontext()
         return bent(unet, self.networks)
 
@@ -35,9 +35,9 @@ class Engine(FeatureEngine[Params]):
     def begin(self, context: PassContext) -> PassFeature | None:
         if context.loaded.model.parts.get("unet") is None:
             return None
-        this, studio = context.this, context.studio
-        found = hypernetworks(context.loaded.patches, this.networks, studio.networks, studio.watch.remark)
-        return Bending(found, studio) if found else None
+        this, services = context.this, context.services
+        found = hypernetworks(context.loaded.patches, this.networks, services.networks, services.watch.remark)
+        return Bending(found, services) if found else None
 
 
 def _can_bear(model: PictureMaker, remark: Remark) -> bool:

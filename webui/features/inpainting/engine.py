@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from webui.engine.feature import FeatureEngine, Finished, PassContext, PassFeature
+from webui.engine.feature import FeatureEngine, FinishedPicture, PassContext, PassFeature
 from webui.engine.inpaint import cut_out
 from webui.engine.sampling.masking import blended, firmly, kept
 from webui.engine.sampling.types import Denoiser
@@ -36,7 +36,7 @@ class Engine(FeatureEngine[Params]):
             return None
         return Keeping(this.start.mask, this.start.latents, this.sampler)
 
-    def finish(self, finished: Finished) -> Finished:
+    def finish(self, finished: FinishedPicture) -> FinishedPicture:
         """The picture with the untouched part of the given one, and its mask, as the settings say."""
         wish, picture, mask, overlay = self.params, finished.picture, finished.mask, finished.overlay
         extras = list(finished.extras)

@@ -22,10 +22,10 @@ class Dressing(PassFeature):
         self.context = context
 
     def enter(self, loaded: Loaded) -> None:
-        this, studio, facts = self.context.this, self.context.studio, self.context.batch.facts
+        this, services, facts = self.context.this, self.context.services, self.context.batch.facts
         is_first = loaded is self.context.loaded
         hashes = dress(
-            loaded.patches, loaded.model, this.networks, studio.networks, studio.watch.remark, strict=is_first
+            loaded.patches, loaded.model, this.networks, services.networks, services.watch.remark, strict=is_first
         )
         if hashes and is_first:
             # A1111: those of the first pass and those of the second, each once.

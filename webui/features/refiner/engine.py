@@ -30,8 +30,8 @@ class Refining(PassFeature):
 
 class Engine(FeatureEngine[Params]):
     def begin(self, context: PassContext) -> PassFeature | None:
-        studio, wish = context.studio, self.params
-        refiner = studio.plan.refiner if studio.plan is not None else None
+        services, wish = context.services, self.params
+        refiner = services.plan.refiner if services.plan is not None else None
         here = "second pass" if context.this.phase == "hires" else "first pass"
         if refiner is None or wish.passes not in (here, "both passes"):
             return None
@@ -45,4 +45,4 @@ class Engine(FeatureEngine[Params]):
                 done = (999 - int(timestep)) / 1000  # A1111: by the timestep, not by the step
             return done >= wish.switch_at
 
-        return Refining(is_due, lambda: context.enter(studio.lend(refiner, "refiner_checkpoint")))
+        return Refining(is_due, lambda: context.enter(services.lend(refiner, "refiner_checkpoint")))

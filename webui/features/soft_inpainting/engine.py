@@ -7,7 +7,7 @@ from dataclasses import replace
 from PIL import Image
 
 from webui.engine.batch import Loaded, Pass, Start
-from webui.engine.feature import FeatureEngine, Finished, PassContext, PassFeature
+from webui.engine.feature import FeatureEngine, FinishedPicture, PassContext, PassFeature
 from webui.engine.inpaint import overlay_of
 from webui.engine.sampling.masking import Softness, kept, softly
 from webui.engine.sampling.types import Denoiser
@@ -38,14 +38,14 @@ class Engine(FeatureEngine[Params]):
         softness = Softness(wish.schedule_bias, wish.preservation, wish.contrast_boost)
         return SoftKeeping(start, softness, context.this.sampler)
 
-    def finish(self, finished: Finished) -> Finished:
+    def finish(self, finished: FinishedPicture) -> FinishedPicture:
         start, given = finished.start, finished.given
         if start is None or start.mask is None or given is None or given.whole is None:
             return finished
         mask = uncropped(self._mask(finished, start), given.whole.size, given.box)
         return replace(finished, mask=mask, overlay=overlay_of(given.whole, mask, given.box))
 
-    def _mask(self, finished: Finished, start: Start) -> Image.Image:
+    def _mask(self, finished: FinishedPicture, start: Start) -> Image.Image:
         """White where the latents have changed."""
         assert start.mask is not None
         wish, request = self.params, finished.batch.request

@@ -38,7 +38,7 @@ LONGEST_WAIT = 60.0
 """Seconds that one question may wait for the end of a job."""
 
 
-class Wish(Documented):
+class NewJob(Documented):
     """A job to be done."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -48,7 +48,7 @@ class Wish(Documented):
     start of the program."""
 
 
-class Txt2ImgJob(Wish):
+class Txt2ImgJob(NewJob):
     """Pictures out of text. Fields that are left out are as on the fresh page."""
 
     kind: Literal["txt2img"]
@@ -57,7 +57,7 @@ class Txt2ImgJob(Wish):
     """What is asked for."""
 
 
-class Img2ImgJob(Wish):
+class Img2ImgJob(NewJob):
     """Pictures out of pictures, which are base64, with or without `data:...;base64,` before it."""
 
     kind: Literal["img2img"]
@@ -66,7 +66,7 @@ class Img2ImgJob(Wish):
     """What is asked for."""
 
 
-class ExtrasJob(Wish):
+class ExtrasJob(NewJob):
     """Finished pictures made larger, cut, mirrored; they are base64."""
 
     kind: Literal["extras"]

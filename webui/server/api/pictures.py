@@ -25,7 +25,7 @@ BINARY: dict[int | str, dict[str, Any]] = {200: {"content": {"image/*": {}}, "de
 ExtraName = Annotated[str, Path(description="Its name, as the job tells it.")]
 
 
-class Saved(Documented):
+class SavedFile(Documented):
     """A picture that is a file now."""
 
     path: str
@@ -65,12 +65,12 @@ def routes(app: App) -> Routes:
         return file(*pictures.extras.content(picture_id, name))
 
     @router.post("/{picture_id}/save", "user")
-    def save(picture_id: PictureId, request: Request) -> Saved:
+    def save(picture_id: PictureId, request: Request) -> SavedFile:
         """Try again to write a picture that could not be saved."""
         check(picture_id, request)
         saved = pictures.save_again(picture_id)
         queue.picture_saved(saved.job_id)
-        return Saved(path=saved.path)
+        return SavedFile(path=saved.path)
 
     @router.post("/{picture_id}/discard", "user")
     def discard(picture_id: PictureId, request: Request) -> None:

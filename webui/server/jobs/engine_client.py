@@ -32,12 +32,12 @@ from webui.request.messages import (
     Event,
     Failed,
     Heartbeat,
+    LivePreviews,
     Pictured,
     Preload,
     Ready,
     Saved,
     Shutdown,
-    Watch,
 )
 
 log = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ class LocalEngine:
 
     def send(self, command: Command) -> None:
         with self._lock:
-            if isinstance(command, Watch | Configure | Preload):
+            if isinstance(command, LivePreviews | Configure | Preload):
                 self._standing[type(command)] = command
                 if not self._ready:
                     return  # It is told when it is ready, and so is every one after it.

@@ -14,7 +14,7 @@ from webui.base.errors import NotFound, StorageError
 from webui.base.fence import Problem
 from webui.catalog.catalog import Catalog
 from webui.catalog.settings_store import SettingsStore
-from webui.request.messages import Broken, Command, Configure, Heartbeat, Preload, Preloaded, Unload, Watch
+from webui.request.messages import Broken, Command, Configure, Heartbeat, LivePreviews, Preload, Preloaded, Unload
 from webui.request.plan import chosen_models
 from webui.request.settings import Settings
 from webui.server.jobs.engine_client import Engine, EngineState, Heard
@@ -227,7 +227,7 @@ class Engines:
         if watched != self._watching or settings is not None:
             self._watching = watched
             period = chosen.ui.live_preview_refresh_period / 1000
-            self.tell(Watch(watched, period, chosen.ui.show_progress_type))
+            self.tell(LivePreviews(watched, period, chosen.ui.show_progress_type))
 
     def set_models(self, worker: Worker, **changes: Any) -> None:
         worker.models = replace(worker.models, **changes)

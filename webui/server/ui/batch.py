@@ -46,7 +46,7 @@ PROMPTS = ("prompt", "negative_prompt")
 
 
 @dataclass(frozen=True)
-class Given:
+class BatchPicture:
     """A picture of a batch."""
 
     path: Path
@@ -68,7 +68,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Batch:
+class BatchTab:
     """The sub-tab's components."""
 
     place: Component
@@ -95,7 +95,7 @@ class Batch:
         )
 
 
-def batch_tab() -> Batch:
+def batch_tab() -> BatchTab:
     """Lay it out, inside its `gr.Tab`."""
     place = gr.Textbox("upload", visible="hidden", elem_id="img2img_batch_place", label="Source")
     with gr.Tabs(elem_id="img2img_batch_source", elem_classes="small"):
@@ -138,13 +138,13 @@ def batch_tab() -> Batch:
         )
     uploading.select(None, None, place, js="() => 'upload'", **QUIET)
     reading.select(None, None, place, js="() => 'folder'", **QUIET)
-    return Batch(place, files, folder, output, masks, reads, info_folder, taken)
+    return BatchTab(place, files, folder, output, masks, reads, info_folder, taken)
 
 
 def submits_batch(
     app: App,
     trigger: Component,
-    batch: Batch,
+    batch: BatchTab,
     controls: Controls,
     scaling: Scaling,
     notice: Component,
@@ -228,7 +228,7 @@ class _Masks:
         self._by_stem = {mask.stem: mask for mask in reversed(found)}
         self._only = found[0] if len(found) == 1 else None
 
-    def of(self, picture: Given) -> bytes:
+    def of(self, picture: BatchPicture) -> bytes:
         """The mask for a picture; b"" where none are used. A single mask serves every picture.
 
         Raises:
@@ -246,13 +246,13 @@ class _Masks:
 class _InfoFrom:
     """What is taken from infotexts, as the sub-tab says."""
 
-    def __init__(self, data: Data, batch: Batch, paths: Paths) -> None:
+    def __init__(self, data: Data, batch: BatchTab, paths: Paths) -> None:
         self._fields = {TAKEN[label] for label in data[batch.taken] or () if label in TAKEN}
         folder = str(data[batch.info_folder] or "")
         found = reversed(files_in(folder, "PNG info", paths)) if folder.strip() else ()
         self._by_name = {other.path.name: other.path for other in found}
 
-    def of(self, picture: Given, content: bytes, base: Mapping[str, Any]) -> Added:
+    def of(self, picture: BatchPicture, content: bytes, base: Mapping[str, Any]) -> Added:
         """Fields of the request that this picture's infotext changes. Prompts are appended to what the form has."""
         other = self._by_name.get(picture.path.name)
         text, _ = read_infotext(content_of(other) if other else content)
@@ -270,15 +270,15 @@ def _folder(label: str, name: str, info: str) -> Component:
     return gr.Textbox(label=label, info=info, elem_id=f"img2img_batch_{name}", max_lines=1, interactive=True)
 
 
-def uploaded_files(given: Any) -> list[Given]:
+def uploaded_files(given: Any) -> list[BatchPicture]:
     """The files that were dropped. Raises UserError: none, or too many."""
-    found = [Given(Path(path)) for path in given or ()]
+    found = [BatchPicture(Path(path)) for path in given or ()]
     if not found:
         raise UserError("There are no pictures.", hint="Drop some here first.", field=INIT)
     return _few(found)
 
 
-def files_in(folder: str, which: str, paths: Paths, *, but: Iterable[str] = ()) -> list[Given]:
+def files_in(folder: str, which: str, paths: Paths, *, but: Iterable[str] = ()) -> list[BatchPicture]:
     """The pictures in a folder and those in it, in the order in which a person counts; not those in the folders `but`,
     nor any in the program's own memory.
 
@@ -296,7 +296,7 @@ def files_in(folder: str, which: str, paths: Paths, *, but: Iterable[str] = ()) 
         raise UserError(f"{which} directory: {given} cannot be read.", hint=hint, field=INIT) from error
     left_out = [Path(other.strip()).expanduser() for other in but if other.strip()]
     found = [
-        Given(file.path, PurePath(file.name).parent)
+        BatchPicture(file.path, PurePath(file.name).parent)
         for file in find_files(root, endings())
         if not any(part.startswith(".") for part in PurePath(file.name).parts)
         and not paths.is_private(file.path)
@@ -307,7 +307,7 @@ def files_in(folder: str, which: str, paths: Paths, *, but: Iterable[str] = ()) 
     return _few(found)
 
 
-def _few(found: list[Given]) -> list[Given]:
+def _few(found: list[BatchPicture]) -> list[BatchPicture]:
     if len(found) > MOST:
         raise UserError(f"{len(found)} pictures are too many at once.", hint=f"Use at most {MOST}.", field=INIT)
     return found

@@ -44,7 +44,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from webui.base.errors import NotFound, UserError, WebuiError
 from webui.server.api.errors import LARGEST_BODY, TOO_LARGE, shaped
 from webui.server.guard import caller_of
-from webui.server.ui.sessions import Sessions
+from webui.server.ui.sessions import GradioSessions
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -99,7 +99,7 @@ class Door:
         self._uploads: OrderedDict[str, _Arrived] = OrderedDict()
         self._read_now: set[str] = set()
         self._kinds: dict[int, _Kind] = {}
-        page.state_holder = Sessions(self._blocks)
+        page.state_holder = GradioSessions(self._blocks)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

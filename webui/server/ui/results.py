@@ -15,7 +15,7 @@ from webui.server.ui.toprow import tool_button
 
 
 @dataclass(frozen=True)
-class Results:
+class ResultsPanel:
     """`picked` carries the number of the picture that a button is pressed for; `row` has the buttons."""
 
     notice: Component
@@ -23,7 +23,7 @@ class Results:
     row: Component
 
 
-def results(tab: str) -> Results:
+def results(tab: str) -> ResultsPanel:
     """Lay out the places of a tab's results."""
     with gr.Column(scale=1, min_width=320, elem_id=f"{tab}_results", elem_classes="results"):
         notice = gr.HTML(elem_id=f"{tab}_notice", elem_classes="notices")
@@ -36,7 +36,7 @@ def results(tab: str) -> Results:
         gr.HTML(
             f"<section class='gesso-infotext' data-tab='{tab}' aria-label='Infotext'></section>", elem_classes="bare"
         )
-    return Results(notice, picked, row)
+    return ResultsPanel(notice, picked, row)
 
 
 def _place(what: str, tab: str, name: str) -> None:

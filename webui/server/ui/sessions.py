@@ -16,7 +16,7 @@ MOST = 300
 """Sessions that are remembered; a page of an older one works on, with the choices of the server's start."""
 
 
-class Sessions(StateHolder):  # type: ignore[misc]
+class GradioSessions(StateHolder):  # type: ignore[misc]
     """What is remembered of each session: the components that have changed, and values of `gr.State`."""
 
     def __init__(self, blocks: Any) -> None:

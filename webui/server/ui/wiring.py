@@ -25,7 +25,7 @@ from webui.request.params import Declared
 from webui.server.ui import notices
 from webui.server.ui.controls import PARTS, QUIET, Component, Controls, Data
 from webui.server.ui.quicksettings import SettingsForm
-from webui.server.ui.results import Results
+from webui.server.ui.results import ResultsPanel
 from webui.server.ui.script import calls
 from webui.server.ui.scripts import Scripts
 from webui.server.ui.sending import PARAMETERS, PICTURE, Receiver, Sending, Sent, connect_all
@@ -49,7 +49,7 @@ class Pane:
     kind: str
     controls: Controls
     toprow: Toprow
-    results: Results
+    results: ResultsPanel
     sending: Sending
     begins: Component | None = None
     """What takes the picture that a job begins with, when the job is edited."""
@@ -73,7 +73,7 @@ class ExtrasPane:
     kind: str
     controls: Controls
     image: Component
-    results: Results
+    results: ResultsPanel
     sending: Sending
 
 
@@ -208,7 +208,7 @@ def told(app: App, text: str, declared: type[Generation]) -> tuple[dict[str, Any
 
 
 @dataclass(frozen=True)
-class Place:
+class ImageSubTab:
     """A sub-tab of a form that takes a picture."""
 
     name: str
@@ -217,7 +217,9 @@ class Place:
     image: Component
 
 
-def form_receiver(app: App, kind: str, controls: Controls, notice: Component, place: Place | None = None) -> Receiver:
+def form_receiver(
+    app: App, kind: str, controls: Controls, notice: Component, place: ImageSubTab | None = None
+) -> Receiver:
     """A form takes what a picture was made with and, where it has a place for one, the picture too."""
     image = None if place is None else place.image
 

@@ -11,7 +11,7 @@ import gradio as gr
 from webui.base.errors import StorageError, UserError, WebuiError
 from webui.jobs.extras.request import RESIZE_BY, RESIZE_TO, Extras
 from webui.server.ui import notices
-from webui.server.ui.batch import Given, content_of, files_in, may_hold_results, uploaded_files
+from webui.server.ui.batch import BatchPicture, content_of, files_in, may_hold_results, uploaded_files
 from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.results import results
 from webui.server.ui.sending import PICTURE, Receiver, Sending, Sent, sends_shown_picture
@@ -162,7 +162,7 @@ def _submits(app: App, trigger: Component, controls: Controls, given: tuple[Comp
     trigger.click(submit, {*controls.components, *given}, notice, **QUIET)
 
 
-def _kept(app: App, given: list[Given], refused: list[str]) -> list[tuple[PurePath, str, str]]:
+def _kept(app: App, given: list[BatchPicture], refused: list[str]) -> list[tuple[PurePath, str, str]]:
     """(folder below the named one, name in the store, stem of the file) of those that are pictures, by folder;
     `refused` says which are not, and why."""
     found = []

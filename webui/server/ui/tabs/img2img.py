@@ -28,7 +28,7 @@ from webui.server.ui.scripts import Scripts
 from webui.server.ui.sending import Sending, sends_shown_picture
 from webui.server.ui.sources import MASK_EDGE, Scaling, completed, copies, modes
 from webui.server.ui.toprow import toprow
-from webui.server.ui.wiring import Pane, Place, describes, form, form_receiver, generates
+from webui.server.ui.wiring import ImageSubTab, Pane, describes, form, form_receiver, generates
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -120,7 +120,7 @@ def img2img(app: App) -> Pane:
     submits_batch(app, run, many, controls, scaling, shown.notice, scripts)
     images = {mode.name: mode.picture for mode in found}
     receives = tuple(
-        form_receiver(app, "img2img", controls, shown.notice, Place(name, title, icon, images[name]))
+        form_receiver(app, "img2img", controls, shown.notice, ImageSubTab(name, title, icon, images[name]))
         for name, title, icon in TAKES
     )
     sends = (sends_shown_picture(app, "img2img", shown.row, shown.picked, shown.notice),)

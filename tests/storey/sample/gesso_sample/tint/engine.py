@@ -10,9 +10,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gesso_sample.tint.parameters import Params
-from webui.engine.batch import Batch, Denoised, Loaded, Pass, Studio
+from webui.engine.batch import Batch, Denoised, Loaded, Pass, Services
 from webui.engine.denoisers import Ask, Call, Prediction, Source
-from webui.engine.feature import FeatureEngine, Finished, Further, PassContext, PassFeature
+from webui.engine.feature import FeatureEngine, FinishedPicture, Further, PassContext, PassFeature
 from webui.engine.sampling.types import Denoiser
 
 
@@ -90,11 +90,11 @@ class Engine(FeatureEngine[Params]):
         self.met("begin")
         return Tinting(self.met)
 
-    def then(self, last: Denoised, this: Pass, loaded: Loaded, batch: Batch, studio: Studio) -> Further | None:
+    def then(self, last: Denoised, this: Pass, loaded: Loaded, batch: Batch, services: Services) -> Further | None:
         self.met("then")
         return None
 
-    def finish(self, finished: Finished) -> Finished:
+    def finish(self, finished: FinishedPicture) -> FinishedPicture:
         self.met("finish")
         finished.batch.facts.note("Sample hooks", " ".join(self.met.names))
         grey = Image.new("RGB", finished.picture.size, (128, 128, 128))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from webui.features.feature import FeatureParams, Touched
 from webui.request.params import Slider
-from webui.request.work import Work
+from webui.request.workload import Workload
 
 if TYPE_CHECKING:
     from webui.request.plan import Picture, Resolving
@@ -34,5 +34,5 @@ class Params(FeatureParams):
     def resolve(self, resolving: Resolving) -> Self:
         return self.changed(met=(*self.met, "resolve"))
 
-    def cost(self, work: Work) -> Work:
+    def cost(self, work: Workload) -> Workload:
         return work

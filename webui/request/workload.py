@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """The largest call that a batch makes."""
 
     width: int = 512
