@@ -17,6 +17,7 @@ from PIL import Image
 from webui.base import version
 from webui.base.errors import EngineCrashed, NotFound, UserError, WebuiError
 from webui.catalog.catalog import Catalog
+from webui.catalog.image_files import picture_of
 from webui.catalog.settings_store import SettingsStore
 from webui.flags import Flags, read
 from webui.request.fields import Img2Img, Txt2Img
@@ -179,7 +180,7 @@ class Studio:
     def _picture(self, heard: Pictured, plan: Plan, settings: Settings) -> StudioPicture:
         picture = next(p for batch in plan.batches for p in batch if p.position == heard.position)
         text = self._catalog.infotext(picture, plan, settings, dict(heard.facts), version.LABEL, "")
-        image = Image.frombytes("RGB", (heard.width, heard.height), heard.rgb)
+        image = picture_of(heard.width, heard.height, heard.rgb, heard.alpha)
         return StudioPicture(image, text, picture.seed)
 
     def _wait_until_ready(self) -> None:

@@ -230,3 +230,22 @@ def test_the_newest_come_first(pictures: Pictures) -> None:
     assert [picture.created for picture in pictures.newest()] == [3.0, 2.0, 1.0]
     assert [picture.created for picture in pictures.newest(owner="me", limit=1)] == [2.0]
     assert [picture.created for picture in pictures.newest(before=2.0)] == [1.0]
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "avif", "jpg"])
+def test_what_is_transparent_is_kept_where_the_format_can_and_is_white_elsewhere(
+    pictures: Pictures, paths: Paths, kind: str
+) -> None:
+    rgb, alpha = bytes((200, 30, 30)) * 256, bytes([255] * 128 + [0] * 128)
+    wanted = saving(samples_format=kind, webp_lossless=True)
+    for saved in (
+        pictures.save(rgb, draft(), naming(), wanted, alpha=alpha),
+        pictures.save_extras(rgb, draft(kind="extras"), "disc", {}, wanted, alpha=alpha),
+    ):
+        with Image.open(io.BytesIO(pictures.content(saved.id)[0])) as image:
+            assert image.mode == ("RGB" if kind == "jpg" else "RGBA")
+            below = image.convert("RGBA").getpixel((8, 14))
+        assert isinstance(below, tuple)
+        assert min(below) > 250 if kind == "jpg" else below[3] < 5
+        with Image.open(io.BytesIO(pictures.thumbnail(saved.id))) as small:
+            assert min(small.convert("RGB").getpixel((8, 14))) > 200, "the lists of pictures are white there"  # type: ignore[type-var, arg-type]

@@ -6,12 +6,14 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from tests.engine.conftest import OPTIONS
 from webui.base.errors import NotFound, UserError
+from webui.catalog.image_files import picture_of
 from webui.engine.memory import profile_of
 from webui.engine.residents import Residents
 from webui.engine.upscaler_shelf import UpscalerShelf
@@ -39,12 +41,12 @@ class Names:
         return UpscalerRef(name)
 
 
-def made(**asked: Any) -> list[Pictured]:
+def made(names: Names | None = None, **asked: Any) -> list[Pictured]:
     request = Extras(**{"images": ("x",), "upscaler_1": "Nearest", "upscaling_resize": 2, **asked})
     device = torch.device("cpu")
     watch = Watch("job", lambda event: None, Cancel(), Viewing(), Stopwatch(device))
     shelf = UpscalerShelf(Residents(profile_of(OPTIONS)))
-    return list(retouched(resolve_extras(request, Settings(), Names()), shelf, watch))
+    return list(retouched(resolve_extras(request, Settings(), names or Names()), shelf, watch))
 
 
 def sizes(pictures: list[Pictured]) -> list[tuple[int, int]]:
@@ -111,3 +113,33 @@ def test_what_cannot_be_is_refused() -> None:
     assert caught.value.field == "upscaler_2"
     with pytest.raises(UserError, match="no picture"):
         made(images=())
+
+
+def test_what_is_transparent_stays_so_and_no_hidden_colour_comes_in_at_the_edge() -> None:
+    """A green disc on nothing, whose file has red where nothing is seen."""
+    for upscaler, asked in (("Lanczos", {}), ("Nearest", {}), ("None", {"flip_horizontal": True})):
+        image = Image.new("RGBA", (40, 20), (255, 0, 0, 0))
+        image.paste((0, 255, 0, 255), (0, 0, 20, 20))
+        image.putpixel((20, 10), (0, 255, 0, 128))
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+
+        class Transparent(Names):
+            content = buffer.getvalue()
+
+            def picture(self, name: str) -> bytes:
+                return self.content
+
+        picture = made(names=Transparent(), upscaler_1=upscaler, **asked)[-1]
+        result = picture_of(picture.width, picture.height, picture.rgb, picture.alpha)
+        if upscaler == "None":
+            assert result.getpixel((39, 0)) == (0, 255, 0, 255) and result.getpixel((0, 0))[3] == 0  # type: ignore[index]
+            continue
+        assert result.mode == "RGBA" and result.size == (80, 40)
+        assert result.getpixel((0, 0)) == (0, 255, 0, 255) and result.getpixel((79, 0))[3] == 0  # type: ignore[index]
+        levels = np.asarray(result)
+        assert levels[levels[..., 3] > 0][:, 0].max() < 8, "the red that nobody sees stays hidden"
+
+
+def test_an_opaque_picture_has_no_opacity_to_carry() -> None:
+    assert made()[0].alpha == b""

@@ -261,7 +261,9 @@ class Catalog:
         )
         shown = [extra for extra in pictured.extras if extra.shown]
         try:
-            saved = self.pictures.save(pictured.rgb, draft, naming, settings.save, subseed=picture.subseed)
+            saved = self.pictures.save(
+                pictured.rgb, draft, naming, settings.save, subseed=picture.subseed, alpha=pictured.alpha
+            )
         except NotSaved as error:
             self.pictures.extras.keep(error.picture.id, shown)
             self.record(error.picture, picture.seed, picture.subseed)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from webui.base.errors import StorageError
 from webui.base.files import write_new
-from webui.catalog.image_files import EncodedPicture, as_format, encode, readable
+from webui.catalog.image_files import EncodedPicture, as_format, encode, over_white, readable
 from webui.request.filenames import Naming, apply_pattern, file_name, folder_parts
 from webui.request.settings import SaveSettings
 
@@ -132,4 +132,4 @@ def save_table(made: EncodedPicture, folder: Path, stem: str, seed: int) -> Path
 
 def _opened(content: bytes) -> Image.Image:
     with Image.open(io.BytesIO(content)) as picture:
-        return picture.convert("RGB")
+        return over_white(picture)

@@ -56,6 +56,24 @@ class EncodedPicture:
     holds_infotext: bool
 
 
+def picture_of(width: int, height: int, rgb: bytes, alpha: bytes = b"") -> Image.Image:
+    """From 8-bit rows from the top, as an engine gives them; alpha: a byte a pixel, or none: it is opaque."""
+    image = Image.frombytes("RGB", (width, height), rgb)
+    if alpha:
+        image.putalpha(Image.frombytes("L", (width, height), alpha))
+    return image
+
+
+def over_white(image: Image.Image) -> Image.Image:
+    """RGB: for those who know no transparency."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    ground = Image.new("RGBA", rgba.size, "#ffffff")
+    ground.alpha_composite(rgba)
+    return ground.convert("RGB")
+
+
 def encode(
     image: Image.Image,
     kind: Format,
@@ -68,7 +86,7 @@ def encode(
     """A file with the picture, and the infotext in it ("" for none).
 
     PNG has it in the text chunk `parameters`, or has `chunks` instead, by name; JPEG, WebP and AVIF have it in EXIF's
-    UserComment, as A1111.
+    UserComment, as A1111. What is transparent is white in a JPEG.
     """
     if max(image.size) > LARGEST_SIDE.get(kind, max(image.size)):
         kind = "png"
@@ -91,7 +109,7 @@ def encode(
     options: dict[str, Any] = {"quality": quality, "exif": exif if holds else b""}
     match kind:
         case "jpg":
-            image.convert("RGB").save(buffer, "JPEG", **options)
+            over_white(image).save(buffer, "JPEG", **options)
         case "webp":
             image.save(buffer, "WEBP", lossless=lossless, **options)
         case "avif":

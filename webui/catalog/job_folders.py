@@ -11,11 +11,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image
-
 from webui.base.errors import NotFound
 from webui.base.files import write_atomically
 from webui.base.resume_points import ResumePoints
+from webui.catalog.image_files import picture_of
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +37,14 @@ class JobFolders:
         """Where its work in the engine can go on."""
         return ResumePoints(self.of(job_id) / "points")
 
-    def keep_picture(self, job_id: str, width: int, height: int, rgb: bytes) -> str:
+    def keep_picture(self, job_id: str, width: int, height: int, rgb: bytes, alpha: bytes = b"") -> str:
         """Keep a picture without loss until the job ends -> its name, as requests refer to pictures: its hash.
 
         Raises:
             StorageError: it cannot be written.
         """
         stream = io.BytesIO()
-        Image.frombytes("RGB", (width, height), rgb).save(stream, "PNG", compress_level=1)
+        picture_of(width, height, rgb, alpha).save(stream, "PNG", compress_level=1)
         name = hashlib.sha256(stream.getvalue()).hexdigest()
         write_atomically(self._pictures(job_id) / name, stream.getvalue())
         return name

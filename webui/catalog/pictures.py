@@ -21,7 +21,16 @@ from webui.base.paths import Paths
 from webui.base.text import named, path_named
 from webui.catalog.database import Database
 from webui.catalog.extra_pictures import ExtraPictures
-from webui.catalog.image_files import as_format, decoding, encode, open_picture, read_infotext, readable
+from webui.catalog.image_files import (
+    as_format,
+    decoding,
+    encode,
+    open_picture,
+    over_white,
+    picture_of,
+    read_infotext,
+    readable,
+)
 from webui.catalog.levels import eight_bit
 from webui.catalog.picture_words import note_words
 from webui.request import infotext
@@ -111,9 +120,16 @@ class Pictures:
         self.extras = ExtraPictures(paths.state / "extra")
 
     def save(
-        self, rgb: bytes, picture: SavedPicture, naming: Naming, save: SaveSettings, *, subseed: int = 0
+        self,
+        rgb: bytes,
+        picture: SavedPicture,
+        naming: Naming,
+        save: SaveSettings,
+        *,
+        subseed: int = 0,
+        alpha: bytes = b"",
     ) -> SavedPicture:
-        """Write a picture (8-bit RGB rows from the top) where the settings say, and record it.
+        """Write a picture (8-bit RGB rows from the top, and its opacity) where the settings say, and record it.
 
         `picture` says everything but `id` and `path`, which come with the answer. It counts as underway until
         `settle` is called: should the program be killed before, `found_again` gives it at the next start.
@@ -121,7 +137,7 @@ class Pictures:
         Raises:
             NotSaved: the disk is full or not writable.
         """
-        image = Image.frombytes("RGB", (picture.width, picture.height), rgb)
+        image = picture_of(picture.width, picture.height, rgb, alpha)
         encoded = encode(
             image,
             as_format(save.samples_format),
@@ -145,14 +161,21 @@ class Pictures:
         )
 
     def save_extras(
-        self, rgb: bytes, picture: SavedPicture, stem: str, chunks: Mapping[str, str], save: SaveSettings
+        self,
+        rgb: bytes,
+        picture: SavedPicture,
+        stem: str,
+        chunks: Mapping[str, str],
+        save: SaveSettings,
+        *,
+        alpha: bytes = b"",
     ) -> SavedPicture:
         """Write what became of a picture, called `stem`, or by its number. `chunks`: the texts of a PNG by name.
 
         Raises:
             NotSaved: the disk is full or not writable.
         """
-        image = Image.frombytes("RGB", (picture.width, picture.height), rgb)
+        image = picture_of(picture.width, picture.height, rgb, alpha)
         encoded = encode(
             image,
             as_format(save.samples_format),
@@ -522,7 +545,7 @@ def _highest_number(folder: Path) -> int:
 def _thumbnail(content: bytes) -> bytes:
     with open_picture(content) as image, decoding(image):
         image.draft("RGB", (THUMBNAIL_SIDE * 2, THUMBNAIL_SIDE * 2))
-        small = ImageOps.exif_transpose(eight_bit(image)).convert("RGB")
+        small = over_white(ImageOps.exif_transpose(eight_bit(image)))
     small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "WEBP", quality=80, method=2)

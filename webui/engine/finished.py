@@ -9,6 +9,7 @@ from torch import Tensor
 
 from webui.engine.batch import Batch, Services
 from webui.engine.feature import FinishedPicture
+from webui.engine.levels import rows_of
 from webui.engine.passes import Features
 from webui.engine.start import Beginning
 from webui.request.messages import Pictured
@@ -52,12 +53,14 @@ def finish(features: Features, made: DecodedPicture, index: int, batch: Batch, s
 def pictured(picture: Picture, finished: FinishedPicture, *, half_done: bool = False) -> Pictured:
     """The finished picture as the engine gives it out."""
     result = finished.picture
+    rgb, alpha = rows_of(result)
     return Pictured(
         finished.watch.job_id,
         picture.position,
         width=result.width,
         height=result.height,
-        rgb=result.tobytes(),
+        rgb=rgb,
+        alpha=alpha,
         facts=tuple(finished.batch.facts.noted.items()),
         comments=tuple(finished.watch.comments),
         extras=finished.extras,

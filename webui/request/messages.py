@@ -234,6 +234,8 @@ class Pictured:
     extras: tuple[ExtraPicture, ...] = ()
     half_done: bool = False
     """It was stopped halfway: what it would have become, as far as could be seen."""
+    alpha: bytes = field(default=b"", repr=False)
+    """Opacity, a byte a pixel, in rows like `rgb`; empty: it is opaque."""
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def enlarged(picture: Picture, factor: float, upscaler: str, enlargers: Mapping[
     enlargers = plain() if enlargers is None else enlargers
     if upscaler not in enlargers:
         raise NotFound(f"There is no upscaler named {upscaler!r}.", hint=did_you_mean(upscaler, enlargers))
-    target = (int(picture.width * factor) // 8 * 8, int(picture.height * factor) // 8 * 8)
+    target = enlarged_size(picture.size, factor)
     enlarge = enlargers[upscaler]
     for turn in range(3):  # a model that enlarges by less than the factor is asked again
         before = picture.size
@@ -91,6 +91,11 @@ def enlarged(picture: Picture, factor: float, upscaler: str, enlargers: Mapping[
         if picture.size == before:
             break
     return picture if picture.size == target else picture.resize(target, Image.Resampling.LANCZOS)
+
+
+def enlarged_size(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    """What `enlarged` makes of a picture of this size."""
+    return int(size[0] * factor) // 8 * 8, int(size[1] * factor) // 8 * 8
 
 
 def _resample(method: Image.Resampling) -> Enlarge:

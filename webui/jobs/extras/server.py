@@ -43,7 +43,9 @@ class Server(JobServer[Extras, ExtrasPlan]):
         chunks = {**items, "parameters": before, "postprocessing": done, "extras": done}
         stem = retouch.name if work.settings.save.use_original_name_batch else ""
         try:
-            saved = self.catalog.pictures.save_extras(picture.rgb, draft, stem, chunks, work.settings.save)
+            saved = self.catalog.pictures.save_extras(
+                picture.rgb, draft, stem, chunks, work.settings.save, alpha=picture.alpha
+            )
         except NotSaved as error:
             self.catalog.record(error.picture, retouch.seed, retouch.subseed)
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 
@@ -11,30 +11,66 @@ from PIL import Image, ImageOps
 
 from webui.base.errors import UserError
 from webui.engine.house import House
-from webui.engine.inpaint import flattened
+from webui.engine.levels import rows_of
 from webui.engine.start import opened
 from webui.engine.upscaler_shelf import UpscalerShelf
-from webui.engine.upscalers.resize import Enlarge, enlarged
+from webui.engine.upscalers.resize import enlarged
+from webui.engine.upscalers.transparency import apart
 from webui.engine.watch import Skipped, Watch
 from webui.jobs.extras.request import MOST_PARTS, NONE, OBJECTIVES, RESIZE_TO, Extras, ExtrasPlan, Retouch
 from webui.request.messages import Pictured
 
-BACKGROUND = "#ffffff"
 SMALLEST_SIDE = 8
 GRID = 64
 """Auto-sized crop goes in steps of so many pixels."""
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class Worked:
-    """A picture and what was done to it, as the infotext says it."""
+    """A picture and what was done to it, as the infotext says it.
+
+    A preview's picture has fewer pixels than the one that it stands for, whose sizes decide all the same.
+    """
 
     picture: Image.Image
+    """RGB or RGBA."""
+    size: Size
+    """What it stands for, in pixels; its own, but for a preview."""
     facts: Mapping[str, str] = field(default_factory=dict)
+    most: int = 0
+    """Pixels on the longer side of a preview; 0: it is none."""
 
-    def to(self, picture: Image.Image) -> Worked:
+    def to(self, picture: Image.Image, size: Size) -> Worked:
         """Another picture with the same history."""
-        return replace(self, picture=picture)
+        return replace(self, picture=picture, size=size)
+
+    def shown(self, size: Size) -> Size:
+        """How many pixels a picture has that stands for one of this size."""
+        scale = min(self.most / max(size), 1.0) if self.most else 1.0
+        return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
+
+    def resized(self, size: Size, method: Image.Resampling = Image.Resampling.LANCZOS) -> Worked:
+        shown = self.shown(size)
+        return self.to(self.picture if shown == self.picture.size else self.picture.resize(shown, method), size)
+
+    def cropped(self, left: int, top: int, width: int, height: int) -> Worked:
+        """The part that begins there; beyond the picture nothing is."""
+        across, down = self.picture.width / self.size[0], self.picture.height / self.size[1]
+        left, top, right, bottom = (
+            round(side * scale)
+            for side, scale in zip((left, top, left + width, top + height), (across, down) * 2, strict=True)
+        )
+        part = self.picture.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+        return self.to(part, (width, height))
+
+    def fitted(self, size: Size) -> Worked:
+        """Cut in the middle to these proportions, and resized."""
+        return self.to(ImageOps.fit(self.picture, self.shown(size), Image.Resampling.LANCZOS), size)
+
+
+Enlarge = Callable[[Worked, str, float], Worked]
+"""(picture, upscaler's name, factor) -> about so many times larger: `enlarged_size`."""
 
 
 def work(plan: ExtrasPlan, house: House) -> Iterator[Pictured]:
@@ -57,25 +93,57 @@ def retouched(plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch) -> Iterator[
             watch.begin_batch(number)
             watch.enter("upscaling", 0.0, 1.0)
             try:
-                results = _results(one, plan, shelf, watch)
+                results = _of_plan(one, plan, shelf, watch)
             except Skipped:
                 continue
             for rank, result in enumerate(results[:MOST_PARTS]):
                 yield _pictured(result, one.position + rank, watch)
 
 
-def _results(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch) -> list[Worked]:
+def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch) -> list[Worked]:
     """What becomes of one picture."""
-    request = one.request
-    given = flattened(opened(plan.images[one.image]), BACKGROUND)
-    tiles = _Tiles(watch, 2 if _second(request) else 1, plan.most_pixels)
+    given = as_given(opened(plan.images[one.image]))
+    tiles = _Tiles(watch, 2 if has_second(one.request) else 1)
     enlargers = shelf.enlargers(plan.upscalers, plan.tile, plan.tile_overlap, tiles)
+
+    def enlarge(worked: Worked, upscaler: str, factor: float) -> Worked:
+        rgb, alpha = apart(worked.picture)
+        large = enlarged(rgb, factor, upscaler, enlargers)
+        if alpha is not None:  # A model sees colours alone.
+            large.putalpha(enlarged(alpha, factor, upscaler if upscaler == "Nearest" else "Lanczos"))
+        tiles.finished += 1
+        return worked.to(large, large.size)
+
     names = {name: ref.name for name, ref in plan.upscalers.items()}
-    worked = [_upscaled(Worked(given), request, enlargers, names, tiles)]
+    return results_of(Worked(given, given.size), one.request, enlarge, names, plan.most_pixels, watch.remark)
+
+
+def as_given(picture: Image.Image) -> Image.Image:
+    """RGBA where it is transparent somewhere, else RGB."""
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    rgba = picture.convert("RGBA")
+    return rgba if rgba.getchannel("A").getextrema()[0] != 255 else rgba.convert("RGB")
+
+
+def results_of(
+    given: Worked,
+    request: Extras,
+    enlarge: Enlarge,
+    names: Mapping[str, str],
+    most_pixels: int,
+    remark: Callable[[str], None],
+) -> list[Worked]:
+    """What becomes of one picture. names: of upscalers, in words, by those in the request.
+
+    Raises:
+        UserError: it would become too large, or too small.
+    """
+    worked = [_upscaled(given, request, enlarge, names, most_pixels)]
     if request.split_oversized:
         worked = [part for each in worked for part in _split(each, request, _target(given, request))]
     if request.autosized_crop:
-        worked = [_cropped(each, request, watch) for each in worked]
+        worked = [_cropped(each, request, remark) for each in worked]
     return [copy for each in worked for copy in _with_flips(each, request)]
 
 
@@ -85,7 +153,6 @@ class _Tiles:
 
     watch: Watch
     upscalers: int
-    most_pixels: int
     finished: int = 0
 
     def __call__(self, done: int, of: int) -> None:
@@ -94,13 +161,14 @@ class _Tiles:
 
 
 def _pictured(worked: Worked, position: int, watch: Watch) -> Pictured:
-    picture = worked.picture.convert("RGB")
+    rgb, alpha = rows_of(worked.picture)
     return Pictured(
         watch.job_id,
         position,
-        width=picture.width,
-        height=picture.height,
-        rgb=picture.tobytes(),
+        width=worked.picture.width,
+        height=worked.picture.height,
+        rgb=rgb,
+        alpha=alpha,
         facts=tuple(worked.facts.items()),
         comments=tuple(watch.comments),
     )
@@ -109,32 +177,31 @@ def _pictured(worked: Worked, position: int, watch: Watch) -> Pictured:
 # --- upscaling ----------------------------------------------------------------------------------------------------
 
 
-def _second(request: Extras) -> bool:
+def has_second(request: Extras) -> bool:
+    """Whether a second upscaler's picture is mixed in."""
     return request.upscaler_2 not in ("", NONE) and request.extras_upscaler_2_visibility > 0
 
 
 def _upscaled(
-    worked: Worked, request: Extras, enlargers: Mapping[str, Enlarge], names: Mapping[str, str], tiles: _Tiles
+    worked: Worked, request: Extras, enlarge: Enlarge, names: Mapping[str, str], most_pixels: int
 ) -> Worked:
     """Enlarged by the first upscaler, the second one's picture mixed in."""
     if request.upscaler_1 in ("", NONE):
         return worked
     facts = dict(worked.facts)
-    _refuse_beyond(worked.picture, request, tiles.most_pixels)
-    large = _enlarged(worked.picture, request, request.upscaler_1, enlargers, facts)
+    _refuse_beyond(worked.size, request, most_pixels)
+    large = _enlarged(worked, request, request.upscaler_1, enlarge, facts)
     facts["Postprocess upscaler"] = names[request.upscaler_1]
-    if _second(request):
-        tiles.finished += 1
-        other = _enlarged(worked.picture, request, request.upscaler_2, enlargers, facts)
-        large = Image.blend(large, other, request.extras_upscaler_2_visibility)
+    if has_second(request):
+        other = _enlarged(worked, request, request.upscaler_2, enlarge, facts)
+        mixed = Image.blend(large.picture, other.picture, request.extras_upscaler_2_visibility)
+        large = large.to(mixed, large.size)
         facts["Postprocess upscaler 2"] = names[request.upscaler_2]
-    return Worked(large, facts)
+    return replace(large, facts=facts)
 
 
-def _enlarged(
-    picture: Image.Image, request: Extras, upscaler: str, enlargers: Mapping[str, Enlarge], facts: dict[str, str]
-) -> Image.Image:
-    wide, high, by = request.upscaling_resize_w, request.upscaling_resize_h, _factor(picture, request)
+def _enlarged(worked: Worked, request: Extras, upscaler: str, enlarge: Enlarge, facts: dict[str, str]) -> Worked:
+    wide, high, by = request.upscaling_resize_w, request.upscaling_resize_h, _factor(worked.size, request)
     crop = False
     if request.resize_mode == RESIZE_TO:
         crop = request.upscaling_crop
@@ -143,98 +210,92 @@ def _enlarged(
         facts["Postprocess upscale by"] = str(request.upscaling_resize)
         if by < request.upscaling_resize:
             facts["Max side length"] = str(request.max_side_length)
-    large = enlarged(picture, by, upscaler, enlargers)
+    large = enlarge(worked, upscaler, by)
     if not crop:
         return large
-    frame = Image.new("RGB", (wide, high))
-    frame.paste(large, (wide // 2 - large.width // 2, high // 2 - large.height // 2))
     facts["Postprocess crop to"] = f"{wide}x{high}"
-    return frame
+    width, height = large.size
+    return large.cropped(width // 2 - wide // 2, height // 2 - high // 2, wide, high)
 
 
-def _factor(picture: Image.Image, request: Extras) -> float:
+def _factor(size: Size, request: Extras) -> float:
     """How many times larger each side gets."""
     if request.resize_mode == RESIZE_TO:
-        return max(request.upscaling_resize_w / picture.width, request.upscaling_resize_h / picture.height)
+        return max(request.upscaling_resize_w / size[0], request.upscaling_resize_h / size[1])
     most = request.max_side_length
-    return min(request.upscaling_resize, most / max(picture.size)) if most else request.upscaling_resize
+    return min(request.upscaling_resize, most / max(size)) if most else request.upscaling_resize
 
 
-def _refuse_beyond(picture: Image.Image, request: Extras, most_pixels: int) -> None:
-    by = _factor(picture, request)
-    wide, high = int(picture.width * by), int(picture.height * by)
+def _refuse_beyond(size: Size, request: Extras, most_pixels: int) -> None:
+    by = _factor(size, request)
+    wide, high = int(size[0] * by), int(size[1] * by)
     if wide * high > most_pixels or min(wide, high) < SMALLEST_SIDE:
         raise UserError(
-            f"The picture of {picture.width}x{picture.height} would become {wide}x{high}.",
+            f"The picture of {size[0]}x{size[1]} would become {wide}x{high}.",
             hint=f"At most {most_pixels / 1e6:g} megapixels are made (Settings, Limits), at least {SMALLEST_SIDE} "
             "pixels a side.",
         )
 
 
-def _target(given: Image.Image, request: Extras) -> tuple[int, int]:
+def _target(given: Worked, request: Extras) -> Size:
     """The size that the upscaling goes for, which is that of the parts of a split picture."""
     if request.resize_mode == RESIZE_TO:
         return request.upscaling_resize_w, request.upscaling_resize_h
-    return int(given.width * request.upscaling_resize), int(given.height * request.upscaling_resize)
+    return int(given.size[0] * request.upscaling_resize), int(given.size[1] * request.upscaling_resize)
 
 
 # --- cutting and mirroring ----------------------------------------------------------------------------------------
 
 
-def _split(worked: Worked, request: Extras, target: tuple[int, int]) -> list[Worked]:
+def _split(worked: Worked, request: Extras, target: Size) -> list[Worked]:
     """Parts of the target's size along the longer side, or the picture where its shape is near the target's."""
-    picture, (width, height) = worked.picture, target
-    upright = picture.height > picture.width
-    if upright:
-        ratio = picture.width * height / (picture.height * width)
-    else:
-        ratio = picture.height * width / (picture.width * height)
+    (wide, high), (width, height) = worked.size, target
+    upright = high > wide
+    ratio = wide * height / (high * width) if upright else high * width / (wide * height)
     if ratio >= 1.0 or ratio > request.split_threshold:
         return [worked]
     across, along = (width, height) if upright else (height, width)
-    length = picture.height * width // picture.width if upright else picture.width * height // picture.height
-    fitted = picture.resize((across, length) if upright else (length, across), Image.Resampling.LANCZOS)
+    length = high * width // wide if upright else wide * height // high
+    fitted = worked.resized((across, length) if upright else (length, across))
     count = math.ceil((length - along * request.split_overlap) / (along * (1.0 - request.split_overlap)))
     begins = [int((length - along) / max(count - 1, 1) * number) for number in range(count)]
-    boxes = [(0, at, across, at + along) if upright else (at, 0, at + along, across) for at in begins]
-    return [worked.to(fitted.crop(box)) for box in boxes]
+    return [fitted.cropped(*((0, at) if upright else (at, 0)), width, height) for at in begins]
 
 
-def _cropped(worked: Worked, request: Extras, watch: Watch) -> Worked:
+def _cropped(worked: Worked, request: Extras, remark: Callable[[str], None]) -> Worked:
     """Cut in the middle to the best of the sizes that are allowed."""
-    picture = worked.picture
     sides = range(request.crop_min_side, request.crop_max_side + 1, GRID)
     sizes = [
         (wide, high)
         for wide, high in product(sides, sides)
         if request.crop_min_area <= wide * high <= request.crop_max_area
-        and _misfit(picture, wide, high) <= request.crop_threshold
+        and _misfit(worked.size, wide, high) <= request.crop_threshold
     ]
     if not sizes:
-        watch.remark("Auto-sized crop: no size within the bounds fits this picture; it is left as it is.")
+        remark("Auto-sized crop: no size within the bounds fits this picture; it is left as it is.")
         return worked
     by_area = request.crop_objective == OBJECTIVES[0]
 
-    def rank(size: tuple[int, int]) -> tuple[float, float]:
-        area, fit = float(size[0] * size[1]), -_misfit(picture, *size)
+    def rank(size: Size) -> tuple[float, float]:
+        area, fit = float(size[0] * size[1]), -_misfit(worked.size, *size)
         return (area, fit) if by_area else (fit, area)
 
-    return worked.to(ImageOps.fit(picture, max(sizes, key=rank), Image.Resampling.LANCZOS))
+    return worked.fitted(max(sizes, key=rank))
 
 
-def _misfit(picture: Image.Image, wide: int, high: int) -> float:
+def _misfit(size: Size, wide: int, high: int) -> float:
     """0: of the same shape."""
-    shape = picture.width / picture.height / (wide / high)
+    shape = size[0] / size[1] / (wide / high)
     return 1.0 - min(shape, 1.0 / shape)
 
 
 def _with_flips(worked: Worked, request: Extras) -> list[Worked]:
-    picture = worked.picture
+    picture, size = worked.picture, worked.size
     copies = [worked]
     if request.flip_horizontal:
-        copies.append(worked.to(ImageOps.mirror(picture)))
+        copies.append(worked.to(ImageOps.mirror(picture), size))
     if request.flip_vertical:
-        copies.append(worked.to(ImageOps.flip(picture)))
+        copies.append(worked.to(ImageOps.flip(picture), size))
     if request.flip_both:
-        copies.append(worked.to(ImageOps.flip(ImageOps.mirror(picture))))
+        copies.append(worked.to(ImageOps.flip(ImageOps.mirror(picture)), size))
     return copies

@@ -91,7 +91,7 @@ class Flows:
         flow = work.flow
         assert flow is not None
         flow.kept[picture.position] = self._folders.keep_picture(
-            work.job.id, picture.width, picture.height, picture.rgb
+            work.job.id, picture.width, picture.height, picture.rgb, picture.alpha
         )
         if not flow.now.is_result:
             return None

@@ -10,7 +10,7 @@ from dataclasses import replace
 from PIL import Image
 
 from webui.catalog import grid
-from webui.catalog.image_files import readable
+from webui.catalog.image_files import over_white, readable
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.plan import LARGEST_RANDOM_SEED, Plan, Plans
 from webui.request.settings import SaveSettings
@@ -98,7 +98,7 @@ def _cell(contents: list[bytes], save: SaveSettings) -> Image.Image | None:
 
 def _opened(content: bytes) -> Image.Image:
     with Image.open(io.BytesIO(content)) as picture:
-        return picture.convert("RGB")
+        return over_white(picture)
 
 
 def _of_generation(request: Generation) -> Txt2Img | Img2Img:
