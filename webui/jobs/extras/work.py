@@ -69,7 +69,7 @@ class Worked:
         return self.to(ImageOps.fit(self.picture, self.shown(size), Image.Resampling.LANCZOS), size)
 
 
-Enlarge = Callable[[Worked, str, float], Worked]
+Enlarger = Callable[[Worked, str, float], Worked]
 """(picture, upscaler's name, factor) -> about so many times larger: `enlarged_size`."""
 
 
@@ -129,7 +129,7 @@ def as_given(picture: Image.Image) -> Image.Image:
 def results_of(
     given: Worked,
     request: Extras,
-    enlarge: Enlarge,
+    enlarge: Enlarger,
     names: Mapping[str, str],
     most_pixels: int,
     remark: Callable[[str], None],
@@ -183,7 +183,7 @@ def has_second(request: Extras) -> bool:
 
 
 def _upscaled(
-    worked: Worked, request: Extras, enlarge: Enlarge, names: Mapping[str, str], most_pixels: int
+    worked: Worked, request: Extras, enlarge: Enlarger, names: Mapping[str, str], most_pixels: int
 ) -> Worked:
     """Enlarged by the first upscaler, the second one's picture mixed in."""
     if request.upscaler_1 in ("", NONE):
@@ -200,7 +200,7 @@ def _upscaled(
     return replace(large, facts=facts)
 
 
-def _enlarged(worked: Worked, request: Extras, upscaler: str, enlarge: Enlarge, facts: dict[str, str]) -> Worked:
+def _enlarged(worked: Worked, request: Extras, upscaler: str, enlarge: Enlarger, facts: dict[str, str]) -> Worked:
     wide, high, by = request.upscaling_resize_w, request.upscaling_resize_h, _factor(worked.size, request)
     crop = False
     if request.resize_mode == RESIZE_TO:
