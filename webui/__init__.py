@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from webui.studio import Studio, StudioPicture
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["Studio", "StudioPicture", "__version__"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Looked up when first used: importing `webui` alone costs nothing."""
     if name in ("Studio", "StudioPicture"):
         from webui import studio

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from webui.base.errors import ModelError, NotFound, StorageError, did_you_mean
 from webui.base.paths import Paths
@@ -85,7 +84,7 @@ class Checkpoint:
         return beside if beside.is_file() and not self.whole else None
 
     @property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, object]:
         """What the author wrote into a safetensors file."""
         return read_metadata(self.path)
 
@@ -326,7 +325,7 @@ class Checkpoints:
         return None
 
 
-def _config(part: Path) -> dict[str, Any]:
+def _config(part: Path) -> dict[str, object]:
     """What a part of a pipeline says of itself; {} where nothing can be read."""
     try:
         found = json.loads((part / "config.json").read_text("utf-8"))

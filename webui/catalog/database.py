@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from webui.base.errors import DatabaseError, StorageError
 
@@ -174,7 +173,7 @@ class Database:
             except sqlite3.DatabaseError as again:
                 raise _storage_error(path, again) from again
 
-    def read(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+    def read(self, sql: str, *values: object) -> list[sqlite3.Row]:
         """The rows of a query.
 
         Raises:
@@ -185,7 +184,7 @@ class Database:
         except sqlite3.DatabaseError as error:
             raise _storage_error(self.path, error) from error
 
-    def write(self, sql: str, *values: Any) -> int:
+    def write(self, sql: str, *values: object) -> int:
         """Run one statement in a transaction of its own (or in the enclosing one) -> number of rows changed.
 
         Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from webui.base.errors import ModelError
 from webui.base.paths import Paths
@@ -32,7 +31,7 @@ class Embeddings:
         return [file for _, file in self._folders.look("embeddings", self._places)]
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe(path: Path) -> dict[str, object]:
     """`shape` (the length of a vector), `vectors` (how many), and what its trainer wrote beside them, or None.
 
     Raises:
@@ -46,8 +45,8 @@ def describe(path: Path) -> dict[str, Any]:
     return {**told, "shape": shape, "vectors": vectors}
 
 
-def _header(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _header(path: Path) -> dict[str, object]:
+    found: dict[str, object] = {}
     for name, entry in read_header(path).items():
         shape = entry.get("shape") if isinstance(entry, dict) else None
         if name != "__metadata__" and isinstance(shape, list) and all(type(side) is int for side in shape):
@@ -55,7 +54,7 @@ def _header(path: Path) -> dict[str, Any]:
     return found
 
 
-def _measured(path: Path, content: Mapping[Any, Any]) -> tuple[int, int]:
+def _measured(path: Path, content: Mapping[object, object]) -> tuple[int, int]:
     """(length of a vector, how many); SDXL's two text encoders have vectors of their own, told as one."""
     pair = [content.get("clip_l"), content.get("clip_g")]
     found = [each for each in pair if isinstance(each, Outline)]
@@ -67,7 +66,7 @@ def _measured(path: Path, content: Mapping[Any, Any]) -> tuple[int, int]:
     return sum(width for _, width in sides), sides[-1][0]
 
 
-def _outlines(content: Any, depth: int) -> Iterator[Outline]:
+def _outlines(content: object, depth: int) -> Iterator[Outline]:
     if isinstance(content, Outline):
         yield content
     elif isinstance(content, Mapping) and depth:

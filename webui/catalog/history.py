@@ -6,7 +6,6 @@ import re
 import sqlite3
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from send2trash import TrashPermissionError, send2trash  # type: ignore[import-untyped]
 
@@ -127,7 +126,7 @@ class History:
         """
         with self._database.writing() as connection:
             self.get(picture_id, owner)
-            changes: dict[str, Any] = {}
+            changes: dict[str, object] = {}
             if rating is not None:
                 changes["rating"] = rating
             if favourite is not None:
@@ -162,7 +161,7 @@ class History:
         """The models, samplers and kinds that occur, for the filters."""
         return {column: self._occurring(column, owner) for column in ("model", "sampler", "kind")}
 
-    def _found_by_text(self, text: str) -> tuple[str, list[str], list[Any]]:
+    def _found_by_text(self, text: str) -> tuple[str, list[str], list[object]]:
         """(what to select from, conditions, their values)"""
         text = text.strip()
         if _WITHOUT_SPACES.search(text):

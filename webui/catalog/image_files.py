@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 from PIL import ExifTags, Image, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
 
@@ -106,7 +106,7 @@ def encode(
     holds = kind != "jpg" or len(exif) <= LARGEST_EXIF
     if not holds:
         log.warning("The infotext is too long for a JPEG (%d bytes); it is left out.", len(exif))
-    options: dict[str, Any] = {"quality": quality, "exif": exif if holds else b""}
+    options: dict[str, object] = {"quality": quality, "exif": exif if holds else b""}
     match kind:
         case "jpg":
             over_white(image).save(buffer, "JPEG", **options)

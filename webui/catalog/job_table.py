@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Literal
 
 from webui.base.errors import Busy, NotFound
 from webui.base.text import named, path_named
@@ -297,7 +297,7 @@ class JobTable:
     ) -> tuple[JobRow, ...]:
         """Jobs in queue order (or the reverse), at most `limit` of them, beyond the position `after`."""
         conditions: list[str] = []
-        values: list[Any] = []
+        values: list[object] = []
         if owner is not None:
             conditions.append("owner = ?")
             values.append(owner)

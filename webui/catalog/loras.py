@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from webui.base.errors import ModelError, StorageError
 from webui.base.fence import read_each
@@ -54,7 +53,7 @@ class Lora:
         return named(self.path.stem)
 
     @property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, object]:
         """What the trainer wrote into a safetensors file."""
         return read_metadata(self.path)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 WIDTHS = {768: "SD1", 1024: "SD2", 2048: "SDXL"}
 """Width of the text that a family's UNet looks at."""
@@ -26,7 +25,7 @@ SAID = (
 """Text in what trainers write -> family."""
 
 
-def family_of_network(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, Any]) -> str:
+def family_of_network(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, object]) -> str:
     """ "SD1", "SD2", "SDXL", "SD3", "Flux", or "" where nothing tells. shapes: of the tensors by name."""
     return _by_shapes(shapes) or _by_metadata(metadata)
 
@@ -63,7 +62,7 @@ def _inputs(name: str, shapes: Mapping[str, tuple[int, ...]]) -> int:
     return math.prod(shape[1] for shape in factors) if all(len(shape) > 1 for shape in factors) else 0
 
 
-def _by_metadata(metadata: Mapping[str, Any]) -> str:
+def _by_metadata(metadata: Mapping[str, object]) -> str:
     said = f"{metadata.get('ss_base_model_version', '')} {metadata.get('modelspec.architecture', '')}".lower()
     for text, family in SAID:
         if text in said:

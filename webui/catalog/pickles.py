@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from webui.base.errors import ModelError
 
@@ -33,7 +33,7 @@ class Outline:
     shape: tuple[int, ...]
 
 
-def read_outlines(path: Path) -> Any:
+def read_outlines(path: Path) -> object:
     """The content of a file that torch.save wrote, with an `Outline` in the place of each tensor.
 
     Raises:
@@ -67,7 +67,7 @@ class _Reader(pickle._Unpickler):
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
-        self._known: dict[tuple[str, str], Callable[..., Any]] = {
+        self._known: dict[tuple[str, str], Callable[..., object]] = {
             ("collections", "OrderedDict"): dict,
             ("torch", "Size"): tuple,
             ("torch._utils", "_rebuild_tensor_v2"): lambda _storage, _offset, size, *_more: Outline(tuple(size)),
@@ -76,11 +76,11 @@ class _Reader(pickle._Unpickler):
             **{("torch", name): lambda *_values: None for name in STORAGES},
         }
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         try:
             return self._known[module, name]
         except KeyError:
             raise pickle.UnpicklingError(f"it names {module}.{name}") from None
 
-    def persistent_load(self, _id: Any) -> None:
+    def persistent_load(self, _id: object) -> None:
         """Where the numbers of a tensor lie."""

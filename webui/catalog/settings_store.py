@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from webui.base.errors import UserError
 from webui.base.paths import Paths
@@ -38,7 +37,7 @@ class SettingsStore:
         return self._current
 
     def change(
-        self, values: Mapping[str, Any], *, strict: bool = True, only_if: Mapping[str, Any] | None = None
+        self, values: Mapping[str, object], *, strict: bool = True, only_if: Mapping[str, object] | None = None
     ) -> Settings:
         """New settings with these values, by our names or A1111's; saved before they hold.
 
@@ -78,7 +77,7 @@ class SettingsStore:
         return unsubscribe
 
 
-def _understood(table: Mapping[str, Any]) -> Settings:
+def _understood(table: Mapping[str, object]) -> Settings:
     """The settings in a table; a value that does not fit is passed over, with a line in the log."""
     settings = Settings()
     for key, value in _modern(table).items():
@@ -91,7 +90,7 @@ def _understood(table: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def _edited(settings: Settings, before: Mapping[str, Any], now: Mapping[str, Any]) -> Settings:
+def _edited(settings: Settings, before: Mapping[str, object], now: Mapping[str, object]) -> Settings:
     """The settings, with what was written into the file by others; a value that does not fit is passed over."""
     before, now, keys = _modern(before), _modern(now), Settings.keys()
     for key in {**before, **now}:
@@ -107,7 +106,7 @@ def _edited(settings: Settings, before: Mapping[str, Any], now: Mapping[str, Any
     return settings
 
 
-def _modern(table: Mapping[str, Any]) -> dict[str, Any]:
+def _modern(table: Mapping[str, object]) -> dict[str, object]:
     """A1111: options that had another name in its older versions."""
     found = dict(table)
     if isinstance(old_bar := found.get("quicksettings"), str):
@@ -119,7 +118,7 @@ def _modern(table: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _merged(table: Mapping[str, Any], settings: Settings, touched: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(table: Mapping[str, object], settings: Settings, touched: Mapping[str, object]) -> dict[str, object]:
     """The file's next content: what differs from the defaults, and whatever in it we could not make sense of."""
     saved = settings.changed_options()
     keys = Settings.keys()
@@ -131,7 +130,7 @@ def _merged(table: Mapping[str, Any], settings: Settings, touched: Mapping[str, 
     return {**kept, **{key: list(value) if isinstance(value, tuple) else value for key, value in saved.items()}}
 
 
-def _fits(key: str, value: Any) -> bool:
+def _fits(key: str, value: object) -> bool:
     try:
         Settings().with_options({key: value})
     except UserError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from webui.base.resume_points import ResumePoints
 from webui.engine.conditioning import TextCache
@@ -58,7 +57,7 @@ class House:
         give_back(self.profile.device)
 
 
-WorkFunction = Callable[[Any, House], Iterator[Progress | Pictured | Answered | Saved]]
+WorkFunction = Callable[[object, House], Iterator[Progress | Pictured | Answered | Saved]]
 """`work(plan, house)` of a kind's folder carries out a plan of that kind, and gives out what comes of it as soon as it
 is there. One that takes long begins at `house.state.newest`, the file of its last resume point, where there is one.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
 from diffusers import AutoencoderTiny
@@ -122,7 +122,7 @@ class _WithSmallVae:
     def __init__(self, model: PictureMaker, encoder: nn.Module | None, decoder: nn.Module | None) -> None:
         self._model, self._encoder, self._decoder = model, encoder, decoder
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._model, name)
 
     def encode_image(

@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 MOST_NODES = 3000
 DEEPEST = 20
@@ -75,7 +74,7 @@ _WIDGETS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Names of the values in order, "" for one without; from the nodes' own declarations."""
 
-Item = Mapping[str, Any]
+Item = Mapping[str, object]
 Wire = tuple[str, int]
 """(id of a node, number of its output)"""
 
@@ -98,7 +97,7 @@ class _Drawn:
     inner: dict[str, _Drawn] = field(default_factory=dict)
 
 
-def graph_of_workflow(workflow: Mapping[str, Any]) -> dict[str, Any]:
+def graph_of_workflow(workflow: Mapping[str, object]) -> dict[str, object]:
     """{id: {"class_type": ..., "inputs": ...}}; {} where it is no drawing. Never raises."""
     listed = _list(_dict(workflow.get("definitions")).get("subgraphs"))
     subgraphs = {str(one.get("id")): one for one in listed if isinstance(one, dict)}
@@ -107,11 +106,11 @@ def graph_of_workflow(workflow: Mapping[str, Any]) -> dict[str, Any]:
     return {} if whole is None else dict(_made(whole))
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _dict(value: Any) -> Item:
+def _dict(value: object) -> Item:
     return value if isinstance(value, dict) else {}
 
 
@@ -139,7 +138,7 @@ def _level(drawing: Item, prefix: str, subgraphs: Mapping[str, Item], budget: li
     return level
 
 
-def _ends(link: Any) -> tuple[str, str, int, str, int]:
+def _ends(link: object) -> tuple[str, str, int, str, int]:
     """(id, node it comes from, output, node it goes to, input)"""
     if isinstance(link, dict):
         keys = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
@@ -149,11 +148,11 @@ def _ends(link: Any) -> tuple[str, str, int, str, int]:
     return str(number), str(source), _whole(slot), str(target), _whole(place)
 
 
-def _whole(value: Any) -> int:
+def _whole(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10_000 else 0
 
 
-def _made(level: _Drawn) -> Iterator[tuple[str, dict[str, Any]]]:
+def _made(level: _Drawn) -> Iterator[tuple[str, dict[str, object]]]:
     for name, node in level.nodes.items():
         if name in level.inner:
             yield from _made(level.inner[name])
@@ -161,8 +160,8 @@ def _made(level: _Drawn) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{level.prefix}{name}", {"class_type": str(node["type"]), "inputs": _inputs(level, node)}
 
 
-def _inputs(level: _Drawn, node: Item) -> dict[str, Any]:
-    found: dict[str, Any] = _values(node)
+def _inputs(level: _Drawn, node: Item) -> dict[str, object]:
+    found: dict[str, object] = _values(node)
     for number, one in enumerate(_list(node.get("inputs"))):
         if not isinstance(one, dict) or one.get("link") is None:
             continue
@@ -172,7 +171,7 @@ def _inputs(level: _Drawn, node: Item) -> dict[str, Any]:
     return found
 
 
-def _source(level: _Drawn, link: str, depth: int) -> Any:
+def _source(level: _Drawn, link: str, depth: int) -> object:
     """What comes through a link: [id, output], a value from outside of a subgraph, or None.
 
     Passes what lets through: bypassed nodes, borders of subgraphs, pairs of set and get.
@@ -232,7 +231,7 @@ def _set(level: _Drawn, node: Item) -> str | None:
 # ---------------------------------------------------------------- values
 
 
-def _values(node: Item) -> dict[str, Any]:
+def _values(node: Item) -> dict[str, object]:
     """Name -> value of a node's widgets."""
     for written in (node.get("widgets_values_named"), node.get("widgets_values")):
         if isinstance(written, dict):
@@ -257,8 +256,8 @@ def _values(node: Item) -> dict[str, Any]:
     return _by_looks(values)
 
 
-def _by_names(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _by_names(names: Sequence[str], values: Sequence[object]) -> dict[str, object]:
+    found: dict[str, object] = {}
     rest = iter(values)
     previous = ""
     for name in names:
@@ -271,9 +270,9 @@ def _by_names(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
     return found
 
 
-def _by_looks(values: Sequence[Any]) -> dict[str, Any]:
+def _by_looks(values: Sequence[object]) -> dict[str, object]:
     """Texts of more than a word are called `text`, numbers `value`; a model's file has its ending."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for value in values[:50]:
         if isinstance(value, bool) or value in _AFTER_SEED:
             continue

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 _STEPS = re.compile(r"(?<![0-9])([0-9]{1,2})[ _-]?steps?(?![a-z])", re.IGNORECASE)
 
@@ -16,7 +15,7 @@ class Preset:
 
     name: str
     about: str
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     counted: bool = False
     """Its files say in their names for how many steps they were made."""
 
@@ -41,7 +40,7 @@ PRESETS = (
 )
 
 
-def values_of(preset: Preset, checkpoint: str) -> dict[str, Any]:
+def values_of(preset: Preset, checkpoint: str) -> dict[str, object]:
     """The preset's values for the checkpoint of this title."""
     said = _STEPS.search(checkpoint) if preset.counted else None
     return {**preset.values, **({"steps": int(said[1])} if said and int(said[1]) > 0 else {})}

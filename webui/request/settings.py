@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -681,7 +681,7 @@ class UiSettings(Declared):
     """The change per key press."""
 
     @property
-    def live(self) -> dict[str, Any]:
+    def live(self) -> dict[str, object]:
         """What the page's scripts go by, from the moment on at which it is changed."""
         return {
             "counters": not self.disable_token_counters,
@@ -819,7 +819,7 @@ class Settings(BaseModel):
                     found[param.alias] = (section, name)
         return found
 
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         """Flat view by A1111's keys: what `/sdapi/v1/options` answers."""
         return {param.alias or name: getattr(getattr(self, section), name) for section, name, param in self.walk()}
 
@@ -836,7 +836,7 @@ class Settings(BaseModel):
             for name, param in declared.params().items():
                 yield section, name, param
 
-    def with_options(self, values: Mapping[str, Any], *, strict: bool = True) -> Self:
+    def with_options(self, values: Mapping[str, object], *, strict: bool = True) -> Self:
         """A copy with these options, by our names or A1111's.
 
         Raises:
@@ -844,7 +844,7 @@ class Settings(BaseModel):
             UserError: a value does not fit its setting.
         """
         keys = self.keys()
-        changes: dict[str, dict[str, Any]] = {}
+        changes: dict[str, dict[str, object]] = {}
         for key, value in values.items():
             if key not in keys:
                 if strict:
@@ -861,7 +861,7 @@ class Settings(BaseModel):
         found = [(name, param.alias) for _, name, param in cls.walk() if isinstance(param, Text) and param.folder]
         return frozenset(key for keys in found for key in keys if key)
 
-    def with_overrides(self, values: Mapping[str, Any]) -> Self:
+    def with_overrides(self, values: Mapping[str, object]) -> Self:
         """A copy with what a request overrides. Anybody may send one, so that folders stay those of the settings.
 
         Raises:
@@ -870,7 +870,7 @@ class Settings(BaseModel):
         folders = self.folders()
         return self.with_options({key: value for key, value in values.items() if key not in folders}, strict=False)
 
-    def changed_options(self) -> dict[str, Any]:
+    def changed_options(self) -> dict[str, object]:
         """Only what differs from the default, by A1111's keys: what is saved."""
         plain = type(self)().options()
         return {key: value for key, value in self.options().items() if value != plain[key]}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -35,11 +34,11 @@ class Told:
         return bool(self.prompt or self.steps is not None or self.seed is not None)
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def as_number(value: Any) -> float | int | None:
+def as_number(value: object) -> float | int | None:
     """A number, or a text that is one; None for everything else."""
     if isinstance(value, bool):
         return None

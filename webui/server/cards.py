@@ -5,7 +5,7 @@ What is written about a model is written for everybody: by admins alone (`guard.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import Request, Response
 
@@ -37,7 +37,7 @@ def routes(app: App) -> Routes:
         descending: bool = False,
         start: int = 0,
         count: int = 60,
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         return cards.show(_known(page), CardWish(search[:500], folder, family, sort, descending, start, count))
 
     @router.post("/refresh/{page}", "user")
@@ -46,7 +46,7 @@ def routes(app: App) -> Routes:
         catalog.hash_in_background()
 
     @router.get("/card/{card_id}", "user")
-    def details(card_id: str) -> dict[str, Any]:
+    def details(card_id: str) -> dict[str, object]:
         return cards.details(cards.find(card_id))
 
     @router.get("/card/{card_id}/insertion", "user")
@@ -63,12 +63,12 @@ def routes(app: App) -> Routes:
         return Response(cards.picture(cards.find(card_id)), media_type="image/webp", headers=KEPT)
 
     @router.post("/card/{card_id}", "admin")
-    def write(card_id: str, values: dict[str, Any]) -> dict[str, Any]:
+    def write(card_id: str, values: dict[str, object]) -> dict[str, object]:
         cards.write(cards.find(card_id), values)
         return cards.shown(cards.find(card_id))
 
     @router.post("/card/{card_id}/picture/{picture_id}", "admin")
-    def replace_picture(card_id: str, picture_id: str, request: Request) -> dict[str, Any]:
+    def replace_picture(card_id: str, picture_id: str, request: Request) -> dict[str, object]:
         """The card's picture is from now on this one of the gallery."""
         if app.access.required and not caller_of(request.scope).may_see(pictures.get(picture_id).owner):
             raise NotFound(f"You have no picture {picture_id!r}.")

@@ -17,7 +17,6 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.applications import Starlette
@@ -518,7 +517,7 @@ async def _respond(
     ]
     if location:
         all_headers.append((b"location", location.encode("latin-1", "replace")))
-    start: dict[str, Any] = {"type": "http.response.start", "status": status, "headers": all_headers}
+    start: dict[str, object] = {"type": "http.response.start", "status": status, "headers": all_headers}
     await send(start)
     await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else content})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Query, Request
 from pydantic import Field
@@ -218,7 +218,7 @@ def routes(app: App) -> Routes:
 
 
 def _listed(picture: HistoryPicture) -> Listed:
-    shown: dict[str, Any] = {name: value for name, value in asdict(picture).items() if name in Listed.model_fields}
+    shown: dict[str, object] = {name: value for name, value in asdict(picture).items() if name in Listed.model_fields}
     return Listed(
         **shown,
         marks=marks(picture.infotext),

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Query, Request, Response, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel
@@ -110,11 +110,11 @@ def routes(app: App) -> Routes:
         return {"used": count.used, "max": count.max}
 
     @router.get("/access/tokens", "user")
-    def list_tokens(request: Request) -> list[dict[str, Any]]:
+    def list_tokens(request: Request) -> list[dict[str, object]]:
         return [_shown(token) for token in app.tokens.of(caller_of(request.scope).owner)]
 
     @router.post("/access/tokens", "user")
-    def make_token(wish: TokenWish, request: Request) -> dict[str, Any]:
+    def make_token(wish: TokenWish, request: Request) -> dict[str, object]:
         """The secret is in this answer alone."""
         caller = person(request)
         token, secret = app.tokens.make(caller.owner, wish.name, wish.scopes)
@@ -125,7 +125,7 @@ def routes(app: App) -> Routes:
         app.tokens.revoke(token_id, caller_of(request.scope).owner)
 
     @router.get("/access/sessions", "user")
-    def list_sessions(request: Request) -> list[dict[str, Any]]:
+    def list_sessions(request: Request) -> list[dict[str, object]]:
         """The caller's logins; an admin sees everybody's."""
         caller = caller_of(request.scope)
         if not app.access.required:
@@ -153,7 +153,7 @@ def routes(app: App) -> Routes:
     return router
 
 
-def _shown(token: Token) -> dict[str, Any]:
+def _shown(token: Token) -> dict[str, object]:
     return {
         "id": token.id,
         "name": token.name,

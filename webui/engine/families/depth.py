@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -34,7 +33,7 @@ class DepthNetwork:
         network = self._network
         said = self._said("preprocessor_config.json")
         mean, std = (torch.tensor(said.get(key, usual)) for key, usual in (("image_mean", MEAN), ("image_std", STD)))
-        config: Any = network.config
+        config: object = network.config
         side = getattr(config, "image_size", None)
         side = side if isinstance(side, int) else SIDE
         seen = interpolate(pixels.float().cpu(), size=(side, side), mode="bicubic").clamp(-1, 1)
@@ -57,7 +56,7 @@ class DepthNetwork:
             tensor.data = tensor.data.clone()  # never the mapped file itself
         return network.requires_grad_(False).eval()
 
-    def _said(self, name: str) -> dict[str, Any]:
+    def _said(self, name: str) -> dict[str, object]:
         try:
             found = json.loads((self.folder / name).read_text("utf-8"))
         except (OSError, ValueError, RecursionError):

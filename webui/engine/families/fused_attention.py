@@ -7,8 +7,6 @@ somebody hooked into them), the layers are asked one by one.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
@@ -48,7 +46,7 @@ class FusedProcessor:
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
-        **more: Any,
+        **more: object,
     ) -> Tensor:
         """(b, n, width) -> (b, n, width), as diffusers calls its processors."""
         is_self = encoder_hidden_states is None

@@ -6,8 +6,6 @@ kept as they are, not cast back after each call, so that networks merged into th
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from diffusers.hooks import HookRegistry, ModelHook
 from torch import Tensor, nn
@@ -32,14 +30,16 @@ class _Widened(ModelHook):  # type: ignore[misc]
             parameter.data = parameter.data.to(NARROW)
         return module
 
-    def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def pre_forward(
+        self, module: nn.Module, *args: object, **kwargs: object
+    ) -> tuple[tuple[object, ...], dict[str, object]]:
         self._put_back()  # a call that failed has left them wide
         self.stored = [(parameter, parameter.data) for parameter in module.parameters(recurse=False)]
         for parameter, stored in self.stored:
             parameter.data = stored.to(self.wide)
         return args, kwargs
 
-    def post_forward(self, module: nn.Module, output: Any) -> Any:  # noqa: ARG002
+    def post_forward(self, module: nn.Module, output: object) -> object:  # noqa: ARG002
         self._put_back()
         return output
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -162,7 +162,7 @@ def trained(
     return mean
 
 
-def save_state(kept: dict[str, Any], state: Path) -> None:
+def save_state(kept: dict[str, object], state: Path) -> None:
     """Write what a training is to be resumed from, whole or not at all."""
     half = state.with_suffix(".half")
     torch.save(kept, half)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from webui.features.feature import FeatureParams, Touched
 from webui.request.capabilities import Capability
@@ -18,7 +18,7 @@ class Params(FeatureParams):
     flat: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"apg": "on", "apg_eta": "eta", "apg_threshold": "threshold", "apg_momentum": "momentum"}
     )
-    off: ClassVar[Mapping[str, Any]] = MappingProxyType({"on": False})
+    off: ClassVar[Mapping[str, object]] = MappingProxyType({"on": False})
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.STEPS})
     touches: ClassVar[frozenset[Touched]] = frozenset({"guidance"})
 

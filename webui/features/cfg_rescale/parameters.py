@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from webui.features.feature import FeatureParams, Touched
 from webui.request.capabilities import Capability
@@ -16,7 +16,7 @@ class Params(FeatureParams):
 
     title: ClassVar[str] = "CFG rescale"
     flat: ClassVar[Mapping[str, str]] = MappingProxyType({"cfg_rescale": "share"})
-    off: ClassVar[Mapping[str, Any]] = MappingProxyType({"share": 0.0})
+    off: ClassVar[Mapping[str, object]] = MappingProxyType({"share": 0.0})
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.STEPS})
     touches: ClassVar[frozenset[Touched]] = frozenset({"guidance"})
     after: ClassVar[tuple[str, ...]] = ("Adaptive projected guidance", "Perturbed attention", "Dynamic thresholding")

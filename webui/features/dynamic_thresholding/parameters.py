@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from webui.features.feature import FeatureParams, Touched
 from webui.request.capabilities import Capability
@@ -18,7 +18,7 @@ class Params(FeatureParams):
     flat: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"mimic_scale": "mimic_scale", "threshold_percentile": "percentile"}
     )
-    off: ClassVar[Mapping[str, Any]] = MappingProxyType({"mimic_scale": 0.0})
+    off: ClassVar[Mapping[str, object]] = MappingProxyType({"mimic_scale": 0.0})
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.STEPS})
     touches: ClassVar[frozenset[Touched]] = frozenset({"guidance"})
     after: ClassVar[tuple[str, ...]] = ("Adaptive projected guidance", "Perturbed attention")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import torch
 from diffusers.models.attention import BasicTransformerBlock
@@ -42,7 +41,7 @@ def without_structure(unet: nn.Module) -> Iterator[None]:
         yield
 
 
-def _own_value(attention: nn.Module, args: tuple[Any, ...], _output: Tensor) -> Tensor:
+def _own_value(attention: nn.Module, args: tuple[object, ...], _output: Tensor) -> Tensor:
     """What an identity map gives: the values, through the last layers."""
     answer: Tensor = attention.get_submodule("to_v")(args[0])
     for layer in attention.get_submodule("to_out").children():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from webui.features.feature import FeatureParams, Touched
 from webui.request.capabilities import Capability
@@ -16,7 +16,7 @@ class Params(FeatureParams):
 
     title: ClassVar[str] = "Perturbed attention"
     flat: ClassVar[Mapping[str, str]] = MappingProxyType({"pag_scale": "scale"})
-    off: ClassVar[Mapping[str, Any]] = MappingProxyType({"scale": 0.0})
+    off: ClassVar[Mapping[str, object]] = MappingProxyType({"scale": 0.0})
     called: ClassVar[str] = "Perturbed-attention guidance"
     field: ClassVar[str] = "pag_scale"
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.UNET})

@@ -9,7 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol
 
 from webui.base.errors import UserError
 from webui.request.jobs import JobRequest, UndividedPlan
@@ -96,7 +96,7 @@ class MergePlan(UndividedPlan):
         return f"{names[0]} + {share}({names[1]} - {names[2]})"
 
     @property
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> dict[str, object]:
         """A1111's `sd_merge_recipe`, but for what only the weights tell."""
         hashes: list[str | None] = [*(model.sha256 for model in self.models), None, None]
         request = self.request
@@ -164,7 +164,7 @@ def resolve_merge(request: Merge, names: MergeNames, folder: Path) -> MergePlan:
     return plan
 
 
-def metadata_of(request: Merge) -> dict[str, Any]:
+def metadata_of(request: Merge) -> dict[str, object]:
     """What the person wants the file to say.
 
     Raises:

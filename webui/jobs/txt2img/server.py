@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from webui.base.errors import ModelError
 from webui.base.text import named
@@ -31,7 +30,7 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
 
     def checked(self, request: Txt2Img | Img2Img, settings: Settings) -> Checked:
         """One picture of each cell is enough to complain of."""
-        one: dict[str, Any] = {"n_iter": 1, "batch_size": 1}
+        one: dict[str, object] = {"n_iter": 1, "batch_size": 1}
         if not request.script:
             first = self.plan(request.changed(**one), settings)
             picture = first.batches[0][0]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from webui.server.api.documented import Documented
 
 
@@ -106,7 +104,7 @@ class ScriptArgument(Documented):
 
     label: str | None
     """Its title on the page."""
-    value: Any
+    value: object
     """Its default."""
     minimum: float | None
     """The least that the page offers; null: it is no slider."""
@@ -114,7 +112,7 @@ class ScriptArgument(Documented):
     """The most that the page offers."""
     step: float | None
     """The step of the slider."""
-    choices: list[Any] | None
+    choices: list[object] | None
     """What can be chosen; null: anything."""
 
 
@@ -140,7 +138,7 @@ class LoraItem(Documented):
     """What its author called it; prompts may use it too."""
     path: str
     """Its path on the server."""
-    metadata: dict[str, Any]
+    metadata: dict[str, object]
     """What its trainer wrote into the file."""
 
 
@@ -222,7 +220,7 @@ class MemoryAnswer(Documented):
 
     ram: RamAnswer
     """The machine's."""
-    cuda: dict[str, Any]
+    cuda: dict[str, object]
     """The GPU's: `system` with `free`, `used` and `total`, then `active`, `allocated` and `reserved` with `current` and
     `peak`; without a GPU only `error`."""
 
@@ -232,9 +230,9 @@ class PngInfoAnswer(Documented):
 
     info: str
     """Its infotext; "": it has none."""
-    items: dict[str, Any]
+    items: dict[str, object]
     """Every text in the file by its key."""
-    parameters: dict[str, Any]
+    parameters: dict[str, object]
     """The infotext's labels and values, and `Prompt` and `Negative prompt`."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, model_validator
 
@@ -21,7 +21,7 @@ class Forgiving(Documented):
         return self._changed
 
     @classmethod
-    def completed(cls, values: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def completed(cls, values: dict[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:
         """(values as they shall be checked, a sentence about each that is not as it was sent). Null means the default.
 
         A1111 refuses what lies beyond the limits; bodies whose fields are ours move it to the nearest value.
@@ -30,7 +30,7 @@ class Forgiving(Documented):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _complete(cls, values: Any, validated: ModelWrapValidatorHandler[Self]) -> Self:
+    def _complete(cls, values: object, validated: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(values, dict):
             return validated(values)
         complete, changed = cls.completed(values)

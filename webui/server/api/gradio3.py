@@ -7,7 +7,7 @@ Photoshop plugin `/user`.
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 
@@ -23,7 +23,7 @@ def routes(app: App) -> Routes:
     app_id = secrets.randbits(48)
 
     @router.get("/queue/status", "user")
-    def queue_status() -> dict[str, Any]:
+    def queue_status() -> dict[str, object]:
         """Gradio's estimation. How long jobs take is told by `/sdapi/v1/progress`."""
         return {
             "msg": "estimation",
@@ -60,7 +60,7 @@ def routes(app: App) -> Routes:
         return {"token": None, "user": user(request)}
 
     @router.get("/info", "user")
-    def info() -> dict[str, Any]:
+    def info() -> dict[str, object]:
         """Which of the page's events are an API: none. `/docs` lists the API."""
         return {"named_endpoints": {}, "unnamed_endpoints": {}}
 

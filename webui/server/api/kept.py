@@ -6,7 +6,6 @@ import gzip
 import json
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from fastapi import Request, Response
 
@@ -24,7 +23,7 @@ class KeptAnswer:
         self._of: object = None
         self._packed = b""
 
-    def answer(self, request: Request, made_of: object, make: Callable[[], Any]) -> Response:
+    def answer(self, request: Request, made_of: object, make: Callable[[], object]) -> Response:
         """`make()` as JSON; it is called only if `made_of` is not equal to what the kept list was made of."""
         with self._lock:
             content = self._packed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 from fastapi.responses import JSONResponse
@@ -26,11 +26,11 @@ def routes(app: App) -> Routes:
     router = Routes()
 
     @router.get("/sdapi/v1/memory", "user", response_model=MemoryAnswer)
-    def memory() -> dict[str, Any]:
+    def memory() -> dict[str, object]:
         """Memory of the machine and of the GPU, in bytes."""
         ram = psutil.virtual_memory()
         heartbeat = app.queue.models.heartbeat
-        answer: dict[str, Any] = {"ram": {"free": ram.available, "used": heartbeat.ram_used, "total": ram.total}}
+        answer: dict[str, object] = {"ram": {"free": ram.available, "used": heartbeat.ram_used, "total": ram.total}}
         if not heartbeat.vram_total:
             return {**answer, "cuda": {"error": "unavailable"}}
         use = {"current": heartbeat.vram_used, "peak": heartbeat.vram_used}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import Body
 
@@ -29,7 +29,7 @@ def routes(app: App) -> Routes:
     router = Routes(prefix="/sdapi/v1")
 
     @router.get("/options", "user")
-    def options() -> dict[str, Any]:
+    def options() -> dict[str, object]:
         """All settings."""
         current = app.settings.current
         found = {key: list(value) if isinstance(value, tuple) else value for key, value in current.options().items()}
@@ -40,7 +40,7 @@ def routes(app: App) -> Routes:
         return {**found, CHECKPOINT: checkpoint.title, "sd_checkpoint_hash": checkpoint.sha256}
 
     @router.post("/options", "admin")
-    def change(values: dict[str, Any] = Body()) -> None:  # noqa: B008
+    def change(values: dict[str, object] = Body()) -> None:  # noqa: B008
         """Change these settings and save them. Unknown ones are passed over, so that a full dump can come back.
 
         A value that nearly fits is made to fit, and the log says so: 7.5 is 7 where a whole number is meant."""
@@ -56,14 +56,14 @@ def routes(app: App) -> Routes:
                 log.warning("The setting %s has no effect: %s", key, why)
 
     @router.get("/cmd-flags", "user")
-    def cmd_flags() -> dict[str, Any]:
+    def cmd_flags() -> dict[str, object]:
         """The command line of this run."""
         return flags_told(app.flags)
 
     return router
 
 
-def flags_told(flags: Flags) -> dict[str, Any]:
+def flags_told(flags: Flags) -> dict[str, object]:
     """All flags by A1111's names, but for passwords."""
     ignored = {name.lstrip("-").replace("-", "_"): False for group in WITHOUT_EFFECT for name in group.names}
     given = {name.lstrip("-").replace("-", "_"): True for name in flags.without_effect}
@@ -76,7 +76,7 @@ def flags_told(flags: Flags) -> dict[str, Any]:
     return {**ignored, **given, **said}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Path, Request, Response
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MIME = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
 KEPT_FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
 """A picture's address changes with the picture."""
-BINARY: dict[int | str, dict[str, Any]] = {200: {"content": {"image/*": {}}, "description": "The picture."}}
+BINARY: dict[int | str, dict[str, object]] = {200: {"content": {"image/*": {}}, "description": "The picture."}}
 """For the documentation."""
 
 

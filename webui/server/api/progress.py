@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Query, Request
 
@@ -127,8 +127,8 @@ def routes(app: App) -> Routes:
             app.tasks.skipped = job.id, job.progress.batch
 
     @router.post("/internal/progress", "user", looks=True, include_in_schema=False)
-    def task_progress(body: TaskBody, request: Request) -> dict[str, Any]:
-        answer: dict[str, Any] = {
+    def task_progress(body: TaskBody, request: Request) -> dict[str, object]:
+        answer: dict[str, object] = {
             "active": False,
             "queued": False,
             "completed": False,
@@ -160,7 +160,7 @@ def routes(app: App) -> Routes:
         return answer
 
     @router.get("/internal/pending-tasks", "user", include_in_schema=False)
-    def pending(request: Request) -> dict[str, Any]:
+    def pending(request: Request) -> dict[str, object]:
         owner = caller_of(request.scope).owner
         tasks = [app.tasks.name_of(job.id) for job in queue.jobs(owner) if job.state == "queued"]
         return {"size": len(tasks), "tasks": tasks}

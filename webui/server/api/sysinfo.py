@@ -9,7 +9,6 @@ import sys
 import time
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -23,7 +22,7 @@ TOLD_VARIABLES = ("COMMANDLINE_ARGS", "CUDA_VISIBLE_DEVICES", "HF_HOME", "OMP_NU
 """Environment variables in a report; others may hold secrets."""
 
 
-def report(flags: Flags, settings: Settings, engine: dict[str, Any]) -> dict[str, Any]:
+def report(flags: Flags, settings: Settings, engine: dict[str, object]) -> dict[str, object]:
     """It has A1111's titles where A1111 has one, and holds no password and no key."""
     ram = psutil.virtual_memory()
     return {
@@ -50,7 +49,7 @@ def _told(value: str) -> str:
     return "(left out: it holds a password)" if any(spelling(name) in value for name in SECRET) else value
 
 
-def write(folder: Path, told: dict[str, Any]) -> Path:
+def write(folder: Path, told: dict[str, object]) -> Path:
     """Keep a report in a folder -> its file, named after the time (UTC), as A1111's.
 
     Raises:

@@ -12,9 +12,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-Message = Mapping[str, Any]
+Message = Mapping[str, object]
 
 REMEMBERED = 2000
 """So many things are remembered for readers that come back."""

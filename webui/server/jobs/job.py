@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from webui.catalog.job_table import ENDED, State
 from webui.request import infotext
@@ -49,7 +48,7 @@ class JobPicture:
     """Names of the pictures that come with it: "0-mask.png"."""
 
     @property
-    def message(self) -> dict[str, Any]:
+    def message(self) -> dict[str, object]:
         return {
             "id": self.id,
             "position": self.position,
@@ -121,7 +120,7 @@ class Job:
     def ended(self) -> bool:
         return self.state in ENDED
 
-    def message(self, *, mine: bool) -> dict[str, Any]:
+    def message(self, *, mine: bool) -> dict[str, object]:
         """What the event stream says of the job; of somebody else's only that it is there."""
         shown = {
             "id": self.id,

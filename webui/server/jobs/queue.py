@@ -12,7 +12,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from webui.base.errors import Busy, NotFound
 from webui.catalog.catalog import Catalog
@@ -121,7 +120,7 @@ class JobQueue:
         request: JobRequest,
         owner: str = "",
         *,
-        settings: Mapping[str, Any] | None = None,
+        settings: Mapping[str, object] | None = None,
         called: bool = False,
     ) -> str:
         """Put a job at the end of the queue -> its id. Seeds of -1 are fixed now.
@@ -284,7 +283,7 @@ class JobQueue:
         """How many jobs wait."""
         return self._table.waiting()
 
-    def snapshot(self, viewer: str) -> dict[str, Any]:
+    def snapshot(self, viewer: str) -> dict[str, object]:
         """The whole state as one message of the stream."""
         own = (self.preview_of(job.id) for job in self._runs.in_work if job.owner == viewer)
         engines = self._engines.state

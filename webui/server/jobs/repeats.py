@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from webui.base.errors import WebuiError
 from webui.catalog.job_table import JobTable
@@ -22,7 +22,9 @@ GONE_SECONDS = 900.0
 class Submit(Protocol):
     """`JobQueue.submit`."""
 
-    def __call__(self, request: JobRequest, owner: str = "", *, settings: Mapping[str, Any] | None = None) -> str: ...
+    def __call__(
+        self, request: JobRequest, owner: str = "", *, settings: Mapping[str, object] | None = None
+    ) -> str: ...
 
 
 class Repeats:
@@ -36,7 +38,7 @@ class Repeats:
         self._submit = submit
         self._forever: dict[str, str] = {}
 
-    def again(self, job_id: str, owner: str, changes: Mapping[str, Any] | None = None) -> str:
+    def again(self, job_id: str, owner: str, changes: Mapping[str, object] | None = None) -> str:
         """Submit a job once more, with other values of some fields -> the new job's id.
 
         A seed of -1 is another one this time; `changes` may hold the seed that it had.

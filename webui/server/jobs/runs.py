@@ -7,7 +7,6 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import Any
 
 from PIL import Image
 
@@ -46,7 +45,7 @@ class PreviewImage:
     jpeg: bytes
 
     @property
-    def message(self) -> dict[str, Any]:
+    def message(self) -> dict[str, object]:
         """What the event stream says of it."""
         with Image.open(BytesIO(self.jpeg)) as image:
             width, height = image.size

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from webui.request.messages import DeviceInfo, Heartbeat
 from webui.server.jobs.engine_client import Engine, EngineState
@@ -23,7 +22,7 @@ class ModelState:
     device: DeviceInfo | None = None
 
     @property
-    def shown(self) -> dict[str, Any]:
+    def shown(self) -> dict[str, object]:
         return {
             "loading": self.loading,
             "resident": list(self.heartbeat.resident),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -28,8 +28,8 @@ class Change:
     kind: str
     name: str
     title: str
-    before: Any
-    now: Any
+    before: object
+    now: object
 
     def __str__(self) -> str:
         return f"{self.kind}, {self.title}: {_shown(self.before)} becomes {_shown(self.now)}"
@@ -83,6 +83,6 @@ def defaults_page(app: App, panes: Iterable[Pane | ExtrasPane]) -> None:
     apply.click(save, given, report, **QUIET)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = (", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)) or "nothing"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from html import escape
-from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
@@ -58,7 +57,7 @@ _SANS = ("Inter", "Segoe UI", "system-ui", "-apple-system", "Roboto", "Liberatio
 _MONO = ("ui-monospace", "SF Mono", "Cascadia Mono", "Consolas", "Liberation Mono", "monospace")
 
 
-def theme() -> Any:
+def theme() -> object:
     """Gradio's default theme, small and dense, in chalk and ultramarine."""
     base = gr.themes.Default(
         primary_hue=ULTRAMARINE,

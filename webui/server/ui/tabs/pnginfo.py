@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -53,7 +53,7 @@ def pnginfo(app: App) -> InfoPane:
 
 
 def _receives(app: App, image: Component, report: Component, text: Component) -> Receiver:
-    def take(sent: Sent, request: gr.Request) -> dict[Component, Any]:
+    def take(sent: Sent, request: gr.Request) -> dict[Component, object]:
         shown, said = described(sent.picture)
         return {image: copy_for(app, request, sent.picture, sent.name), report: shown, text: said}
 

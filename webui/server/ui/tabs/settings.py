@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -58,7 +58,7 @@ def settings(app: App) -> SettingsPane:
     restart.click(None, None, None, js=calls("restart"), **QUIET)
     page = form_of(app, forms, "settings_shown")
 
-    def save(data: Data, request: gr.Request) -> dict[Component, Any]:
+    def save(data: Data, request: gr.Request) -> dict[Component, object]:
         before = app.settings.current
         try:
             app.access.require_admin(owner_of(request))
