@@ -13,12 +13,13 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from PIL import Image, UnidentifiedImageError
 
 from webui.base.errors import NotFound, StorageError, UserError
 from webui.base.files import write_atomically
+from webui.base.json_values import Json, JsonObject
 from webui.base.text import cleaned, named
 from webui.catalog.checkpoints import Checkpoints
 from webui.catalog.embeddings import Embeddings
@@ -105,7 +106,7 @@ class Cards:
         self._lock = threading.Lock()
         self._pages: dict[Page, dict[str, Card]] = {}
         self._beside: dict[Page, dict[str, Found]] = {}
-        self._said: dict[tuple[Path, tuple[int, int]], dict[str, Any]] = {}
+        self._said: dict[tuple[Path, tuple[int, int]], JsonObject] = {}
 
     def refresh(self, page: Page) -> None:
         """Refresh the list."""
@@ -137,7 +138,7 @@ class Cards:
         everywhere = (card for page in PAGES for card in self._cards(page).values())
         return next((card for card in everywhere if (file := self._picture(card)) and str(file.path) == path), None)
 
-    def show(self, page: Page, wish: CardWish) -> dict[str, Any]:
+    def show(self, page: Page, wish: CardWish) -> dict[str, object]:
         """The cards that are wanted, and among how many: {"total", "folders", "families", "cards": [...]}."""
         cards = list(self._cards(page).values())
         words = wish.search.casefold().split()
@@ -152,7 +153,7 @@ class Cards:
             "cards": [self.shown(card) for card in shown],
         }
 
-    def shown(self, card: Card) -> dict[str, Any]:
+    def shown(self, card: Card) -> dict[str, object]:
         """What a card tells."""
         said, picture = self.said(card), self._picture(card)
         return {
@@ -166,7 +167,7 @@ class Cards:
             "fault": card.fault,
         }
 
-    def said(self, card: Card) -> dict[str, Any]:
+    def said(self, card: Card) -> JsonObject:
         """What people wrote about the file; {} when nothing can be read."""
         file = self._companion(card, ".json")
         if file is None:
@@ -176,7 +177,7 @@ class Cards:
             self._said[key] = _read_said(file.path)
         return self._said[key]
 
-    def write(self, card: Card, values: Mapping[str, Any]) -> None:
+    def write(self, card: Card, values: Mapping[str, object]) -> None:
         """Keep what somebody wrote about the file; what else stands there stays.
 
         Raises:
@@ -191,7 +192,7 @@ class Cards:
         with self._lock:
             self._pages.pop(card.page, None)
 
-    def details(self, card: Card) -> dict[str, Any]:
+    def details(self, card: Card) -> dict[str, object]:
         """Everything that is known of the file, for the editor and the table of metadata."""
         metadata = read_metadata(card.path)
         said = self.said(card)
@@ -287,7 +288,7 @@ class Cards:
         endings = (*(f".preview{kind}" for kind in PICTURES), *PICTURES)
         return next((file for ending in endings if (file := self._companion(card, ending))), None)
 
-    def _description(self, card: Card, said: Mapping[str, Any]) -> str:
+    def _description(self, card: Card, said: Mapping[str, Json]) -> str:
         if text := said.get("description"):
             return str(text)
         for ending in (".txt", ".description.txt"):
@@ -316,9 +317,9 @@ def _companions(folders: Collection[Path]) -> dict[str, Found]:
     return {str(file.path): file for folder in folders for file in find_files(folder, endings, deep=False)}
 
 
-def _read_said(path: Path) -> dict[str, Any]:
+def _read_said(path: Path) -> JsonObject:
     try:
-        found = cleaned(json.loads(path.read_text("utf-8")))
+        found: Json = cleaned(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, RecursionError) as error:
         log.warning("%s is passed over: %s", path, error)
         return {}
@@ -334,7 +335,7 @@ def _folders(cards: Iterable[Card]) -> list[str]:
     return sorted(found - {""}, key=natural_key)
 
 
-def _order(sort: str) -> Callable[[Card], Any]:
+def _order(sort: str) -> Callable[[Card], tuple[list[str | int], str] | tuple[int, int] | int]:
     if sort == "name":
         return lambda card: natural_key(card.stem)
     if sort == "date modified":
@@ -351,7 +352,7 @@ def _created(card: Card) -> int:
         return 0  # gone since the last look
 
 
-def _frequent(frequency: Any) -> list[dict[str, Any]]:
+def _frequent(frequency: Json) -> list[dict[str, str | int]]:
     """The words of a LoRA's training set that occur most."""
     counts: dict[str, int] = {}
     for words in frequency.values() if isinstance(frequency, dict) else ():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from webui.base.errors import ModelError, NotFound, StorageError, did_you_mean
+from webui.base.json_values import Json, JsonObject
 from webui.base.paths import Paths
 from webui.base.text import named
 from webui.catalog.files import Found, stamp_of
@@ -84,7 +85,7 @@ class Checkpoint:
         return beside if beside.is_file() and not self.whole else None
 
     @property
-    def metadata(self) -> dict[str, object]:
+    def metadata(self) -> JsonObject:
         """What the author wrote into a safetensors file."""
         return read_metadata(self.path)
 
@@ -325,10 +326,10 @@ class Checkpoints:
         return None
 
 
-def _config(part: Path) -> dict[str, object]:
+def _config(part: Path) -> JsonObject:
     """What a part of a pipeline says of itself; {} where nothing can be read."""
     try:
-        found = json.loads((part / "config.json").read_text("utf-8"))
+        found: Json = json.loads((part / "config.json").read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

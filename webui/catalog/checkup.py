@@ -13,14 +13,16 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import BinaryIO, NoReturn
 
 import yaml
 
 from webui.base.errors import ModelError, UserError
+from webui.base.json_values import Json
 from webui.catalog.gguf_header import BLOCKS, MAGIC, read_gguf_header
-from webui.catalog.headers import read_header
+from webui.catalog.headers import read_header, sizes_of
 from webui.catalog.image_files import open_picture, readable
+from webui.catalog.inert import Inert
 
 AGAIN = "Download it again, or remove it."
 INDEX = "model_index.json"
@@ -147,20 +149,15 @@ def _check_safetensors(path: Path, size: int) -> None:
             _refuse(f"The file is incomplete: {missing:,} bytes are missing.")
 
 
-def _entry_end(name: str, entry: Any) -> int:
+def _entry_end(name: str, entry: Json) -> int:
     """Where the tensor ends, in bytes behind the header."""
     if isinstance(entry, dict):
-        kind, shape, offsets = entry.get("dtype"), _sizes(entry.get("shape")), _sizes(entry.get("data_offsets"))
+        kind, shape, offsets = entry.get("dtype"), sizes_of(entry.get("shape")), sizes_of(entry.get("data_offsets"))
         if isinstance(kind, str) and shape is not None and offsets is not None and len(offsets) == 2:
             length = offsets[1] - offsets[0]
             if length >= 0 and (kind not in SIZES or length == math.prod(shape) * SIZES[kind]):
                 return offsets[1]
     _refuse(f"The file's header is damaged: the entry for {name[:100]!r} is invalid.")
-
-
-def _sizes(value: Any) -> list[int] | None:
-    whole = isinstance(value, list) and all(type(size) is int and 0 <= size < 2**63 for size in value)
-    return value if whole else None
 
 
 def _check_gguf(path: Path, size: int) -> None:
@@ -218,45 +215,23 @@ def _check_name(module: str, name: str = "") -> None:
         )
 
 
-class _Inert:
-    """Stands for every class that a pickle names: nothing of them is run."""
-
-    def __new__(cls, *_given: Any, **_named: Any) -> Any:
-        return object.__new__(cls)
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        pass
-
-    def append(self, value: Any) -> None:
-        pass
-
-    def extend(self, values: Any) -> None:
-        pass
-
-    def add(self, value: Any) -> None:
-        pass
-
-
 # The one in C grows its memo as a hostile file says.
 class _Storages(pickle._Unpickler):
     """Reads a pickle and learns which storages it speaks of: key -> bytes."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: _Stream) -> None:
         super().__init__(stream)
         self.storages: dict[str, int] = {}
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> type[Inert]:
         _check_name(module, name)
-        return type(name, (_Inert,), {})
+        return type(name, (Inert,), {})
 
-    def persistent_load(self, pid: Any) -> Any:
+    def persistent_load(self, pid: object) -> Inert:
         if isinstance(pid, tuple) and len(pid) > 4 and pid[0] == "storage":
             kind = getattr(pid[1], "__name__", "").removesuffix("Storage")
             self.storages[str(pid[2])] = STORAGES.get(kind, 1) * int(pid[4])
-        return _Inert()
+        return Inert()
 
 
 class _Stream:

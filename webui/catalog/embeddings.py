@@ -9,7 +9,7 @@ from webui.base.errors import ModelError
 from webui.base.paths import Paths
 from webui.catalog.files import Found
 from webui.catalog.folders import Folders, SearchFolder
-from webui.catalog.headers import read_header
+from webui.catalog.headers import read_header, sizes_of
 from webui.catalog.pickles import Outline, read_outlines
 
 ENDINGS = (".safetensors", ".pt", ".bin")
@@ -48,8 +48,8 @@ def describe(path: Path) -> dict[str, object]:
 def _header(path: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, entry in read_header(path).items():
-        shape = entry.get("shape") if isinstance(entry, dict) else None
-        if name != "__metadata__" and isinstance(shape, list) and all(type(side) is int for side in shape):
+        shape = sizes_of(entry.get("shape")) if isinstance(entry, dict) else None
+        if name != "__metadata__" and shape is not None:
             found[name] = Outline(tuple(shape))
     return found
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from webui.base.errors import ModelError
+from webui.base.json_values import Json, JsonObject
 from webui.base.text import cleaned
 
 LARGEST_HEADER = 64 * 2**20
@@ -30,7 +31,7 @@ def header_length(file: BinaryIO) -> int:
     return length
 
 
-def read_header(path: Path) -> dict[str, Any]:
+def read_header(path: Path) -> JsonObject:
     """The whole header: tensor name -> dtype, shape, offsets; and "__metadata__".
 
     Raises:
@@ -39,17 +40,17 @@ def read_header(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             content = file.read(header_length(file))
-        header = json.loads(content)
+        header: Json = cleaned(json.loads(content))
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"The header of {path} is not valid JSON.", hint="Download the file again.") from error
     if not isinstance(header, dict):
         raise ModelError(f"The header of {path} is not a JSON object.", hint="Download the file again.")
-    return {**cleaned(header)}
+    return header
 
 
-def read_metadata(path: Path) -> dict[str, Any]:
+def read_metadata(path: Path) -> JsonObject:
     """What the author wrote into the file, JSON in it unpacked; {} for other kinds of files and broken ones."""
     try:
         metadata = read_header(path).get("__metadata__", {})
@@ -61,10 +62,25 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return {str(key): _unpacked(value) for key, value in metadata.items() if key != "modelspec.thumbnail"}
 
 
-def _unpacked(value: Any) -> Any:
+def sizes_of(value: Json) -> list[int] | None:
+    """A tensor's sides, or where it lies; None: it is no list of such numbers."""
+    listed = value if isinstance(value, list) else [None]
+    sizes = [size for size in listed if isinstance(size, int) and type(size) is int and 0 <= size < 2**63]
+    return sizes if len(sizes) == len(listed) else None
+
+
+def sizes_in(value: Json, name: str) -> tuple[int, ...]:
+    """The sides of the tensor of this name. Raises ModelError: it has none."""
+    sizes = sizes_of(value)
+    if sizes is None:
+        raise ModelError(f"The file's header is damaged: the entry for {name[:100]!r} is invalid.")
+    return tuple(sizes)
+
+
+def _unpacked(value: Json) -> Json:
     if isinstance(value, str) and value.startswith("{"):
         try:
-            return cleaned(json.loads(value))
+            value = cleaned(json.loads(value))
         except (ValueError, RecursionError):
             return value
     return value

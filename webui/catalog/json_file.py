@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from webui.base.errors import StorageError
 from webui.base.fence import Problem
 from webui.base.files import write_atomically
+from webui.base.json_values import Json, JsonObject
 from webui.base.text import cleaned
 from webui.catalog.problems import Problems
 
 log = logging.getLogger(__name__)
 
 
-def read_table(path: Path, problems: Problems | None = None) -> dict[str, Any]:
+def read_table(path: Path, problems: Problems | None = None) -> JsonObject:
     """The table in the file; {} where there is no file, or a broken one, which is then moved aside, and told as a
     problem.
 
@@ -33,9 +34,9 @@ def read_table(path: Path, problems: Problems | None = None) -> dict[str, Any]:
     if not content.strip():
         return {}
     try:
-        table = json.loads(content.decode("utf-8-sig"), parse_int=_whole)
+        table: Json = cleaned(json.loads(content.decode("utf-8-sig"), parse_int=_whole))
         if isinstance(table, dict):
-            return {**cleaned(table)}
+            return table
         reason = f"it contains a {type(table).__name__} instead of an object"
     except (ValueError, RecursionError) as error:
         reason = str(error)
@@ -62,7 +63,7 @@ def _whole(digits: str) -> int | str:
     return int(digits) if len(digits) <= MOST_DIGITS else digits
 
 
-def write_table(path: Path, table: dict[str, Any]) -> None:
+def write_table(path: Path, table: Mapping[str, object]) -> None:
     """Write the table, indented, atomically.
 
     Raises:

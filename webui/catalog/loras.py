@@ -12,12 +12,13 @@ from pathlib import Path
 
 from webui.base.errors import ModelError, StorageError
 from webui.base.fence import read_each
+from webui.base.json_values import JsonObject
 from webui.base.paths import Paths
 from webui.base.text import named
 from webui.catalog.files import Found
 from webui.catalog.folders import Folders, SearchFolder
 from webui.catalog.hashes import BACKGROUND, BackgroundHashing, Hashes, HashKind, Stamp
-from webui.catalog.headers import read_header, read_metadata
+from webui.catalog.headers import read_header, read_metadata, sizes_in
 from webui.catalog.network_families import family_of_network
 from webui.catalog.problems import Problems
 from webui.prompt.networks import renamed_loras, writable
@@ -53,7 +54,7 @@ class Lora:
         return named(self.path.stem)
 
     @property
-    def metadata(self) -> dict[str, object]:
+    def metadata(self) -> JsonObject:
         """What the trainer wrote into a safetensors file."""
         return read_metadata(self.path)
 
@@ -188,7 +189,7 @@ def _summary(path: Path) -> str:
         header = {}
     metadata = header.pop("__metadata__", None)
     metadata = metadata if isinstance(metadata, dict) else {}
-    shapes = {name: tuple(entry.get("shape", ())) for name, entry in header.items() if isinstance(entry, dict)}
+    shapes = {name: sizes_in(entry.get("shape", []), name) for name, entry in header.items() if isinstance(entry, dict)}
     alias, digest = (str(metadata.get(key) or "") for key in ("ss_output_name", "sshs_model_hash"))
     return _said(alias, family_of_network(shapes, metadata), digest)
 

@@ -28,7 +28,7 @@ class SettingsStore:
         self.path = paths.settings
         self._lock = threading.RLock()
         self._subscribers: list[Callable[[Settings], None]] = []
-        self._seen = read_table(self.path)
+        self._seen: Mapping[str, object] = read_table(self.path)
         """What the file held when it was last read or written."""
         self._current = _understood(self._seen)
 
@@ -50,7 +50,7 @@ class SettingsStore:
         """
         with self._lock:
             # A file that was broken is moved aside, and one that is gone is gone: then what was in it holds.
-            table = read_table(self.path) or self._seen
+            table: Mapping[str, object] = read_table(self.path) or self._seen
             standing = _edited(self._current, self._seen, table)
             if only_if is not None and standing.with_options(only_if) != standing:
                 return self._current

@@ -11,13 +11,22 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import islice
-from typing import Any
 
+from webui.base.json_values import Json, objects_in
 from webui.request.told import Told, as_number, as_text, stem
 
-Node = Mapping[str, Any]
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One of a graph; no two are the same, whatever they say."""
+
+    class_type: str
+    inputs: Mapping[str, Json]
+
+
 Graph = Mapping[str, Node]
 Number = float | int
 
@@ -72,9 +81,10 @@ _MODEL_NAMES = re.compile(r"ckpt|checkpoint|unet|model|gguf|diffusion")
 _NO_MODEL_NAMES = re.compile(r"lora|vae|clip|control|upscal|embed|adapter|style|t5|encoder|refiner|detect|hyper|patch")
 
 
-def told_by_graph(graph: Mapping[str, Any]) -> Told | None:
+def told_by_graph(graph: Mapping[str, Json]) -> Told | None:
     """What a graph says; None where it is no graph, or nothing in it samples."""
-    nodes: Graph = {str(key): node for key, node in islice(graph.items(), MOST_NODES) if _is_node(node)}
+    read = ((str(key), _node(value)) for key, value in islice(graph.items(), MOST_NODES))
+    nodes: Graph = {key: node for key, node in read if node is not None}
     found = _first_sampler(nodes)
     if found is None:
         return None
@@ -99,8 +109,12 @@ def told_by_graph(graph: Mapping[str, Any]) -> Told | None:
     )
 
 
-def _is_node(node: Any) -> bool:
-    return isinstance(node, dict) and isinstance(node.get("class_type"), str) and isinstance(node.get("inputs"), dict)
+def _node(value: Json) -> Node | None:
+    """None: it is no node."""
+    if not isinstance(value, dict):
+        return None
+    class_type, inputs = value.get("class_type"), value.get("inputs")
+    return Node(class_type, inputs) if isinstance(class_type, str) and isinstance(inputs, dict) else None
 
 
 def _more(nodes: Graph, parts: list[Node], loaders: list[Node]) -> dict[str, str]:
@@ -124,16 +138,16 @@ def _kind(name: str) -> NodeKind:
     return next((kind for kind, pattern in _KINDS if pattern.search(folded)), NodeKind.ANY)
 
 
-def _linked(nodes: Graph, value: Any) -> Node | None:
+def _linked(nodes: Graph, value: Json) -> Node | None:
     """The node that an input is linked to."""
     if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str | int):
         return nodes.get(str(value[0]))
     return None
 
 
-def _open(nodes: Graph, node: Node) -> Mapping[str, Any]:
+def _open(nodes: Graph, node: Node) -> Mapping[str, Json]:
     """The inputs of a node; of a switch, without those that it is not set to."""
-    inputs: Mapping[str, Any] = node["inputs"]
+    inputs = node.inputs
     links = [name for name, value in inputs.items() if isinstance(value, list)]
     if len(links) < 2 and not any(name.casefold().endswith("true") for name in inputs):
         return inputs
@@ -151,7 +165,7 @@ def _open(nodes: Graph, node: Node) -> Mapping[str, Any]:
                 closed |= {other for other, number in family.items() if number != str(setting)}
         if len(closed) > before:
             closed.add(name)
-    if not closed and "switch" in node["class_type"].casefold():
+    if not closed and "switch" in node.class_type.casefold():
         closed |= {*islice(_numbered(links), 1, None)}  # such a switch takes the first that there is
     return {name: value for name, value in inputs.items() if name not in closed}
 
@@ -162,13 +176,13 @@ def _numbered(names: Iterable[str]) -> dict[str, str]:
     return {name: match[2].lstrip("0") or "0" for name, match in matches if match}
 
 
-def _literal(nodes: Graph, value: Any) -> Any:
+def _literal(nodes: Graph, value: Json) -> Json:
     """A switch's or number's value, or that of the node it is linked to, if that has no other."""
     for _ in range(DEEPEST):
         node = _linked(nodes, value)
         if node is None:
             return None if isinstance(value, list | dict) else value
-        values = [inner for inner in node["inputs"].values() if not isinstance(inner, str)]
+        values = [inner for inner in node.inputs.values() if not isinstance(inner, str)]
         if len(values) != 1:
             return None
         value = values[0]
@@ -199,7 +213,7 @@ _PICTURES = (NodeKind.LATENT, NodeKind.IMAGE, NodeKind.ANY)
 
 
 def _samples(node: Node) -> bool:
-    names = {name.casefold() for name in node["inputs"]}
+    names = {name.casefold() for name in node.inputs}
     steps = "steps" in names and bool(names & {"sampler_name", "sampler", "scheduler", "seed", "noise_seed"})
     parts = "sigmas" in names and bool(names & {"sampler", "guider"})
     return (steps and any(_kind(name) is not NodeKind.ANY for name in names)) or parts
@@ -207,11 +221,11 @@ def _samples(node: Node) -> bool:
 
 def _first_sampler(nodes: Graph) -> Node | None:
     """Of the samplers that a saved picture hangs on, the one that no other comes before."""
-    linked = {id(node) for one in nodes.values() for value in one["inputs"].values() if (node := _linked(nodes, value))}
+    linked = {id(node) for one in nodes.values() for value in one.inputs.values() if (node := _linked(nodes, value))}
     results = [node for node in nodes.values() if id(node) not in linked]
     results.sort(key=lambda node: not _saves(node))
     for result in [*results, *nodes.values()]:
-        if not any(isinstance(value, list) for value in result["inputs"].values()):
+        if not any(isinstance(value, list) for value in result.inputs.values()):
             continue
         samplers = [node for node in [result, *_behind(nodes, [result], _PICTURES)] if _samples(node)]
         if samplers:
@@ -239,7 +253,7 @@ def _parts(nodes: Graph, sampler: Node) -> list[Node]:
 
 
 def _saves(node: Node) -> bool:
-    return "save" in node["class_type"].casefold() or "filename_prefix" in node["inputs"]
+    return "save" in node.class_type.casefold() or "filename_prefix" in node.inputs
 
 
 # ---------------------------------------------------------------- values
@@ -249,14 +263,14 @@ def _number(nodes: Graph, chain: Iterable[Node], *names: str) -> Number | None:
     """The first of these inputs that is a number, or linked to a node that holds one."""
     for node in chain:
         for name in names:
-            if name in node["inputs"]:
-                found = _held(nodes, node["inputs"][name], name)
+            if name in node.inputs:
+                found = _held(nodes, node.inputs[name], name)
                 if found is not None:
                     return found
     return None
 
 
-def _held(nodes: Graph, value: Any, name: str) -> Number | None:
+def _held(nodes: Graph, value: Json, name: str) -> Number | None:
     """The number that an input is, or that the nodes which it is linked to lead to; none where they reckon."""
     for _ in range(DEEPEST):
         node = _linked(nodes, value)
@@ -278,7 +292,7 @@ def _held(nodes: Graph, value: Any, name: str) -> Number | None:
 def _guidance_scale(nodes: Graph, parts: list[Node]) -> Number | None:
     """The CFG scale; 1 where a guider has none."""
     scale = _number(nodes, parts, "cfg", "cfg_conds", "cfg_scale", "guidance_scale")
-    if scale is None and any("conditioning" in node["inputs"] and "model" in node["inputs"] for node in parts):
+    if scale is None and any("conditioning" in node.inputs and "model" in node.inputs for node in parts):
         return 1
     return scale
 
@@ -286,7 +300,7 @@ def _guidance_scale(nodes: Graph, parts: list[Node]) -> Number | None:
 def _size(nodes: Graph, sampler: Node) -> tuple[Number | None, Number | None]:
     """(width, height) of what a sampler begins with."""
     for node in (sampler, *_behind(nodes, [sampler], (NodeKind.LATENT, NodeKind.IMAGE, NodeKind.ANY, NodeKind.MODEL))):
-        inputs = node["inputs"]
+        inputs = node.inputs
         width, height = (
             next((found for key in names if (found := _side(nodes, inputs.get(key), slot)) is not None), None)
             for slot, names in enumerate((("width", "empty_latent_width"), ("height", "empty_latent_height")))
@@ -300,7 +314,7 @@ def _size(nodes: Graph, sampler: Node) -> tuple[Number | None, Number | None]:
     return None, None
 
 
-def _side(nodes: Graph, value: Any, slot: int) -> Number | None:
+def _side(nodes: Graph, value: Json, slot: int) -> Number | None:
     """One side; a node with both sides, or that names them, gives the one of its output."""
     node = _linked(nodes, value)
     if node is None:
@@ -313,11 +327,11 @@ def _side(nodes: Graph, value: Any, slot: int) -> Number | None:
 
 def _named_size(node: Node) -> tuple[int, int] | None:
     """The size in a text such as "1024 x 1024 (square)", or of a ratio "2:3" and so many megapixels."""
-    texts = [text for text in node["inputs"].values() if isinstance(text, str) and len(text) < 100]
+    texts = [text for text in node.inputs.values() if isinstance(text, str) and len(text) < 100]
     for text in texts:
         if match := _SIZE.match(text):
             return int(match[1]), int(match[2])
-    megapixels, multiple = as_number(node["inputs"].get("megapixels")), as_number(node["inputs"].get("multiple"))
+    megapixels, multiple = as_number(node.inputs.get("megapixels")), as_number(node.inputs.get("multiple"))
     ratio = next((match for text in texts if (match := _RATIO.match(text))), None)
     if ratio is None or not megapixels or not 0 < megapixels < 1000 or 0 in (int(ratio[1]), int(ratio[2])):
         return None
@@ -330,7 +344,7 @@ def _named_size(node: Node) -> tuple[int, int] | None:
 def _name(nodes: Graph, chain: Iterable[Node], name: str) -> str:
     """The name of a sampler or schedule."""
     for node in chain:
-        value = node["inputs"].get(name)
+        value = node.inputs.get(name)
         for _ in range(DEEPEST):
             holder = _linked(nodes, value)
             if holder is None:
@@ -346,10 +360,10 @@ def _name(nodes: Graph, chain: Iterable[Node], name: str) -> str:
 def _class_name(chain: Iterable[Node], what: str) -> str:
     """The sampler or schedule that a node of its own makes: "KarrasScheduler", "SamplerDPMPP_2M_SDE"."""
     for node in chain:
-        name = node["class_type"]
-        if name.casefold().endswith(what) and what == "scheduler" and "steps" in node["inputs"]:
+        name = node.class_type
+        if name.casefold().endswith(what) and what == "scheduler" and "steps" in node.inputs:
             return str(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name[: -len(what)][:60])).strip("_ ").lower()
-        if name.casefold().startswith(what) and what == "sampler" and "sigmas" not in node["inputs"]:
+        if name.casefold().startswith(what) and what == "sampler" and "sigmas" not in node.inputs:
             return str(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name[len(what) :][:60])).strip("_ ").lower()
     return ""
 
@@ -380,10 +394,10 @@ def _side_of(name: str) -> str:
     return "positive" if "positive" in folded or folded.startswith("pos_") or folded == "pos" else ""
 
 
-def _text(nodes: Graph, value: Any, side: str, seen: set[int], depth: int) -> str:
+def _text(nodes: Graph, value: Json, side: str, seen: set[int], depth: int) -> str:
     """The text that a link leads to; of several, one after the other, each once."""
     node = _linked(nodes, value)
-    if node is None or id(node) in seen or depth > DEEPEST or node["class_type"] == "ConditioningZeroOut":
+    if node is None or id(node) in seen or depth > DEEPEST or node.class_type == "ConditioningZeroOut":
         return ""
     seen.add(id(node))
     inputs = _open(nodes, node)
@@ -400,7 +414,7 @@ def _text(nodes: Graph, value: Any, side: str, seen: set[int], depth: int) -> st
 
 
 def _texts(
-    nodes: Graph, inputs: Mapping[str, Any], names: list[str], side: str, seen: set[int], depth: int
+    nodes: Graph, inputs: Mapping[str, Json], names: list[str], side: str, seen: set[int], depth: int
 ) -> list[str]:
     found: dict[str, str] = {}
     for name in names:
@@ -417,7 +431,7 @@ def _texts(
         if text.strip():
             found[name] = text
     if not found:
-        written = [inputs[name] for name in names if isinstance(inputs[name], str)]
+        written = [given for name in names if isinstance(given := inputs[name], str)]
         return [text for text in written if " " in text.strip() and not _FILE.search(text)][:1]
     return list(found.values())
 
@@ -443,9 +457,9 @@ def _model(nodes: Graph, parts: list[Node]) -> str:
 
 
 def _model_in(nodes: Graph, node: Node) -> str:
-    for key, value in node["inputs"].items():
+    for key, value in node.inputs.items():
         folded = key.casefold()
-        if _NO_MODEL_NAMES.search(folded) or _NO_MODEL_NAMES.search(node["class_type"].casefold().replace("clip", "")):
+        if _NO_MODEL_NAMES.search(folded) or _NO_MODEL_NAMES.search(node.class_type.casefold().replace("clip", "")):
             continue
         named = bool(_MODEL_NAMES.search(folded))
         if isinstance(value, str) and (_FILE.search(value) or (named and "name" in folded and value != "None")):
@@ -460,10 +474,10 @@ def _model_in(nodes: Graph, node: Node) -> str:
 def _vae(nodes: Graph, sampler: Node) -> str:
     """The file of a VAE of its own, where what the sampler made is decoded with one."""
     for node in nodes.values():
-        inputs = node["inputs"]
+        inputs = node.inputs
         if any(_linked(nodes, value) is sampler for value in inputs.values()) and "vae" in inputs:
             for loader in _behind(nodes, [node], (NodeKind.VAE,)):
-                if name := as_text(loader["inputs"].get("vae_name")):
+                if name := as_text(loader.inputs.get("vae_name")):
                     return "" if name in ("Baked VAE", "None") else stem(name)
     return ""
 
@@ -476,7 +490,7 @@ def _clip_skip(nodes: Graph, conditioned: list[Node]) -> int | None:
             number
             for node in chain
             for name in ("stop_at_clip_layer", "clip_skip")
-            if (number := _held(nodes, node["inputs"].get(name), name)) is not None
+            if (number := _held(nodes, node.inputs.get(name), name)) is not None
         }
         if found:
             first = next(iter(found))
@@ -486,7 +500,7 @@ def _clip_skip(nodes: Graph, conditioned: list[Node]) -> int | None:
 
 def _loras(nodes: Graph, loaders: Iterable[Node]) -> Iterator[tuple[str, float]]:
     for node in loaders:
-        inputs = node["inputs"]
+        inputs = node.inputs
         for key, value in inputs.items():
             if "lora" not in key.casefold():
                 continue
@@ -504,11 +518,11 @@ def _loras(nodes: Graph, loaders: Iterable[Node]) -> Iterator[tuple[str, float]]
                 yield stem(value), 1.0 if strength is None else float(strength)
 
 
-def _lora_of(value: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _lora_of(value: Mapping[str, Json]) -> Iterator[tuple[str, float]]:
     """{"on": true, "lora": name, "strength": 0.8}, or {"__value__": [{"name": name, ...}]}"""
     listed = value.get("__value__")
-    for one in listed if isinstance(listed, list) else [value]:
-        if isinstance(one, dict) and one.get("on", one.get("active", True)):
+    for one in objects_in(listed) if isinstance(listed, list) else [value]:
+        if one.get("on", one.get("active", True)):
             name, strength = as_text(one.get("lora") or one.get("name")), as_number(one.get("strength"))
             if name and name != "None":
                 yield stem(name), 1.0 if strength is None else float(strength)

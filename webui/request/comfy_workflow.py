@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from webui.base.json_values import Json, JsonObject, as_list, as_object, objects_in
+
 MOST_NODES = 3000
 DEEPEST = 20
 """Subgraphs within one another."""
@@ -74,7 +76,7 @@ _WIDGETS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Names of the values in order, "" for one without; from the nodes' own declarations."""
 
-Item = Mapping[str, object]
+Item = Mapping[str, Json]
 Wire = tuple[str, int]
 """(id of a node, number of its output)"""
 
@@ -97,31 +99,23 @@ class _Drawn:
     inner: dict[str, _Drawn] = field(default_factory=dict)
 
 
-def graph_of_workflow(workflow: Mapping[str, object]) -> dict[str, object]:
+def graph_of_workflow(workflow: Mapping[str, Json]) -> JsonObject:
     """{id: {"class_type": ..., "inputs": ...}}; {} where it is no drawing. Never raises."""
-    listed = _list(_dict(workflow.get("definitions")).get("subgraphs"))
-    subgraphs = {str(one.get("id")): one for one in listed if isinstance(one, dict)}
+    listed = objects_in(as_object(workflow.get("definitions")).get("subgraphs"))
+    subgraphs = {str(one.get("id")): one for one in listed}
     budget = [MOST_NODES]
     whole = _level(workflow, "", subgraphs, budget, 0)
     return {} if whole is None else dict(_made(whole))
 
 
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
-
-
-def _dict(value: object) -> Item:
-    return value if isinstance(value, dict) else {}
-
-
 def _level(drawing: Item, prefix: str, subgraphs: Mapping[str, Item], budget: list[int], depth: int) -> _Drawn | None:
-    listed = [node for node in _list(drawing.get("nodes")) if isinstance(node, dict) and "type" in node]
+    listed = [node for node in objects_in(drawing.get("nodes")) if "type" in node]
     if not listed or depth > DEEPEST:
         return None
     listed = listed[: max(0, budget[0])]
     budget[0] -= len(listed)
     level = _Drawn(prefix, {str(node.get("id")): node for node in listed}, {})
-    for link in _list(drawing.get("links")):
+    for link in as_list(drawing.get("links")):
         number, source, slot, target, place = _ends(link)
         level.sources[number] = (source, slot)
         if target == _RESULT:
@@ -132,13 +126,13 @@ def _level(drawing: Item, prefix: str, subgraphs: Mapping[str, Item], budget: li
             inner = _level(definition, f"{prefix}{name}:", subgraphs, budget, depth + 1)
             if inner is not None:
                 inner.outer, inner.place = level, node
-                named = [one for one in _list(definition.get("inputs")) if isinstance(one, dict)]
+                named = objects_in(definition.get("inputs"))
                 inner.entries = tuple(str(one.get("name")) for one in named)
                 level.inner[name] = inner
     return level
 
 
-def _ends(link: object) -> tuple[str, str, int, str, int]:
+def _ends(link: Json) -> tuple[str, str, int, str, int]:
     """(id, node it comes from, output, node it goes to, input)"""
     if isinstance(link, dict):
         keys = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
@@ -148,11 +142,11 @@ def _ends(link: object) -> tuple[str, str, int, str, int]:
     return str(number), str(source), _whole(slot), str(target), _whole(place)
 
 
-def _whole(value: object) -> int:
+def _whole(value: Json) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10_000 else 0
 
 
-def _made(level: _Drawn) -> Iterator[tuple[str, dict[str, object]]]:
+def _made(level: _Drawn) -> Iterator[tuple[str, JsonObject]]:
     for name, node in level.nodes.items():
         if name in level.inner:
             yield from _made(level.inner[name])
@@ -160,9 +154,9 @@ def _made(level: _Drawn) -> Iterator[tuple[str, dict[str, object]]]:
             yield f"{level.prefix}{name}", {"class_type": str(node["type"]), "inputs": _inputs(level, node)}
 
 
-def _inputs(level: _Drawn, node: Item) -> dict[str, object]:
-    found: dict[str, object] = _values(node)
-    for number, one in enumerate(_list(node.get("inputs"))):
+def _inputs(level: _Drawn, node: Item) -> JsonObject:
+    found: JsonObject = _values(node)
+    for number, one in enumerate(as_list(node.get("inputs"))):
         if not isinstance(one, dict) or one.get("link") is None:
             continue
         value = _source(level, str(one["link"]), 0)
@@ -171,7 +165,7 @@ def _inputs(level: _Drawn, node: Item) -> dict[str, object]:
     return found
 
 
-def _source(level: _Drawn, link: str, depth: int) -> object:
+def _source(level: _Drawn, link: str, depth: int) -> Json:
     """What comes through a link: [id, output], a value from outside of a subgraph, or None.
 
     Passes what lets through: bypassed nodes, borders of subgraphs, pairs of set and get.
@@ -183,7 +177,7 @@ def _source(level: _Drawn, link: str, depth: int) -> object:
         source, slot = level.sources[link]
         if source == _OUTER and level.outer is not None:
             name = next(islice(level.entries, slot, None), "")
-            given = [one for one in _list(level.place.get("inputs")) if isinstance(one, dict)]
+            given = objects_in(level.place.get("inputs"))
             entry = next((one for one in given if one.get("name") == name), None)
             if entry is None or entry.get("link") is None:
                 return _values(level.place).get(name)
@@ -209,9 +203,9 @@ def _source(level: _Drawn, link: str, depth: int) -> object:
 
 def _through(node: Item, slot: int) -> str | None:
     """The link whose content a bypassed node lets out at an output: the input of the same type, at best of its rank."""
-    outputs = [one for one in _list(node.get("outputs")) if isinstance(one, dict)]
+    outputs = objects_in(node.get("outputs"))
     wanted = outputs[slot].get("type") if slot < len(outputs) else None
-    inputs = [one for one in _list(node.get("inputs")) if isinstance(one, dict)]
+    inputs = objects_in(node.get("inputs"))
     fitting = [one for one in inputs if one.get("type") == wanted and one.get("link") is not None]
     if slot < len(inputs) and inputs[slot] in fitting:
         return str(inputs[slot]["link"])
@@ -220,10 +214,10 @@ def _through(node: Item, slot: int) -> str | None:
 
 def _set(level: _Drawn, node: Item) -> str | None:
     """The link into the node that sets what this one gets."""
-    name = next(iter(_list(node.get("widgets_values"))), None)
+    name = next(iter(as_list(node.get("widgets_values"))), None)
     for other in level.nodes.values():
-        if "setnode" in str(other["type"]).casefold() and name in _list(other.get("widgets_values"))[:1]:
-            inputs = [one for one in _list(other.get("inputs")) if isinstance(one, dict)]
+        if "setnode" in str(other["type"]).casefold() and name in as_list(other.get("widgets_values"))[:1]:
+            inputs = objects_in(other.get("inputs"))
             return next((str(one["link"]) for one in inputs if one.get("link") is not None), None)
     return None
 
@@ -231,20 +225,17 @@ def _set(level: _Drawn, node: Item) -> str | None:
 # ---------------------------------------------------------------- values
 
 
-def _values(node: Item) -> dict[str, object]:
+def _values(node: Item) -> JsonObject:
     """Name -> value of a node's widgets."""
     for written in (node.get("widgets_values_named"), node.get("widgets_values")):
         if isinstance(written, dict):
             return dict(written)
-    values = _list(written)
-    names = [
-        str(one.get("name"))
-        for one in _list(node.get("inputs"))
-        if isinstance(one, dict) and isinstance(one.get("widget"), dict)
-    ]
-    proxies = _list(_dict(node.get("properties")).get("proxyWidgets"))
+    values = as_list(written)
+    names = [str(one.get("name")) for one in objects_in(node.get("inputs")) if isinstance(one.get("widget"), dict)]
+    proxies = as_list(as_object(node.get("properties")).get("proxyWidgets"))
     if proxies and len(proxies) == len(values):  # of a subgraph: [id of a node in it, name]
-        named = {str(_list(one)[1]): value for one, value in zip(proxies, values, strict=True) if len(_list(one)) == 2}
+        pairs = zip(map(as_list, proxies), values, strict=True)
+        named = {str(one[1]): value for one, value in pairs if len(one) == 2}
         return {name: value for name, value in named.items() if value is not None}
     known = _WIDGETS.get(str(node.get("type")))
     if known is None and _EMPTY.fullmatch(str(node.get("type"))[:60]):
@@ -256,8 +247,8 @@ def _values(node: Item) -> dict[str, object]:
     return _by_looks(values)
 
 
-def _by_names(names: Sequence[str], values: Sequence[object]) -> dict[str, object]:
-    found: dict[str, object] = {}
+def _by_names(names: Sequence[str], values: Sequence[Json]) -> JsonObject:
+    found: JsonObject = {}
     rest = iter(values)
     previous = ""
     for name in names:
@@ -270,9 +261,9 @@ def _by_names(names: Sequence[str], values: Sequence[object]) -> dict[str, objec
     return found
 
 
-def _by_looks(values: Sequence[object]) -> dict[str, object]:
+def _by_looks(values: Sequence[Json]) -> JsonObject:
     """Texts of more than a word are called `text`, numbers `value`; a model's file has its ending."""
-    found: dict[str, object] = {}
+    found: JsonObject = {}
     for value in values[:50]:
         if isinstance(value, bool) or value in _AFTER_SEED:
             continue

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
 
+from webui.base.json_values import Json, JsonObject
 from webui.request.comfy import told_by_graph
 from webui.request.comfy_workflow import graph_of_workflow
 from webui.request.foreign_names import named
@@ -73,15 +74,16 @@ def _infotext(told: Told, width: int, height: int) -> str:
     return write(prompt, negative, [(label, str(value)) for label, value in labels.items() if value not in ("", None)])
 
 
-def _json(text: str) -> object:
+def _json(text: str) -> Json:
     """What a text of JSON holds; None where it is none."""
     text = text.strip("\0 \t\r\n")
     if len(text) > LONGEST or not text.lstrip().startswith(("{", '"', "[")):
         return None
     try:
-        return json.loads(text)
+        found: Json = json.loads(text)
     except (ValueError, RecursionError):
         return None
+    return found
 
 
 def is_object(text: str) -> bool:
@@ -89,7 +91,7 @@ def is_object(text: str) -> bool:
     return bool(_object(text))
 
 
-def _object(text: str) -> dict[str, object]:
+def _object(text: str) -> JsonObject:
     found = _json(text)
     return found if isinstance(found, dict) else {}
 
@@ -127,19 +129,19 @@ def _of_invoke(items: Mapping[str, str]) -> Told | None:
     )
 
 
-def _clip_skip(value: object) -> int | None:
+def _clip_skip(value: Json) -> int | None:
     """InvokeAI counts the layers that are left out: 0 is our 1."""
     number = as_number(value)
     return int(number) + 1 if number else None
 
 
-def _invoke_name(model: object) -> str:
+def _invoke_name(model: Json) -> str:
     if isinstance(model, dict):
         return as_text(model.get("name") or model.get("model_name"))
     return as_text(model)
 
 
-def _invoke_loras(loras: object) -> Iterable[tuple[str, float]]:
+def _invoke_loras(loras: Json) -> Iterable[tuple[str, float]]:
     for lora in loras if isinstance(loras, list) else ():
         if isinstance(lora, dict) and (name := _invoke_name(lora.get("model") or lora.get("lora"))):
             yield name, as_number(lora.get("weight")) or 1.0
@@ -209,7 +211,7 @@ def _of_dream(items: Mapping[str, str]) -> Told | None:
 # ---------------------------------------------------------------- flat objects, SwarmUI
 
 
-def _json_texts(items: Mapping[str, str]) -> Iterable[dict[str, object]]:
+def _json_texts(items: Mapping[str, str]) -> Iterable[JsonObject]:
     """The places where programs put an object that says it all."""
     for name in ("parameters", "exif comment", "Comment", "comment", "Description", "ImageDescription", "Model"):
         found = _object(items.get(name, ""))
@@ -241,11 +243,11 @@ _TOGETHER = 2
 """So many of steps, seed, scale, size and sampler make an object one that says how a picture was made."""
 
 
-def _flat(meta: Mapping[str, object], program: str = "") -> Told | None:
+def _flat(meta: Mapping[str, Json], program: str = "") -> Told | None:
     """What a flat object says, whichever program made it; None where it does not speak of a picture."""
     low = {re.sub(r"[^a-z0-9]", "", key[:60].casefold()): value for key, value in meta.items()}
 
-    def found(what: str) -> object:
+    def found(what: str) -> Json:
         return next((low[key] for key in _FLAT[what] if low.get(key) not in (None, "", [])), None)
 
     numbers = {what: as_number(found(what)) for what in ("steps", "cfg", "seed", "width", "height", "denoise")}
@@ -274,24 +276,24 @@ def _flat(meta: Mapping[str, object], program: str = "") -> Told | None:
     )
 
 
-def _sides(value: object) -> tuple[int, int] | None:
+def _sides(value: Json) -> tuple[int, int] | None:
     """ "(832, 1216)", "1024 x 1024", [832, 1216]"""
     sides = re.findall(r"\d{1,6}", str(value)[:100]) if isinstance(value, str | list | tuple) else []
     return (int(sides[0]), int(sides[1])) if len(sides) == 2 else None
 
 
-def _model_name(model: object) -> str:
+def _model_name(model: Json) -> str:
     if isinstance(model, dict):
         names = (as_text(model.get(key)) for key in ("modelFileName", "name", "model_name", "label"))
         return next(filter(None, names), "")
     return as_text(model)
 
 
-def _hash_in(model: object) -> str:
+def _hash_in(model: Json) -> str:
     return as_text(model.get("hash")) if isinstance(model, dict) else ""
 
 
-def _short_hash(value: object) -> str:
+def _short_hash(value: Json) -> str:
     text = as_text(value)
     return text[:10].lower() if re.fullmatch(r"[0-9a-fA-F]{8,64}", text) else ""
 
@@ -326,7 +328,7 @@ def _of_civitai(items: Mapping[str, str]) -> Told | None:
     return None
 
 
-def _loras(meta: Mapping[str, object]) -> Iterable[tuple[str, float]]:
+def _loras(meta: Mapping[str, Json]) -> Iterable[tuple[str, float]]:
     """As a list of [name, weight, hash], or one text "name : weight" each."""
     listed = meta.get("loras")
     for lora in listed if isinstance(listed, list) else ():
@@ -377,7 +379,7 @@ def _of_swarm(items: Mapping[str, str]) -> Told | None:
 # ---------------------------------------------------------------- ComfyUI, NovelAI
 
 
-def _graphs(items: Mapping[str, str]) -> Iterator[dict[str, object]]:
+def _graphs(items: Mapping[str, str]) -> Iterator[JsonObject]:
     """PNG has the graph in the chunk `prompt`; WebP and JPEG in EXIF fields that begin with "prompt:"."""
     for name in ("prompt", "Prompt", "exif comment", "parameters", "Model", "Make", "ImageDescription", "comment"):
         text = items.get(name, "")
@@ -388,7 +390,7 @@ def _graphs(items: Mapping[str, str]) -> Iterator[dict[str, object]]:
             yield inner if isinstance(inner, dict) and inner else graph
 
 
-def _workflows(items: Mapping[str, str]) -> Iterator[dict[str, object]]:
+def _workflows(items: Mapping[str, str]) -> Iterator[JsonObject]:
     """The same graph as it was drawn, from where it may lie."""
     for name in ("workflow", "Workflow", "exif comment", "Make", "Model", "ImageDescription"):
         text = items.get(name, "")
@@ -438,7 +440,7 @@ def _of_novelai(items: Mapping[str, str]) -> Told | None:
     return None
 
 
-def _novelai(comment: Mapping[str, object], description: str) -> Told | None:
+def _novelai(comment: Mapping[str, Json], description: str) -> Told | None:
     if not comment:
         return None
     prompt = _captions(comment.get("v4_prompt")) or as_text(comment.get("prompt")) or description
@@ -459,7 +461,7 @@ def _novelai(comment: Mapping[str, object], description: str) -> Told | None:
     )
 
 
-def _captions(told: object) -> str:
+def _captions(told: Json) -> str:
     """The prompt of the picture and, below it, those of its characters."""
     caption = told.get("caption") if isinstance(told, dict) else None
     if not isinstance(caption, dict):

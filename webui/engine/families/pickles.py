@@ -15,7 +15,7 @@ import struct
 import zipfile
 import zlib
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +23,11 @@ from typing import IO, Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from webui.base.text import is_odd
+from webui.catalog.inert import Inert
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """Of torch's format before 1.6."""
@@ -53,7 +55,7 @@ class Forbidden(Exception):
     """The file asks for something that is none of data; the text is its name."""
 
 
-def read_pickle(path: Path) -> Any:
+def read_pickle(path: Path) -> object:
     """The content of a file of `torch.save`, of any version and pickle protocol; tensors lie on the CPU.
 
     Raises:
@@ -83,7 +85,7 @@ class _StorageType:
     dtype: torch.dtype
 
 
-def _zipped(path: Path) -> Any:
+def _zipped(path: Path) -> object:
     """Since torch 1.6: a zip file with the pickle, and one file for each storage."""
     with zipfile.ZipFile(path) as archive:
         inside = {info.filename: info for info in archive.infolist()}
@@ -98,7 +100,8 @@ def _zipped(path: Path) -> Any:
         if program.file_size > LARGEST_PROGRAM:
             raise ValueError("its pickle is too large")
         with mappable(path) as opened:
-            whole: Any = torch.UntypedStorage.from_file(opened, False, path.stat().st_size)
+            whole = torch.UntypedStorage.from_file(opened, False, path.stat().st_size)
+            assert isinstance(whole, torch.UntypedStorage)
         kept: dict[str, torch.UntypedStorage] = {}
 
         def storage(key: str, nbytes: int) -> torch.UntypedStorage:
@@ -126,7 +129,7 @@ def _fresh(nbytes: int) -> torch.UntypedStorage:
     return torch.empty(nbytes, dtype=torch.uint8).untyped_storage()
 
 
-def _stored(archive: zipfile.ZipFile, info: zipfile.ZipInfo, whole: Any) -> torch.UntypedStorage:
+def _stored(archive: zipfile.ZipFile, info: zipfile.ZipInfo, whole: torch.UntypedStorage) -> torch.UntypedStorage:
     """A file in the archive: mapped where it lies in one piece, as torch writes it."""
     if info.compress_type != zipfile.ZIP_STORED:
         content = archive.read(info)
@@ -141,7 +144,7 @@ def _stored(archive: zipfile.ZipFile, info: zipfile.ZipInfo, whole: Any) -> torc
     return piece
 
 
-def _legacy(file: io.BufferedReader, size: int) -> Any:
+def _legacy(file: io.BufferedReader, size: int) -> object:
     """Before torch 1.6: a pickle, the names of its storages, and the storages one after the other."""
     storages: dict[str, torch.UntypedStorage] = {}
     asked = 0
@@ -180,14 +183,16 @@ class _Reader(pickle._Unpickler):
         super().__init__(file, encoding="latin1")
         self._storage = storage
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         found = _named(f"{module}.{name}")
         if found is None:
             raise Forbidden(f"{module}.{name}")
         return found
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: object) -> _Storage:
         """A storage: ("storage", type, key, device, count of numbers[, part of another])."""
+        if not isinstance(pid, tuple):
+            raise Forbidden("persistent")
         kind, of, key, _device, count, *part = pid
         if kind != "storage" or not isinstance(of, _StorageType) or not isinstance(key, str | int) or count < 0:
             raise Forbidden(f"persistent {kind}")
@@ -224,40 +229,38 @@ class _Reader(pickle._Unpickler):
 
 
 def _tensor(
-    storage: _Storage,
-    offset: int,
-    size: Sequence[int],
-    stride: Sequence[int],
-    _requires_grad: bool = False,
-    _hooks: Any = None,
-    *_more: Any,
+    storage: object,
+    offset: object,
+    size: object,
+    stride: object,
+    *_requires_grad_hooks_and_more: object,
 ) -> Tensor:
     """torch._utils._rebuild_tensor and its second version."""
+    if not isinstance(storage, _Storage):
+        raise TypeError("a tensor has no storage")
     return _placed(storage.content, storage.dtype, offset, size, stride)
 
 
 def _tensor_v3(
-    storage: _Storage,
-    offset: int,
-    size: Sequence[int],
-    stride: Sequence[int],
-    _requires_grad: bool,
-    _hooks: Any,
-    dtype: torch.dtype,
-    *_more: Any,
+    storage: object,
+    offset: object,
+    size: object,
+    stride: object,
+    _requires_grad: object,
+    _hooks: object,
+    dtype: object,
+    *_more: object,
 ) -> Tensor:
     """torch._utils._rebuild_tensor_v3: of types that have no storage of their own."""
-    if not isinstance(dtype, torch.dtype):
-        raise TypeError("a tensor has an unknown data type")
+    if not isinstance(storage, _Storage) or not isinstance(dtype, torch.dtype):
+        raise TypeError("a tensor has no storage, or an unknown data type")
     return _placed(storage.content, dtype, offset, size, stride)
 
 
-def _placed(
-    content: torch.UntypedStorage, dtype: torch.dtype, offset: int, size: Sequence[int], stride: Sequence[int]
-) -> Tensor:
+def _placed(content: torch.UntypedStorage, dtype: torch.dtype, offset: object, size: object, stride: object) -> Tensor:
     """A view of the storage. Raises ValueError: it would reach beyond it, or show its numbers more often than once."""
-    numbers = (offset, *size, *stride)
-    if len(size) != len(stride) or not all(isinstance(number, int) and number >= 0 for number in numbers):
+    size, stride, (offset,) = _sides(size), _sides(stride), _sides((offset,))
+    if len(size) != len(stride):
         raise ValueError("a tensor has no shape")
     count = content.nbytes() // dtype.itemsize
     if math.prod(size):
@@ -266,16 +269,25 @@ def _placed(
             raise ValueError("a tensor is larger than its storage")
     elif offset > count:
         raise ValueError("a tensor lies outside its storage")
-    return torch.empty(0, dtype=dtype).set_(content, offset, tuple(size), tuple(stride))
+    return torch.empty(0, dtype=dtype).set_(content, offset, size, stride)
 
 
-def _parameter(data: Tensor, *_more: Any) -> Tensor:
+def _sides(numbers: object) -> tuple[int, ...]:
+    """Checked. Raises ValueError: they are no whole numbers from 0 on."""
+    given = tuple(numbers) if isinstance(numbers, tuple | list) else (None,)
+    found = tuple(number for number in given if isinstance(number, int) and number >= 0)
+    if len(found) < len(given):
+        raise ValueError("a tensor has no shape")
+    return found
+
+
+def _parameter(data: object, *_more: object) -> Tensor:
     if not isinstance(data, Tensor):
         raise TypeError("a parameter has no tensor")
     return data
 
 
-def _from_array(data: Any, dtype: Any, *_device: Any) -> Tensor:
+def _from_array(data: object, dtype: object, *_device: object) -> Tensor:
     """Of a device whose storages are not saved: early versions of torch wrote Apple's so."""
     tensor = torch.from_numpy(data.copy()) if isinstance(data, np.ndarray) else data
     if not isinstance(tensor, Tensor):
@@ -283,52 +295,30 @@ def _from_array(data: Any, dtype: Any, *_device: Any) -> Tensor:
     return tensor.to(dtype) if isinstance(dtype, torch.dtype) else tensor
 
 
-def _from_type(rebuild: Any, _type: Any, arguments: Sequence[Any], _state: Any) -> Tensor:
+def _from_type(rebuild: object, _type: object, arguments: object, _state: object) -> Tensor:
     """torch._tensor._rebuild_from_type_v2: a tensor that carries attributes."""
-    if rebuild not in (_tensor, _tensor_v3, _parameter, _from_array):
-        raise Forbidden("a tensor of an unknown kind")
-    made: Tensor = rebuild(*arguments)
-    return made
+    known: tuple[Callable[..., Tensor], ...] = (_tensor, _tensor_v3, _parameter, _from_array)
+    for one in known:
+        if rebuild is one:
+            if not isinstance(arguments, tuple | list):
+                raise TypeError("a tensor has no parts")
+            return one(*arguments)
+    raise Forbidden("a tensor of an unknown kind")
 
 
-class _Inert(dict[Any, Any]):
-    """Stands for what training programs keep beside the weights: it takes everything, keeps nothing, does nothing."""
-
-    def __new__(cls, *_arguments: Any, **_named: Any) -> _Inert:
-        return super().__new__(cls)
-
-    def __init__(self, *_arguments: Any, **_named: Any) -> None:
-        super().__init__()
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        pass
-
-    def append(self, value: Any) -> None:
-        pass
-
-    def extend(self, values: Any) -> None:
-        pass
-
-    def add(self, value: Any) -> None:
-        pass
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return id(self)
-
-
-class _ParameterDict(dict[str, Any]):
+class _ParameterDict(dict[str, object]):
     """torch.nn.ParameterDict: what it holds, without the module around it."""
 
-    def fill(self, state: Any) -> None:
+    def fill(self, state: object) -> None:
         if isinstance(state, Mapping):
             keys = state.get("_keys") or {}
             self.update({key: state[key] for key in keys if key in state})
             self.update(state.get("_parameters") or {})
 
 
-def _reconstructed(kind: Any, *_base_and_state: Any) -> Any:
+def _reconstructed(kind: object, *_base_and_state: object) -> object:
     """copyreg._reconstructor: how the first protocols make an object."""
-    if kind not in (_Inert, _ParameterDict):
+    if kind not in (Inert, _ParameterDict):
         raise Forbidden(f"an object of {getattr(kind, '__name__', kind)}")
     return kind()
 
@@ -339,14 +329,14 @@ def _reconstructed(kind: Any, *_base_and_state: Any) -> Any:
 _NUMBERS = re.compile(r"[|<>=]?[?biufcSU]\d{0,6}")
 
 
-def _array_type(code: Any, *_align_and_copy: Any) -> np.dtype[Any]:
+def _array_type(code: object, *_align_and_copy: object) -> np.dtype[np.generic]:
     """Of numbers and text, never of objects."""
     if not isinstance(code, str) or not _NUMBERS.fullmatch(code):
         raise Forbidden(f"numpy.dtype({code!r})")
     return np.dtype(code, False, True)  # a copy: its byte order may be set
 
 
-def _set_array_type(made: np.dtype[Any], state: Any) -> None:
+def _set_array_type(made: np.dtype[np.generic], state: object) -> None:
     """(version, byte order, and nothing of fields)."""
     if not isinstance(state, tuple) or len(state) < 5 or any(part is not None for part in state[2:5]):
         raise Forbidden("numpy.dtype with fields")
@@ -356,29 +346,36 @@ def _set_array_type(made: np.dtype[Any], state: Any) -> None:
     made.__setstate__((3, state[1], None, None, None, *size, 0))  # type: ignore[attr-defined]
 
 
-def _empty_array(*_type_shape_code: Any) -> np.ndarray[Any, Any]:
+def _empty_array(*_type_shape_code: object) -> NDArray[np.generic]:
     """numpy's `_reconstruct`: an array that gets its content as a state."""
     return np.empty(0, np.int8)
 
 
-def _set_array(made: np.ndarray[Any, Any], state: Any) -> None:
+def _set_array(made: NDArray[np.generic], state: object) -> None:
     """(version, shape, type, whether columns lie together, bytes)."""
-    _version, shape, dtype, by_columns, content = state
-    shape = _shape(shape, dtype, content)
+    if not isinstance(state, tuple):
+        raise TypeError("an array has no state")
+    _version, sides, dtype, by_columns, content = state
+    shape = _shape(sides, dtype, content)
     made.__setstate__((1, shape, dtype, bool(by_columns), _plain_bytes(content)))  # type: ignore[arg-type]
 
 
-def _shape(shape: Any, dtype: Any, content: Any) -> tuple[int, ...]:
+def _shape(shape: object, dtype: object, content: object) -> tuple[int, ...]:
     """Checked against the bytes. Raises ValueError."""
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    if not isinstance(dtype, np.dtype) or dtype.hasobject or not all(isinstance(n, int) and n >= 0 for n in sizes):
-        raise ValueError("an array has no shape or no data type")
-    if len(_plain_bytes(content)) != math.prod(sizes) * dtype.itemsize:
+    sizes = _sides((shape,) if isinstance(shape, int) else shape)
+    if len(_plain_bytes(content)) != math.prod(sizes) * _numbers(dtype).itemsize:
         raise ValueError("an array is incomplete")
     return sizes
 
 
-def _plain_bytes(content: Any) -> bytes:
+def _numbers(dtype: object) -> np.dtype[np.generic]:
+    """Checked. Raises ValueError: it is no data type, or one of objects."""
+    if not isinstance(dtype, np.dtype) or dtype.hasobject:
+        raise ValueError("an array has no data type")
+    return dtype
+
+
+def _plain_bytes(content: object) -> bytes:
     """Also of Python 2's strings."""
     if isinstance(content, str):
         return content.encode("latin1")
@@ -387,31 +384,31 @@ def _plain_bytes(content: Any) -> bytes:
     return bytes(content)
 
 
-def _array_of(content: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray[Any, Any]:
+def _array_of(content: object, dtype: object, shape: object, order: object = "C") -> NDArray[np.generic]:
     """numpy's `_frombuffer`, of protocol 5."""
     sizes = _shape(shape, dtype, content)
-    flat: np.ndarray[Any, Any] = np.frombuffer(_plain_bytes(content), dtype)
+    flat: NDArray[np.generic] = np.frombuffer(_plain_bytes(content), _numbers(dtype))
     return flat.reshape(sizes, order="F" if order == "F" else "C")
 
 
-def _scalar(dtype: Any, content: Any = b"") -> Any:
+def _scalar(dtype: object, content: object = b"") -> object:
     """numpy's `scalar`, as a number of Python where there is one."""
     return _array_of(content, dtype, (1,))[0].item()
 
 
-def _encoded(text: Any, encoding: Any = "latin1", _errors: Any = "strict") -> bytes:
+def _encoded(text: object, encoding: object = "latin1", _errors: object = "strict") -> bytes:
     """_codecs.encode: how the first protocols write bytes."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "iso-8859-1", "ascii", "utf-8", "utf8"):
         raise Forbidden(f"_codecs.encode(..., {encoding!r})")
     return text.encode(encoding)
 
 
-def _some_bytes(content: Any = b"", encoding: Any = "latin1") -> bytes:
+def _some_bytes(content: object = b"", encoding: object = "latin1") -> bytes:
     """Never as many zeros as a number says."""
     return _encoded(content, encoding) if isinstance(content, str) else _plain_bytes(content)
 
 
-def _some_bytearray(content: Any = b"", encoding: Any = "latin1") -> bytearray:
+def _some_bytearray(content: object = b"", encoding: object = "latin1") -> bytearray:
     return bytearray(_some_bytes(content, encoding))
 
 
@@ -419,7 +416,7 @@ _BUILDS: tuple[tuple[type, Callable[[Any, Any], None]], ...] = (
     (np.dtype, _set_array_type),
     (np.ndarray, _set_array),
     (_ParameterDict, _ParameterDict.fill),
-    (_Inert, lambda _made, _state: None),
+    (Inert, lambda _made, _state: None),
     (OrderedDict, lambda _made, _state: None),  # torch notes versions of modules there
 )
 
@@ -444,7 +441,7 @@ _STORAGES = {
 _PYTHON = (bool, complex, dict, float, frozenset, int, list, object, set, slice, str, tuple)
 _NUMPY = ("numpy", "numpy.core", "numpy._core")
 
-_TABLE: Mapping[str, Any] = {
+_TABLE: Mapping[str, object] = {
     "collections.OrderedDict": OrderedDict,
     "collections.defaultdict": defaultdict,
     "collections.Counter": Counter,
@@ -473,7 +470,7 @@ _TABLE: Mapping[str, Any] = {
     "torch.nn.modules.container.ParameterDict": _ParameterDict,
     "torch.Size": tuple,
     **{f"{module}.dtype": _array_type for module in _NUMPY},
-    **{f"{module}.ndarray": _Inert for module in _NUMPY},
+    **{f"{module}.ndarray": Inert for module in _NUMPY},
     **{f"{module}.multiarray._reconstruct": _empty_array for module in _NUMPY},
     **{f"{module}.multiarray.scalar": _scalar for module in _NUMPY},
     **{f"{module}.numeric._frombuffer": _array_of for module in _NUMPY},
@@ -492,7 +489,7 @@ _TABLE: Mapping[str, Any] = {
             "typing.Any",
             "uuid.UUID",
         ),
-        _Inert,
+        Inert,
     ),
 }
 _BESIDE = re.compile(
@@ -504,6 +501,6 @@ _BESIDE = re.compile(
 """Names of what training programs keep beside the weights."""
 
 
-def _named(name: str) -> Any:
+def _named(name: str) -> object:
     """What stands for a name; None: nothing does."""
-    return _TABLE.get(name) or (_Inert if _BESIDE.fullmatch(name) else None)
+    return _TABLE.get(name) or (Inert if _BESIDE.fullmatch(name) else None)

@@ -8,15 +8,17 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from fastapi import Query, Response
 
 from webui.base.errors import NotFound
+from webui.base.json_values import Json, as_list
 from webui.catalog.cards import PAGES, Card, Cards, Page
 from webui.catalog.headers import read_metadata
+from webui.request.told import as_text
 from webui.server.api.answers import CardAnswer
 from webui.server.routes import Routes
 
@@ -88,7 +90,7 @@ def routes(app: App) -> Routes:
         """A card as HTML."""
         card = card_of(page, name)
         said = cards.shown(card)
-        name, description = escape(card.stem), escape(said["description"])
+        name, description = escape(card.stem), escape(str(said["description"]))
         text = f'<span class="name">{name}</span><span class="description">{description}</span>'
         return CardAnswer(html=f'<div class="card" data-name="{name}">{text}</div>')
 
@@ -103,10 +105,10 @@ def _page(name: str) -> Page:
     return found
 
 
-def _cover(metadata: dict[str, Any], index: int) -> bytes:
+def _cover(metadata: Mapping[str, Json], index: int) -> bytes:
     """The bytes of a cover image; b"" where there is none."""
     try:
-        covers = json.loads(metadata.get("ssmd_cover_images", ""))
-        return base64.b64decode(covers[index])
+        covers: Json = json.loads(as_text(metadata.get("ssmd_cover_images")))
+        return base64.b64decode(as_text(as_list(covers)[index]))
     except (ValueError, TypeError, LookupError, RecursionError, binascii.Error):
         return b""
