@@ -190,18 +190,15 @@ def routes(app: App) -> Routes:
     @router.post("/delete", "user")
     def delete(doomed: Doomed, request: Request) -> Deleted:
         """Put pictures into the system's bin."""
-        owner = viewer_of(app, request)
-        answer = Deleted(deleted=[], failed=[])
-        jobs = set()
-        for picture_id in dict.fromkeys(doomed.ids):
-            try:
-                jobs.add(history.delete(picture_id, owner=owner, for_good=doomed.for_good).job_id)
-                answer.deleted.append(picture_id)
-            except WebuiError as error:
-                answer.failed.append(NotDeleted(id=picture_id, message=str(error)))
-        for job_id in jobs - {""}:
-            app.queue.picture_saved(job_id)  # Its pictures are fewer now: the page is told.
-        return answer
+        return _deleted(app, doomed, viewer_of(app, request))
+
+    router.include(_search(app))
+    return router
+
+
+def _search(app: App) -> Routes:
+    """The search for pictures that lie in the output folders."""
+    router = Routes()
 
     @router.get("/search", "user")
     def search_state() -> Search:
@@ -215,6 +212,21 @@ def routes(app: App) -> Routes:
         return Search(**asdict(app.catalog.folders.looked))
 
     return router
+
+
+def _deleted(app: App, doomed: Doomed, owner: str | None) -> Deleted:
+    """Delete what is the owner's, of None what is anybody's -> what became of each."""
+    answer = Deleted(deleted=[], failed=[])
+    jobs = set()
+    for picture_id in dict.fromkeys(doomed.ids):
+        try:
+            jobs.add(app.catalog.history.delete(picture_id, owner=owner, for_good=doomed.for_good).job_id)
+            answer.deleted.append(picture_id)
+        except WebuiError as error:
+            answer.failed.append(NotDeleted(id=picture_id, message=str(error)))
+    for job_id in jobs - {""}:
+        app.queue.picture_saved(job_id)  # Its pictures are fewer now: the page is told.
+    return answer
 
 
 def _listed(picture: HistoryPicture) -> Listed:

@@ -37,14 +37,15 @@ class TokenWish(BaseModel):
 def routes(app: App) -> Routes:
     """The routes; everything else they need is the App's."""
     router = Routes(prefix="/internal", include_in_schema=False)
-    queue = app.queue
+    for part in (_stream, _engine, _prompts, _tokens, _logins):
+        router.include(part(app))
+    return router
 
-    def person(request: Request) -> Caller:
-        """The caller, who is no program: whoever finds a token or a password in one shall not get further by it."""
-        caller = caller_of(request.scope)
-        if caller.program:
-            raise UserError("This is not available to programs.", hint="Use the web page instead.")
-        return caller
+
+def _stream(app: App) -> Routes:
+    """The events of the page, and whether the server is there at all."""
+    router = Routes()
+    queue = app.queue
 
     @router.websocket("/ws", "user")
     async def stream(socket: WebSocket, since: int | None = None) -> None:
@@ -74,6 +75,18 @@ def routes(app: App) -> Routes:
             sending.cancel()
             await asyncio.wait([sending])
 
+    @router.get("/ping", "user")
+    def ping() -> dict[str, str]:
+        return {}
+
+    return router
+
+
+def _engine(app: App) -> Routes:
+    """What the page asks of the engine beside its jobs."""
+    router = Routes()
+    queue = app.queue
+
     @router.post("/restart", "admin")
     def restart() -> None:
         app.restart()
@@ -92,6 +105,13 @@ def routes(app: App) -> Routes:
             return Response(status_code=204, headers=NEVER_KEPT)  # The job was over sooner than the page could ask.
         return Response(latest.jpeg, media_type="image/jpeg", headers=NEVER_KEPT)
 
+    return router
+
+
+def _prompts(app: App) -> Routes:
+    """What the page asks of prompts while they are written."""
+    router = Routes()
+
     @router.get("/tokens", "user")
     async def tokens(
         text: str = "", steps: int = 20, positive: bool = True, styles: Annotated[list[str] | None, Query()] = None
@@ -109,22 +129,36 @@ def routes(app: App) -> Routes:
         count = await run_in_threadpool(counted)
         return {"used": count.used, "max": count.max}
 
-    @router.get("/access/tokens", "user")
+    return router
+
+
+def _tokens(app: App) -> Routes:
+    """The caller's tokens for programs."""
+    router = Routes(prefix="/access/tokens")
+
+    @router.get("", "user")
     def list_tokens(request: Request) -> list[dict[str, object]]:
         return [_shown(token) for token in app.tokens.of(caller_of(request.scope).owner)]
 
-    @router.post("/access/tokens", "user")
+    @router.post("", "user")
     def make_token(wish: TokenWish, request: Request) -> dict[str, object]:
         """The secret is in this answer alone."""
-        caller = person(request)
+        caller = _person(request)
         token, secret = app.tokens.make(caller.owner, wish.name, wish.scopes)
         return {**_shown(token), "token": secret}
 
-    @router.delete("/access/tokens/{token_id}", "user")
+    @router.delete("/{token_id}", "user")
     def revoke_token(token_id: str, request: Request) -> None:
         app.tokens.revoke(token_id, caller_of(request.scope).owner)
 
-    @router.get("/access/sessions", "user")
+    return router
+
+
+def _logins(app: App) -> Routes:
+    """Who is logged in."""
+    router = Routes(prefix="/access/sessions")
+
+    @router.get("", "user")
     def list_sessions(request: Request) -> list[dict[str, object]]:
         """The caller's logins; an admin sees everybody's."""
         caller = caller_of(request.scope)
@@ -134,23 +168,27 @@ def routes(app: App) -> Routes:
         shown = ({**asdict(session), "current": session.id == caller.session} for session in found)
         return sorted(shown, key=lambda session: (not session["current"], session["owner"] != caller.owner))
 
-    @router.delete("/access/sessions/{session_id}", "user")
+    @router.delete("/{session_id}", "user")
     def end_session(session_id: str, request: Request) -> None:
         """End a login: one's own, or as an admin anybody's."""
-        caller = person(request)
+        caller = _person(request)
         app.access.sessions.end(session_id, None if caller.role == "admin" else caller.owner)
 
-    @router.delete("/access/sessions", "user")
+    @router.delete("", "user")
     def end_other_sessions(request: Request) -> dict[str, int]:
         """End all of the caller's logins but the one that asks."""
-        caller = person(request)
+        caller = _person(request)
         return {"ended": app.access.sessions.end_all(caller.owner, but=caller.session)}
 
-    @router.get("/ping", "user")
-    def ping() -> dict[str, str]:
-        return {}
-
     return router
+
+
+def _person(request: Request) -> Caller:
+    """The caller, who is no program: whoever finds a token or a password in one shall not get further by it."""
+    caller = caller_of(request.scope)
+    if caller.program:
+        raise UserError("This is not available to programs.", hint="Use the web page instead.")
+    return caller
 
 
 def _shown(token: Token) -> dict[str, object]:

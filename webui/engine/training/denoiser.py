@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 from webui.engine.training.budget import Budget, averaged, decay
-from webui.engine.training.config import END_TOKEN, LATENT_SCALE, VOCABULARY, Training
+from webui.engine.training.config import END_TOKEN, LATENT_SCALE, VOCABULARY, DenoiserTraining, Training
 from webui.engine.training.data import Emoji, Scene, phrase, plain_scene, scenes, to_batch
 from webui.engine.training.networks import build_text_tower, build_unet
 from webui.engine.training.tokens import token_ids
@@ -229,6 +229,19 @@ def new_denoiser(training: Training) -> TextConditionedUNet:
     return TextConditionedUNet(build_unet(training.networks), build_text_tower(training.networks))
 
 
+def _optimizer(model: TextConditionedUNet, plan: DenoiserTraining) -> torch.optim.AdamW:
+    """Its groups have their `share` of the rate."""
+    return torch.optim.AdamW(
+        [
+            {"params": list(model.unet.parameters()), "weight_decay": plan.weight_decay, "share": 1.0},
+            {"params": list(model.text.parameters()), "weight_decay": 0.0, "share": plan.text_share},
+        ],
+        plan.rate,
+        betas=(0.9, 0.99),
+        fused=True,
+    )
+
+
 def train_denoiser(
     training: Training, lessons: Lessons, cache: Path, device: torch.device, begun: TextConditionedUNet | None = None
 ) -> TextConditionedUNet:
@@ -242,15 +255,7 @@ def train_denoiser(
     if saved is None and begun is None:
         teach_text(model, lessons, cache, device)
     mean = copy.deepcopy(model).requires_grad_(False).eval()
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": list(model.unet.parameters()), "weight_decay": plan.weight_decay, "share": 1.0},
-            {"params": list(model.text.parameters()), "weight_decay": 0.0, "share": plan.text_share},
-        ],
-        plan.rate,
-        betas=(0.9, 0.99),
-        fused=True,
-    )
+    optimizer = _optimizer(model, plan)
     budget, step = Budget(plan.lessons), 0
     if saved is not None:
         model.load_state_dict(saved["model"])

@@ -89,12 +89,16 @@ def routes(app: App) -> Routes:
     ) -> CardAnswer:
         """A card as HTML."""
         card = card_of(page, name)
-        said = cards.shown(card)
-        name, description = escape(card.stem), escape(str(said["description"]))
-        text = f'<span class="name">{name}</span><span class="description">{description}</span>'
-        return CardAnswer(html=f'<div class="card" data-name="{name}">{text}</div>')
+        return CardAnswer(html=_html(card.stem, str(cards.shown(card)["description"])))
 
     return router
+
+
+def _html(name: str, description: str) -> str:
+    """A card."""
+    name, description = escape(name), escape(description)
+    text = f'<span class="name">{name}</span><span class="description">{description}</span>'
+    return f'<div class="card" data-name="{name}">{text}</div>'
 
 
 def _page(name: str) -> Page:

@@ -35,7 +35,13 @@ NO_SCALE = 4.0
 
 def routes(app: App) -> Routes:
     router = Routes(prefix="/sdapi/v1")
-    catalog = app.catalog
+    for part in (_sampling, _upscaling, _models, _prompts, _scripts, _networks, _refreshed):
+        router.include(part(app))
+    return router
+
+
+def _sampling(_app: App) -> Routes:
+    router = Routes()
 
     @router.get("/samplers", "user", response_model=list[answers.SamplerItem])
     def samplers() -> list[dict[str, Any]]:
@@ -46,6 +52,14 @@ def routes(app: App) -> Routes:
     def schedulers() -> list[dict[str, Any]]:
         """Schedules by the names that `scheduler` takes."""
         return [_schedule(entry) for entry in registry.schedules()]
+
+    return router
+
+
+def _upscaling(app: App) -> Routes:
+    """What makes pictures larger or better."""
+    router = Routes()
+    catalog = app.catalog
 
     @router.get("/upscalers", "user", response_model=list[answers.UpscalerItem])
     def upscalers() -> list[dict[str, Any]]:
@@ -61,6 +75,25 @@ def routes(app: App) -> Routes:
     def latent_modes() -> list[dict[str, str]]:
         """What enlarges latents, for hires fix."""
         return [{"name": name} for name in registry.LATENT_UPSCALERS]
+
+    @router.get("/realesrgan-models", "user", response_model=list[answers.RealEsrganItem])
+    def realesrgan_models() -> list[dict[str, Any]]:
+        """Upscalers of the family Real-ESRGAN."""
+        files = (file for file in catalog.upscalers.files() if file.folder == "RealESRGAN")
+        return [{"name": file.name, "path": named(file.path), "scale": _scale(file.name)} for file in files]
+
+    @router.get("/face-restorers", "user", response_model=list[answers.RestorerItem])
+    def face_restorers() -> list[dict[str, Any]]:
+        """What can mend faces; installed packages bring them."""
+        return [{"name": entry.name, "cmd_dir": None} for entry in registry.restorers()]
+
+    return router
+
+
+def _models(app: App) -> Routes:
+    """Checkpoints and VAEs."""
+    router = Routes()
+    catalog = app.catalog
 
     @router.get("/sd-models", "user", response_model=list[answers.CheckpointItem])
     def models() -> list[dict[str, Any]]:
@@ -82,6 +115,18 @@ def routes(app: App) -> Routes:
         """VAE files."""
         return [{"model_name": vae.name, "filename": named(vae.path)} for vae in catalog.vaes.scan().values()]
 
+    @router.get("/sd-modules", "user", response_model=list[answers.VaeItem])
+    def modules() -> list[dict[str, str]]:
+        """Forge's name for the list of VAEs."""
+        return vaes()
+
+    return router
+
+
+def _prompts(app: App) -> Routes:
+    router = Routes()
+    catalog = app.catalog
+
     @router.get("/prompt-styles", "user", response_model=list[answers.StyleItem])
     def styles() -> list[dict[str, str]]:
         """Saved pieces of prompt."""
@@ -90,10 +135,11 @@ def routes(app: App) -> Routes:
             for style in catalog.styles.all().values()
         ]
 
-    @router.get("/sd-modules", "user", response_model=list[answers.VaeItem])
-    def modules() -> list[dict[str, str]]:
-        """Forge's name for the list of VAEs."""
-        return vaes()
+    return router
+
+
+def _scripts(_app: App) -> Routes:
+    router = Routes()
 
     @router.get("/scripts", "user", response_model=answers.ScriptTitles)
     def scripts() -> dict[str, list[str]]:
@@ -130,6 +176,18 @@ def routes(app: App) -> Routes:
             ]
         )
 
+    @router.get("/extensions", "user", response_model=list[answers.ExtensionItem])
+    def extensions() -> list[Any]:
+        """Extensions of A1111 are not run."""
+        return []
+
+    return router
+
+
+def _networks(app: App) -> Routes:
+    """What prompts call by name: LoRAs, hypernetworks, embeddings."""
+    router = Routes()
+    catalog = app.catalog
     kept_loras, kept_embeddings = KeptAnswer(), KeptAnswer()
 
     @router.get("/loras", "user", response_model=list[answers.LoraItem])
@@ -143,22 +201,6 @@ def routes(app: App) -> Routes:
         """Hypernetworks by the name that a prompt calls them."""
         return [{"name": file.stem, "path": named(file.path)} for file in catalog.hypernetworks.scan()]
 
-    @router.get("/realesrgan-models", "user", response_model=list[answers.RealEsrganItem])
-    def realesrgan_models() -> list[dict[str, Any]]:
-        """Upscalers of the family Real-ESRGAN."""
-        files = (file for file in catalog.upscalers.files() if file.folder == "RealESRGAN")
-        return [{"name": file.name, "path": named(file.path), "scale": _scale(file.name)} for file in files]
-
-    @router.get("/extensions", "user", response_model=list[answers.ExtensionItem])
-    def extensions() -> list[Any]:
-        """Extensions of A1111 are not run."""
-        return []
-
-    @router.get("/face-restorers", "user", response_model=list[answers.RestorerItem])
-    def face_restorers() -> list[dict[str, Any]]:
-        """What can mend faces; installed packages bring them."""
-        return [{"name": entry.name, "cmd_dir": None} for entry in registry.restorers()]
-
     @router.get("/embeddings", "user", response_model=answers.EmbeddingsAnswer)
     def embeddings(request: Request) -> Response:
         """Textual inversion embeddings by name."""
@@ -166,6 +208,14 @@ def routes(app: App) -> Routes:
         return kept_embeddings.answer(
             request, files, lambda: {"loaded": {file.stem: _embedding(file.path) for file in files}, "skipped": {}}
         )
+
+    return router
+
+
+def _refreshed(app: App) -> Routes:
+    """Lists that are read anew."""
+    router = Routes()
+    catalog = app.catalog
 
     @router.post("/refresh-checkpoints", "admin")
     def refresh_checkpoints() -> None:

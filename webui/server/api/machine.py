@@ -24,6 +24,14 @@ LAST_WORDS = 0.2
 
 def routes(app: App) -> Routes:
     router = Routes()
+    for part in (_memory, _end, _reports):
+        router.include(part(app))
+    return router
+
+
+def _memory(app: App) -> Routes:
+    """The memory, and the models in it."""
+    router = Routes()
 
     @router.get("/sdapi/v1/memory", "user", response_model=MemoryAnswer)
     def memory() -> dict[str, object]:
@@ -57,6 +65,13 @@ def routes(app: App) -> Routes:
         app.queue.preload()
         return {}
 
+    return router
+
+
+def _end(app: App) -> Routes:
+    """The end of the server, for who may ask for it."""
+    router = Routes()
+
     def check_stoppable() -> None:
         if not app.flags.api_server_stop:
             # A1111: without the flag these addresses do not exist.
@@ -82,6 +97,13 @@ def routes(app: App) -> Routes:
         check_stoppable()
         app.restart()
         return "Restarting."
+
+    return router
+
+
+def _reports(app: App) -> Routes:
+    """What a report of a fault needs."""
+    router = Routes()
 
     @router.get("/internal/quicksettings-hint", "user", include_in_schema=False)
     def settings_by_title() -> list[dict[str, str]]:

@@ -207,24 +207,15 @@ def last_event(request: Request) -> int | None:
 def routes(app: App) -> Routes:
     """The routes, without the prefix below which they are mounted."""
     router = Routes(tags=["own"])
+    for part in (_queue, _jobs, _job, _repeated, _events, pictures.routes, history.routes):
+        router.include(part(app))
+    return router
+
+
+def _queue(app: App) -> Routes:
+    """The queue as a whole."""
+    router = Routes()
     queue = app.queue
-
-    def own(job_id: str, request: Request) -> Job:
-        """The job, if it is the caller's; somebody else's is as if it were not there."""
-        job = queue.job(job_id)
-        if not caller_of(request.scope).may_see(job.owner):
-            raise NotFound(f"You have no job {job_id!r}.")
-        return job
-
-    def repeatable(job_id: str, request: Request) -> Job:
-        """The job, if the caller may submit one of its kind."""
-        job = own(job_id, request)
-        if registry.job_kind(job.kind).scope == "admin":
-            require_admin(request.scope)
-        return job
-
-    def told(job: Job) -> JobAnswer:
-        return _answer(job, _place(app, job))
 
     @router.get("/queue", "user")
     def look_at_queue() -> QueueAnswer:
@@ -244,6 +235,14 @@ def routes(app: App) -> Routes:
         """Go on after a pause."""
         queue.pause(False)
 
+    return router
+
+
+def _jobs(app: App) -> Routes:
+    """All jobs of the caller."""
+    router = Routes()
+    queue = app.queue
+
     @router.post("/jobs", "user", status_code=202)
     def submit(wish: Submission, request: Request) -> JobAnswer:
         """Put a job at the end of the queue. The answer comes at once."""
@@ -252,7 +251,7 @@ def routes(app: App) -> Routes:
             require_admin(request.scope)
             settings |= folders
         job_id = queue.submit(_uploaded(app, wish.request), caller_of(request.scope).owner, settings=settings)
-        return told(queue.job(job_id))
+        return _told(app, job_id)
 
     @router.get("/jobs", "user")
     def list_jobs(
@@ -270,14 +269,14 @@ def routes(app: App) -> Routes:
             newest_first=True,
         )
         return JobPage(
-            jobs=[told(queue.job(row.id)) for row in rows],
+            jobs=[_told(app, row.id) for row in rows],
             before=rows[-1].position if len(rows) == limit else None,
         )
 
     @router.post("/jobs/order", "user")
     def reorder(order: Order, request: Request) -> None:
         """Let these waiting jobs of yours run in this order, at the places that they hold."""
-        queue.reorder([own(job_id, request).id for job_id in dict.fromkeys(order.ids)])
+        queue.reorder([_own(app, job_id, request).id for job_id in dict.fromkeys(order.ids)])
 
     @router.post("/jobs/cancel", "user")
     def cancel_all(request: Request) -> dict[str, int]:
@@ -289,6 +288,14 @@ def routes(app: App) -> Routes:
         """Let the job that is done again and again be the last one."""
         queue.forever(caller_of(request.scope).owner)
 
+    return router
+
+
+def _job(app: App) -> Routes:
+    """One job: how far it is, and what may be done with it while it is not over."""
+    router = Routes()
+    queue = app.queue
+
     @router.get("/jobs/{job_id}", "user")
     async def look(
         job_id: JobId,
@@ -296,21 +303,58 @@ def routes(app: App) -> Routes:
         wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for its end.")] = 0,
     ) -> JobAnswer:
         """How far a job is."""
-        job = await run_in_threadpool(own, job_id, request)
+        job = await run_in_threadpool(_own, app, job_id, request)
         if wait and not job.ended:
             await asyncio.wait([asyncio.wrap_future(queue.ended(job_id))], timeout=wait)
-        return await run_in_threadpool(lambda: told(queue.job(job_id)))
+        return await run_in_threadpool(_told, app, job_id)
 
     @router.get("/jobs/{job_id}/request", "user")
     def look_at_request(job_id: JobId, request: Request) -> dict[str, Any]:
         """Every field as it was submitted; pictures by the name under which they are kept."""
-        return own(job_id, request).request.model_dump(mode="json")
+        return _own(app, job_id, request).request.model_dump(mode="json")
+
+    @router.post("/jobs/{job_id}/cancel", "user")
+    def cancel(job_id: JobId, request: Request) -> None:
+        """Give a job up, waiting or in work; its finished pictures stay."""
+        queue.cancel(_own(app, job_id, request).id)
+
+    @router.post("/jobs/{job_id}/interrupt", "user")
+    def interrupt(job_id: JobId, request: Request) -> None:
+        """Stop a job in work; it is done with the pictures that it has."""
+        queue.interrupt(_own(app, job_id, request).id)
+
+    @router.post("/jobs/{job_id}/skip", "user")
+    def skip(job_id: JobId, request: Request) -> None:
+        """Go on with the next batch."""
+        queue.skip(_own(app, job_id, request).id)
+
+    @router.get("/jobs/{job_id}/preview", "user", response_class=Response, responses=pictures.BINARY)
+    def preview(job_id: JobId, request: Request) -> Response:
+        """The latest look at a job in work, as JPEG; 404 while there is none."""
+        latest = queue.preview_of(_own(app, job_id, request).id)
+        if latest is None:
+            raise NotFound(f"The job {job_id!r} has no preview.")
+        return Response(latest.jpeg, media_type="image/jpeg", headers={"cache-control": "no-store"})
+
+    return router
+
+
+def _repeated(app: App) -> Routes:
+    """A job once more, for who may submit one of its kind."""
+    router = Routes()
+    queue = app.queue
+
+    def repeatable(job_id: str, request: Request) -> Job:
+        job = _own(app, job_id, request)
+        if registry.job_kind(job.kind).scope == "admin":
+            require_admin(request.scope)
+        return job
 
     @router.post("/jobs/{job_id}/again", "user", status_code=202)
     def again(job_id: JobId, request: Request, wish: Changes | None = None) -> JobAnswer:
         """Submit a job once more, with some fields changed."""
         job = repeatable(job_id, request)
-        return told(queue.job(queue.again(job.id, job.owner, wish.changes if wish else None)))
+        return _told(app, queue.again(job.id, job.owner, wish.changes if wish else None))
 
     @router.post("/jobs/{job_id}/forever", "user")
     def forever(job_id: JobId, request: Request) -> Repeated:
@@ -320,28 +364,13 @@ def routes(app: App) -> Routes:
         queue.forever(job.owner, job.id)
         return Repeated(id=queue.repeated(job.owner))
 
-    @router.post("/jobs/{job_id}/cancel", "user")
-    def cancel(job_id: JobId, request: Request) -> None:
-        """Give a job up, waiting or in work; its finished pictures stay."""
-        queue.cancel(own(job_id, request).id)
+    return router
 
-    @router.post("/jobs/{job_id}/interrupt", "user")
-    def interrupt(job_id: JobId, request: Request) -> None:
-        """Stop a job in work; it is done with the pictures that it has."""
-        queue.interrupt(own(job_id, request).id)
 
-    @router.post("/jobs/{job_id}/skip", "user")
-    def skip(job_id: JobId, request: Request) -> None:
-        """Go on with the next batch."""
-        queue.skip(own(job_id, request).id)
-
-    @router.get("/jobs/{job_id}/preview", "user", response_class=Response, responses=pictures.BINARY)
-    def preview(job_id: JobId, request: Request) -> Response:
-        """The latest look at a job in work, as JPEG; 404 while there is none."""
-        latest = queue.preview_of(own(job_id, request).id)
-        if latest is None:
-            raise NotFound(f"The job {job_id!r} has no preview.")
-        return Response(latest.jpeg, media_type="image/jpeg", headers={"cache-control": "no-store"})
+def _events(app: App) -> Routes:
+    """What happens to the caller's jobs, as it happens."""
+    router = Routes()
+    queue = app.queue
 
     @router.get("/events", "user", response_class=StreamingResponse, responses=STREAM)
     async def events(
@@ -359,9 +388,21 @@ def routes(app: App) -> Routes:
         )
         return StreamingResponse(lines, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
-    router.include(pictures.routes(app))
-    router.include(history.routes(app))
     return router
+
+
+def _own(app: App, job_id: str, request: Request) -> Job:
+    """The job, if it is the caller's; somebody else's is as if it were not there."""
+    job = app.queue.job(job_id)
+    if not caller_of(request.scope).may_see(job.owner):
+        raise NotFound(f"You have no job {job_id!r}.")
+    return job
+
+
+def _told(app: App, job_id: str) -> JobAnswer:
+    """The job as it is told."""
+    job = app.queue.job(job_id)
+    return _answer(job, _place(app, job))
 
 
 def _uploaded(app: App, wanted: JobRequest) -> JobRequest:

@@ -12,10 +12,12 @@ from webui.base.errors import NotFound
 from webui.server.api.documented import Documented
 from webui.server.guard import caller_of
 from webui.server.jobs.job import Job
+from webui.server.jobs.runs import PreviewImage
 from webui.server.routes import Routes
 
 if TYPE_CHECKING:
     from webui.app import App
+    from webui.server.jobs.queue import JobQueue
 
 
 class State(Documented):
@@ -82,33 +84,13 @@ def routes(app: App) -> Routes:
     ) -> ProgressAnswer:
         """How far the job in work is."""
         job = running_for(request)
-        if job is None:
-            loading = queue.models.loading
-            if loading and not queue.running:
-                # Clients that switched the checkpoint wait until nothing goes on any more.
-                return ProgressAnswer(progress=0.01, state=State(job_count=1), textinfo=f"Loading {loading}")
-            return ProgressAnswer()
-        look = None if skip_current_image else queue.look()
-        image = base64.b64encode(look.jpeg).decode() if look is not None and look.job_id == job.id else None
-        stopping = queue.is_stopping(job.id)
-        state = State(
-            skipped=app.tasks.skipped == (job.id, job.progress.batch),
-            interrupted=stopping,
-            stopping_generation=stopping,
-            job=app.tasks.name_of(job.id),
-            job_count=max(job.request.batch_count, 1),
-            job_timestamp=time.strftime("%Y%m%d%H%M%S", time.localtime(job.started or job.created)),
-            job_no=job.progress.batch,
-            sampling_step=job.progress.step,
-            sampling_steps=job.progress.steps,
-        )
-        return ProgressAnswer(
-            progress=min(max(job.progress.fraction, 0.01), 1.0),
-            eta_relative=job.progress.eta_seconds or 0.0,
-            state=state,
-            current_image=image,
-            textinfo=job.progress.text or None,
-        )
+        if job is not None:
+            return _progress(app, job, None if skip_current_image else queue.look())
+        loading = queue.models.loading
+        if loading and not queue.running:
+            # Clients that switched the checkpoint wait until nothing goes on any more.
+            return ProgressAnswer(progress=0.01, state=State(job_count=1), textinfo=f"Loading {loading}")
+        return ProgressAnswer()
 
     @router.post("/sdapi/v1/interrupt", "user")
     def interrupt(request: Request) -> dict[str, str]:
@@ -128,36 +110,14 @@ def routes(app: App) -> Routes:
 
     @router.post("/internal/progress", "user", looks=True, include_in_schema=False)
     def task_progress(body: TaskBody, request: Request) -> dict[str, object]:
-        answer: dict[str, object] = {
-            "active": False,
-            "queued": False,
-            "completed": False,
-            "progress": None,
-            "eta": None,
-            "live_preview": None,
-            "id_live_preview": body.id_live_preview,
-            "textinfo": "Waiting...",
-        }
         job_id = app.tasks.job_of(body.id_task or "")
-        if job_id is None:
-            return answer
         try:
-            job = queue.job(job_id)
+            job = None if job_id is None else queue.job(job_id)
         except NotFound:
-            return answer
-        if app.access.required and job.owner != caller_of(request.scope).owner:
-            return answer
-        answer |= {"active": job.state == "running", "queued": job.state == "queued", "completed": job.ended}
-        if job.state == "running":
-            answer |= {"progress": job.progress.fraction, "eta": job.progress.eta_seconds}
-            answer["textinfo"] = job.progress.text
-            look = queue.look() if body.live_preview else None
-            if look is not None and look.job_id == job.id and look.number != body.id_live_preview:
-                answer["live_preview"] = f"data:image/jpeg;base64,{base64.b64encode(look.jpeg).decode()}"
-                answer["id_live_preview"] = look.number
-        elif job.state == "queued":
-            answer["textinfo"] = f"In queue, {queue.waiting()} waiting"
-        return answer
+            job = None
+        if job is not None and app.access.required and job.owner != caller_of(request.scope).owner:
+            job = None
+        return _task_progress(queue, body, job)
 
     @router.get("/internal/pending-tasks", "user", include_in_schema=False)
     def pending(request: Request) -> dict[str, object]:
@@ -166,3 +126,54 @@ def routes(app: App) -> Routes:
         return {"size": len(tasks), "tasks": tasks}
 
     return router
+
+
+def _progress(app: App, job: Job, look: PreviewImage | None) -> ProgressAnswer:
+    """How far a job in work is. look: the latest preview, which may be another job's."""
+    image = base64.b64encode(look.jpeg).decode() if look is not None and look.job_id == job.id else None
+    stopping = app.queue.is_stopping(job.id)
+    state = State(
+        skipped=app.tasks.skipped == (job.id, job.progress.batch),
+        interrupted=stopping,
+        stopping_generation=stopping,
+        job=app.tasks.name_of(job.id),
+        job_count=max(job.request.batch_count, 1),
+        job_timestamp=time.strftime("%Y%m%d%H%M%S", time.localtime(job.started or job.created)),
+        job_no=job.progress.batch,
+        sampling_step=job.progress.step,
+        sampling_steps=job.progress.steps,
+    )
+    return ProgressAnswer(
+        progress=min(max(job.progress.fraction, 0.01), 1.0),
+        eta_relative=job.progress.eta_seconds or 0.0,
+        state=state,
+        current_image=image,
+        textinfo=job.progress.text or None,
+    )
+
+
+def _task_progress(queue: JobQueue, body: TaskBody, job: Job | None) -> dict[str, object]:
+    """A1111's answer about a task. job: the caller's job of this name; None: there is none."""
+    answer: dict[str, object] = {
+        "active": False,
+        "queued": False,
+        "completed": False,
+        "progress": None,
+        "eta": None,
+        "live_preview": None,
+        "id_live_preview": body.id_live_preview,
+        "textinfo": "Waiting...",
+    }
+    if job is None:
+        return answer
+    answer |= {"active": job.state == "running", "queued": job.state == "queued", "completed": job.ended}
+    if job.state == "running":
+        answer |= {"progress": job.progress.fraction, "eta": job.progress.eta_seconds}
+        answer["textinfo"] = job.progress.text
+        look = queue.look() if body.live_preview else None
+        if look is not None and look.job_id == job.id and look.number != body.id_live_preview:
+            answer["live_preview"] = f"data:image/jpeg;base64,{base64.b64encode(look.jpeg).decode()}"
+            answer["id_live_preview"] = look.number
+    elif job.state == "queued":
+        answer["textinfo"] = f"In queue, {queue.waiting()} waiting"
+    return answer
