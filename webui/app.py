@@ -104,7 +104,7 @@ class App:
 
     def _start(self) -> None:
         self.catalog.pictures.forget_unsaved()
-        self.catalog.recover()
+        self.catalog.job_pictures.recover()
         chosen: dict[str, str] = {}
         if self.flags.ckpt:
             chosen["sd_model_checkpoint"] = self.catalog.checkpoint(self.flags.ckpt).title

@@ -179,7 +179,7 @@ class Studio:
 
     def _picture(self, heard: Pictured, plan: Plan, settings: Settings) -> StudioPicture:
         picture = next(p for batch in plan.batches for p in batch if p.position == heard.position)
-        text = self._catalog.infotext(picture, plan, settings, dict(heard.facts), version.LABEL, "")
+        text = self._catalog.job_pictures.infotext(picture, plan, settings, dict(heard.facts), version.LABEL, "")
         image = picture_of(heard.width, heard.height, heard.rgb, heard.alpha)
         return StudioPicture(image, text, picture.seed)
 

@@ -9,6 +9,7 @@ import pytest
 from webui import registry
 from webui.base.errors import NotFound
 from webui.base.paths import Paths
+from webui.catalog import picture_files
 from webui.catalog import pictures as pictures_module
 from webui.catalog.catalog import Catalog
 from webui.catalog.pictures import NotSaved
@@ -57,7 +58,7 @@ def test_a_picture_goes_from_a_name_to_a_file_and_back(catalog: Catalog, paths: 
     catalog.hash_in_background()
     assert catalog.checkpoints.hashing.wait(30)
 
-    saved = catalog.keep(
+    saved = catalog.job_pictures.keep(
         pictured(job.id, NGMS="2.5"), plan, settings, owner="me", version="Gesso 1.0", request=request, now=0.0
     )
 
@@ -78,7 +79,7 @@ def test_names_of_files_know_what_was_typed(catalog: Catalog) -> None:
     request = Txt2Img(prompt="a cat", styles=("Night",), seed=5, width=16, height=8)
     settings = Settings().with_options({"samples_filename_pattern": "[styles]-[prompt_no_styles]-[prompt_spaces]"})
     plan = resolve(request, settings, catalog, lambda: 1)
-    saved = catalog.keep(pictured("j"), plan, settings, owner="me", version="", request=request)
+    saved = catalog.job_pictures.keep(pictured("j"), plan, settings, owner="me", version="", request=request)
     assert Path(saved.path).name == "00000-Night-a cat-a cat, at night.png"
 
 
@@ -88,7 +89,7 @@ def test_a_picture_that_cannot_be_saved_is_a_result_all_the_same(catalog: Catalo
     job = catalog.jobs.submit("txt2img", "me", "{}", seed=5, subseed=1)
     paths.outputs.write_bytes(b"a file where a folder should be")
     with pytest.raises(NotSaved) as caught:
-        catalog.keep(pictured(job.id), plan, Settings(), owner="me", version="")
+        catalog.job_pictures.keep(pictured(job.id), plan, Settings(), owner="me", version="")
     (result,) = catalog.jobs.results(job.id)
     assert result.picture_id == caught.value.picture.id
     assert catalog.pictures.content(result.picture_id)
@@ -100,7 +101,7 @@ def test_a_vae_is_resolved_and_named(catalog: Catalog, paths: Paths) -> None:
     plan = resolve(Txt2Img(seed=1), Settings(), catalog, lambda: 1)
     assert plan.vae is not None
     assert catalog.checkpoints.hashing.wait(30)
-    text = catalog.infotext(plan.batches[0][0], plan, Settings(), {}, "", "")
+    text = catalog.job_pictures.infotext(plan.batches[0][0], plan, Settings(), {}, "", "")
     assert f"VAE hash: {catalog.hashes.sha256(Path(plan.vae.path))[:10]}, VAE: m.vae.pt" in text
 
 
@@ -122,7 +123,7 @@ def test_the_last_parameters_are_kept_unless_nobody_wants_them(paths: Paths) -> 
         catalog = Catalog(paths, remembers=remembers)
         plan = resolve(Txt2Img(prompt="a cat", width=16, height=8), Settings(), catalog, lambda: 1)
         job = catalog.jobs.submit("txt2img", "me", "{}", seed=5, subseed=1)
-        catalog.keep(pictured(job.id), plan, Settings(), owner="me", version="v")
+        catalog.job_pictures.keep(pictured(job.id), plan, Settings(), owner="me", version="v")
         assert (paths.data / "params.txt").exists() == remembers
         catalog.close()
 
@@ -138,7 +139,7 @@ def test_new_files_are_there_after_a_refresh(catalog: Catalog, paths: Paths) -> 
 def test_a_plan_has_no_picture_but_its_own(catalog: Catalog) -> None:
     plan = resolve(Txt2Img(seed=1), Settings(), catalog, lambda: 1)
     with pytest.raises(NotFound):
-        catalog.keep(pictured("j", position=3), plan, Settings(), owner="me", version="")
+        catalog.job_pictures.keep(pictured("j", position=3), plan, Settings(), owner="me", version="")
 
 
 @pytest.mark.parametrize("moment", ["before the row", "before the result", "before the file"])
@@ -157,16 +158,16 @@ def test_a_picture_is_there_once_whenever_the_program_was_killed(
         where, name = {
             "before the row": (pictures_module, "record"),
             "before the result": (catalog.jobs, "add_result"),
-            "before the file": (pictures_module, "write_new"),
+            "before the file": (picture_files, "write_new"),
         }[moment]
         patched.setattr(where, name, kill)
         with pytest.raises(Killed):
-            catalog.keep(pictured(job.id), plan, Settings(), owner="me", version="")
+            catalog.job_pictures.keep(pictured(job.id), plan, Settings(), owner="me", version="")
 
     again = Catalog(paths)
     files = list(paths.outputs.rglob("*.png"))
-    assert again.recover() == len(files) == (0 if moment == "before the file" else 1)
-    assert again.recover() == 0
+    assert again.job_pictures.recover() == len(files) == (0 if moment == "before the file" else 1)
+    assert again.job_pictures.recover() == 0
     results = again.jobs.results(job.id)
     assert [(result.position, result.subseed) for result in results] == [(0, 9)] * len(files)
     assert [again.pictures.get(result.picture_id).path for result in results] == [str(path) for path in files]

@@ -23,7 +23,7 @@ MASK, FILM = ExtraPicture("mask", "png", b"a mask"), ExtraPicture("film-strip", 
 def test_they_are_kept_in_order_and_forgotten(catalog: Catalog) -> None:
     plan = resolve(Txt2Img(seed=5, width=16, height=8), Settings(), catalog, lambda: 1)
     pictured = Pictured("j", 0, 16, 8, bytes(16 * 8 * 3), extras=(MASK, FILM))
-    saved = catalog.keep(pictured, plan, Settings(), owner="me", version="")
+    saved = catalog.job_pictures.keep(pictured, plan, Settings(), owner="me", version="")
     extras = catalog.pictures.extras
     assert extras.names(saved.id) == ("0-mask.png", "1-film-strip.webp")
     assert extras.content(saved.id, "1-film-strip.webp") == (b"a film", "webp")
@@ -35,7 +35,7 @@ def test_copies_that_shall_be_saved_lie_beside_the_picture(catalog: Catalog) -> 
     plan = resolve(Txt2Img(prompt="a cat", seed=5, width=16, height=8), Settings(), catalog, lambda: 1)
     copies = tuple(ExtraPicture(name, "png", png(), shown=False, saved=True) for name in ("mask", "mask-composite"))
     pictured = Pictured("j", 0, 16, 8, bytes(16 * 8 * 3), extras=(FILM, *copies))
-    saved = catalog.keep(pictured, plan, Settings(), owner="me", version="")
+    saved = catalog.job_pictures.keep(pictured, plan, Settings(), owner="me", version="")
     path = Path(saved.path)
     assert {file.name for file in path.parent.iterdir()} == {
         f"{path.stem}{ending}" for ending in (".png", "-mask.png", "-mask-composite.png")
@@ -43,7 +43,7 @@ def test_copies_that_shall_be_saved_lie_beside_the_picture(catalog: Catalog) -> 
     assert read_infotext(path.with_name(f"{path.stem}-mask.png"))[0] == saved.infotext
     assert catalog.pictures.extras.names(saved.id) == ("0-film-strip.webp",)
     settings = Settings().with_options({"samples_save": False})
-    unsaved = catalog.keep(replace(pictured, position=0), plan, settings, owner="me", version="")
+    unsaved = catalog.job_pictures.keep(replace(pictured, position=0), plan, settings, owner="me", version="")
     assert [file.name for file in Path(unsaved.path).parent.iterdir()] == [Path(unsaved.path).name]
 
 

@@ -23,7 +23,7 @@ def test_a_given_picture_is_kept_by_the_hash_that_a1111_has(catalog: Catalog, pa
     request = Img2Img(seed=5, width=16, height=8, init_images=(catalog.uploads.put(GIVEN.read_bytes()),))
     plan = resolve(request, settings, catalog, lambda: 1)
     pictured = Pictured("j", 0, 16, 8, bytes(16 * 8 * 3), ())
-    saved = catalog.keep(pictured, plan, settings, owner="me", version="")
+    saved = catalog.job_pictures.keep(pictured, plan, settings, owner="me", version="")
     assert f"Denoising strength: 0.75, Init image hash: {RECORDED}" in saved.infotext
     (kept,) = (paths.data / "outputs" / "init-images").iterdir()
     assert kept.name == f"{RECORDED}.png"
@@ -35,6 +35,6 @@ def test_without_the_setting_nothing_is_kept_or_said(catalog: Catalog, paths: Pa
     request = Img2Img(seed=5, width=16, height=8, init_images=(catalog.uploads.put(GIVEN.read_bytes()),))
     plan = resolve(request, Settings(), catalog, lambda: 1)
     pictured = Pictured("j", 0, 16, 8, bytes(16 * 8 * 3), ())
-    saved = catalog.keep(pictured, plan, Settings(), owner="me", version="")
+    saved = catalog.job_pictures.keep(pictured, plan, Settings(), owner="me", version="")
     assert "Init image hash" not in saved.infotext
     assert not (paths.data / "outputs" / "init-images").exists()

@@ -66,7 +66,8 @@ class Studio:
             for made in pictures(plan, self.models, self.cache, self.shelf, watch):
                 picture = next(p for batch in plan.batches for p in batch if p.position == made.position)
                 result = Image.frombytes("RGB", (made.width, made.height), made.rgb)
-                found.append((result, self.catalog.infotext(picture, plan, settings, dict(made.facts), "", "")))
+                text = self.catalog.job_pictures.infotext(picture, plan, settings, dict(made.facts), "", "")
+                found.append((result, text))
                 found += [(Image.open(io.BytesIO(extra.content)), "") for extra in made.extras]
         return found
 

@@ -60,7 +60,7 @@ IN_ORDER = (
 """What ends what was begun."""
 STAGES = (
     "catalog.pictures.forget_unsaved",
-    "catalog.recover",
+    "catalog.job_pictures.recover",
     "catalog.checkpoint",
     "settings.change",
     "queue._table.recover",

@@ -1,4 +1,4 @@
-"""Finished pictures: encoded, named, written, recorded, found again by their number, shown small."""
+"""Finished pictures: encoded, written, recorded, found again by their number, shown small."""
 
 from __future__ import annotations
 
@@ -11,30 +11,23 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from webui.base.errors import NotFound, StorageError
-from webui.base.files import storage_error, write_atomically, write_new
+from webui.base.files import storage_error
 from webui.base.paths import Paths
 from webui.base.text import named, path_named
 from webui.catalog.database import Database
 from webui.catalog.extra_pictures import ExtraPictures
-from webui.catalog.image_files import (
-    as_format,
-    decoding,
-    encode,
-    open_picture,
-    over_white,
-    picture_of,
-    read_infotext,
-    readable,
-)
-from webui.catalog.levels import eight_bit
+from webui.catalog.image_files import EncodedPicture, as_format, encode, picture_of, read_infotext
+from webui.catalog.picture_files import PictureFile, PictureFiles
 from webui.catalog.picture_words import note_words
+from webui.catalog.thumbnails import Thumbnails
 from webui.request import infotext
-from webui.request.filenames import Naming, apply_pattern, file_name, folder_parts, sanitized
+from webui.request.filenames import Naming, apply_pattern, folder_parts, sanitized
 from webui.request.messages import ExtraPicture
 from webui.request.settings import SaveSettings
 
@@ -42,12 +35,8 @@ __all__ = ["NotSaved", "Pictures", "SavedPicture", "read_infotext"]
 
 log = logging.getLogger(__name__)
 
-THUMBNAIL_SIDE = 256
 MOST_PENDING_BYTES = 512 * 2**20
 """What is kept in memory of pictures that could not be written; beyond it the oldest are given up."""
-TRIES = 1000
-"""So many numbers are tried; each is higher than all that were there."""
-MOST_NAMESAKES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -94,17 +83,8 @@ class NotSaved(StorageError):
 @dataclass(frozen=True)
 class _Pending:
     picture: SavedPicture
-    content: bytes
-    folder: Path
-    ending: str
-    stem: str
-    numbered: bool
-    sidecar: bool
+    file: PictureFile
     subseed: int = 0
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(self.content).hexdigest()
 
 
 class Pictures:
@@ -114,9 +94,9 @@ class Pictures:
         self._database = database
         self._paths = paths
         self._lock = threading.Lock()
-        self._numbers: dict[Path, int] = {}
-        self._namesakes: dict[tuple[Path, str], int] = {}
+        self._files = PictureFiles()
         self._pending: dict[str, _Pending] = {}
+        self._thumbnails = Thumbnails(paths.state / "thumbnails")
         self.extras = ExtraPictures(paths.state / "extra")
 
     def save(
@@ -137,28 +117,18 @@ class Pictures:
         Raises:
             NotSaved: the disk is full or not writable.
         """
-        image = picture_of(picture.width, picture.height, rgb, alpha)
-        encoded = encode(
-            image,
-            as_format(save.samples_format),
-            picture.infotext if save.enable_pnginfo else "",
-            quality=save.jpeg_quality,
-            lossless=save.webp_lossless,
-        )
+        encoded = _encoded(picture, rgb, alpha, save)
         pattern = save.samples_filename_pattern or ("[seed]" if save.save_to_dirs else "[seed]-[prompt_spaces]")
         stem = apply_pattern(pattern, naming)
-        return self._keep(
-            _Pending(
-                picture=replace(picture, id=secrets.token_hex(8)),
-                content=encoded.content,
-                folder=self._folder(picture.kind, naming, save),
-                ending=encoded.kind,
-                stem=stem,
-                numbered=save.save_images_add_number or not stem or not save.samples_save,
-                sidecar=save.save_txt or not encoded.holds_infotext,
-                subseed=subseed,
-            )
+        file = PictureFile(
+            encoded.content,
+            self._folder(picture.kind, naming, save),
+            encoded.kind,
+            stem,
+            numbered=save.save_images_add_number or not stem or not save.samples_save,
+            text=picture.infotext if save.save_txt or not encoded.holds_infotext else None,
         )
+        return self._keep(_Pending(replace(picture, id=secrets.token_hex(8)), file, subseed))
 
     def save_extras(
         self,
@@ -175,27 +145,17 @@ class Pictures:
         Raises:
             NotSaved: the disk is full or not writable.
         """
-        image = picture_of(picture.width, picture.height, rgb, alpha)
-        encoded = encode(
-            image,
-            as_format(save.samples_format),
-            picture.infotext if save.enable_pnginfo else "",
-            quality=save.jpeg_quality,
-            lossless=save.webp_lossless,
-            chunks=chunks,
-        )
+        encoded = _encoded(picture, rgb, alpha, save, chunks)
         folder = self._paths.data / (save.outdir_samples or save.outdir_extras_samples)
-        return self._keep(
-            _Pending(
-                picture=replace(picture, id=secrets.token_hex(8)),
-                content=encoded.content,
-                folder=folder if save.samples_save else self._paths.unsaved,
-                ending=encoded.kind,
-                stem=sanitized(stem, spaces=True),
-                numbered=not stem or not save.samples_save,
-                sidecar=save.save_txt or not encoded.holds_infotext,
-            )
+        file = PictureFile(
+            encoded.content,
+            folder if save.samples_save else self._paths.unsaved,
+            encoded.kind,
+            sanitized(stem, spaces=True),
+            numbered=not stem or not save.samples_save,
+            text=picture.infotext if save.save_txt or not encoded.holds_infotext else None,
         )
+        return self._keep(_Pending(replace(picture, id=secrets.token_hex(8)), file))
 
     def keep_beside(self, saved: SavedPicture, copies: Sequence[ExtraPicture], save: SaveSettings) -> None:
         """Write copies and masks of a picture as NAME-mask.png beside it, with its infotext; the log names those that
@@ -210,12 +170,8 @@ class Pictures:
         for extra in copies:
             with Image.open(io.BytesIO(extra.content)) as image:
                 encoded = encode(image, "png", saved.infotext if save.enable_pnginfo else "")
-            names = (
-                file_name(path.stem, "png", suffix=f"-{extra.name}{turn}") for turn in ("", *range(-1, -TRIES, -1))
-            )
             try:
-                if not any(write_new(path.with_name(name), encoded.content) for name in names):
-                    raise StorageError(f"No free file name was found in {path.parent}.")
+                self._files.write_beside(path, f"-{extra.name}", encoded)
             except StorageError as error:
                 log.warning("A picture's %s is not saved: %s", extra.name, error)
 
@@ -249,7 +205,7 @@ class Pictures:
         with self._lock:
             waiting = self._pending.get(picture_id)
         if waiting is not None:
-            return waiting.content, waiting.ending
+            return waiting.file.content, waiting.file.ending
         path = path_named(self.get(picture_id).path)
         if self._paths.is_private(path):
             raise NotFound(f"The picture {picture_id!r} is outside the folders that may be shown.")
@@ -266,25 +222,13 @@ class Pictures:
             UserError: the file is broken.
         """
         self.get(picture_id)  # whoever asks by another name than an id gets no further
-        kept = self._kept_thumbnail(picture_id)
-        if kept.is_file():
-            return kept.read_bytes()
-        content, _ = self.content(picture_id)
-        small = readable(lambda: _thumbnail(content))
-        try:
-            write_atomically(kept, small)
-        except StorageError as error:
-            log.warning("The thumbnail is not kept: %s", error)
-        return small
+        return self._thumbnails.get(picture_id, lambda: self.content(picture_id)[0])
 
     def forget(self, picture_id: str) -> None:
         """Drop the record, the thumbnail and the extra pictures; the file, if there is one, stays."""
         self._database.write("DELETE FROM pictures WHERE id = ?", picture_id)
         self.extras.forget(picture_id)
-        try:
-            self._kept_thumbnail(picture_id).unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("The thumbnail of %s stays: %s", picture_id, error.strerror or error)
+        self._thumbnails.forget(picture_id)
 
     def newest(
         self, *, owner: str | None = None, limit: int = 100, before: float | None = None
@@ -382,25 +326,27 @@ class Pictures:
             except OSError as error:
                 log.warning("%s stays: %s", path, error.strerror or error)
 
-    def _kept_thumbnail(self, picture_id: str) -> Path:
-        return self._paths.state / "thumbnails" / picture_id[:2] / f"{picture_id}.webp"
-
     def _keep(self, pending: _Pending) -> SavedPicture:
         try:
-            # A second try finds the file already written when only the record had failed.
-            path = path_named(pending.picture.path) if pending.picture.path else self._write(pending)
+            path = self._there(pending)
             picture = replace(pending.picture, path=named(path))
             pending = replace(pending, picture=picture)
             with self._database.writing() as connection:
-                record(connection, picture, pending.digest)
+                record(connection, picture, pending.file.digest)
         except (StorageError, OSError) as error:
-            reason = error if isinstance(error, StorageError) else storage_error(pending.folder, error)
+            reason = error if isinstance(error, StorageError) else storage_error(pending.file.folder, error)
             log.error("%s", reason)
             self._wait(pending)
             raise NotSaved(pending.picture, reason) from error
         with self._lock:
             self._pending.pop(picture.id, None)
         return picture
+
+    def _there(self, pending: _Pending) -> Path:
+        """Where its file is, which is written now, unless only its record had failed before. Raises StorageError."""
+        if pending.picture.path:
+            return path_named(pending.picture.path)
+        return self._files.write(pending.file, partial(self._announce, pending))
 
     def _announce(self, pending: _Pending, path: Path) -> None:
         """Note which file is about to be written, so that it is known whose it is, whenever the program ends."""
@@ -409,7 +355,7 @@ class Pictures:
                 "INSERT OR REPLACE INTO underway (id, path, digest, subseed, picture) VALUES (?, ?, ?, ?, ?)",
                 pending.picture.id,
                 named(path),
-                pending.digest,
+                pending.file.digest,
                 pending.subseed,
                 json.dumps(asdict(pending.picture)),
             )
@@ -419,51 +365,12 @@ class Pictures:
     def _wait(self, pending: _Pending) -> None:
         with self._lock:
             self._pending[pending.picture.id] = pending
-            while sum(len(waiting.content) for waiting in self._pending.values()) > MOST_PENDING_BYTES:
+            while sum(len(waiting.file.content) for waiting in self._pending.values()) > MOST_PENDING_BYTES:
                 oldest = next(iter(self._pending))
                 if oldest == pending.picture.id:
                     break
                 lost = self._pending.pop(oldest).picture
                 log.error("Too many pictures wait to be saved: the oldest, with the seed %d, is lost.", lost.seed)
-
-    def _write(self, pending: _Pending) -> Path:
-        """Write the picture, and the text beside it, under the first name that is free. Raises StorageError."""
-        for path in self._names(pending):
-            beside = path.with_suffix(".txt")
-            if path.exists() or (pending.sidecar and beside.exists()):
-                continue
-            self._announce(pending, path)
-            if pending.sidecar and not write_new(beside, f"{pending.picture.infotext}\n".encode("utf-8", "replace")):
-                continue
-            try:
-                written = write_new(path, pending.content)
-            except StorageError:
-                _remove(beside, pending.sidecar)
-                raise
-            if written:
-                return path
-            _remove(beside, pending.sidecar)
-        raise StorageError(f"No free file name was found in {pending.folder}.")
-
-    def _names(self, pending: _Pending) -> Iterator[Path]:
-        """What the file may be called, the best first: by its number, or by its pattern with a number where others are
-        called so. A picture never takes the place of another.
-
-        A1111: without a number a picture takes the place of its namesake, unless `save_images_replace_action` says
-        "Add number suffix".
-        """
-        folder, stem = pending.folder, pending.stem
-        if pending.numbered:
-            for _ in range(TRIES):
-                number = f"{self._next_number(folder):05}"
-                yield folder / file_name(f"{number}-{stem}" if stem else number, pending.ending)
-            return
-        path = folder / file_name(stem, pending.ending)
-        yield path
-        for _ in range(MOST_NAMESAKES):
-            with self._lock:
-                turn = self._namesakes[folder, path.name] = self._namesakes.get((folder, path.name), 0) + 1
-            yield folder / file_name(stem, pending.ending, suffix=f"-{turn}")
 
     def _folder(self, kind: str, naming: Naming, save: SaveSettings) -> Path:
         if not save.samples_save:
@@ -478,14 +385,19 @@ class Pictures:
             folder = folder.joinpath(*folder_parts(save.directories_filename_pattern or "[prompt_words]", naming))
         return folder
 
-    def _next_number(self, folder: Path) -> int:
-        with self._lock:
-            number = self._numbers.get(folder)
-            if number is None or not folder.is_dir():
-                number = _highest_number(folder) + 1
-                _make_folder(folder)  # Before the next one asks, who would begin anew, too.
-            self._numbers[folder] = number + 1
-            return number
+
+def _encoded(
+    picture: SavedPicture, rgb: bytes, alpha: bytes, save: SaveSettings, chunks: Mapping[str, str] | None = None
+) -> EncodedPicture:
+    """The file of a picture, as the settings want it. `chunks` as `encode` takes them."""
+    return encode(
+        picture_of(picture.width, picture.height, rgb, alpha),
+        as_format(save.samples_format),
+        picture.infotext if save.enable_pnginfo else "",
+        quality=save.jpeg_quality,
+        lossless=save.webp_lossless,
+        chunks=chunks,
+    )
 
 
 def record(connection: sqlite3.Connection, picture: SavedPicture, digest: str = "") -> None:
@@ -510,46 +422,6 @@ def record(connection: sqlite3.Connection, picture: SavedPicture, digest: str = 
         tuple(columns.values()),
     )
     note_words(connection, [str(columns["prompt"])])
-
-
-def _remove(text: Path, written: bool) -> None:
-    """The text that was laid beside a picture, which has another name now."""
-    if written:
-        try:
-            text.unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("%s stays: %s", text, error.strerror or error)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"The folder {folder} cannot be created: {error.strerror or error}.",
-            hint="Check the permissions of the folder above it.",
-        ) from error
-
-
-def _highest_number(folder: Path) -> int:
-    """A1111: the number that a file's name begins with, before its first "-"; -1 where none has one."""
-    try:
-        heads = [path.stem.split("-", 1)[0] for path in folder.iterdir()]
-    except FileNotFoundError:
-        return -1
-    except OSError as error:
-        raise StorageError(f"The folder {folder} cannot be read: {error.strerror or error}.") from error
-    return max((int(head) for head in heads if head.isascii() and head.isdigit() and len(head) < 19), default=-1)
-
-
-def _thumbnail(content: bytes) -> bytes:
-    with open_picture(content) as image, decoding(image):
-        image.draft("RGB", (THUMBNAIL_SIDE * 2, THUMBNAIL_SIDE * 2))
-        small = over_white(ImageOps.exif_transpose(eight_bit(image)))
-    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=80, method=2)
-    return buffer.getvalue()
 
 
 def _picture(row: sqlite3.Row) -> SavedPicture:

@@ -37,7 +37,7 @@ class Server(JobServer[Extras, ExtrasPlan]):
             model=labels.get("Model", ""),
             sampler=labels.get("Sampler", ""),
             created=time.time(),
-            parent=self.catalog.made_of(retouch.image),
+            parent=self.catalog.job_pictures.made_of(retouch.image),
         )
         # A1111: the picture's own infotext stays as it was; what was done stands in two chunks of its own.
         chunks = {**items, "parameters": before, "postprocessing": done, "extras": done}
@@ -47,9 +47,9 @@ class Server(JobServer[Extras, ExtrasPlan]):
                 picture.rgb, draft, stem, chunks, work.settings.save, alpha=picture.alpha
             )
         except NotSaved as error:
-            self.catalog.record(error.picture, retouch.seed, retouch.subseed)
+            self.catalog.job_pictures.record(error.picture, retouch.seed, retouch.subseed)
             raise
-        self.catalog.record(saved, retouch.seed, retouch.subseed)
+        self.catalog.job_pictures.record(saved, retouch.seed, retouch.subseed)
         return saved
 
 

@@ -182,9 +182,7 @@ def has_second(request: Extras) -> bool:
     return request.upscaler_2 not in ("", NONE) and request.extras_upscaler_2_visibility > 0
 
 
-def _upscaled(
-    worked: Worked, request: Extras, enlarge: Enlarger, names: Mapping[str, str], most_pixels: int
-) -> Worked:
+def _upscaled(worked: Worked, request: Extras, enlarge: Enlarger, names: Mapping[str, str], most_pixels: int) -> Worked:
     """Enlarged by the first upscaler, the second one's picture mixed in."""
     if request.upscaler_1 in ("", NONE):
         return worked

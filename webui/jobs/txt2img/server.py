@@ -84,7 +84,7 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
         assert isinstance(plan, Plan) and isinstance(request, Txt2Img | Img2Img)
         if picture.half_done and not settings.save.save_incomplete_images:
             settings = settings.with_options({"samples_save": False})
-        return self.catalog.keep(
+        return self.catalog.job_pictures.keep(
             picture,
             plan,
             settings,
@@ -107,7 +107,7 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
             self._lay_out_flow(ended, work.flow.settings)
             return
         assert isinstance(work.plan, Plan) and isinstance(ended.request, Txt2Img | Img2Img)
-        self.catalog.keep_sheet(
+        self.catalog.job_pictures.keep_sheet(
             [picture.id for picture in ended.pictures],
             work.plan,
             work.settings,
@@ -121,7 +121,7 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
         if len(ended.pictures) > 1:
             contents = [self.catalog.pictures.content(picture.id)[0] for picture in ended.pictures]
             row = grid.in_a_row(contents, settings.save)
-            self.catalog.keep_table(ended.pictures[0].id, [row], (), grid.NAME, settings)
+            self.catalog.job_pictures.keep_table(ended.pictures[0].id, [row], (), grid.NAME, settings)
 
     def _lay_out_table(self, table: Table, plans: Plans, settings: Settings, ended: Job) -> None:
         if table.sheets is None:
@@ -131,7 +131,7 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
         images = sheets_of(table, plans, contents, settings.save)
         if images:
             first = ended.pictures[0].id
-            self.catalog.keep_table(first, images, table.sheets.labels, table.sheets.stem, settings)
+            self.catalog.job_pictures.keep_table(first, images, table.sheets.labels, table.sheets.stem, settings)
 
 
 def _flow(request: Txt2Img | Img2Img) -> Flow | None:

@@ -435,7 +435,7 @@ def _styles_in(app: App, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _last_infotext(app: App) -> str:
     # A1111: the last job's infotext lies in params.txt.
-    if not app.catalog.remembers:
+    if not app.catalog.job_pictures.remembers:
         return ""
     try:
         return (app.paths.data / "params.txt").read_text("utf-8").strip()
