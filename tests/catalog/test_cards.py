@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from webui.base.errors import NotFound, StorageError, UserError
 from webui.base.paths import Paths
 from webui.catalog.cards import Cards, CardWish
 from webui.catalog.catalog import Catalog
+from webui.prompt.comments import strip_comments
+from webui.prompt.networks import extract_networks, multiplier
 
 
 @pytest.fixture
@@ -62,6 +65,20 @@ def test_a_click_writes_alias_preferred_weight_and_activation_text(cards: Cards)
     assert cards.insertion(first, 1.0, by_alias=False)["prompt"] == "<lora:lora0:0.5> woodcut"
     assert cards.insertion(cards.find(id_of(cards, "lora1")), 0.8, by_alias=False)["prompt"] == "<lora:lora1:0.8>"
     assert cards.insertion(cards.find(id_of(cards, "word")), 1.0, by_alias=True)["prompt"] == "word"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("name", ["plain", "a=b", "ratio 16:9", "a>b", "style#2"])
+def test_a_hypernetworks_card_writes_a_tag_that_finds_it(cards: Cards, tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"models/hypernetworks/{name}.pt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x")
+    (shown,) = cards.show("hypernetworks", CardWish())["cards"]
+    written = cards.insertion(cards.find(shown["id"]), 0.5, by_alias=True)["prompt"]
+    _, (tag,) = extract_networks(strip_comments(written))
+    found = cards._hypernetworks.ref(tag.name)
+    assert found is not None and found.path == str(path)
+    assert multiplier(tag) == 0.5
 
 
 def test_what_is_written_stands_beside_the_file_with_what_was_there(cards: Cards, tmp_path: Path) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import collections
+import pathlib
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from webui.base.errors import ModelError
+from webui.catalog.checkup import check_model
 from webui.catalog.embeddings import describe
+from webui.engine.families.pickles import read_pickle
+from webui.engine.networks.embeddings import embedding_of
 
 A1111 = {
     "string_to_token": {"*": 265},
@@ -48,6 +55,39 @@ def test_safe_embeddings_are_measured(tmp_path: Path) -> None:
     }  # fmt: skip
     save_file({"emb_params": torch.zeros(2, 768)}, path)
     assert (describe(path)["shape"], describe(path)["vectors"]) == (768, 2)
+
+
+class OfAMac:
+    """A tensor as torch writes those whose device keeps no storage."""
+
+    def __reduce__(self) -> Any:
+        numbers = np.zeros((3, 768), np.float32)
+        return torch._utils._rebuild_device_tensor_from_numpy, (numbers, torch.float32, "mps", True)
+
+
+PARAMETERS = torch.nn.ParameterDict({"*": torch.nn.Parameter(torch.zeros(3, 768))})
+BESIDE = {"step": np.int64(5), "loss": np.float32(1), "callbacks": {pathlib.PurePosixPath("a"): collections.Counter()}}
+
+
+@pytest.mark.parametrize("protocol", [1, 2, 4, 5])
+@pytest.mark.parametrize("way", ["zip", "repacked on a Mac", "before torch 1.6"])
+@pytest.mark.parametrize("vectors", [PARAMETERS, {"*": OfAMac()}], ids=["ParameterDict", "mps"])
+def test_what_the_engine_reads_is_measured_and_whole(tmp_path: Path, vectors: Any, way: str, protocol: int) -> None:
+    """Three readers see a pickled embedding: the one that uses it, the one that measures it, the one that looks for
+    broken files. They agree on every way to write it."""
+    path = tmp_path / "word.pt"
+    content = {"string_to_param": vectors, **BESIDE}
+    torch.save(content, path, pickle_protocol=protocol, _use_new_zipfile_serialization=way != "before torch 1.6")
+    if way == "repacked on a Mac":
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "new.pt", "w", zipfile.ZIP_DEFLATED) as new:
+            new.writestr("__MACOSX/word/._data.pkl", b"\0\5\x16\7")
+            for entry in old.infolist():
+                new.writestr(entry.filename, old.read(entry))
+        (tmp_path / "new.pt").replace(path)
+    used = embedding_of("word", read_pickle(path), "")
+    assert used is not None and used.towers["clip"].shape == (3, 768)
+    assert (describe(path)["shape"], describe(path)["vectors"]) == (768, 3)
+    check_model(path)
 
 
 class Bomb:

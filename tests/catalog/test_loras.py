@@ -16,6 +16,7 @@ from webui.catalog.database import Database
 from webui.catalog.hashes import BackgroundHashing, Hashes
 from webui.catalog.loras import Loras
 from webui.catalog.network_families import family_of_network, is_for
+from webui.prompt.comments import strip_comments
 from webui.prompt.networks import extract_networks, lora_weights
 
 
@@ -51,11 +52,11 @@ def test_a_prompt_may_call_it_by_stem_alias_or_path(tmp_path: Path, loras: Loras
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
-@pytest.mark.parametrize("name", ["a=b", "x=1=y", "one, two", "a<b", "ratio 16:9", "a>b", "te=0.5"])
+@pytest.mark.parametrize("name", ["a=b", "x=1=y", "one, two", "a<b", "ratio 16:9", "a>b", "te=0.5", "style#2"])
 def test_a_card_of_any_name_writes_a_tag_that_finds_it(tmp_path: Path, loras: Loras, name: str) -> None:
     put(tmp_path / f"models/Lora/{name}.safetensors")
     (lora,) = loras.scan()
-    text, (tag,) = extract_networks(f"a <lora:{loras.mention(lora)}:0.5> cat")
+    text, (tag,) = extract_networks(strip_comments(f"a <lora:{loras.mention(lora)}:0.5> cat"))
     assert text == "a  cat"
     assert loras.find(tag.name) == lora
     assert lora_weights(tag).unet == 0.5
@@ -150,6 +151,9 @@ def test_a_broken_file_is_listed_and_has_no_family(tmp_path: Path, loras: Loras)
         ({"lora_unet_joint_blocks_0_x_block_attn_qkv.lora_up.weight": (4, 4)}, {}, "SD3"),
         ({"double_blocks.0.processor.qkv_lora1.down.weight": (2, 8)}, {}, "Flux"),
         ({"lora_te2_encoder_block_0_layer_0_SelfAttention_k.lora_up.weight": (4, 4)}, {}, "Flux"),
+        ({"lora_te2_encoder_block_0_layer_1_DenseReluDense_wo.lora_up.weight": (4, 4)}, {}, "Flux"),
+        ({"text_encoder_2.encoder.block.0.layer.1.DenseReluDense.wo.lora_B.weight": (4, 4)}, {}, "Flux"),
+        ({"lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_up.weight": (4, 4)}, {}, "SDXL"),
         ({"lora_te3_encoder_block_0_layer_0_SelfAttention_k.lora_up.weight": (4, 4)}, {}, ""),
         (
             {

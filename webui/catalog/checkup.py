@@ -5,11 +5,10 @@ By the headers of safetensors, GGUF and torch's two pickled formats; of text fil
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import pickle
-import pickletools
-import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from webui.catalog.gguf_header import BLOCKS, MAGIC, read_gguf_header
 from webui.catalog.headers import read_header, sizes_of
 from webui.catalog.image_files import open_picture, readable
 from webui.catalog.inert import Inert
+from webui.catalog.pickles import check_name, program_in
 
 AGAIN = "Download it again, or remove it."
 INDEX = "model_index.json"
@@ -41,15 +41,10 @@ STORAGES: Mapping[str, int] = {
     "ComplexDouble": 16,
 }
 """Bytes of a number by torch's names of storages."""
-HARMLESS = frozenset(
-    """torch collections numpy _codecs builtins __builtin__ copy_reg argparse omegaconf typing pathlib
-    pytorch_lightning lightning modelcard ultralytics""".split()  # noqa: SIM905
-)
-"""Packages whose classes model files name; torch's restricted unpickler, which opens them, is stricter."""
-RUNS_CODE = frozenset({"eval", "exec", "compile", "__import__", "getattr", "open", "breakpoint", "input", "apply"})
-"""Of Python's own functions."""
 LARGEST_PICKLE = 64 * 2**20
 """Bytes: a longer one is not looked into."""
+PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+"""Files that are pickles where nothing in them says what they are: the oldest protocols have no mark."""
 LARGEST_TEXT = 16 * 2**20
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 """What torch's files before 1.6 begin with."""
@@ -73,12 +68,12 @@ def check_model(path: Path) -> None:
         # By what it begins with: many are named wrongly.
         if start.startswith(MAGIC) or path.suffix.lower() == ".gguf":
             _check_gguf(path, size)
-        elif start[8:] == b"{" or not _is_pickled(start):
-            _check_safetensors(path, size)
-        elif start.startswith(b"PK"):
+        elif start[8:] != b"{" and start.startswith(b"PK"):
             _check_zip(stream)
-        else:
+        elif start[8:] != b"{" and (start.startswith(b"\x80") or path.suffix.lower() in PICKLES):
             _check_legacy(stream, size)
+        else:
+            _check_safetensors(path, size)
 
 
 def check_config(path: Path) -> None:
@@ -174,19 +169,15 @@ def _check_gguf(path: Path, size: int) -> None:
 # ---------------------------------------------------------------- torch's own formats
 
 
-def _is_pickled(start: bytes) -> bool:
-    return start.startswith((b"PK", b"\x80"))
-
-
 def _check_zip(stream: BinaryIO) -> None:
     try:
         with zipfile.ZipFile(stream) as archive:
-            names = [entry for entry in archive.infolist() if entry.filename.endswith("data.pkl")]
-            if not names:
+            program = program_in(archive)
+            if program is None:
                 _refuse("The file is a zip archive without a model.")
-            if names[0].file_size > LARGEST_PICKLE:
+            if program.file_size > LARGEST_PICKLE:
                 return
-            with archive.open(names[0]) as inside:
+            with archive.open(program) as inside:
                 _check_names(inside.read(LARGEST_PICKLE))
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise ModelError("The file is incomplete or damaged.", hint=AGAIN) from error
@@ -194,25 +185,12 @@ def _check_zip(stream: BinaryIO) -> None:
 
 def _check_names(content: bytes) -> None:
     """A pickle that is whole, and names nothing that could run code."""
-    texts: list[str] = []
     try:
-        for operation, value, _ in pickletools.genops(content):
-            if operation.name in ("GLOBAL", "INST"):
-                _check_name(*str(value).split(" ", 1))
-            elif operation.name == "STACK_GLOBAL" and len(texts) > 1:
-                _check_name(*texts[-2:])
-            elif isinstance(value, str):
-                texts.append(value)
-    except (ValueError, IndexError, AttributeError, struct.error, OverflowError) as error:
-        raise ModelError(f"The file is damaged ({error}).", hint=AGAIN) from error
-
-
-def _check_name(module: str, name: str = "") -> None:
-    if module.split(".")[0] not in HARMLESS or name.split(".")[0] in RUNS_CODE:
-        _refuse(
-            f"The file contains Python objects that could run code ({module}.{name}), so it is not opened."[:200],
-            "Ask for the model as .safetensors.",
-        )
+        _Storages(_Stream(io.BytesIO(content), len(content))).load()
+    except ModelError:
+        raise
+    except Exception as error:  # the file says what is done to what
+        raise ModelError(f"The file is damaged ({type(error).__name__}).", hint=AGAIN) from error
 
 
 # The one in C grows its memo as a hostile file says.
@@ -224,10 +202,12 @@ class _Storages(pickle._Unpickler):
         self.storages: dict[str, int] = {}
 
     def find_class(self, module: str, name: str) -> type[Inert]:
-        _check_name(module, name)
+        check_name(module, name)
         return type(name, (Inert,), {})
 
-    def persistent_load(self, pid: object) -> Inert:
+    def persistent_load(self, pid: object) -> object:
+        if isinstance(pid, tuple) and pid[:1] == ("module",):
+            return pid[1]  # a class, with its source
         if isinstance(pid, tuple) and len(pid) > 4 and pid[0] == "storage":
             kind = getattr(pid[1], "__name__", "").removesuffix("Storage")
             self.storages[str(pid[2])] = STORAGES.get(kind, 1) * int(pid[4])

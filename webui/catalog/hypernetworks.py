@@ -9,6 +9,7 @@ from webui.base.paths import Paths
 from webui.catalog.files import Found
 from webui.catalog.folders import Folders, SearchFolder
 from webui.catalog.hashes import Hashes
+from webui.prompt.networks import writable
 from webui.request.plan import NetworkRef
 
 
@@ -29,8 +30,10 @@ class Hypernetworks:
         return [file.stem for file in self.scan()]
 
     def ref(self, name: str) -> NetworkRef | None:
-        """What the engine gets, by the file's stem."""
-        found = {file.stem.casefold(): file for file in reversed(self.scan())}.get(name.casefold())
+        """What the engine gets, by the file's stem, or by how a tag can have it."""
+        files = list(reversed(self.scan()))
+        plain = {file.stem.casefold(): file for file in files}
+        found = {**{writable(stem): file for stem, file in plain.items()}, **plain}.get(name.casefold())
         if found is None:
             return None
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
 
 
@@ -31,3 +32,13 @@ class Inert(dict[object, object]):
 
     def __hash__(self) -> int:  # type: ignore[override]
         return id(self)
+
+
+class ParameterDict(dict[str, object]):
+    """torch.nn.ParameterDict: what it holds, without the module around it."""
+
+    def __setstate__(self, state: object) -> None:
+        if isinstance(state, Mapping):
+            keys = state.get("_keys") or {}
+            self.update({key: state[key] for key in keys if key in state})
+            self.update(state.get("_parameters") or {})

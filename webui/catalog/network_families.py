@@ -9,8 +9,8 @@ WIDTHS = {768: "SD1", 1024: "SD2", 2048: "SDXL"}
 """Width of the text that a family's UNet looks at."""
 MARKS = (("double_blocks", "Flux"), ("single_transformer_blocks", "Flux"), ("joint_blocks", "SD3"))
 """Parts of layers' names that only one family has."""
-T5 = "SelfAttention"
-"""In names of its layers; it is the second text encoder of Flux alone."""
+T5 = ("encoder_block_", "encoder.block.")
+"""In names of its layers, where CLIP has "encoder_layers_"; it is the second text encoder of Flux alone."""
 SAID = (
     ("sdxl", "SDXL"),
     ("stable-diffusion-xl", "SDXL"),
@@ -45,7 +45,7 @@ def _by_shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
     if any(name.startswith(("lora_te3_", "text_encoder_3.")) for name in shapes):
         return ""  # SD3's, or Flux's T5 by kohya's name
     second = [name for name in shapes if name.startswith(("lora_te2_", "text_encoder_2."))]
-    if any(T5 in name for name in second):
+    if any(mark in name for name in second for mark in T5):
         return "Flux"
     has_transformer = any(name.startswith(("lora_transformer_", "transformer.")) for name in shapes)
     return "SDXL" if second and not has_transformer else ""

@@ -27,8 +27,8 @@ class NetworkTag(NamedTuple):
 
 
 def writable(name: str) -> str:
-    """A file's name as a tag can have it: without what ends the name or the tag."""
-    return re.sub("[:>]", "_", name)
+    """A file's name as a tag can have it: without what ends the name or the tag, or begins a comment."""
+    return re.sub("[:>#]", "_", name)
 
 
 class LoraWeights(NamedTuple):

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from webui.base.text import is_odd
-from webui.catalog.inert import Inert
+from webui.catalog.inert import Inert, ParameterDict
+from webui.catalog.pickles import program_in
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """Of torch's format before 1.6."""
@@ -89,7 +90,7 @@ def _zipped(path: Path) -> object:
     """Since torch 1.6: a zip file with the pickle, and one file for each storage."""
     with zipfile.ZipFile(path) as archive:
         inside = {info.filename: info for info in archive.infolist()}
-        program = next((info for name, info in inside.items() if re.fullmatch(r"[^/]+/data\.pkl", name)), None)
+        program = program_in(archive)
         if program is None:
             raise ValueError("it is a zip archive without a model")
         folder = program.filename.removesuffix("data.pkl")
@@ -189,10 +190,15 @@ class _Reader(pickle._Unpickler):
             raise Forbidden(f"{module}.{name}")
         return found
 
-    def persistent_load(self, pid: object) -> _Storage:
-        """A storage: ("storage", type, key, device, count of numbers[, part of another])."""
+    def persistent_load(self, pid: object) -> object:
+        """A storage: ("storage", type, key, device, count of numbers[, part of another]).
+
+        In files before torch 1.6 a class of modules, too: ("module", class, its file, its source).
+        """
         if not isinstance(pid, tuple):
             raise Forbidden("persistent")
+        if len(pid) == 4 and pid[0] == "module":
+            return pid[1]
         kind, of, key, _device, count, *part = pid
         if kind != "storage" or not isinstance(of, _StorageType) or not isinstance(key, str | int) or count < 0:
             raise Forbidden(f"persistent {kind}")
@@ -306,21 +312,11 @@ def _from_type(rebuild: object, _type: object, arguments: object, _state: object
     raise Forbidden("a tensor of an unknown kind")
 
 
-class _ParameterDict(dict[str, object]):
-    """torch.nn.ParameterDict: what it holds, without the module around it."""
-
-    def fill(self, state: object) -> None:
-        if isinstance(state, Mapping):
-            keys = state.get("_keys") or {}
-            self.update({key: state[key] for key in keys if key in state})
-            self.update(state.get("_parameters") or {})
-
-
 def _reconstructed(kind: object, *_base_and_state: object) -> object:
     """copyreg._reconstructor: how the first protocols make an object."""
-    if kind not in (Inert, _ParameterDict):
+    if kind not in (Inert, ParameterDict):
         raise Forbidden(f"an object of {getattr(kind, '__name__', kind)}")
-    return kind()
+    return ParameterDict() if kind is ParameterDict else Inert()
 
 
 # ---------------------------------------------------------------- numpy and Python
@@ -415,7 +411,7 @@ def _some_bytearray(content: object = b"", encoding: object = "latin1") -> bytea
 _BUILDS: tuple[tuple[type, Callable[[Any, Any], None]], ...] = (
     (np.dtype, _set_array_type),
     (np.ndarray, _set_array),
-    (_ParameterDict, _ParameterDict.fill),
+    (ParameterDict, ParameterDict.__setstate__),
     (Inert, lambda _made, _state: None),
     (OrderedDict, lambda _made, _state: None),  # torch notes versions of modules there
 )
@@ -467,7 +463,7 @@ _TABLE: Mapping[str, object] = {
     "torch._utils._rebuild_xla_tensor": _from_array,
     "torch._utils._rebuild_device_tensor_from_cpu_tensor": _from_array,
     "torch._tensor._rebuild_from_type_v2": _from_type,
-    "torch.nn.modules.container.ParameterDict": _ParameterDict,
+    "torch.nn.modules.container.ParameterDict": ParameterDict,
     "torch.Size": tuple,
     **{f"{module}.dtype": _array_type for module in _NUMPY},
     **{f"{module}.ndarray": Inert for module in _NUMPY},
