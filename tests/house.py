@@ -60,11 +60,10 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"))
 
 
-def nodes() -> Iterator[tuple[str, ast.AST]]:
+@cache
+def nodes() -> tuple[tuple[str, ast.AST], ...]:
     """(file, node) of all."""
-    for path in FILES:
-        for node in ast.walk(tree_of(path)):
-            yield source(path), node
+    return tuple((source(path), node) for path in FILES for node in ast.walk(tree_of(path)))
 
 
 def imports(path: Path) -> Iterator[str]:

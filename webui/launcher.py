@@ -19,6 +19,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
@@ -1029,13 +1030,22 @@ def run_checks(home: Environment, arguments: Sequence[str]) -> int:
     browser = find_browser(home)
     # Several tests at once, each on one core: torch's threads would get in each other's way.
     env = {"OMP_NUM_THREADS": "1", **os.environ, "GESSO_TEST_BROWSER": browser, "HF_HUB_OFFLINE": "1"}
-    workers = max(min(os.cpu_count() or 1, MOST_TEST_WORKERS), 1)
+    # Half as many again as there are cores: tests often wait, for a page or for a process to start.
+    workers = max(min((os.cpu_count() or 1) * 3 // 2, MOST_TEST_WORKERS), 1)
     failed = []
-    for step in ("ruff check webui tests launch.py", "mypy --strict webui launch.py"):
-        say(f"== {step}")
-        if subprocess.run([home.python, "-m", *step.split()], cwd=PROGRAM, env=env, check=False).returncode:
-            failed.append(step)
-    failed += check_page(home)
+    lint, types = "ruff check webui tests launch.py", "mypy --strict webui launch.py"
+    with tempfile.TemporaryFile() as told:
+        # mypy takes one core; the others are for the checks beside it.
+        typing = subprocess.Popen([home.python, "-m", *types.split()], cwd=PROGRAM, env=env, stdout=told, stderr=told)
+        say(f"== {lint}")
+        if subprocess.run([home.python, "-m", *lint.split()], cwd=PROGRAM, env=env, check=False).returncode:
+            failed.append(lint)
+        failed += check_page(home)
+        say(f"== {types}")
+        if typing.wait():
+            failed.append(types)
+        told.seek(0)
+        say(told.read().decode("utf-8", "replace").rstrip())
     command = [home.python, "-m", "pytest", "-n", str(workers), "--dist", "loadfile", *arguments]
     say("== pytest")
     if subprocess.run(command, cwd=PROGRAM, env=env, check=False).returncode:
