@@ -138,3 +138,29 @@ def test_what_cannot_be_made_is_refused_at_once(
     with pytest.raises(error, match=told):
         here.queue.submit(request_)
     assert here.engine.jobs == []
+
+
+NOT_HERE = (
+    "--prompt fox --sampler_name Nonesuch",
+    "--prompt fox --scheduler Nonesuch",
+    '--prompt fox --styles "Nonesuch, other"',
+    "--prompt fox --sd_model nonesuch",
+    "--prompt fox --width 16000 --height 16000",
+    "--prompt fox --batch_size 90000",
+)
+
+
+def test_a_line_with_what_is_not_here_is_a_prompt_and_the_list_is_made(office: Open) -> None:
+    """A1111: what cannot be used of a line's options costs no other line."""
+    here = office()
+    lines = "\n".join(("\ufeff--prompt cat --steps 3", *NOT_HERE, "a dog"))
+    request = small(script="Prompts from file or textbox", script_values={"lines": lines}, prompt="")
+    job = result(here, here.queue.submit(request, "anna"))
+    assert job.state == "done", job.error
+    read = [infotext.read(picture.infotext) for picture in sorted(job.pictures, key=lambda picture: picture.position)]
+    assert [one.prompt for one in read] == ["cat", *NOT_HERE, "a dog"]
+    assert read[0].labels["Steps"] == "3"
+    assert {one.labels["Seed"] for one in read} == {"7"}
+    assert sorted(comment.partition(":")[0] for comment in job.comments) == [
+        f"Line {number} is taken as a prompt" for number in range(2, 2 + len(NOT_HERE))
+    ]

@@ -70,19 +70,23 @@ class PromptsFromFile(Script):
         cells: list[Cell] = []
         remarks: list[str] = []
         moved = pictures = 0
-        for number, line in enumerate(self.lines.splitlines(), 1):
+        # Editors put a byte order mark before the first line.
+        for number, line in enumerate(self.lines.removeprefix("\ufeff").splitlines(), 1):
             if not line.strip():
                 continue
             told, changed = _told(type(request), line.strip(), number)
             remarks += changed
-            one = self._with(request, told)
-            one = seeds.anew(one)
+            one = seeds.anew(self._with(request, told))
             if self.iterate:
                 one = one.changed(seed=one.seed + moved)
                 moved += one.picture_count
             pictures += one.picture_count
             refuse_beyond(pictures, most)
-            cells.append(Cell((len(cells), 0, 0), one))
+            plain = None
+            if told.values.keys() - {"prompt"} or told.settings:
+                seed = {"seed": one.seed, "subseed": one.subseed}
+                plain = self._with(request, LineOptions({"prompt": line.strip()})).changed(**seed)
+            cells.append(Cell((len(cells), 0, 0), one, plain, f"Line {number} is taken as a prompt"))
         if not cells:
             raise UserError(
                 "There are no prompts.", hint="Enter at least one prompt, one per line.", field="script_args"

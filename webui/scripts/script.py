@@ -51,6 +51,10 @@ class Cell:
     place: tuple[int, int, int]
     request: Generation
     """Its seeds are chosen."""
+    otherwise: Generation | None = None
+    """What is made where nothing has a name that `request` uses; None: then the whole table is refused."""
+    said: str = ""
+    """What is said then, before the reason: "Line 3 is taken as a prompt"."""
 
 
 @dataclass(frozen=True)

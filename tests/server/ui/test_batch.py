@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePath
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from webui.base.errors import UserError
 from webui.base.paths import Paths
-from webui.server.ui.batch import files_in
+from webui.server.ui.batch import _InfoFrom, files_in
 
 
 def paint(folder: Path, *names: str) -> None:
@@ -44,3 +47,19 @@ def test_no_folder_is_said_in_words(tmp_path: Path, folder: str) -> None:
 def test_an_empty_folder_is_said_in_words(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no picture"):
         files_in(str(tmp_path), "Input", Paths(data=tmp_path / "other"))
+
+
+def test_an_infotext_is_taken_from_the_picture_at_the_same_place(tmp_path: Path) -> None:
+    """Two subfolders with pictures of one name: each has its own infotext; a flat folder serves by name alone."""
+    source, told = tmp_path / "in", tmp_path / "told"
+    paint(source, "a/1.png", "b/1.png", "c/2.png")
+    for name, seed in (("a/1.png", 1), ("b/1.png", 2), ("2.png", 3)):
+        text = PngInfo()
+        text.add_text("parameters", f"a fox\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: {seed}, Size: 8x8")
+        (told / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(told / name, pnginfo=text)
+    paths = Paths(data=tmp_path / "other")
+    tab: Any = SimpleNamespace(taken="taken", info_folder="folder")
+    info = _InfoFrom({"taken": ["Seed"], "folder": str(told)}, tab, paths)  # type: ignore[dict-item]
+    taken = [info.of(picture, b"", {})["seed"] for picture in files_in(str(source), "Input", paths)]
+    assert taken == [1, 2, 3]

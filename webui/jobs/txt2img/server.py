@@ -10,7 +10,7 @@ from webui.base.errors import ModelError
 from webui.base.text import named
 from webui.catalog import grid
 from webui.catalog.pictures import SavedPicture
-from webui.request.fields import Img2Img, Txt2Img
+from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.messages import Pictured
 from webui.request.plan import LARGEST_RANDOM_SEED, Plan, Plans, resolve
 from webui.request.settings import Settings
@@ -19,7 +19,7 @@ from webui.scripts.script import Table, chosen, refuse_beyond
 from webui.server.jobs.job import Job, JobError, user_name
 from webui.server.jobs.kind import Checked, JobServer
 from webui.server.jobs.limits import within
-from webui.server.jobs.tables import expanded, planned, sheets_of
+from webui.server.jobs.tables import expanded, only_generation, planned, settled, sheets_of
 from webui.server.jobs.work import Work
 
 
@@ -41,7 +41,7 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
             refuse_beyond(flow.steps(request), settings.limits.most_pictures)
             first = self.plan(request.changed(script="", script_values={}, **one), settings)
             return Checked(flow.picture_count(request), first.model, seed, subseed)
-        table = expanded(request, seed, subseed, settings.limits.most_pictures)
+        table = self._table(request, seed, subseed, settings)
         for cell in table.cells:
             within(cell.request, settings.limits)
         plans = planned(table, lambda request: self.plan(request.changed(**one), settings))
@@ -52,9 +52,18 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
             plan = self.plan(request.changed(seed=job.seed, subseed=job.subseed), settings)
             settings = settings.with_overrides(request.override_settings)
             return Work(job, settings, plan, (request,), comments=list(plan.remarks))
-        table = expanded(request, job.seed, job.subseed, settings.limits.most_pictures)
+        table = self._table(request, job.seed, job.subseed, settings)
         plans = planned(table, lambda cell: self.plan(cell, settings))
         return Work(job, settings, plans, plans.requests, table, comments=[*plans.remarks, *table.remarks])
+
+    def _table(self, request: Txt2Img | Img2Img, seed: int, subseed: int, settings: Settings) -> Table:
+        """What a request with a script stands for, and can be made."""
+
+        def plan(cell: Generation) -> None:
+            within(cell, settings.limits)
+            self.plan(only_generation(cell.changed(n_iter=1, batch_size=1)), settings)
+
+        return settled(expanded(request, seed, subseed, settings.limits.most_pictures), plan)
 
     def follow(self, job: Job, request: Txt2Img | Img2Img, made: Sequence[Made], /) -> Next | None:
         """As the request's script says, where that is a flow."""

@@ -9,13 +9,14 @@ from dataclasses import replace
 
 from PIL import Image
 
+from webui.base.errors import NotFound, UserError
 from webui.catalog import grid
 from webui.catalog.image_files import over_white, readable
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.plan import LARGEST_RANDOM_SEED, Plan, Plans
 from webui.request.settings import SaveSettings
 from webui.scripts import legend
-from webui.scripts.script import Seeds, Table, Title, chosen
+from webui.scripts.script import Cell, Seeds, Table, Title, chosen
 
 Resolve = Callable[[Txt2Img | Img2Img], Plan]
 
@@ -34,6 +35,20 @@ def expanded(request: Generation, seed: int, subseed: int, most: int) -> Table:
     return replace(table, remarks=(*remarks, *table.remarks))
 
 
+def settled(table: Table, plan: Callable[[Generation], object]) -> Table:
+    """The table with what its script has for the cells that cannot be planned, each with the reason as a remark."""
+    cells, remarks = [], list(table.remarks)
+    for cell in table.cells:
+        if cell.otherwise is not None:
+            try:
+                plan(cell.request)
+            except (NotFound, UserError) as error:
+                remarks.append(f"{cell.said}: {error.message}")
+                cell = Cell(cell.place, cell.otherwise)
+        cells.append(cell)
+    return replace(table, cells=tuple(cells), remarks=tuple(remarks))
+
+
 def planned(table: Table, resolve: Resolve) -> Plans:
     """The plans of all cells, in the order in which they are made; positions are in reading order: columns, rows,
     layers.
@@ -49,7 +64,7 @@ def planned(table: Table, resolve: Resolve) -> Plans:
     parts, requests = [], []
     images: dict[str, bytes] = {}
     for cell in table.cells:
-        request = _of_generation(cell.request)
+        request = only_generation(cell.request)
         plan = resolve(request).moved(starts[cell.place])
         # The same picture is the same bytes, however many cells begin with it.
         shared = {name: images.setdefault(name, content) for name, content in plan.images.items()}
@@ -101,7 +116,7 @@ def _opened(content: bytes) -> Image.Image:
         return over_white(picture)
 
 
-def _of_generation(request: Generation) -> Txt2Img | Img2Img:
+def only_generation(request: Generation) -> Txt2Img | Img2Img:
     if not isinstance(request, Txt2Img | Img2Img):
         raise TypeError(f"{type(request).__name__} is not a request for a picture.")
     return request

@@ -249,12 +249,13 @@ class _InfoFrom:
     def __init__(self, data: Data, batch: BatchTab, paths: Paths) -> None:
         self._fields = {TAKEN[label] for label in data[batch.taken] or () if label in TAKEN}
         folder = str(data[batch.info_folder] or "")
-        found = reversed(files_in(folder, "PNG info", paths)) if folder.strip() else ()
+        found = list(reversed(files_in(folder, "PNG info", paths))) if folder.strip() else []
+        self._by_place = {other.below / other.path.name: other.path for other in found}
         self._by_name = {other.path.name: other.path for other in found}
 
     def of(self, picture: BatchPicture, content: bytes, base: Mapping[str, Any]) -> Added:
         """Fields of the request that this picture's infotext changes. Prompts are appended to what the form has."""
-        other = self._by_name.get(picture.path.name)
+        other = self._by_place.get(picture.below / picture.path.name) or self._by_name.get(picture.path.name)
         text, _ = read_infotext(content_of(other) if other else content)
         if not text:
             return {}
