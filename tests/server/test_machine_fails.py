@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.catalog.conftest import png
 from tests.conftest import ROOT, until
 from tests.server.conftest import Office
 from tests.server.stand_in import StandIn
@@ -24,6 +25,7 @@ from webui.base.errors import DatabaseError, StorageError
 from webui.base.paths import Paths
 from webui.catalog import database
 from webui.catalog.settings_store import SettingsStore
+from webui.prompt.styles import Style
 
 Open = Callable[..., Office]
 LOCKED = float(os.environ.get("GESSO_TEST_LOCK_SECONDS", "0.5"))
@@ -224,6 +226,9 @@ def test_a_picture_outlives_the_folder_it_was_meant_for(
         assert Path(here.catalog.pictures.save_again(one.id).path).is_file()
 
 
+_touch = os.utime
+
+
 @pytest.mark.parametrize(
     ("call", "number"),
     [
@@ -260,6 +265,34 @@ def test_whatever_call_fails_the_picture_is_there(
         here.catalog.pictures.save_again(picture.id)
     assert Path(here.catalog.pictures.get(picture.id).path).is_file()
     assert call not in ("link", "chmod") or picture.saved, "these are no failures"
+
+
+def test_a_drive_of_another_system_takes_everything(office: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """exFAT, NTFS and network drives belong to another: they know neither rights nor links, and let nobody change
+    times. Whatever is kept is kept there too, the second time as well."""
+    here = office()
+
+    def refused(*_given: object, **_more: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    for call in ("chmod", "fchmod", "link", "symlink", "utime"):
+        monkeypatch.setattr(os, call, refused)
+    for turn in range(2):
+        name = here.catalog.uploads.put(png())
+        assert here.catalog.uploads.get(name) == png()
+        assert here.catalog.uploads.sweep((), older_than_seconds=60) == 0, "it counts as put just now"
+        here.catalog.styles.save(Style("night", f"at night {turn}", ""))
+        here.settings.change({"samples_filename_pattern": "always", "CLIP_stop_at_last_layers": turn + 1})
+        job = result(here, here.queue.submit(small()))
+        assert (job.state, [picture.saved for picture in job.pictures], job.comments) == ("done", [True], ())
+        assert not list(here.catalog.paths.data.rglob("*.tmp"))
+        # as a month later
+        (kept,) = (path for path in here.catalog.paths.data.rglob(name))
+        _touch(kept, (time.time() - 30 * 86400,) * 2)
+    assert SettingsStore(here.catalog.paths).current.render.clip_skip == 2
+    assert here.catalog.styles.all()["night"].prompt == "at night 1"
+    pictures = [here.catalog.pictures.get(each.id) for each in here.catalog.pictures.newest()]
+    assert len({picture.path for picture in pictures}) == 2, "none was written over"
 
 
 # --- the clock --------------------------------------------------------------------------------------------------------

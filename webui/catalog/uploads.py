@@ -45,9 +45,7 @@ class PictureStore:
         _check(content, self._most_pixels)
         name = hashlib.sha256(content).hexdigest()
         path = self._path(name)
-        if path.is_file():
-            os.utime(path)
-        else:
+        if not (path.is_file() and _refreshed(path)):
             write_atomically(path, content)
         return name
 
@@ -87,6 +85,15 @@ class PictureStore:
 
     def _path(self, name: str) -> Path:
         return self._folder / name[:2] / name
+
+
+def _refreshed(path: Path) -> bool:
+    """Whether the file counts as put just now. Where a drive belongs to another, it refuses to change times."""
+    try:
+        os.utime(path)
+    except OSError:
+        return False
+    return True
 
 
 def _check(content: bytes, most_pixels: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 import shutil
 import struct
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from webui.base.errors import StorageError, UserError
 from webui.base.files import replace as moved_over
+from webui.base.files import settled
 from webui.engine.families.weights import WeightsFile, open_weights
 from webui.engine.house import House
 from webui.engine.watch import Watch
@@ -210,8 +210,7 @@ def _write(path: Path, name: str, recipe: _Recipe, watch: Watch) -> None:
             tensor = recipe.tensor(key)
             stream.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
             watch.step(number, len(recipe.names))
-        stream.flush()
-        os.fsync(stream.fileno())
+    settled(path)
 
 
 def _outline(recipe: _Recipe, watch: Watch) -> Iterator[tuple[str, torch.dtype, tuple[int, ...]]]:
