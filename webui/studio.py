@@ -20,7 +20,7 @@ from webui.catalog.catalog import Catalog
 from webui.catalog.image_files import picture_of
 from webui.catalog.settings_store import SettingsStore
 from webui.flags import Flags, read
-from webui.request.fields import Img2Img, Txt2Img
+from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.messages import Failed, Finished, Interrupt, Pictured, Progress, Ready, Run
 from webui.request.plan import LARGEST_RANDOM_SEED, Plan, resolve
 from webui.request.settings import Settings
@@ -146,7 +146,7 @@ class Studio:
         except OSError as error:
             raise UserError(f"{image} cannot be read: {error.strerror or error}.") from error
 
-    def _made(self, request: Txt2Img | Img2Img, progress: Callable[[float], None] | None) -> list[StudioPicture]:
+    def _made(self, request: Generation, progress: Callable[[float], None] | None) -> list[StudioPicture]:
         settings = self.settings.current
         folders = tuple(str(folder) for folder in self.flags.paths.embeddings)
         plan = resolve(request, settings, self._catalog, _random_seed, folders)

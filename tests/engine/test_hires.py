@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from webui.features.hires.parameters import hires_size
 from webui.request.fields import Txt2Img
-from webui.request.plan import with_old_hires_size
 
 FUNCTIONS = Path(__file__).parents[1] / "golden" / "functions"
 RECORDED: list[dict[str, Any]] = json.loads((FUNCTIONS / "hires_resolution.json").read_text())
@@ -20,9 +18,9 @@ OLD: list[dict[str, Any]] = json.loads((FUNCTIONS / "old_hires_dims.json").read_
 @pytest.mark.parametrize("case", RECORDED, ids=lambda case: str(case["in"]))
 def test_as_recorded(case: dict[str, Any]) -> None:
     width, height, scale, wide, high = case["in"]
-    size = hires_size(
-        Txt2Img(width=width, height=height, enable_hr=True, hr_scale=scale, hr_resize_x=wide, hr_resize_y=high)
-    )
+    request = Txt2Img(width=width, height=height, enable_hr=True, hr_scale=scale, hr_resize_x=wide, hr_resize_y=high)
+    assert request.hires is not None
+    size = request.hires.size()
     assert [size.width, size.height] == case["out"]["upscale_to"]
     assert [size.cut_x, size.cut_y] == case["out"]["truncate"]
 
@@ -30,8 +28,9 @@ def test_as_recorded(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", OLD, ids=lambda case: str(case["in"]))
 def test_the_old_way_as_recorded(case: dict[str, Any]) -> None:
     width, height = case["in"]
-    request = with_old_hires_size(Txt2Img(width=width, height=height, enable_hr=True))
-    assert isinstance(request, Txt2Img)
-    size = hires_size(request)
-    assert [size.first_width, size.first_height] == case["out"]
+    request = Txt2Img(width=width, height=height, enable_hr=True).with_old_hires_size()
+    assert [request.width, request.height] == case["out"]
+    assert request.hires is not None
+    size = request.hires.size()
     assert (size.width - 8 * size.cut_x, size.height - 8 * size.cut_y) == pytest.approx((width, height), abs=15)
+    assert request.hires.pixels == width * height

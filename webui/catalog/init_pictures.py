@@ -11,7 +11,6 @@ from webui.base.errors import StorageError, UserError
 from webui.base.files import write_atomically
 from webui.base.paths import Paths
 from webui.catalog.image_files import as_format, decoding, encode, infotext_of, open_picture, readable
-from webui.request.fields import Img2Img
 from webui.request.plan import Picture, Plan
 from webui.request.settings import SaveSettings
 
@@ -25,9 +24,9 @@ def init_hash(picture: Picture, plan: Plan) -> str:
 
     A1111: of the last one, whichever the picture was made of, and of its bytes in memory (RGB, RGBA, L ...).
     """
-    if not isinstance(picture.request, Img2Img) or not picture.request.init_images:
+    if not picture.request.begins_with:
         return ""
-    content = plan.images.get(picture.request.init_images[-1])
+    content = plan.images.get(picture.request.begins_with[-1])
     try:
         return _hashed(_opened(content)) if content else ""
     except UserError as error:
@@ -37,9 +36,7 @@ def init_hash(picture: Picture, plan: Plan) -> str:
 
 def keep_init_pictures(picture: Picture, plan: Plan, paths: Paths, save: SaveSettings) -> None:
     """Write the given pictures as HASH.png (or in the settings' format), unless they lie there already."""
-    if not isinstance(picture.request, Img2Img):
-        return
-    for name in picture.request.init_images:
+    for name in picture.request.begins_with:
         try:
             image = _opened(plan.images[name])
             encoded = encode(image, as_format(save.samples_format), infotext_of(image)[0], quality=save.jpeg_quality)

@@ -23,7 +23,7 @@ from webui.catalog.init_pictures import init_hash, keep_init_pictures
 from webui.catalog.job_table import JobTable
 from webui.catalog.pictures import NotSaved, Pictures, SavedPicture
 from webui.request.facts import facts_of, unwanted_labels
-from webui.request.fields import Generation, Img2Img
+from webui.request.fields import Generation
 from webui.request.filenames import Naming
 from webui.request.infotext import joined, labels_of, quoted, write
 from webui.request.messages import ExtraPicture, Pictured
@@ -97,7 +97,7 @@ class JobPictures:
             styles=request.styles if request else (),
             plain_prompt=request.prompt if request else picture.request.prompt,
             prompt_words=settings.save.directories_max_prompt_words,
-            basename=picture.request.basename if isinstance(picture.request, Img2Img) else "",
+            basename=given.basename if (given := picture.request.from_picture) is not None else "",
             pixels=pictured.rgb,
         )
         shown = [extra for extra in pictured.extras if extra.shown]
@@ -200,7 +200,7 @@ class JobPictures:
 
     def _parent(self, request: Generation) -> str:
         """The id of the picture that this one is made of, when it is one of ours."""
-        return self.made_of(request.init_images[0]) if isinstance(request, Img2Img) and request.init_images else ""
+        return self.made_of(request.begins_with[0]) if request.begins_with else ""
 
     def made_of(self, upload: str) -> str:
         """The id of the picture that was uploaded, when it is one of ours; uploads are named by their sha256."""

@@ -24,7 +24,7 @@ from webui.engine.watch import Watch
 from webui.prompt.networks import NetworkTag
 from webui.registry import SamplerEntry, ScheduleEntry
 from webui.request.capabilities import Capability
-from webui.request.fields import Img2Img, Txt2Img
+from webui.request.fields import Generation
 from webui.request.messages import Phase
 from webui.request.plan import CheckpointRef, NetworkRef, Picture, Plan
 from webui.request.settings import RenderSettings
@@ -120,7 +120,7 @@ class Batch:
     facts: Facts = field(default_factory=Facts)
 
     @property
-    def request(self) -> Txt2Img | Img2Img:
+    def request(self) -> Generation:
         return self.pictures[0].request
 
     @property

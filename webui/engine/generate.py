@@ -33,7 +33,6 @@ from webui.engine.vae import decoded
 from webui.engine.watch import Skipped, Watch
 from webui.engine.whole import whole_pictures
 from webui.request.capabilities import check_partner
-from webui.request.fields import Img2Img, Txt2Img
 from webui.request.messages import Pictured
 from webui.request.plan import GIVEN, GIVEN_MASK, CheckpointRef, Picture, Plan
 from webui.request.settings import RenderSettings
@@ -180,9 +179,7 @@ def prompts_of(pictures: tuple[Picture, ...]) -> Iterator[str]:
     """Everything that is read as a prompt."""
     for picture in pictures:
         request = picture.request
-        yield from (request.prompt, request.negative_prompt)
-        if isinstance(request, Txt2Img):
-            yield from (request.hr_prompt, request.hr_negative_prompt)
+        yield from (*request.positive_prompts, *request.negative_prompts)
 
 
 def use_of(pictures: tuple[Picture, ...], features: Features) -> Use:
@@ -215,7 +212,7 @@ def _made(
         return
     loaded = lending.dressed(first)
     beginning: Beginning | None = None
-    if isinstance(batch.request, Img2Img):
+    if batch.request.is_img2img:
         beginning = beginnings.of(batch, loaded.model)
         last = image_pass(features, batch, loaded, beginning, services)
     else:
@@ -243,7 +240,7 @@ def first_pass(features: Features, batch: Batch, loaded: Loaded, services: Servi
 def image_pass(features: Features, batch: Batch, loaded: Loaded, beginning: Beginning, services: Services) -> Denoised:
     """Picture and text to latents (b, c, h, w)."""
     request, start = batch.request, beginning.start
-    steps, t_enc = img2img_steps(request.steps, request.denoising_strength, fix=batch.render.img2img_fix_steps)
+    steps, t_enc = img2img_steps(request.steps, beginning.strength, fix=batch.render.img2img_fix_steps)
     this = replace(planned(batch), steps=steps, t_enc=t_enc, start=start, concat=start.concat)
     return passed(features, batch, shaped(features, this, loaded), loaded, services)
 

@@ -39,7 +39,6 @@ from webui.engine.sampling.types import Denoiser, SamplerOptions
 from webui.engine.watch import Skipped, Watch
 from webui.registry import SamplerEntry, ScheduleEntry
 from webui.request.capabilities import Capability
-from webui.request.fields import Img2Img
 from webui.request.plan import Picture
 from webui.request.settings import RenderSettings
 
@@ -391,11 +390,11 @@ EDITING = 8
 
 def guidance_of(batch: Batch, this: Pass, model: PictureMaker) -> Guidance:
     """How this pass guides."""
-    request, render = batch.request, batch.render
-    image_scale = None
-    if isinstance(request, Img2Img) and model.input_channels == EDITING:
-        batch.facts.note("Image CFG scale", request.image_cfg_scale)
-        image_scale = request.image_cfg_scale if request.image_cfg_scale != 1.0 else None
+    render = batch.render
+    image_scale, given = None, batch.request.from_picture
+    if given is not None and model.input_channels == EDITING:
+        batch.facts.note("Image CFG scale", given.image_cfg_scale)
+        image_scale = given.image_cfg_scale if given.image_cfg_scale != 1.0 else None
     return Guidance(
         scale=1.0 if model.is_told_guidance else this.cfg_scale * this.sampler.cfg_factor,
         skip_below=render.s_min_uncond,

@@ -72,6 +72,8 @@ class Beginning:
     start: Start
     givens: tuple[InitPicture, ...]
     """One a picture of the batch."""
+    strength: float
+    """How much may change: 0 is nothing, 1 everything."""
 
 
 @dataclass
@@ -126,7 +128,9 @@ class Beginnings:
                 posteriors=batch.posteriors,
                 rounded=request.rounds_mask,
             )
-        return Beginning(Start(latents, mask, concat), tuple(givens[name] for name in names))
+        return Beginning(
+            Start(latents, mask, concat), tuple(givens[name] for name in names), request.denoising_strength
+        )
 
     def pixels(self, batch: Batch) -> tuple[Beginning, Image.Image | None]:
         """The same for a model that takes pixels: no latents, and the mask at the generation's size, white where the
@@ -141,7 +145,7 @@ class Beginnings:
             self._given(picture.init_image, request, masked, render.img2img_background_color)
             for picture in batch.pictures
         )
-        return Beginning(Start(torch.empty(0)), givens), masked.latent if masked else None
+        return Beginning(Start(torch.empty(0)), givens, request.denoising_strength), masked.latent if masked else None
 
     def _masking(self, request: Img2Img, batch: Batch) -> Masking | None:
         if not request.mask:
@@ -207,9 +211,10 @@ class Beginnings:
 
 
 def _img2img(batch: Batch) -> Img2Img:
-    if not isinstance(batch.request, Img2Img):
+    given = batch.request.from_picture
+    if given is None:
         raise TypeError("Only img2img begins with a picture.")
-    return batch.request
+    return given
 
 
 def opened(content: bytes) -> Image.Image:

@@ -24,7 +24,6 @@ from webui.prompt.attention import parse_attention
 from webui.prompt.comments import strip_comments
 from webui.prompt.networks import extract_networks
 from webui.prompt.schedule import prompt_schedule
-from webui.request.fields import Img2Img
 from webui.request.plan import Picture
 from webui.request.settings import RenderSettings
 from webui.request.whole import unhonoured
@@ -37,7 +36,7 @@ def whole_pictures(batch: Batch, model: WholeMaker, beginnings: Beginnings, watc
         UserError: the pipeline cannot do it.
     """
     request = batch.request
-    beginning, mask = beginnings.pixels(batch) if isinstance(request, Img2Img) else (None, None)
+    beginning, mask = beginnings.pixels(batch) if request.is_img2img else (None, None)
     task: Task = "txt2img" if beginning is None else "img2img" if mask is None else "inpaint"
     pipeline = model.of(task)
     for remark in unhonoured(request, batch.render):
@@ -94,8 +93,8 @@ def _run(
         "clean_caption": False,
         **_guidance(pipeline, request.cfg_scale, picture.render),
     }
-    if given is not None and isinstance(request, Img2Img):
-        wished |= {"image": given.resize((width, height)), "strength": request.denoising_strength}
+    if given is not None:
+        wished |= {"image": given.resize((width, height)), "strength": request.strength}
     if mask is not None:
         wished["mask_image"] = mask.resize((width, height))
     try:

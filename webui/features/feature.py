@@ -13,7 +13,7 @@ from webui.request.params import Declared, shortened
 from webui.request.workload import Workload
 
 if TYPE_CHECKING:
-    from webui.request.fields import Img2Img, Txt2Img
+    from webui.request.fields import Generation
     from webui.request.plan import Picture, Resolving
     from webui.request.settings import RenderSettings
 
@@ -61,13 +61,13 @@ class FeatureParams(Declared):
         return tuple(Need(what, switch_off, cls.field) for what in Capability if what in cls.needs)
 
     @classmethod
-    def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
+    def of(cls, request: Generation, render: RenderSettings) -> Self | None:
         """What a request and its settings ask of this feature; None: nothing, it is off."""
         values = request.features.get(cls.title)
         return None if values is None else cls.made(**values)
 
     @classmethod
-    def units_of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Iterator[tuple[int, Self]]:
+    def units_of(cls, request: Generation, render: RenderSettings) -> Iterator[tuple[int, Self]]:
         """The units that are on, with their numbers; a feature without units has the one of number 0.
 
         Raises:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 
 from webui import registry
 from webui.base.errors import NotFound
 from webui.request.foreign_names import is_sampler, is_schedule, named
+from webui.request.hires import old_first_size
 
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*)(?:-?(rc)[.-]?(\d*)|-(\d+))?", re.IGNORECASE)
 _HASH_BEHIND = re.compile(r"[0-9a-f]+")
@@ -141,21 +141,13 @@ def _sizes(labels: Mapping[str, str]) -> dict[str, str]:
     if max(*first, *final) > LARGEST_SIDE:
         return {}
     if 0 in first:
-        first = _old_first_pass(*final)
+        first = old_first_size(*final) if all(final) else (512, 512)
     return {
         "Size-1": str(first[0]),
         "Size-2": str(first[1]),
         "Hires resize-1": str(final[0]),
         "Hires resize-2": str(final[1]),
     }
-
-
-def _old_first_pass(width: int, height: int) -> tuple[int, int]:
-    """About as many pixels as 512 times 512, in steps of 64."""
-    if not width or not height:
-        return 512, 512
-    scale = math.sqrt(512 * 512 / (width * height))
-    return math.ceil(scale * width / 64) * 64, math.ceil(scale * height / 64) * 64
 
 
 def _habits(prompt: str, labels: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from webui import registry
 from webui.registry import SamplerEntry, ScheduleEntry
-from webui.request.fields import SAME_SAMPLER, SAME_SCHEDULE, Generation, Txt2Img
+from webui.request.fields import Generation
 from webui.request.params import default_of
 from webui.request.plan import CheckpointRef, Picture, Plan
 from webui.request.settings import RenderSettings, SaveSettings
@@ -79,8 +79,8 @@ def _short_title(ref: CheckpointRef) -> str:
 def _schedules(request: Generation) -> dict[str, str]:
     """The schedules in use, by name: Automatic only where the sampler has none of its own."""
     found = {"Schedule type": _resolved(*_sampler_and_schedule(request)).name}
-    if isinstance(request, Txt2Img) and request.enable_hr:
-        hires = _resolved(*_hires_sampler_and_schedule(request)).name
+    if request.hires:
+        hires = _resolved(*registry.sampler_and_schedule(request.hires.sampler_name, request.hires.scheduler)).name
         if hires != found["Schedule type"]:
             found["Hires schedule type"] = hires
     return found
@@ -88,13 +88,6 @@ def _schedules(request: Generation) -> dict[str, str]:
 
 def _sampler_and_schedule(request: Generation) -> tuple[SamplerEntry, ScheduleEntry]:
     return registry.sampler_and_schedule(request.sampler_name, request.scheduler)
-
-
-def _hires_sampler_and_schedule(request: Txt2Img) -> tuple[SamplerEntry, ScheduleEntry]:
-    return registry.sampler_and_schedule(
-        request.sampler_name if request.hr_sampler_name in ("", SAME_SAMPLER) else request.hr_sampler_name,
-        request.scheduler if request.hr_scheduler in ("", SAME_SCHEDULE) else request.hr_scheduler,
-    )
 
 
 def _resolved(sampler: SamplerEntry, schedule: ScheduleEntry) -> ScheduleEntry:
@@ -108,8 +101,10 @@ def _sampler_options(request: Generation, render: RenderSettings) -> dict[str, s
     schedule = _resolved(sampler, schedule)
     schedules = [schedule]
     samplers = [sampler]
-    if isinstance(request, Txt2Img) and request.enable_hr:
-        hires_sampler, hires_schedule = _hires_sampler_and_schedule(request)
+    if request.hires:
+        hires_sampler, hires_schedule = registry.sampler_and_schedule(
+            request.hires.sampler_name, request.hires.scheduler
+        )
         samplers.append(hires_sampler)
         schedules.append(_resolved(hires_sampler, hires_schedule))
     in_sigmas = any(not entry.timesteps for entry in samplers)
@@ -141,25 +136,22 @@ def _sampler_options(request: Generation, render: RenderSettings) -> dict[str, s
 
 def _pass_options(request: Generation, render: RenderSettings) -> dict[str, str]:
     """Settings of one pass or another that are not as usual."""
-    hires = isinstance(request, Txt2Img) and request.enable_hr
     merging = render.token_merging_ratio
     if request.is_img2img:
         merging = render.token_merging_ratio_img2img or merging
     return {
         **({"Token merging ratio": str(merging)} if merging else {}),
-        **(_unusual(render, "token_merging_ratio_hr") if hires else {}),
+        **(_unusual(render, "token_merging_ratio_hr") if request.hires else {}),
         **(_unusual(render, "initial_noise_multiplier") if request.is_img2img else {}),
-        **(_unusual(render, "img2img_extra_noise") if request.is_img2img or hires else {}),
+        **(_unusual(render, "img2img_extra_noise") if request.strength is not None else {}),
         **(_unusual(render, "refiner_switch_by_sample_steps") if request.has_refiner else {}),
-        **(_unusual(render, "hires_fix_refiner_pass") if request.has_refiner and hires else {}),
+        **(_unusual(render, "hires_fix_refiner_pass") if request.has_refiner and request.hires else {}),
     }
 
 
 def _prompt_options(request: Generation, render: RenderSettings) -> dict[str, str]:
     """Settings of the prompt language that are not as usual, where a bracket in the prompts may feel them."""
-    text = request.prompt + request.negative_prompt
-    if isinstance(request, Txt2Img) and request.enable_hr:
-        text += request.hr_prompt + request.hr_negative_prompt
+    text = "".join((*request.positive_prompts, *request.negative_prompts))
     return {
         **(_unusual(render, "emphasis") if "(" in text or "[" in text else {}),
         **(_unusual(render, "use_old_scheduling") if "[" in text else {}),

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 from webui import registry
 from webui.base.errors import UserError
+from webui.request.hires import SecondPass, old_first_size
 from webui.request.jobs import Demand, JobRequest
 from webui.request.params import (
     MISSING,
@@ -74,13 +75,17 @@ DenoisingStrength = Annotated[
         step=0.01,
         ge=0,
         le=1,
-        when=lambda request: request.is_img2img or request.enable_hr,
+        when=lambda request: request.strength is not None,
     ),
 ]
+Styled = Callable[[str, str, tuple[str, ...]], tuple[str, str]]
+"""(prompt, negative prompt, names of styles) -> both prompts as they are meant."""
 
 
 class Generation(JobRequest):
     """What text-to-image and image-to-image have in common."""
+
+    is_img2img: ClassVar[bool] = False
 
     prompt: Annotated[str, Text(ui="Prompt", lines=3, placeholder="What the picture should show")] = ""
     """What the picture should show. (word:1.2) adds emphasis, [from:to:0.5] switches during sampling, BREAK starts a
@@ -291,8 +296,45 @@ class Generation(JobRequest):
         return named.changed(features=with_pictures_kept(self.features, keep)) if self.features else named
 
     @property
-    def is_img2img(self) -> bool:
-        return False
+    def hires(self) -> SecondPass | None:
+        """The second pass of hires fix; None: there is none."""
+        return None
+
+    @property
+    def from_picture(self) -> Img2Img | None:
+        """Itself, where it begins with a picture."""
+        return None
+
+    @property
+    def strength(self) -> float | None:
+        """How much a pass changes that begins with a picture; None: no pass does."""
+        return None
+
+    @property
+    def positive_prompts(self) -> tuple[str, ...]:
+        """Of its passes."""
+        return (self.prompt,)
+
+    @property
+    def negative_prompts(self) -> tuple[str, ...]:
+        """Of its passes."""
+        return (self.negative_prompt,)
+
+    def named(self, styled: Styled) -> Self:
+        """With the registry's names of samplers and schedules, and with its styles in its prompts.
+
+        Raises:
+            NotFound: nothing has one of the names.
+        """
+        sampler, schedule = registry.sampler_and_schedule(self.sampler_name, self.scheduler)
+        prompt, negative = styled(self.prompt, self.negative_prompt, self.styles)
+        return self.changed(
+            sampler_name=sampler.name, scheduler=schedule.name, prompt=prompt, negative_prompt=negative, styles=()
+        )
+
+    def with_old_hires_size(self) -> Self:
+        """With width and height as those of the first pass, where they are the finished picture's."""
+        return self
 
     @property
     def has_refiner(self) -> bool:
@@ -313,17 +355,18 @@ class Generation(JobRequest):
     @property
     def effort(self) -> float:
         """Calls of the network times pixels."""
-        return float(self.steps * self.width * self.height * self.picture_count)
+        second = self.hires.steps * self.hires.pixels if self.hires else 0
+        return float((self.steps * self.width * self.height + second) * self.picture_count)
 
     @property
     def most_steps(self) -> int:
         """Of its passes, those of the longest."""
-        return self.steps
+        return max(self.steps, self.hires.steps) if self.hires else self.steps
 
     @property
     def most_pixels(self) -> int:
         """In one picture, when it is finished."""
-        return self.width * self.height
+        return max(self.width * self.height, self.hires.pixels if self.hires else 0)
 
     def demands(self, limits: LimitSettings, /) -> Iterable[Demand]:
         characters = max(len(self.prompt), len(self.negative_prompt))
@@ -502,35 +545,63 @@ class Txt2Img(Generation):
     """How the small picture is enlarged: in latent space, or by one of the upscalers. Empty: Latent."""
 
     @property
-    def effort(self) -> float:
+    def hires(self) -> SecondPass | None:
         if not self.enable_hr:
-            return super().effort
-        pixels = self.width * self.height
-        scale = self.hr_scale**2
-        if self.hr_resize_x and self.hr_resize_y:
-            scale = self.hr_resize_x * self.hr_resize_y / pixels
-        work = self.steps * pixels + (self.hr_second_pass_steps or self.steps) * pixels * scale
-        return float(work * self.picture_count)
+            return None
+        same_sampler, same_schedule = ("", SAME_SAMPLER), ("", SAME_SCHEDULE)
+        return SecondPass(
+            width=self.width,
+            height=self.height,
+            scale=self.hr_scale,
+            target_width=self.hr_resize_x,
+            target_height=self.hr_resize_y,
+            steps=self.hr_second_pass_steps or self.steps,
+            upscaler=self.hr_upscaler or registry.LATENT_UPSCALERS[0],
+            strength=self.denoising_strength,
+            checkpoint="" if self.hr_checkpoint_name == SAME_CHECKPOINT else self.hr_checkpoint_name,
+            sampler_name=self.sampler_name if self.hr_sampler_name in same_sampler else self.hr_sampler_name,
+            scheduler=self.scheduler if self.hr_scheduler in same_schedule else self.hr_scheduler,
+            prompt=self.hr_prompt or self.prompt,
+            negative_prompt=self.hr_negative_prompt or self.negative_prompt,
+        )
 
     @property
-    def most_steps(self) -> int:
-        return max(self.steps, self.hr_second_pass_steps) if self.enable_hr else self.steps
+    def strength(self) -> float | None:
+        return self.hires.strength if self.hires else None
 
     @property
-    def most_pixels(self) -> int:
-        pixels = self.width * self.height
+    def positive_prompts(self) -> tuple[str, ...]:
+        return (self.prompt, self.hires.prompt) if self.hires else (self.prompt,)
+
+    @property
+    def negative_prompts(self) -> tuple[str, ...]:
+        return (self.negative_prompt, self.hires.negative_prompt) if self.hires else (self.negative_prompt,)
+
+    def named(self, styled: Styled) -> Self:
+        first = super().named(styled)
+        if self.hires is None or first.hires is None:
+            return first
+        sampler, schedule = registry.sampler_and_schedule(first.hires.sampler_name, first.hires.scheduler)
+        prompt, negative = styled(self.hires.prompt, self.hires.negative_prompt, self.styles)
+        changes = {"hr_prompt": prompt, "hr_negative_prompt": negative}
+        if self.hr_sampler_name not in ("", SAME_SAMPLER):
+            changes["hr_sampler_name"] = sampler.name
+        if self.hr_scheduler not in ("", SAME_SCHEDULE):
+            changes["hr_scheduler"] = schedule.name
+        return first.changed(**changes)
+
+    def with_old_hires_size(self) -> Self:
         if not self.enable_hr:
-            return pixels
-        factor = max(self.hr_scale, 1.0) ** 2
-        wanted = self.hr_resize_x * self.hr_resize_y
-        one_side = max(self.hr_resize_x / self.width, self.hr_resize_y / self.height) ** 2 * pixels
-        return int(wanted or one_side or pixels * factor)
+            return self
+        width, height = old_first_size(self.width, self.height)
+        return self.changed(width=width, height=height, hr_resize_x=self.width, hr_resize_y=self.height)
 
 
 class Img2Img(Generation):
     """A picture out of a picture, and text."""
 
     kind: ClassVar[str] = "img2img"
+    is_img2img: ClassVar[bool] = True
 
     image_cfg_scale: Annotated[
         float,
@@ -724,16 +795,24 @@ class Img2Img(Generation):
     """Uses hard edges instead of a soft mask in latent space."""
 
     @property
-    def is_img2img(self) -> bool:
-        return True
+    def from_picture(self) -> Img2Img:
+        return self
+
+    @property
+    def begins_with(self) -> tuple[str, ...]:
+        return self.init_images
+
+    @property
+    def masked_by(self) -> str:
+        return self.mask
+
+    @property
+    def strength(self) -> float:
+        return self.denoising_strength
 
     @property
     def rounds_mask(self) -> bool:
         return self.mask_round and not self.soft_inpainting
-
-    @property
-    def enable_hr(self) -> bool:
-        return False
 
 
 REQUESTS: dict[str, type[Generation]] = {"txt2img": Txt2Img, "img2img": Img2Img}

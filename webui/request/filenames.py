@@ -171,10 +171,10 @@ def _sampler_and_schedule(naming: Naming) -> str:
 
 
 def _denoising(naming: Naming) -> str:
-    request = naming.picture.request
-    if not (request.is_img2img or request.enable_hr):
+    strength = naming.picture.request.strength
+    if strength is None:
         raise SkippedFile
-    return str(request.denoising_strength)
+    return str(strength)
 
 
 def _among(naming: Naming, number: int) -> str:

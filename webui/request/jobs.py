@@ -43,6 +43,16 @@ class JobRequest(Declared):
         return with_pictures(self, keep)
 
     @property
+    def begins_with(self) -> tuple[str, ...]:
+        """The names of the pictures that it is given."""
+        return ()
+
+    @property
+    def masked_by(self) -> str:
+        """The name of the mask that says where the given pictures may change; "": everywhere."""
+        return ""
+
+    @property
     def picture_count(self) -> int:
         """How many pictures are asked for; 0: a text comes of it, or a file."""
         return 0

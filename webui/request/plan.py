@@ -6,7 +6,6 @@ A `Plan` is plain data and determines the pictures: the same plan gives the same
 from __future__ import annotations
 
 import logging
-import math
 import random
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,7 +22,7 @@ from webui.prompt.comments import strip_comments
 from webui.prompt.networks import HYPERNETWORK, LORA_KINDS, NetworkTag, extract_networks
 from webui.registry import FeatureEntry
 from webui.request.capabilities import check, check_partner, of_family
-from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img, Txt2Img
+from webui.request.fields import Generation, Img2Img
 from webui.request.params import pictures_in
 from webui.request.settings import RenderSettings, Settings
 
@@ -134,7 +133,7 @@ class Wish(NamedTuple):
 class Picture:
     """One picture to make: everything that its pixels depend on, but the networks' weights."""
 
-    request: Txt2Img | Img2Img
+    request: Generation
     """Resolved: prompts with styles, canonical sampler and schedule names, this picture's own seeds."""
     render: RenderSettings
     seed: int
@@ -214,7 +213,7 @@ class Plans:
     """Several plans as one job, in the order in which they are made. Positions count through all of them."""
 
     parts: tuple[Plan, ...]
-    requests: tuple[Txt2Img | Img2Img, ...]
+    requests: tuple[Generation, ...]
     """What each of them was asked for."""
 
     @property
@@ -284,7 +283,7 @@ class Resolving:
 
 
 def resolve(
-    request: Txt2Img | Img2Img,
+    request: Generation,
     settings: Settings,
     names: Names,
     random_seed: Callable[[], int],
@@ -308,9 +307,10 @@ def resolve(
     if depth > DEEPEST:
         raise UserError("Features that make pictures with features stand too deep in one another.", field="features")
     render = settings.with_options(request.override_settings, strict=False).render
-    request = _with_hypernetwork(_named(request, names, comments=render.enable_prompt_comments), render, names)
+    request = request.named(partial(_styled, names, comments=render.enable_prompt_comments))
+    request = _with_hypernetwork(request, render, names)
     if render.use_old_hires_fix_width_height:
-        request = with_old_hires_size(request)
+        request = request.with_old_hires_size()
     remarks = [f"There is no feature {name!r} here: it was left out." for name in _unknown(request)]
     checkpoint, vae = chosen_models(render, names, remarks.append, asked=request.override_settings)
     render = render.changed(sd_model_checkpoint=checkpoint.title)
@@ -319,7 +319,7 @@ def resolve(
     )
     pictures = _wishing(_pictures(request, render, random_seed), resolving)
     refiner = names.checkpoint(request.refiner_checkpoint) if request.has_refiner else None
-    hires = _hires_checkpoint(request, names)
+    hires = names.checkpoint(request.hires.checkpoint) if request.hires and request.hires.checkpoint else None
     _check_family(request, pictures, checkpoint, refiner, hires)
     return Plan(
         batches=_batches(pictures, request.batch_size),
@@ -340,9 +340,7 @@ def _unknown(request: Generation) -> list[str]:
     return [name for name in request.features if registry.feature(name) is None]
 
 
-def _pictures(
-    request: Txt2Img | Img2Img, render: RenderSettings, random_seed: Callable[[], int]
-) -> tuple[Picture, ...]:
+def _pictures(request: Generation, render: RenderSettings, random_seed: Callable[[], int]) -> tuple[Picture, ...]:
     """All pictures of a request, each with its own seeds."""
     seed = request.seed if request.seed >= 0 else random_seed()
     subseed = request.subseed if request.subseed >= 0 else random_seed()
@@ -366,7 +364,7 @@ def _pictures(
     return tuple(made)
 
 
-def wished(request: Txt2Img | Img2Img, render: RenderSettings) -> tuple[Wish, ...]:
+def wished(request: Generation, render: RenderSettings) -> tuple[Wish, ...]:
     """What a request and its settings ask of the features, in the order in which they act; names are not resolved.
 
     Raises:
@@ -420,7 +418,8 @@ def _batches(pictures: tuple[Picture, ...], size: int) -> tuple[tuple[Picture, .
     for start in range(0, len(pictures), size):
         batch = pictures[start : start + size]
         first = batch[0]
-        if all(_prompts(each) == _prompts(first) and each.wishes is first.wishes for each in batch):
+        prompts = first.request.positive_prompts
+        if all(each.request.positive_prompts == prompts and each.wishes is first.wishes for each in batch):
             found.append(batch)
         else:
             runs = groupby(batch, lambda each: (_tags(each), id(each.wishes)))
@@ -428,14 +427,8 @@ def _batches(pictures: tuple[Picture, ...], size: int) -> tuple[tuple[Picture, .
     return tuple(found)
 
 
-def _prompts(picture: Picture) -> tuple[str, ...]:
-    """Those whose tags say which networks are worn."""
-    request = picture.request
-    return (request.prompt, request.hr_prompt) if isinstance(request, Txt2Img) else (request.prompt,)
-
-
 def _tags(picture: Picture) -> tuple[NetworkTag, ...]:
-    return tuple(tag for prompt in _prompts(picture) for tag in extract_networks(prompt)[1])
+    return tuple(tag for prompt in picture.request.positive_prompts for tag in extract_networks(prompt)[1])
 
 
 def chosen_models(
@@ -467,15 +460,8 @@ def chosen_models(
         return checkpoint, None  # The one that goes with the checkpoint has gone as well: its own.
 
 
-def _hires_checkpoint(request: Txt2Img | Img2Img, names: Names) -> CheckpointRef | None:
-    if not isinstance(request, Txt2Img) or not request.enable_hr:
-        return None
-    name = request.hr_checkpoint_name
-    return None if name in ("", SAME_CHECKPOINT) else names.checkpoint(name)
-
-
 def _check_family(
-    request: Txt2Img | Img2Img,
+    request: Generation,
     pictures: Iterable[Picture],
     checkpoint: CheckpointRef,
     refiner: CheckpointRef | None,
@@ -493,33 +479,27 @@ def _check_family(
     check(base, asked)
     if refiner is not None and (other := of_family(refiner.family)) is not None:
         check_partner(base, other, "refiner_checkpoint")
-    if hires is not None and isinstance(request, Txt2Img) and (other := of_family(hires.family)) is not None:
-        latents = request.hr_upscaler in ("", *registry.LATENT_UPSCALERS)
+    if hires is not None and request.hires and (other := of_family(hires.family)) is not None:
+        latents = request.hires.upscaler in registry.LATENT_UPSCALERS
         check_partner(base, other, "hr_checkpoint_name", latents=latents)
 
 
 def _upscalers(request: Generation, names: Names) -> dict[str, UpscalerRef]:
     """What enlarges pixels between the passes."""
-    if not isinstance(request, Txt2Img) or not request.enable_hr:
-        return {}
-    name = request.hr_upscaler
-    return {} if name in ("", *registry.LATENT_UPSCALERS) else {name: names.upscaler(name, "hr_upscaler")}
+    name = request.hires.upscaler if request.hires else registry.LATENT_UPSCALERS[0]
+    return {} if name in registry.LATENT_UPSCALERS else {name: names.upscaler(name, "hr_upscaler")}
 
 
 def _networks(pictures: Iterable[Picture], render: RenderSettings, names: Names) -> dict[tuple[str, str], NetworkRef]:
     """The files of the tags in all prompts, and of those that the settings add."""
-    requests = [picture.request for picture in pictures]
-    prompts = dict.fromkeys(request.prompt for request in requests)
-    prompts |= dict.fromkeys(
-        request.hr_prompt for request in requests if isinstance(request, Txt2Img) and request.enable_hr
-    )
+    prompts = dict.fromkeys(prompt for picture in pictures for prompt in picture.request.positive_prompts)
     asked = [(tag.kind, tag.name) for prompt in prompts for tag in extract_networks(prompt)[1]]
     asked += [(tag.kind, tag.name) for tag in added_networks(render)]
     found = {key: names.network(*key) for key in dict.fromkeys(asked) if key[0] in (*LORA_KINDS, HYPERNETWORK)}
     return {key: ref for key, ref in found.items() if ref is not None}
 
 
-def _with_hypernetwork(request: Txt2Img | Img2Img, render: RenderSettings, names: Names) -> Txt2Img | Img2Img:
+def _with_hypernetwork(request: Generation, render: RenderSettings, names: Names) -> Generation:
     """A1111: the hypernetwork of the settings becomes part of the prompt, and so of the infotext; the LoRA does not."""
     tags = [tag for tag in added_networks(render) if tag.kind == HYPERNETWORK]
     named = {(tag.kind, tag.name) for tag in extract_networks(request.prompt)[1]}
@@ -534,61 +514,17 @@ def added_networks(render: RenderSettings) -> list[NetworkTag]:
     return [NetworkTag(kind, (name, strength), ()) for kind, name in added if name not in ("", "None")]
 
 
-def _named(request: Txt2Img | Img2Img, names: Names, *, comments: bool) -> Txt2Img | Img2Img:
-    """The request with canonical names, styles merged into the prompts, and its checkpoints known to exist.
-
-    comments: whether the prompts have comments, which are left out (A1111: in the infotext, too).
-    """
-    sampler, schedule = registry.sampler_and_schedule(request.sampler_name, request.scheduler)
-    prompt, negative = names.styled(request.prompt, request.negative_prompt, request.styles)
-    if comments:
-        prompt, negative = strip_comments(prompt), strip_comments(negative)
-    changes: dict[str, object] = {
-        "sampler_name": sampler.name,
-        "scheduler": schedule.name,
-        "prompt": prompt,
-        "negative_prompt": negative,
-        "styles": (),
-    }
-    if isinstance(request, Txt2Img) and request.enable_hr:
-        changes["hr_prompt"], changes["hr_negative_prompt"] = names.styled(
-            request.hr_prompt or request.prompt, request.hr_negative_prompt or request.negative_prompt, request.styles
-        )
-        if comments:
-            changes |= {name: strip_comments(str(changes[name])) for name in ("hr_prompt", "hr_negative_prompt")}
-        own_sampler = request.hr_sampler_name not in ("", SAME_SAMPLER)
-        own_schedule = request.hr_scheduler not in ("", SAME_SCHEDULE)
-        hr_sampler, hr_schedule = registry.sampler_and_schedule(
-            request.hr_sampler_name if own_sampler else sampler.name,
-            request.hr_scheduler if own_schedule else schedule.name,
-        )
-        if own_sampler:
-            changes["hr_sampler_name"] = hr_sampler.name
-        if own_schedule:
-            changes["hr_scheduler"] = hr_schedule.name
-    return request.changed(**changes)
-
-
-def with_old_hires_size(request: Txt2Img | Img2Img) -> Txt2Img | Img2Img:
-    """Width and height as the result's (A1111 before 1.0): the first pass has about 512 x 512 pixels."""
-    if not isinstance(request, Txt2Img) or not request.enable_hr:
-        return request
-    width, height = request.width, request.height
-    scale = math.sqrt(512 * 512 / (width * height))
-    return request.changed(
-        width=math.ceil(scale * width / 64) * 64,
-        height=math.ceil(scale * height / 64) * 64,
-        hr_resize_x=width,
-        hr_resize_y=height,
-    )
+def _styled(names: Names, prompt: str, negative: str, styles: tuple[str, ...], *, comments: bool) -> tuple[str, str]:
+    """Both prompts with the styles applied. comments: whether the prompts have comments, which are left out (A1111: in
+    the infotext, too)."""
+    prompt, negative = names.styled(prompt, negative, styles)
+    return (strip_comments(prompt), strip_comments(negative)) if comments else (prompt, negative)
 
 
 def _init_images(request: Generation) -> tuple[str, ...]:
-    if not isinstance(request, Img2Img):
-        return ()
-    if not request.init_images:
+    if request.is_img2img and not request.begins_with:
         raise UserError("There is no picture to start from.", hint="Add one on the img2img tab.", field="init_images")
-    return request.init_images
+    return request.begins_with
 
 
 def _picture_names(request: Generation, pictures: Iterable[Picture]) -> tuple[str, ...]:

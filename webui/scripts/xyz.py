@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from webui import registry
 from webui.base.errors import UserError
 from webui.features.feature import FeatureParams
-from webui.request.fields import Generation, Img2Img
+from webui.request.fields import Generation
 from webui.request.params import Choice, Declared, Image, Slider, Text, Toggle
 from webui.request.settings import RenderSettings
 from webui.scripts.script import Cell, Script, Seeds, Sheets, Table, refuse_beyond
@@ -222,7 +222,7 @@ def axes(cls: type[Generation]) -> tuple[Axis, ...]:
         owner = cls if name in cls.model_fields else RenderSettings
         if not name:
             found[title] = by_hand[title]
-        elif name in owner.model_fields and (issubclass(cls, Img2Img) or name not in _OF_IMG2IMG):
+        elif name in owner.model_fields and (cls.is_img2img or name not in _OF_IMG2IMG):
             found[title] = _derived(title, owner, name)
     listed = {name for _, name in _A1111}
     for name, param in cls.offered().items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from webui.features.feature import FeatureParams, Touched
-from webui.request.fields import Img2Img, Txt2Img
+from webui.request.fields import Generation
 from webui.request.settings import RenderSettings
 
 
@@ -19,7 +19,7 @@ class Params(FeatureParams):
     keeps_before: bool = False
 
     @classmethod
-    def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
+    def of(cls, request: Generation, render: RenderSettings) -> Self | None:
         if not render.face_restoration:
             return None
         return cls(model=render.face_restoration_model, keeps_before=render.save_images_before_face_restoration)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from webui.features.feature import FeatureParams, Touched
-from webui.request.fields import Img2Img, Txt2Img
+from webui.request.fields import Generation
 from webui.request.settings import RenderSettings
 
 
@@ -16,5 +16,5 @@ class Params(FeatureParams):
     after: ClassVar[tuple[str, ...]] = ("Inpainting",)
 
     @classmethod
-    def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
+    def of(cls, request: Generation, render: RenderSettings) -> Self | None:
         return cls() if request.show_film else None

@@ -23,8 +23,8 @@ from webui.engine.upscalers.latent import MODES, enlarged_latents
 from webui.engine.upscalers.resize import Enlarge, scaled
 from webui.engine.vae import decoded, encoded
 from webui.engine.watch import Watch
-from webui.features.hires.parameters import HiresSize, Params, hires_size
-from webui.request.fields import SAME_SAMPLER, SAME_SCHEDULE, Txt2Img
+from webui.features.hires.parameters import Params
+from webui.request.hires import HiresSize, SecondPass
 
 FIRST_OF_TWO = 0.4
 """The share of the picture's work that its first pass takes."""
@@ -41,19 +41,18 @@ class Engine(FeatureEngine[Params]):
     def shape(self, this: Pass, loaded: Loaded) -> Pass:
         if this.phase == "hires":
             return this
-        size = hires_size(self.params.request, loaded.model.latent.factor)
-        return replace(this, size=(size.first_width, size.first_height), share=(0.0, FIRST_OF_TWO))
+        return replace(this, share=(0.0, FIRST_OF_TWO))
 
     def then(self, last: Denoised, this: Pass, loaded: Loaded, batch: Batch, services: Services) -> Further | None:
         if this.phase == "hires":
             return None
-        render, watch, request = batch.render, services.watch, self.params.request
+        render, watch, hires = batch.render, services.watch, self.params.hires
         small, latents = last.loaded.model, last.latents
         if render.save_images_before_highres_fix:
             self.before = [picture_of(decoded(small, latent[None], render, watch)) for latent in latents]
         own = services.plan.hires_checkpoint if services.plan is not None else None
-        size = hires_size(request, loaded.model.latent.factor)
-        mode = MODES.get(request.hr_upscaler or "Latent")
+        size = hires.size(loaded.model.latent.factor)
+        mode = MODES.get(hires.upscaler)
         if own is not None:
             loaded = services.lend(own, "hr_checkpoint_name", latents=mode is not None)
         model = loaded.model
@@ -63,9 +62,7 @@ class Engine(FeatureEngine[Params]):
             large = enlarged_latents(latents, size.height // factor, size.width // factor, mode)
         else:
             levels = torch.cat([to_levels(decoded(small, latent[None], render, watch)) for latent in latents])
-            pixels = torch.cat(
-                [_enlarged(level, size, request.hr_upscaler, services.enlargers, model) for level in levels]
-            )
+            pixels = torch.cat([_enlarged(level, size, hires.upscaler, services.enlargers, model) for level in levels])
             large = torch.cat(
                 [
                     encoded(model, picture[None], render, watch, posterior=posterior)
@@ -75,10 +72,9 @@ class Engine(FeatureEngine[Params]):
         top, left = size.cut_y // 2, size.cut_x // 2
         large = large[..., top : large.shape[2] - (size.cut_y + 1) // 2, left : large.shape[3] - (size.cut_x + 1) // 2]
         concat = _hires_conditioning(model, large, pixels, batch, watch)
-        wanted = request.hr_second_pass_steps or request.steps
-        steps, t_enc = img2img_steps(wanted, request.denoising_strength, requested=wanted)
+        steps, t_enc = img2img_steps(hires.steps, hires.strength, requested=hires.steps)
         second = replace(
-            planned_hires(batch, request, wanted),
+            planned_hires(batch, hires),
             steps=steps,
             t_enc=t_enc,
             start=Start(large),
@@ -93,27 +89,23 @@ class Engine(FeatureEngine[Params]):
         return replace(finished, extras=(*finished.extras, copy("before-highres-fix", self.before[finished.index])))
 
 
-def planned_hires(batch: Batch, request: Txt2Img, steps: int) -> Pass:
+def planned_hires(batch: Batch, hires: SecondPass) -> Pass:
     """The second pass, with its own sampler, schedule and prompts where it has such."""
-    first, render = planned(batch), batch.render
-    entry, schedule = first.sampler, first.schedule
-    if request.hr_sampler_name not in ("", SAME_SAMPLER):
-        entry = registry.sampler(request.hr_sampler_name)
-    if request.hr_scheduler not in ("", SAME_SCHEDULE):
-        schedule = registry.schedule(request.hr_scheduler)
-    asked = [picture.request for picture in batch.pictures if isinstance(picture.request, Txt2Img)]
+    first, render, request = planned(batch), batch.render, batch.request
+    entry = registry.sampler(hires.sampler_name)
+    asked = [picture.request.hires or hires for picture in batch.pictures]
     return replace(
         first,
         phase="hires",
         share=(FIRST_OF_TWO, SAMPLED),
         sampler=entry,
-        schedule=schedule,
-        positive=tuple(text_of(own.hr_prompt or own.prompt, render, networks=True) for own in asked),
-        negative=tuple(text_of(own.hr_negative_prompt or own.negative_prompt, render) for own in asked),
-        timeline=Timeline(first.timeline.steps, steps * entry.calls_per_step, render.use_old_scheduling),
+        schedule=registry.schedule(hires.scheduler),
+        positive=tuple(text_of(own.prompt, render, networks=True) for own in asked),
+        negative=tuple(text_of(own.negative_prompt, render) for own in asked),
+        timeline=Timeline(first.timeline.steps, hires.steps * entry.calls_per_step, render.use_old_scheduling),
         networks=first.networks
         if render.hires_fix_use_firstpass_conds or request.disable_extra_networks
-        else tags_of(request.hr_prompt or request.prompt, render),
+        else tags_of(hires.prompt, render),
     )
 
 

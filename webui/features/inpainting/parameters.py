@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from webui.features.feature import FeatureParams, Touched
-from webui.request.fields import Img2Img, Txt2Img
+from webui.request.fields import Generation
 from webui.request.settings import RenderSettings
 
 
@@ -21,8 +21,8 @@ class Params(FeatureParams):
     saves_composite: bool = False
 
     @classmethod
-    def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
-        if not isinstance(request, Img2Img) or not request.mask:
+    def of(cls, request: Generation, render: RenderSettings) -> Self | None:
+        if not request.masked_by:
             return None
         return cls(
             shows_mask=render.return_mask,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from webui.features.feature import FeatureParams, Touched
-from webui.request.fields import Img2Img, Txt2Img
+from webui.request.fields import Generation
 from webui.request.settings import RenderSettings
 
 
@@ -21,11 +21,11 @@ class Params(FeatureParams):
     passes: str = "both passes"
 
     @classmethod
-    def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
+    def of(cls, request: Generation, render: RenderSettings) -> Self | None:
         if not request.has_refiner:
             return None
         return cls(
             switch_at=request.refiner_switch_at,
             by_steps=render.refiner_switch_by_sample_steps,
-            passes=render.hires_fix_refiner_pass if request.enable_hr else "both passes",
+            passes=render.hires_fix_refiner_pass if request.hires else "both passes",
         )

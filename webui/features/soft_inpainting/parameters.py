@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from webui.features.feature import FeatureParams, Touched
-from webui.request.fields import Img2Img, Txt2Img
+from webui.request.fields import Generation
 from webui.request.settings import RenderSettings
 
 
@@ -23,14 +23,15 @@ class Params(FeatureParams):
     difference_contrast: float = 2.0
 
     @classmethod
-    def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
-        if not isinstance(request, Img2Img) or not request.soft_inpainting:
+    def of(cls, request: Generation, render: RenderSettings) -> Self | None:
+        given = request.from_picture
+        if given is None or not given.soft_inpainting:
             return None
         return cls(
-            schedule_bias=request.soft_schedule_bias,
-            preservation=request.soft_preservation,
-            contrast_boost=request.soft_contrast_boost,
-            mask_influence=request.soft_mask_influence,
-            difference_threshold=request.soft_difference_threshold,
-            difference_contrast=request.soft_difference_contrast,
+            schedule_bias=given.soft_schedule_bias,
+            preservation=given.soft_preservation,
+            contrast_boost=given.soft_contrast_boost,
+            mask_influence=given.soft_mask_influence,
+            difference_threshold=given.soft_difference_threshold,
+            difference_contrast=given.soft_difference_contrast,
         )

@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 from webui.features.feature import FeatureParams, Touched
 from webui.request.capabilities import Capability
-from webui.request.fields import Img2Img, Txt2Img
+from webui.request.fields import Generation
 from webui.request.settings import RenderSettings
 
 
@@ -19,5 +19,5 @@ class Params(FeatureParams):
     touches: ClassVar[frozenset[Touched]] = frozenset({"network"})
 
     @classmethod
-    def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
+    def of(cls, request: Generation, render: RenderSettings) -> Self | None:
         return cls() if render.tiling else None

@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 from webui.features.feature import FeatureParams, Touched
 from webui.request.capabilities import Capability
-from webui.request.fields import Img2Img, Txt2Img
+from webui.request.fields import Generation
 from webui.request.settings import RenderSettings
 
 
@@ -23,9 +23,9 @@ class Params(FeatureParams):
     hires_share: float = 0.0
 
     @classmethod
-    def of(cls, request: Txt2Img | Img2Img, render: RenderSettings) -> Self | None:
+    def of(cls, request: Generation, render: RenderSettings) -> Self | None:
         share = render.token_merging_ratio
-        hires = (render.token_merging_ratio_hr or share) if request.enable_hr else 0.0
+        hires = (render.token_merging_ratio_hr or share) if request.hires else 0.0
         if request.is_img2img and "token_merging_ratio" not in request.override_settings:
             share = render.token_merging_ratio_img2img or share
         return cls(share=share, hires_share=hires) if share > 0 or hires > 0 else None

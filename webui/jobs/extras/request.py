@@ -94,6 +94,10 @@ class Extras(JobRequest):
         return len(self.images)
 
     @property
+    def begins_with(self) -> tuple[str, ...]:
+        return self.images
+
+    @property
     def effort(self) -> float:
         return float(self.picture_count)
 

@@ -33,6 +33,10 @@ class Interrogate(JobRequest):
     """The model that describes it."""
 
     @property
+    def begins_with(self) -> tuple[str, ...]:
+        return (self.image,) if self.image else ()
+
+    @property
     def title(self) -> str:
         return TITLES[self.model]
 

@@ -10,7 +10,7 @@ from webui.base.errors import ModelError
 from webui.base.text import named
 from webui.catalog import grid
 from webui.catalog.pictures import SavedPicture
-from webui.request.fields import Generation, Img2Img, Txt2Img
+from webui.request.fields import Generation
 from webui.request.messages import Pictured
 from webui.request.plan import LARGEST_RANDOM_SEED, Plan, Plans, resolve
 from webui.request.settings import Settings
@@ -19,16 +19,16 @@ from webui.scripts.script import Table, chosen, refuse_beyond
 from webui.server.jobs.job import Job, JobError, user_name
 from webui.server.jobs.kind import Checked, JobServer
 from webui.server.jobs.limits import within
-from webui.server.jobs.tables import expanded, only_generation, planned, settled, sheets_of
+from webui.server.jobs.tables import expanded, planned, settled, sheets_of
 from webui.server.jobs.work import Work
 
 
-class Server(JobServer[Txt2Img | Img2Img, Plan]):
-    def plan(self, request: Txt2Img | Img2Img, settings: Settings, /) -> Plan:
+class Server(JobServer[Generation, Plan]):
+    def plan(self, request: Generation, settings: Settings, /) -> Plan:
         folders = tuple(str(folder) for folder in self.catalog.paths.embeddings)
         return resolve(request, settings, self.catalog, _random_seed, folders)
 
-    def checked(self, request: Txt2Img | Img2Img, settings: Settings) -> Checked:
+    def checked(self, request: Generation, settings: Settings) -> Checked:
         """One picture of each cell is enough to complain of."""
         one: dict[str, object] = {"n_iter": 1, "batch_size": 1}
         if not request.script:
@@ -47,7 +47,7 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
         plans = planned(table, lambda request: self.plan(request.changed(**one), settings))
         return Checked(table.count, plans.model, seed, subseed)
 
-    def prepared(self, job: Job, request: Txt2Img | Img2Img, settings: Settings) -> Work:
+    def prepared(self, job: Job, request: Generation, settings: Settings) -> Work:
         if not request.script:
             plan = self.plan(request.changed(seed=job.seed, subseed=job.subseed), settings)
             settings = settings.with_overrides(request.override_settings)
@@ -56,21 +56,21 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
         plans = planned(table, lambda cell: self.plan(cell, settings))
         return Work(job, settings, plans, plans.requests, table, comments=[*plans.remarks, *table.remarks])
 
-    def _table(self, request: Txt2Img | Img2Img, seed: int, subseed: int, settings: Settings) -> Table:
+    def _table(self, request: Generation, seed: int, subseed: int, settings: Settings) -> Table:
         """What a request with a script stands for, and can be made."""
 
         def plan(cell: Generation) -> None:
             within(cell, settings.limits)
-            self.plan(only_generation(cell.changed(n_iter=1, batch_size=1)), settings)
+            self.plan(cell.changed(n_iter=1, batch_size=1), settings)
 
         return settled(expanded(request, seed, subseed, settings.limits.most_pictures), plan)
 
-    def follow(self, job: Job, request: Txt2Img | Img2Img, made: Sequence[Made], /) -> Next | None:
+    def follow(self, job: Job, request: Generation, made: Sequence[Made], /) -> Next | None:
         """As the request's script says, where that is a flow."""
         flow = _flow(request)
         return flow.follow(request.changed(seed=job.seed, subseed=job.subseed), made) if flow is not None else None
 
-    def steps(self, request: Txt2Img | Img2Img, /) -> int:
+    def steps(self, request: Generation, /) -> int:
         flow = _flow(request)
         return flow.steps(request) if flow is not None else 1
 
@@ -90,7 +90,7 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
             cell = work.plan.number_of(picture.position)
             plan, request = work.plan.parts[cell], work.plan.requests[cell]
             settings = settings.with_overrides(request.override_settings)
-        assert isinstance(plan, Plan) and isinstance(request, Txt2Img | Img2Img)
+        assert isinstance(plan, Plan) and isinstance(request, Generation)
         if picture.half_done and not settings.save.save_incomplete_images:
             settings = settings.with_options({"samples_save": False})
         return self.catalog.job_pictures.keep(
@@ -115,7 +115,7 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
         if work.flow is not None:
             self._lay_out_flow(ended, work.flow.settings)
             return
-        assert isinstance(work.plan, Plan) and isinstance(ended.request, Txt2Img | Img2Img)
+        assert isinstance(work.plan, Plan) and isinstance(ended.request, Generation)
         self.catalog.job_pictures.keep_sheet(
             [picture.id for picture in ended.pictures],
             work.plan,
@@ -143,7 +143,7 @@ class Server(JobServer[Txt2Img | Img2Img, Plan]):
             self.catalog.job_pictures.keep_table(first, images, table.sheets.labels, table.sheets.stem, settings)
 
 
-def _flow(request: Txt2Img | Img2Img) -> Flow | None:
+def _flow(request: Generation) -> Flow | None:
     """The script of the request, where that is a flow.
 
     Raises:

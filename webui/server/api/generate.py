@@ -19,7 +19,7 @@ from webui.catalog import grid
 from webui.catalog.image_files import read_infotext
 from webui.catalog.pictures import Pictures
 from webui.request import infotext
-from webui.request.fields import Generation, Img2Img, Txt2Img
+from webui.request.fields import Generation
 from webui.scripts.script import chosen
 from webui.server.api.answers import PngInfoAnswer
 from webui.server.api.bodies import (
@@ -104,7 +104,7 @@ async def _made(app: App, body: Body, request: Request) -> dict[str, Any]:
     given = frozenset(name for name, value in (await request.json()).items() if value is not None)
     owner = caller_of(request.scope).owner
 
-    def submitted() -> tuple[str, tuple[str, ...]]:
+    def submitted() -> tuple[str, Generation, tuple[str, ...]]:
         if isinstance(body, Img2ImgBody) and not body.init_images:
             raise NotFound(NO_INIT_IMAGE, field="init_images")
         settings = app.settings.current
@@ -120,15 +120,15 @@ async def _made(app: App, body: Body, request: Request) -> dict[str, Any]:
         job_id = app.queue.submit(wanted, owner, settings={**settings_for(body), **folders}, called=True)
         if not body.override_settings_restore_afterwards:
             app.settings.change(known.override_settings, strict=False)
-        return job_id, (*remarks, *unheard(body))
+        return job_id, wanted, (*remarks, *unheard(body))
 
-    job_id, remarks = await run_in_threadpool(submitted)
+    job_id, wanted, remarks = await run_in_threadpool(submitted)
     app.tasks.add(body.force_task_id or f"task({job_id})", job_id)
     # What is saved is worth making for its own sake.
     job = await ended(app.queue, job_id, request if body.cancel_on_disconnect or not body.save_images else None)
     if job.state == "failed" and job.error is not None:
         raise JobFailed(STATUS.get(job.error.code, 500), job.error.message, job.error.hint)
-    return await run_in_threadpool(_answer, app, body, job, remarks)
+    return await run_in_threadpool(_answer, app, body, wanted, job, remarks)
 
 
 async def ended(queue: JobQueue, job_id: str, request: Request | None = None) -> Job:
@@ -143,9 +143,9 @@ async def ended(queue: JobQueue, job_id: str, request: Request | None = None) ->
     return await waiting
 
 
-def _answer(app: App, body: Body, job: Job, remarks: tuple[str, ...]) -> dict[str, Any]:
+def _answer(app: App, body: Body, asked: Generation, job: Job, remarks: tuple[str, ...]) -> dict[str, Any]:
     images = []
-    shown = _pictures_told(job) if _shows_pictures(job) else ()
+    shown = _pictures_told(asked, job) if _shows_pictures(asked, job) else ()
     if body.send_images:
         images = [base64.b64encode(content).decode() for content in _contents(app.catalog.pictures, job, shown)]
     if not body.save_images:
@@ -154,24 +154,20 @@ def _answer(app: App, body: Body, job: Job, remarks: tuple[str, ...]) -> dict[st
     parameters = body.model_dump(mode="json")
     if isinstance(body, Img2ImgBody) and not body.include_init_images:
         parameters |= {"init_images": None, "mask": None}
-    info = {**info_of(app, job), "batch_size": body.batch_size, "comments": [*remarks, *job.comments]}
+    info = {**info_of(app, asked, job), "batch_size": body.batch_size, "comments": [*remarks, *job.comments]}
     if isinstance(body, Txt2ImgBody) and "denoising_strength" in body.model_fields_set:
         info["denoising_strength"] = body.denoising_strength  # A1111: as it was sent, whatever it was for
     return {"images": images, "parameters": parameters, "info": json.dumps(info)}
 
 
-def _shows_pictures(job: Job) -> bool:
+def _shows_pictures(request: Generation, job: Job) -> bool:
     """Whether the answer has the pictures themselves: a script may want the sheets alone."""
-    request = job.request
-    if not isinstance(request, Generation) or not request.script or not _sheets(job):
-        return True
-    return chosen(request)[0].shows_pictures
+    return not request.script or not _sheets(job) or chosen(request)[0].shows_pictures
 
 
-def _pictures_told(job: Job) -> tuple[JobPicture, ...]:
+def _pictures_told(request: Generation, job: Job) -> tuple[JobPicture, ...]:
     """The pictures that the answer has and tells of."""
-    request = job.request
-    if isinstance(request, Generation) and request.script and registry.script(request.script).first_alone:
+    if request.script and registry.script(request.script).first_alone:
         return tuple(picture for picture in job.pictures if picture.position % request.picture_count == 0)
     return job.pictures
 
@@ -192,16 +188,13 @@ def _contents(pictures: Pictures, job: Job, shown: tuple[JobPicture, ...]) -> It
                 yield pictures.extras.content(picture.id, name)[0]
 
 
-def info_of(app: App, job: Job) -> dict[str, Any]:
-    """A1111's summary of a finished job."""
-    request = job.request
-    if not isinstance(request, Txt2Img | Img2Img):
-        raise TypeError("Only txt2img and img2img jobs have such a summary.")
+def info_of(app: App, request: Generation, job: Job) -> dict[str, Any]:
+    """A1111's summary of a finished job. request: what it was asked for."""
     prompt, negative = app.catalog.styled(request.prompt, request.negative_prompt, request.styles)
-    pictures = _pictures_told(job)
+    pictures = _pictures_told(request, job)
     texts = [picture.infotext for picture in pictures]
     sheets = len(_sheets(job))
-    shown = texts if _shows_pictures(job) else []
+    shown = texts if _shows_pictures(request, job) else []
     read = [infotext.read(text) for text in texts]
     labels = dict(read[0].labels) if read else {}
     count = len(pictures)
@@ -233,7 +226,7 @@ def info_of(app: App, job: Job) -> dict[str, Any]:
         "sd_vae_hash": labels.get("VAE hash"),
         "seed_resize_from_w": request.seed_resize_from_w,
         "seed_resize_from_h": request.seed_resize_from_h,
-        "denoising_strength": request.denoising_strength if request.is_img2img or request.enable_hr else None,
+        "denoising_strength": request.strength,
         "extra_generation_params": {label: text for label, text in labels.items() if label not in _STANDARD},
         "index_of_first_image": sheets,
         "infotexts": [*texts[:1] * sheets, *shown],

@@ -12,13 +12,13 @@ from PIL import Image
 from webui.base.errors import NotFound, UserError
 from webui.catalog import grid
 from webui.catalog.image_files import over_white, readable
-from webui.request.fields import Generation, Img2Img, Txt2Img
+from webui.request.fields import Generation
 from webui.request.plan import LARGEST_RANDOM_SEED, Plan, Plans
 from webui.request.settings import SaveSettings
 from webui.scripts import legend
 from webui.scripts.script import Cell, Seeds, Table, Title, chosen
 
-Resolve = Callable[[Txt2Img | Img2Img], Plan]
+Resolve = Callable[[Generation], Plan]
 
 
 def expanded(request: Generation, seed: int, subseed: int, most: int) -> Table:
@@ -64,12 +64,11 @@ def planned(table: Table, resolve: Resolve) -> Plans:
     parts, requests = [], []
     images: dict[str, bytes] = {}
     for cell in table.cells:
-        request = only_generation(cell.request)
-        plan = resolve(request).moved(starts[cell.place])
+        plan = resolve(cell.request).moved(starts[cell.place])
         # The same picture is the same bytes, however many cells begin with it.
         shared = {name: images.setdefault(name, content) for name, content in plan.images.items()}
         parts.append(replace(plan, images=shared))
-        requests.append(request)
+        requests.append(cell.request)
     return Plans(tuple(parts), tuple(requests))
 
 
@@ -114,9 +113,3 @@ def _cell(contents: list[bytes], save: SaveSettings) -> Image.Image | None:
 def _opened(content: bytes) -> Image.Image:
     with Image.open(io.BytesIO(content)) as picture:
         return over_white(picture)
-
-
-def only_generation(request: Generation) -> Txt2Img | Img2Img:
-    if not isinstance(request, Txt2Img | Img2Img):
-        raise TypeError(f"{type(request).__name__} is not a request for a picture.")
-    return request

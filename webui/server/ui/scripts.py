@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -56,14 +57,14 @@ class Scripts:
         form = self._forms.get(str(name))
         return {} if form is None else {"script": name, "script_values": form.values(data)}
 
-    def show(self, request: Generation) -> dict[Component, Any]:
+    def show(self, script: str, script_values: Mapping[str, object]) -> dict[Component, Any]:
         """Updates that bring back the script of a request."""
-        form = self._forms.get(request.script)
+        form = self._forms.get(script)
         if form is None:
             return {self._chosen: gr.update(value=NONE)}
-        values = form.declared.made(**request.script_values)
+        values = form.declared.made(**script_values)
         updates, _ = form.show({name: getattr(values, name) for name in form})
-        return {self._chosen: gr.update(value=request.script), **updates}
+        return {self._chosen: gr.update(value=script), **updates}
 
     def _laid_out(self, script: type[Script], name: str) -> Controls:
         tab = f"{self._kind}_script_{_slug(name)}"

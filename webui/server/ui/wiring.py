@@ -19,7 +19,7 @@ from webui.catalog.pictures import SavedPicture, read_infotext
 from webui.jobs.extras.request import Extras
 from webui.jobs.interrogate.request import Interrogate
 from webui.request import infotext
-from webui.request.fields import REQUESTS, Generation, Img2Img
+from webui.request.fields import REQUESTS, Generation
 from webui.request.jobs import JobRequest
 from webui.request.params import Declared
 from webui.server.ui import notices
@@ -347,12 +347,13 @@ def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> 
     def edit(job_id: str, request: gr.Request) -> dict[Component, Any]:
         try:
             asked = _asked(app, job_id, owner_of(request))
-            updates, remarks = target.controls.show(_values_of(asked))
-            if target.scripts is not None and isinstance(asked, Generation):
-                updates |= target.scripts.show(asked)
-            if isinstance(asked, Img2Img) and asked.init_images:
-                places = (target.masked or ()) if asked.mask else (target.begins,)
-                for name, place in zip((asked.init_images[0], asked.mask), places, strict=False):
+            values = _values_of(asked)
+            updates, remarks = target.controls.show(values)
+            if target.scripts is not None:
+                updates |= target.scripts.show(values["script"], values["script_values"])
+            if asked.begins_with:
+                places = (target.masked or ()) if asked.masked_by else (target.begins,)
+                for name, place in zip((asked.begins_with[0], asked.masked_by), places, strict=False):
                     updates[place] = copy_for(app, request, app.catalog.uploads.get(name), f"{name[:12]}.png")
         except WebuiError as error:
             return {source.notice: notices.failure(error)}
@@ -381,10 +382,10 @@ def _edits_extras(app: App, source: QueuePane, button: Component, target: Extras
         try:
             asked = _asked(app, job_id, owner_of(request))
             updates, remarks = target.controls.show(_values_of(asked))
-            if isinstance(asked, Extras) and asked.images:
-                name = asked.images[0]
+            if asked.begins_with:
+                name = asked.begins_with[0]
                 updates[target.image] = copy_for(app, request, app.catalog.uploads.get(name), f"{name[:12]}.png")
-                others = len(asked.images) - 1
+                others = len(asked.begins_with) - 1
                 remarks += [f"The other {others} pictures must be added again."] if others else []
         except WebuiError as error:
             return {source.notice: notices.failure(error)}
