@@ -144,6 +144,15 @@ class Batch:
         return tuple(torch.Generator().manual_seed(seed) for seed in self.seeds)
 
 
+Beside = Callable[[PictureMaker], Tensor | None]
+"""What a checkpoint with more input channels than its latents have sees beside them: (b, c', h, w). None: it sees
+nothing else. Asked of each that enters a pass, so that any may take over from any."""
+
+
+def nothing_beside(_model: PictureMaker) -> None:
+    """For `Beside`."""
+
+
 @dataclass(frozen=True, eq=False)
 class Start:
     """What img2img begins with, in latent space."""
@@ -152,8 +161,6 @@ class Start:
     """(b, c, h, w)"""
     mask: Tensor | None = None
     """1 where the picture may change; broadcasts to the latents."""
-    concat: Tensor | None = None
-    """(b, c', h, w): what checkpoints with more input channels see of the given picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,8 +185,7 @@ class Pass:
     networks: tuple[NetworkTag, ...] = ()
     """Tags of the first picture's prompt, and of the settings. A1111: they hold for the whole batch."""
     start: Start | None = None
-    concat: Tensor | None = None
-    """(b, c', h, w): what checkpoints with more input channels see."""
+    beside: Beside = nothing_beside
     keeps: bool = True
     """What lies outside the start's mask is kept as it is; a feature that does so in its own way sets it False."""
 

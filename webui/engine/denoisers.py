@@ -95,6 +95,8 @@ class Prompted:
     watch: Watch
     concat: Tensor | None = None
     """(b, c', h, w): what inpainting checkpoints see beside x."""
+    image_scale: float | None = None
+    """InstructPix2Pix: how strongly the given picture guides. Brooks et al. 2022, arXiv:2211.09800, eq. 3."""
     empty: Callable[[], Tensor] | None = None
     """Tokens of an empty text: (n, width)."""
     wrapped: Callable[[Stacked, Tensor, Tensor, Conditioning], Tensor] | None = None
@@ -163,8 +165,6 @@ class Guidance:
     """Fit the negative prompt to the prompt by repeating its last token, or cutting it."""
     together: bool = True
     """Both in one call of the network."""
-    image_scale: float | None = None
-    """InstructPix2Pix: how strongly the given picture guides. Brooks et al. 2022, arXiv:2211.09800, eq. 3."""
 
 
 Note = Callable[[str, object], None]
@@ -190,8 +190,8 @@ def guided(source: Source, process: Process, guidance: Guidance, clock: Clock, w
         if guidance.scale == 1.0 and single and not both:
             return network.asked(x, sigma, positive), None
         negative = network.prompts.negative_at(call)
-        if guidance.image_scale is not None:
-            return _edited(network, x, sigma, positive, negative, guidance.scale, guidance.image_scale), None
+        if network.image_scale is not None:
+            return _edited(network, x, sigma, positive, negative, guidance.scale, network.image_scale), None
         positive, negative = _padded(positive, negative, guidance, network, note)
         if positive.tokens.shape[1] == negative.tokens.shape[1] and guidance.together:
             answer = network.asked(x, sigma, _joined(positive, negative))

@@ -231,17 +231,15 @@ def _made(
 def first_pass(features: Features, batch: Batch, loaded: Loaded, services: Services) -> Denoised:
     """Text to latents (b, c, h, w)."""
     this = shaped(features, planned(batch), loaded)
-    concat = blank_conditioning(loaded.model, batch.posteriors, *this.size, batch.render, services.watch)
-    if concat is not None:
-        batch.facts.note("Conditional mask weight", batch.render.inpainting_mask_weight)
-    return passed(features, batch, replace(this, concat=concat), loaded, services)
+    beside = partial(blank_conditioning, batch=batch, size=this.size, watch=services.watch)
+    return passed(features, batch, replace(this, beside=beside), loaded, services)
 
 
 def image_pass(features: Features, batch: Batch, loaded: Loaded, beginning: Beginning, services: Services) -> Denoised:
     """Picture and text to latents (b, c, h, w)."""
     request, start = batch.request, beginning.start
     steps, t_enc = img2img_steps(request.steps, beginning.strength, fix=batch.render.img2img_fix_steps)
-    this = replace(planned(batch), steps=steps, t_enc=t_enc, start=start, concat=start.concat)
+    this = replace(planned(batch), steps=steps, t_enc=t_enc, start=start, beside=beginning.beside)
     return passed(features, batch, shaped(features, this, loaded), loaded, services)
 
 

@@ -36,6 +36,7 @@ from webui.engine.sampling.process import Diffusion, Process, RectifiedFlow, alt
 from webui.engine.sampling.schedules import ScheduleOptions
 from webui.engine.sampling.sigma_schedule import SigmaSchedule, adapted, sigma_schedule
 from webui.engine.sampling.types import Denoiser, SamplerOptions
+from webui.engine.start import EDITING
 from webui.engine.watch import Skipped, Watch
 from webui.registry import SamplerEntry, ScheduleEntry
 from webui.request.capabilities import Capability
@@ -67,7 +68,7 @@ def denoised(features: Features, batch: Batch, this: Pass, loaded: Loaded, servi
     process = process_of(model, entry, render, shape)
     way = course_of(this, process, render, batch.facts.note, model.family.steps_table)
     clock = Clock(total=this.walked * entry.calls_per_step, per_step=entry.calls_per_step)
-    guidance = guidance_of(batch, this, model)
+    guidance = guidance_of(render, this, model)
     answered: list[Loaded] = []
     on: list[PassFeature] = []
     is_bent = False
@@ -92,7 +93,8 @@ def denoised(features: Features, batch: Batch, this: Pass, loaded: Loaded, servi
         for feature in on:
             source = feature.network(source)
         denoise = guided(source, process, guidance, clock, watch, batch.facts.note)
-        denoise = changed(denoise, guidance.scale, changes_of(on, guidance, watch), asking_again(source, clock))
+        changes = changes_of(on, base.image_scale, watch)
+        denoise = changed(denoise, guidance.scale, changes, asking_again(source, clock))
         for feature in on:
             denoise = feature.denoise(denoise)
         denoise, seen = remembered(denoise)
@@ -210,7 +212,7 @@ def begun(
 def prompted(batch: Batch, this: Pass, loaded: Loaded, process: Process, services: Services) -> Prompted:
     """The model with its texts for this pass."""
     services.watch.check()
-    render = batch.render
+    render, beside = batch.render, this.beside(loaded.model)
     embeddings = {**services.embeddings, **loaded.patches.embeddings}
     positive, negative = text_options(loaded.model, this, render)
     if loaded.model.family.bears(Capability.DISTILLED_GUIDANCE):
@@ -223,7 +225,8 @@ def prompted(batch: Batch, this: Pass, loaded: Loaded, process: Process, service
         on_device(process, loaded.model.device),
         prompts,
         services.watch,
-        concat=this.concat,
+        concat=beside,
+        image_scale=image_scale_of(batch, loaded.model),
         empty=encoder.empty,
     )
 
@@ -274,10 +277,10 @@ def patched(on: Sequence[PassFeature], loaded: Loaded, *, steady: bool) -> Itera
         yield
 
 
-def changes_of(on: Sequence[PassFeature], guidance: Guidance, watch: Watch) -> tuple[Change, ...]:
-    """What the features do to the guided prediction."""
+def changes_of(on: Sequence[PassFeature], image_scale: float | None, watch: Watch) -> tuple[Change, ...]:
+    """What the features do to the guided prediction. image_scale: of the model that begins the pass."""
     changes = tuple(feature.guide for feature in on if has(feature, PassFeature.guide))
-    if changes and guidance.image_scale is not None:
+    if changes and image_scale is not None:
         watch.remark("InstructPix2Pix guides by two scales at once: what else would change its guidance was left out.")
         return ()
     return changes
@@ -384,17 +387,17 @@ def sampler_options(entry: SamplerEntry, render: RenderSettings, note: Callable[
     )
 
 
-EDITING = 8
-"""Input channels of InstructPix2Pix."""
+def image_scale_of(batch: Batch, model: PictureMaker) -> float | None:
+    """For `Prompted.image_scale`."""
+    given = batch.request.from_picture
+    if given is None or model.input_channels != EDITING:
+        return None
+    batch.facts.note("Image CFG scale", given.image_cfg_scale)
+    return given.image_cfg_scale if given.image_cfg_scale != 1.0 else None
 
 
-def guidance_of(batch: Batch, this: Pass, model: PictureMaker) -> Guidance:
+def guidance_of(render: RenderSettings, this: Pass, model: PictureMaker) -> Guidance:
     """How this pass guides."""
-    render = batch.render
-    image_scale, given = None, batch.request.from_picture
-    if given is not None and model.input_channels == EDITING:
-        batch.facts.note("Image CFG scale", given.image_cfg_scale)
-        image_scale = given.image_cfg_scale if given.image_cfg_scale != 1.0 else None
     return Guidance(
         scale=1.0 if model.is_told_guidance else this.cfg_scale * this.sampler.cfg_factor,
         skip_below=render.s_min_uncond,
@@ -403,6 +406,5 @@ def guidance_of(batch: Batch, this: Pass, model: PictureMaker) -> Guidance:
         pad=render.pad_cond_uncond,
         pad_old=render.pad_cond_uncond_v0,
         together=render.batch_cond_uncond,
-        image_scale=image_scale,
         by_timestep=this.sampler.timesteps,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate, pad
 
 from webui.base.errors import UserError
 from webui.catalog.image_files import pixels_of
-from webui.engine.batch import Batch, Start, noise_of
+from webui.engine.batch import Batch, Beside, Start, noise_of, nothing_beside
 from webui.engine.families.depth import between
 from webui.engine.families.family import PictureMaker
 from webui.engine.inpaint import (
@@ -41,9 +41,6 @@ LATENT_RESIZE = 3
 """The resize mode that enlarges latents instead of pixels."""
 FILL_FILL, FILL_ORIGINAL, FILL_NOISE, FILL_NOTHING = range(4)
 """Contents of the masked part before it is denoised."""
-
-Posteriors = Sequence[torch.Generator | None]
-"""`Batch.posteriors`"""
 
 INPAINTING, EDITING, DEPTH = 9, 8, 5
 """Input channels of the networks that see a masked picture beside the latents, of InstructPix2Pix, and of SD2's that
@@ -74,6 +71,7 @@ class Beginning:
     """One a picture of the batch."""
     strength: float
     """How much may change: 0 is nothing, 1 everything."""
+    beside: Beside = nothing_beside
 
 
 @dataclass
@@ -91,7 +89,7 @@ class Beginnings:
         Raises:
             UserError: a picture cannot be read.
         """
-        request, render, note = _img2img(batch), batch.render, batch.facts.note
+        request, render = _img2img(batch), batch.render
         masked = self._masking(request, batch)
         names = [picture.init_image for picture in batch.pictures]
         givens = {name: self._given(name, request, masked, render.img2img_background_color) for name in set(names)}
@@ -113,24 +111,16 @@ class Beginnings:
                         posterior.manual_seed(posterior.initial_seed())  # A1111: as any first noise does
             elif request.inpainting_fill == FILL_NOTHING:
                 latents = latents * (1 - mask)
-        concat = None
-        if model.input_channels > model.latent.channels:
-            seen = torch.cat([_pixels(givens[name].picture, model) for name in names])
-            if model.input_channels == INPAINTING:
-                note("Conditional mask weight", render.inpainting_mask_weight)
-            concat = conditioning(
-                model,
-                seen,
-                latents.shape[-2:],
-                masked.latent if masked else None,
-                render,
-                self.watch,
-                posteriors=batch.posteriors,
-                rounded=request.rounds_mask,
-            )
-        return Beginning(
-            Start(latents, mask, concat), tuple(givens[name] for name in names), request.denoising_strength
-        )
+        each = tuple(givens[name] for name in names)
+        hidden, size, watch = masked.latent if masked else None, tuple(latents.shape[-2:]), self.watch
+
+        def beside(other: PictureMaker) -> Tensor | None:
+            if other.input_channels <= other.latent.channels:
+                return None
+            seen = torch.cat([_pixels(given.picture, other) for given in each])
+            return conditioning(other, seen, size, hidden, batch, watch, rounded=request.rounds_mask)
+
+        return Beginning(Start(latents, mask), each, request.denoising_strength, beside)
 
     def pixels(self, batch: Batch) -> tuple[Beginning, Image.Image | None]:
         """The same for a model that takes pixels: no latents, and the mask at the generation's size, white where the
@@ -273,10 +263,9 @@ def conditioning(
     pixels: Tensor,
     size: tuple[int, ...],
     mask: Image.Image | None,
-    render: RenderSettings,
+    batch: Batch,
     watch: Watch,
     *,
-    posteriors: Posteriors,
     rounded: bool = True,
 ) -> Tensor:
     """What the network sees beside x: (b, 5, h, w) for inpainting, (b, 4, h, w) for InstructPix2Pix, (b, 1, h, w) for
@@ -284,11 +273,13 @@ def conditioning(
 
     pixels: (b, 3, h, w) in -1..1. size: of the latents. mask: white where the picture may change; None: everywhere.
     """
+    render = batch.render
     if model.input_channels == EDITING:
         scaled = isinstance(model.process, Edm)  # CosXL was trained on scaled ones
         return torch.cat([encoded(model, picture[None], render, watch, scaled=scaled) for picture in pixels])
     if model.input_channels == DEPTH:
         return between(model.depth(pixels), tuple(size))
+    batch.facts.note("Conditional mask weight", render.inpainting_mask_weight)
     where = torch.ones(1, 1, *pixels.shape[-2:], device=pixels.device)
     if mask is not None:
         levels = np.array(mask.convert("L"), dtype=np.float32) / 255.0
@@ -297,23 +288,26 @@ def conditioning(
     latents = torch.cat(
         [
             encoded(model, picture[None], render, watch, posterior=posterior)
-            for picture, posterior in zip(hidden, posteriors, strict=True)
+            for picture, posterior in zip(hidden, batch.posteriors, strict=True)
         ]
     )
     small = interpolate(where, size=tuple(size)).expand(len(latents), -1, -1, -1)
     return torch.cat([small, latents], dim=1)
 
 
-def blank_conditioning(
-    model: PictureMaker, posteriors: Posteriors, width: int, height: int, render: RenderSettings, watch: Watch
-) -> Tensor | None:
-    """For text to image: all may change, and nothing is seen. None where the network has no such channels."""
+def blank_conditioning(model: PictureMaker, *, batch: Batch, size: tuple[int, int], watch: Watch) -> Tensor | None:
+    """For text to image: all may change, and nothing is seen. None where the network has no such channels.
+
+    size: (width, height) in pixels.
+    """
     more = model.input_channels - model.latent.channels
     if more <= 0:
         return None
-    factor = model.latent.factor
+    width, height = size
+    factor, posteriors = model.latent.factor, batch.posteriors
+    batch.facts.note("Conditional mask weight", batch.render.inpainting_mask_weight)
     if model.input_channels != INPAINTING:
         return torch.zeros(len(posteriors), more, height // factor, width // factor, device=model.device)
     grey = torch.zeros(1, 3, height // factor * factor, width // factor * factor, device=model.device)
-    latents = torch.cat([encoded(model, grey, render, watch, posterior=posterior) for posterior in posteriors])
+    latents = torch.cat([encoded(model, grey, batch.render, watch, posterior=posterior) for posterior in posteriors])
     return pad(latents, (0, 0, 0, 0, 1, 0), value=1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -71,14 +72,13 @@ class Engine(FeatureEngine[Params]):
             )
         top, left = size.cut_y // 2, size.cut_x // 2
         large = large[..., top : large.shape[2] - (size.cut_y + 1) // 2, left : large.shape[3] - (size.cut_x + 1) // 2]
-        concat = _hires_conditioning(model, large, pixels, batch, watch)
         steps, t_enc = img2img_steps(hires.steps, hires.strength, requested=hires.steps)
         second = replace(
             planned_hires(batch, hires),
             steps=steps,
             t_enc=t_enc,
             start=Start(large),
-            concat=concat,
+            beside=partial(_seen_again, large=large, pixels=pixels, batch=batch, watch=watch),
             size=(size.width, size.height),
         )
         return Further(second, loaded)
@@ -117,16 +117,15 @@ def _enlarged(
     return from_levels(torch.from_numpy(np.array(picture))[None], model)
 
 
-def _hires_conditioning(
-    model: PictureMaker, large: Tensor, pixels: Tensor | None, batch: Batch, watch: Watch
+def _seen_again(
+    model: PictureMaker, *, large: Tensor, pixels: Tensor | None, batch: Batch, watch: Watch
 ) -> Tensor | None:
     """What checkpoints with more input channels see in the second pass; None for others."""
-    render, posteriors = batch.render, batch.posteriors
     if model.input_channels == model.latent.channels:
         return None
-    if pixels is None and render.inpainting_mask_weight == 1.0:
+    if pixels is None and batch.render.inpainting_mask_weight == 1.0:
         height, width = (side * model.latent.factor for side in large.shape[2:])
-        return blank_conditioning(model, posteriors, width, height, render, watch)
+        return blank_conditioning(model, batch=batch, size=(width, height), watch=watch)
     if pixels is None:
-        pixels = torch.cat([decoded(model, latent[None], render, watch) for latent in large])
-    return conditioning(model, pixels, large.shape[2:], None, render, watch, posteriors=posteriors)
+        pixels = torch.cat([decoded(model, latent[None], batch.render, watch) for latent in large])
+    return conditioning(model, pixels, large.shape[2:], None, batch, watch)
