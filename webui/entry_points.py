@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from typing import Generic, TypeVar
 
 from webui.base.errors import ExtensionError, UserError, WebuiError
-from webui.base.fence import Problem, read_each, told_of
+from webui.base.fence import Problem, exited, fenced, read_each, told_of
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def _record(found: _Found, kind: type[L], taken: frozenset[str], check: Callable
         line = replace(record, origin=found.origin)
         check(line)
     except SystemExit as error:
-        raise UserError(f"It has tried to end the program (exit code {error.code}).") from error
+        raise exited(error) from error
     except WebuiError as error:
         raise UserError(_reason(error)) from error
     except Exception as error:
@@ -168,6 +168,42 @@ def blamed(error: BaseException) -> WebuiError | None:
     return error if isinstance(error, ExtensionError) else ExtensionError(origin, told_of(error))
 
 
+V = TypeVar("V")
+
+
+def expected(value: V, kinds: type | tuple[type, ...], giver: object, what: str) -> V:
+    """The value, which code that may be a package's has given, where it is of one of the kinds that were meant.
+
+    giver: whose code it is: a line of the registry, or something that the code defines, or has made.
+    what: what has given it, such as "begin".
+
+    Raises:
+        ExtensionError: it is of another type, and a package's.
+        TypeError: it is of another type, and our own.
+    """
+    if isinstance(value, kinds):
+        return value
+    names = [kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)) if kind is not type(None)]
+    raise unexpected(giver, f"{what} has given a value of type {type(value).__name__}, and no {' or '.join(names)}.")
+
+
+def expected_callable(value: V, giver: object, what: str) -> V:
+    """The value, where it can be called. Otherwise as `expected`."""
+    if callable(value):
+        return value
+    raise unexpected(giver, f"{what} has given a value of type {type(value).__name__}, and nothing to call.")
+
+
+def unexpected(giver: object, reason: str) -> ExtensionError | TypeError:
+    """The error that says what is wrong with what some code has given. `giver` as in `expected`."""
+    if isinstance(giver, Entry):
+        origin = giver.origin
+    else:
+        module = getattr(giver, "__module__", None) or type(giver).__module__
+        origin = origins().get(str(module).partition(".")[0], "")
+    return ExtensionError(origin, reason) if origin else TypeError(reason)
+
+
 def problem_with(origin: str, what: str, error: BaseException) -> Problem:
     """What went wrong with a package, for lists of what is broken. what: the part of it, such as "tab Maps"."""
     return Problem(KIND, origin, f"{what}: {_reason(error)}", TODO)
@@ -179,7 +215,7 @@ def _reason(error: BaseException) -> str:
 
 def is_there(code: str) -> bool:
     """Whether the module of "module:name" can be found. Imports the packages above it, not the module itself."""
-    try:
-        return find_spec(code.partition(":")[0]) is not None
-    except (ImportError, AttributeError, ValueError):
-        return False
+    found: list[object] = []
+    with fenced(lambda error: log.debug("%s: %s", code, told_of(error))):
+        found.append(find_spec(code.partition(":")[0]))
+    return bool(found and found[0])

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from webui import entry_points
 from webui.base.errors import ExtensionError, NotFound, UserError, did_you_mean
-from webui.base.fence import Problem, told_of
+from webui.base.fence import Problem, exited, told_of
 from webui.entry_points import Added, Entry
 
 
@@ -398,11 +398,11 @@ def resolved(code: str) -> Any:
     module, _, name = code.partition(":")
     try:
         return getattr(import_module(module), name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         origin = entry_points.origins().get(module.partition(".")[0])
         if origin is None or isinstance(error, ExtensionError):
             raise
-        raise ExtensionError(origin, told_of(error)) from error
+        raise ExtensionError(origin, told_of(exited(error) if isinstance(error, SystemExit) else error)) from error
 
 
 def _unchecked(_line: Entry) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import json
 import os
@@ -17,6 +18,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import MACHINE, PATIENCE, ROOT, RunningServer, start_server, until
+from webui import launcher
 from webui.base.paths import Paths
 from webui.catalog.catalog import Catalog
 
@@ -151,6 +153,32 @@ def test_the_page_stands_and_says_what_is_broken(client: httpx.Client) -> None:
     assert "txt2img_declared_enabled" not in page
 
 
+def test_whoever_opens_the_page_reads_what_is_broken(client: httpx.Client) -> None:
+    """As the browser asks for it: by the event that brings the page up to date."""
+    config = client.get("/config").json()
+    components = {one["id"]: one["props"] for one in config["components"]}
+    notice = next(number for number, props in components.items() if props.get("elem_id") == "quicksettings_notice")
+    arrives = next(
+        one
+        for one in config["dependencies"]
+        if notice in one["outputs"] and any(kind == "load" for _, kind in one["targets"])
+    )
+    values = [components[number].get("value") for number in arrives["inputs"]]
+    body = {"data": values, "fn_index": arrives["id"], "session_hash": "a"}
+    answer = client.post("/gradio_api/run/predict", json=body)
+    assert answer.status_code == 200, answer.text
+    shown = html.unescape(json.dumps(answer.json()["data"][arrives["outputs"].index(notice)]))
+    for said in (
+        "gesso-broken: Broken missing sampler: There is no gesso_broken.nowhere:sampler.",
+        "gesso-broken: routes raises: KeyError",
+        "gesso-broken: jobs broken_servers: KeyError",
+        "gesso-broken: jobs broken_lacking: Its Server has no method `plan`.",
+        "gesso-broken: webui.features, missing: ModuleNotFoundError",
+    ):
+        assert said in shown
+    assert "gesso-sample" not in shown
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -160,6 +188,11 @@ def test_the_page_stands_and_says_what_is_broken(client: httpx.Client) -> None:
         "webui.features, taken: The name 'FreeU' is taken.",
         "webui.features, wrong: It is a value of type int, and no FeatureEntry.",
         "webui.jobs, requests: ",
+        "webui.features, plain: <class 'dict'> is no class of webui.features.feature.FeatureParams.",
+        "Broken leaving: It has tried to end the program (exit code 3).",
+        "jobs broken_lacking: Its Server has no method `plan`.",
+        "jobs broken_foreign: Its Server is a str, and no webui.server.jobs.kind.JobServer.",
+        "routes listed: It has made a value of type str, and no webui.server.routes.Routes.",
         "Broken half: There is no gesso_broken.half.engine:Engine.",
         "Broken missing sampler: There is no gesso_broken.nowhere:sampler.",
         "Broken family: There is no gesso_broken.nowhere:FAMILY.",
@@ -203,6 +236,31 @@ def test_so_does_one_that_uses_something_else_of_it(client: httpx.Client, wish: 
     picture(client)  # and the next one is made
 
 
+@pytest.mark.parametrize("where", [hook for hook in ("prepare", "cost", *HOOKS) if hook != "enter"])
+def test_a_hook_that_gives_what_it_should_not_is_named_too(client: httpx.Client, where: str) -> None:
+    assert refused(client, **script("Broken hooks", where, True)).startswith(
+        f"The package gesso-broken has failed: {where} has given a value of type int, and no"
+    )
+
+
+@pytest.mark.parametrize(
+    ("wish", "name"),
+    [
+        ({"sampler_name": "Broken giving sampler"}, "Broken giving sampler"),
+        ({"scheduler": "Broken giving schedule"}, "Broken giving schedule"),
+        (
+            {"enable_hr": True, "hr_upscaler": "Broken giving upscaler", "denoising_strength": 0.5},
+            "Broken giving upscaler",
+        ),
+    ],
+    ids=["sampler", "schedule", "upscaler"],
+)
+def test_so_is_whatever_else_does_so(client: httpx.Client, wish: dict[str, Any], name: str) -> None:
+    assert refused(client, **wish).startswith(
+        f"The package gesso-broken has failed: {name} has given a value of type int, and no"
+    )
+
+
 def test_what_failed_in_the_engine_is_among_the_problems(client: httpx.Client) -> None:
     refused(client, **script("Broken hooks", "guide"))
     assert any("Run: KeyError" in each for each in problems(client))
@@ -228,6 +286,46 @@ def test_its_jobs_fail_and_the_queue_goes_on(client: httpx.Client, kind: str) ->
     picture(client)
 
 
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("follow raises", "KeyError: 'the sky has fallen'"),
+        ("follow gives", "follow has given a value of type int, and no Next."),
+        ("follow gives a request", "follow, as the next request, has given a value of type int, and no JobRequest."),
+        ("work gives", "work has given a value of type int, and no Progress or Pictured or Answered or Saved."),
+        ("work returns", "work has given a value of type int, and no Iterable."),
+        ("work makes pictures", "Its work makes pictures, and its Server has no method `keep`."),
+        ("prepared gives", "prepared has given a value of type int, and no Work."),
+        ("prepared exits", "It has tried to end the program (exit code 3)."),
+    ],
+)
+def test_a_job_fails_with_the_packages_name_wherever_its_kind_does(client: httpx.Client, how: str, said: str) -> None:
+    job_id = client.post("/broken/submit", params={"kind": "broken_flows", "how": how}).json()["id"]
+    job = ended(client, job_id)
+    assert (job["state"], job["error"]["message"]) == ("failed", f"The package gesso-broken has failed: {said}"), job
+
+
+def test_a_job_is_done_though_its_kind_cannot_put_it_away(client: httpx.Client) -> None:
+    job_id = client.post("/broken/submit", params={"kind": "broken_flows", "how": "over exits"}).json()["id"]
+    assert ended(client, job_id)["state"] == "done"
+    assert client.post("/broken/submit", params={"kind": "broken_flows", "how": "plan gives"}).status_code == 500
+
+
+@pytest.mark.parametrize(
+    ("gives", "said"), [(False, "KeyError: 'the sky has fallen'"), (True, "follow has given a value of type int")]
+)
+def test_a_flow_of_a_script_fails_its_own_job_and_the_queue_goes_on(
+    client: httpx.Client, gives: bool, said: str
+) -> None:
+    wanted = {"kind": "txt2img", "request": {**_own(), "script": "Broken flow", "script_values": {"gives": gives}}}
+    job_id = client.post("/api/v1/jobs", json=wanted).json()["id"]
+    after = client.post("/api/v1/jobs", json={"kind": "txt2img", "request": _own()}).json()["id"]
+    job = ended(client, job_id)
+    assert (job["state"], len(job["pictures"])) == ("failed", 1), job
+    assert job["error"]["message"].startswith(f"The package gesso-broken has failed: {said}"), job
+    assert ended(client, after)["state"] == "done"
+
+
 def test_the_command_line_names_it_too(site: Path, tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, site)))}
     command = [sys.executable, "-m", "webui", "problems", "--data-dir", str(tmp_path), *MACHINE]
@@ -235,6 +333,17 @@ def test_the_command_line_names_it_too(site: Path, tmp_path: Path) -> None:
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert {each["name"] for each in told if each["kind"] == "packages"} == {"gesso-broken"}
     assert len([each for each in told if each["kind"] == "packages"]) >= 9
+
+
+def test_the_doctor_names_it_too(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    here = launcher.Environment(str(tmp_path), sys.executable, own=False)
+    found = list(launcher.broken_things(launcher.Invocation("doctor", ["--data-dir", str(tmp_path), *MACHINE]), here))
+    assert {each.level for each in found} == {"warn"}
+    named = [each.text for each in found if each.text.startswith("packages: gesso-broken: ")]
+    assert any("Broken missing sampler: There is no gesso_broken.nowhere:sampler." in each for each in named)
+    assert {each.todo for each in found if each.text in named} == {"Update the package, or uninstall it."}
+    assert not any("gesso-sample" in each.text for each in found)
 
 
 def test_what_a_package_has_left_behind_is_kept_when_it_is_gone(storey: RunningServer, client: httpx.Client) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from webui.base.errors import WebuiError
+from webui.base.errors import UserError, WebuiError
 from webui.base.text import named
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,11 @@ def told_of(error: BaseException) -> str:
     return _short(f"{type(error).__name__}: {said}" if said else type(error).__name__)
 
 
+def exited(error: SystemExit) -> UserError:
+    """What there is to say of code that has tried to end the program."""
+    return UserError(f"It has tried to end the program (exit code {error.code}).")
+
+
 class fenced:  # noqa: N801 - read as a word: with fenced(...)
     """Whatever goes wrong within the block ends it, and is told to `note`: around code of installed packages."""
 
@@ -80,6 +85,8 @@ class fenced:  # noqa: N801 - read as a word: with fenced(...)
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> bool:
+        if isinstance(error, SystemExit):
+            error = exited(error)
         if isinstance(error, Exception):
             self._note(error)
             return True

@@ -6,7 +6,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from webui.base.fence import fenced, told_of
 from webui.base.resume_points import ResumePoints
 from webui.engine.conditioning import TextCache
 from webui.engine.families.components import Components
-from webui.engine.house import House, WorkFunction
+from webui.engine.given import each
+from webui.engine.house import GIVEN_OUT, House, WorkFunction
 from webui.engine.memory import give_back, is_out_of_memory, profile_of, total_bytes, used_bytes
 from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
@@ -196,8 +197,9 @@ class CommandHandler:
         )
         made, interrupted, gives_way = 0, False, False
         try:
-            work: WorkFunction = resolved(job_kind(command.plan.kind).work)
-            events = work(command.plan, house)
+            kind = job_kind(command.plan.kind)
+            work: WorkFunction = resolved(kind.work)
+            events = each(work(command.plan, house), GIVEN_OUT, kind, "work")
             for event in events:
                 self.emit(event)
                 gives_way = isinstance(event, Saved) and self._others.is_set() and not cancel.ends_now
@@ -205,7 +207,7 @@ class CommandHandler:
                     break
                 made += not isinstance(event, Progress | Saved)
                 interrupted = interrupted or (isinstance(event, Pictured) and event.half_done)
-            if gives_way and isinstance(events, Generator):
+            if gives_way:
                 events.close()  # What it holds is given back before the next job comes.
         except Interrupted:
             interrupted = True

@@ -12,6 +12,7 @@ from webui.engine.feature import FinishedPicture
 from webui.engine.levels import rows_of
 from webui.engine.passes import Features
 from webui.engine.start import Beginning
+from webui.entry_points import expected
 from webui.request.messages import Pictured
 from webui.request.plan import Picture
 
@@ -46,7 +47,7 @@ def finish(features: Features, made: DecodedPicture, index: int, batch: Batch, s
             mask=given.mask,
         )
     for feature in features:
-        finished = feature.finish(finished)
+        finished = expected(feature.finish(finished), FinishedPicture, feature, "finish")
     return finished
 
 

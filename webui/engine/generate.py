@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import NoneType
 from typing import Protocol
 
 from PIL import Image
@@ -17,6 +18,7 @@ from PIL import Image
 from webui.engine.batch import Batch, Denoised, Lent, Loaded, Pass, Services, stepwise
 from webui.engine.conditioning import TextCache
 from webui.engine.families.family import Family, Model
+from webui.engine.feature import Further
 from webui.engine.finished import DecodedPicture, finish, pictured
 from webui.engine.levels import picture_of
 from webui.engine.memory_plan import Use
@@ -32,6 +34,7 @@ from webui.engine.upscalers.resize import Enlarge, plain
 from webui.engine.vae import decoded
 from webui.engine.watch import Skipped, Watch
 from webui.engine.whole import whole_pictures
+from webui.entry_points import expected
 from webui.request.capabilities import check_partner
 from webui.request.messages import Pictured
 from webui.request.plan import GIVEN, GIVEN_MASK, CheckpointRef, Picture, Plan
@@ -161,7 +164,8 @@ class _Lending:
         loaded = stepwise(lent)
         if "vae" in loaded.model.parts:
             for feature in self.features:
-                self.loans.enter_context(feature.patch_vae(loaded.model.parts["vae"]))
+                bent = feature.patch_vae(loaded.model.parts["vae"])
+                self.loans.enter_context(expected(bent, AbstractContextManager, feature, "patch_vae"))
         return self.around(loaded)
 
     def partner(self, checkpoint: CheckpointRef, field: str, *, latents: bool = True) -> Loaded:
@@ -188,7 +192,7 @@ def use_of(pictures: tuple[Picture, ...], features: Features) -> Use:
     rows = len(pictures) * (1 if request.cfg_scale == 1.0 or not render.batch_cond_uncond else 2)
     work = Workload(request.width, request.height, rows)
     for feature in features:
-        work = feature.params.cost(work)
+        work = expected(feature.params.cost(work), Workload, feature, "cost")
     needs = tuple(need for feature in features for need in feature.params.wanted())
     return Use(work, render.fp8_storage, render.cache_fp16_weight, needs)
 
@@ -247,7 +251,9 @@ def passed(features: Features, batch: Batch, this: Pass, loaded: Loaded, service
     """A pass, and those that features make of its result, one after the other."""
     last = denoised(features, batch, this, loaded, services)
     for feature in features:
-        further = feature.then(last, this, loaded, batch, services) if last.whole else None
+        if not last.whole:
+            break
+        further = expected(feature.then(last, this, loaded, batch, services), (Further, NoneType), feature, "then")
         if further is not None:
             loaded = further.loaded
             this = shaped(features, further.this, loaded)

@@ -57,6 +57,8 @@ class House:
         give_back(self.profile.device)
 
 
+GIVEN_OUT = (Progress, Pictured, Answered, Saved)
+"""What work gives out."""
 WorkFunction = Callable[[object, House], Iterator[Progress | Pictured | Answered | Saved]]
 """`work(plan, house)` of a kind's folder carries out a plan of that kind, and gives out what comes of it as soon as it
 is there. One that takes long begins at `house.state.newest`, the file of its last resume point, where there is one.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from types import NoneType
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,7 @@ from webui.base.errors import Interrupted, UserError
 from webui.engine.batch import Batch, Denoised, Loaded, Pass, Services, noise_of
 from webui.engine.conditioning import Encoder
 from webui.engine.denoisers import (
+    Ask,
     Change,
     Clock,
     Guidance,
@@ -30,6 +32,7 @@ from webui.engine.denoisers import (
 )
 from webui.engine.families.family import PictureMaker, SizeConditioning, TextOptions
 from webui.engine.feature import FeatureEngine, PassContext, PassFeature, has
+from webui.engine.given import gives_tensor, levels, tensor_like
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.process import Diffusion, Process, RectifiedFlow, altered
@@ -38,9 +41,10 @@ from webui.engine.sampling.sigma_schedule import SigmaSchedule, adapted, sigma_s
 from webui.engine.sampling.types import Denoiser, SamplerOptions
 from webui.engine.start import EDITING
 from webui.engine.watch import Skipped, Watch
-from webui.registry import SamplerEntry, ScheduleEntry
+from webui.entry_points import expected, expected_callable
+from webui.registry import FeatureEntry, SamplerEntry, ScheduleEntry
 from webui.request.capabilities import Capability
-from webui.request.plan import Picture
+from webui.request.plan import Picture, Wish
 from webui.request.settings import RenderSettings
 
 Features = Sequence[FeatureEngine[Any]]
@@ -50,13 +54,18 @@ Features = Sequence[FeatureEngine[Any]]
 def features_of(picture: Picture) -> tuple[FeatureEngine[Any], ...]:
     """The features that a picture's request wants, in the registry's order, for one batch."""
     engines = {entry.name: entry for entry in registry.features()}
-    return tuple(engines[wish.feature].engine(wish.params, wish.unit) for wish in picture.wishes)
+    return tuple(_engine_of(engines[wish.feature], wish) for wish in picture.wishes)
+
+
+def _engine_of(entry: FeatureEntry, wish: Wish) -> FeatureEngine[Any]:
+    made = expected_callable(entry.engine, entry, "Engine")(wish.params, wish.unit)
+    return expected(made, FeatureEngine, entry, "Engine")
 
 
 def shaped(features: Features, this: Pass, loaded: Loaded) -> Pass:
     """The pass as the features want it."""
     for feature in features:
-        this = feature.shape(this, loaded)
+        this = expected(feature.shape(this, loaded), Pass, feature, "shape")
     return this
 
 
@@ -80,34 +89,35 @@ def denoised(features: Features, batch: Batch, this: Pass, loaded: Loaded, servi
                 feature.enter(other)
             patches.enter_context(patched(on, other, steady=not is_bent))
             network = prompted(batch, this, other, process_of(other.model, entry, render, shape), services)
-            return network.wrapped_by([each.predict for each in on if has(each, PassFeature.predict)], clock)
+            return network.wrapped_by([_around(each) for each in on if has(each, PassFeature.predict)], clock)
 
         context = PassContext(batch, this, loaded, services, process, guidance, clock, enter)
         for each in features:
-            if (part := each.begin(context)) is not None:
+            part = expected(each.begin(context), (PassFeature, NoneType), each, "begin")
+            if part is not None:
                 on.append(part)
                 is_bent = is_bent or "network" in each.params.touches
         base = enter(loaded)
         _note_storage(batch, loaded, watch)
         source: Source = lambda _sigma: base  # noqa: E731
         for feature in on:
-            source = feature.network(source)
+            source = expected_callable(feature.network(source), feature, "network")
         denoise = guided(source, process, guidance, clock, watch, batch.facts.note)
         changes = changes_of(on, base.image_scale, watch)
         denoise = changed(denoise, guidance.scale, changes, asking_again(source, clock))
         for feature in on:
-            denoise = feature.denoise(denoise)
+            denoise = expected(feature.denoise(denoise), Denoiser, feature, "denoise")
         denoise, seen = remembered(denoise)
         denoise = observed(denoise, clock, entry.calls_per_step, services.previewer(model), watch)
         x = begun_with(way, noise.first(), this, batch)
         for feature in on:
-            x = feature.first(x)
+            x = tensor_like(feature.first(x), x, feature, "first")
         watch.enter(this.phase, *this.share)
         walk = Walk(way, denoise, x, noise, this, batch, loaded, watch, seen)
         run: Callable[[], Tensor] = walk
         for feature in on:
-            run = feature.walk(run)
-        latents = run()
+            run = expected_callable(feature.walk(run), feature, "walk")
+        latents = tensor_like(run(), x, run, "walk")
     return Denoised(latents, answered[-1], walk.whole, this.share[1])
 
 
@@ -160,7 +170,8 @@ class Walk:
         options = way.options(sampler_options(entry, render, self.batch.facts.note)).of(entry.options)
         draws = way.noise(entry, self.noise, self.batch.seeds, together=render.no_dpmpp_sde_batch_determinism)
         try:
-            latents: Tensor = sampler(self.denoise, self.x, way.sigmas, draws, **options)
+            made = sampler(self.denoise, self.x, way.sigmas, draws, **options)
+            latents = tensor_like(made, self.x, entry, entry.name)
         except (Interrupted, Skipped) as wish:
             half = self.seen()
             if half is None or not watch.cancel.half_done:
@@ -271,15 +282,29 @@ def patched(on: Sequence[PassFeature], loaded: Loaded, *, steady: bool) -> Itera
     """
     with ExitStack() as patches:
         for feature in on:
-            patches.enter_context(feature.patch(loaded))
+            patches.enter_context(expected(feature.patch(loaded), AbstractContextManager, feature, "patch"))
         if steady and "unet" in loaded.model.parts:
             patches.enter_context(loaded.model.steady())
         yield
 
 
+def _around(feature: PassFeature) -> Callable[[Ask], Ask]:
+    """What a feature does around each call of the network."""
+
+    def wrapped(ask: Ask) -> Ask:
+        asks = expected_callable(feature.predict(ask), feature, "predict")
+        return gives_tensor(asks, lambda call: call.x, feature, "predict")
+
+    return wrapped
+
+
 def changes_of(on: Sequence[PassFeature], image_scale: float | None, watch: Watch) -> tuple[Change, ...]:
     """What the features do to the guided prediction. image_scale: of the model that begins the pass."""
-    changes = tuple(feature.guide for feature in on if has(feature, PassFeature.guide))
+    changes = tuple(
+        gives_tensor(feature.guide, lambda prediction: prediction.x0, feature, "guide")
+        for feature in on
+        if has(feature, PassFeature.guide)
+    )
     if changes and image_scale is not None:
         watch.remark("InstructPix2Pix guides by two scales at once: what else would change its guidance was left out.")
         return ()
@@ -321,7 +346,7 @@ def course_of(
         _note_bends(schedule, process, render, note)
     if render.always_discard_next_to_last_sigma and not entry.discard_penultimate:
         note("Discard penultimate sigma", True)
-    function = registry.resolved(schedule.function) if schedule is not None else None
+    function = _spacing(schedule) if schedule is not None else None
     options = ScheduleOptions(
         sigma_min=render.sigma_min,
         sigma_max=render.sigma_max,
@@ -333,6 +358,16 @@ def course_of(
         discard_penultimate=render.always_discard_next_to_last_sigma,
     )
     return sigma_schedule(entry, process, this.steps, function, schedule, options, t_enc=this.t_enc)
+
+
+def _spacing(entry: ScheduleEntry) -> Callable[..., Tensor]:
+    """What a schedule's function gives, looked at."""
+    space = registry.resolved(entry.function)
+
+    def spaced(*given: object, **options: object) -> Tensor:
+        return levels(space(*given, **options), entry, entry.name)
+
+    return spaced
 
 
 def chosen_schedule(entry: SamplerEntry, schedule: ScheduleEntry) -> ScheduleEntry | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from webui import registry
 from webui.base.errors import NotFound
@@ -92,6 +92,7 @@ class Piece(Protocol):
     def subseed(self) -> int: ...
 
 
+@runtime_checkable
 class JobPlan(Protocol):
     """A request with every choice fixed, as the engine gets it: plain data."""
 

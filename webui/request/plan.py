@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from webui import registry
 from webui.base.errors import NotFound, UserError
 from webui.base.fence import fenced
-from webui.entry_points import problem_with
+from webui.entry_points import expected, problem_with
 from webui.features.feature import FeatureParams
 from webui.prompt.comments import strip_comments
 from webui.prompt.networks import HYPERNETWORK, LORA_KINDS, NetworkTag, extract_networks
@@ -396,7 +396,7 @@ def _wishing(pictures: tuple[Picture, ...], resolving: Resolving) -> tuple[Pictu
         for asked, answer in known:
             if asked is wishes or asked == wishes:
                 return answer
-        answer = tuple(wish._replace(params=wish.params.resolve(resolving)) for wish in wishes)
+        answer = tuple(wish._replace(params=_resolved_params(wish.params, resolving)) for wish in wishes)
         known.append((wishes, answer))
         return answer
 
@@ -406,10 +406,14 @@ def _wishing(pictures: tuple[Picture, ...], resolving: Resolving) -> tuple[Pictu
         for wish in given.wishes:
             if type(wish.params).prepare is not FeatureParams.prepare:
                 stream = random.Random(f"{wish.feature}/{wish.unit}/{picture.seed}/{picture.subseed}")
-                picture = wish.params.prepare(picture, stream)
+                picture = expected(wish.params.prepare(picture, stream), Picture, wish.params, "prepare")
         asked = given.wishes if picture is given else wished(picture.request, picture.render)
         found.append(replace(picture, wishes=resolved(asked)))
     return tuple(found)
+
+
+def _resolved_params(params: FeatureParams, resolving: Resolving) -> FeatureParams:
+    return expected(params.resolve(resolving), type(params), params, "resolve")
 
 
 def _batches(pictures: tuple[Picture, ...], size: int) -> tuple[tuple[Picture, ...], ...]:

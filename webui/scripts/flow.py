@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import NoneType
 
+from webui.entry_points import expected
 from webui.request.fields import Generation
 from webui.request.jobs import JobRequest
 from webui.scripts.script import Script
@@ -49,3 +51,15 @@ class Flow(Script):
     def follow(self, request: Generation, made: Sequence[Made], /) -> Next | None:
         """The request after these; None: it is done. The seeds of `request` are chosen."""
         raise NotImplementedError
+
+
+def following(found: Next | None, giver: object) -> Next | None:
+    """What `follow` has given, where it is what was meant; giver: whose it is.
+
+    Raises:
+        ExtensionError: it is something else, and a package's.
+    """
+    expected(found, (Next, NoneType), giver, "follow")
+    if found is not None:
+        expected(found.request, JobRequest, giver, "follow, as the next request,")
+    return found

@@ -17,6 +17,7 @@ from webui.engine.families.typed import Pipeline
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.sampling.process import Process
+from webui.entry_points import expected
 from webui.registry import families, resolved
 from webui.request.capabilities import Capabilities, Capability
 
@@ -293,7 +294,7 @@ def family_of(file: WeightsFile) -> Family:
     if not file.path.is_dir() and (words := not_ours(file)):
         raise file.error(*words)
     for entry in families():
-        family: Family = resolved(entry.code)
+        family: Family = expected(resolved(entry.code), Family, entry, entry.name)
         if family.detect(file):
             return family
     raise file.error(*_described(file))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ GeneratorKind = Literal["CPU", "NV"]
 Option = float | int | str | bool
 
 
+@runtime_checkable
 class Denoiser(Protocol):
     """Removes the noise from x: the only thing a sampler knows of a model."""
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from webui import registry
 from webui.base.errors import NotFound, did_you_mean
+from webui.entry_points import expected
 from webui.registry import UpscalerEntry
 
 Picture = Image.Image
@@ -109,7 +110,9 @@ def plain() -> dict[str, Enlarge]:
     """What enlarges without a model's file, by name. The code of installed packages is imported when it is used."""
 
     def added(entry: UpscalerEntry) -> Enlarge:
-        return lambda picture, factor: registry.resolved(entry.code)(picture, factor)
+        return lambda picture, factor: expected(
+            registry.resolved(entry.code)(picture, factor), Picture, entry, entry.name
+        )
 
     return {**UPSCALERS, **{entry.name: added(entry) for entry in registry.upscalers()}}
 

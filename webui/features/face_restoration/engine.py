@@ -9,6 +9,7 @@ from PIL import Image
 from webui import registry
 from webui.engine.feature import FeatureEngine, FinishedPicture
 from webui.engine.start import copy
+from webui.entry_points import expected
 from webui.features.face_restoration.parameters import Params
 from webui.registry import RestorerEntry
 
@@ -22,7 +23,9 @@ class Engine(FeatureEngine[Params]):
             finished.watch.remark(f"Faces were not restored: {_lacking(self.params.model)}")
             return finished
         finished.batch.facts.note("Face restoration", entry.name)
-        restored: Image.Image = registry.resolved(entry.code)(finished.picture)
+        restored: Image.Image = expected(
+            registry.resolved(entry.code)(finished.picture), Image.Image, entry, entry.name
+        )
         if restored is finished.picture or not self.params.keeps_before:
             return replace(finished, picture=restored)
         before = copy("before-face-restoration", finished.picture)

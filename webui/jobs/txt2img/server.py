@@ -10,11 +10,12 @@ from webui.base.errors import ModelError
 from webui.base.text import named
 from webui.catalog import grid
 from webui.catalog.pictures import SavedPicture
+from webui.entry_points import expected
 from webui.request.fields import Generation
 from webui.request.messages import Pictured
 from webui.request.plan import LARGEST_RANDOM_SEED, Plan, Plans, resolve
 from webui.request.settings import Settings
-from webui.scripts.flow import Flow, Made, Next
+from webui.scripts.flow import Flow, Made, Next, following
 from webui.scripts.script import Table, chosen, refuse_beyond
 from webui.server.jobs.job import Job, JobError, user_name
 from webui.server.jobs.kind import Checked, JobServer
@@ -68,11 +69,13 @@ class Server(JobServer[Generation, Plan]):
     def follow(self, job: Job, request: Generation, made: Sequence[Made], /) -> Next | None:
         """As the request's script says, where that is a flow."""
         flow = _flow(request)
-        return flow.follow(request.changed(seed=job.seed, subseed=job.subseed), made) if flow is not None else None
+        if flow is None:
+            return None
+        return following(flow.follow(request.changed(seed=job.seed, subseed=job.subseed), made), flow)
 
     def steps(self, request: Generation, /) -> int:
         flow = _flow(request)
-        return flow.steps(request) if flow is not None else 1
+        return expected(flow.steps(request), int, flow, "steps") if flow is not None else 1
 
     def mended(self, work: Work, error: JobError, /) -> bool:
         """A checkpoint that nobody has chosen cannot be opened: the next one of the list takes its place."""

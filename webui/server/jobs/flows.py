@@ -16,7 +16,7 @@ from webui.request.messages import Pictured
 from webui.request.settings import Settings
 from webui.scripts.flow import Made, Next
 from webui.server.jobs.job import Job
-from webui.server.jobs.kind import JobServers
+from webui.server.jobs.servers import JobServers
 from webui.server.jobs.work import Work
 
 log = logging.getLogger(__name__)

@@ -5,17 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from webui import registry
-from webui.base.errors import ExtensionError
-from webui.base.fence import fenced
 from webui.catalog.catalog import Catalog
 from webui.catalog.pictures import SavedPicture
 from webui.catalog.settings_store import SettingsStore
-from webui.entry_points import KIND, problem_with
-from webui.registry import JobKind
 from webui.request.jobs import JobPlan, JobRequest
 from webui.request.messages import Pictured
 from webui.request.settings import Settings
@@ -110,53 +104,3 @@ class JobServer(Generic[R, P]):
 
     def clean_up(self) -> None:
         """At start: remove what jobs of an earlier run have left behind."""
-
-
-@dataclass(frozen=True)
-class JobServers:
-    """The servers of all kinds; each is made when it is asked for first."""
-
-    catalog: Catalog
-    settings: SettingsStore
-    version: str
-
-    @cached_property
-    def _all(self) -> dict[str, JobServer[Any, Any]]:
-        found: dict[str, JobServer[Any, Any]] = {}
-        for kind in registry.job_kinds():
-            if not kind.origin:
-                found[kind.name] = self._made(kind)
-                continue
-            with fenced(partial(self._note, kind)):
-                found[kind.name] = self._made(kind)
-        return found
-
-    def _made(self, kind: JobKind) -> JobServer[Any, Any]:
-        made: JobServer[Any, Any] = registry.resolved(kind.server)(self.catalog, self.settings, self.version)
-        return made
-
-    def _note(self, kind: JobKind, error: Exception) -> None:
-        """A package's kind cannot be used."""
-        log.warning("The jobs %s of the package %s cannot be used.", kind.name, kind.origin, exc_info=error)
-        self.catalog.problems.noted(KIND, problem_with(kind.origin, f"jobs {kind.name}", error))
-
-    def of(self, kind: str) -> JobServer[Any, Any]:
-        """That of the kind of this name.
-
-        Raises:
-            ExtensionError: its package is broken.
-        """
-        found = self._all.get(kind)
-        if found is None:
-            raise ExtensionError(registry.job_kind(kind).origin, f"its jobs {kind!r} cannot be used.")
-        return found
-
-    def clean_up(self) -> None:
-        """At start: remove what jobs of an earlier run have left behind."""
-        for name, server in self._all.items():
-            kind = registry.job_kind(name)
-            if not kind.origin:
-                server.clean_up()
-                continue
-            with fenced(partial(self._note, kind)):
-                server.clean_up()

@@ -24,12 +24,12 @@ from webui.server.jobs.engines import Engines
 from webui.server.jobs.events import Hub
 from webui.server.jobs.flows import Flows
 from webui.server.jobs.job import Job
-from webui.server.jobs.kind import JobServers
 from webui.server.jobs.limits import within
 from webui.server.jobs.repeats import Repeats
 from webui.server.jobs.results import Results
 from webui.server.jobs.runs import PreviewImage, Runs
 from webui.server.jobs.scheduler import Scheduler
+from webui.server.jobs.servers import JobServers
 from webui.server.jobs.work import Work
 from webui.server.jobs.worker import ModelState
 

@@ -25,8 +25,8 @@ from webui.server.jobs.estimate import Pace
 from webui.server.jobs.events import Hub
 from webui.server.jobs.flows import Flows
 from webui.server.jobs.job import PHASES, Job, JobError, JobPicture, Progressed
-from webui.server.jobs.kind import JobServers
 from webui.server.jobs.results import Results
+from webui.server.jobs.servers import JobServers
 from webui.server.jobs.work import Chunk, Work
 from webui.server.jobs.worker import Worker
 

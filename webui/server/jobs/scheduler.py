@@ -17,9 +17,9 @@ from webui.request.settings import Settings
 from webui.server.jobs.engines import Engines
 from webui.server.jobs.flows import Flows
 from webui.server.jobs.job import PHASES, Progressed
-from webui.server.jobs.kind import JobServers
 from webui.server.jobs.results import Results
 from webui.server.jobs.runs import Runs
+from webui.server.jobs.servers import JobServers
 from webui.server.jobs.work import Work
 from webui.server.jobs.worker import Worker
 

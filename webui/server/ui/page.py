@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from webui import registry
+from webui import entry_points, registry
 from webui.base.errors import ExtensionError
 from webui.base.fence import fenced, told_of
 from webui.entry_points import blamed
@@ -19,7 +19,7 @@ from webui.server.ui.controls import QUIET, Component, Controls, Data
 from webui.server.ui.defaults import defaults_page
 from webui.server.ui.greyed import Looks, grey_out
 from webui.server.ui.native_size import Sizes, follow_checkpoint
-from webui.server.ui.quicksettings import SettingsForm, quicksettings
+from webui.server.ui.quicksettings import Quicksettings, SettingsForm, broken_things, quicksettings
 from webui.server.ui.script import calls
 from webui.server.ui.styles import styles_dialog
 from webui.server.ui.wiring import ExtrasPane, FormPane, Pane, SettingsPane, connect
@@ -28,12 +28,15 @@ if TYPE_CHECKING:
     from webui.app import App
 
 TITLE = "Gesso"
+MOST_BROKEN = 40
+"""So many broken parts of installed packages are named when the page opens."""
 CACHE_SECONDS = (3600, 86400)
 """How often Gradio's copies of pictures are looked through, and how old they get."""
 
 
 def build(app: App) -> Any:
     """The page as Gradio blocks, for `gr.mount_gradio_app` with `mount_options`."""
+    app.catalog.problems.found(entry_points.KIND, registry.problems())
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=CACHE_SECONDS) as page:
         bar = quicksettings(app)
         panes = {}
@@ -51,7 +54,7 @@ def build(app: App) -> Any:
         lists = [pane.controls for pane in panes.values() if isinstance(pane, Pane | ExtrasPane | FormPane)]
         sizes = follow_checkpoint(app, bar, forms)
         looks = grey_out(app, bar, forms)
-        _arrives(app, page, standing, lists, sizes, looks)
+        _arrives(app, page, bar, standing, lists, sizes, looks)
     return page
 
 
@@ -85,7 +88,13 @@ def mount_options(app: App) -> dict[str, Any]:
 
 
 def _arrives(
-    app: App, page: Any, standing: list[SettingsForm], lists: list[Controls], sizes: Sizes, looks: Looks
+    app: App,
+    page: Any,
+    bar: Quicksettings,
+    standing: list[SettingsForm],
+    lists: list[Controls],
+    sizes: Sizes,
+    looks: Looks,
 ) -> None:
     """Much changes while the page stands: when somebody opens it, one event brings what was built at start up to date.
 
@@ -101,12 +110,14 @@ def _arrives(
         for updates in (*(controls.refreshed() for controls in lists), sizes.fitted(title, data), looks.now(title)):
             for component, update in updates.items():
                 found[component] = {**found.get(component, {}), **update}
+        if broken := broken_things(app, (entry_points.KIND,), MOST_BROKEN):
+            found[bar.notice] = broken
         return found
 
     listed = [component for controls in lists for component in controls.refreshed()]
     # Once each, whatever brings it up to date.
     current = [component for form in standing for component in form.components]
-    shown = list(dict.fromkeys([*current, *listed, *sizes.fields, *looks.affected]))
+    shown = list(dict.fromkeys([*current, *listed, *sizes.fields, *looks.affected, bar.notice]))
     page.load(load, {*sizes.fields}, shown, **QUIET).then(None, None, None, js=calls("settled"), **QUIET)
 
 

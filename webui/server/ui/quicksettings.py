@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -212,7 +212,12 @@ def _finished_changing(component: Component, kind: type[Param]) -> list[Any]:
 
 def _refreshed(app: App, bar: Quicksettings) -> dict[Component, Any]:
     app.catalog.refresh()
-    listed = {entry_points.KIND, "Stable-diffusion", "VAE", "Lora", "styles"}
+    listed = (entry_points.KIND, "Stable-diffusion", "VAE", "Lora", "styles")
+    return {**bar.shown(app.settings.current), bar.notice: broken_things(app, listed)}
+
+
+def broken_things(app: App, listed: Collection[str], most: int = MOST_BROKEN) -> str:
+    """What is known to be broken, of these kinds, as markup, at most so many; "" where nothing is."""
     broken = [str(problem) for problem in app.catalog.problems.all() if problem.kind in listed]
-    more = [f"{len(broken) - MOST_BROKEN} more: /api/v1/problems lists them all."] if len(broken) > MOST_BROKEN else []
-    return {**bar.shown(app.settings.current), bar.notice: notices.remarks([*broken[:MOST_BROKEN], *more])}
+    more = [f"{len(broken) - most} more: /api/v1/problems lists them all."] if len(broken) > most else []
+    return notices.remarks([*broken[:most], *more])

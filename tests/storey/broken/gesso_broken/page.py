@@ -19,6 +19,11 @@ def tab(_app: Any) -> None:
         raise KeyError("the sky has fallen")
 
 
+def listed(_app: Any) -> Any:
+    """A route in words."""
+    return "GET /broken/listed"
+
+
 def scopeless(_app: Any) -> Any:
     """A route that does not say who may call it."""
     made = Routes(prefix="/broken")
@@ -44,7 +49,8 @@ def called(app: Any) -> Routes:
         raise KeyError("the sky has fallen")
 
     @made.post("/submit", "user")
-    def submit(kind: str, request: Request) -> dict[str, str]:
-        return {"id": app.queue.submit(request_class(kind)(), caller_of(request.scope).owner)}
+    def submit(kind: str, request: Request, how: str = "") -> dict[str, str]:
+        wanted = request_class(kind)(**({"how": how} if how else {}))
+        return {"id": app.queue.submit(wanted, caller_of(request.scope).owner)}
 
     return made

@@ -1,4 +1,5 @@
-"""Fails in the hook that is chosen; within a call of the network in `predict`, and within the walk in `walk`."""
+"""Fails in the hook that is chosen, or gives there what it should not; within a call of the network in `predict`, and
+within the walk in `walk`."""
 
 from __future__ import annotations
 
@@ -9,9 +10,9 @@ from gesso_broken.raising import raises
 from webui.engine.feature import FeatureEngine, PassFeature
 
 
-def _failing(name: str) -> type[PassFeature]:
+def _failing(name: str, fails: Any) -> type[PassFeature]:
     late = name in ("predict", "walk")
-    return type("Failing", (PassFeature,), {name: (lambda _self, _inner: raises) if late else raises})
+    return type("Failing", (PassFeature,), {name: (lambda _self, _inner: fails) if late else fails})
 
 
 class Engine(FeatureEngine[Params]):
@@ -20,7 +21,7 @@ class Engine(FeatureEngine[Params]):
         if params.where == "init":
             raises()
         if params.where in ENGINE:
-            setattr(self, params.where, raises)
+            setattr(self, params.where, params.fails)
 
     def begin(self, _context: Any) -> PassFeature | None:
-        return _failing(self.params.where)() if self.params.where in PASS else None
+        return _failing(self.params.where, self.params.fails)() if self.params.where in PASS else None

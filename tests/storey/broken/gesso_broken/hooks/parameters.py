@@ -1,12 +1,12 @@
-"""Fails in the hook that is chosen."""
+"""Fails in the hook that is chosen, or gives there what it should not."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Self
 
-from gesso_broken.raising import raises
+from gesso_broken.raising import raises, seven
 from webui.features.feature import FeatureParams, Touched
-from webui.request.params import Choice
+from webui.request.params import Choice, Toggle
 
 SERVER = ("prepare", "resolve", "cost")
 ENGINE = ("init", "patch_vae", "shape", "begin", "then", "finish")
@@ -21,12 +21,19 @@ class Params(FeatureParams):
 
     where: Annotated[str, Choice(label="Broken where", ui="Where", choices=(*SERVER, *ENGINE, *PASS))] = "begin"
     """The hook."""
+    gives: Annotated[bool, Toggle(ui="Gives")] = False
+    """It does not raise, but gives what nobody has asked for."""
+
+    @property
+    def fails(self) -> Any:
+        """How it fails."""
+        return seven if self.gives else raises
 
     def prepare(self, picture: Any, stream: Any) -> Any:
-        return raises() if self.where == "prepare" else picture
+        return self.fails() if self.where == "prepare" else picture
 
     def resolve(self, resolving: Any) -> Self:
-        return raises() if self.where == "resolve" else self
+        return self.fails() if self.where == "resolve" else self
 
     def cost(self, work: Any) -> Any:
-        return raises() if self.where == "cost" else work
+        return self.fails() if self.where == "cost" else work

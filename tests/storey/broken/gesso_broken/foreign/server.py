@@ -1,0 +1,5 @@
+"""Is no server of jobs."""
+
+from __future__ import annotations
+
+Server = "{} {} {}".format

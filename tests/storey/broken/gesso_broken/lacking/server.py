@@ -1,0 +1,7 @@
+"""Cannot plan."""
+
+from __future__ import annotations
+
+from webui.server.jobs.kind import JobServer as Server
+
+__all__ = ["Server"]

@@ -1,0 +1,7 @@
+"""Fails."""
+
+from __future__ import annotations
+
+from gesso_broken.raising import raises as work
+
+__all__ = ["work"]
