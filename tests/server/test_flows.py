@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -16,8 +16,10 @@ from tests.server.test_queue import result, running
 from webui.base.errors import NotFound, UserError
 from webui.catalog import grid
 from webui.request import infotext
-from webui.request.fields import Img2Img
+from webui.request.fields import Generation, Img2Img
 from webui.request.messages import Run
+from webui.scripts.flow import Made, Next
+from webui.scripts.loopback import Loopback
 from webui.server.jobs.job import Job
 
 Open = Callable[..., Office]
@@ -141,6 +143,25 @@ def test_a_next_request_of_another_kind_is_refused_at_once_where_it_cannot_be(of
         here.queue.submit(looped(here, options={"append_interrogation": "CLIP"}))
     with pytest.raises(UserError, match="too many"):
         here.queue.submit(looped(here, options={"loops": 1000}, n_iter=100))
+
+
+def test_a_flow_that_fails_over_its_next_request_fails_its_own_job_and_the_queue_goes_on(
+    office: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = office()
+    follow = Loopback.follow
+
+    def failing(self: Loopback, request: Generation, made: Sequence[Made]) -> Next | None:
+        if made:
+            raise KeyError("the sky has fallen")
+        return follow(self, request, made)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Loopback, "follow", failing)
+        job = result(here, here.queue.submit(looped(here)))
+    assert (job.state, len(job.pictures)) == ("failed", 1)
+    assert job.error is not None and "the sky has fallen" in job.error.message
+    assert result(here, here.queue.submit(looped(here))).state == "done"
 
 
 def test_each_picture_is_described_before_the_next_loop(office: Open) -> None:

@@ -237,13 +237,13 @@ class Runs:
         if work.cancelled or work.interrupts:
             work.stopped = len(flow.made) + 1 < flow.steps
             return False
-        try:
+        failures: list[Exception] = []
+        with fenced(failures.append):  # Whatever is wrong with the next request ends this job, never the queue.
             return self._flows.go_on(work)
-        except DatabaseError:
-            raise
-        except WebuiError as error:
-            self.fail(work, JobError(error.code, error.message, error.hint))
-            return True
+        if isinstance(failures[0], DatabaseError):
+            raise failures[0]
+        self.fail(work, _told(failures[0]))
+        return True
 
     def _leave_out(self, work: Work, chunk: Chunk, error: JobError) -> None:
         """A cell of a table cannot be made; the others can."""
@@ -335,17 +335,21 @@ class Runs:
 
     def give_up(self, worker: Worker | None, error: Exception) -> None:
         """The edge: whatever went wrong ends the job in work, never the queue."""
-        if isinstance(error, WebuiError):
-            log.error("%s", error)
-            told = error
-        else:
-            log.error("An unexpected error occurred.", exc_info=error)
-            told = blamed(error) or WebuiError(
-                f"An unexpected error occurred: {error}.", hint="See the log for details."
-            )
+        told = _told(error)
         work = self._works.get(worker.job_id) if worker is not None else None
         if work is not None:
-            self.fail(work, JobError(told.code, told.message, told.hint))
+            self.fail(work, told)
+
+
+def _told(error: Exception) -> JobError:
+    """What a job that fails by it says; the log says more."""
+    if isinstance(error, WebuiError):
+        log.error("%s", error)
+        told = error
+    else:
+        log.error("An unexpected error occurred.", exc_info=error)
+        told = blamed(error) or WebuiError(f"An unexpected error occurred: {error}.", hint="See the log for details.")
+    return JobError(told.code, told.message, told.hint)
 
 
 def _note_failure(done: Future[None]) -> None:
