@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,6 @@ BATCH = {
     "save_images": True,
     "override_settings": {"return_grid": False},
 }
-LOOPS = 3
 
 
 def made(server: RunningServer, *, patience: float = PATIENCE, **body: Any) -> tuple[list[bytes], list[str]]:
@@ -76,47 +75,6 @@ def test_an_engine_killed_at_any_moment_costs_nothing(server: RunningServer) -> 
     assert calls == [undisturbed]
     assert len(saved(server.data)) == len(before) + 12, "each picture once"
     assert server.engine().pid not in victims
-
-
-def looped(server: RunningServer, kills: Sequence[int] = ()) -> tuple[list[bytes], list[str]]:
-    """Pixels and infotexts of a Loopback; its engine is killed while it makes each of these pictures, from 0."""
-    stream = io.BytesIO()
-    Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(stream, "PNG")
-    given = base64.b64encode(stream.getvalue()).decode()
-    script = {"script": "Loopback", "script_values": {"loops": LOOPS, "final_denoising_strength": 0.7}}
-    request = {name: BATCH[name] for name in ("prompt", "width", "height", "seed")}
-    request |= {"steps": 150, "init_images": [given], "denoising_strength": 0.9, "sampler_name": "Euler a", **script}
-    with server.client() as client:
-        job_id = client.post("/api/v1/jobs", json={"kind": "img2img", "request": request}).json()["id"]
-        record = Paths(data=server.data).jobs / job_id / "flow.json"
-
-        def done() -> int:
-            """How many of its pictures are there."""
-            return len(json.loads(record.read_bytes())) if record.exists() else 0
-
-        def told() -> Any:
-            return client.get(f"/api/v1/jobs/{job_id}").json()
-
-        for number in kills:
-            until(lambda n=number: done() == n and told()["step"] > 0, "the picture to be in work", server.process)
-            victim = server.engine()
-            victim.kill()
-            assert done() == number, "it was killed while it made that picture"
-            until(lambda v=victim: server.engine().pid != v.pid, "another engine", server.process)
-        job = until(lambda: (now := told())["finished"] and now, "the job's end", server.process)
-        assert job["state"] == "done", job
-        assert not record.parent.exists()
-        contents = [client.get(f"/api/v1/pictures/{each['id']}").content for each in job["pictures"]]
-    pixels = [Image.open(io.BytesIO(content)).convert("RGB").tobytes() for content in contents]
-    return pixels, [each["infotext"] for each in job["pictures"]]
-
-
-def test_an_engine_killed_within_a_loopback_costs_nothing(server: RunningServer) -> None:
-    """Over the second picture; with GESSO_TEST_KILLS of several, over each of them, one after the other."""
-    kills = (1,) if int(os.environ.get("GESSO_TEST_KILLS", "1")) == 1 else range(LOOPS)
-    undisturbed = looped(server)
-    assert len(undisturbed[0]) == len(set(undisturbed[0])) == LOOPS
-    assert looped(server, kills) == undisturbed
 
 
 def test_the_server_killed_goes_on_at_the_next_start_with_two_engines(serving: Serving) -> None:
