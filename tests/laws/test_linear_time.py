@@ -7,6 +7,7 @@ letters), and ten times the text takes at most two hundred times as long.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import json
@@ -18,6 +19,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
+from webui.base.errors import UserError
 from webui.catalog.exif_texts import _xmp_comment
 from webui.catalog.image_files import read_infotext
 from webui.prompt.attention import parse_attention
@@ -36,6 +38,8 @@ from webui.request.fields import Txt2Img
 from webui.request.filenames import _with_arguments, sanitized
 from webui.request.foreign import _without_brackets, told_infotext
 from webui.request.foreign_names import named
+from webui.scripts.prompts_from_file import split_words
+from webui.scripts.xyz import axes, values_of
 
 UNITS = [
     "a",
@@ -87,6 +91,23 @@ def _json_of(text: str) -> object:
     return told_infotext({"prompt": json.dumps({"1": node, "2": written})}, 8, 8)
 
 
+AXES = {axis.title: axis for axis in axes(Txt2Img)}
+
+
+def _values(text: str) -> None:
+    """What a plot's axis of each kind makes of it, at each place where a number may stand."""
+    for title in ("Seed", "CFG Scale", "Prompt order", "Prompt S/R"):
+        for begin in ("", "1", "1-", "1-2 (", "1-2 ["):
+            with contextlib.suppress(UserError):
+                values_of(AXES[title], f"{begin}{text}x")
+
+
+def _lines(text: str) -> None:
+    for begin in ("--prompt ", '--prompt "'):
+        with contextlib.suppress(UserError):
+            list(split_words(f"{begin}{text}x"))
+
+
 QUICK: dict[str, Callable[[str], object]] = {
     "infotext.read": infotext.read,
     "infotext, labels": _infotext,
@@ -104,6 +125,7 @@ QUICK: dict[str, Callable[[str], object]] = {
     "styles": _styles,
     "arguments of a file name": lambda text: _with_arguments(text + ">"),
     "names of files": sanitized,
+    "lines of prompts": _lines,
 }
 SLOW: dict[str, Callable[[str], object]] = {
     "attention": parse_attention,
@@ -111,6 +133,7 @@ SLOW: dict[str, Callable[[str], object]] = {
     "tokens": clip_tokenizer().encode,
     "cleaning": made_plain,
     "the token counter": count_tokens,
+    "values of axes": _values,
 }
 
 

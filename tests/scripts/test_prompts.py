@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from itertools import count
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import text
 
 from webui import registry
 from webui.base.errors import NotFound, UserError
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.params import param_of
+from webui.scripts.prompts_from_file import split_words
 from webui.scripts.script import Script, Seeds, Table
 
 
@@ -139,3 +143,14 @@ def test_an_option_that_nearly_fits_is_made_to_fit() -> None:
     request = table.cells[0].request
     assert (request.steps, request.subseed_strength) == (7, 1.0)
     assert len(table.remarks) == 2
+
+
+@given(text(alphabet="ab\xa0 \t\n\"'\\é-", max_size=30))
+def test_a_line_has_the_words_that_a_shell_has(line: str) -> None:
+    try:
+        expected = shlex.split(line)
+    except ValueError:
+        with pytest.raises(UserError):
+            list(split_words(line))
+    else:
+        assert list(split_words(line)) == expected

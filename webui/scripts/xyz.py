@@ -29,12 +29,12 @@ SEEDS = ("Seed", "Var. seed")
 Kind = Literal["nothing", "int", "float", "bool", "text", "order"]
 Apply: TypeAlias = Callable[[Generation, Any, Sequence[Any]], Generation]
 """(request, this value, all values of the axis) -> the request with it."""
-_INT = r"\s*([+-]?\s*\d+)"
-_FLOAT = r"\s*([+-]?\s*\d+(?:\.\d*)?)"
-_INT_RANGE = re.compile(rf"{_INT}\s*-{_INT}(?:\s*\(([+-]\d+)\s*\))?\s*")
-_INT_COUNT = re.compile(rf"{_INT}\s*-{_INT}(?:\s*\[(\d+)\s*\])\s*")
-_FLOAT_RANGE = re.compile(rf"{_FLOAT}\s*-{_FLOAT}(?:\s*\(([+-]\d+(?:\.\d*)?)\s*\))?\s*")
-_FLOAT_COUNT = re.compile(rf"{_FLOAT}\s*-{_FLOAT}(?:\s*\[(\d+(?:\.\d*)?)\s*\])\s*")
+_INT = r"\s*+([+-]?+\s*+\d++)"
+_FLOAT = r"\s*+([+-]?+\s*+\d++(?:\.\d*+)?+)"
+_INT_RANGE = re.compile(rf"{_INT}\s*+-{_INT}(?:\s*+\(([+-]\d++)\s*+\))?\s*+")
+_INT_COUNT = re.compile(rf"{_INT}\s*+-{_INT}(?:\s*+\[(\d++)\s*+\])\s*+")
+_FLOAT_RANGE = re.compile(rf"{_FLOAT}\s*+-{_FLOAT}(?:\s*+\(([+-]\d++(?:\.\d*+)?)\s*+\))?\s*+")
+_FLOAT_COUNT = re.compile(rf"{_FLOAT}\s*+-{_FLOAT}(?:\s*+\[(\d++(?:\.\d*+)?)\s*+\])\s*+")
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _styled(request: Generation, value: Any, _values: Sequence[Any]) -> Generati
 
 
 def _sized(request: Generation, value: Any, _values: Sequence[Any]) -> Generation:
-    sides = re.fullmatch(r"\s*(\d+)\s*[x×]\s*(\d+)\s*", value)
+    sides = re.fullmatch(r"\s*+(\d++)\s*+[x×]\s*+(\d++)\s*+", value)
     if sides is None:
         raise UserError(
             f"Size: {value!r} is not a size.", hint="Write it as 512x768, for example.", field="script_args"
