@@ -85,7 +85,7 @@ def values_of(kind: str, chosen: argparse.Namespace) -> dict[str, Any]:
         UserError: a text is no value of its parameter.
     """
     declared = REQUESTS[kind]
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for name, param in declared.offered().items():
         said = getattr(chosen, name, None)
         if said is None or isinstance(param, Image):

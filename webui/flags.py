@@ -340,7 +340,7 @@ WITHOUT_EFFECT: tuple[Ignored, ...] = (
 )
 
 
-def declared() -> dict[str, tuple[Flag, Any, Any]]:
+def declared() -> dict[str, tuple[Flag, object, object]]:
     """Field name -> (Flag, type, default), in declaration order."""
     hints = get_type_hints(Flags, include_extras=True)
     found = {}
@@ -480,7 +480,7 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def _refuse_nonsense(flag: str, value: Any) -> None:
+def _refuse_nonsense(flag: str, value: object) -> None:
     """Raises UserError: a text holds bytes that are none, or a path is one that no file can have."""
     if isinstance(value, Path | str) and any("\ud800" <= letter <= "\udfff" for letter in str(value)):
         raise UserError(
@@ -495,11 +495,11 @@ def _refuse_nonsense(flag: str, value: Any) -> None:
                 raise UserError(f"{flag}: there can be no {str(value)[:80]}: {error.strerror}.") from error
 
 
-def _has_default(default: Any) -> bool:
+def _has_default(default: object) -> bool:
     return default not in (None, "", False, ()) and default != PROGRAM
 
 
-def _taking(flag: Flag, kind: Any) -> dict[str, Any]:
+def _taking(flag: Flag, kind: object) -> dict[str, Any]:
     """How argparse shall read values of this type."""
     if kind is bool:
         return {"action": "store_true"}
@@ -517,7 +517,11 @@ class _Append(argparse.Action):
     """Each time the flag is given, one value more."""
 
     def __call__(
-        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _option: str | None = None
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        _option: str | None = None,
     ) -> None:
         setattr(namespace, self.dest, (*getattr(namespace, self.dest), values))
 
@@ -526,7 +530,11 @@ class _NoteIgnored(argparse.Action):
     """Remembers that the flag was given, not its values."""
 
     def __call__(
-        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, _values: Any, _option: str | None = None
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        _values: object,
+        _option: str | None = None,
     ) -> None:
         setattr(namespace, self.dest, (*namespace.without_effect, self.option_strings[0]))
 

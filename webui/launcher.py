@@ -538,7 +538,7 @@ def digest(lock: str) -> str:
         return hashlib.sha256(file.read()).hexdigest()
 
 
-def read_stamp(home: Environment) -> dict[str, Any]:
+def read_stamp(home: Environment) -> dict[str, object]:
     try:
         found = json.loads(read(home.stamp) or "{}")
     except ValueError:
@@ -550,7 +550,7 @@ def read_stamp(home: Environment) -> dict[str, Any]:
     return found
 
 
-def write_stamp(home: Environment, stamp: Mapping[str, Any]) -> None:
+def write_stamp(home: Environment, stamp: Mapping[str, object]) -> None:
     os.makedirs(home.state, exist_ok=True)
     with open(home.stamp + ".new", "w", encoding="utf-8") as file:
         json.dump(stamp, file, indent=1)
@@ -637,7 +637,7 @@ XFORMERS_BACKENDS = ("cuda", "custom")
 
 
 def wanted_parts(
-    wish: Invocation, env: Mapping[str, str], home: Environment, stamp: Mapping[str, Any]
+    wish: Invocation, env: Mapping[str, str], home: Environment, stamp: Mapping[str, object]
 ) -> dict[str, str]:
     """What has to be installed, in order: name of the part -> a mark that changes when it has to be again."""
     source = env.get("TORCH_COMMAND") or env.get("TORCH_INDEX_URL") or "chosen for the machine"
@@ -839,7 +839,7 @@ def decide_torch(env: Mapping[str, str]) -> Torch:
     return choice
 
 
-def prepare(wish: Invocation, home: Environment, env: Mapping[str, str]) -> dict[str, Any]:
+def prepare(wish: Invocation, home: Environment, env: Mapping[str, str]) -> dict[str, object]:
     """Install what is missing, and nothing when nothing is. Returns the stamp.
 
     Raises:
@@ -861,7 +861,7 @@ def prepare(wish: Invocation, home: Environment, env: Mapping[str, str]) -> dict
         return install(wish, home, env, stamp)
 
 
-def install(wish: Invocation, home: Environment, env: Mapping[str, str], stamp: dict[str, Any]) -> dict[str, Any]:
+def install(wish: Invocation, home: Environment, env: Mapping[str, str], stamp: dict[str, object]) -> dict[str, object]:
     """Bring the environment to what is wanted -> its stamp. Raises Obstacle: it cannot be done."""
     if lost_python(home) and abi_of(home) == "{}.{}".format(*THIS_PYTHON):
         say(f"The Python of {home.folder} has moved: taking this one, with the packages that are there.")
@@ -905,7 +905,7 @@ def install_parts(
     wish: Invocation,
     home: Environment,
     env: Mapping[str, str],
-    stamp: dict[str, Any],
+    stamp: dict[str, object],
     choice: Torch | None,
 ) -> None:
     """Install part by part; what is done is written into the stamp. Raises Obstacle: one cannot be installed."""
@@ -1288,7 +1288,8 @@ def serve(wish: Invocation, home: Environment, environ: Mapping[str, str]) -> in
             os.remove(restart)
         # -P: a file called webui.py in the current folder must not come before ours.
         command = [home.python, "-P", "-m", "webui", *arguments]
-        code = exit_code(run_child(command, {**stamp.get("environment", {}), **env}))
+        kept = stamp.get("environment")
+        code = exit_code(run_child(command, {**(kept if isinstance(kept, dict) else {}), **env}))
         if code != RESTART_CODE and not os.path.exists(restart):
             return code
         say("Starting again")

@@ -13,12 +13,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from webui import entry_points
 from webui.base.errors import ExtensionError, NotFound, UserError, did_you_mean
 from webui.base.fence import Problem, exited, told_of
 from webui.entry_points import Added, Entry
+
+if TYPE_CHECKING:
+    from webui.engine.feature import FeatureEngine
+    from webui.features.feature import FeatureParams
+    from webui.scripts.script import Script
 
 
 @dataclass(frozen=True)
@@ -94,14 +99,15 @@ class FeatureEntry(Entry):
     package: str
 
     @property
-    def params(self) -> Any:
-        """A class of `webui.features.feature.FeatureParams`."""
-        return resolved(f"{self.package}.parameters:Params")
+    def params(self) -> type[FeatureParams]:
+        found: type[FeatureParams] = resolved(f"{self.package}.parameters:Params")
+        return found
 
     @property
-    def engine(self) -> Any:
-        """A class of `webui.engine.feature.FeatureEngine`; in the engine's process alone."""
-        return resolved(f"{self.package}.engine:Engine")
+    def engine(self) -> type[FeatureEngine[FeatureParams]]:
+        """In the engine's process alone."""
+        found: type[FeatureEngine[FeatureParams]] = resolved(f"{self.package}.engine:Engine")
+        return found
 
 
 @dataclass(frozen=True)
@@ -447,7 +453,7 @@ def _is_script(line: ScriptEntry) -> None:
     script.params()
 
 
-def _must_be(cls: Any, base: str) -> None:
+def _must_be(cls: object, base: str) -> None:
     if not (isinstance(cls, type) and issubclass(cls, resolved(base))):
         raise UserError(f"{cls!r} is no class of {base.replace(':', '.')}.")
 
@@ -632,8 +638,8 @@ def job_kind(name: str) -> JobKind:
     return found
 
 
-def script(name: str) -> Any:
-    """The script of this title, in any letter case: a class of `webui.scripts.script.Script`.
+def script(name: str) -> type[Script]:
+    """The script of this title, in any letter case.
 
     Raises:
         NotFound: there is none.
@@ -641,7 +647,8 @@ def script(name: str) -> Any:
     found = next((entry for entry in scripts() if entry.name.casefold() == name.casefold()), None)
     if found is None:
         raise NotFound(f"Script {name!r} not found.", hint=did_you_mean(name, [each.name for each in scripts()]))
-    return resolved(found.code)
+    code: type[Script] = resolved(found.code)
+    return code
 
 
 def sampler(name: str) -> SamplerEntry:

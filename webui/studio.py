@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from PIL import Image
 
@@ -22,6 +22,7 @@ from webui.catalog.settings_store import SettingsStore
 from webui.flags import Flags, read
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.messages import Failed, Finished, Interrupt, Pictured, Progress, Ready, Run
+from webui.request.params import by_name
 from webui.request.plan import LARGEST_RANDOM_SEED, Plan, resolve
 from webui.request.settings import Settings
 from webui.server.jobs.engine_client import EngineState, Heard, LocalEngine, Lost
@@ -89,7 +90,7 @@ class Studio:
         self._catalog.close()
 
     def txt2img(
-        self, prompt: str = "", *, progress: Callable[[float], None] | None = None, **parameters: Any
+        self, prompt: str = "", *, progress: Callable[[float], None] | None = None, **parameters: object
     ) -> list[StudioPicture]:
         """Pictures out of text; `parameters` are the fields of `webui.request.fields.Txt2Img`.
 
@@ -106,7 +107,7 @@ class Studio:
         *,
         mask: Image.Image | bytes | str | Path | None = None,
         progress: Callable[[float], None] | None = None,
-        **parameters: Any,
+        **parameters: object,
     ) -> list[StudioPicture]:
         """Pictures out of a picture, and text; `parameters` are the fields of `webui.request.fields.Img2Img`.
 
@@ -122,14 +123,14 @@ class Studio:
         """Titles of the checkpoints that there are."""
         return self._catalog.checkpoints.titles()
 
-    def _native_size(self, parameters: dict[str, Any]) -> dict[str, Any]:
+    def _native_size(self, parameters: dict[str, object]) -> dict[str, object]:
         """Width and height that the checkpoint was trained at, where it says so and the caller says nothing."""
         if parameters.keys() & {"width", "height"}:
             return {}
-        overrides = parameters.get("override_settings") or {}
+        overrides = by_name(parameters.get("override_settings"))
         asked = overrides.get("sd_model_checkpoint", self.settings.current.render.sd_model_checkpoint)
         try:
-            size = self._catalog.checkpoints.find(asked).native_size
+            size = self._catalog.checkpoints.find(str(asked)).native_size
         except NotFound:
             return {}  # What is used instead, or that it is missing, is said by the plan.
         return {"width": size[0], "height": size[1]} if size else {}
@@ -191,7 +192,7 @@ class Studio:
                 raise EngineCrashed(heard.text)
 
 
-def _complete(parameters: dict[str, Any]) -> dict[str, Any]:
+def _complete(parameters: dict[str, object]) -> dict[str, object]:
     """Lists become tuples, as the declared fields have them."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
 

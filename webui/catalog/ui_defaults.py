@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from webui.base.errors import NotFound, did_you_mean
 from webui.base.fence import Problem, read_each
@@ -41,20 +41,20 @@ class UiDefaults:
         self._problems = problems or Problems()
         self._choices = choices
         self._lock = threading.Lock()
-        self._table = read_table(self.path, self._problems)
+        self._table: Mapping[str, object] = read_table(self.path, self._problems)
 
-    def values(self, kind: str) -> dict[str, Any]:
+    def values(self, kind: str) -> dict[str, object]:
         """Field -> value of every field of "txt2img" or "img2img": the saved one, else the declared."""
         cls = _class(kind)
         return {**{name: default_of(cls, name) for name in _params(cls)}, **self.saved(kind)}
 
-    def saved(self, kind: str) -> dict[str, Any]:
+    def saved(self, kind: str) -> dict[str, object]:
         """Field -> value of what is in the file and fits; the rest is told as problems."""
         cls = _class(kind)
         entries = [entry for entry in self._entries(kind) if entry.part == "value" and entry.value is not None]
         found, problems = read_each(NAME, entries, lambda entry: entry.key, lambda entry: self._read(cls, entry))
         self._problems.found(f"{NAME} {kind}", problems)
-        values: dict[str, Any] = {}
+        values: dict[str, object] = {}
         for _, read in found:
             values |= {name: value for name, value in read.items() if name not in values}
         return values
@@ -69,8 +69,9 @@ class UiDefaults:
             if entry.part == "value" or not isinstance(param, Slider) or entry.value is None:
                 continue
             ends = {"minimum": param.min, "maximum": param.max, "step": param.step, **said.get(entry.name, {})}
-            if _is_number(entry.value) and _is_range({**ends, entry.part: entry.value}):
-                said.setdefault(entry.name, {}).setdefault(entry.part, entry.value)
+            limit = _number(entry.value)
+            if limit is not None and _is_range({**ends, entry.part: limit}):
+                said.setdefault(entry.name, {}).setdefault(entry.part, limit)
             else:
                 problems.append(
                     Problem(
@@ -89,7 +90,7 @@ class UiDefaults:
             self.saved(kind)
             self.ranges(kind)
 
-    def save(self, kind: str, values: Mapping[str, Any]) -> None:
+    def save(self, kind: str, values: Mapping[str, object]) -> None:
         """Make these values the defaults of the form; whatever else is in the file stays.
 
         Raises:
@@ -99,14 +100,14 @@ class UiDefaults:
         """
         cls = _class(kind)
         params = _params(cls)
-        changed: dict[str, Any] = {}
+        changed: dict[str, object] = {}
         for name, value in values.items():
             if name not in params:
                 raise NotFound(f"{kind} has no control named {name!r}.", field=name)
             fitting = parsed(cls, name, value)
             changed[f"{kind}/{params[name].title}/value"] = _to_file(params[name], fitting)
         with self._lock:
-            table = read_table(self.path)
+            table: dict[str, object] = {**read_table(self.path)}
             for entry in self._entries(kind, table):
                 if entry.key not in changed and entry.part == "value" and entry.name in values:
                     del table[entry.key]
@@ -114,7 +115,7 @@ class UiDefaults:
             write_table(self.path, table)
             self._table = table
 
-    def _entries(self, kind: str, table: Mapping[str, Any] | None = None) -> list[_Entry]:
+    def _entries(self, kind: str, table: Mapping[str, object] | None = None) -> list[_Entry]:
         """The lines of the file that speak of a field of this kind, and of no other script's: those under the form's
         own key, then those under the scripts that are parts of A1111's form."""
         table = self._table if table is None else table
@@ -127,7 +128,7 @@ class UiDefaults:
             if (key := f"{begin}{param.title}/{part}") in table
         ]
 
-    def _read(self, cls: type[Declared], entry: _Entry) -> dict[str, Any]:
+    def _read(self, cls: type[Declared], entry: _Entry) -> dict[str, object]:
         """Field -> value; an old sampler's name says two.
 
         Raises:
@@ -141,7 +142,13 @@ class UiDefaults:
                 alone = entry.value.casefold() in map(str.casefold, (sampler.name, *sampler.aliases))
                 return {entry.name: sampler.name, **({} if alone else {SCHEDULED[entry.name]: schedule.name})}
         value = parsed(cls, entry.name, _from_file(param, entry.value))
-        if isinstance(param, Choice) and param.source and value and self._choices is not None:
+        if (
+            isinstance(param, Choice)
+            and param.source
+            and isinstance(value, str)
+            and value
+            and self._choices is not None
+        ):
             known = self._choices(param.source)
             if not same_choice(value, known):
                 raise NotFound(f"{param.title}: there is no {value!r}.", hint=did_you_mean(value, known))
@@ -153,11 +160,13 @@ class _Entry(NamedTuple):
     name: str
     """The field."""
     part: str
-    value: Any
+    value: object
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if -LARGEST < value < LARGEST else None
 
 
 def _is_range(ends: Mapping[str, float]) -> bool:
@@ -174,13 +183,13 @@ def _params(cls: type[Declared]) -> dict[str, Param]:
     return {name: param for name, param in cls.offered().items() if param.title and not isinstance(param, Image)}
 
 
-def _from_file(param: Param, value: Any) -> Any:
+def _from_file(param: Param, value: object) -> object:
     if isinstance(param, Choice) and param.by_index and isinstance(value, str) and value in param.choices:
         return param.choices.index(value)
     return value
 
 
-def _to_file(param: Param, value: Any) -> Any:
-    if isinstance(param, Choice) and param.by_index:
+def _to_file(param: Param, value: object) -> object:
+    if isinstance(param, Choice) and param.by_index and isinstance(value, int):
         return param.choices[int(value)]
     return list(value) if isinstance(value, tuple) else value

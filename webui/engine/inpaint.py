@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 from scipy.ndimage import correlate1d
 
@@ -29,7 +29,7 @@ def mask_of(picture: Picture, *, rounded: bool = True) -> Picture:
 
 def blurred(mask: Picture, across: int, down: int) -> Picture:
     """Gaussian blur with these standard deviations in pixels; the kernel reaches to 2.5 of them."""
-    levels = np.asarray(mask, dtype=np.float64)
+    levels: NDArray[np.float32] = np.asarray(mask, dtype=np.float64)
     for sigma, axis in ((across, 1), (down, 0)):
         if sigma > 0:
             reach = int(2.5 * sigma + 0.5)
@@ -154,9 +154,10 @@ def masking(
     return Masking(fitted(mask.crop(box), width, height, FILL), mask, box)
 
 
-def latent_mask(mask: Picture, width: int, height: int, *, rounded: bool) -> np.ndarray[Any, Any]:
+def latent_mask(mask: Picture, width: int, height: int, *, rounded: bool) -> NDArray[np.float32]:
     """(height, width) float32 of latent pixels, 1 where the picture may change."""
-    levels = np.asarray(mask.convert("RGB").resize((width, height)), dtype=np.float32)[..., 0] / 255
+    shown = np.asarray(mask.convert("RGB").resize((width, height)), dtype=np.float32)[..., 0]
+    levels: NDArray[np.float32] = shown / np.float32(255)
     return np.around(levels) if rounded else levels
 
 

@@ -42,16 +42,17 @@ from webui.engine.sampling.types import Denoiser, SamplerOptions
 from webui.engine.start import EDITING
 from webui.engine.watch import Skipped, Watch
 from webui.entry_points import expected, expected_callable
+from webui.features.feature import FeatureParams
 from webui.registry import FeatureEntry, SamplerEntry, ScheduleEntry
 from webui.request.capabilities import Capability
 from webui.request.plan import Picture, Wish
 from webui.request.settings import RenderSettings
 
-Features = Sequence[FeatureEngine[Any]]
+Features = Sequence[FeatureEngine[FeatureParams]]
 """Those that a batch's request wants, in order."""
 
 
-def features_of(picture: Picture) -> tuple[FeatureEngine[Any], ...]:
+def features_of(picture: Picture) -> tuple[FeatureEngine[FeatureParams], ...]:
     """The features that a picture's request wants, in the registry's order, for one batch."""
     engines = {entry.name: entry for entry in registry.features()}
     return tuple(_engine_of(engines[wish.feature], wish) for wish in picture.wishes)

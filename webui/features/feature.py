@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from webui.base.errors import UserError
 from webui.request.capabilities import Capability, Need
-from webui.request.params import Declared, shortened
+from webui.request.params import Declared, by_name, shortened, units_in
 from webui.request.workload import Workload
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class FeatureParams(Declared):
     flat: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Names that some of its parameters have as if they were the request's, in the API, on the command line, in forms
     and in what is stored -> the parameter."""
-    off: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    off: ClassVar[Mapping[str, object]] = MappingProxyType({})
     """Parameter -> value: it is off where all of them are so; empty: whoever names it switches it on."""
     aliases: ClassVar[tuple[str, ...]] = ()
     """Titles of always-on scripts that are the same: [enabled, then the values in order of declaration]."""
@@ -64,7 +64,7 @@ class FeatureParams(Declared):
     def of(cls, request: Generation, render: RenderSettings) -> Self | None:
         """What a request and its settings ask of this feature; None: nothing, it is off."""
         values = request.features.get(cls.title)
-        return None if values is None else cls.made(**values)
+        return None if values is None else cls.made(**by_name(values))
 
     @classmethod
     def units_of(cls, request: Generation, render: RenderSettings) -> Iterator[tuple[int, Self]]:
@@ -78,12 +78,12 @@ class FeatureParams(Declared):
             if params is not None:
                 yield 0, params
             return
-        for unit, values in enumerate(request.features.get(cls.title, ())):
+        for unit, values in enumerate(units_in(request.features.get(cls.title))):
             if values is not None:
                 yield unit, cls.made(**values)
 
     @classmethod
-    def carried(cls, given: Any) -> Any:
+    def carried(cls, given: object) -> object:
         """What a request carries of what somebody asks of this feature: all values by name, those of each unit in a
         list where it has units; None: nothing is on.
 
@@ -104,7 +104,7 @@ class FeatureParams(Declared):
         return found or None
 
     @classmethod
-    def _values(cls, given: Any) -> dict[str, Any]:
+    def _values(cls, given: object) -> dict[str, object]:
         if not isinstance(given, Mapping):
             raise UserError(f"Values by their names are meant, not {shortened(given)}.", field="features")
         settable = cls.params()
@@ -114,7 +114,7 @@ class FeatureParams(Declared):
         return cls.made(**given).model_dump(mode="json", include=set(settable))
 
     @classmethod
-    def of_arguments(cls, given: Sequence[Any]) -> Any:
+    def of_arguments(cls, given: Sequence[object]) -> object:
         """What an always-on script of this name asks for, by its values in A1111's API, as `carried` takes it; None:
         it is off.
 
@@ -151,7 +151,7 @@ class FeatureParams(Declared):
         return work
 
 
-def _on(unit: Any) -> Any:
+def _on(unit: object) -> object:
     """A unit's values without its switch; None where that is off."""
     if not isinstance(unit, Mapping):
         return unit

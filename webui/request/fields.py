@@ -6,7 +6,7 @@ The layout of the form is a matter of the tabs; the names are those of A1111's H
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Final, Self
+from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -18,6 +18,7 @@ from webui.request.params import (
     MISSING,
     Choice,
     Codec,
+    Declared,
     Home,
     Image,
     Number,
@@ -27,7 +28,9 @@ from webui.request.params import (
     Text,
     Toggle,
     always,
+    by_name,
     default_of,
+    units_in,
     user_error,
     with_pictures,
 )
@@ -56,12 +59,12 @@ _CHECKPOINT = Codec(
 )
 
 
-def _has_even_blur(request: Any) -> bool:
+def _has_even_blur(request: Img2Img) -> bool:
     # A1111: one label for both directions, so an uneven blur is not written.
     return bool(request.mask) and request.mask_blur_x == request.mask_blur_y
 
 
-def _is_soft(request: Any) -> bool:
+def _is_soft(request: Img2Img) -> bool:
     return bool(request.mask) and request.soft_inpainting is True
 
 
@@ -209,14 +212,14 @@ class Generation(JobRequest):
     """Ignores tags such as <lora:name:1> in the prompt."""
     show_film: Annotated[bool, Toggle(ui="Record a film of the steps", axis=False)] = False
     """Adds a contact sheet and an animation that show the picture at every step, from noise to the result."""
-    override_settings: Annotated[dict[str, Any], Param(axis=False)] = Field(default_factory=dict)
+    override_settings: Annotated[dict[str, object], Param(axis=False)] = Field(default_factory=dict)
     """Settings that apply to this picture only, by their A1111 names."""
-    features: dict[str, Any] = Field(default_factory=dict)
+    features: dict[str, object] = Field(default_factory=dict)
     """Features that have no fields of their own here: name -> parameter -> value; one that is not named is off. Of a
     feature that may act several times at once a list of such values, with null for a unit that is off."""
     script: str = ""
     """The script that makes many requests out of this one, by its title; empty: none."""
-    script_values: dict[str, Any] = Field(default_factory=dict)
+    script_values: dict[str, object] = Field(default_factory=dict)
     """The script's own parameters, by name."""
 
     @classmethod
@@ -232,20 +235,22 @@ class Generation(JobRequest):
         return Home(entry.params, own, entry.params.off.get(own, MISSING))
 
     @classmethod
-    def unfolded(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    def unfolded(cls, values: Mapping[str, object]) -> Mapping[str, object]:
         if "features" not in values:
             return values
-        features = dict(values["features"])
+        asked_for = by_name(values["features"])
+        features = dict(asked_for)
         found = {**values, "features": features}
         for name, (entry, own) in registry.flat_names().items():
-            asked = values["features"].get(entry.name)
-            found[name] = default_of(cls, name) if asked is None else asked.get(own, default_of(entry.params, own))
+            asked = asked_for.get(entry.name)
+            default = default_of(cls, name) if asked is None else default_of(entry.params, own)
+            found[name] = by_name(asked).get(own, default)
             features.pop(entry.name, None)
         return found
 
     @model_validator(mode="before")
     @classmethod
-    def _folded(cls, given: Any) -> Any:
+    def _folded(cls, given: object) -> object:
         """What is said by such names as `unfolded` gives becomes values of features."""
         if not isinstance(given, Mapping) or given.keys() <= cls.model_fields.keys():
             return given
@@ -260,9 +265,9 @@ class Generation(JobRequest):
 
     @field_validator("features")
     @classmethod
-    def _known(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    def _known(cls, given: dict[str, object], info: ValidationInfo) -> dict[str, object]:
         """By the registry's names, and with all values; what nobody knows (an extension is gone) stays as it is."""
-        found: dict[str, Any] = {}
+        found: dict[str, object] = {}
         for name, values in given.items():
             entry = registry.feature(name)
             if entry is None:
@@ -279,7 +284,7 @@ class Generation(JobRequest):
         return found
 
     @classmethod
-    def restored(cls, values: Mapping[str, Any]) -> Self:
+    def restored(cls, values: Mapping[str, object]) -> Self:
         """A request of an earlier day, for people to look at: features whose parameters have changed since stay as
         they are; to be carried out it must fit.
 
@@ -387,14 +392,14 @@ def _of_feature(entry: registry.FeatureEntry, error: UserError) -> UserError:
     return UserError(said, hint=error.hint, field=flat or "features")
 
 
-def with_pictures_kept(features: Mapping[str, Any], keep: Callable[[str, str], str]) -> dict[str, Any]:
+def with_pictures_kept(features: Mapping[str, object], keep: Callable[[str, str], str]) -> dict[str, object]:
     """What requests carry of features, with every picture in it put through `keep(picture, field)` -> its name.
 
     Raises:
         UserError: a value is wrong.
     """
 
-    def kept(params: Any, values: Any) -> Any:
+    def kept(params: type[Declared], values: Mapping[str, object]) -> Mapping[str, object]:
         made = params.made(**values)
         named = with_pictures(made, keep)
         return values if named is made else named.model_dump(mode="json", include=set(params.params()))
@@ -405,9 +410,9 @@ def with_pictures_kept(features: Mapping[str, Any], keep: Callable[[str, str], s
         if entry is None:
             continue
         if entry.params.units:
-            found[name] = [None if values is None else kept(entry.params, values) for values in carried]
+            found[name] = [None if values is None else kept(entry.params, values) for values in units_in(carried)]
         else:
-            found[name] = kept(entry.params, carried)
+            found[name] = kept(entry.params, by_name(carried))
     return found
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Union, get_args, get_origin
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel
@@ -24,8 +24,8 @@ SPELLINGS: Mapping[str, str] = {"jpeg": "jpg"}
 
 
 def fitted(
-    cls: type[BaseModel], values: Mapping[str, Any], *, move: bool = True
-) -> tuple[dict[str, Any], tuple[str, ...]]:
+    cls: type[BaseModel], values: Mapping[str, object], *, move: bool = True
+) -> tuple[dict[str, object], tuple[str, ...]]:
     """The values of a record's fields, as far as they can be made to fit -> and a sentence about each that changed.
 
     Keys that are no field stay as they are. `move`: also to the nearest limit, and not only to the right type.
@@ -41,7 +41,7 @@ def fitted(
     return found, tuple(remarks)
 
 
-def fitted_options(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def fitted_options(values: Mapping[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:
     """The same for settings by their keys; those that are null, A1111's word for "as it is", are left out."""
     found, remarks = {key: value for key, value in values.items() if value is not None}, []
     keys, sections = Settings.keys(), Settings.sections()
@@ -53,12 +53,12 @@ def fitted_options(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str
     return found, tuple(remarks)
 
 
-def _fitted(info: FieldInfo, value: Any, *, move: bool = True) -> Any:
+def _fitted(info: FieldInfo, value: object, *, move: bool = True) -> object:
     converted = _spelt(info, _converted(_kind(info.annotation), value))
     return _within(info, converted) if move else converted
 
 
-def _kind(annotation: Any) -> Any:
+def _kind(annotation: object) -> object:
     """What a field's values are: int, float, bool, str, tuple, dict or something else; "or None" does not count."""
     if get_origin(annotation) in (Union, UnionType):
         others = [each for each in get_args(annotation) if each is not NoneType]
@@ -66,7 +66,7 @@ def _kind(annotation: Any) -> Any:
     return get_origin(annotation) or annotation
 
 
-def _converted(kind: Any, value: Any) -> Any:
+def _converted(kind: object, value: object) -> object:
     """The value as one of this kind, where that is a matter of writing."""
     number = isinstance(value, int | float)
     if kind in (int, float) and isinstance(value, str):
@@ -87,7 +87,7 @@ def _converted(kind: Any, value: Any) -> Any:
     return {} if kind is dict and value == [] else value
 
 
-def _number(text: str) -> Any:
+def _number(text: str) -> object:
     """The number that a text is; the text itself where it is none."""
     try:
         return float(text) if any(mark in text for mark in ".eE") else int(text)
@@ -95,7 +95,7 @@ def _number(text: str) -> Any:
         return text
 
 
-def _spelt(info: FieldInfo, value: Any) -> Any:
+def _spelt(info: FieldInfo, value: object) -> object:
     """One of the choices, however it is written."""
     param = param_of(info)
     if not isinstance(param, Choice) or param.by_index or not isinstance(value, str) or value in param.choices:
@@ -105,24 +105,25 @@ def _spelt(info: FieldInfo, value: Any) -> Any:
     return known.get(SPELLINGS.get(plain, plain), value)
 
 
-def _within(info: FieldInfo, value: Any) -> Any:
+def _within(info: FieldInfo, value: object) -> object:
     """The nearest value within the field's limits."""
     param = param_of(info)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     if param is not None and (param.firm or isinstance(param, Choice)):
         return value
-    low: list[Any] = [limit.ge for limit in info.metadata if isinstance(limit, Ge)]
-    high: list[Any] = [limit.le for limit in info.metadata if isinstance(limit, Le)]
+    low = [limit.ge for limit in info.metadata if isinstance(limit, Ge) and isinstance(limit.ge, int | float)]
+    high = [limit.le for limit in info.metadata if isinstance(limit, Le) and isinstance(limit.le, int | float)]
     if param is not None:
         # A number such as a seed is a name: one that is too large is not meant for another one.
-        low, high = [param.ge], [None if isinstance(param, Number) else param.le]
-    if low and low[0] is not None and value < low[0]:
+        low = [] if param.ge is None else [param.ge]
+        high = [] if param.le is None or isinstance(param, Number) else [param.le]
+    if low and value < low[0]:
         return low[0]
-    return high[0] if high and high[0] is not None and value > high[0] else value
+    return high[0] if high and value > high[0] else value
 
 
-def _remark(name: str, given: Any, taken: Any) -> list[str]:
+def _remark(name: str, given: object, taken: object) -> list[str]:
     """What is to say of a value that was taken for another one; nothing where only its writing differs."""
     plain = _number(given) if isinstance(given, str) and not isinstance(taken, str) else given
     if isinstance(plain, list) and isinstance(taken, tuple):

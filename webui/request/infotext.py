@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, islice
-from typing import Any
 
 from webui import registry
 from webui.base.errors import UserError
@@ -29,7 +28,7 @@ from webui.features.feature import MOST_UNITS, FeatureParams
 from webui.request.dialects import modern, todays_names
 from webui.request.facts import LAST_PLACE, PLACES
 from webui.request.fields import REQUESTS, Generation
-from webui.request.params import MISSING, Declared, Param, parsed
+from webui.request.params import MISSING, Declared, Param, by_name, parsed, units_in
 from webui.request.settings import RenderSettings, Settings, UiSettings
 
 log = logging.getLogger(__name__)
@@ -105,13 +104,13 @@ def _features_in(request: Generation) -> Iterator[Declared]:
     """The values of the features without units that a request carries and that are known."""
     for entry in registry.carried():
         if entry.name in request.features and not entry.params.units:
-            yield entry.params.made(**request.features[entry.name])
+            yield entry.params.made(**by_name(request.features[entry.name]))
 
 
 def _unit_labels(request: Generation) -> Iterator[tuple[str, str]]:
     """(label, text) of the units of features: all of a unit under one label, or one label for each parameter."""
     for entry in registry.carried():
-        units = request.features.get(entry.name, ()) if entry.params.units else ()
+        units = units_in(request.features.get(entry.name)) if entry.params.units else ()
         for unit, values in enumerate(units):
             if values is None:
                 continue
@@ -127,9 +126,11 @@ def _unit_labels(request: Generation) -> Iterator[tuple[str, str]]:
                 yield f"{entry.name} {unit}", write("", "", together)
 
 
-def _features_of(labels: Mapping[str, str], skipped: frozenset[str], report: Callable[[str], None]) -> dict[str, Any]:
+def _features_of(
+    labels: Mapping[str, str], skipped: frozenset[str], report: Callable[[str], None]
+) -> dict[str, object]:
     """The features that labels name, with the values of the labels, and of those that are missing."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for entry in registry.carried():
         if entry.params.units:
             units = [_unit_of(entry.params, f"{entry.name} {unit}", unit, labels, report) for unit in range(MOST_UNITS)]
@@ -140,7 +141,7 @@ def _features_of(labels: Mapping[str, str], skipped: frozenset[str], report: Cal
         declared = [(name, param) for name, param, _ in _labelled(entry.params) if param.label not in skipped]
         if not any(param.label in labels for _, param in declared):
             continue
-        values: dict[str, Any] = {}
+        values: dict[str, object] = {}
         for name, param in declared:
             values.update(_value_of(entry.params, name, param, labels, report))
         found[entry.name] = values
@@ -149,7 +150,7 @@ def _features_of(labels: Mapping[str, str], skipped: frozenset[str], report: Cal
 
 def _unit_of(
     cls: type[FeatureParams], together: str, unit: int, labels: Mapping[str, str], report: Callable[[str], None]
-) -> dict[str, Any] | None:
+) -> dict[str, object] | None:
     """The values of a unit that labels tell of; None: they do not."""
     inner = _labels_in(labels[together]) if together in labels else {}
     told = {
@@ -157,13 +158,13 @@ def _unit_of(
     }
     if together not in labels and not told:
         return None
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for name, param, _ in _labelled(cls):
         values.update(_value_of(cls, name, param, {**inner, **told}, report))
     return values
 
 
-def spelt(param: Param, value: Any) -> str:
+def spelt(param: Param, value: object) -> str:
     """A value as the infotext has it: `7.0`, `True`, `512`."""
     return param.codec.write(value) if param.codec is not None else str(value)
 
@@ -186,7 +187,7 @@ def unquoted(text: str) -> str:
     return clean(str(value))
 
 
-def _is_written(param: Param, request: Generation, value: Any) -> bool:
+def _is_written(param: Param, request: Generation, value: object) -> bool:
     if param.by_fact:
         return False
     if param.when is not None:
@@ -294,12 +295,12 @@ def _on_lines(text: str) -> str:
 
 def fields_of(
     parsed_text: Parsed, cls: type[Generation], report: Callable[[str], None] = log.warning
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Field -> value of what the infotext says of a request of this class, and of what missing labels mean.
 
     A value that does not fit is left out, and `report`ed in a sentence. A text without labels says only the prompts.
     """
-    values: dict[str, Any] = {"prompt": parsed_text.prompt, "negative_prompt": parsed_text.negative}
+    values: dict[str, object] = {"prompt": parsed_text.prompt, "negative_prompt": parsed_text.negative}
     if not parsed_text.labels:
         return values
     labels, complaints = todays_names(parsed_text.labels)
@@ -315,7 +316,9 @@ def fields_of(
     return {**values, **switches, "features": _features_of(labels, parsed_text.skipped, report)}
 
 
-def settings_of(parsed_text: Parsed, settings: Settings, report: Callable[[str], None] = log.warning) -> dict[str, Any]:
+def settings_of(
+    parsed_text: Parsed, settings: Settings, report: Callable[[str], None] = log.warning
+) -> dict[str, object]:
     """A1111 key -> value of the settings that must differ from the current ones to make this picture again.
 
     What a missing label means counts too: a picture without "Clip skip" was made with 1. The checkpoint comes along
@@ -323,7 +326,7 @@ def settings_of(parsed_text: Parsed, settings: Settings, report: Callable[[str],
     """
     if not parsed_text.labels:
         return {}
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for name, param, _ in _labelled(RenderSettings):
         if param.label in parsed_text.skipped:
             continue
@@ -339,7 +342,7 @@ def settings_of(parsed_text: Parsed, settings: Settings, report: Callable[[str],
 
 def _value_of(
     cls: type[Declared], name: str, param: Param, labels: Mapping[str, str], report: Callable[[str], None]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """{name: value} of a field, or {} where the labels say nothing, or nothing sensible, of it."""
     text = labels.get(param.label)
     if text is None and f"{param.label}-1" in labels and f"{param.label}-2" in labels:

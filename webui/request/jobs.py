@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 from webui import registry
 from webui.base.errors import NotFound
@@ -34,7 +34,7 @@ class JobRequest(Declared):
     """The name of its line in the registry, which tabs, routes and folders have too."""
 
     @classmethod
-    def restored(cls, values: Mapping[str, Any]) -> Self:
+    def restored(cls, values: Mapping[str, object]) -> Self:
         """A request of an earlier day, for people to look at. Raises UserError: it does not fit any more."""
         return cls.made(**values)
 

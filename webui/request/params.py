@@ -11,7 +11,7 @@ X/Y/Z axis, the file-name pattern, the command-line flag, the documentation. The
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
@@ -38,7 +38,7 @@ class Codec:
     """For the few values whose spelling in the infotext is not their own: how to write and read them."""
 
     write: Callable[[Any], str]
-    read: Callable[[str], Any]
+    read: Callable[[str], object]
 
 
 def none() -> str:
@@ -66,14 +66,14 @@ class Param(GroupedMetadata):
     """Whether the infotext of this request carries it. None: unless the value is `absent`."""
     by_fact: bool = False
     """Written not by itself but as a fact, by the code that knows whether it had an effect."""
-    absent: Any = MISSING
+    absent: object = MISSING
     """What a missing label means on reading."""
     switch: str = ""
     """The Toggle that this field's presence in an infotext turns on."""
     place: int | None = None
     """Rank among all labels of an infotext (its order is a published format); None: beside the field before."""
     codec: Codec | None = None
-    api_default: Any = MISSING
+    api_default: object = MISSING
     """The default of the HTTP API where A1111's differs from the form's."""
     alias: str = ""
     """A1111's name of a setting where ours reads better."""
@@ -180,7 +180,7 @@ class Home(NamedTuple):
     owner: type[Declared]
     name: str
     """There."""
-    default: Any = MISSING
+    default: object = MISSING
     """Of the form, where it is not the owner's."""
 
 
@@ -193,7 +193,7 @@ class Declared(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _clean(cls, given: Any) -> Any:
+    def _clean(cls, given: object) -> object:
         """Halves of letters come from browsers, programs and command lines, and can be written nowhere."""
         return cleaned(given)
 
@@ -213,12 +213,12 @@ class Declared(BaseModel):
         return Home(cls, name)
 
     @classmethod
-    def unfolded(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    def unfolded(cls, values: Mapping[str, object]) -> Mapping[str, object]:
         """Values of this record by the names of `offered`."""
         return values
 
     @classmethod
-    def made(cls, **values: Any) -> Self:
+    def made(cls, **values: object) -> Self:
         """Like the constructor, but bad values raise a UserError that names the field as people know it.
 
         Raises:
@@ -229,7 +229,7 @@ class Declared(BaseModel):
         except PydanticError as error:
             raise user_error(cls, error) from error
 
-    def changed(self, **values: Any) -> Self:
+    def changed(self, **values: object) -> Self:
         """A copy with these values instead, validated.
 
         Raises:
@@ -247,7 +247,7 @@ def param_of(info: FieldInfo) -> Param | None:
     return next((item for item in info.metadata if isinstance(item, Param)), None)
 
 
-def default_of(cls: type[Declared], name: str) -> Any:
+def default_of(cls: type[Declared], name: str) -> object:
     """The value that a field has when nothing is said."""
     home = cls.home(name)
     if home.default is not MISSING:
@@ -261,15 +261,26 @@ def field_of(cls: type[Declared], name: str) -> FieldInfo:
     return home.owner.model_fields[home.name]
 
 
-def schema_of(cls: type[Declared], name: str) -> dict[str, Any]:
+def schema_of(cls: type[Declared], name: str) -> dict[str, object]:
     """One of `offered` as JSON schema has it."""
-    adapter: TypeAdapter[Any] = TypeAdapter(_annotated(field_of(cls, name)))
+    adapter: TypeAdapter[object] = TypeAdapter(_annotated(field_of(cls, name)))
     return {
         **adapter.json_schema(),
         "title": cls.offered()[name].title,
         "description": field_of(cls, name).description,
         "default": default_of(cls, name),
     }
+
+
+def by_name(value: object) -> Mapping[str, object]:
+    """Values by their names; none, where it is something else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def units_in(value: object) -> Sequence[Mapping[str, object] | None]:
+    """The values of each unit of a feature by their names; None: it is off."""
+    listed = value if isinstance(value, list | tuple) else ()
+    return [unit if isinstance(unit, Mapping) else None for unit in listed]
 
 
 def pictures_in(value: object) -> Iterator[str]:
@@ -292,7 +303,7 @@ def pictures_in(value: object) -> Iterator[str]:
 
 def with_pictures(value: D, keep: Callable[[str, str], str]) -> D:
     """The record with every picture in it, at any depth, put through `keep(picture, field)`, which says its name."""
-    changes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     for name, param in value.params().items():
         inner = getattr(value, name)
         if not isinstance(param, Image):
@@ -310,7 +321,7 @@ def with_pictures(value: D, keep: Callable[[str, str], str]) -> D:
     return value.changed(**changes) if changes else value
 
 
-def parsed(cls: type[Declared], name: str, text: Any) -> Any:
+def parsed(cls: type[Declared], name: str, text: object) -> object:
     """`text` as a value of the field `name`, by the field's own type and limits.
 
     Raises:
@@ -322,7 +333,7 @@ def parsed(cls: type[Declared], name: str, text: Any) -> Any:
         if param is not None and param.codec is not None and isinstance(text, str):
             text = param.codec.read(text)
         text = cleaned(text)
-        adapter: TypeAdapter[Any] = TypeAdapter(_annotated(info), config=ConfigDict(allow_inf_nan=False))
+        adapter: TypeAdapter[object] = TypeAdapter(_annotated(info), config=ConfigDict(allow_inf_nan=False))
         return adapter.validate_python(text)
     except (PydanticError, ValueError) as error:
         title = param.title if param else name

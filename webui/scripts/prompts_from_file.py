@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from webui.base.errors import UserError
 from webui.request.fields import Generation
@@ -47,9 +47,9 @@ JOIN: Mapping[str, Callable[[str, str], str]] = {
 class LineOptions:
     """What a line says."""
 
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     """By field."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
 
 
 class PromptsFromFile(Script):
@@ -104,7 +104,7 @@ class PromptsFromFile(Script):
         for name in ("prompt", "negative_prompt"):
             main = getattr(request, name)
             if name in values and main:
-                values[name] = JOIN[self.position](values[name], main)
+                values[name] = JOIN[self.position](str(values[name]), main)
         return request.changed(**values, override_settings={**request.override_settings, **told.settings})
 
 
@@ -121,8 +121,8 @@ def _told(cls: type[Generation], line: str, number: int) -> tuple[LineOptions, l
 
 
 def _of_options(cls: type[Generation], options: list[tuple[str, str]], number: int) -> tuple[LineOptions, list[str]]:
-    values: dict[str, Any] = {}
-    settings: dict[str, Any] = {}
+    values: dict[str, object] = {}
+    settings: dict[str, object] = {}
     for name, text in options:
         told = NAMES.get(name, name)
         if told in OPTIONS:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 from webui import registry
 from webui.base.errors import UserError
@@ -112,7 +112,7 @@ class Script(Declared):
         raise NotImplementedError
 
     @classmethod
-    def of_arguments(cls, _request: type[Generation], arguments: Sequence[Any]) -> dict[str, Any]:
+    def of_arguments(cls, _request: type[Generation], arguments: Sequence[object]) -> dict[str, object]:
         """A1111: the values come by position -> by name.
 
         Raises:
@@ -128,7 +128,7 @@ class Script(Declared):
         return dict(zip(names, arguments, strict=False))
 
     @classmethod
-    def arguments(cls, _request: type[Generation]) -> list[dict[str, Any]]:
+    def arguments(cls, _request: type[Generation]) -> list[dict[str, object]]:
         """A1111's description of the values by position."""
         found = []
         for name, param in cls.params().items():

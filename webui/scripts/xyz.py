@@ -13,13 +13,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from webui import registry
 from webui.base.errors import UserError
 from webui.features.feature import FeatureParams
 from webui.request.fields import Generation
-from webui.request.params import Choice, Declared, Image, Slider, Text, Toggle
+from webui.request.params import Choice, Declared, Image, Slider, Text, Toggle, by_name, units_in
 from webui.request.settings import RenderSettings
 from webui.scripts.script import Cell, Script, Seeds, Sheets, Table, refuse_beyond
 
@@ -27,7 +27,7 @@ Value: TypeAlias = int | float | str | bool | tuple[str, ...]
 NOTHING = "Nothing"
 SEEDS = ("Seed", "Var. seed")
 Kind = Literal["nothing", "int", "float", "bool", "text", "order"]
-Apply: TypeAlias = Callable[[Generation, Any, Sequence[Any]], Generation]
+Apply: TypeAlias = Callable[[Generation, Value, Sequence[Value]], Generation]
 """(request, this value, all values of the axis) -> the request with it."""
 _INT = r"\s*+([+-]?+\s*+\d++)"
 _FLOAT = r"\s*+([+-]?+\s*+\d++(?:\.\d*+)?+)"
@@ -77,20 +77,20 @@ def _settings(*names: str) -> Apply:
 def _in_feature(owner: type[FeatureParams], name: str) -> Apply:
     """Of a feature that may act several times at once: in its first unit."""
 
-    def apply(request: Generation, value: Any, _all: Sequence[Any]) -> Generation:
+    def apply(request: Generation, value: Value, _all: Sequence[Value]) -> Generation:
         now = request.features.get(owner.title)
         if owner.units:
-            first, *others = now or [None]
-            changed: Any = [{**(first or {}), name: value}, *others]
+            first, *others = units_in(now) or [None]
+            changed: object = [{**(first or {}), name: value}, *others]
         else:
-            changed = {**(now or {}), name: value}
+            changed = {**by_name(now), name: value}
         return request.changed(features={**request.features, owner.title: changed})
 
     return apply
 
 
-def _replaced(request: Generation, value: Any, values: Sequence[Any]) -> Generation:
-    sought = values[0]
+def _replaced(request: Generation, value: Value, values: Sequence[Value]) -> Generation:
+    sought, text = str(values[0]), str(value)
     if not sought:
         raise UserError(
             "Prompt S/R: the first value is empty.",
@@ -104,35 +104,36 @@ def _replaced(request: Generation, value: Any, values: Sequence[Any]) -> Generat
             field="script_args",
         )
     return request.changed(
-        prompt=request.prompt.replace(sought, value), negative_prompt=request.negative_prompt.replace(sought, value)
+        prompt=request.prompt.replace(sought, text), negative_prompt=request.negative_prompt.replace(sought, text)
     )
 
 
-def _ordered(request: Generation, value: Any, _values: Sequence[Any]) -> Generation:
+def _ordered(request: Generation, value: Value, _values: Sequence[Value]) -> Generation:
     """The words of `value` take their places in this order; what stands between them stays."""
-    missing = [word for word in value if word not in request.prompt]
+    words = value if isinstance(value, tuple) else (str(value),)
+    missing = [word for word in words if word not in request.prompt]
     if missing:
         raise UserError(f"Prompt order: {missing[0]!r} is not in the prompt.", field="script_args")
-    places = "|".join(re.escape(word) for word in sorted(value, key=len, reverse=True))
-    order = iter(value)
-    left = set(value)
+    places = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+    order = iter(words)
+    left = set(words)
 
     def placed(found: re.Match[str]) -> str:
         if found[0] not in left:
             return found[0]
         left.discard(found[0])
-        return str(next(order))
+        return next(order)
 
     return request.changed(prompt=re.sub(places, placed, request.prompt))
 
 
-def _styled(request: Generation, value: Any, _values: Sequence[Any]) -> Generation:
-    names = (name.strip() for name in value.split(","))
+def _styled(request: Generation, value: Value, _values: Sequence[Value]) -> Generation:
+    names = (name.strip() for name in str(value).split(","))
     return request.changed(styles=(*request.styles, *(name for name in names if name)))
 
 
-def _sized(request: Generation, value: Any, _values: Sequence[Any]) -> Generation:
-    sides = re.fullmatch(r"\s*+(\d++)\s*+[x×]\s*+(\d++)\s*+", value)
+def _sized(request: Generation, value: Value, _values: Sequence[Value]) -> Generation:
+    sides = re.fullmatch(r"\s*+(\d++)\s*+[x×]\s*+(\d++)\s*+", str(value))
     if sides is None:
         raise UserError(
             f"Size: {value!r} is not a size.", hint="Write it as 512x768, for example.", field="script_args"
@@ -140,10 +141,10 @@ def _sized(request: Generation, value: Any, _values: Sequence[Any]) -> Generatio
     return request.changed(width=int(sides[1]), height=int(sides[2]))
 
 
-def _restored(request: Generation, value: Any, _values: Sequence[Any]) -> Generation:
+def _restored(request: Generation, value: Value, _values: Sequence[Value]) -> Generation:
     """A1111: the name of a restorer, or whether there shall be one."""
     known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "none": False}
-    wanted = known.get(value.lower())
+    wanted = known.get(str(value).lower())
     chosen = {"face_restoration": wanted} if wanted is not None else {
         "face_restoration": True, "face_restoration_model": value,
     }  # fmt: skip
@@ -270,10 +271,10 @@ class Line:
     axis: Axis
     text: str
     """As it was written."""
-    values: tuple[Any, ...]
+    values: tuple[Value, ...]
 
 
-def values_of(axis: Axis, text: str) -> tuple[Any, ...]:
+def values_of(axis: Axis, text: str) -> tuple[Value, ...]:
     """The values that a text lists: with commas, quotes around those that have some, and ranges of numbers.
 
     `1-5`, `1-10 (+2)` with a step, `1-10 [5]` so many between the two.
@@ -318,7 +319,7 @@ def values_of(axis: Axis, text: str) -> tuple[Any, ...]:
 MOST_VALUES = 10_000
 
 
-def _numbers(kind: Kind, word: str) -> list[Any]:
+def _numbers(kind: Kind, word: str) -> Sequence[Value]:
     """The numbers that one word stands for."""
     if kind == "bool":
         known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -441,7 +442,7 @@ class XyzPlot(Script):
         return tuple(found)
 
     @classmethod
-    def of_arguments(cls, request: type[Generation], arguments: Sequence[Any]) -> dict[str, Any]:
+    def of_arguments(cls, request: type[Generation], arguments: Sequence[object]) -> dict[str, object]:
         """Three times (place of the axis, text, list), then the other fields, and whether lists are text."""
         options = list(cls.params())[6:]
         if len(arguments) != 9 + len(options) + 1:
@@ -458,10 +459,10 @@ class XyzPlot(Script):
         return given
 
     @classmethod
-    def arguments(cls, request: type[Generation]) -> list[dict[str, Any]]:
+    def arguments(cls, request: type[Generation]) -> list[dict[str, object]]:
         own = super().arguments(request)
         titles = [axis.title for axis in axes(request)]
-        found: list[dict[str, Any]] = []
+        found: list[dict[str, object]] = []
         for number in range(3):
             kind, values = own[2 * number : 2 * number + 2]
             found += [{**kind, "choices": titles}, values, {**values, "value": None, "choices": []}]
@@ -469,7 +470,7 @@ class XyzPlot(Script):
         return [*found, *own[6:], behind]
 
 
-def _title_at(cls: type[Generation], place: Any) -> str:
+def _title_at(cls: type[Generation], place: object) -> str:
     known = axes(cls)
     if isinstance(place, float) and place.is_integer():
         place = int(place)
@@ -480,13 +481,13 @@ def _title_at(cls: type[Generation], place: Any) -> str:
     return known[place].title
 
 
-def _written(text: Any, chosen: Any) -> str:
+def _written(text: object, chosen: object) -> str:
     """A1111: what was chosen from a list comes as a list."""
     text = text if isinstance(text, str) else ""
     return quoted(chosen) if not text.strip() and isinstance(chosen, list) and chosen else text
 
 
-def quoted(values: Sequence[Any]) -> str:
+def quoted(values: Sequence[object]) -> str:
     """Values as a text that `values_of` reads."""
     written = io.StringIO()
     csv.writer(written, lineterminator="").writerow(values)
@@ -503,4 +504,8 @@ def _line(cls: type[Generation], title: str, text: str) -> Line:
 def _fixed(line: Line, seeds: Seeds) -> Line:
     if line.axis.title not in SEEDS:
         return line
-    return Line(line.axis, line.text, tuple(seeds.more() if value < 0 else value for value in line.values))
+    return Line(
+        line.axis,
+        line.text,
+        tuple(seeds.more() if isinstance(value, int) and value < 0 else value for value in line.values),
+    )

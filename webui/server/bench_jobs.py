@@ -15,12 +15,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import psutil
 from websockets.sync.client import connect
 
 from webui.base.errors import UserError
+from webui.base.json_values import Json, objects_in
 from webui.base.paths import PROGRAM
 from webui.catalog.database import Database
 from webui.catalog.job_table import JobTable
@@ -213,7 +213,7 @@ class MeasuredServer:
         self.port, self.process = port, psutil.Process(pid)
         self.events = f"ws://127.0.0.1:{port}/internal/ws"
 
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    def call(self, method: str, path: str, body: dict[str, object] | None = None) -> Json:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request(method, path, json.dumps(body or {}), {"content-type": "application/json"})
@@ -223,7 +223,8 @@ class MeasuredServer:
             connection.close()
         if answer.status >= 400:
             raise UserError(f"{path} answered {answer.status}: {content[:300].decode('utf-8', 'replace')}")
-        return json.loads(content)
+        answered: Json = json.loads(content)
+        return answered
 
     def make(self, **values: object) -> float:
         """Make pictures -> seconds."""
@@ -233,7 +234,7 @@ class MeasuredServer:
         return time.perf_counter() - began
 
     def titles(self) -> list[str]:
-        return [str(model["title"]) for model in self.call("GET", "/sdapi/v1/sd-models")]
+        return [str(model["title"]) for model in objects_in(self.call("GET", "/sdapi/v1/sd-models"))]
 
     def memory(self) -> Round:
         """What the server and its engines hold now."""

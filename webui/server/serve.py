@@ -39,6 +39,8 @@ from webui.server.guard import Guard, caller_of
 from webui.server.routes import checked_routes, declare, of_the_page
 
 if TYPE_CHECKING:
+    from gradio.routes import App as GradioApp
+
     from webui.app import App
 
 log = logging.getLogger(__name__)
@@ -223,7 +225,7 @@ async def _mount_page(app: App, server: FastAPI, stack: AsyncExitStack) -> None:
     app.page_ready()
 
 
-def _built_page(app: App, server: FastAPI) -> Any:
+def _built_page(app: App, server: FastAPI) -> GradioApp:
     """The page's application, added behind all other routes."""
     folder = app.paths.page_files
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -245,7 +247,7 @@ def _built_page(app: App, server: FastAPI) -> Any:
     }
     gradio.mount_gradio_app(server, blocks, path="/", **options)
     mounted: Any = server.router.routes[-1]
-    page = mounted.app
+    page: GradioApp = mounted.app
     mounted.app = resolved(f"{DOOR}:Door")(app, page)
     return page
 

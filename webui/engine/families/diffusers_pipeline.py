@@ -72,7 +72,7 @@ class PipelineModel:
     def multiple(self) -> int:
         processor = getattr(self.pipeline, "image_processor", None)
         factor = int(getattr(processor.config, "vae_scale_factor", 8)) if processor is not None else 8
-        config: Any = getattr(next(iter(self.denoisers), None), "config", {})
+        config: Mapping[str, Any] = getattr(next(iter(self.denoisers), None), "config", {})
         patch = config.get("patch_size", 1)
         scale = getattr(self.pipeline, "vae_scale_factor", 8)
         return max(factor, int(scale) * (patch if isinstance(patch, int) else 1))
@@ -109,7 +109,7 @@ class PipelineModel:
     @property
     def vae_bytes_per_pixel(self) -> int:
         vae = self.parts.get("vae")
-        config: Any = getattr(vae, "config", {})
+        config: Mapping[str, Any] = getattr(vae, "config", {})
         widths = config.get("block_out_channels") or config.get("decoder_block_out_channels") or (128,)
         return VAE_PLANES * int(widths[0]) * next((p.element_size() for p in vae.parameters()), 2) if vae else 0
 
@@ -182,7 +182,7 @@ def load_pipeline(
     """The pipeline of an opened folder; `parts` stand for those of these names in it. Raises ModelError."""
     dtype, vae_dtype = (wide(wanted, placement.device) for wanted in (placement.dtype, placement.vae_dtype))
     diffusers_logging.disable_progress_bar()
-    left_out: dict[str, Any] = {part: None for part in LEFT_OUT if part in file.config}
+    left_out: dict[str, object] = {part: None for part in LEFT_OUT if part in file.config}
     if "requires_safety_checker" in file.config:
         left_out["requires_safety_checker"] = False
     try:

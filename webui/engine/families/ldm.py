@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +48,7 @@ class LdmSettings:
     linear_end: float | None = None
 
     @classmethod
-    def read(cls, config: Mapping[str, Any]) -> LdmSettings:
+    def read(cls, config: Mapping[str, object]) -> LdmSettings:
         """From the content of a yaml file; unknown or odd entries are passed over."""
         params = _section(config, "model", "params")
         unet = _section(params, "unet_config", "params") or _section(params, "network_config", "params")
@@ -64,20 +64,20 @@ class LdmSettings:
         )
 
 
-def _sgm_parameterization(params: Mapping[str, Any]) -> str | None:
+def _sgm_parameterization(params: Mapping[str, object]) -> str | None:
     """As generative-models' yaml files name it, by a class."""
     target = str(_section(params, "denoiser_config", "params", "scaling_config").get("target", ""))
     return {"VScaling": "v", "EpsScaling": "eps"}.get(target.rsplit(".", 1)[-1])
 
 
-def _section(config: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+def _section(config: Mapping[str, object], *keys: str) -> Mapping[str, object]:
     for key in keys:
         inner = config.get(key)
         config = inner if isinstance(inner, dict) else {}
     return config
 
 
-def _number(section: Mapping[str, Any], key: str) -> float | None:
+def _number(section: Mapping[str, object], key: str) -> float | None:
     value = section.get(key)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
@@ -105,7 +105,7 @@ def noise_table(file: WeightsFile, settings: LdmSettings) -> Tensor:
 # ---------------------------------------------------------------- UNet
 
 
-def unet_config(file: WeightsFile, *, heads: int | None, head_width: int | None) -> dict[str, Any]:
+def unet_config(file: WeightsFile, *, heads: int | None, head_width: int | None) -> dict[str, object]:
     """Arguments for `UNet2DConditionModel`. Head counts are in no shape: `heads` for all levels, or the width of one.
 
     Raises:
@@ -135,7 +135,7 @@ def unet_config(file: WeightsFile, *, heads: int | None, head_width: int | None)
             raise file.error(
                 f"its UNet has levels of {level.width} channels, which {count} attention heads cannot share"
             )
-    config: dict[str, Any] = {
+    config: dict[str, object] = {
         "in_channels": inputs,
         "out_channels": outputs,
         "block_out_channels": tuple(level.width for level in levels),
@@ -251,7 +251,7 @@ def _depth(shapes: Shapes, place: str) -> int:
     return depth
 
 
-def build_unet(config: Mapping[str, Any]) -> UNet2DConditionModel:
+def build_unet(config: Mapping[str, object]) -> UNet2DConditionModel:
     """Without memory, on the meta device."""
     with unfilled():
         return UNet2DConditionModel(**config)
@@ -287,17 +287,17 @@ class _Fitting:
 
     size: tuple[int, ...] | None = None
 
-    def before(self, _layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    def before(self, _layer: nn.Module, args: tuple[Any, ...]) -> tuple[Tensor, ...]:
         self.size = args[1] if len(args) > 1 else None
         return args[:1]
 
-    def after(self, _layer: nn.Module, _args: tuple[Any, ...], output: Tensor) -> Tensor:
+    def after(self, _layer: nn.Module, _args: tuple[object, ...], output: Tensor) -> Tensor:
         if self.size is None or output.shape[-2:] == torch.Size(self.size):
             return output
         return interpolate(output, size=tuple(self.size), mode="nearest")
 
 
-def unet_names(file: WeightsFile, config: Mapping[str, Any]) -> dict[str, str]:
+def unet_names(file: WeightsFile, config: Mapping[str, object]) -> dict[str, str]:
     """Parameter of the diffusers module -> tensor of the file."""
     known = {full: full for full in file.under(UNET).values()}
     converted: dict[str, str] = convert_ldm_unet_checkpoint(known, dict(config))  # moves names as well as tensors
@@ -365,7 +365,7 @@ def vae_config(file: WeightsFile, names: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def build_vae(config: Mapping[str, Any]) -> AutoencoderKL:
+def build_vae(config: Mapping[str, object]) -> AutoencoderKL:
     """Without memory, on the meta device."""
     with unfilled():
         return AutoencoderKL(**config)
@@ -408,8 +408,12 @@ class _Uninitialised(TorchFunctionMode):
     """Leaves out the random numbers that a module would begin with."""
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
         kwargs = kwargs or {}
         if func in _INITIALISERS:
             return args[0] if args else kwargs["tensor"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import yaml
@@ -18,8 +18,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from webui.base.errors import ModelError, WebuiError
+from webui.base.json_values import Json, as_object
 from webui.base.text import cleaned
 from webui.catalog.files import find_files
+from webui.catalog.headers import sizes_in
 from webui.engine.families.gguf import read_gguf
 from webui.engine.families.pickles import DAMAGE, Forbidden, mappable, read_pickle
 
@@ -142,7 +144,7 @@ def broken(path: Path, cause: str, hint: str = "") -> ModelError:
     return ModelError(f"{path.name} cannot be loaded: {cause}.", hint=hint)
 
 
-def _yaml(path: Path) -> Mapping[str, Any]:
+def _yaml(path: Path) -> Mapping[str, object]:
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -150,7 +152,7 @@ def _yaml(path: Path) -> Mapping[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _safetensors(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
+def _safetensors(path: Path, settings: Mapping[str, object]) -> WeightsFile:
     size = path.stat().st_size
     with path.open("rb") as stream:
         header_size = int.from_bytes(stream.read(8), "little")
@@ -163,17 +165,21 @@ def _safetensors(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
         stream.seek(8)
         text = stream.read(header_size)
     try:
-        header = cleaned(json.loads(text))
-        metadata = {str(name): str(value) for name, value in (header.pop("__metadata__", None) or {}).items()}
-        shapes = {name: tuple(entry["shape"]) for name, entry in _by_offset(header)}
-        needed = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        header: Json = cleaned(json.loads(text))
+        said = header.pop("__metadata__", None) or {} if isinstance(header, dict) else None
+        if not isinstance(header, dict) or not isinstance(said, dict):
+            raise TypeError("it is no table")
+        entries = sorted((_Entry.read(name, value) for name, value in header.items()), key=lambda entry: entry.begin)
+    except (ValueError, TypeError, RecursionError, ModelError) as error:
         raise broken(path, "its header is damaged", "Download it again.") from error
+    metadata = {name: str(value) for name, value in said.items()}
+    shapes = {entry.name: entry.shape for entry in entries}
+    needed = max((entry.end for entry in entries), default=0)
     if 8 + header_size + needed > size:
         missing = 8 + header_size + needed - size
         raise broken(path, f"the file is incomplete: {missing:,} bytes are missing", "Download it again.")
     if 8 + header_size + needed < size:
-        return WeightsFile(path, shapes, metadata, _read_past_the_end(path, header, 8 + header_size), settings)
+        return WeightsFile(path, shapes, metadata, _read_past_the_end(path, entries, 8 + header_size), settings)
     try:
         with mappable(path) as name:
             opened = safe_open(name, framework="pt", device="cpu")
@@ -198,28 +204,46 @@ _DTYPES = {
 }
 
 
-def _read_past_the_end(path: Path, header: Mapping[str, Any], start: int) -> Callable[[str], Tensor]:
+class _Entry(NamedTuple):
+    """What a header says of a tensor."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    """In bytes behind the header."""
+    end: int
+
+    @classmethod
+    def read(cls, name: str, value: Json) -> _Entry:
+        """Raises ModelError, ValueError: it says no such thing."""
+        said = as_object(value)
+        begin, end = sizes_in(said.get("data_offsets"), name)
+        return cls(name, str(said.get("dtype")), sizes_in(said.get("shape"), name), begin, end)
+
+
+def _read_past_the_end(path: Path, entries: Sequence[_Entry], start: int) -> Callable[[str], Tensor]:
     """Reads the tensors of a file with more bytes behind them, which the library refuses.
 
     Raises:
         ModelError: a tensor's place does not fit its shape.
     """
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        dtype = _DTYPES.get(str(entry.get("dtype")))
-        if dtype is None or begin < 0 or end - begin != math.prod(entry["shape"]) * dtype.itemsize:
-            raise broken(path, f"its header is damaged ({name})", "Download it again.")
+    for entry in entries:
+        dtype = _DTYPES.get(entry.dtype)
+        if dtype is None or entry.end - entry.begin != math.prod(entry.shape) * dtype.itemsize:
+            raise broken(path, f"its header is damaged ({entry.name})", "Download it again.")
+    by_name = {entry.name: entry for entry in entries}
 
     def tensor(name: str) -> Tensor:
-        begin, end = (start + offset for offset in header[name]["data_offsets"])
+        entry = by_name[name]
         with mappable(path) as opened:  # ends before what is behind
-            whole = torch.from_file(opened, shared=False, size=end, dtype=torch.uint8)
-        return whole[begin:].clone().view(_DTYPES[header[name]["dtype"]]).reshape(header[name]["shape"])
+            whole = torch.from_file(opened, shared=False, size=start + entry.end, dtype=torch.uint8)
+        return whole[start + entry.begin :].clone().view(_DTYPES[entry.dtype]).reshape(entry.shape)
 
     return tensor
 
 
-def _gguf(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
+def _gguf(path: Path, settings: Mapping[str, object]) -> WeightsFile:
     try:
         found = read_gguf(path)
     except ValueError as error:
@@ -229,11 +253,7 @@ def _gguf(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
     return WeightsFile(path, found.shapes, found.metadata, found.tensor, settings)
 
 
-def _by_offset(header: dict[str, Any]) -> list[tuple[str, Any]]:
-    return sorted(header.items(), key=lambda item: item[1]["data_offsets"][0])
-
-
-def _pickled(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
+def _pickled(path: Path, settings: Mapping[str, object]) -> WeightsFile:
     content = load_pickle(path)
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     tensors = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
@@ -242,7 +262,7 @@ def _pickled(path: Path, settings: Mapping[str, Any]) -> WeightsFile:
     return WeightsFile(path, {n: tuple(t.shape) for n, t in tensors.items()}, {}, tensors.__getitem__, settings)
 
 
-def load_pickle(path: Path) -> Any:
+def load_pickle(path: Path) -> object:
     """The content of a torch file, by the restricted unpickler: tensors and plain containers alone.
 
     Raises:
@@ -290,7 +310,7 @@ def _folder(path: Path) -> WeightsFile:
     return WeightsFile(path, shapes, {}, unread, index)
 
 
-def parts_of(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+def parts_of(index: Mapping[str, object]) -> dict[str, tuple[str, str]]:
     """Part -> (library, class) of those that are loaded."""
     found: dict[str, tuple[str, str]] = {}
     for part, said in index.items():

@@ -10,14 +10,16 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from webui.base.errors import ModelError
+from webui.base.json_values import Json
 from webui.base.text import named
 from webui.catalog.files import Found, find_files
 from webui.engine.families.weights import broken, format_of, load_pickle, open_weights, reading
@@ -28,7 +30,7 @@ TENSOR_FILES = (".pt", ".bin", ".safetensors")
 PICTURES = (".png", ".webp", ".jxl", ".avif")
 LONGEST = 2**26
 """Bytes of JSON that are unpacked from a picture."""
-Levels = np.ndarray[Any, np.dtype[np.uint8]]
+Levels = NDArray[np.uint8]
 
 TOWERS = (("clip_l", "clip_g"), ("text_encoders_0", "text_encoders_1"))
 """What files call the vectors for SDXL's two text towers; the first names are ours."""
@@ -114,13 +116,13 @@ def _read(path: Path) -> Embedding | None:
     return Embedding(named(path.stem), towers, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def embedding_of(name: str, content: Mapping[str, Any], sha256: str) -> Embedding | None:
+def embedding_of(name: str, content: Mapping[str, object], sha256: str) -> Embedding | None:
     """The embedding in a file's content, or None where it holds none."""
     towers = _towers(content)
     return Embedding(name, towers, sha256) if towers else None
 
 
-def _in_file(path: Path) -> dict[str, Any]:
+def _in_file(path: Path) -> dict[str, object]:
     if format_of(path) == "pickle":
         content = load_pickle(path)
         return content if isinstance(content, dict) else {}
@@ -128,7 +130,7 @@ def _in_file(path: Path) -> dict[str, Any]:
     return {name: file.tensor(name) for name in file.shapes}
 
 
-def _towers(content: Mapping[str, Any]) -> dict[str, Tensor]:
+def _towers(content: Mapping[str, object]) -> dict[str, Tensor]:
     """A1111's {"string_to_param": {"*": v}}, diffusers' {"<word>": v}, {"emb_params": v}, or SDXL's pair."""
     for names in TOWERS:
         vectors = [vector for name in names if _is_vectors(vector := content.get(name))]
@@ -139,11 +141,11 @@ def _towers(content: Mapping[str, Any]) -> dict[str, Tensor]:
     return {CLIP: _rows(tensors[0])} if tensors and _is_vectors(tensors[0]) else {}
 
 
-def _is_vectors(value: Any) -> TypeGuard[Tensor]:
+def _is_vectors(value: object) -> TypeGuard[Tensor]:
     return isinstance(value, Tensor) and value.ndim in (1, 2) and value.numel() > 0 and not value.is_complex()
 
 
-def _tensors(content: Any) -> Iterator[Tensor]:
+def _tensors(content: object) -> Iterator[Tensor]:
     for value in content.values() if isinstance(content, Mapping) else ():
         if isinstance(value, Tensor):
             yield value
@@ -159,29 +161,36 @@ def _rows(vectors: Tensor) -> Tensor:
 # ---------------------------------------------------------------- pictures that carry an embedding
 
 
-def _in_picture(path: Path) -> dict[str, Any]:
+def _in_picture(path: Path) -> dict[str, object]:
     """From the text chunk "sd-ti-embedding" of a PNG, or from its pixels' lowest bits; {} where there is none."""
     try:
         with Image.open(path) as image:
             text = getattr(image, "text", {}).get("sd-ti-embedding")
             if text:
-                return dict(_decoded(json.loads(base64.b64decode(text))))
+                return _decoded(json.loads(base64.b64decode(text)))
             hidden = _hidden(np.array(image.convert("RGB"))) if path.suffix.lower() == ".png" else None
     except (OSError, ValueError, TypeError, RecursionError, UnidentifiedImageError, Image.DecompressionBombError):
         return {}
     return hidden or {}
 
 
-def _decoded(value: Any) -> Any:
+def _decoded(value: Json) -> dict[str, object]:
+    """An object of JSON with its tensors. Raises TypeError: it is something else."""
+    if not isinstance(value, dict) or "TORCHTENSOR" in value:
+        raise TypeError("it is no table of tensors")
+    return {key: _with_tensors(inner) for key, inner in value.items()}
+
+
+def _with_tensors(value: Json) -> object:
     """JSON back to tensors: {"TORCHTENSOR": nested lists}."""
     if isinstance(value, dict):
         if "TORCHTENSOR" in value:
             return torch.tensor(np.array(value["TORCHTENSOR"], dtype=np.float32))
-        return {key: _decoded(inner) for key, inner in value.items()}
+        return {key: _with_tensors(inner) for key, inner in value.items()}
     return value
 
 
-def _hidden(pixels: Levels) -> dict[str, Any] | None:
+def _hidden(pixels: Levels) -> dict[str, object] | None:
     """A1111's form without text chunks: deflated JSON in the lowest four bits, halves apart by black columns.
 
     pixels: (h, w, 3) uint8.
@@ -199,7 +208,7 @@ def _hidden(pixels: Levels) -> dict[str, Any] | None:
         return None
     try:
         unpacked = zlib.decompressobj().decompress(((upper << 4) | lower).tobytes(), LONGEST)
-        return dict(_decoded(json.loads(unpacked)))
+        return _decoded(json.loads(unpacked))
     except (zlib.error, ValueError, TypeError):
         return None
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers.models.attention_processor import Attention
@@ -118,7 +117,7 @@ def _activation(path: Path, name: str) -> Activation | None:
 
 
 def _module(
-    path: Path, state: Any, width: int, activation: Activation | None, activates_output: bool
+    path: Path, state: object, width: int, activation: Activation | None, activates_output: bool
 ) -> HypernetworkModule:
     layers: dict[int, dict[str, Tensor]] = {}
     for name, tensor in state.items() if isinstance(state, dict) else ():
@@ -150,9 +149,9 @@ def bent(unet: nn.Module, networks: Sequence[tuple[Hypernetwork, float]]) -> Ite
         yield
 
 
-def _bending(place: int, networks: Sequence[tuple[Hypernetwork, float]]) -> Callable[..., tuple[Any, ...]]:
-    def before(_layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        context: Tensor = args[0]
+def _bending(place: int, networks: Sequence[tuple[Hypernetwork, float]]) -> Callable[..., tuple[Tensor, ...]]:
+    def before(_layer: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        context = args[0]
         for network, strength in networks:
             pair = network.modules.get(context.shape[-1])
             if pair is not None:

@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from webui.engine.feature import FeatureEngine, FinishedPicture
 from webui.engine.start import copy
 from webui.features.colour_correction.parameters import Params
 
-Levels = np.ndarray[Any, Any]
+Levels = NDArray[Any]
 
 _D65 = np.array([0.950456, 1.0, 1.088754])
 _TO_XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])

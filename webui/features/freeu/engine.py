@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,18 +57,18 @@ def freed(unet: nn.Module, stages: tuple[Strengths, Strengths], acts: Callable[[
 
 
 def _noting(skips: list[int]) -> Callable[..., None]:
-    def before(_stage: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def before(_stage: nn.Module, args: tuple[Sequence[Tensor], ...], kwargs: dict[str, Sequence[Tensor]]) -> None:
         skipped = kwargs["res_hidden_states_tuple"] if "res_hidden_states_tuple" in kwargs else args[1]
         skips[:] = [each.shape[1] for each in skipped]  # its layers take the last one first
 
     return before
 
 
-def _weighing(skips: list[int], strengths: Strengths, acts: Callable[[], bool]) -> Callable[..., tuple[Any, ...]]:
+def _weighing(skips: list[int], strengths: Strengths, acts: Callable[[], bool]) -> Callable[..., tuple[Tensor, ...]]:
     b, s = strengths
 
-    def before(_layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        both: Tensor = args[0]
+    def before(_layer: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        both = args[0]
         count = skips.pop()
         if not acts():
             return args

@@ -106,7 +106,7 @@ def _fit(stage: nn.Module, enlarged: Callable[[Tensor, Size], Tensor], hooks: Ex
     """Each layer of this stage of the decoder gets features of the size of what skips to it."""
     sizes: list[Size] = []
 
-    def before(_stage: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def before(_stage: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[object, dict[str, object]]:
         skipped: Sequence[Tensor] = kwargs["res_hidden_states_tuple"] if kwargs else args[1]
         sizes[:] = [(each.shape[-2], each.shape[-1]) for each in skipped]  # the layers take the last one first
         size = sizes.pop()
@@ -122,12 +122,12 @@ def _fit(stage: nn.Module, enlarged: Callable[[Tensor, Size], Tensor], hooks: Ex
         hooks.callback(layer[-1].register_forward_hook(_on_output(between)).remove)
 
 
-def _on_input(change: Callable[[Tensor], Tensor]) -> Callable[..., tuple[Any, ...]]:
+def _on_input(change: Callable[[Tensor], Tensor]) -> Callable[..., tuple[object, ...]]:
     return lambda _module, args: (change(args[0]), *args[1:])
 
 
-def _on_output(change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
-    def after(_module: nn.Module, _args: Any, output: Any) -> Any:
+def _on_output(change: Callable[[Tensor], Tensor]) -> Callable[..., object]:
+    def after(_module: nn.Module, _args: object, output: Tensor | tuple[Tensor, ...]) -> object:
         return (change(output[0]), *output[1:]) if isinstance(output, tuple) else change(output)
 
     return after

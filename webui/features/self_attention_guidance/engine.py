@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any
 
 import torch
 from diffusers.models.attention import BasicTransformerBlock
@@ -28,10 +27,10 @@ class Attended:
         """(rows, tokens): the mean over heads, summed over those that look."""
         self.records = False
 
-    def heard(self, attention: nn.Module, args: tuple[Any, ...], _output: Tensor) -> None:
+    def heard(self, attention: nn.Module, args: tuple[Tensor, ...], _output: Tensor) -> None:
         if not self.records:
             return
-        x: Tensor = args[0]
+        x = args[0]
         heads = int(attention.heads)  # type: ignore[arg-type]
         q, k = (attention.get_submodule(name)(x) for name in ("to_q", "to_k"))
         q, k = (each.unflatten(-1, (heads, -1)).transpose(1, 2).float() for each in (q, k))

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from webui.engine.inpaint import Box
 from webui.engine.upscalers.resize import CROP, FILL, fitted
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

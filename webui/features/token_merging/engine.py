@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any
 
 import torch
 from diffusers.models.attention import BasicTransformerBlock
@@ -78,12 +77,12 @@ class _Block:
         for handle in self.handles:
             handle.remove()
 
-    def _before_block(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
+    def _before_block(self, _module: nn.Module, args: tuple[Tensor, ...]) -> None:
         self.inputs = args[0]
 
     def _before_attention(
-        self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        self, _module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, object]
+    ) -> tuple[tuple[Tensor, ...], dict[str, object]] | None:
         inputs, self.inputs, self.merge = self.inputs, None, None
         height, width = self.size
         if inputs is None or inputs.shape[1] != height * width:
@@ -91,7 +90,7 @@ class _Block:
         self.merge = TokenMerge(inputs, height, width, self.share)
         return (self.merge(args[0]), *args[1:]), kwargs
 
-    def _after_attention(self, _module: nn.Module, _args: tuple[Any, ...], output: Tensor) -> Tensor:
+    def _after_attention(self, _module: nn.Module, _args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         return output if self.merge is None else self.merge.undone(output)
 
 
@@ -102,7 +101,7 @@ def merging(unet: nn.Module, share: float) -> Iterator[None]:
         if share > 0:
             size = [0, 0]
 
-            def note_size(_module: nn.Module, args: tuple[Any, ...]) -> None:
+            def note_size(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
                 size[:] = args[0].shape[-2:]
 
             bends.callback(unet.register_forward_pre_hook(note_size).remove)

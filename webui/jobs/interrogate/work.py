@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
@@ -21,6 +21,9 @@ from webui.engine.watch import Watch
 from webui.jobs.interrogate.request import Captioning, InterrogatePlan
 from webui.request.messages import Answered
 from webui.request.model_ref import ModelRef
+
+if TYPE_CHECKING:
+    from transformers import BlipForConditionalGeneration, BlipProcessor
 
 BACKGROUND = "#ffffff"
 
@@ -52,8 +55,8 @@ def described(plan: InterrogatePlan, residents: Residents, watch: Watch) -> str:
 class Captioner:
     """BLIP with what prepares its pictures and reads its tokens."""
 
-    model: Any
-    processor: Any
+    model: BlipForConditionalGeneration
+    processor: BlipProcessor
 
 
 def _captioned(picture: Image.Image, way: Captioning, captioner: Captioner, watch: Watch) -> str:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +22,7 @@ from torch import Tensor
 from webui.base.errors import StorageError, UserError
 from webui.base.files import replace as moved_over
 from webui.base.files import settled
+from webui.base.json_values import Json, as_object
 from webui.engine.families.weights import WeightsFile, open_weights
 from webui.engine.house import House
 from webui.engine.watch import Watch
@@ -188,7 +188,7 @@ def _write(path: Path, name: str, recipe: _Recipe, watch: Watch) -> None:
 
     name: what the file will be called.
     """
-    header: dict[str, Any] = {}
+    header: dict[str, object] = {}
     if metadata := _metadata(recipe, watch):
         header["__metadata__"] = metadata
     offset = 0
@@ -240,7 +240,7 @@ def _metadata(recipe: _Recipe, watch: Watch) -> dict[str, str]:
     request = recipe.plan.request
     if not request.save_metadata:
         return {}
-    found: dict[str, Any] = {"format": "pt"}
+    found: dict[str, object] = {"format": "pt"}
     if request.copy_metadata_fields:
         for file in recipe.files:
             found |= file.metadata
@@ -248,14 +248,14 @@ def _metadata(recipe: _Recipe, watch: Watch) -> dict[str, str]:
     if request.add_merge_recipe:
         plan = replace(recipe.plan, models=tuple(_with_hash(model, watch) for model in recipe.plan.models))
         own = {**plan.recipe, "is_inpainting": 9 in recipe.widened, "is_instruct_pix2pix": 8 in recipe.widened}
-        models: dict[str, Any] = {}
+        models: dict[str, object] = {}
         for ref, file in zip(plan.models, recipe.files, strict=True):
             models[ref.sha256] = {
                 "name": ref.title.partition(" [")[0],
                 "legacy_hash": _old_hash(Path(ref.path)),
                 "sd_merge_recipe": _parsed(file.metadata.get("sd_merge_recipe", "")),
             }
-            models |= _parsed(file.metadata.get("sd_merge_models", "")) or {}
+            models |= as_object(_parsed(file.metadata.get("sd_merge_models", "")))
         found |= {"sd_merge_recipe": own, "sd_merge_models": models}
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items()}
 
@@ -272,11 +272,12 @@ def _with_hash(model: CheckpointRef, watch: Watch) -> CheckpointRef:
     return replace(model, sha256=digest.hexdigest())
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str) -> Json:
     try:
-        return json.loads(text) if text else None
+        found: Json = json.loads(text) if text else None
     except ValueError:
         return None
+    return found
 
 
 def _old_hash(path: Path) -> str:

@@ -6,7 +6,6 @@ Programs send the values of all extensions that they know, also of those that th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from webui import registry
 from webui.base.errors import UserError
@@ -47,14 +46,14 @@ DEEPEST = 20
 NOTHING = ("", "none", "false", "off")
 
 
-def arguments(values: Any) -> list[Any] | None:
+def arguments(values: object) -> list[object] | None:
     """The values of a script by position; None: they are no such list."""
     if isinstance(values, Mapping):
         values = values.get("args")
     return list(values) if isinstance(values, list | tuple) else [] if values is None else None
 
 
-def left_out(scripts: Mapping[str, Any]) -> tuple[str, ...]:
+def left_out(scripts: Mapping[str, object]) -> tuple[str, ...]:
     """A sentence about each script that is not here, and does not matter, since it is switched off.
 
     Raises:
@@ -74,9 +73,9 @@ def left_out(scripts: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(remarks)
 
 
-def features_in(scripts: Mapping[str, Any]) -> dict[str, Any]:
+def features_in(scripts: Mapping[str, object]) -> dict[str, object]:
     """The features that are switched on among the scripts: name -> what requests carry of each."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for title, values in scripts.items():
         entry = registry.feature(title)
         asked = None if entry is None else entry.params.of_arguments(arguments(values) or [])
@@ -85,7 +84,7 @@ def features_in(scripts: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _is_off(title: str, values: Any) -> bool:
+def _is_off(title: str, values: object) -> bool:
     """Whether an extension's values say that it does nothing."""
     given = arguments(values)
     if given is None:
@@ -98,7 +97,7 @@ def _is_off(title: str, values: Any) -> bool:
     return switch == [False] or _is_nothing(given)
 
 
-def _is_nothing(value: Any, depth: int = 0) -> bool:
+def _is_nothing(value: object, depth: int = 0) -> bool:
     """Whether a value is empty or off, or a unit that does not act."""
     if isinstance(value, str):
         return value.strip().lower() in NOTHING

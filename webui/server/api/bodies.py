@@ -19,7 +19,7 @@ from webui.catalog.catalog import Catalog
 from webui.request import infotext
 from webui.request.fields import Generation, Img2Img, Txt2Img, with_pictures_kept
 from webui.request.fitting import fitted, fitted_options
-from webui.request.params import MISSING, Declared, schema_of
+from webui.request.params import MISSING, Declared, by_name, schema_of
 from webui.request.settings import Settings
 from webui.scripts.script import Script
 from webui.server.api.alwayson import ALWAYS_ON, SOFT_INPAINTING, arguments, features_in, left_out
@@ -54,9 +54,9 @@ class Envelope(Forgiving):
     """Off: the override settings stay in force afterwards."""
     script_name: str | None = None
     """A script that makes many pictures out of one request."""
-    script_args: list[Any] = Field(default_factory=list)
+    script_args: list[object] = Field(default_factory=list)
     """Its values by position."""
-    alwayson_scripts: dict[str, Any] = Field(default_factory=dict)
+    alwayson_scripts: dict[str, object] = Field(default_factory=dict)
     """Values of scripts that act on every picture, by title: `{"args": [...]}`."""
     send_images: bool = True
     """Whether the pictures come back in the answer."""
@@ -66,7 +66,7 @@ class Envelope(Forgiving):
     """The name under which `/internal/progress` knows this call."""
     infotext: str | None = None
     """Fills every field that the request does not give."""
-    comments: dict[str, Any] | None = None
+    comments: dict[str, object] | None = None
     """Taken, without effect."""
     do_not_save_samples: bool = False
     """Taken, without effect: `save_images` decides."""
@@ -81,14 +81,14 @@ class Envelope(Forgiving):
     in any case; otherwise it is done all the same."""
 
     @classmethod
-    def completed(cls, values: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def completed(cls, values: dict[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:
         """The same; where A1111's API has another default than the form, it holds."""
         given, changed = fitted(cls, {name: value for name, value in values.items() if value is not None})
         overrides = given.get("override_settings")
         if isinstance(overrides, dict):
             given["override_settings"], also = fitted_options(overrides)
             changed += also
-        said = {"sampler_name": NO_SAMPLER}
+        said: dict[str, object] = {"sampler_name": NO_SAMPLER}
         whole: type[BaseModel] = cls  # a body is an envelope, and a request besides
         params = whole.params() if issubclass(whole, Declared) else {}
         said |= {name: param.api_default for name, param in params.items() if param.api_default is not MISSING}
@@ -180,7 +180,7 @@ def forgiven(body: Body, catalog: Catalog, in_use: str) -> tuple[Body, tuple[str
     # A1111's clients send [""] where no style is chosen.
     remarks += [f"There is no style {name!r}." for name in body.styles if name.strip() and name not in known]
     styles = tuple(name for name in body.styles if name in known)
-    changes: dict[str, Any] = {"override_settings": overrides, "styles": styles}
+    changes: dict[str, object] = {"override_settings": overrides, "styles": styles}
     if body.scheduler and not _is_found(partial(registry.schedule, body.scheduler)):
         remarks.append(f"There is no schedule type {body.scheduler!r}; the sampler's own was used.")
         changes["scheduler"] = "Automatic"
@@ -226,7 +226,7 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
     if body.infotext:
         found = catalog.pasted(body.infotext, settings)
         told = dict(cls.unfolded(infotext.fields_of(found, cls)))
-        told["features"] = {**told.get("features", {}), **values["features"]}
+        told["features"] = {**by_name(told.get("features")), **by_name(values["features"])}
         values |= {name: value for name, value in told.items() if name not in given and name != "init_images"}
         overrides |= {
             key: value for key, value in infotext.settings_of(found, settings).items() if key not in overrides
@@ -255,7 +255,7 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
     return cls.made(**values)
 
 
-def _overrides_in(body: Body) -> dict[str, Any]:
+def _overrides_in(body: Body) -> dict[str, object]:
     """Fields of the body that are settings here."""
     fields = {
         "eta_ancestral": body.eta,
@@ -273,7 +273,7 @@ def _overrides_in(body: Body) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _selected(name: str, cls: type[Generation], arguments: list[Any]) -> tuple[type[Script], dict[str, Any]]:
+def _selected(name: str, cls: type[Generation], arguments: list[object]) -> tuple[type[Script], dict[str, object]]:
     """(script, values by name) of the script that makes many pictures.
 
     Raises:
@@ -288,7 +288,7 @@ def _selected(name: str, cls: type[Generation], arguments: list[Any]) -> tuple[t
     return script, script.of_arguments(cls, arguments)
 
 
-def _of_scripts(body: Img2ImgBody) -> dict[str, Any]:
+def _of_scripts(body: Img2ImgBody) -> dict[str, object]:
     """Fields that the values of a script say."""
     found = {title.strip().lower(): values for title, values in body.alwayson_scripts.items()}.get(SOFT_INPAINTING)
     return dict(zip(ALWAYS_ON[SOFT_INPAINTING], arguments(found) or (), strict=False))
@@ -310,13 +310,13 @@ def decoded(text: str, field: str, settings: Settings) -> bytes:
         raise UserError("Invalid encoded image: it is not valid base64.", field=field) from error
 
 
-def settings_for(body: Envelope) -> dict[str, Any]:
+def settings_for(body: Envelope) -> dict[str, object]:
     """Settings that hold for the job of an API call alone."""
     # A1111: a sheet comes back only where pictures are saved.
     return {} if body.save_images else {"samples_save": False, "grid_save": False, "return_grid": False}
 
 
-def folders_in(overrides: Mapping[str, Any]) -> dict[str, Any]:
+def folders_in(overrides: Mapping[str, object]) -> dict[str, object]:
     """Those among the override settings that name a folder: an admin may have pictures written anywhere."""
     folders = Settings.folders()
     return {key: value for key, value in overrides.items() if key in folders}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import reprlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -196,7 +196,7 @@ class ErrorAnswer(BaseModel):
     """The field that it is about, where there is one."""
 
 
-REFUSALS: dict[int | str, dict[str, Any]] = {
+REFUSALS: dict[int | str, dict[str, object]] = {
     "4XX": {"model": ErrorAnswer, "description": "The request cannot be fulfilled, or not for this caller."},
     422: {"model": ErrorAnswer, "description": "A value is invalid."},
     "5XX": {"model": ErrorAnswer, "description": "An error occurred on the server, or the route is not supported."},
@@ -250,7 +250,7 @@ async def _answer_ours(request: Request, error: Exception) -> JSONResponse:
 async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     sentence = _sentence(error.errors())
-    detail: str | list[dict[str, Any]] = sentence
+    detail: str | list[dict[str, object]] = sentence
     if "/sdapi/" in request.url.path:
         # A1111: FastAPI's own answer, whose list clients look through.
         detail = [{"type": e["type"], "loc": list(e["loc"]), "msg": _sentence([e])} for e in error.errors()]
@@ -276,19 +276,19 @@ async def _answer_unforeseen(request: Request, error: Exception) -> JSONResponse
     return shaped(500, type(error).__name__, "An unexpected error occurred; see the log for details.", str(error))
 
 
-def shaped(status: int, error: str, detail: str | list[dict[str, Any]], errors: str, **more: Any) -> JSONResponse:
+def shaped(status: int, error: str, detail: str | list[dict[str, object]], errors: str, **more: object) -> JSONResponse:
     """An answer with A1111's four keys."""
     return JSONResponse({"error": error, "detail": detail, "body": "", "errors": errors, **more}, status)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     """A value as it is told, cut short before it is written out: it may have millions of letters."""
     short = value[:80] if isinstance(value, str | bytes) else value
     given = repr(short) if isinstance(short, str | bytes | int | float | None) else reprlib.repr(short)
     return given if len(given) < 80 else given[:77] + "..."
 
 
-def _sentence(complaints: Sequence[Any]) -> str:
+def _sentence(complaints: Sequence[Mapping[str, Any]]) -> str:
     """The first complaint of pydantic: which field, which value, what is allowed."""
     first = complaints[0]
     if first["type"] == "json_invalid":
@@ -304,7 +304,7 @@ def _sentence(complaints: Sequence[Any]) -> str:
     return f"{where or 'The request'} cannot be {given}: {message}."
 
 
-def _named(value: Any) -> str:
+def _named(value: object) -> str:
     kinds = {str: "a string", list: "a list", bool: "a boolean", int: "a number", float: "a number"}
     return kinds.get(type(value), "nothing")
 

@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -58,7 +58,7 @@ class Answer(Documented):
     images: list[str]
     """Files in base64, without `data:...` before it: first a sheet, if one was saved, then each picture with what comes
     with it. [] where `send_images` is off."""
-    parameters: dict[str, Any]
+    parameters: dict[str, object]
     """The body's fields with their defaults; pictures are left out unless `include_init_images` is on."""
     info: str
     """JSON in a string: `infotexts`, `all_seeds`, `all_prompts` and others by picture, and what holds for all."""
@@ -83,24 +83,24 @@ def routes(app: App) -> Routes:
     router = Routes(prefix="/sdapi/v1")
 
     @router.post("/txt2img", "user", response_model=Answer)
-    async def txt2img(body: Txt2ImgBody, request: Request) -> dict[str, Any]:
+    async def txt2img(body: Txt2ImgBody, request: Request) -> dict[str, object]:
         """Make pictures out of text. Answers when they are finished."""
         return await _made(app, body, request)
 
     @router.post("/img2img", "user", response_model=Answer)
-    async def img2img(body: Img2ImgBody, request: Request) -> dict[str, Any]:
+    async def img2img(body: Img2ImgBody, request: Request) -> dict[str, object]:
         """Make pictures out of pictures. Answers when they are finished."""
         return await _made(app, body, request)
 
     @router.post("/png-info", "user", looks=True, response_model=PngInfoAnswer)
-    async def png_info(body: ImageBody) -> dict[str, Any]:
+    async def png_info(body: ImageBody) -> dict[str, object]:
         """What a picture says of how it was made."""
         return await run_in_threadpool(lambda: _png_info(decoded(body.image, "image", app.settings.current)))
 
     return router
 
 
-async def _made(app: App, body: Body, request: Request) -> dict[str, Any]:
+async def _made(app: App, body: Body, request: Request) -> dict[str, object]:
     given = frozenset(name for name, value in (await request.json()).items() if value is not None)
     owner = caller_of(request.scope).owner
 
@@ -143,7 +143,7 @@ async def ended(queue: JobQueue, job_id: str, request: Request | None = None) ->
     return await waiting
 
 
-def _answer(app: App, body: Body, asked: Generation, job: Job, remarks: tuple[str, ...]) -> dict[str, Any]:
+def _answer(app: App, body: Body, asked: Generation, job: Job, remarks: tuple[str, ...]) -> dict[str, object]:
     images = []
     shown = _pictures_told(asked, job) if _shows_pictures(asked, job) else ()
     if body.send_images:
@@ -188,7 +188,7 @@ def _contents(pictures: Pictures, job: Job, shown: tuple[JobPicture, ...]) -> It
                 yield pictures.extras.content(picture.id, name)[0]
 
 
-def info_of(app: App, request: Generation, job: Job) -> dict[str, Any]:
+def info_of(app: App, request: Generation, job: Job) -> dict[str, object]:
     """A1111's summary of a finished job. request: what it was asked for."""
     prompt, negative = app.catalog.styled(request.prompt, request.negative_prompt, request.styles)
     pictures = _pictures_told(request, job)
@@ -262,10 +262,10 @@ _STANDARD = frozenset(
 )
 
 
-def _png_info(content: bytes) -> dict[str, Any]:
+def _png_info(content: bytes) -> dict[str, object]:
     text, items = read_infotext(content)
     found = infotext.read(text)
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, object] = {}
     if text:
         parameters = {"Prompt": found.prompt, "Negative prompt": found.negative, **found.labels}
     # A1111: the text itself is among the items.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import Request, Response
 
@@ -44,12 +44,12 @@ def _sampling(_app: App) -> Routes:
     router = Routes()
 
     @router.get("/samplers", "user", response_model=list[answers.SamplerItem])
-    def samplers() -> list[dict[str, Any]]:
+    def samplers() -> list[dict[str, object]]:
         """Samplers by the names that `sampler_name` takes."""
         return [{"name": s.name, "aliases": list(s.aliases), "options": _options(s)} for s in registry.samplers()]
 
     @router.get("/schedulers", "user", response_model=list[answers.SchedulerItem])
-    def schedulers() -> list[dict[str, Any]]:
+    def schedulers() -> list[dict[str, object]]:
         """Schedules by the names that `scheduler` takes."""
         return [_schedule(entry) for entry in registry.schedules()]
 
@@ -62,10 +62,10 @@ def _upscaling(app: App) -> Routes:
     catalog = app.catalog
 
     @router.get("/upscalers", "user", response_model=list[answers.UpscalerItem])
-    def upscalers() -> list[dict[str, Any]]:
+    def upscalers() -> list[dict[str, object]]:
         """What enlarges pictures."""
         empty = {"model_name": None, "model_path": None, "model_url": None, "scale": NO_SCALE}
-        plain = [{"name": name, **empty} for name in registry.plain_upscalers()]
+        plain: list[dict[str, object]] = [{"name": name, **empty} for name in registry.plain_upscalers()]
         return plain + [
             {**empty, "name": file.name, "model_name": file.folder, "model_path": named(file.path)}
             for file in catalog.upscalers.files()
@@ -77,13 +77,13 @@ def _upscaling(app: App) -> Routes:
         return [{"name": name} for name in registry.LATENT_UPSCALERS]
 
     @router.get("/realesrgan-models", "user", response_model=list[answers.RealEsrganItem])
-    def realesrgan_models() -> list[dict[str, Any]]:
+    def realesrgan_models() -> list[dict[str, object]]:
         """Upscalers of the family Real-ESRGAN."""
         files = (file for file in catalog.upscalers.files() if file.folder == "RealESRGAN")
         return [{"name": file.name, "path": named(file.path), "scale": _scale(file.name)} for file in files]
 
     @router.get("/face-restorers", "user", response_model=list[answers.RestorerItem])
-    def face_restorers() -> list[dict[str, Any]]:
+    def face_restorers() -> list[dict[str, object]]:
         """What can mend faces; installed packages bring them."""
         return [{"name": entry.name, "cmd_dir": None} for entry in registry.restorers()]
 
@@ -96,7 +96,7 @@ def _models(app: App) -> Routes:
     catalog = app.catalog
 
     @router.get("/sd-models", "user", response_model=list[answers.CheckpointItem])
-    def models() -> list[dict[str, Any]]:
+    def models() -> list[dict[str, object]]:
         """Checkpoints; `title` is what the setting `sd_model_checkpoint` takes."""
         return [
             {
@@ -150,7 +150,7 @@ def _scripts(_app: App) -> Routes:
         }
 
     @router.get("/script-info", "user", response_model=list[answers.ScriptItem])
-    def script_info() -> list[dict[str, Any]]:
+    def script_info() -> list[dict[str, object]]:
         """Scripts and their values by position."""
         plots = [
             {
@@ -177,7 +177,7 @@ def _scripts(_app: App) -> Routes:
         )
 
     @router.get("/extensions", "user", response_model=list[answers.ExtensionItem])
-    def extensions() -> list[Any]:
+    def extensions() -> list[object]:
         """Extensions of A1111 are not run."""
         return []
 
@@ -246,13 +246,13 @@ def _scale(name: str) -> int:
     return int(found[1] or found[2]) if found else int(NO_SCALE)
 
 
-def _lora(lora: Lora) -> dict[str, Any]:
+def _lora(lora: Lora) -> dict[str, object]:
     return {"name": lora.stem, "alias": lora.alias, "path": named(lora.path), "metadata": lora.metadata}
 
 
-def _embedding(path: Path) -> dict[str, Any]:
+def _embedding(path: Path) -> dict[str, object]:
     """What a file tells of an embedding; null where it cannot be read here."""
-    unknown = {"step": None, "sd_checkpoint": None, "sd_checkpoint_name": None, "shape": None, "vectors": None}
+    unknown: dict[str, object] = dict.fromkeys(("step", "sd_checkpoint", "sd_checkpoint_name", "shape", "vectors"))
     try:
         return describe(path)
     except ModelError as error:
@@ -278,7 +278,7 @@ def _options(sampler: SamplerEntry) -> dict[str, str]:
     return found
 
 
-def _schedule(entry: ScheduleEntry) -> dict[str, Any]:
+def _schedule(entry: ScheduleEntry) -> dict[str, object]:
     name, *aliases = (*entry.aliases, *entry.listed)
     return {
         "name": name,
@@ -294,13 +294,13 @@ def _carried() -> dict[str, type[FeatureParams]]:
     return {entry.name.lower(): entry.params for entry in registry.carried()}
 
 
-def _of_feature(params: type[FeatureParams]) -> list[dict[str, Any]]:
+def _of_feature(params: type[FeatureParams]) -> list[dict[str, object]]:
     """Its values by position: whether it is on, and its parameters."""
     switch = {"label": "Enabled", "value": False, "minimum": None, "maximum": None, "step": None, "choices": None}
     return [switch, *_arguments(params, tuple(params.params()))]
 
 
-def _arguments(cls: type[Declared], names: tuple[str, ...]) -> list[dict[str, Any]]:
+def _arguments(cls: type[Declared], names: tuple[str, ...]) -> list[dict[str, object]]:
     """What A1111 tells of a script's values; here they are parameters of every request."""
     found = []
     for name in names:

@@ -7,7 +7,7 @@ JSON with a sentence in `detail`, as everywhere.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from webui.app import App
 
 ALL_STATES: tuple[State, ...] = ("queued", "running", "done", "failed", "cancelled")
-STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+STREAM: dict[int | str, dict[str, object]] = {200: {"content": {"text/event-stream": {}}}}
 LONGEST_WAIT = 60.0
 """Seconds that one question may wait for the end of a job."""
 
@@ -187,7 +187,7 @@ class Order(Documented):
 class Changes(Documented):
     """What shall be different when a job is submitted once more."""
 
-    changes: dict[str, Any] = Field(default_factory=dict)
+    changes: dict[str, object] = Field(default_factory=dict)
     """Field -> value, such as {"seed": 7, "steps": 30}."""
 
 
@@ -246,7 +246,7 @@ def _jobs(app: App) -> Routes:
     @router.post("/jobs", "user", status_code=202)
     def submit(wish: Submission, request: Request) -> JobAnswer:
         """Put a job at the end of the queue. The answer comes at once."""
-        settings = {} if wish.save is None else {"samples_save": wish.save, "grid_save": wish.save}
+        settings: dict[str, object] = {} if wish.save is None else {"samples_save": wish.save, "grid_save": wish.save}
         if folders := folders_in(getattr(wish.request, "override_settings", {})):
             require_admin(request.scope)
             settings |= folders
@@ -309,7 +309,7 @@ def _job(app: App) -> Routes:
         return await run_in_threadpool(_told, app, job_id)
 
     @router.get("/jobs/{job_id}/request", "user")
-    def look_at_request(job_id: JobId, request: Request) -> dict[str, Any]:
+    def look_at_request(job_id: JobId, request: Request) -> dict[str, object]:
         """Every field as it was submitted; pictures by the name under which they are kept."""
         return _own(app, job_id, request).request.model_dump(mode="json")
 

@@ -262,7 +262,7 @@ def kernel_memory_kills(vmstat: Path = Path("/proc/vmstat")) -> int:
 class _Reader(pickle.Unpickler):
     """Reads events. A class of another module would be imported with all that hangs on it, torch for one."""
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         if module not in ("builtins", "webui.request.messages"):
             raise pickle.UnpicklingError(f"The engine sent a {module}.{name}, which is not a message.")
         return super().find_class(module, name)
@@ -283,7 +283,7 @@ class _Process:
         finally:
             theirs.close()
         self._last_words: deque[str] = deque(maxlen=20)
-        self._outbox: SimpleQueue[Any] = SimpleQueue()
+        self._outbox: SimpleQueue[object] = SimpleQueue()
         self._outbox.put(options)
         self._threads = [
             threading.Thread(target=self._write, name="to-engine", daemon=True),

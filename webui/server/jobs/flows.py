@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from webui.base.files import write_atomically
+from webui.base.json_values import Json, as_list, objects_in
 from webui.catalog.job_folders import JobFolders
 from webui.request.jobs import JobRequest
 from webui.request.messages import Pictured
 from webui.request.settings import Settings
+from webui.request.told import as_number
 from webui.scripts.flow import Made, Next
 from webui.server.jobs.job import Job
 from webui.server.jobs.servers import JobServers
@@ -137,13 +137,13 @@ class Flows:
         made: list[Made] = []
         results: list[int] = []
         try:
-            content: Sequence[Any] = json.loads(self._record(job_id).read_bytes())
-            for one in content:
-                pictures = tuple(map(str, one["pictures"]))
+            content: Json = json.loads(self._record(job_id).read_bytes())
+            for one in objects_in(content):
+                pictures = tuple(map(str, as_list(one["pictures"])))
                 if not all(self._folders.has_picture(job_id, name) for name in pictures):
                     break
                 made.append(Made(pictures, str(one["answer"])))
-                results.append(int(one["results"]))
+                results.append(int(as_number(one["results"]) or 0))
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError) as error:

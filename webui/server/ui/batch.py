@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -18,7 +18,8 @@ from webui.catalog.pictures import read_infotext
 from webui.request import infotext
 from webui.request.fields import REQUESTS
 from webui.server.ui import notices
-from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.components import Component, Data, all_in, text_in
+from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.scripts import Scripts
 from webui.server.ui.sources import INIT, MASK, Added, Scaling
 from webui.server.ui.wiring import owner_of
@@ -161,11 +162,11 @@ def submits_batch(
                 app.access.require_admin(owner)
             others = [str(data[part] or "") for part in (batch.output, batch.masks, batch.info_folder)]
             given = (
-                files_in(data[batch.folder], "Input", app.paths, but=others)
+                files_in(text_in(data[batch.folder]), "Input", app.paths, but=others)
                 if from_folder
                 else uploaded_files(data[batch.files])
             )
-            masks = _Masks(data[batch.masks] if from_folder else "", app.paths)
+            masks = _Masks(text_in(data[batch.masks]) if from_folder else "", app.paths)
             output = may_hold_results(str(data[batch.output] or "").strip(), app.paths) if from_folder else ""
             info = _InfoFrom(data, batch, app.paths) if data[batch.reads_info] else None
             if info is not None and data[batch.info_folder]:
@@ -204,7 +205,7 @@ def may_hold_results(folder: str, paths: Paths) -> str:
     return folder
 
 
-def into(folder: str, below: PurePath) -> dict[str, Any]:
+def into(folder: str, below: PurePath) -> dict[str, object]:
     """Settings for a job whose pictures go into this folder, or one below it, named like the picture that they were
     made of. A1111: no subfolder by date, no sheet; what is there already stays."""
     target = str(Path(folder).expanduser() / below)
@@ -247,13 +248,13 @@ class _InfoFrom:
     """What is taken from infotexts, as the sub-tab says."""
 
     def __init__(self, data: Data, batch: BatchTab, paths: Paths) -> None:
-        self._fields = {TAKEN[label] for label in data[batch.taken] or () if label in TAKEN}
+        self._fields = {TAKEN[label] for label in all_in(data[batch.taken]) if label in TAKEN}
         folder = str(data[batch.info_folder] or "")
         found = list(reversed(files_in(folder, "PNG info", paths))) if folder.strip() else []
         self._by_place = {other.below / other.path.name: other.path for other in found}
         self._by_name = {other.path.name: other.path for other in found}
 
-    def of(self, picture: BatchPicture, content: bytes, base: Mapping[str, Any]) -> Added:
+    def of(self, picture: BatchPicture, content: bytes, base: Mapping[str, object]) -> Added:
         """Fields of the request that this picture's infotext changes. Prompts are appended to what the form has."""
         other = self._by_place.get(picture.below / picture.path.name) or self._by_name.get(picture.path.name)
         text, _ = read_infotext(content_of(other) if other else content)
@@ -268,12 +269,13 @@ class _InfoFrom:
 
 
 def _folder(label: str, name: str, info: str) -> Component:
-    return gr.Textbox(label=label, info=info, elem_id=f"img2img_batch_{name}", max_lines=1, interactive=True)
+    box: Component = gr.Textbox(label=label, info=info, elem_id=f"img2img_batch_{name}", max_lines=1, interactive=True)
+    return box
 
 
-def uploaded_files(given: Any) -> list[BatchPicture]:
+def uploaded_files(given: object) -> list[BatchPicture]:
     """The files that were dropped. Raises UserError: none, or too many."""
-    found = [BatchPicture(Path(path)) for path in given or ()]
+    found = [BatchPicture(Path(path)) for path in all_in(given)]
     if not found:
         raise UserError("There are no pictures.", hint="Drop some here first.", field=INIT)
     return _few(found)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import gradio as gr
 
@@ -23,18 +23,15 @@ from webui.request.params import (
     Slider,
     Text,
     Toggle,
+    by_name,
     default_of,
     field_of,
     same_choice,
 )
 from webui.request.settings import Settings
+from webui.server.ui.components import Component, Data, Make, Update, Updates, all_in, number_in, text_in
 
-Component = Any
-"""A Gradio component; Gradio's own types are not followed."""
-Data = Mapping[Component, Any]
-"""What a handler gets whose inputs are a set: component -> value."""
-
-QUIET: Mapping[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+QUIET: Mapping[str, object] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """How every event of the page is wired: at once, without Gradio's spinner, and no part of the public API."""
 
 LARGEST_EXACT = 2**53
@@ -47,17 +44,23 @@ NONE = "None"
 """What a list offers that has a line for nothing; the request then says ""."""
 
 
-def _trusting(component: Any) -> Any:
+def _trusting(component: type) -> Make:
     """The component, without Gradio's own look at what comes in: whether a value fits is for the declaration to say,
     in words, and a list that changed meanwhile is no mistake of whoever picked from it.
 
     The class is made past Gradio's metaclass, which would write a stub file beside this one.
     """
     changes = {"is_template": True, "preprocess": lambda _self, payload: payload}
-    return ABCMeta.__new__(type(component), component.__name__, (component,), changes)
+    made: Make = ABCMeta.__new__(type(component), component.__name__, (component,), changes)
+    return made
 
 
 _Dropdown, _Radio, _Slider = _trusting(gr.Dropdown), _trusting(gr.Radio), _trusting(gr.Slider)
+_Number: Make = gr.Number
+_Checkbox: Make = gr.Checkbox
+_Textbox: Make = gr.Textbox
+_ColorPicker: Make = gr.ColorPicker
+_Image: Make = gr.Image
 
 
 Units: TypeAlias = "Sequence[tuple[Component, Controls]]"
@@ -73,7 +76,7 @@ class Controls:
         prefix: str,
         choices: Callable[[str], list[str]],
         *,
-        defaults: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, object] | None = None,
         ranges: Mapping[str, Mapping[str, float]] | None = None,
         explained: bool = False,
         faithful: bool = False,
@@ -128,11 +131,11 @@ class Controls:
     def _param(self, name: str) -> Param:
         return self.declared.offered()[name]
 
-    def add(self, name: str, **look: Any) -> Component:
+    def add(self, name: str, **look: object) -> Component:
         """Make the control of a field, here in the layout. `look` overrides how it looks, never what it means."""
         param = self._param(name)
         value = self._defaults.get(name, default_of(self.declared, name))
-        given: dict[str, Any] = {
+        given: dict[str, object] = {
             "label": param.title or _spaced(name),
             "elem_id": f"{self.prefix}_{name}",
             "interactive": True,
@@ -147,29 +150,30 @@ class Controls:
         self._made[name] = component
         return component
 
-    def add_all(self, names: Iterable[str], **look: Any) -> None:
+    def add_all(self, names: Iterable[str], **look: object) -> None:
         """Make several controls, one after the other."""
         for name in names:
             self.add(name, **look)
 
-    def values(self, data: Data) -> dict[str, Any]:
+    def values(self, data: Data) -> dict[str, object]:
         """Field -> value as the declared class takes it, of what a handler got."""
         found = {name: self._told(name, data[component]) for name, component in self._made.items() if component in data}
         if self._parts:
-            found[PARTS] = {}
+            parts: dict[str, object] = {}
+            found[PARTS] = parts
             for name, units in self._parts.items():
                 told = [controls.values(data) if data.get(switch) else None for switch, controls in units]
                 if any(values is not None for values in told):
-                    found[PARTS][name] = told if name in self._has_units else told[0]
+                    parts[name] = told if name in self._has_units else told[0]
         return found
 
-    def show(self, values: Mapping[str, Any]) -> tuple[dict[Component, Any], list[str]]:
+    def show(self, values: Mapping[str, object]) -> tuple[Updates, list[str]]:
         """Updates that put these values into their controls, and remarks on what could not be shown.
 
         Values beyond a slider's range widen it; what a list does not offer is left out. Names without a control here
         are passed over.
         """
-        updates: dict[Component, Any] = {}
+        updates: Updates = {}
         remarks: list[str] = []
         values = self.declared.unfolded(values)
         for name, value in values.items():
@@ -180,31 +184,31 @@ class Controls:
                 else:
                     updates[self._made[name]] = update
         if self._parts and PARTS in values:
-            self._show_parts(values[PARTS], updates, remarks)
+            self._show_parts(by_name(values[PARTS]), updates, remarks)
         return updates, remarks
 
-    def _show_parts(self, wanted: Mapping[str, Any], updates: dict[Component, Any], remarks: list[str]) -> None:
+    def _show_parts(self, wanted: Mapping[str, object], updates: Updates, remarks: list[str]) -> None:
         remarks += [
             f"The feature {name!r} is not installed; it was ignored." for name in wanted if name not in self._parts
         ]
         for name, units in self._parts.items():
             given = wanted.get(name)
-            asked: Sequence[Any] = given if isinstance(given, list | tuple) else [given]
+            asked: Sequence[object] = given if isinstance(given, list | tuple) else [given]
             if len(asked) > len(units):
                 remarks.append(f"{name} has {len(asked)} units, of which {len(units)} are shown.")
             for unit, (switch, controls) in enumerate(units):
                 values = asked[unit] if unit < len(asked) else None
                 updates[switch] = gr.update(value=values is not None)
-                shown, more = controls.show(values or {})
+                shown, more = controls.show(by_name(values))
                 updates.update(shown)
                 remarks += more
 
-    def told_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def told_of(self, values: Mapping[str, object]) -> dict[str, object]:
         """What `values` gives of controls in which `show` has put these, where nobody has changed them."""
         values = self.declared.unfolded(values)
         return {name: self._told(name, self._seen(name, values[name])) for name in self._made if name in values}
 
-    def _seen(self, name: str, value: Any) -> Any:
+    def _seen(self, name: str, value: object) -> object:
         param = self._param(name)
         match param:
             case Choice(radio=True):
@@ -212,11 +216,11 @@ class Controls:
             case Choice():
                 return self._on_offer(param, value)[1]
             case Several():
-                return self._all_on_offer(param, value)[1]
+                return self._all_on_offer(param, all_in(value))[1]
             case _:
                 return value
 
-    def refreshed(self) -> dict[Component, Any]:
+    def refreshed(self) -> Updates:
         """Updates that bring the lists of all controls up to date, and leave their values alone."""
         return {
             component: gr.update(choices=self._options(param))
@@ -224,15 +228,16 @@ class Controls:
             if isinstance(param := self._param(name), Choice | Several) and param.source
         }
 
-    def _component(self, name: str, param: Param, value: Any, given: dict[str, Any]) -> Component:
+    def _component(self, name: str, param: Param, value: object, given: dict[str, object]) -> Component:
         match param:
             case Slider():
-                low, high = _range(param, value)
+                here = number_in(value)
+                low, high = _range(param, here)
                 saved = self._ranges.get(name, {})
                 return _Slider(
                     **{
-                        "minimum": min(saved.get("minimum", low), value),
-                        "maximum": max(saved.get("maximum", high), value),
+                        "minimum": min(saved.get("minimum", low), here),
+                        "maximum": max(saved.get("maximum", high), here),
                         "step": saved.get("step", param.step),
                         "value": value,
                         "buttons": [],
@@ -241,27 +246,27 @@ class Controls:
                 )
             case Number():
                 whole = field_of(self.declared, name).annotation is int
-                return gr.Number(**{"value": value, "precision": 0 if whole else None, **given})
+                return _Number(**{"value": value, "precision": 0 if whole else None, **given})
             case Choice(radio=True):
                 return _Radio(**{"choices": self._options(param), "value": _listed(param, value), **given})
             case Choice():
                 options, picked = self._on_offer(param, value)
                 if picked is None:  # what was saved is gone
-                    picked = self._picked(param, default_of(self.declared, name), options)
+                    picked = self._picked(param, default_of(self.declared, name), self._names(param))
                 return _Dropdown(**{"choices": options, "value": picked, **given})
             case Several():
-                options, chosen = self._all_on_offer(param, value)
+                options, chosen = self._all_on_offer(param, all_in(value))
                 return _Dropdown(**{"choices": options, "value": chosen, "multiselect": True, **given})
             case Toggle():
-                return gr.Checkbox(**{"value": value, **given})
+                return _Checkbox(**{"value": value, **given})
             case Text():
-                return gr.Textbox(
+                return _Textbox(
                     **{"value": value, "lines": param.lines, "placeholder": param.placeholder or None, **given}
                 )
             case Colour():
-                return gr.ColorPicker(**{"value": value, **given})
+                return _ColorPicker(**{"value": value, **given})
             case Image():
-                return gr.Image(
+                return _Image(
                     **{
                         "type": "filepath",
                         "image_mode": None,
@@ -278,33 +283,33 @@ class Controls:
                     **{"choices": [], "value": [], "multiselect": True, "allow_custom_value": True, **given}
                 )
 
-    def _told(self, name: str, value: Any) -> Any:
+    def _told(self, name: str, value: object) -> object:
         param = self._param(name)
         if isinstance(param, Image):
-            return self.keep(value) if value else ""
+            return self.keep(text_in(value)) if value else ""
         if isinstance(param, Several):
-            return tuple(value or ())
+            return tuple(all_in(value))
         if isinstance(param, Choice) and not param.by_index:
             return "" if value is None or (value == NONE and default_of(self.declared, name) == "") else value
         if isinstance(param, Choice | Slider | Number | Toggle | Colour):
             return value
         if isinstance(param, Text):
             return value or ""
-        return overrides(value or ())
+        return overrides(all_in(value))
 
-    def _shown(self, name: str, value: Any) -> tuple[Any, str]:
-        """(update, "") or (None, why the value cannot be shown)."""
+    def _shown(self, name: str, value: object) -> tuple[Update, str]:
+        """(update, "") or ({}, why the value cannot be shown)."""
         param = self._param(name)
         match param:
             case Image():
-                return None, f"{param.title}: drop the picture into it again." if value else ""
+                return gr.update(value=None), f"{param.title}: drop the picture into it again." if value else ""
             case Slider():
-                low, high = _range(param, value)
+                low, high = _range(param, number_in(value))
                 return gr.update(value=value, minimum=low, maximum=high), ""
             case Number():
-                if abs(value) > LARGEST_EXACT and not self._faithful:
+                if abs(number_in(value)) > LARGEST_EXACT and not self._faithful:
                     return (
-                        None,
+                        {},
                         f"{param.title} {value} has more digits than the form can hold; the field was left unchanged.",
                     )
                 return gr.update(value=value), ""
@@ -313,50 +318,54 @@ class Controls:
             case Choice():
                 options, picked = self._on_offer(param, value)
                 if picked is None and not self._faithful:
-                    return None, f"{param.title}: there is no {str(value)!r}, so it was left as it is."
+                    return {}, f"{param.title}: there is no {str(value)!r}, so it was left as it is."
                 return gr.update(choices=options, value=picked), ""
             case Several():
-                options, _ = self._all_on_offer(param, value)
-                missing = [item for item in value if item not in options]
+                wanted = all_in(value)
+                options, _ = self._all_on_offer(param, wanted)
+                missing = [item for item in wanted if item not in options]
                 if missing:
                     return (
-                        None,
+                        {},
                         f"{param.title} {', '.join(map(repr, missing))}: not available; the field was left unchanged.",
                     )
-                return gr.update(choices=options, value=list(value)), ""
+                return gr.update(choices=options, value=wanted), ""
             case Toggle() | Text() | Colour():
                 return gr.update(value=value), ""
             case _:
-                chips = [chip(key, item) for key, item in value.items()]
+                chips = [chip(key, item) for key, item in by_name(value).items()]
                 return gr.update(choices=chips, value=chips, visible=True if chips else "hidden"), ""
 
-    def _on_offer(self, param: Choice, value: Any) -> tuple[list[Any], Any]:
+    def _on_offer(self, param: Choice, value: object) -> tuple[Sequence[object], object]:
         """What a list offers, and the option that this value means, or None."""
-        options = self._options(param)
+        if param.by_index:
+            return self._options(param), int(number_in(value))
+        options = self._names(param)
         picked = self._picked(param, value, options)
         if picked is None and self._faithful and value:
             return [*options, value], value
         return options, picked
 
-    def _all_on_offer(self, param: Several, values: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    def _all_on_offer(self, param: Several, values: Sequence[str]) -> tuple[list[str], list[str]]:
         """What a list offers, and which of the values are in it."""
-        options = self._options(param)
+        options = self._names(param)
         if self._faithful:
             options += [item for item in values if item not in options]
         return options, [item for item in values if item in options]
 
-    def _options(self, param: Choice | Several) -> list[Any]:
-        if param.source:
-            return self.choices(param.source)
-        if isinstance(param, Choice) and param.by_index:
+    def _options(self, param: Choice | Several) -> Sequence[str | tuple[str, int]]:
+        if isinstance(param, Choice) and param.by_index and not param.source:
             return [(text, index) for index, text in enumerate(param.choices)]
-        return list(param.choices)
+        return self._names(param)
 
-    def _picked(self, param: Choice, value: Any, options: Sequence[Any]) -> Any:
+    def _names(self, param: Choice | Several) -> list[str]:
+        return self.choices(param.source) if param.source else list(param.choices)
+
+    def _picked(self, param: Choice, value: object, options: Sequence[str]) -> str | int | None:
         """The option that a value means: itself, the line for nothing, or the same in other letters."""
         if param.by_index:
-            return int(value)
-        if value in options:
+            return int(number_in(value))
+        if isinstance(value, str) and value in options:
             return value
         if value == "" and options and NONE in options:
             return NONE
@@ -364,12 +373,12 @@ class Controls:
         return (same_choice(str(value), options) if value else "") or None
 
 
-def chip(key: str, value: Any) -> str:
+def chip(key: str, value: object) -> str:
     """An overridden setting as people read it: "Clip skip: 2"."""
     return f"{_setting_label(key)}: {value}"
 
 
-def overrides(chips: Iterable[str]) -> dict[str, Any]:
+def overrides(chips: Iterable[str]) -> dict[str, object]:
     """What `chip` was given, of several.
 
     Raises:
@@ -377,7 +386,7 @@ def overrides(chips: Iterable[str]) -> dict[str, Any]:
     """
     known = Settings.keys()
     keys = {_setting_label(key): key for key in known}
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for text in chips:
         label, separator, value = text.partition(":")
         key = keys.get(label.strip()) or (label.strip() if label.strip() in known else "")
@@ -395,12 +404,12 @@ def _setting_label(key: str) -> str:
     return param.label or param.title
 
 
-def _range(param: Slider, value: Any) -> tuple[float, float]:
+def _range(param: Slider, value: float) -> tuple[float, float]:
     return min(param.min, value), max(param.max, value)
 
 
-def _listed(param: Choice, value: Any) -> Any:
-    return int(value) if param.by_index else value
+def _listed(param: Choice, value: object) -> object:
+    return int(number_in(value)) if param.by_index else value
 
 
 def _spaced(name: str) -> str:

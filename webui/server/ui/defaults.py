@@ -11,7 +11,8 @@ import gradio as gr
 from webui.base.errors import WebuiError
 from webui.request.params import parsed
 from webui.server.ui import notices
-from webui.server.ui.controls import QUIET, Data
+from webui.server.ui.components import Data
+from webui.server.ui.controls import QUIET
 from webui.server.ui.wiring import ExtrasPane, Pane, owner_of
 
 if TYPE_CHECKING:

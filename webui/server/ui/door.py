@@ -25,13 +25,16 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode
 
 import gradio as gr
+from gradio.blocks import BlockFunction
+from gradio.components import Component
 from gradio.data_classes import PredictBodyInternal
 from gradio.exceptions import ComponentProcessingError
 from gradio.route_utils import call_process_api, compile_gr_request, get_root_url
+from gradio.routes import App as GradioApp
 from gradio.routes import ORJSONResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -91,7 +94,7 @@ class NotTaken(UserError):
 class Door:
     """An ASGI application around Gradio's."""
 
-    def __init__(self, app: App, page: Any) -> None:
+    def __init__(self, app: App, page: GradioApp) -> None:
         self._app = app
         self._page: ASGIApp = page
         self._blocks = page.get_blocks()
@@ -265,7 +268,7 @@ class Door:
             queue.pending_messages_per_session.pop(session, None)
             queue.pending_event_ids_session.pop(session, None)
 
-    async def _event(self, request: Request) -> tuple[PredictBodyInternal, Any]:
+    async def _event(self, request: Request) -> tuple[PredictBodyInternal, BlockFunction]:
         """(what Gradio is told, the function that it calls).
 
         Raises:
@@ -278,7 +281,7 @@ class Door:
                 raise NotTaken(TOO_LARGE, status=413)
         return await run_in_threadpool(self._understood, request, bytes(content))
 
-    def _understood(self, request: Request, content: bytes) -> tuple[PredictBodyInternal, Any]:
+    def _understood(self, request: Request, content: bytes) -> tuple[PredictBodyInternal, BlockFunction]:
         given = _parsed(content)
         number = given.get("fn_index")
         fn = self._blocks.fns.get(number) if type(number) is int else None
@@ -303,7 +306,7 @@ class Door:
         )
         return body, fn
 
-    def _fitting(self, block: Any, value: Any) -> Any:
+    def _fitting(self, block: Component, value: object) -> object:
         """A cleaned value as the component may get it: of the type that it says it takes.
 
         Raises:
@@ -322,7 +325,7 @@ class Door:
             raise NotTaken(f"{block.label or 'A control'} cannot be {str(value)[:100]!r}.", "Reload the page.")
         return value
 
-    def _cleaned(self, value: Any, owner: str, depth: int = 0) -> Any:
+    def _cleaned(self, value: object, owner: str, depth: int = 0) -> object:
         """A value without what would break somebody further in; files are those of the owner.
 
         Raises:
@@ -346,7 +349,7 @@ class Door:
                 return [self._cleaned(one, owner, depth + 1) for one in value]
         return value
 
-    def _file_named(self, given: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    def _file_named(self, given: Mapping[str, object], owner: str) -> dict[str, object]:
         """What Gradio is told of a file: nothing that the browser says but which of the owner's it is, and its name.
 
         Raises:
@@ -392,7 +395,7 @@ def _refusing() -> Iterator[None]:
         raise NotTaken("A value that was sent does not fit its control.", "Reload the page.") from error
 
 
-def _parsed(content: bytes) -> dict[str, Any]:
+def _parsed(content: bytes) -> dict[str, object]:
     """The JSON object of an event.
 
     Raises:
@@ -407,7 +410,7 @@ def _parsed(content: bytes) -> dict[str, Any]:
     return given
 
 
-def _is_files(value: Any) -> bool:
+def _is_files(value: object) -> bool:
     """Whether a cleaned value can stand in a component that takes files: none, one or several."""
     if isinstance(value, list):
         return len(value) <= MOST_FILES and all(isinstance(one, dict) and "path" in one for one in value)
@@ -417,7 +420,7 @@ def _is_files(value: Any) -> bool:
 class _Kind:
     """What a component takes, by the schema that it gives of itself."""
 
-    def __init__(self, block: Any) -> None:
+    def __init__(self, block: Component) -> None:
         try:
             schema = block.api_info()
         except NotImplementedError:  # It is no control.
@@ -430,13 +433,13 @@ class _Kind:
         # Schemas call all choices strings.
         self._chosen_numbers = any(not isinstance(value, str) for _, value in choices or ())
 
-    def takes(self, value: Any) -> bool:
+    def takes(self, value: object) -> bool:
         """Whether a value is of its type."""
         if self._type == "array":
             return isinstance(value, list) and all(self._is(self._of, one) for one in value)
         return self._is(self._type, value)
 
-    def nothing(self) -> Any:
+    def nothing(self) -> object:
         """What an empty control means."""
         match self._type:
             case "string" if not self._is_chosen:
@@ -447,7 +450,7 @@ class _Kind:
                 return []
         return None
 
-    def _is(self, kind: Any, value: Any) -> bool:
+    def _is(self, kind: object, value: object) -> bool:
         match kind:
             case "string":
                 return isinstance(value, str) or (self._chosen_numbers and type(value) in (int, float))

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
 from webui import registry
 from webui.base.errors import NotFound
 from webui.request.capabilities import FIELDS, SETTINGS, Capabilities, Capability, of_family, without_effect
-from webui.server.ui.controls import QUIET, Component, Data
+from webui.server.ui.components import Component, Data, Updates, text_in
+from webui.server.ui.controls import QUIET
 from webui.server.ui.quicksettings import Quicksettings
 from webui.server.ui.wiring import Pane
 
@@ -41,17 +42,17 @@ class Looks:
         """Those whose values must be known."""
         return [control for control, needs in self.needs.items() if needs & REFUSED]
 
-    def now(self, title: str) -> dict[Component, Any]:
+    def now(self, title: str) -> Updates:
         """Updates for a page that comes: it was built with all controls in use, but for those that edit."""
         family = family_of(self.app, title)
         without = {c: needs for c, needs in self.needs.items() if without_effect(family, needs)}
         return {**looks(without, family, {}), **self._edited(title)}
 
-    def updates(self, title: str, data: Data) -> dict[Component, Any]:
+    def updates(self, title: str, data: Data) -> Updates:
         """Updates for this checkpoint; "" is the first one. data: the values of those that are `refused`."""
         return {**looks(self.needs, family_of(self.app, title), data), **self._edited(title)}
 
-    def _edited(self, title: str) -> dict[Component, Any]:
+    def _edited(self, title: str) -> Updates:
         # A1111: Image CFG scale is there for InstructPix2Pix checkpoints alone.
         return {self.kind: gr.update(value="<i class='edits'></i>" if edits(self.app, title) else "")}
 
@@ -69,7 +70,9 @@ def grey_out(app: App, bar: Quicksettings, forms: list[Pane]) -> Looks:
     found = Looks(app, needs, gr.HTML(visible="hidden", elem_id="checkpoint_kind"))
     chosen = bar.checkpoint
     if chosen is not None:
-        chosen.change(lambda data: found.updates(data[chosen], data), {chosen, *found.refused}, found.affected, **QUIET)
+        chosen.change(
+            lambda data: found.updates(text_in(data[chosen]), data), {chosen, *found.refused}, found.affected, **QUIET
+        )
     return found
 
 
@@ -89,11 +92,9 @@ def edits(app: App, title: str) -> bool:
         return False
 
 
-def looks(
-    needs: Mapping[Component, frozenset[Capability]], family: Capabilities | None, data: Data
-) -> dict[Component, Any]:
+def looks(needs: Mapping[Component, frozenset[Capability]], family: Capabilities | None, data: Data) -> Updates:
     """Updates for controls that need something of a family. One that is on, and refused, can still be switched off."""
-    found = {}
+    found: Updates = {}
     for control, wanted in needs.items():
         why = without_effect(family, wanted)
         is_on = bool(wanted & REFUSED) and bool(data.get(control, control.value))

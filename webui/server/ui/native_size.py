@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
 from webui.base.errors import NotFound
 from webui.request.params import default_of
-from webui.server.ui.controls import QUIET, Component, Data
+from webui.server.ui.components import Data, Shown, Updates, number_in, text_in
+from webui.server.ui.controls import QUIET
 from webui.server.ui.quicksettings import Quicksettings
 from webui.server.ui.wiring import Pane
 
@@ -27,11 +28,11 @@ class Sizes:
         self._sides = [(pane.controls["width"], pane.controls["height"]) for pane in forms]
         self.fields = [side for sides in self._sides for side in sides]
 
-    def fitted(self, title: str, data: Data) -> dict[Component, Any]:
+    def fitted(self, title: str, data: Data) -> Updates:
         """Updates for the sizes that nobody chose, to what this checkpoint likes; "" is the first checkpoint."""
         native = native_size(self._app, title)
         idle = {checkpoint.native_size for checkpoint in self._app.catalog.checkpoints.scan()}
-        updates: dict[Component, Any] = {}
+        updates: Updates = {}
         for pane, default, (across, down) in zip(self._forms, self._defaults, self._sides, strict=True):
             width, height = native or default
             now = data[across], data[down]
@@ -55,8 +56,9 @@ def follow_checkpoint(app: App, bar: Quicksettings, forms: list[Pane]) -> Sizes:
     chosen = bar.checkpoint
     if chosen is not None:
 
-        def follow(data: Data) -> dict[Component, Any]:
-            return sizes.fitted(data[chosen], data) or {sizes.fields[0]: gr.skip()}  # Gradio takes no empty answer.
+        def follow(data: Data) -> Shown:
+            fitted = sizes.fitted(text_in(data[chosen]), data)
+            return {**fitted} or {sizes.fields[0]: gr.skip()}  # Gradio takes no empty answer.
 
         chosen.input(follow, {chosen, *sizes.fields}, sizes.fields, **QUIET)
     return sizes
@@ -73,5 +75,5 @@ def native_size(app: App, title: str) -> Size | None:
 def _default(app: App, pane: Pane) -> Size:
     saved = app.catalog.ui_defaults.values(pane.kind)
     declared = pane.controls.declared
-    width, height = (saved.get(side, default_of(declared, side)) for side in ("width", "height"))
+    width, height = (number_in(saved.get(side, default_of(declared, side))) for side in ("width", "height"))
     return int(width), int(height)

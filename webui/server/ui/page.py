@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -15,7 +15,8 @@ from webui.request.jobs import request_classes
 from webui.request.params import field_of
 from webui.request.settings import Settings
 from webui.server.ui import notices, theme
-from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.components import Component, Data, Updates
+from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.defaults import defaults_page
 from webui.server.ui.greyed import Looks, grey_out
 from webui.server.ui.native_size import Sizes, follow_checkpoint
@@ -34,7 +35,7 @@ CACHE_SECONDS = (3600, 86400)
 """How often Gradio's copies of pictures are looked through, and how old they get."""
 
 
-def build(app: App) -> Any:
+def build(app: App) -> Component:
     """The page as Gradio blocks, for `gr.mount_gradio_app` with `mount_options`."""
     app.catalog.problems.found(entry_points.KIND, registry.problems())
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=CACHE_SECONDS) as page:
@@ -55,10 +56,11 @@ def build(app: App) -> Any:
         sizes = follow_checkpoint(app, bar, forms)
         looks = grey_out(app, bar, forms)
         _arrives(app, page, bar, standing, lists, sizes, looks)
-    return page
+    built: Component = page
+    return built
 
 
-def _built(app: App, entry: TabEntry) -> Any:
+def _built(app: App, entry: TabEntry) -> object:
     """What a tab's function makes; where a package's fails, the tab says so."""
     if not entry.origin:
         return registry.resolved(entry.code)(app)
@@ -73,7 +75,7 @@ def _built(app: App, entry: TabEntry) -> Any:
     return None
 
 
-def mount_options(app: App) -> dict[str, Any]:
+def mount_options(app: App) -> dict[str, object]:
     """What `gr.mount_gradio_app` is to be told beside the page."""
     return {
         "theme": theme.theme(),
@@ -89,7 +91,7 @@ def mount_options(app: App) -> dict[str, Any]:
 
 def _arrives(
     app: App,
-    page: Any,
+    page: Component,
     bar: Quicksettings,
     standing: list[SettingsForm],
     lists: list[Controls],
@@ -101,10 +103,10 @@ def _arrives(
     Until then nothing is generated: it would be with values that nobody sees.
     """
 
-    def load(data: Data) -> dict[Component, Any]:
+    def load(data: Data) -> Updates:
         settings = app.settings.current
         title = settings.render.sd_model_checkpoint
-        found: dict[Component, Any] = {}
+        found: Updates = {}
         for form in standing:
             found |= form.shown(settings)
         for updates in (*(controls.refreshed() for controls in lists), sizes.fitted(title, data), looks.now(title)):

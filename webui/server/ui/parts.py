@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -14,7 +14,8 @@ from webui.registry import FeatureEntry
 from webui.request.params import Param
 from webui.request.presets import PRESETS, Preset, values_of
 from webui.server.ui import notices
-from webui.server.ui.controls import QUIET, Component, Controls
+from webui.server.ui.components import Component, Updates
+from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.script import calls
 from webui.server.ui.toprow import tool_button
 
@@ -43,14 +44,16 @@ def sampling(controls: Controls) -> None:
         controls.add(SAMPLING[2], min_width=180, scale=2)
 
 
-def switched_block(elem_id: str) -> Any:
+def switched_block(elem_id: str) -> Component:
     """A frame whose body shows while the checkbox in its header is on."""
-    return gr.Column(elem_id=elem_id, elem_classes="switched", variant="panel")
+    block: Component = gr.Column(elem_id=elem_id, elem_classes="switched", variant="panel")
+    return block
 
 
-def switched_header() -> Any:
+def switched_header() -> Component:
     """The line with the checkbox."""
-    return gr.Row(elem_classes="switched-header", equal_height=True)
+    header: Component = gr.Row(elem_classes="switched-header", equal_height=True)
+    return header
 
 
 def refiner(controls: Controls) -> None:
@@ -159,7 +162,7 @@ def _presets(app: App, controls: Controls) -> None:
         gr.HTML("<span>Settings for few steps</span>", elem_classes="bare")
         for preset in PRESETS:
 
-            def chosen(preset: Preset = preset) -> dict[Component, Any]:
+            def chosen(preset: Preset = preset) -> Updates:
                 title = app.settings.current.render.sd_model_checkpoint
                 return controls.show(values_of(preset, title))[0]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -14,7 +14,8 @@ from webui.base.errors import NotFound, UserError, WebuiError
 from webui.request.params import Choice, Colour, Declared, Number, Param, Slider, Text
 from webui.request.settings import Settings
 from webui.server.ui import notices
-from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.components import Component, Data, Event, Shown, Updates, text_in
+from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.script import calls
 from webui.server.ui.toprow import tool_button
 
@@ -40,16 +41,16 @@ class SettingsForm:
 
     controls: Mapping[str, Controls]
     note: Component
-    effective: Callable[[str, Any], Any]
+    effective: Callable[[str, object], object]
     """What a setting that leaves the choice open comes to."""
 
     @property
     def components(self) -> list[Component]:
         return [self.note, *(component for controls in self.controls.values() for component in controls.components)]
 
-    def shown(self, settings: Settings) -> dict[Component, Any]:
+    def shown(self, settings: Settings) -> Updates:
         """Updates that bring all controls to these settings."""
-        found: dict[Component, Any] = {}
+        found: Updates = {}
         for section, controls in self.controls.items():
             found |= controls.refreshed()
             found |= controls.show(self._values(settings, section))[0]
@@ -57,37 +58,37 @@ class SettingsForm:
 
     def noted(self, settings: Settings) -> str:
         """The note of controls that show these settings."""
-        told: dict[str, Any] = {}
+        told: dict[str, object] = {}
         for section, controls in self.controls.items():
             told |= controls.told_of(self._values(settings, section))
         return json.dumps(told)
 
-    def noted_with(self, data: Data, told: Mapping[str, Any]) -> str:
+    def noted_with(self, data: Data, told: Mapping[str, object]) -> str:
         """The page's note, where these values are known to it as well."""
         try:
-            return json.dumps({**json.loads(data[self.note]), **told})
+            return json.dumps({**json.loads(text_in(data[self.note])), **told})
         except (TypeError, ValueError, RecursionError):
             return "{}"  # It was none: `changed` will ask for a reload.
 
-    def changed(self, data: Data) -> dict[str, Any]:
+    def changed(self, data: Data) -> dict[str, object]:
         """Field -> value of what has another value than the page showed.
 
         Raises:
             UserError: the page does not know what it showed.
         """
         try:
-            before = json.loads(data[self.note])
+            before = json.loads(text_in(data[self.note]))
             told = {name: value for controls in self.controls.values() for name, value in controls.values(data).items()}
             return {name: value for name, value in told.items() if not _same(value, before[name])}
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise UserError("The page is older than the server.", hint="Reload it.") from error
 
-    def _values(self, settings: Settings, section: str) -> dict[str, Any]:
+    def _values(self, settings: Settings, section: str) -> dict[str, object]:
         values = getattr(settings, section)
         return {name: self.effective(name, getattr(values, name)) for name in self.controls[section]}
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: object, other: object) -> bool:
     """Whether two values of a setting are one, as far as a browser keeps it: its numbers have 53 bits."""
     if isinstance(one, int | float) and isinstance(other, int | float):
         return float(one) == float(other)
@@ -113,12 +114,12 @@ class Quicksettings(SettingsForm):
         return frozenset(name for controls in self.controls.values() for name in controls)
 
 
-def _effective(app: App, name: str, value: Any) -> Any:
+def _effective(app: App, name: str, value: object) -> object:
     """A checkpoint by its title, the first one for ""."""
     if name != CHECKPOINT:
         return value
     try:
-        return app.catalog.checkpoints.find(value).title
+        return app.catalog.checkpoints.find(str(value)).title
     except NotFound:
         return value
 
@@ -181,7 +182,7 @@ def _saves(app: App, bar: Quicksettings, section: str, name: str) -> None:
     component = controls[name]
     kind = type(controls.declared.params()[name])
 
-    def save(data: Data, request: gr.Request) -> dict[Component, Any]:
+    def save(data: Data, request: gr.Request) -> Shown:
         try:
             if issubclass(kind, Text | Number) and name not in bar.changed(data):
                 return {bar.notice: ""}  # Who only went through a field has changed nothing.
@@ -199,7 +200,7 @@ def _saves(app: App, bar: Quicksettings, section: str, name: str) -> None:
         saving.then(None, None, None, js=calls("settled"), **QUIET)
 
 
-def _finished_changing(component: Component, kind: type[Param]) -> list[Any]:
+def _finished_changing(component: Component, kind: type[Param]) -> list[Event]:
     """The events that say that a person has chosen a value, not that they are on the way to one."""
     if issubclass(kind, Slider):
         return [component.release]
@@ -210,7 +211,7 @@ def _finished_changing(component: Component, kind: type[Param]) -> list[Any]:
     return [component.input]
 
 
-def _refreshed(app: App, bar: Quicksettings) -> dict[Component, Any]:
+def _refreshed(app: App, bar: Quicksettings) -> Shown:
     app.catalog.refresh()
     listed = (entry_points.KIND, "Stable-diffusion", "VAE", "Lora", "styles")
     return {**bar.shown(app.settings.current), bar.notice: broken_things(app, listed)}

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from webui.server.ui.controls import QUIET, Component
+from webui.server.ui.components import Component
+from webui.server.ui.controls import QUIET
 from webui.server.ui.script import calls
 from webui.server.ui.toprow import tool_button
 

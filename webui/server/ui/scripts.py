@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -13,7 +13,8 @@ from webui.request.fields import REQUESTS, Generation
 from webui.request.params import Toggle
 from webui.scripts import xyz
 from webui.scripts.script import Script
-from webui.server.ui.controls import NONE, QUIET, Component, Controls, Data
+from webui.server.ui.components import Component, Data, Shown
+from webui.server.ui.controls import NONE, QUIET, Controls
 from webui.server.ui.script import calls
 from webui.server.ui.toprow import tool_button
 
@@ -51,13 +52,13 @@ class Scripts:
         """Everything whose values a form's handler needs."""
         return (self._chosen, *(component for form in self._forms.values() for component in form.components))
 
-    def values(self, data: Data) -> dict[str, Any]:
+    def values(self, data: Data) -> dict[str, object]:
         """What the picked script adds to the request."""
         name = data[self._chosen]
         form = self._forms.get(str(name))
         return {} if form is None else {"script": name, "script_values": form.values(data)}
 
-    def show(self, script: str, script_values: Mapping[str, object]) -> dict[Component, Any]:
+    def show(self, script: str, script_values: Mapping[str, object]) -> Shown:
         """Updates that bring back the script of a request."""
         form = self._forms.get(script)
         if form is None:

@@ -15,7 +15,8 @@ import gradio as gr
 from webui.base.errors import NotFound, WebuiError
 from webui.catalog.pictures import SavedPicture
 from webui.server.ui import notices
-from webui.server.ui.controls import QUIET, Component
+from webui.server.ui.components import Component
+from webui.server.ui.controls import QUIET
 from webui.server.ui.script import calls
 from webui.server.ui.toprow import tool_button
 
@@ -41,7 +42,7 @@ class Sent:
     """The picture of ours that it is; None: a file that somebody dropped in."""
 
 
-Take = Callable[[Sent, gr.Request], Mapping[Component, Any]]
+Take = Callable[[Sent, gr.Request], Mapping[Component, object]]
 """What a receiver shows then. It may raise WebuiError."""
 
 
@@ -103,7 +104,7 @@ def connect_all(panes: Iterable[Sending]) -> None:
 
 
 def _connect(sender: Sender, receiver: Receiver) -> None:
-    def send(request: gr.Request, *given: Any) -> Mapping[Component, Any]:
+    def send(request: gr.Request, *given: object) -> Mapping[Component, object]:
         try:
             taken = receiver.take(sender.gathered(str(request.username or ""), *given), request)
             return {sender.notice: gr.update(), **taken}  # Gradio takes an empty answer for one that lacks values.

@@ -7,8 +7,8 @@ in which the server answers nobody, and a megabyte.
 from __future__ import annotations
 
 from copy import copy
-from typing import Any
 
+from gradio import Blocks
 from gradio.components import State
 from gradio.state_holder import SessionState, StateHolder
 
@@ -19,7 +19,7 @@ MOST = 300
 class GradioSessions(StateHolder):  # type: ignore[misc]
     """What is remembered of each session: the components that have changed, and values of `gr.State`."""
 
-    def __init__(self, blocks: Any) -> None:
+    def __init__(self, blocks: Blocks) -> None:
         super().__init__()
         self.set_blocks(blocks)
         self.capacity = MOST
@@ -31,15 +31,15 @@ class GradioSessions(StateHolder):  # type: ignore[misc]
 
 
 class _Session(SessionState):  # type: ignore[misc]
-    def __init__(self, blocks: Any) -> None:
+    def __init__(self, blocks: Blocks) -> None:
         self.blocks_config = copy(blocks.default_config)
-        self.config_values: dict[int, Any] = {}
-        self.state_data: dict[int, Any] = {}
-        self._state_ttl: dict[int, Any] = {}
+        self.config_values: dict[int, object] = {}
+        self.state_data: dict[int, object] = {}
+        self._state_ttl: dict[int, object] = {}
         self.is_closed = False
         self.STATE_TTL_WHEN_CLOSED = 3600
 
-    def __setitem__(self, key: int, value: Any) -> None:
+    def __setitem__(self, key: int, value: object) -> None:
         if isinstance(self.blocks_config.blocks.get(key), State):
             super().__setitem__(key, value)
             self.config_values.clear()
@@ -49,5 +49,5 @@ class _Session(SessionState):  # type: ignore[misc]
     def _update_config(self, key: int) -> None:
         """Nothing reads it."""
 
-    def _update_value_in_config(self, key: int, value: Any) -> None:
+    def _update_value_in_config(self, key: int, value: object) -> None:
         """Nothing reads it."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
 from webui.base.errors import UserError
 from webui.catalog.image_files import size_of
-from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.components import Component, Data, number_in, text_in
+from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.script import calls
 from webui.server.ui.sketch import painted, sketched, sketched_to_inpaint
 from webui.server.ui.wiring import Complete, copy_for, file_content, upload
@@ -22,9 +23,9 @@ INIT, MASK = "init_images", "mask"
 SIZE = ("width", "height")
 MASK_EDGE = ("mask_blur_x", "mask_blur_y")
 
-Added = dict[str, Any]
+Added = dict[str, object]
 """Fields of the request."""
-Add = Callable[["App", str, Any, Data], Added]
+Add = Callable[["App", str, str, Data], Added]
 """(app, name of the uploaded picture, value of the mode's second component, all values) -> what the mode adds."""
 
 
@@ -62,7 +63,7 @@ class Scaling:
         """The size to ask for, where it goes by the picture's own."""
         if data[self.tab] != "by":
             return {}
-        factor = float(data[self.factor] or 1)
+        factor = number_in(data[self.factor]) or 1
         return {name: scaled(side, factor) for name, side in zip(SIZE, natural, strict=True)}
 
 
@@ -99,7 +100,7 @@ def modes(controls: Controls) -> list[Mode]:
 
 def source(label: str, elem_id: str, *, height: int = 420, paintable: bool = False) -> Component:
     """A place for a picture's file, which keeps all that is in it."""
-    return gr.Image(
+    image: Component = gr.Image(
         label=label,
         type="filepath",
         image_mode=None,
@@ -112,6 +113,7 @@ def source(label: str, elem_id: str, *, height: int = 420, paintable: bool = Fal
         interactive=True,
         buttons=[],
     )
+    return image
 
 
 def copies(app: App, found: Sequence[Mode]) -> None:
@@ -128,14 +130,15 @@ def copies(app: App, found: Sequence[Mode]) -> None:
 def _copies(app: App, found: Sequence[Mode], given: list[Component], target: Mode, button: Component) -> None:
     here = gr.Textbox(visible="hidden", elem_id=f"img2img_copied_from_{target.name}", label="Sub-tab")
 
-    def copy(data: Data, request: gr.Request) -> Any:
+    def copy(data: Data, request: gr.Request) -> object:
         mode = next((mode for mode in found if mode.name == data[here]), target)
-        content = file_content(data[mode.picture])
+        content = file_content(text_in(data[mode.picture]))
         if not content or mode is target:
             return gr.skip()
         app.catalog.uploads.put(content)  # looks at it with suspicion
-        if mode.sketch and data[mode.second]:
-            content = sketched(content, painted(data[mode.second]))
+        strokes = text_in(data[mode.second]) if mode.sketch and mode.second is not None else ""
+        if strokes:
+            content = sketched(content, painted(strokes))
         return copy_for(app, request, content, f"{target.name}.png")
 
     # The name of the open sub-tab must be there before the handler's inputs are read: two steps.
@@ -148,51 +151,52 @@ def completed(app: App, mode: Mode, scaling: Scaling) -> Complete:
     """What a mode adds to the request: the names of its pictures, and their size where it goes by that."""
 
     def complete(data: Data) -> Added:
-        name = upload(app, data[mode.picture])
+        name = upload(app, text_in(data[mode.picture]))
         if not name:
             raise UserError(
                 "There is no picture to start from.", hint=f"Drop one into the tab {mode.title}.", field=INIT
             )
-        added = mode.add(app, name, None if mode.second is None else data[mode.second], data)
+        added = mode.add(app, name, "" if mode.second is None else text_in(data[mode.second]), data)
         return {**added, **scaling.size(data, size_of(app.catalog.uploads.get(name)))}
 
     return complete
 
 
 def _paint(elem_id: str, label: str) -> Component:
-    return gr.Textbox(visible="hidden", elem_id=elem_id, label=label)
+    box: Component = gr.Textbox(visible="hidden", elem_id=elem_id, label=label)
+    return box
 
 
-def _plain(_app: App, name: str, _second: Any, _data: Data) -> Added:
+def _plain(_app: App, name: str, _second: str, _data: Data) -> Added:
     return {INIT: (name,)}
 
 
-def _sketch(app: App, name: str, strokes: Any, _data: Data) -> Added:
+def _sketch(app: App, name: str, strokes: str, _data: Data) -> Added:
     if not strokes:
         return {INIT: (name,)}
     uploads = app.catalog.uploads
     return {INIT: (uploads.put(sketched(uploads.get(name), _kept_paint(app, strokes))),)}
 
 
-def _inpaint(app: App, name: str, strokes: Any, _data: Data) -> Added:
+def _inpaint(app: App, name: str, strokes: str, _data: Data) -> Added:
     mask = app.catalog.uploads.put(painted(strokes)) if strokes else ""
     return {INIT: (name,), MASK: _some(mask, "Paint over the areas to change.")}
 
 
 def _inpaint_sketch(controls: Controls, transparency: Component) -> Add:
-    def add(app: App, name: str, strokes: Any, data: Data) -> Added:
+    def add(app: App, name: str, strokes: str, data: Data) -> Added:
         _some(strokes, "Paint over the areas to change, in the colors they should have.")
         uploads = app.catalog.uploads
-        x, y = (float(data[controls[side]] or 0) for side in MASK_EDGE)
+        x, y = (number_in(data[controls[side]]) for side in MASK_EDGE)
         picture, mask = sketched_to_inpaint(
-            uploads.get(name), _kept_paint(app, strokes), (x, y), float(data[transparency] or 0)
+            uploads.get(name), _kept_paint(app, strokes), (x, y), number_in(data[transparency])
         )
         return {INIT: (uploads.put(picture),), MASK: uploads.put(mask)}
 
     return add
 
 
-def _inpaint_upload(app: App, name: str, mask: Any, _data: Data) -> Added:
+def _inpaint_upload(app: App, name: str, mask: str, _data: Data) -> Added:
     return {INIT: (name,), MASK: _some(upload(app, mask or None), "Add a mask next to the picture.")}
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
 from webui.base.errors import WebuiError
 from webui.prompt.styles import Style
 from webui.server.ui import notices
-from webui.server.ui.controls import QUIET, Component
+from webui.server.ui.components import Shown
+from webui.server.ui.controls import QUIET
 from webui.server.ui.script import calls
 from webui.server.ui.toprow import PROMPTS, STYLES, tool_button
 from webui.server.ui.wiring import Pane
@@ -49,22 +50,22 @@ def styles_dialog(app: App, forms: list[Pane]) -> None:
             save = gr.Button("Save", variant="primary", elem_id="styles_save", size="sm", min_width=80)
     lists = [pane.controls[STYLES] for pane in forms]
 
-    def names() -> dict[Component, Any]:
+    def names() -> Shown:
         offered = app.catalog.styles.names()
         return {box: gr.update(choices=offered) for box in (name, *lists)}
 
-    def pick(chosen: str | None) -> dict[Component, Any]:
+    def pick(chosen: str | None) -> Shown:
         style = app.catalog.styles.all().get(chosen or "")
         return {notice: "", **({prompt: style.prompt, negative: style.negative_prompt} if style else {})}
 
-    def store(chosen: str | None, text: str, negative_text: str) -> dict[Component, Any]:
+    def store(chosen: str | None, text: str, negative_text: str) -> Shown:
         try:
             app.catalog.styles.save(Style((chosen or "").strip(), text, negative_text))
         except WebuiError as error:
             return {notice: notices.failure(error)}
         return {**names(), notice: notices.done(f"Saved {chosen!r}.")}
 
-    def remove(chosen: str | None) -> dict[Component, Any]:
+    def remove(chosen: str | None) -> Shown:
         try:
             app.catalog.styles.delete(chosen or "")
         except WebuiError as error:

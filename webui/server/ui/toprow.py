@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import gradio as gr
 
-from webui.server.ui.controls import QUIET, Component, Controls
+from webui.server.ui.components import Component
+from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.script import calls
 
 PROMPTS = ("prompt", "negative_prompt")
@@ -24,10 +25,11 @@ class Toprow:
     edit_styles: Component
 
 
-def tool_button(icon: str, name: str, elem_id: str, **look: Any) -> Component:
+def tool_button(icon: str, name: str, elem_id: str, *, elem_classes: Sequence[str] = (), **look: object) -> Component:
     """A square button with an icon; `name` is its accessible name and tooltip."""
-    classes = ["tool", f"glyph-{icon}", *look.pop("elem_classes", ())]
-    return gr.Button(name, elem_id=elem_id, elem_classes=classes, size="sm", min_width=34, scale=0, **look)
+    classes = ["tool", f"glyph-{icon}", *elem_classes]
+    button: Component = gr.Button(name, elem_id=elem_id, elem_classes=classes, size="sm", min_width=34, scale=0, **look)
+    return button
 
 
 def toprow(controls: Controls, *, before_styles: tuple[tuple[str, str, str], ...] = ()) -> Toprow:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -21,9 +21,10 @@ from webui.jobs.interrogate.request import Interrogate
 from webui.request import infotext
 from webui.request.fields import REQUESTS, Generation
 from webui.request.jobs import JobRequest
-from webui.request.params import Declared
+from webui.request.params import Declared, by_name
 from webui.server.ui import notices
-from webui.server.ui.controls import PARTS, QUIET, Component, Controls, Data
+from webui.server.ui.components import Component, Data, Shown
+from webui.server.ui.controls import PARTS, QUIET, Controls
 from webui.server.ui.quicksettings import SettingsForm
 from webui.server.ui.results import ResultsPanel
 from webui.server.ui.script import calls
@@ -38,7 +39,7 @@ SEED = "seed"
 SIZE = ("width", "height")
 OVERRIDES = "override_settings"
 
-Complete = Callable[[Data], Mapping[str, Any]]
+Complete = Callable[[Data], Mapping[str, object]]
 """What a form adds to its controls' values, from components of its own: names of uploaded pictures."""
 
 
@@ -195,7 +196,7 @@ def connect(app: App, panes: Mapping[str, object]) -> None:
     connect_all(sending for pane in panes.values() if isinstance(sending := getattr(pane, "sending", None), Sending))
 
 
-def told(app: App, text: str, declared: type[Generation]) -> tuple[dict[str, Any], list[str]]:
+def told(app: App, text: str, declared: type[Generation]) -> tuple[dict[str, object], list[str]]:
     """(field -> value, remarks) of what an infotext says of a form of this class."""
     remarks: list[str] = []
     found = app.catalog.pasted(text, app.settings.current)
@@ -223,14 +224,15 @@ def form_receiver(
     """A form takes what a picture was made with and, where it has a place for one, the picture too."""
     image = None if place is None else place.image
 
-    def take(sent: Sent, request: gr.Request) -> dict[Component, Any]:
-        found: dict[Component, Any] = {}
+    def take(sent: Sent, request: gr.Request) -> Shown:
+        found: Shown = {}
         remarks: list[str] = []
         if sent.infotext or sent.made is not None:
             values, remarks = told(app, sent.infotext, REQUESTS[kind])
             if sent.made is not None and image is not None:
                 values = _going_on(app, values, sent.made)
-            found, more = controls.show(values)
+            shown, more = controls.show(values)
+            found |= shown
             remarks = [*remarks, *more]
         if image is not None and sent.picture:
             found[image] = copy_for(app, request, sent.picture, sent.name)
@@ -244,7 +246,7 @@ def form_receiver(
     return Receiver(place.name, title, place.icon, takes, kind, (*shows, place.image), take, sub_tab, place.image)
 
 
-def _going_on(app: App, values: Mapping[str, Any], made: SavedPicture) -> dict[str, Any]:
+def _going_on(app: App, values: Mapping[str, object], made: SavedPicture) -> dict[str, object]:
     """What a form takes over of a finished picture that it goes on with: what is said of any picture, and its size."""
     ui = app.settings.current.ui
     kept = {name: value for name, value in values.items() if name in Generation.params()}
@@ -290,7 +292,7 @@ def copy_for(app: App, request: gr.Request, content: bytes, name: str) -> str:
 def _pastes(app: App, pane: Pane) -> None:
     prompt = pane.controls[PROMPTS[0]]
 
-    def paste(text: str) -> dict[Component, Any]:
+    def paste(text: str) -> Shown:
         text = text.strip() or ("" if app.access.required else _last_infotext(app))
         if not text:
             return {pane.results.notice: notices.remarks(["There are no parameters to read: the prompt is empty."])}
@@ -311,7 +313,7 @@ def _applies_styles(app: App, pane: Pane) -> None:
     prompt, negative = (pane.controls[name] for name in PROMPTS)
     styles = pane.controls[STYLES]
 
-    def apply(text: str, negative_text: str, names: list[str]) -> dict[Component, Any]:
+    def apply(text: str, negative_text: str, names: list[str]) -> Shown:
         try:
             text, negative_text = app.catalog.styled(text, negative_text, tuple(names))
         except WebuiError as error:
@@ -335,7 +337,7 @@ def _asked(app: App, job_id: str, owner: str) -> JobRequest:
     return job.request
 
 
-def _values_of(asked: Declared) -> dict[str, Any]:
+def _values_of(asked: Declared) -> dict[str, object]:
     """All that a request says, by the names of its own fields; what features ask for is in one of them."""
     return {name: getattr(asked, name) for name in type(asked).model_fields}
 
@@ -344,17 +346,20 @@ def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> 
     """What was submitted goes back into its form, with the picture that it begins with and its mask."""
     notice = target.results.notice
 
-    def edit(job_id: str, request: gr.Request) -> dict[Component, Any]:
+    def edit(job_id: str, request: gr.Request) -> Shown:
         try:
             asked = _asked(app, job_id, owner_of(request))
             values = _values_of(asked)
-            updates, remarks = target.controls.show(values)
+            shown, remarks = target.controls.show(values)
+            updates: Shown = {**shown}
             if target.scripts is not None:
-                updates |= target.scripts.show(values["script"], values["script_values"])
+                updates |= target.scripts.show(str(values["script"]), by_name(values["script_values"]))
             if asked.begins_with:
                 places = (target.masked or ()) if asked.masked_by else (target.begins,)
                 for name, place in zip((asked.begins_with[0], asked.masked_by), places, strict=False):
-                    updates[place] = copy_for(app, request, app.catalog.uploads.get(name), f"{name[:12]}.png")
+                    if place is not None:
+                        content = app.catalog.uploads.get(name)
+                        updates[place] = copy_for(app, request, content, f"{name[:12]}.png")
         except WebuiError as error:
             return {source.notice: notices.failure(error)}
         return {**updates, notice: notices.remarks(remarks)}
@@ -378,10 +383,11 @@ def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> 
 def _edits_extras(app: App, source: QueuePane, button: Component, target: ExtrasPane) -> None:
     """What was submitted goes back into the tab, with the first of its pictures."""
 
-    def edit(job_id: str, request: gr.Request) -> dict[Component, Any]:
+    def edit(job_id: str, request: gr.Request) -> Shown:
         try:
             asked = _asked(app, job_id, owner_of(request))
-            updates, remarks = target.controls.show(_values_of(asked))
+            shown, remarks = target.controls.show(_values_of(asked))
+            updates: Shown = {**shown}
             if asked.begins_with:
                 name = asked.begins_with[0]
                 updates[target.image] = copy_for(app, request, app.catalog.uploads.get(name), f"{name[:12]}.png")
@@ -403,7 +409,7 @@ def _edits_extras(app: App, source: QueuePane, button: Component, target: Extras
 def _edits_form(app: App, source: QueuePane, button: Component, target: FormPane) -> None:
     """What was submitted goes back into the tab."""
 
-    def edit(job_id: str, request: gr.Request) -> dict[Component, Any]:
+    def edit(job_id: str, request: gr.Request) -> Shown:
         try:
             asked = _asked(app, job_id, owner_of(request))
             updates, remarks = target.controls.show(_values_of(asked))
@@ -420,17 +426,17 @@ def _edits_form(app: App, source: QueuePane, button: Component, target: FormPane
     )
 
 
-def _styles_in(app: App, values: Mapping[str, Any]) -> dict[str, Any]:
+def _styles_in(app: App, values: Mapping[str, object]) -> dict[str, object]:
     """Saved styles found in the prompts, as the settings want them treated."""
     how = app.settings.current.ui.infotext_styles
     if how == "Ignore":
         return {}
     prompt, negative = PROMPTS
     try:
-        left, names = app.catalog.styles.recognise(values[prompt], values[negative])
+        left, names = app.catalog.styles.recognise(str(values[prompt]), str(values[negative]))
     except WebuiError:
         return {}
-    prompts = {prompt: left.positive, negative: left.negative}
+    prompts: dict[str, object] = {prompt: left.positive, negative: left.negative}
     return {**prompts, STYLES: names} if how == "Apply" or (how == "Apply if any" and names) else prompts
 
 

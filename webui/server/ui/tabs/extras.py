@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -12,7 +12,8 @@ from webui.base.errors import StorageError, UserError, WebuiError
 from webui.jobs.extras.request import RESIZE_BY, RESIZE_TO, Extras
 from webui.server.ui import notices
 from webui.server.ui.batch import BatchPicture, content_of, files_in, may_hold_results, uploaded_files
-from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.components import Component, Data, Shown, text_in
+from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.results import results
 from webui.server.ui.sending import PICTURE, Receiver, Sending, Sent, sends_shown_picture
 from webui.server.ui.sources import source
@@ -84,7 +85,7 @@ def extras(app: App) -> ExtrasPane:
 
 
 def _receives(app: App, image: Component) -> Receiver:
-    def take(sent: Sent, request: gr.Request) -> dict[Component, Any]:
+    def take(sent: Sent, request: gr.Request) -> Shown:
         return {image: copy_for(app, request, sent.picture, sent.name)} if sent.picture else {}
 
     picture, place = frozenset((PICTURE,)), f"mode_extras_{SINGLE}"
@@ -136,7 +137,7 @@ def _submits(app: App, trigger: Component, controls: Controls, given: tuple[Comp
         try:
             request_without = Extras.made(**controls.values(data))
             if data[place] == SINGLE:
-                content = file_content(data[image])
+                content = file_content(text_in(data[image]))
                 name = (app.catalog.uploads.put(content),) if content else ()
                 app.queue.submit(request_without.changed(images=name), owner=owner)
                 return ""
@@ -144,7 +145,7 @@ def _submits(app: App, trigger: Component, controls: Controls, given: tuple[Comp
             if data[place] == FOLDER:
                 app.access.require_admin(owner)
                 chosen = may_hold_results(str(data[output] or "").strip(), app.paths)
-                given = files_in(data[folder], "Input", app.paths, but=[chosen])
+                given = files_in(text_in(data[folder]), "Input", app.paths, but=[chosen])
             else:
                 given = uploaded_files(data[files])
             kept = _kept(app, given, refused)
@@ -174,10 +175,11 @@ def _kept(app: App, given: list[BatchPicture], refused: list[str]) -> list[tuple
     return found
 
 
-def _into(folder: str, below: PurePath) -> dict[str, Any]:
+def _into(folder: str, below: PurePath) -> dict[str, object]:
     """Settings for a job whose pictures go into this folder, or one below it."""
     return {"samples_save": True, "outdir_samples": str(Path(folder).expanduser() / below)}
 
 
 def _folder(label: str, name: str, info: str) -> Component:
-    return gr.Textbox(label=label, info=info, elem_id=f"extras_batch_{name}", max_lines=1, interactive=True)
+    box: Component = gr.Textbox(label=label, info=info, elem_id=f"extras_batch_{name}", max_lines=1, interactive=True)
+    return box

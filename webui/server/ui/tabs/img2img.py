@@ -124,5 +124,7 @@ def img2img(app: App) -> Pane:
         for name, title, icon in TAKES
     )
     sends = (sends_shown_picture(app, "img2img", shown.row, shown.picked, shown.notice),)
-    masked = next((mode.picture, mode.second) for mode in found if mode.name == "inpaint_upload")
+    masked = next(
+        (mode.picture, mode.second) for mode in found if mode.second is not None and mode.name == "inpaint_upload"
+    )
     return Pane("img2img", controls, top, shown, Sending(receives, sends), images["img2img"], masked, scripts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -13,7 +13,8 @@ from webui.base.errors import NotFound, WebuiError
 from webui.catalog.headers import read_metadata
 from webui.jobs.merge.request import ENDING, FORMULAS, NONE, Merge, resolve_merge
 from webui.server.ui import notices
-from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.components import Component, Data, Updates
+from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.toprow import tool_button
 from webui.server.ui.wiring import FormPane, owner_of
 
@@ -104,7 +105,7 @@ def _foretells(app: App, controls: Controls, outcome: Component) -> None:
 
 def _told(app: App, names: tuple[str, ...]) -> str:
     """What the files of these checkpoints say of themselves, the later over the earlier, as JSON."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for name in names:
         try:
             found |= read_metadata(Path(app.catalog.checkpoint(name).path)) if name not in NONE else {}
@@ -113,6 +114,6 @@ def _told(app: App, names: tuple[str, ...]) -> str:
     return json.dumps(found, indent=1, ensure_ascii=False)
 
 
-def _refreshed(app: App, controls: Controls) -> dict[Component, Any]:
+def _refreshed(app: App, controls: Controls) -> Updates:
     app.catalog.refresh()
     return controls.refreshed()

@@ -9,7 +9,8 @@ import gradio as gr
 
 from webui.base.errors import WebuiError
 from webui.server.ui import notices
-from webui.server.ui.controls import QUIET, Component
+from webui.server.ui.components import Component, Shown
+from webui.server.ui.controls import QUIET
 from webui.server.ui.sending import PARAMETERS, PICTURE, Receiver, Sender, Sending, Sent, opens
 from webui.server.ui.wiring import InfoPane, copy_for, described, file_content
 
@@ -53,7 +54,7 @@ def pnginfo(app: App) -> InfoPane:
 
 
 def _receives(app: App, image: Component, report: Component, text: Component) -> Receiver:
-    def take(sent: Sent, request: gr.Request) -> dict[Component, object]:
+    def take(sent: Sent, request: gr.Request) -> Shown:
         shown, said = described(sent.picture)
         return {image: copy_for(app, request, sent.picture, sent.name), report: shown, text: said}
 
@@ -65,7 +66,8 @@ def _sends(row: Component, image: Component, text: Component, notice: Component)
     """All that a picture says, and the picture."""
 
     def button(receiver: Receiver) -> Component:
-        return gr.Button(f"Send to {receiver.name}", elem_id=f"pnginfo_send_to_{receiver.name}", size="sm")
+        made: Component = gr.Button(f"Send to {receiver.name}", elem_id=f"pnginfo_send_to_{receiver.name}", size="sm")
+        return made
 
     def gathered(_owner: str, said: str, path: str | None) -> Sent:
         return Sent(file_content(path), Path(path).name if path else "", said)

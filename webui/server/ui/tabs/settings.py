@@ -9,7 +9,8 @@ import gradio as gr
 from webui.base.errors import WebuiError
 from webui.request.settings import Settings
 from webui.server.ui import notices
-from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.components import Data, Shown
+from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.quicksettings import form_of, settings_form
 from webui.server.ui.script import calls
 from webui.server.ui.wiring import SettingsPane, owner_of
@@ -58,7 +59,7 @@ def settings(app: App) -> SettingsPane:
     restart.click(None, None, None, js=calls("restart"), **QUIET)
     page = form_of(app, forms, "settings_shown")
 
-    def save(data: Data, request: gr.Request) -> dict[Component, object]:
+    def save(data: Data, request: gr.Request) -> Shown:
         before = app.settings.current
         try:
             app.access.require_admin(owner_of(request))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -85,7 +85,7 @@ def txt2img(app: App) -> Pane:
     return Pane("txt2img", controls, top, shown, Sending(receives, sends), scripts=scripts)
 
 
-def _tucked(controls: Controls, elem_id: str, names: tuple[str, ...], shown: bool, **look: Any) -> None:
+def _tucked(controls: Controls, elem_id: str, names: tuple[str, ...], shown: bool, **look: object) -> None:
     """A row of controls that is put away, unless the settings show it, until a value in it matters."""
     with gr.Row(elem_id=elem_id, elem_classes=[] if shown else ["tucked"]):
         controls.add_all(names, **look)
