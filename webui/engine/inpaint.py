@@ -29,7 +29,7 @@ def mask_of(picture: Picture, *, rounded: bool = True) -> Picture:
 
 def blurred(mask: Picture, across: int, down: int) -> Picture:
     """Gaussian blur with these standard deviations in pixels; the kernel reaches to 2.5 of them."""
-    levels: NDArray[np.float32] = np.asarray(mask, dtype=np.float64)
+    levels = np.asarray(mask, dtype=np.float64)
     for sigma, axis in ((across, 1), (down, 0)):
         if sigma > 0:
             reach = int(2.5 * sigma + 0.5)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from webui.base.files import write_atomically
-from webui.base.json_values import Json, as_list, objects_in
+from webui.base.json_values import Json, as_list, as_object
 from webui.catalog.job_folders import JobFolders
 from webui.request.jobs import JobRequest
 from webui.request.messages import Pictured
@@ -138,12 +138,15 @@ class Flows:
         results: list[int] = []
         try:
             content: Json = json.loads(self._record(job_id).read_bytes())
-            for one in objects_in(content):
+            for one in map(as_object, as_list(content)):
                 pictures = tuple(map(str, as_list(one["pictures"])))
+                count = as_number(one["results"])
+                if count is None:
+                    raise ValueError(f"{one['results']!r} is no number of results")
                 if not all(self._folders.has_picture(job_id, name) for name in pictures):
                     break
                 made.append(Made(pictures, str(one["answer"])))
-                results.append(int(as_number(one["results"]) or 0))
+                results.append(int(count))
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError) as error:
