@@ -61,6 +61,16 @@ _Checkbox: Make = gr.Checkbox
 _Textbox: Make = gr.Textbox
 _ColorPicker: Make = gr.ColorPicker
 _Image: Make = gr.Image
+_PICTURE: Mapping[str, object] = {
+    "type": "filepath",
+    "image_mode": None,
+    "format": "png",
+    "sources": ["upload", "clipboard"],
+    "elem_classes": "source",
+    "height": 240,
+    "buttons": [],
+}
+"""How the control of a picture looks."""
 
 
 Units: TypeAlias = "Sequence[tuple[Component, Controls]]"
@@ -266,18 +276,7 @@ class Controls:
             case Colour():
                 return _ColorPicker(**{"value": value, **given})
             case Image():
-                return _Image(
-                    **{
-                        "type": "filepath",
-                        "image_mode": None,
-                        "format": "png",
-                        "sources": ["upload", "clipboard"],
-                        "elem_classes": "source",
-                        "height": 240,
-                        "buttons": [],
-                        **given,
-                    }
-                )
+                return _Image(**{**_PICTURE, **given})
             case _:
                 return _Dropdown(
                     **{"choices": [], "value": [], "multiselect": True, "allow_custom_value": True, **given}
