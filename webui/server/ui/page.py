@@ -15,7 +15,7 @@ from webui.request.jobs import request_classes
 from webui.request.params import field_of
 from webui.request.settings import Settings
 from webui.server.ui import notices, theme
-from webui.server.ui.components import Component, Data, Updates
+from webui.server.ui.components import Component, Data, Shown, Updates
 from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.defaults import defaults_page
 from webui.server.ui.greyed import Looks, grey_out
@@ -103,7 +103,7 @@ def _arrives(
     Until then nothing is generated: it would be with values that nobody sees.
     """
 
-    def load(data: Data) -> Updates:
+    def load(data: Data) -> Shown:
         settings = app.settings.current
         title = settings.render.sd_model_checkpoint
         found: Updates = {}
@@ -112,9 +112,8 @@ def _arrives(
         for updates in (*(controls.refreshed() for controls in lists), sizes.fitted(title, data), looks.now(title)):
             for component, update in updates.items():
                 found[component] = {**found.get(component, {}), **update}
-        if broken := broken_things(app, (entry_points.KIND,), MOST_BROKEN):
-            found[bar.notice] = broken
-        return found
+        broken = broken_things(app, (entry_points.KIND,), MOST_BROKEN)
+        return {**found, bar.notice: broken} if broken else {**found}
 
     listed = [component for controls in lists for component in controls.refreshed()]
     # Once each, whatever brings it up to date.
