@@ -33,16 +33,24 @@ class PictureStore:
         """How large a file and a picture may be from now on."""
         self._most_bytes, self._most_pixels = most_bytes, most_pixels
 
-    def put(self, content: bytes) -> str:
+    def put(self, content: bytes, field: str = "") -> str:
         """Keep a picture file -> its name. It is decoded once, so that no job stumbles over it later.
+
+        field: of a request, which it comes in; errors name it.
 
         Raises:
             UserError: it is no picture, cut off, or too large.
             StorageError: it cannot be written.
         """
         if len(content) > self._most_bytes:
-            raise UserError(f"This file has {len(content):,} bytes; at most {self._most_bytes:,} are allowed.")
-        _check(content, self._most_pixels)
+            raise UserError(
+                f"This file has {len(content):,} bytes; at most {self._most_bytes:,} are allowed.", field=field
+            )
+        try:
+            _check(content, self._most_pixels)
+        except UserError as error:
+            error.field = error.field or field
+            raise
         name = hashlib.sha256(content).hexdigest()
         path = self._path(name)
         if not (path.is_file() and _refreshed(path)):
@@ -60,13 +68,17 @@ class PictureStore:
         except OSError as error:
             raise NotFound(f"The picture {name[:12]} no longer exists.", hint="Upload it again.") from error
 
+    def has(self, name: str) -> bool:
+        """Whether this is the name of a picture that is here."""
+        return bool(_NAME.fullmatch(name)) and self._path(name).is_file()
+
     def path(self, name: str) -> Path:
         """The file of a picture.
 
         Raises:
             NotFound: there is no picture of this name.
         """
-        if not _NAME.fullmatch(name) or not self._path(name).is_file():
+        if not self.has(name):
             raise NotFound(f"There is no uploaded picture {name[:80]!r}.", hint="Upload it again.")
         return self._path(name)
 

@@ -240,13 +240,15 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
     overrides |= _overrides_in(body)
     asked = cls.made(features={**values["features"], **features_in(body.alwayson_scripts)}).features
     values["features"] = with_pictures_kept(
-        asked, lambda text, field: catalog.uploads.put(decoded(text, field, settings))
+        asked, lambda text, field: catalog.uploads.put(decoded(text, field, settings), field)
     )
     if isinstance(body, Img2ImgBody):
         values |= {name: value for name, value in _of_scripts(body).items() if name not in given}
         keep = catalog.uploads.put
-        values["init_images"] = tuple(keep(decoded(text, "init_images", settings)) for text in body.init_images)
-        values["mask"] = keep(decoded(body.mask, "mask", settings)) if body.mask else ""
+        values["init_images"] = tuple(
+            keep(decoded(text, "init_images", settings), "init_images") for text in body.init_images
+        )
+        values["mask"] = keep(decoded(body.mask, "mask", settings), "mask") if body.mask else ""
         if body.mask_blur is not None:
             values["mask_blur_x"] = values["mask_blur_y"] = body.mask_blur
     elif body.enable_hr and (body.firstphase_width or body.firstphase_height):

@@ -122,7 +122,7 @@ async def _made(app: App, body: ExtrasBody, texts: list[str], field: str, reques
 
     def submitted() -> str:
         current = app.settings.current
-        given = tuple(app.catalog.uploads.put(decoded(text, field, current)) for text in texts)
+        given = tuple(app.catalog.uploads.put(decoded(text, field, current), field) for text in texts)
         wanted = request_of(body).changed(images=given)
         # A1111: what comes by the API is not kept in the folder of outputs.
         return app.queue.submit(wanted, caller_of(request.scope).owner, settings={"samples_save": False}, called=True)

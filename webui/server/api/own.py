@@ -21,7 +21,7 @@ from webui.jobs.extras.request import Extras
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.jobs import JobRequest
 from webui.server import history
-from webui.server.api import pictures
+from webui.server.api import pictures, previews
 from webui.server.api.bodies import decoded, folders_in
 from webui.server.api.documented import Documented, JobId
 from webui.server.guard import caller_of, goes_on, require_admin
@@ -410,7 +410,7 @@ def _uploaded(app: App, wanted: JobRequest) -> JobRequest:
     settings = app.settings.current
 
     def kept(text: str, field: str) -> str:
-        return app.catalog.uploads.put(decoded(text, field, settings))
+        return app.catalog.uploads.put(decoded(text, field, settings), field)
 
     return wanted.with_pictures(kept)
 
