@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from PIL import Image
 from torch import Tensor
 
+from webui.base.errors import Interrupted
 from webui.engine.batch import Batch, Services
 from webui.engine.feature import FinishedPicture
 from webui.engine.levels import rows_of
 from webui.engine.passes import Features
 from webui.engine.start import Beginning
+from webui.engine.watch import HALFWAY, Skipped
 from webui.entry_points import expected
 from webui.request.messages import Pictured
 from webui.request.plan import Picture
@@ -29,26 +32,45 @@ class DecodedPicture(NamedTuple):
     """Not when it was stopped halfway."""
 
 
-def finish(features: Features, made: DecodedPicture, index: int, batch: Batch, services: Services) -> FinishedPicture:
-    """What the features make of the decoded picture at this place of the batch."""
-    finished = FinishedPicture(made.picture, made.picture, index, batch, services, made.latent)
-    if made.beginning is not None:
-        given = made.beginning.givens[index]
-        finished = FinishedPicture(
-            made.picture,
-            made.picture,
-            index,
-            batch,
-            services,
-            made.latent,
-            start=made.beginning.start,
-            given=given,
-            overlay=given.overlay if batch.render.overlay_inpaint else None,
-            mask=given.mask,
-        )
+def finish(
+    features: Features, made: DecodedPicture, index: int, batch: Batch, services: Services, *, stopped: bool = False
+) -> tuple[FinishedPicture, bool]:
+    """What the features make of the decoded picture at this place of the batch, and whether nothing of it is missing.
+    Where somebody stops it and wants what is half done, the picture is as the features before have left it.
+
+    stopped: the batch was stopped before, so that no more pictures are made within pictures.
+
+    Raises:
+        Interrupted, Skipped: somebody stopped it and does not want what is half done.
+    """
+    finished, watch, whole = _begun(made, index, batch, services), services.watch, made.whole
     for feature in features:
-        finished = expected(feature.finish(finished), FinishedPicture, feature, "finish")
-    return finished
+        if feature.borrows and (stopped or not whole or watch.cancel.gives_half_done):
+            whole = False
+            continue
+        try:
+            finished = expected(feature.finish(finished), FinishedPicture, feature, "finish")
+        except (Interrupted, Skipped) as wish:
+            if not watch.cancel.taken(wish):
+                raise
+            watch.remark(HALFWAY)
+            whole = False
+    return finished, whole
+
+
+def _begun(made: DecodedPicture, index: int, batch: Batch, services: Services) -> FinishedPicture:
+    """The picture before any feature."""
+    finished = FinishedPicture(made.picture, made.picture, index, batch, services, made.latent)
+    if made.beginning is None:
+        return finished
+    given = made.beginning.givens[index]
+    return replace(
+        finished,
+        start=made.beginning.start,
+        given=given,
+        overlay=given.overlay if batch.render.overlay_inpaint else None,
+        mask=given.mask,
+    )
 
 
 def pictured(picture: Picture, finished: FinishedPicture, *, half_done: bool = False) -> Pictured:

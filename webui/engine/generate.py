@@ -15,6 +15,7 @@ from typing import Protocol
 
 from PIL import Image
 
+from webui.base.errors import Interrupted
 from webui.engine.batch import Batch, Denoised, Lent, Loaded, Pass, Services, stepwise
 from webui.engine.conditioning import TextCache
 from webui.engine.families.family import Family, Model
@@ -32,7 +33,7 @@ from webui.engine.start import Beginning, Beginnings, blank_conditioning, encode
 from webui.engine.upscaler_shelf import UpscalerShelf
 from webui.engine.upscalers.resize import Enlarge, plain
 from webui.engine.vae import decoded
-from webui.engine.watch import Skipped, Watch
+from webui.engine.watch import HALFWAY, Skipped, Watch
 from webui.engine.whole import whole_pictures
 from webui.entry_points import expected
 from webui.request.capabilities import check_partner
@@ -122,9 +123,11 @@ def _batch_pictures(
             with watch.within():
                 decoded = iter(list(decoded))
             loans.close()
+        stopped = False
         for index, (picture, made) in enumerate(zip(together, decoded, strict=True)):
-            finished = finish(features, made, index, batch, services)
-            yield pictured(picture, finished, half_done=not made.whole)
+            finished, whole = finish(features, made, index, batch, services, stopped=stopped)
+            stopped = stopped or not whole
+            yield pictured(picture, finished, half_done=not whole)
 
 
 def _made_within(tools: Tools, inner: Plan, picture: Image.Image, mask: Image.Image | None, seed: int) -> Image.Image:
@@ -135,7 +138,7 @@ def _made_within(tools: Tools, inner: Plan, picture: Image.Image, mask: Image.Im
     asked = inner.batches[0][0]
     request = asked.request.changed(seed=seed, **({} if mask is not None else {"mask": ""}))
     plan = replace(inner, batches=((replace(asked, request=request, seed=seed),),), images=images)
-    with tools.watch.within():
+    with tools.watch.within(), tools.watch.cancel.whole_or_not_at_all():
         embeddings, beginnings = tools.shelf.read(plan.embeddings), Beginnings(images, tools.watch)
         (made,) = _batch_pictures(plan.batches[0], plan, embeddings, beginnings, tools)
     return Image.frombytes("RGB", (made.width, made.height), made.rgb)
@@ -223,8 +226,13 @@ def _made(
         last = first_pass(features, batch, loaded, services)
     watch.enter("decoding", last.until, 1.0)
     for index, latent in enumerate(last.latents):
-        watch.check()
-        made = picture_of(decoded(last.loaded.model, latent[None], batch.render, watch))
+        try:
+            watch.check()
+            made = picture_of(decoded(last.loaded.model, latent[None], batch.render, watch))
+        except Interrupted as wish:
+            if not watch.cancel.taken(wish):
+                raise
+            made = picture_of(decoded(last.loaded.model, latent[None], batch.render, watch))
         watch.step(index + 1, len(batch.pictures))
         yield DecodedPicture(made, latent, beginning, last.whole)
 
@@ -248,14 +256,23 @@ def image_pass(features: Features, batch: Batch, loaded: Loaded, beginning: Begi
 
 
 def passed(features: Features, batch: Batch, this: Pass, loaded: Loaded, services: Services) -> Denoised:
-    """A pass, and those that features make of its result, one after the other."""
+    """A pass, and those that features make of its result, one after the other.
+
+    Where somebody stops it between two passes and wants what is half done, that is what the last one has made.
+    """
     last = denoised(features, batch, this, loaded, services)
     for feature in features:
         if not last.whole:
             break
-        further = expected(feature.then(last, this, loaded, batch, services), (Further, NoneType), feature, "then")
-        if further is not None:
-            loaded = further.loaded
-            this = shaped(features, further.this, loaded)
-            last = denoised(features, batch, this, loaded, services)
+        try:
+            further = expected(feature.then(last, this, loaded, batch, services), (Further, NoneType), feature, "then")
+            if further is not None:
+                loaded = further.loaded
+                this = shaped(features, further.this, loaded)
+                last = denoised(features, batch, this, loaded, services)
+        except (Interrupted, Skipped) as wish:
+            if not services.watch.cancel.taken(wish):
+                raise
+            services.watch.remark(HALFWAY)
+            last = last._replace(whole=False)
     return last

@@ -40,7 +40,7 @@ from webui.engine.sampling.schedules import ScheduleOptions
 from webui.engine.sampling.sigma_schedule import SigmaSchedule, adapted, sigma_schedule
 from webui.engine.sampling.types import Denoiser, SamplerOptions
 from webui.engine.start import EDITING
-from webui.engine.watch import Skipped, Watch
+from webui.engine.watch import HALFWAY, Skipped, Watch
 from webui.entry_points import expected, expected_callable
 from webui.features.feature import FeatureParams
 from webui.registry import FeatureEntry, SamplerEntry, ScheduleEntry
@@ -175,11 +175,9 @@ class Walk:
             latents = tensor_like(made, self.x, entry, entry.name)
         except (Interrupted, Skipped) as wish:
             half = self.seen()
-            if half is None or not watch.cancel.half_done:
+            if half is None or not watch.cancel.taken(wish):
                 raise
-            if isinstance(wish, Interrupted):
-                watch.cancel.give_half_done()
-            watch.remark("Stopped halfway: the picture is as far as it was then.")
+            watch.remark(HALFWAY)
             latents, self.whole = half, False
         if not bool(torch.isfinite(latents).all()):
             raise UserError(

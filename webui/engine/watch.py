@@ -25,6 +25,9 @@ STEP_PATIENCE, STEPS_PATIENCE = 300.0, 20
 """A step may take so many seconds, and so many times as long as the longest of its phase."""
 
 
+HALFWAY = "Stopped halfway: the picture is as far as it was then."
+
+
 class Skipped(Exception):
     """The batch in work is given up; the job goes on with the next one."""
 
@@ -52,6 +55,26 @@ class Cancel:
     def give_half_done(self) -> None:
         """The pictures in work have been stopped, and are finished as they are: that is not stopped once more."""
         self._giving = True
+
+    @property
+    def gives_half_done(self) -> bool:
+        """Whether it has been pressed, and what is there is given."""
+        return self._giving
+
+    def taken(self, wish: Interrupted | Skipped) -> bool:
+        """Whether what is there is given, now that the work was stopped by this wish."""
+        if self.half_done and isinstance(wish, Interrupted):
+            self.give_half_done()
+        return self.half_done
+
+    @contextmanager
+    def whole_or_not_at_all(self) -> Iterator[None]:
+        """What is stopped in the block is not given half done."""
+        before, self.half_done = self.half_done, False
+        try:
+            yield
+        finally:
+            self.half_done = before
 
     def check(self) -> None:
         """Raises Interrupted or Skipped when that is wished."""
