@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, int, str], ...] = (
     ("webui", 6, "server"),
 )
 # Of the folder of a kind of job, webui/jobs/NAME: the same in each.
-PARTS_OF_A_KIND = {"request": (3, "both"), "work": (7, "engine"), "server": (5, "server")}
+PARTS_OF_A_KIND = {"request": (3, "both"), "work": (7, "engine"), "aside": (7, "engine"), "server": (5, "server")}
 
 BROAD_EXCEPT_ALLOWED = {
     "webui/base/fence.py": "the fence around each thing in a folder: a broken one is named, the rest is read",

@@ -142,6 +142,8 @@ class JobKind(Entry):
     """Who may submit one."""
     long: bool = False
     """It takes hours and its work leaves resume points, where it makes way for jobs of other kinds."""
+    aside: bool = False
+    """It has a preview: `aside.py` with a function `aside`, run by the engine beside the device, and `Server.aside`."""
 
     @property
     def request(self) -> str:
@@ -157,6 +159,11 @@ class JobKind(Entry):
     def server(self) -> str:
         """A class of `webui.server.jobs.kind.JobServer`."""
         return f"{self.package}.server:Server"
+
+    @property
+    def aside_work(self) -> str:
+        """A function from an `AsidePlan` to a `webui.request.messages.AsideResult`, quick and without networks."""
+        return f"{self.package}.aside:aside"
 
 
 _S = "webui.engine.sampling"
@@ -381,7 +388,7 @@ SCRIPTS: tuple[ScriptEntry, ...] = (
 JOB_KINDS: tuple[JobKind, ...] = (
     JobKind("txt2img", "webui.jobs.txt2img"),
     JobKind("img2img", "webui.jobs.img2img"),
-    JobKind("extras", "webui.jobs.extras"),
+    JobKind("extras", "webui.jobs.extras", aside=True),
     JobKind("merge", "webui.jobs.merge", scope="admin"),
     JobKind("interrogate", "webui.jobs.interrogate"),
 )
@@ -531,7 +538,7 @@ def codes_of(line: Entry) -> tuple[str, ...]:
         case FeatureEntry():
             return (f"{line.package}.parameters:Params", f"{line.package}.engine:Engine")
         case JobKind():
-            return (line.request, line.work, line.server)
+            return (line.request, line.work, line.server, *((line.aside_work,) if line.aside else ()))
         case _:
             return (str(getattr(line, "code", "")),)
 
@@ -543,6 +550,7 @@ def of_the_engine() -> tuple[tuple[Entry, str], ...]:
         found += [(line, code) for line in table.lines for code in codes_of(line)]
     found += [(line, f"{line.package}.engine:Engine") for line in _features().lines]
     found += [(line, line.work) for line in _job_kinds().lines]
+    found += [(line, line.aside_work) for line in _job_kinds().lines if line.aside]
     return tuple(found)
 
 

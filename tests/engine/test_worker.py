@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import queue
@@ -18,12 +19,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+from PIL import Image
 
 from tests.engine.conftest import OPTIONS, SMALL, Names, reference
 from webui.engine.worker import main
+from webui.jobs.extras.request import Extras, ExtrasPreview
 from webui.request.engine_options import EngineOptions
 from webui.request.fields import Txt2Img
 from webui.request.messages import (
+    Aside,
+    AsideDone,
     Event,
     Failed,
     Finished,
@@ -112,6 +117,30 @@ def test_an_interrupt_arrives_while_a_picture_is_made(worker: Worker, tiny_check
     after = worker.run("after", plan(tiny_checkpoint))
     assert isinstance(after, Finished)
     assert not after.interrupted
+
+
+def test_a_preview_comes_while_a_picture_is_made_which_does_not_notice(worker: Worker, tiny_checkpoint: Path) -> None:
+    def steps() -> list[int]:
+        found = (event for event in worker.events if isinstance(event, Progress) and event.job_id == "beside")
+        return [event.step for event in found]
+
+    content = io.BytesIO()
+    Image.new("RGB", (64, 32), "teal").save(content, "PNG")
+    request = Extras(upscaler_1="Lanczos", upscaling_resize=4)
+    wish = ExtrasPreview(request, content.getvalue(), (6400, 3200), {"Lanczos": "Lanczos"}, 10**9)
+    worker.events.clear()
+    worker.connection.send(Run("beside", plan(tiny_checkpoint, steps=10000)))
+    worker.until(lambda event: isinstance(event, Progress) and event.job_id == "beside" and event.step >= 2)
+    for number in range(20):
+        worker.connection.send(Aside("me", number, wish))
+    answer = worker.until(lambda event: isinstance(event, AsideDone) and event.number == 19)
+    assert isinstance(answer, AsideDone) and answer.result is not None
+    assert [(each.width, each.height) for each in answer.result.pictures] == [(25600, 12800)]
+    before = steps()[-1]
+    worker.until(lambda event: isinstance(event, Progress) and event.job_id == "beside" and event.step > before)
+    worker.connection.send(Interrupt("beside"))
+    worker.until(lambda event: isinstance(event, Finished) and event.job_id == "beside")
+    assert steps() == sorted(steps()), "it went on, step by step"
 
 
 @pytest.mark.parametrize(

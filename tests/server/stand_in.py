@@ -8,6 +8,10 @@ from pathlib import Path
 from tests.conftest import until
 from webui.request.messages import (
     Answered,
+    Aside,
+    AsideDone,
+    AsidePicture,
+    AsideResult,
     Command,
     DeviceInfo,
     ExtraPicture,
@@ -55,6 +59,8 @@ class StandIn:
                 self._run = command
                 if self.by_itself:
                     self.paint(len(self._left))
+            case Aside() if self.by_itself and command.plan is not None:
+                self.look(command)
             case Preload():
                 path = command.checkpoint.path
                 broken = Path(path).stem in self.refused
@@ -110,6 +116,19 @@ class StandIn:
             self._hear(Pictured(run.job_id, position, 8, 8, rgb, extras=self.extras))
         if not self._left:
             self.finish()
+
+    @property
+    def asides(self) -> list[Aside]:
+        """What it was asked beside jobs, in order."""
+        return [command for command in self.sent if isinstance(command, Aside)]
+
+    def look(self, asked: Aside, *, refuses: str = "") -> None:
+        """It answers what it was asked beside its job."""
+        if refuses:
+            self._hear(AsideDone(asked.key, asked.number, code="bad_request", message=refuses))
+            return
+        pictures = (AsidePicture(80, 40, b"RIFF....WEBP"),)
+        self._hear(AsideDone(asked.key, asked.number, AsideResult(pictures, (f"Look {asked.number}.",))))
 
     def give_half_done(self) -> None:
         """It is stopped, and gives the picture in work as it is."""

@@ -24,6 +24,7 @@ from webui.catalog.job_table import JobTable
 from webui.catalog.loras import Loras
 from webui.catalog.pictures import Pictures
 from webui.catalog.problems import Problems
+from webui.catalog.reduced import ReducedPictures
 from webui.catalog.styles import Styles
 from webui.catalog.ui_defaults import UiDefaults
 from webui.catalog.uploads import PictureStore
@@ -68,6 +69,7 @@ class Catalog:
         self.jobs = JobTable(self.database)
         self.job_folders = JobFolders(paths.jobs)
         self.job_pictures = JobPictures(self.pictures, self.jobs, self.hashes, paths, remembers=remembers)
+        self.reduced = ReducedPictures(self.picture)
         self.styles = Styles(paths, self.problems)
         self.ui_defaults = UiDefaults(paths, self.problems, self.choices)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 from webui.base.errors import Interrupted, ModelError, StorageError
+from webui.base.priority import give_way
 from webui.base.text import named
 from webui.catalog.database import Database
 from webui.catalog.files import folder_files, stamp_of
@@ -141,7 +141,7 @@ class BackgroundHashing:
             return self._change.wait_for(lambda: not self._waiting and not self._busy, timeout)
 
     def _work(self) -> None:
-        _give_way()
+        give_way()
         while True:
             with self._change:
                 self._busy = False
@@ -184,12 +184,3 @@ def _computed(path: Path, kind: Kind, stop: threading.Event | None) -> str:
                 raise Interrupted(f"Hashing {path} was stopped.")
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _give_way() -> None:
-    """Lower this thread's priority, where the system knows priorities of threads (on Linux a thread has its own)."""
-    if hasattr(os, "setpriority") and os.uname().sysname == "Linux":
-        try:
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
-        except OSError as error:
-            log.debug("The hashing thread keeps its priority: %s", error)

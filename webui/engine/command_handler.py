@@ -16,6 +16,7 @@ import torch
 from webui.base.errors import ExtensionError, Interrupted, OutOfMemory, WebuiError
 from webui.base.fence import fenced, told_of
 from webui.base.resume_points import ResumePoints
+from webui.engine.aside import AsideLane
 from webui.engine.conditioning import TextCache
 from webui.engine.families.components import Components
 from webui.engine.given import each
@@ -32,6 +33,7 @@ from webui.registry import FAMILIES, JOB_KINDS, job_kind, of_the_engine, resolve
 from webui.request import messages
 from webui.request.engine_options import EngineOptions
 from webui.request.messages import (
+    Aside,
     Broken,
     Command,
     Configure,
@@ -77,6 +79,7 @@ class CommandHandler:
         self.viewing = Viewing()
         self.watchdog = Watchdog()
         self._prefetcher = Prefetcher()
+        self.aside = AsideLane(emit)
         self._cache = TextCache()
         self._shelf = EmbeddingShelf()
         self._small = SmallVaes(Path(options.models_dir) if options.models_dir else None, self.models.residents)
@@ -117,10 +120,12 @@ class CommandHandler:
                     (self._others.set if command.waiting else self._others.clear)()
                 case Prefetch():
                     self._prefetcher.begin(command.path)
+                case Aside():
+                    self.aside.put(command)
                 case messages.LivePreviews():
                     self.viewing.watched = command.watched
                     self.viewing.period, self.viewing.method = command.period, command.method
-        return not isinstance(command, Interrupt | Skip | Others | Prefetch | messages.LivePreviews)
+        return not isinstance(command, Interrupt | Skip | Others | Prefetch | Aside | messages.LivePreviews)
 
     def serve(self, command: Command) -> None:
         """Carry it out. Raises whatever goes wrong; `failed` makes an event of it."""

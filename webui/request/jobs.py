@@ -134,6 +134,15 @@ class JobPlan(Protocol):
         ...
 
 
+class AsidePlan(Protocol):
+    """What an engine does beside the device, at once or never: plain data."""
+
+    @property
+    def kind(self) -> str:
+        """The name of the kind of job whose `aside` carries it out."""
+        ...
+
+
 @dataclass(frozen=True)
 class UndividedPiece:
     """The one piece of a plan that is not divided."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from webui.request.jobs import JobPlan
+from webui.request.jobs import AsidePlan, JobPlan
 from webui.request.plan import CheckpointRef
 
 # --- commands to the engine ---------------------------------------------------------------------------------------
@@ -93,11 +93,23 @@ class Configure:
 
 
 @dataclass(frozen=True)
+class Aside:
+    """Do this beside the job in work, without the device. What a key has asked for before and is not begun yet is
+    replaced."""
+
+    key: str
+    number: int
+    """Comes back with the answer."""
+    plan: AsidePlan | None
+    """None: nobody waits for it any more."""
+
+
+@dataclass(frozen=True)
 class Shutdown:
     """End the process."""
 
 
-Command = Run | Interrupt | Skip | Others | LivePreviews | Preload | Prefetch | Unload | Configure | Shutdown
+Command = Run | Interrupt | Skip | Others | LivePreviews | Preload | Prefetch | Unload | Configure | Aside | Shutdown
 
 # --- events from the engine ---------------------------------------------------------------------------------------
 
@@ -284,6 +296,39 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class AsidePicture:
+    """A small picture of what would be made."""
+
+    width: int
+    """In pixels, of what would be made; and so is `height`."""
+    height: int
+    webp: bytes = field(repr=False)
+    """A whole file."""
+
+
+@dataclass(frozen=True)
+class AsideResult:
+    """What has come of an `AsidePlan`."""
+
+    pictures: tuple[AsidePicture, ...] = ()
+    comments: tuple[str, ...] = ()
+    """Remarks for the person, on what is not seen."""
+
+
+@dataclass(frozen=True)
+class AsideDone:
+    """The answer to an Aside: its result, or why there is none."""
+
+    key: str
+    number: int
+    result: AsideResult | None = None
+    code: str = ""
+    """As in `Failed`, and so are `message` and `hint`."""
+    message: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
 class Broken:
     """The code of an installed package has failed."""
 
@@ -303,6 +348,7 @@ Event = (
     | Preview
     | Pictured
     | Answered
+    | AsideDone
     | Saved
     | Yielded
     | Finished

@@ -85,6 +85,13 @@ class Extras(JobRequest):
     """Adds a copy mirrored in both directions."""
 
     @property
+    def changes_pictures(self) -> bool:
+        """Whether anything but their files becomes different."""
+        enlarges = self.upscaler_1 not in ("", NONE)
+        copies = self.flip_horizontal or self.flip_vertical or self.flip_both
+        return enlarges or self.split_oversized or self.autosized_crop or copies
+
+    @property
     def picture_count(self) -> int:
         """How many are asked for: one a picture; parts and copies come on top."""
         return len(self.images)
@@ -183,6 +190,22 @@ class ExtrasPlan:
         return next(one for batch in self.batches for one in batch if one.position == first)
 
 
+@dataclass(frozen=True)
+class ExtrasPreview:
+    """What would be made of one picture, to be seen beside the device."""
+
+    kind: ClassVar[str] = "extras"
+    request: Extras
+    picture: bytes
+    """A small copy of it, as a file."""
+    size: tuple[int, int]
+    """(width, height) of the picture itself, in pixels."""
+    names: Mapping[str, str]
+    """Of the upscalers, by those in the request."""
+    most_pixels: int
+    comments: tuple[str, ...] = ()
+
+
 class ExtrasNames(Protocol):
     """What such a plan asks of the catalog."""
 
@@ -204,19 +227,24 @@ def resolve_extras(request: Extras, settings: Settings, names: ExtrasNames) -> E
     """
     if not request.images:
         raise UserError("There is no picture to process.", hint="Add one on the Extras tab.", field="images")
-    fields = ("upscaler_1", "upscaler_2")
-    asked = {getattr(request, name): name for name in reversed(fields) if getattr(request, name) not in ("", NONE)}
     return ExtrasPlan(
         batches=tuple(
             (Retouch(request, number * MOST_PARTS, image, name),)
             for number, (image, name) in enumerate(zip(request.images, _names(request), strict=True))
         ),
         images={name: names.picture(name) for name in request.images},
-        upscalers={name: names.upscaler(name, field) for name, field in asked.items()},
+        upscalers=upscalers_of(request, names),
         tile=settings.render.upscaler_tile,
         tile_overlap=settings.render.upscaler_tile_overlap,
         most_pixels=int(settings.limits.most_megapixels * 1e6),
     )
+
+
+def upscalers_of(request: Extras, names: ExtrasNames) -> dict[str, UpscalerRef]:
+    """The upscalers by the names in the request. Raises NotFound."""
+    fields = ("upscaler_1", "upscaler_2")
+    asked = {getattr(request, name): name for name in reversed(fields) if getattr(request, name) not in ("", NONE)}
+    return {name: names.upscaler(name, field) for name, field in asked.items()}
 
 
 def _names(request: Extras) -> tuple[str, ...]:

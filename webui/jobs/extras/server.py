@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 
+from webui import registry
+from webui.base.errors import UserError
 from webui.catalog.image_files import read_infotext
 from webui.catalog.pictures import NotSaved, SavedPicture
-from webui.jobs.extras.request import Extras, ExtrasPlan, resolve_extras
+from webui.jobs.extras.request import Extras, ExtrasPlan, ExtrasPreview, resolve_extras, upscalers_of
 from webui.request.infotext import joined, quoted, read
 from webui.request.messages import Pictured
 from webui.request.settings import Settings
@@ -17,6 +19,22 @@ from webui.server.jobs.work import Work
 class Server(JobServer[Extras, ExtrasPlan]):
     def plan(self, request: Extras, settings: Settings, /) -> ExtrasPlan:
         return resolve_extras(request, settings, self.catalog)
+
+    def aside(self, request: Extras, settings: Settings, /) -> ExtrasPreview:
+        """Of the first picture."""
+        if not request.images:
+            raise UserError("There is no picture to preview.", field="images")
+        names = {name: ref.name for name, ref in upscalers_of(request, self.catalog).items()}
+        models = [name for name in names.values() if name not in registry.PIXEL_UPSCALERS]
+        small = self.catalog.reduced.of(request.images[0])
+        return ExtrasPreview(
+            request,
+            small.png,
+            (small.width, small.height),
+            names,
+            int(settings.limits.most_megapixels * 1e6),
+            (f"The preview is resized with Lanczos; the result will use {' and '.join(models)}.",) if models else (),
+        )
 
     def keep(self, work: Work, picture: Pictured, /) -> SavedPicture:
         """What the picture said of itself is kept, and what was done to it is said beside. Raises NotSaved."""

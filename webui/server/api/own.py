@@ -207,7 +207,7 @@ def last_event(request: Request) -> int | None:
 def routes(app: App) -> Routes:
     """The routes, without the prefix below which they are mounted."""
     router = Routes(tags=["own"])
-    for part in (_queue, _jobs, _job, _repeated, _events, pictures.routes, history.routes):
+    for part in (_queue, _jobs, _job, _repeated, _events, pictures.routes, previews.routes, history.routes):
         router.include(part(app))
     return router
 

@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 from webui.base.errors import DatabaseError, WebuiError
 from webui.request.messages import (
     Answered,
+    AsideDone,
     Broken,
     Failed,
     Finished,
@@ -23,6 +24,7 @@ from webui.request.messages import (
     Yielded,
 )
 from webui.request.settings import Settings
+from webui.server.jobs.asides import Asides
 from webui.server.jobs.engine_client import EngineState, Heard, Lost
 from webui.server.jobs.engines import Engines
 from webui.server.jobs.events import Hub
@@ -48,6 +50,7 @@ class Dispatcher:
         results: Results,
         runs: Runs,
         scheduler: Scheduler,
+        asides: Asides,
         works: dict[str, Work],
     ) -> None:
         self._hub = hub
@@ -55,6 +58,7 @@ class Dispatcher:
         self._results = results
         self._runs = runs
         self._scheduler = scheduler
+        self._asides = asides
         self._works = works
         self._inbox: SimpleQueue[tuple[Worker, Heard] | Settings | None] = SimpleQueue()
         self.thread = threading.Thread(target=self._work, name="jobs", daemon=True)
@@ -108,14 +112,19 @@ class Dispatcher:
     def _hear_of(self, worker: Worker, heard: Heard) -> None:
         match heard:
             case EngineState():
-                if self._engines.note_state(worker, heard):
+                hopeless = self._engines.note_state(worker, heard)
+                if hopeless:
                     self._runs.fail_all()
+                    self._asides.on_engine_lost(None)
+                if heard.state == "ready":
+                    self._asides.on_engine_ready()
             case Ready():
                 self._engines.set_models(worker, device=heard.info, message="")
                 self._engines.take_in_more(heard.info.devices)
             case Lost():
                 self._engines.set_models(worker, loading="", heartbeat=Heartbeat())
                 self._runs.on_engine_lost(worker, heard)
+                self._asides.on_engine_lost(worker)
             case Heartbeat():
                 if not self._works:
                     self._engines.unload_when_idle()
@@ -126,6 +135,8 @@ class Dispatcher:
                 self._engines.note_broken(heard)
             case Preloaded():
                 self._engines.note_choice(worker, heard)
+            case AsideDone():
+                self._asides.hear(heard)
             case Saved() if heard.job_id == worker.job_id:
                 pass  # It lies on the disk; whether others wait is looked at behind every word.
             case Yielded() if heard.job_id == worker.job_id:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from webui.base.errors import UserError
 from webui.catalog.catalog import Catalog
 from webui.catalog.pictures import SavedPicture
 from webui.catalog.settings_store import SettingsStore
-from webui.request.jobs import JobPlan, JobRequest
+from webui.request.jobs import AsidePlan, JobPlan, JobRequest
 from webui.request.messages import Pictured
 from webui.request.settings import Settings
 from webui.scripts.flow import Made, Next
@@ -60,6 +61,15 @@ class JobServer(Generic[R, P]):
     def prepared(self, job: Job, request: R, settings: Settings) -> Work:
         """The job, ready to be handed to engines: its turn has come. Raises as `plan`."""
         return Work(job, settings, self.plan(request, settings), (request,))
+
+    def aside(self, _request: R, _settings: Settings, /) -> AsidePlan:
+        """What an engine makes a preview of the request by, beside the job in work.
+
+        Raises:
+            NotFound: a name in the request is nothing's.
+            UserError: the kind has no previews, or this one cannot be.
+        """
+        raise UserError("Jobs of this kind have no preview.")
 
     def follow(self, _job: Job, _request: R, _made: Sequence[Made], /) -> Next | None:
         """Of a flow: what is asked for after all that has been made for this job; of other jobs None, from the first.

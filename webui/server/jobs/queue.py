@@ -18,6 +18,7 @@ from webui.catalog.catalog import Catalog
 from webui.catalog.settings_store import SettingsStore
 from webui.request.jobs import JobRequest
 from webui.request.messages import Interrupt, Skip
+from webui.server.jobs.asides import Asides
 from webui.server.jobs.dispatcher import Dispatcher
 from webui.server.jobs.engine_client import Engine, EngineState
 from webui.server.jobs.engines import Engines
@@ -67,7 +68,11 @@ class JobQueue:
         self._scheduler = Scheduler(
             catalog, self._servers, self._flows, self._engines, results, self._runs, self._works
         )
-        self._dispatcher = Dispatcher(self.hub, self._engines, results, self._runs, self._scheduler, self._works)
+        self.asides = Asides(self._engines, self._servers, settings)
+        """What is asked of the engines beside the jobs."""
+        self._dispatcher = Dispatcher(
+            self.hub, self._engines, results, self._runs, self._scheduler, self.asides, self._works
+        )
         self._closing = False
         self._unsubscribe: Callable[[], None] = lambda: None
         self.again, self.forever, self.repeated = repeats.again, repeats.forever, repeats.repeated

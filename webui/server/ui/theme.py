@@ -21,7 +21,7 @@ ANEW = (
 )
 """Where the modules do not come: the program may have become another one since the page came, so the page is fetched
 anew, once."""
-SHEETS = ("style", "cards", "history", "tokens")
+SHEETS = ("style", "cards", "history", "tokens", "previews")
 """The stylesheets, later ones winning."""
 
 CHALK = gr.themes.Color(

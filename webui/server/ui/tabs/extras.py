@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from webui.server.ui import notices
 from webui.server.ui.batch import BatchPicture, content_of, files_in, may_hold_results, uploaded_files
 from webui.server.ui.components import Component, Data, Shown, text_in
 from webui.server.ui.controls import QUIET, Controls
+from webui.server.ui.previews import shows_preview
 from webui.server.ui.results import results
 from webui.server.ui.sending import PICTURE, Receiver, Sending, Sent, sends_shown_picture
 from webui.server.ui.sources import source
@@ -75,13 +77,22 @@ def extras(app: App) -> ExtrasPane:
                 generate = gr.Button(
                     "Generate", elem_id="extras_generate", elem_classes="generate", variant="primary", min_width=90
                 )
+            preview = gr.HTML(elem_id="extras_preview", elem_classes="bare preview-place")
             shown = results("extras")
     for tab, name in ((single, SINGLE), (several, SEVERAL), (folder, FOLDER)):
         tab.select(None, None, place, js=f"() => '{name}'", **QUIET)
     _submits(app, generate, controls, (place, image, files, given, output), shown.notice)
+    shows_preview(app, controls, preview, (place, image, files), partial(_previewed, place, image, files))
     receives = (_receives(app, image),)
     sends = (sends_shown_picture(app, "extras", shown.row, shown.picked, shown.notice),)
     return ExtrasPane("extras", controls, image, shown, Sending(receives, sends))
+
+
+def _previewed(place: Component, image: Component, files: Component, data: Data) -> str | None:
+    """The file of the picture that is looked at: of several the first one."""
+    if data[place] == SINGLE:
+        return data[image] or None
+    return next(iter(data[files] or ()), None) if data[place] == SEVERAL else None
 
 
 def _receives(app: App, image: Component) -> Receiver:

@@ -1,0 +1,68 @@
+"""Previews over our own API: no job comes of them, and the newest of a name counts."""
+
+from __future__ import annotations
+
+import base64
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import Api
+from tests.api.test_extras import ENCODED
+from tests.conftest import until
+
+
+def asked(api: Api, name: str = "", **request: Any) -> Any:
+    wish = {"images": [ENCODED], "upscaler_1": "Lanczos", **request}
+    return api.client.post("/api/v1/preview", json={"kind": "extras", "request": wish, "name": name})
+
+
+def test_a_preview_is_an_answer_and_no_job(api: Api) -> None:
+    answer = asked(api)
+    assert answer.status_code == 200, answer.text
+    (picture,) = answer.json()["pictures"]
+    assert (picture["width"], picture["height"]) == (80, 40)
+    assert base64.b64decode(picture["image"]).startswith(b"RIFF")
+    assert answer.json()["comments"] == ["Look 1."]
+    assert asked(api, images=answer.json()["images"]).status_code == 200, "the picture need not be sent again"
+    assert api.client.get("/api/v1/jobs").json()["jobs"] == []
+
+
+def test_a_newer_question_of_the_name_ends_an_older_one(api: Api) -> None:
+    api.engine.by_itself = False
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(asked, api, "left")
+        until(lambda: len(api.engine.asides) == 1, "the first question")
+        other = pool.submit(asked, api, "right")
+        until(lambda: len(api.engine.asides) == 2, "a question of another name")
+        second = pool.submit(asked, api, "left", upscaling_resize=3)
+        assert first.result(60).status_code == 409
+        until(lambda: len(api.engine.asides) == 3, "the newer question")
+        for question in api.engine.asides:
+            api.engine.look(question)
+        assert (second.result(60).status_code, other.result(60).status_code) == (200, 200)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "said"),
+    [
+        ({"images": []}, 422, "There is no picture to preview."),
+        ({"images": ["AAAA"]}, 422, "picture"),
+        ({"upscaler_1": "Lanzos"}, 404, "Lanzos"),
+        ({"upscaling_resize": 1000}, 422, "upscaling_resize"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(standing: Api, request_: dict[str, Any], status: int, said: str) -> None:
+    answer = asked(standing, **request_)
+    assert answer.status_code == status, answer.text
+    assert said in answer.text
+
+
+def test_what_the_engine_refuses_is_the_answer(api: Api) -> None:
+    api.engine.by_itself = False
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(asked, api)
+        until(lambda: api.engine.asides, "the question")
+        api.engine.look(api.engine.asides[0], refuses="It would become too large.")
+        assert answer.result(60).status_code == 422 and "too large" in answer.result(60).text

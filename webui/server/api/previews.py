@@ -1,0 +1,90 @@
+"""How a request would come out, small and at once, beside the job in work."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Literal
+
+from fastapi import Request
+from pydantic import ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from webui.jobs.extras.request import Extras
+from webui.server.api.bodies import decoded
+from webui.server.api.documented import Documented
+from webui.server.guard import caller_of
+from webui.server.previews import awaited
+from webui.server.routes import Routes
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+
+class PreviewWish(Documented):
+    """What shall be previewed."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    kind: Literal["extras"]
+    """Which kind of request it is."""
+    request: Extras
+    """What is asked for; only the first picture is looked at. Pictures are base64, or names that an earlier answer
+    gave."""
+    name: str = Field(default="", max_length=100)
+    """Of what is being adjusted. A newer question of the same name takes an older one's place, which is answered with
+    409 if it still waits."""
+
+
+class PreviewPicture(Documented):
+    """A picture that would be made."""
+
+    width: int
+    """In pixels, of what would be made."""
+    height: int
+    """In pixels, of what would be made."""
+    image: str
+    """A small copy of it, a WebP file in base64."""
+
+
+class PreviewAnswer(Documented):
+    """What would be made."""
+
+    pictures: list[PreviewPicture]
+    """In the order in which they would be made; of many the first ones."""
+    comments: list[str]
+    """What is not seen, such as the model of an upscaler."""
+    images: list[str]
+    """The names of the request's pictures, for further questions: so they need not be sent again."""
+
+
+def routes(app: App) -> Routes:
+    router = Routes(prefix="/preview")
+
+    @router.post("", "user")
+    async def preview(wish: PreviewWish, request: Request) -> PreviewAnswer:
+        """How a request would come out: without a job, beside those that are in work. Answers when it is made."""
+        key = f"api/{caller_of(request.scope).owner}/{wish.name}"
+        wanted = await run_in_threadpool(_kept, app, wish.request)
+        answer = await run_in_threadpool(app.queue.asides.ask, key, wanted)
+        made = await awaited(app.queue.asides, key, answer, request.is_disconnected)
+        return PreviewAnswer(
+            pictures=[
+                PreviewPicture(width=each.width, height=each.height, image=base64.b64encode(each.webp).decode())
+                for each in made.pictures
+            ],
+            comments=list(made.comments),
+            images=list(wanted.images),
+        )
+
+    return router
+
+
+def _kept(app: App, asked: Extras) -> Extras:
+    """The request with its first picture in the store."""
+    settings = app.settings.current
+
+    def name_of(given: str) -> str:
+        known = app.catalog.uploads.has(given)
+        return given if known else app.catalog.uploads.put(decoded(given, "images", settings), "images")
+
+    return asked.changed(images=tuple(name_of(given) for given in asked.images[:1]), names=())
