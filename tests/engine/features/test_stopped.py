@@ -85,7 +85,7 @@ def test_a_picture_that_is_half_done_is_not_repainted(engine: Engine) -> None:
         if isinstance(event, Progress) and event.phase == "sampling" and event.step == 2:
             cancel.interrupt()
 
-    (made,) = engine.run(request(**WIDE, steps=20, features={"Repaint": {}}), cancel=cancel, on_event=hear)
+    (made,) = engine.run(request(**{**WIDE, "steps": 20}, features={"Repaint": {}}), cancel=cancel, on_event=hear)
     assert made.half_done and not RepaintEngine.heard
 
 
