@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 from starlette.concurrency import run_in_threadpool
@@ -62,7 +62,7 @@ def shows_preview(
     changes. `pictures`: the components that it looks at."""
     uploaded = Uploaded(app)
 
-    async def show(data: Data, request: gr.Request) -> Any:
+    async def show(data: Data, request: gr.Request) -> object:
         path = picture_of(data)
         if not path:
             return ""
