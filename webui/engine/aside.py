@@ -10,7 +10,7 @@ from functools import partial
 from webui.base.errors import UserError, WebuiError
 from webui.base.fence import fenced
 from webui.base.priority import give_way
-from webui.entry_points import blamed
+from webui.entry_points import blamed, expected
 from webui.registry import job_kind, resolved
 from webui.request.jobs import AsidePlan
 from webui.request.messages import Aside, AsideDone, AsideResult, Event
@@ -30,8 +30,7 @@ def carried_out(plan: AsidePlan) -> AsideResult:
     kind = job_kind(plan.kind)
     if not kind.aside:
         raise UserError(f"Jobs of the kind {kind.name!r} cannot be previewed.")
-    made: AsideResult = resolved(kind.aside_work)(plan)
-    return made
+    return expected(resolved(kind.aside_work)(plan), AsideResult, kind, "aside")
 
 
 class AsideLane:

@@ -17,7 +17,7 @@ from webui.catalog.pictures import SavedPicture
 from webui.catalog.settings_store import SettingsStore
 from webui.entry_points import KIND, expected, problem_with
 from webui.registry import JobKind
-from webui.request.jobs import JobPlan, JobRequest
+from webui.request.jobs import AsidePlan, JobPlan, JobRequest
 from webui.request.messages import Pictured
 from webui.request.settings import Settings
 from webui.scripts.flow import Made, Next, following
@@ -61,6 +61,10 @@ class FencedServer(KindServer):
             work = expected(self.inner.prepared(job, request, settings), Work, self.kind, "prepared")
             expected(work.plan, JobPlan, self.kind, "prepared, as its plan,")
             return work
+
+    def aside(self, request: JobRequest, settings: Settings, /) -> AsidePlan:
+        with self._theirs():
+            return self.inner.aside(request, settings)
 
     def follow(self, job: Job, request: JobRequest, made: Sequence[Made], /) -> Next | None:
         with self._theirs():
