@@ -30,7 +30,8 @@ def carried_out(plan: AsidePlan) -> AsideResult:
     kind = job_kind(plan.kind)
     if not kind.aside:
         raise UserError(f"Jobs of the kind {kind.name!r} cannot be previewed.")
-    return expected(resolved(kind.aside_work)(plan), AsideResult, kind, "aside")
+    made: AsideResult = resolved(kind.aside_work)(plan)
+    return expected(made, AsideResult, kind, "aside")
 
 
 class AsideLane:
