@@ -18,7 +18,8 @@ from webui.request.messages import AsidePicture, AsideResult
 from webui.server.jobs.asides import Superseded
 from webui.server.previews import awaited
 from webui.server.ui import notices
-from webui.server.ui.controls import QUIET, Component, Controls, Data
+from webui.server.ui.components import Component, Data
+from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.wiring import owner_of, upload
 
 if TYPE_CHECKING:

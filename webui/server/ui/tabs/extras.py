@@ -13,7 +13,7 @@ from webui.base.errors import StorageError, UserError, WebuiError
 from webui.jobs.extras.request import RESIZE_BY, RESIZE_TO, Extras
 from webui.server.ui import notices
 from webui.server.ui.batch import BatchPicture, content_of, files_in, may_hold_results, uploaded_files
-from webui.server.ui.components import Component, Data, Shown, text_in
+from webui.server.ui.components import Component, Data, Shown, all_in, text_in
 from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.previews import shows_preview
 from webui.server.ui.results import results
@@ -91,8 +91,8 @@ def extras(app: App) -> ExtrasPane:
 def _previewed(place: Component, image: Component, files: Component, data: Data) -> str | None:
     """The file of the picture that is looked at: of several the first one."""
     if data[place] == SINGLE:
-        return data[image] or None
-    return next(iter(data[files] or ()), None) if data[place] == SEVERAL else None
+        return text_in(data[image]) or None
+    return next(iter(all_in(data[files])), None) if data[place] == SEVERAL else None
 
 
 def _receives(app: App, image: Component) -> Receiver:
