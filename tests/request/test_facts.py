@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from webui.request.facts import facts_of
+from webui.request.facts import PLACES, facts_of
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.plan import CheckpointRef, Picture, Plan
-from webui.request.settings import SaveSettings, Settings
+from webui.request.settings import RenderSettings, SaveSettings, Settings
 
+ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = CheckpointRef(path="", title="m.safetensors", name="m: a, b", sha256="0123456789abcdef")
 
 
@@ -101,3 +105,33 @@ def test_the_user_decides_what_is_told_of_the_model() -> None:
     save = Settings().with_options({**off, "add_user_name_to_info": True}).save
     assert {"Model hash", "Model", "Version"}.isdisjoint(facts(Txt2Img(), save))
     assert facts(Txt2Img(), save)["User"] == "me"
+
+
+def test_a_fact_is_told_by_the_plan_or_by_the_engine_and_not_by_both() -> None:
+    """What follows from the plan is decided in facts.py and in the declarations of requests; the engine notes what it
+    alone knows. A pipeline that runs a model as a whole has its own sampler, whatever the plan says."""
+    whole = ROOT / "webui" / "engine" / "whole.py"
+    rooms = [path for room in ("engine", "features", "jobs") for path in (ROOT / "webui" / room).rglob("*.py")]
+    noted = {label for path in rooms if path != whole for label in first_arguments(path, "note")}
+    assert {"NGMS", "Conditional mask weight", "TI hashes"} <= noted
+    settings, facts_file = RenderSettings.params(), ROOT / "webui" / "request" / "facts.py"
+    said = {node.value for node in ast.walk(ast.parse(facts_file.read_text("utf-8"))) if isinstance(node, ast.Constant)}
+    planned = {str(value) for value in said} | {settings[name].label for name in settings.keys() & said}
+    declared = [*Txt2Img.params().values(), *Img2Img.params().values(), *settings.values()]
+    planned |= {param.label for param in declared if param.label and not param.by_fact}
+    assert not noted & (planned - PLACES.keys()), noted & (planned - PLACES.keys())
+
+
+def first_arguments(path: Path, function: str) -> Iterator[str]:
+    """The texts that a module's calls of a function or method begin with."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant):
+            continue
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if called == function:
+            yield str(node.args[0].value)
+
+
+def test_hires_fix_names_a_schedule_of_its_own_alone() -> None:
+    same = facts(with_sampler("DPM++ 2M", enable_hr=True, hr_sampler_name="DPM++ SDE"))
+    assert "Hires schedule type" not in same

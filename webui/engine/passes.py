@@ -76,7 +76,7 @@ def denoised(features: Features, batch: Batch, this: Pass, loaded: Loaded, servi
     shape = shape_of(this, model)
     noise = noise_of(batch, shape, model.device, factor=model.latent.factor)
     process = process_of(model, entry, render, shape)
-    way = course_of(this, process, render, batch.facts.note, model.family.steps_table)
+    way = course_of(this, process, render, model.family.steps_table)
     clock = Clock(total=this.walked * entry.calls_per_step, per_step=entry.calls_per_step)
     guidance = guidance_of(render, this, model)
     answered: list[Loaded] = []
@@ -168,7 +168,7 @@ class Walk:
         sampler = registry.resolved(entry.function)
         if "order" in entry.options and len(way.sigmas) < render.uni_pc_order:
             watch.remark(f"{entry.name} is of order {len(way.sigmas)}, since it takes no more steps.")
-        options = way.options(sampler_options(entry, render, self.batch.facts.note)).of(entry.options)
+        options = way.options(sampler_options(entry, render)).of(entry.options)
         draws = way.noise(entry, self.noise, self.batch.seeds, together=render.no_dpmpp_sde_batch_determinism)
         try:
             made = sampler(self.denoise, self.x, way.sigmas, draws, **options)
@@ -189,28 +189,12 @@ class Walk:
 
 def begun_with(way: SigmaSchedule, first: Tensor, this: Pass, batch: Batch) -> Tensor:
     """x to begin with. first: the noise, (b, c, h, w)."""
-    original = this.start.latents if this.start else None
-    if batch.request.is_img2img and batch.render.initial_noise_multiplier != 1.0:
-        batch.facts.note("Noise multiplier", batch.render.initial_noise_multiplier)
-        first = first * batch.render.initial_noise_multiplier
-    return begun(way, first, original, batch.render, batch.facts.note)
-
-
-def begun(
-    way: SigmaSchedule,
-    noise: Tensor,
-    original: Tensor | None,
-    render: RenderSettings,
-    note: Callable[[str, object], None],
-) -> Tensor:
-    """x to begin with."""
-    if original is None and render.sgm_noise_multiplier:
-        note("SGM noise multiplier", True)
-    if original is not None and render.img2img_extra_noise > 0:
-        note("Extra noise", render.img2img_extra_noise)
+    render = batch.render
+    if batch.request.is_img2img and render.initial_noise_multiplier != 1.0:
+        first = first * render.initial_noise_multiplier
     return way.begin(
-        noise,
-        original,
+        first,
+        this.start.latents if this.start else None,
         sgm_noise_multiplier=render.sgm_noise_multiplier,
         extra_noise=render.img2img_extra_noise,
     )
@@ -229,7 +213,7 @@ def prompted(batch: Batch, this: Pass, loaded: Loaded, process: Process, service
         batch.facts.note("Distilled CFG Scale", render.distilled_cfg_scale)
     encoder = Encoder(loaded.model, (loaded.key, loaded.patches.key), positive, embeddings, services.cache, negative)
     prompts = encoder.prompts(this.positive, this.negative, this.timeline)
-    _note_text(batch, [embeddings[name] for name in prompts.embeddings])
+    _note_embeddings(batch, [embeddings[name] for name in prompts.embeddings])
     return Prompted(
         loaded.model,
         on_device(process, loaded.model.device),
@@ -261,13 +245,10 @@ def text_options(model: PictureMaker, this: Pass, render: RenderSettings) -> tup
     )
 
 
-def _note_text(batch: Batch, embeddings: Sequence[Embedding]) -> None:
-    request, render, note = batch.request, batch.render, batch.facts.note
-    if render.emphasis != "Original" and any(bracket in request.prompt + request.negative_prompt for bracket in "(["):
-        note("Emphasis", render.emphasis)
+def _note_embeddings(batch: Batch, embeddings: Sequence[Embedding]) -> None:
     if embeddings:
         hashes = [f"{embedding.name}: {embedding.short_hash}" for embedding in embeddings]
-        note("TI hashes", ", ".join(hashes))
+        batch.facts.note("TI hashes", ", ".join(hashes))
 
 
 # ---------------------------------------------------------------- features
@@ -331,20 +312,11 @@ def process_of(model: PictureMaker, entry: SamplerEntry, render: RenderSettings,
 
 
 def course_of(
-    this: Pass,
-    process: Process,
-    render: RenderSettings,
-    note: Callable[[str, object], None],
-    table: Literal["sd1", "sdxl"] = "sd1",
+    this: Pass, process: Process, render: RenderSettings, table: Literal["sd1", "sdxl"] = "sd1"
 ) -> SigmaSchedule:
-    """Which noise levels the pass walks; notes what bent them. table: of Align Your Steps."""
+    """Which noise levels the pass walks. table: of Align Your Steps."""
     entry = this.sampler
     schedule = chosen_schedule(entry, this.schedule)
-    if not entry.timesteps and schedule is not None:
-        note("Hires schedule type" if this.phase == "hires" else "Schedule type", schedule.name)
-        _note_bends(schedule, process, render, note)
-    if render.always_discard_next_to_last_sigma and not entry.discard_penultimate:
-        note("Discard penultimate sigma", True)
     function = _spacing(schedule) if schedule is not None else None
     options = ScheduleOptions(
         sigma_min=render.sigma_min,
@@ -376,38 +348,9 @@ def chosen_schedule(entry: SamplerEntry, schedule: ScheduleEntry) -> ScheduleEnt
     return registry.schedule(entry.schedule) if entry.schedule else None
 
 
-def _note_bends(
-    schedule: ScheduleEntry, process: Process, render: RenderSettings, note: Callable[[str, object], None]
-) -> None:
-    if render.sigma_min not in (0.0, process.sigma_min):
-        note("Schedule min sigma", render.sigma_min)
-    if render.sigma_max not in (0.0, process.sigma_max):
-        note("Schedule max sigma", render.sigma_max)
-    if schedule.default_rho and render.rho not in (0.0, schedule.default_rho):
-        note("Schedule rho", render.rho)
-    if "beta_alpha" in schedule.options:
-        note("Beta schedule alpha", render.beta_dist_alpha)
-        note("Beta schedule beta", render.beta_dist_beta)
-
-
-def sampler_options(entry: SamplerEntry, render: RenderSettings, note: Callable[[str, object], None]) -> SamplerOptions:
-    """The sampler's numbers; notes those that differ from the default."""
+def sampler_options(entry: SamplerEntry, render: RenderSettings) -> SamplerOptions:
+    """The sampler's numbers."""
     eta = render.eta_ddim if entry.timesteps else render.eta_ancestral
-    if "eta" in entry.options:
-        if entry.timesteps and eta != 0.0:
-            note("Eta DDIM", eta)
-        elif not entry.timesteps and eta != 1.0:
-            note("Eta", eta)
-    if entry.uses_ensd and render.eta_noise_seed_delta and eta:
-        note("ENSD", render.eta_noise_seed_delta)
-    for name, label, plain in (
-        ("s_churn", "Sigma churn", 0.0),
-        ("s_tmin", "Sigma tmin", 0.0),
-        ("s_tmax", "Sigma tmax", 0.0),
-        ("s_noise", "Sigma noise", 1.0),
-    ):
-        if name in entry.options and getattr(render, name) != plain:
-            note(label, getattr(render, name))
     return SamplerOptions(
         eta=eta,
         s_churn=render.s_churn,

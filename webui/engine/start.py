@@ -90,7 +90,7 @@ class Beginnings:
             UserError: a picture cannot be read.
         """
         request, render = _img2img(batch), batch.render
-        masked = self._masking(request, batch)
+        masked = self._masking(request)
         names = [picture.init_image for picture in batch.pictures]
         givens = {name: self._given(name, request, masked, render.img2img_background_color) for name in set(names)}
         latents = torch.cat(
@@ -130,22 +130,20 @@ class Beginnings:
             UserError: a picture cannot be read.
         """
         request, render = _img2img(batch), batch.render
-        masked = self._masking(request, batch)
+        masked = self._masking(request)
         givens = tuple(
             self._given(picture.init_image, request, masked, render.img2img_background_color)
             for picture in batch.pictures
         )
         return Beginning(Start(torch.empty(0)), givens, request.denoising_strength), masked.latent if masked else None
 
-    def _masking(self, request: Img2Img, batch: Batch) -> Masking | None:
+    def _masking(self, request: Img2Img) -> Masking | None:
         if not request.mask:
             return None
         mask = mask_of(opened(self.images[request.mask]), rounded=request.rounds_mask)
         if request.inpainting_mask_invert:
             mask = ImageOps.invert(mask)
         mask = blurred(mask, request.mask_blur_x, request.mask_blur_y)
-        if request.mask_blur_x == request.mask_blur_y and request.mask_blur_x:
-            batch.facts.note("Mask blur", request.mask_blur_x)
         found = masking(
             mask,
             request.width,
