@@ -53,6 +53,20 @@ def test_a_result_is_sent_over_with_its_parameters(visitor: Visitor) -> None:
     assert "Seed: 31" in visitor.infotext("img2img")
 
 
+def test_a_picture_is_sent_as_a_mask(visitor: Visitor, photo: Path) -> None:
+    visitor.write("txt2img_prompt", "a mask").set("txt2img", **TINY, seed=32)
+    visitor.generate()
+    visitor.page.click("#txt2img_send_to_mask")
+    visitor.until("() => modules.tabs.openedMode() === 'inpaint_upload'")
+    visitor.see("#img2img_upload_mask img")
+    # The form stays as it was: a mask brings nothing but itself.
+    assert visitor.value("img2img_prompt") == ""
+    visitor.page.set_input_files("#img2img_upload_image input[type=file]", photo)
+    visitor.see("#img2img_upload_image img")
+    visitor.set("img2img", **TINY, seed=33)
+    assert visitor.job(visitor.generate("img2img"))["state"] == "done"
+
+
 def test_only_the_painted_part_changes(visitor: Visitor, photo: Path) -> None:
     visitor.open("img2img")
     visitor.page.click("#mode_img2img_inpaint-button")

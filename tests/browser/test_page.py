@@ -49,6 +49,19 @@ def test_every_button_and_every_field_has_a_name(visitor: Visitor) -> None:
         assert not nameless, f"{tab}: {nameless}"
 
 
+def test_no_rule_stands_outside_a_layer(visitor: Visitor) -> None:
+    for tab in TABS:  # each brings sheets of its own when it is opened
+        visitor.open(tab)
+        visitor.page.wait_for_selector(f"#tab_{tab} :is(button, input):visible")
+    sheets, outside = visitor.page.evaluate(
+        """() => [document.styleSheets.length, [...document.styleSheets].flatMap(sheet => [...sheet.cssRules]
+          .filter(rule => !(rule instanceof CSSLayerBlockRule || rule instanceof CSSLayerStatementRule))
+          .map(rule => `${sheet.href} ${rule.cssText.slice(0, 100)}`))]"""
+    )
+    assert sheets > 10
+    assert not outside
+
+
 def test_dark_follows_the_system_and_the_choice_is_kept(enter: Enter) -> None:
     visitor = enter(dark=True)
     assert visitor.page.evaluate("() => document.body.classList.contains('dark')")

@@ -21,7 +21,7 @@ MENU = {
 }
 TRIES = 20
 HANDLE = """document.addEventListener("gesso:ready", async () => {
-    const entry = document.querySelector("script[type=module][src*='/page/']").src;
+    const entry = document.querySelector("script[type=module][src$='/main.js']").src;
     const of = name => import(new URL(`${name}.js`, entry));
     const [live, dom, tabs, server, { facts }] =
         await Promise.all(["live", "dom", "tabs", "server", "facts"].map(of));

@@ -1,4 +1,5 @@
-"""The page's modules: kept for good by browsers, and never of two editions; handlers and modules know each other."""
+"""The page's files: kept for good by browsers, and never of two editions; Gradio's sheets below ours; handlers and
+modules know each other."""
 
 from __future__ import annotations
 
@@ -8,17 +9,19 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from webui.server.page_files import ASSETS, ENTRY, FILES, PageFiles, routes
-from webui.server.ui import page
+from webui.server.page_files import ENTRY, FILES, GRADIO_PLACE, SHEET, PageFiles, gradio_files, routes
+from webui.server.ui import page, sheets
+from webui.server.ui.sheets import ASSETS
 
 IMPORT = re.compile(r'^(?:import|export)\b[^;]*?"(\./[^"]+)";', re.MULTILINE)
 COMMAND = re.compile(r'\bcommand\(\s*"([\w.]+)"')
+STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 CALL = re.compile(r'\bcalls\(\s*"([\w.]+)"')
 
 
-def client(files: PageFiles) -> TestClient:
+def client(files: PageFiles, user_sheet: Path = Path("none.css")) -> TestClient:
     server = FastAPI()
-    server.include_router(routes(files).router)
+    server.include_router(routes(user_sheet, files).router)
     return TestClient(server)
 
 
@@ -38,6 +41,63 @@ def test_a_file_of_another_edition_or_name_is_not_there_and_nobody_remembers_tha
         answer = client(files).get(address)
         assert answer.status_code == 404
         assert answer.headers.get("cache-control", "no-store") == "no-store"
+
+
+def test_gradios_sheets_are_given_out_in_their_layer_and_its_scripts_name_no_others() -> None:
+    asked = client(FILES)
+    names = [path.name for path in gradio_files().glob("*.css")]
+    assert len(names) > 50
+    for name in names:  # each: one that no layer can hold would come with another version of Gradio
+        sheets.below_ours((gradio_files() / name).read_text("utf-8"))
+    for path in (next(gradio_files().glob("index-*.css")), next(gradio_files().glob("index-*.js"))):
+        answer = asked.get(f"{GRADIO_PLACE}{path.name}".removeprefix("."))
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+        whole = path.read_text("utf-8")
+        if path.suffix == ".css":
+            assert answer.text == f"@layer gradio {{\n{whole}\n}}"
+        else:
+            assert "./assets/" not in answer.text
+            assert answer.text.replace(GRADIO_PLACE, "./assets/") == whole
+
+
+def test_only_gradios_own_files_are_given_out() -> None:
+    asked = client(FILES)
+    folder = GRADIO_PLACE.removeprefix(".").removesuffix("/")
+    for name in ("..%2findex.html", "%2e%2e/index.html", ".hidden", "none.css", "", "index.js%00", "C:%5cx.css"):
+        assert asked.get(f"{folder}/{name}").status_code == 404, name
+    there = next(gradio_files().glob("*.css")).name
+    assert asked.get(f"/page/gradio/{'0' * 16}/{there}").status_code == 404
+
+
+def test_no_rule_of_gradios_page_stands_outside_a_layer_and_all_it_loads_is_of_this_edition() -> None:
+    written = (gradio_files().parent / "index.html").read_text("utf-8")
+    quoted = '<script>window.x = {"text": "<style>a{}</style> src=\\"./assets/x"}</script>'
+    shown = FILES.in_layers(written.replace("</head>", f"{quoted}</head>"))
+    assert quoted in shown
+    shown = shown.replace(quoted, "")
+    own = STYLE.findall(shown)
+    assert own[0] == sheets.ORDER
+    assert len(own) > 1
+    assert all(rules.startswith("@layer gradio {") for rules in own[1:])
+    assert "./assets/" not in shown
+    assert shown.count(GRADIO_PLACE) == written.count("./assets/") > 0
+    # The order of the layers is told, and our sheet is on its way, before anything of Gradio's.
+    assert shown.index(sheets.ORDER) < shown.index(FILES.address(SHEET)) < shown.index("@layer gradio {")
+
+
+def test_a_persons_own_sheet_is_above_all_layers_and_asked_for_anew_each_time(tmp_path: Path) -> None:
+    own = tmp_path / "user.css"
+    assert client(FILES, own).get("/page/user.css").status_code == 404
+    own.write_text("body { color: red }")
+    answer = client(FILES, own).get("/page/user.css")
+    assert (answer.status_code, answer.text) == (200, "body { color: red }")
+    assert answer.headers["cache-control"] == "no-cache"
+    assert answer.headers["content-type"].startswith("text/css")
+    written = (gradio_files().parent / "index.html").read_text("utf-8")
+    link = '<link rel="stylesheet" href="./page/user.css">'
+    assert link in FILES.in_layers(written, user_sheet=True)
+    assert link not in FILES.in_layers(written)
 
 
 def test_every_module_is_reached_from_the_entry_and_none_goes_in_a_circle() -> None:

@@ -115,5 +115,10 @@ class Paths:
         return self.ui_config_path or self.data / "ui-config.json"
 
     @property
+    def user_sheet(self) -> Path:
+        """A stylesheet of the person's own; few have one."""
+        return self.data / "user.css"
+
+    @property
     def styles(self) -> tuple[Path, ...]:
         return self.styles_files or (self.data / "styles.csv",)

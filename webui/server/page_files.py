@@ -1,26 +1,42 @@
-"""The page's own files: JavaScript modules, under an address that changes whenever any of them does.
+"""The page's own files: JavaScript modules and the stylesheet, under an address that changes whenever any of them does.
 
 The address names the edition, a hash over all files, as a folder: modules import each other by relative names, as they
 do on disk, and a browser keeps what it has for good. A file of another edition is not there: modules of two editions
 are never mixed.
+
+Gradio's scripts and stylesheets are given out by us as well, the sheets in a layer below ours: at addresses of their
+own, since a browser may have kept them as Gradio itself gave them out. Their edition is that of Gradio alone: a page
+that stays open while the program becomes a newer one still gets what it loads late.
 """
 
 from __future__ import annotations
 
 import hashlib
+import mimetypes
+import re
 from collections.abc import Mapping
+from html import escape
+from importlib.metadata import distribution
+from importlib.util import find_spec
 from pathlib import Path
 
 from fastapi import Response
+from starlette.responses import FileResponse
 
 from webui.server.routes import Routes
+from webui.server.ui import sheets
 
-ASSETS = Path(__file__).parent / "ui" / "assets"
 ENTRY = "main.js"
 """The module that imports all others."""
+SHEET = "style.css"
+USER_SHEET = "user.css"
+"""Where the person's own one is, below the page: as A1111 calls it in the data folder."""
 ROOT = "page"
+OLD_PLACE = "./assets/"
+"""Where Gradio has its files."""
 FOR_GOOD = {"cache-control": "public, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
 NEVER_KEPT = {"cache-control": "no-store"}
+_NAME = re.compile(r"[\w-]+(\.[\w-]+)+", re.ASCII)
 
 
 class PageFiles:
@@ -39,26 +55,93 @@ class PageFiles:
         return f"./{ROOT}/{self.edition}/{name}"
 
     @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._contents)
+    def modules(self) -> tuple[str, ...]:
+        return tuple(name for name in self._contents if name.endswith(".js"))
 
     def content(self, edition: str, name: str) -> bytes | None:
         """A file; None: there is none of this name, or not in this edition."""
         return self._contents.get(name) if edition == self.edition else None
 
+    def in_layers(self, page: str, *, user_sheet: bool = False) -> str:
+        """Gradio's page, with its own rules in the layer below ours, and all sheets and scripts from this edition.
+        `user_sheet`: there is one."""
+        page = _STYLE.sub(lambda found: f"<style>{sheets.below_ours(found[1])}</style>", page, count=1)
+        page = _OF_GRADIO.sub(lambda found: f'{found[1]}="{GRADIO_PLACE}', page)
+        ours = f'<style>{sheets.ORDER}</style><link rel="stylesheet" href="{escape(self.address(SHEET))}">'
+        if user_sheet:  # in no layer, and so above all of them
+            ours += f'<link rel="stylesheet" href="./{ROOT}/{USER_SHEET}">'
+        return _BASE.sub(lambda found: found[0] + ours, page, count=1)
 
-FILES = PageFiles({path.name: path.read_bytes() for path in ASSETS.glob("*.js")})
+
+_BASE = re.compile(r"<base\b[^>]*>")
+_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
+_OF_GRADIO = re.compile(r'\b(src|href)="\./assets/')
+"""In the page's settings, which are JSON, a quotation mark has a backslash before it."""
+
+_GRADIO_EDITION = hashlib.sha256(f"{distribution('gradio').version}\0{sheets.below_ours('')}".encode()).hexdigest()[:16]
+GRADIO_PLACE = f"./{ROOT}/gradio/{_GRADIO_EDITION}/"
+"""Where we have them, below the page."""
+
+FILES = PageFiles(
+    {
+        **{path.name: path.read_bytes() for path in sheets.ASSETS.glob("*.js")},
+        SHEET: sheets.stylesheet().encode(),
+    }
+)
 
 
-def routes(files: PageFiles = FILES) -> Routes:
-    """The route of the files."""
+def gradio_files() -> Path:
+    """The folder of Gradio's own scripts and stylesheets, found without importing it."""
+    spec = find_spec("gradio")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "templates" / "frontend" / "assets"
+
+
+def routes(user_sheet: Path, files: PageFiles = FILES) -> Routes:
+    """The routes of the files. `user_sheet`: the person's own one, if there is any."""
     router = Routes(prefix=f"/{ROOT}", include_in_schema=False)
+    of_gradio = gradio_files()
 
     @router.get("/{edition}/{name}", "user")
     def file(edition: str, name: str) -> Response:
         content = files.content(edition, name)
         if content is None:
-            return Response("There is no such file, or the page is a newer one by now.", 404, NEVER_KEPT)
-        return Response(content, media_type="text/javascript", headers=FOR_GOOD)
+            return _absent()
+        return Response(content, media_type=_media_type(name), headers=FOR_GOOD)
+
+    @router.get("/gradio/{edition}/{name}", "user")
+    def gradio_file(edition: str, name: str) -> Response:
+        path = of_gradio / name
+        if edition != _GRADIO_EDITION or not _NAME.fullmatch(name) or not path.is_file():
+            return _absent()
+        match path.suffix:
+            case ".css":
+                content = sheets.below_ours(path.read_text("utf-8"))
+            case ".js":  # the first one names a sheet as seen from the page, others as seen from themselves
+                content = path.read_text("utf-8").replace(OLD_PLACE, GRADIO_PLACE)
+            case _:
+                return FileResponse(path, media_type=_media_type(name), headers=FOR_GOOD)
+        return Response(content, media_type=_media_type(name), headers=FOR_GOOD)
+
+    @router.get(f"/{USER_SHEET}", "user")
+    def own_sheet() -> Response:
+        if not user_sheet.is_file():
+            return Response("There is no user.css in the data folder.", 404, NEVER_KEPT)
+        return FileResponse(user_sheet, media_type="text/css", headers={"cache-control": "no-cache"})
 
     return router
+
+
+def _absent() -> Response:
+    return Response("There is no such file, or the page is a newer one by now.", 404, NEVER_KEPT)
+
+
+def _media_type(name: str) -> str:
+    # Not by the system's table alone: Windows' may call JavaScript plain text, which no browser runs as a module.
+    match Path(name).suffix:
+        case ".js":
+            return "text/javascript"
+        case ".css":
+            return "text/css"
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -153,7 +153,7 @@ def application(app: App) -> FastAPI:
     errors.install(server)
     for part in (live, cards, sdapi):
         server.include_router(part.routes(app).router)
-    server.include_router(page_files.routes().router)
+    server.include_router(page_files.routes(app.paths.user_sheet).router)
     for route in server.routes:
         if getattr(route, "path", "") == server.openapi_url:  # FastAPI's own
             declare(route, of_the_page("GET"))

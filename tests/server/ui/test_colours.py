@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from webui.server.page_files import ASSETS
 from webui.server.ui import colours
+from webui.server.ui.sheets import ASSETS
 
 LITERAL = re.compile(r"(?<![\w-])#[0-9a-f]{3,8}\b(?=[;,) ])|\b(?:rgb|hsl)a?\(", re.IGNORECASE)
 CONTRAST = 7.0
@@ -27,14 +27,14 @@ def contrast(one: str, other: str) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
-@pytest.mark.parametrize("sheet", sorted(path.name for path in ASSETS.glob("*.css")))
+@pytest.mark.parametrize("sheet", sorted(str(path.relative_to(ASSETS)) for path in ASSETS.rglob("*.css")))
 def test_a_sheet_has_no_colour_of_its_own(sheet: str) -> None:
     lines = (ASSETS / sheet).read_text("utf-8").splitlines()
     assert not [line for line in lines if ":" in line and LITERAL.search(line)]
 
 
 def test_every_colour_of_the_table_is_used() -> None:
-    sheets = "\n".join(path.read_text("utf-8") for path in ASSETS.glob("*.css"))
+    sheets = "\n".join(path.read_text("utf-8") for path in ASSETS.rglob("*.css"))
     assert not [name for name in colours.COLOURS if f"var(--{name})" not in sheets]
 
 

@@ -42,11 +42,13 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webui.base.errors import NotFound, UserError, WebuiError
 from webui.server.api.errors import LARGEST_BODY, TOO_LARGE, shaped
 from webui.server.guard import caller_of
+from webui.server.page_files import FILES
+from webui.server.ui import sheets
 from webui.server.ui.sessions import GradioSessions
 
 if TYPE_CHECKING:
@@ -55,10 +57,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 READS = re.compile(
-    r"/(config/?|theme\.css|favicon\.ico|manifest\.json|robots\.txt|(static|assets|svelte)/.+)?"
+    r"/(config/?|favicon\.ico|manifest\.json|robots\.txt|(static|assets|svelte)/.+)?"
     r"|/gradio_api/(info|app_id|user|login_check|queue/status)/?"
 )
-"""What Gradio itself answers: the page, and what it is made of."""
+"""What Gradio itself answers: what the page is made of."""
+PAGE = "/"
+THEME = "/theme.css"
 FILE = "/gradio_api/file="
 RUN = re.compile(r"/gradio_api/run/[a-z_0-9]{1,100}/?")
 JOIN = "/gradio_api/queue/join"
@@ -136,6 +140,10 @@ class Door:
                     return await run_in_threadpool(self._file, request, path.removeprefix(FILE))
                 if path == PROGRESS:
                     return self._progress(request)
+                if path == THEME:
+                    return Response(sheets.below_ours(self._blocks.theme_css), media_type="text/css")
+                if path == PAGE and request.method == "GET":
+                    return await _in_layers(self._page, request, user_sheet=self._app.paths.user_sheet.is_file())
                 if path == DATA or READS.fullmatch(path):
                     return None
             case "POST":
@@ -374,6 +382,26 @@ class Door:
         owner = caller_of(request.scope).owner
         told = f"{owner}\0{given}".encode("utf-8", "replace")
         return hmac.new(self._secret, told, hashlib.sha256).hexdigest()[:32]
+
+
+async def _in_layers(page: ASGIApp, request: Request, *, user_sheet: bool) -> Response:
+    """Gradio's page, its rules in a layer below ours."""
+    begun: list[Message] = []
+    content = bytearray()
+
+    async def taken(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            begun.append(message)
+        else:
+            content.extend(message.get("body", b""))
+
+    raw = [(name, value) for name, value in request.scope["headers"] if name != b"accept-encoding"]
+    await page({**request.scope, "headers": raw}, request.receive, taken)
+    status = begun[0]["status"]
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in begun[0]["headers"]}
+    headers.pop("content-length", None)
+    text = content.decode("utf-8")
+    return Response(FILES.in_layers(text, user_sheet=user_sheet) if status == 200 else text, status, headers)
 
 
 @contextmanager

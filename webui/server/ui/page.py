@@ -79,7 +79,6 @@ def mount_options(app: App) -> dict[str, object]:
     """What `gr.mount_gradio_app` is to be told beside the page."""
     return {
         "theme": theme.theme(),
-        "css": theme.stylesheet(),
         "head": theme.head(_facts(app)),
         "favicon_path": str(theme.FAVICON),
         "footer_links": [],

@@ -23,10 +23,13 @@ from webui.server.ui.toprow import tool_button
 if TYPE_CHECKING:
     from webui.app import App
 
-Kind = Literal["picture", "parameters"]
-"""A picture's file; what a picture was made with."""
+Kind = Literal["picture", "parameters", "mask"]
+"""A picture's file; what a picture was made with; a picture's file whose white areas say where another may change."""
 PICTURE: Kind = "picture"
 PARAMETERS: Kind = "parameters"
+MASK: Kind = "mask"
+AS_PICTURE: frozenset[Kind] = frozenset((PICTURE, MASK))
+"""What can be sent wherever a picture is shown: any may serve as a mask."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,12 @@ class Receiver:
     """The sub-tab's id; "": there is none."""
     holds: Component | None = None
     """Where its picture stands: nothing is sent to where it comes from."""
+    words: str = ""
+    """What buttons with words say, where that is not "Send to NAME"."""
+
+    @property
+    def short(self) -> str:
+        return self.words or f"Send to {self.name}"
 
 
 @dataclass(frozen=True)
@@ -122,7 +131,7 @@ def sends_shown_picture(
     picked: Component,
     notice: Component,
     *,
-    sends: frozenset[Kind] = frozenset((PICTURE,)),
+    sends: frozenset[Kind] = AS_PICTURE,
     **look: Any,
 ) -> Sender:
     """The finished picture that a tab shows: `picked` carries its number. `look` is that of the buttons."""

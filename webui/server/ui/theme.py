@@ -1,16 +1,15 @@
-"""How the page looks: palette, stylesheet, icons, and the scripts in its head. Nothing comes from another host."""
+"""How the page looks: Gradio's theme in our palette, and the scripts in its head. Nothing comes from another host."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from html import escape
-from urllib.parse import quote
 
 import gradio as gr
 
-from webui.server.page_files import ASSETS, ENTRY, FILES
-from webui.server.ui import colours
+from webui.server.page_files import ENTRY, FILES
+from webui.server.ui.sheets import ASSETS
 
 FAVICON = ASSETS / "favicon.svg"
 
@@ -21,8 +20,6 @@ ANEW = (
 )
 """Where the modules do not come: the program may have become another one since the page came, so the page is fetched
 anew, once."""
-SHEETS = ("style", "cards", "history", "tokens", "previews")
-"""The stylesheets, later ones winning."""
 
 CHALK = gr.themes.Color(
     name="chalk",
@@ -144,24 +141,13 @@ def theme() -> object:
     )
 
 
-def stylesheet() -> str:
-    """The stylesheet, with a class for each icon: `glyph-NAME` draws it in the text's colour."""
-    icons = [
-        f".glyph-{icon.stem}{{--icon:url('data:image/svg+xml,{quote(icon.read_text('utf-8').strip())}')}}"
-        for icon in sorted((ASSETS / "icons").glob("*.svg"))
-    ]
-    return "\n".join([*((ASSETS / f"{name}.css").read_text("utf-8") for name in SHEETS), *icons])
-
-
 def head(facts: Mapping[str, object]) -> str:
-    """What the page's modules are to know, as JSON in the page; the modules; rules around Gradio's blocks."""
+    """What the page's modules are to know, as JSON in the page; and the modules."""
     told = json.dumps(facts, ensure_ascii=True).replace("<", "\\u003c")
-    rules = (ASSETS / "page.css").read_text("utf-8")
     return "\n".join(
         [
-            f"<style>{colours.stylesheet()}{rules}</style>",
             # All at once: else a browser learns of one module from another, a trip to the server each time.
-            *(f'<link rel="modulepreload" href="{escape(FILES.address(name))}">' for name in FILES.names),
+            *(f'<link rel="modulepreload" href="{escape(FILES.address(name))}">' for name in FILES.modules),
             f'<script type="application/json" id="page_facts">{told}</script>',
             f"<script>{(ASSETS / 'inline' / 'theme.js').read_text('utf-8')}</script>",
             f'<script type="module" src="{escape(FILES.address(ENTRY))}" onerror="{escape(ANEW)}"></script>',

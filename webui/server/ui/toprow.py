@@ -28,7 +28,7 @@ class Toprow:
 def tool_button(icon: str, name: str, elem_id: str, *, elem_classes: Sequence[str] = (), **look: object) -> Component:
     """A square button with an icon; `name` is its accessible name and tooltip."""
     classes = ["tool", f"glyph-{icon}", *elem_classes]
-    button: Component = gr.Button(name, elem_id=elem_id, elem_classes=classes, size="sm", min_width=34, scale=0, **look)
+    button: Component = gr.Button(name, elem_id=elem_id, elem_classes=classes, size="sm", scale=0, **look)
     return button
 
 
@@ -39,13 +39,11 @@ def toprow(controls: Controls, *, before_styles: tuple[tuple[str, str, str], ...
         with gr.Column(scale=6, min_width=280, elem_classes="prompts"):
             for name in PROMPTS:
                 controls.add(name, show_label=False, elem_classes="prompt", max_lines=24, placeholder=_invitation(name))
-        with gr.Column(scale=1, min_width=280, elem_id=f"{tab}_actions_column", elem_classes="actions"):
+        with gr.Column(scale=0, min_width=260, elem_id=f"{tab}_actions_column", elem_classes="actions"):
             with gr.Row(elem_id=f"{tab}_generate_box", elem_classes="generate-box"):
-                gr.Button("Interrupt", elem_id=f"{tab}_interrupt", elem_classes="while-running", min_width=60)
-                gr.Button("Skip", elem_id=f"{tab}_skip", elem_classes="while-running", min_width=60)
-                generate = gr.Button(
-                    "Generate", elem_id=f"{tab}_generate", elem_classes="generate", variant="primary", min_width=90
-                )
+                gr.Button("Interrupt", elem_id=f"{tab}_interrupt", elem_classes="while-running")
+                gr.Button("Skip", elem_id=f"{tab}_skip", elem_classes="while-running")
+                generate = gr.Button("Generate", elem_id=f"{tab}_generate", elem_classes="generate", variant="primary")
             with gr.Row(elem_id=f"{tab}_tools", elem_classes="tools"):
                 paste = tool_button(
                     "paste",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from webui.base.errors import NotFound, WebuiError
+from webui.base.errors import WebuiError
 from webui.catalog.pictures import SavedPicture, read_infotext
 from webui.jobs.extras.request import Extras
 from webui.jobs.interrogate.request import Interrogate
@@ -25,6 +25,7 @@ from webui.request.params import Declared, by_name
 from webui.server.ui import notices
 from webui.server.ui.components import Component, Data, Shown
 from webui.server.ui.controls import PARTS, QUIET, Controls
+from webui.server.ui.editing import Editing, JobList, connect_editing
 from webui.server.ui.quicksettings import SettingsForm
 from webui.server.ui.results import ResultsPanel
 from webui.server.ui.script import calls
@@ -58,6 +59,28 @@ class Pane:
     """What takes a picture with a mask, both as files, when the job is edited."""
     scripts: Scripts | None = None
 
+    def editing(self, app: App) -> Editing:
+        """What was submitted goes back into the form, with the picture that it begins with and its mask."""
+
+        def take(asked: JobRequest, request: gr.Request) -> Shown:
+            values = _values_of(asked)
+            shown, remarks = self.controls.show(values)
+            updates: Shown = {**shown}
+            if self.scripts is not None:
+                updates |= self.scripts.show(str(values["script"]), by_name(values["script_values"]))
+            if asked.begins_with:
+                places = (self.masked or ()) if asked.masked_by else (self.begins,)
+                for name, place in zip((asked.begins_with[0], asked.masked_by), places, strict=False):
+                    if place is not None:
+                        content = app.catalog.uploads.get(name)
+                        updates[place] = copy_for(app, request, content, f"{name[:12]}.png")
+            return {**updates, self.results.notice: notices.remarks(remarks)}
+
+        scripts = () if self.scripts is None else self.scripts.components
+        begins = () if self.begins is None else (self.begins,)
+        shows = (*self.controls.components, *scripts, *begins, *(self.masked or ()), self.results.notice)
+        return Editing(self.kind, shows, take)
+
 
 @dataclass(frozen=True)
 class PicturePane:
@@ -77,6 +100,21 @@ class ExtrasPane:
     results: ResultsPanel
     sending: Sending
 
+    def editing(self, app: App) -> Editing:
+        """What was submitted goes back into the tab, with the first of its pictures."""
+
+        def take(asked: JobRequest, request: gr.Request) -> Shown:
+            shown, remarks = self.controls.show(_values_of(asked))
+            updates: Shown = {**shown}
+            if asked.begins_with:
+                name = asked.begins_with[0]
+                updates[self.image] = copy_for(app, request, app.catalog.uploads.get(name), f"{name[:12]}.png")
+                others = len(asked.begins_with) - 1
+                remarks += [f"The other {others} pictures must be added again."] if others else []
+            return {**updates, self.results.notice: notices.remarks(remarks)}
+
+        return Editing(self.kind, (*self.controls.components, self.image, self.results.notice), take)
+
 
 @dataclass(frozen=True)
 class FormPane:
@@ -86,14 +124,14 @@ class FormPane:
     controls: Controls
     notice: Component
 
+    def editing(self, _app: App) -> Editing:
+        """What was submitted goes back into the tab."""
 
-@dataclass(frozen=True)
-class QueuePane:
-    """The tab of jobs. `picked` carries the id of one; `editors` are buttons by the kind of job that they edit."""
+        def take(asked: JobRequest, _request: gr.Request) -> Shown:
+            updates, remarks = self.controls.show(_values_of(asked))
+            return {**updates, self.notice: notices.remarks(remarks)}
 
-    notice: Component
-    picked: Component
-    editors: Mapping[str, Component]
+        return Editing(self.kind, (*self.controls.components, self.notice), take)
 
 
 @dataclass(frozen=True)
@@ -179,20 +217,10 @@ def describes(app: App, trigger: Component, model: str, picture: Component, noti
 def connect(app: App, panes: Mapping[str, object]) -> None:
     """Wire what crosses tabs, once all are built: pasting, styles, pictures sent around."""
     forms = [pane for pane in panes.values() if isinstance(pane, Pane)]
-    kinds = {pane.kind: pane for pane in forms}
     for pane in forms:
         _pastes(app, pane)
         _applies_styles(app, pane)
-    extras = next((pane for pane in panes.values() if isinstance(pane, ExtrasPane)), None)
-    for jobs in (pane for pane in panes.values() if isinstance(pane, QueuePane)):
-        for kind, button in jobs.editors.items():
-            if kind in kinds:
-                _edits_job(app, jobs, button, kinds[kind])
-            elif extras is not None and kind == extras.kind:
-                _edits_extras(app, jobs, button, extras)
-            for plain in (pane for pane in panes.values() if isinstance(pane, FormPane)):
-                if kind == plain.kind:
-                    _edits_form(app, jobs, button, plain)
+    connect_editing(app, [pane for pane in panes.values() if isinstance(pane, JobList)], panes.values())
     connect_all(sending for pane in panes.values() if isinstance(sending := getattr(pane, "sending", None), Sending))
 
 
@@ -325,105 +353,9 @@ def _applies_styles(app: App, pane: Pane) -> None:
     )
 
 
-def _asked(app: App, job_id: str, owner: str) -> JobRequest:
-    """What was submitted as a job.
-
-    Raises:
-        NotFound: there is no such job, or it is somebody else's.
-    """
-    job = app.queue.job(job_id)
-    if job.owner != owner and not app.access.oversees(owner):
-        raise NotFound(f"You have no job {job_id!r}.")
-    return job.request
-
-
 def _values_of(asked: Declared) -> dict[str, object]:
     """All that a request says, by the names of its own fields; what features ask for is in one of them."""
     return {name: getattr(asked, name) for name in type(asked).model_fields}
-
-
-def _edits_job(app: App, source: QueuePane, button: Component, target: Pane) -> None:
-    """What was submitted goes back into its form, with the picture that it begins with and its mask."""
-    notice = target.results.notice
-
-    def edit(job_id: str, request: gr.Request) -> Shown:
-        try:
-            asked = _asked(app, job_id, owner_of(request))
-            values = _values_of(asked)
-            shown, remarks = target.controls.show(values)
-            updates: Shown = {**shown}
-            if target.scripts is not None:
-                updates |= target.scripts.show(str(values["script"]), by_name(values["script_values"]))
-            if asked.begins_with:
-                places = (target.masked or ()) if asked.masked_by else (target.begins,)
-                for name, place in zip((asked.begins_with[0], asked.masked_by), places, strict=False):
-                    if place is not None:
-                        content = app.catalog.uploads.get(name)
-                        updates[place] = copy_for(app, request, content, f"{name[:12]}.png")
-        except WebuiError as error:
-            return {source.notice: notices.failure(error)}
-        return {**updates, notice: notices.remarks(remarks)}
-
-    button.click(
-        edit,
-        source.picked,
-        [
-            *target.controls.components,
-            *(target.scripts.components if target.scripts is not None else ()),
-            *(() if target.begins is None else (target.begins,)),
-            *(target.masked or ()),
-            notice,
-            source.notice,
-        ],
-        js=calls("jobs.edit", target.kind),
-        **QUIET,
-    )
-
-
-def _edits_extras(app: App, source: QueuePane, button: Component, target: ExtrasPane) -> None:
-    """What was submitted goes back into the tab, with the first of its pictures."""
-
-    def edit(job_id: str, request: gr.Request) -> Shown:
-        try:
-            asked = _asked(app, job_id, owner_of(request))
-            shown, remarks = target.controls.show(_values_of(asked))
-            updates: Shown = {**shown}
-            if asked.begins_with:
-                name = asked.begins_with[0]
-                updates[target.image] = copy_for(app, request, app.catalog.uploads.get(name), f"{name[:12]}.png")
-                others = len(asked.begins_with) - 1
-                remarks += [f"The other {others} pictures must be added again."] if others else []
-        except WebuiError as error:
-            return {source.notice: notices.failure(error)}
-        return {**updates, target.results.notice: notices.remarks(remarks)}
-
-    button.click(
-        edit,
-        source.picked,
-        [*target.controls.components, target.image, target.results.notice, source.notice],
-        js=calls("jobs.edit", target.kind),
-        **QUIET,
-    )
-
-
-def _edits_form(app: App, source: QueuePane, button: Component, target: FormPane) -> None:
-    """What was submitted goes back into the tab."""
-
-    def edit(job_id: str, request: gr.Request) -> Shown:
-        try:
-            asked = _asked(app, job_id, owner_of(request))
-            updates, remarks = target.controls.show(_values_of(asked))
-        except WebuiError as error:
-            return {source.notice: notices.failure(error)}
-        return {**updates, target.notice: notices.remarks(remarks)}
-
-    button.click(
-        edit,
-        source.picked,
-        [*target.controls.components, target.notice, source.notice],
-        js=calls("jobs.edit", target.kind),
-        **QUIET,
-    )
 
 
 def _styles_in(app: App, values: Mapping[str, object]) -> dict[str, object]:

@@ -167,7 +167,7 @@ class View {
     }
     const percent = Math.round(job.progress * 100);
     this.stage.classList.add("working");
-    this.bar.style.width = `${(job.progress * 100).toFixed(1)}%`;
+    this.bar.style.setProperty("--done", `${(job.progress * 100).toFixed(1)}%`);
     this.bar.classList.toggle("unknown", !job.progress);
     this.words.textContent = job.text || "Starting";
     this.numbers.textContent = [

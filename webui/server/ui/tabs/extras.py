@@ -72,11 +72,9 @@ def extras(app: App) -> ExtrasPane:
             _more(controls)
         with gr.Column(scale=1, min_width=320):
             with gr.Row(elem_id="extras_generate_box", elem_classes="generate-box"):
-                gr.Button("Interrupt", elem_id="extras_interrupt", elem_classes="while-running", min_width=60)
-                gr.Button("Skip", elem_id="extras_skip", elem_classes="while-running", min_width=60)
-                generate = gr.Button(
-                    "Generate", elem_id="extras_generate", elem_classes="generate", variant="primary", min_width=90
-                )
+                gr.Button("Interrupt", elem_id="extras_interrupt", elem_classes="while-running")
+                gr.Button("Skip", elem_id="extras_skip", elem_classes="while-running")
+                generate = gr.Button("Generate", elem_id="extras_generate", elem_classes="generate", variant="primary")
             preview = gr.HTML(elem_id="extras_preview", elem_classes="bare preview-place")
             shown = results("extras")
     for tab, name in ((single, SINGLE), (several, SEVERAL), (folder, FOLDER)):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from webui.server.ui.sending import PARAMETERS, PICTURE, Sending, sends_shown_picture
+from webui.server.ui.sending import AS_PICTURE, PARAMETERS, Sending, sends_shown_picture
 from webui.server.ui.wiring import PicturePane
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def history(app: App) -> PicturePane:
     picked = gr.Textbox(visible="hidden", elem_id="history_picked", label="Picked picture", container=False)
     with gr.Row(elem_id="history_senders") as row:
         pass
-    sends = frozenset((PICTURE, PARAMETERS))
+    sends = AS_PICTURE | {PARAMETERS}
     return PicturePane(
         "history", Sending(sends=(sends_shown_picture(app, "history", row, picked, notice, sends=sends),))
     )

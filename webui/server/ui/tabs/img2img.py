@@ -9,6 +9,7 @@ import gradio as gr
 from webui.jobs.interrogate.request import CLIP, DEEPBOORU, MODELS
 from webui.server.ui.batch import batch_tab, submits_batch
 from webui.server.ui.cards import cards
+from webui.server.ui.components import Component, Shown
 from webui.server.ui.controls import QUIET
 from webui.server.ui.parts import (
     batch,
@@ -25,10 +26,10 @@ from webui.server.ui.parts import (
 from webui.server.ui.results import results
 from webui.server.ui.script import calls
 from webui.server.ui.scripts import Scripts
-from webui.server.ui.sending import Sending, sends_shown_picture
+from webui.server.ui.sending import MASK, Receiver, Sending, Sent, sends_shown_picture
 from webui.server.ui.sources import MASK_EDGE, Scaling, completed, copies, modes
 from webui.server.ui.toprow import toprow
-from webui.server.ui.wiring import ImageSubTab, Pane, describes, form, form_receiver, generates
+from webui.server.ui.wiring import ImageSubTab, Pane, copy_for, describes, form, form_receiver, generates
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -50,6 +51,9 @@ INPAINT_MORE = ("inpaint_full_res_padding", "mask_round")
 
 TAKES = (("img2img", "img2img", "image"), ("inpaint", "Inpaint", "brush"))
 """The sub-tabs that pictures are sent to: name, title, icon."""
+
+UPLOADED_MASK = "inpaint_upload"
+"""The sub-tab that takes a mask as a file."""
 
 DESCRIBERS = (
     ("search", "Interrogate CLIP: describe the picture in a sentence", f"interrogate_{CLIP}"),
@@ -125,6 +129,16 @@ def img2img(app: App) -> Pane:
     )
     sends = (sends_shown_picture(app, "img2img", shown.row, shown.picked, shown.notice),)
     masked = next(
-        (mode.picture, mode.second) for mode in found if mode.second is not None and mode.name == "inpaint_upload"
+        (mode.picture, mode.second) for mode in found if mode.second is not None and mode.name == UPLOADED_MASK
     )
-    return Pane("img2img", controls, top, shown, Sending(receives, sends), images["img2img"], masked, scripts)
+    sending = Sending((*receives, _receives_mask(app, masked[1])), sends)
+    return Pane("img2img", controls, top, shown, sending, images["img2img"], masked, scripts)
+
+
+def _receives_mask(app: App, mask: Component) -> Receiver:
+    def take(sent: Sent, request: gr.Request) -> Shown:
+        return {mask: copy_for(app, request, sent.picture, sent.name)} if sent.picture else {}
+
+    title, place = "Send picture to Inpaint upload, as the mask", f"mode_img2img_{UPLOADED_MASK}"
+    takes = frozenset((MASK,))
+    return Receiver("mask", title, "mask", takes, "img2img", (mask,), take, place, mask, "Send as mask")

@@ -57,10 +57,8 @@ def merger(app: App) -> FormPane:
                 look = gr.Button("Read metadata from selected checkpoints", size="sm", elem_id="merge_read_metadata")
         with gr.Column(scale=1, min_width=320, elem_classes="settings"):
             with gr.Row(elem_id="merge_generate_box", elem_classes="generate-box"):
-                gr.Button("Interrupt", elem_id="merge_interrupt", elem_classes="while-running", min_width=60)
-                run = gr.Button(
-                    "Merge", elem_id="merge_generate", elem_classes="generate", variant="primary", min_width=90
-                )
+                gr.Button("Interrupt", elem_id="merge_interrupt", elem_classes="while-running")
+                run = gr.Button("Merge", elem_id="merge_generate", elem_classes="generate", variant="primary")
             notice = gr.HTML(elem_id="merge_notice", elem_classes="notices")
             gr.HTML(
                 f"<section class='gesso-errand' data-kind='{KIND}' aria-live='polite'></section>", elem_classes="bare"

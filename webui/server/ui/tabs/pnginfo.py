@@ -11,7 +11,7 @@ from webui.base.errors import WebuiError
 from webui.server.ui import notices
 from webui.server.ui.components import Component, Shown
 from webui.server.ui.controls import QUIET
-from webui.server.ui.sending import PARAMETERS, PICTURE, Receiver, Sender, Sending, Sent, opens
+from webui.server.ui.sending import AS_PICTURE, PARAMETERS, PICTURE, Receiver, Sender, Sending, Sent, opens
 from webui.server.ui.wiring import InfoPane, copy_for, described, file_content
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ def _sends(row: Component, image: Component, text: Component, notice: Component)
     """All that a picture says, and the picture."""
 
     def button(receiver: Receiver) -> Component:
-        made: Component = gr.Button(f"Send to {receiver.name}", elem_id=f"pnginfo_send_to_{receiver.name}", size="sm")
+        made: Component = gr.Button(receiver.short, elem_id=f"pnginfo_send_to_{receiver.name}", size="sm")
         return made
 
     def gathered(_owner: str, said: str, path: str | None) -> Sent:
         return Sent(file_content(path), Path(path).name if path else "", said)
 
-    return Sender(frozenset((PICTURE, PARAMETERS)), row, button, (text, image), gathered, notice, opens, holds=image)
+    return Sender(AS_PICTURE | {PARAMETERS}, row, button, (text, image), gathered, notice, opens, holds=image)

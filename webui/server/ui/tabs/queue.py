@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from webui.request.jobs import request_classes
-from webui.server.ui.wiring import QueuePane
+from webui.server.ui.editing import JobList
 
 if TYPE_CHECKING:
     from webui.app import App
 
 
-def queue(_app: App) -> QueuePane:
+def queue(_app: App) -> JobList:
     """Build the tab, inside a `gr.Tab`. The buttons that edit are pressed by the script."""
     notice = gr.HTML(elem_id="queue_notice", elem_classes="notices")
     gr.HTML("<section class='gesso-jobs' aria-label='Queue'></section>", elem_classes="bare")
-    editors = {
-        kind: gr.Button(f"Edit in {kind}", visible="hidden", elem_id=f"queue_edit_{kind}") for kind in request_classes()
-    }
+    with gr.Row(elem_id="queue_editors") as row:
+        pass
     picked = gr.Textbox(visible="hidden", elem_id="queue_picked", label="Picked job", container=False)
-    return QueuePane(notice, picked, editors)
+    return JobList(row, picked, notice)
