@@ -258,7 +258,7 @@ def form_receiver(
         if sent.infotext or sent.made is not None:
             values, remarks = told(app, sent.infotext, REQUESTS[kind])
             if sent.made is not None and image is not None:
-                values = _going_on(app, values, sent.made)
+                values = going_on(app, values, sent.made)
             shown, more = controls.show(values)
             found |= shown
             remarks = [*remarks, *more]
@@ -274,10 +274,11 @@ def form_receiver(
     return Receiver(place.name, title, place.icon, takes, kind, (*shows, place.image), take, sub_tab, place.image)
 
 
-def _going_on(app: App, values: Mapping[str, object], made: SavedPicture) -> dict[str, object]:
+def going_on(app: App, values: Mapping[str, object], made: SavedPicture) -> dict[str, object]:
     """What a form takes over of a finished picture that it goes on with: what is said of any picture, and its size."""
     ui = app.settings.current.ui
-    kept = {name: value for name, value in values.items() if name in Generation.params()}
+    of_any = {*Generation.offered(), PARTS}
+    kept = {name: value for name, value in values.items() if name in of_any}
     kept |= {STYLES: values.get(STYLES, ()), **dict(zip(SIZE, (made.width, made.height), strict=True))}
     for name in ((SEED,) if not ui.send_seed else ()) + (SIZE if not ui.send_size else ()):
         kept.pop(name, None)
