@@ -25,7 +25,7 @@ def aside(plan: ExtrasPreview) -> AsideResult:
     """
     comments = list(plan.comments)
     picture = as_given(opened(plan.picture))
-    given = Worked(picture, plan.size, most=max(picture.size))
+    given = Worked(picture, plan.size, most=max(*picture.size, LARGE))
     results = results_of(given, plan.request, _resized, plan.names, plan.most_pixels, comments.append)
     if len(results) > SHOWN:
         comments.append(f"The first {SHOWN} of {len(results)} pictures are shown.")
