@@ -26,7 +26,7 @@ from webui.server.api.unheard import EXTRAS_FIELDS, FIELDS, SCRIPTS, unheard, un
 PROGRAM = Path(flags.__file__).parent
 FIELDS_FILE = ("request/fields.py",)
 """Here a field is read to say when another one stands in an infotext, which is no effect."""
-REQUEST = ("request", "body", "asked", "wanted", "values", "known")
+REQUEST = ("request", "body", "asked", "wanted", "values", "known", "given")
 """What variables that hold a request are called."""
 
 

@@ -1030,8 +1030,7 @@ def run_checks(home: Environment, arguments: Sequence[str]) -> int:
     browser = find_browser(home)
     # Several tests at once, each on one core: torch's threads would get in each other's way.
     env = {"OMP_NUM_THREADS": "1", **os.environ, "GESSO_TEST_BROWSER": browser, "HF_HUB_OFFLINE": "1"}
-    # Half as many again as there are cores: tests often wait, for a page or for a process to start.
-    workers = max(min((os.cpu_count() or 1) * 3 // 2, MOST_TEST_WORKERS), 1)
+    workers = max(min(os.cpu_count() or 1, MOST_TEST_WORKERS), 1)
     failed = []
     lint, types = "ruff check webui tests launch.py", "mypy --strict webui launch.py"
     with tempfile.TemporaryFile() as told:

@@ -65,7 +65,7 @@ def test_several_pictures_are_one_job(api: Api) -> None:
         ({"upscaler_1": "Lanzos"}, 404, "upscaler_1"),
         ({"upscaler_1": "Lanczos", "upscaler_2": "R-ESRGAN 4x+"}, 404, "upscaler_2"),
         ({"image": "!!"}, 422, "image"),
-        ({"image": "aGk="}, 422, ""),
+        ({"image": "aGk="}, 422, "image"),
         ({"resize_mode": 2}, 422, ""),
         ({"upscaling_resize": -1}, 422, ""),
         ({"resize_mode": 1, "upscaling_resize_w": 60000, "upscaling_resize_h": 60000}, 422, "upscaling_resize_w"),
