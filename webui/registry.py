@@ -97,6 +97,12 @@ class FeatureEntry(Entry):
     """A capability of a picture; `package` has the class `Params` in `parameters`, and `Engine` in `engine`."""
 
     package: str
+    kinds: tuple[str, ...] = ()
+    """The kinds of jobs whose requests may ask for it; empty: all that make pictures."""
+
+    def is_for(self, kind: str) -> bool:
+        """Whether requests of this kind may ask for it; "": whether any may."""
+        return not kind or not self.kinds or kind in self.kinds
 
     @property
     def params(self) -> type[FeatureParams]:
@@ -355,11 +361,11 @@ FEATURES: tuple[FeatureEntry, ...] = (
     FeatureEntry("Self-attention guidance", f"{_F}.self_attention_guidance"),
     FeatureEntry("Dynamic thresholding", f"{_F}.dynamic_thresholding"),
     FeatureEntry("CFG rescale", f"{_F}.cfg_rescale"),
-    FeatureEntry("Hires. fix", f"{_F}.hires"),
+    FeatureEntry("Hires. fix", f"{_F}.hires", kinds=("txt2img",)),
     FeatureEntry("Face restoration", f"{_F}.face_restoration"),
-    FeatureEntry("Soft inpainting", f"{_F}.soft_inpainting"),
-    FeatureEntry("Colour correction", f"{_F}.colour_correction"),
-    FeatureEntry("Inpainting", f"{_F}.inpainting"),
+    FeatureEntry("Soft inpainting", f"{_F}.soft_inpainting", kinds=("img2img",)),
+    FeatureEntry("Colour correction", f"{_F}.colour_correction", kinds=("img2img",)),
+    FeatureEntry("Inpainting", f"{_F}.inpainting", kinds=("img2img",)),
     FeatureEntry("Film", f"{_F}.film"),
 )
 """In the order in which they act."""
@@ -579,9 +585,9 @@ def features() -> tuple[FeatureEntry, ...]:
     return (*FEATURES, *_features().lines)
 
 
-def carried() -> tuple[FeatureEntry, ...]:
-    """The features whose values requests carry under `features`."""
-    return tuple(entry for entry in features() if entry.params.title)
+def carried(kind: str = "") -> tuple[FeatureEntry, ...]:
+    """The features whose values requests of this kind carry under `features`; "": of any kind."""
+    return tuple(entry for entry in features() if entry.params.title and entry.is_for(kind))
 
 
 def feature(name: str) -> FeatureEntry | None:
@@ -598,15 +604,16 @@ def _feature_names(entries: tuple[FeatureEntry, ...]) -> dict[str, FeatureEntry]
     return _by_names((name, entry) for entry in reversed(told) for name in (entry.name, *entry.params.aliases))
 
 
-def flat_names() -> dict[str, tuple[FeatureEntry, str]]:
+def flat_names(kind: str = "") -> dict[str, tuple[FeatureEntry, str]]:
     """What programs, presets and requests of an earlier day call parameters of features, as if they were the request's:
-    name -> (feature, parameter)."""
-    return _flat_names(features())
+    name -> (feature, parameter). kind: of the request; "": any."""
+    return _flat_names(features(), kind)
 
 
 @cache
-def _flat_names(entries: tuple[FeatureEntry, ...]) -> dict[str, tuple[FeatureEntry, str]]:
-    return {flat: (entry, own) for entry in entries for flat, own in entry.params.flat.items()}
+def _flat_names(entries: tuple[FeatureEntry, ...], kind: str) -> dict[str, tuple[FeatureEntry, str]]:
+    there = [entry for entry in entries if entry.is_for(kind)]
+    return {flat: (entry, own) for entry in there for flat, own in entry.params.flat.items()}
 
 
 def restorers() -> tuple[RestorerEntry, ...]:

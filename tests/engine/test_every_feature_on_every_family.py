@@ -118,7 +118,7 @@ def requests(feature: str) -> Iterator[Txt2Img | Img2Img]:
     base = {"prompt": "a red cat", "width": 64, "height": 64, "steps": 1, "sampler_name": "Euler", "cfg_scale": 3.0}
     for cls, more in ((Txt2Img, {}), (Img2Img, {"init_images": ("given",), "denoising_strength": 1.0})):
         asked = {**base, **more, **wish}
-        if asked.keys() <= cls.model_fields.keys():
+        if asked.keys() <= cls.model_fields.keys() | cls.offered().keys():
             yield cls.made(**asked)
 
 

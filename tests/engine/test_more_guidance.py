@@ -25,7 +25,7 @@ def test_it_changes_the_picture_and_the_infotext_tells_it(engine: Engine, wish: 
     asked = request(steps=2, **size, **wish)
     assert most_apart(plain, engine.run(asked)[0]) > CLOSE
     text = write(asked.prompt, "", labels_of(asked, RenderSettings(), {}))
-    again = Txt2Img.unfolded(fields_of(read(text), Txt2Img))
+    again = fields_of(read(text), Txt2Img)
     assert {name: again[name] for name in wish} == wish
 
 

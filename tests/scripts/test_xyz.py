@@ -92,7 +92,7 @@ def test_every_parameter_is_an_axis() -> None:
     assert {"CFG rescale", "Perturbed attention", "Norm threshold", "Soft inpainting", "Mask blur x"} <= titles
     for entry in registry.carried():
         flat = entry.params.flat.values()  # these have the names that they had when they were the request's
-        own = {name: param.title for name, param in entry.params.params().items()}
+        own = {name: param.title for name, param in entry.params.params().items() if param.axis}
         assert {title if name in flat else f"[{entry.name}] {title}" for name, title in own.items()} <= titles
     assert len(xyz._BY_HAND) < 10
 

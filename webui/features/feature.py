@@ -39,6 +39,8 @@ class FeatureParams(Declared):
     and in what is stored -> the parameter."""
     off: ClassVar[Mapping[str, object]] = MappingProxyType({})
     """Parameter -> value: it is off where all of them are so; empty: whoever names it switches it on."""
+    switch: ClassVar[str] = ""
+    """The parameter that says nothing but whether it is on."""
     aliases: ClassVar[tuple[str, ...]] = ()
     """Titles of always-on scripts that are the same: [enabled, then the values in order of declaration]."""
     called: ClassVar[str] = ""
@@ -51,6 +53,8 @@ class FeatureParams(Declared):
     """How to do without it, where that is not by a switch of its name: "set Token merging to 0"."""
     touches: ClassVar[frozenset[Touched]] = frozenset()
     """Where it acts. Calls of a network that nobody touches ("network") may be recorded and replayed."""
+    softens_mask: ClassVar[bool] = False
+    """Masks keep their soft edges in latent space."""
     after: ClassVar[tuple[str, ...]] = ()
     """Names of features that must stand before it in the registry, whose order is that of all hooks."""
 
@@ -125,7 +129,8 @@ class FeatureParams(Declared):
             return None if False in given[:1] else [_on(unit) for unit in given if not isinstance(unit, bool)]
         if len(given) == 1 and isinstance(given[0], Mapping):
             return _on(given[0])
-        return dict(zip(cls.params(), given[1:], strict=False)) if given and given[0] else None
+        names = (name for name in cls.params() if name != cls.switch)
+        return dict(zip(names, given[1:], strict=False)) if given and given[0] else None
 
     @classmethod
     def label_of(cls, _label: str, _unit: int) -> str:

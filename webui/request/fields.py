@@ -64,10 +64,6 @@ def _has_even_blur(request: Img2Img) -> bool:
     return bool(request.mask) and request.mask_blur_x == request.mask_blur_y
 
 
-def _is_soft(request: Img2Img) -> bool:
-    return bool(request.mask) and request.soft_inpainting is True
-
-
 DenoisingStrength = Annotated[
     float,
     Slider(
@@ -88,6 +84,7 @@ Styled = Callable[[str, str, tuple[str, ...]], tuple[str, str]]
 class Generation(JobRequest):
     """What text-to-image and image-to-image have in common."""
 
+    kind: ClassVar[str] = ""
     is_img2img: ClassVar[bool] = False
 
     prompt: Annotated[str, Text(ui="Prompt", lines=3, placeholder="What the picture should show")] = ""
@@ -210,8 +207,6 @@ class Generation(JobRequest):
 
     disable_extra_networks: Annotated[bool, Toggle(ui="Disable extra networks", axis=False)] = False
     """Ignores tags such as <lora:name:1> in the prompt."""
-    show_film: Annotated[bool, Toggle(ui="Record a film of the steps", axis=False)] = False
-    """Adds a contact sheet and an animation that show the picture at every step, from noise to the result."""
     override_settings: Annotated[dict[str, object], Param(axis=False)] = Field(default_factory=dict)
     """Settings that apply to this picture only, by their A1111 names."""
     features: dict[str, object] = Field(default_factory=dict)
@@ -224,14 +219,14 @@ class Generation(JobRequest):
 
     @classmethod
     def offered(cls) -> dict[str, Param]:
-        flat = registry.flat_names()
+        flat = registry.flat_names(cls.kind)
         return {**cls.params(), **{name: entry.params.params()[own] for name, (entry, own) in flat.items()}}
 
     @classmethod
     def home(cls, name: str) -> Home:
         if name in cls.model_fields:
             return Home(cls, name)
-        entry, own = registry.flat_names()[name]
+        entry, own = registry.flat_names(cls.kind)[name]
         return Home(entry.params, own, entry.params.off.get(own, MISSING))
 
     @classmethod
@@ -241,7 +236,7 @@ class Generation(JobRequest):
         asked_for = by_name(values["features"])
         features = dict(asked_for)
         found = {**values, "features": features}
-        for name, (entry, own) in registry.flat_names().items():
+        for name, (entry, own) in registry.flat_names(cls.kind).items():
             asked = asked_for.get(entry.name)
             default = default_of(cls, name) if asked is None else default_of(entry.params, own)
             found[name] = by_name(asked).get(own, default)
@@ -254,7 +249,7 @@ class Generation(JobRequest):
         """What is said by such names as `unfolded` gives becomes values of features."""
         if not isinstance(given, Mapping) or given.keys() <= cls.model_fields.keys():
             return given
-        flat = {name: found for name, found in registry.flat_names().items() if name in given}
+        flat = {name: found for name, found in registry.flat_names(cls.kind).items() if name in given}
         features = given.get("features", {})
         if not flat or not isinstance(features, Mapping):
             return given
@@ -274,7 +269,7 @@ class Generation(JobRequest):
                 found[name] = values
                 continue
             try:
-                carried = entry.params.carried(values)
+                carried = cls._asked_of(entry, values)
             except UserError as error:
                 if info.context != RESTORED:
                     raise _of_feature(entry, error) from error
@@ -282,6 +277,13 @@ class Generation(JobRequest):
             if carried is not None:
                 found[entry.name] = carried
         return found
+
+    @classmethod
+    def _asked_of(cls, entry: registry.FeatureEntry, values: object) -> object:
+        """What it carries of these values of a feature. Raises UserError: one is wrong, or it cannot have any."""
+        if not entry.is_for(cls.kind):
+            raise UserError(f"it is for {' and '.join(entry.kinds)} alone.", field="features")
+        return entry.params.carried(values)
 
     @classmethod
     def restored(cls, values: Mapping[str, object]) -> Self:
@@ -635,95 +637,6 @@ class Img2Img(Generation):
         int, Choice(ui="Resize mode", choices=RESIZE_MODES, radio=True, by_index=True, ge=0, le=3)
     ] = 0
     """How a picture is fitted when its aspect ratio differs from the requested size."""
-    soft_inpainting: Annotated[
-        bool, Toggle(label="Soft inpainting enabled", ui="Soft inpainting", place=75, absent=False, when=_is_soft)
-    ] = False
-    """Blends the result into the original according to how much it changed; works best with a soft mask (Mask blur)."""
-    soft_schedule_bias: Annotated[
-        float,
-        Slider(
-            label="Soft inpainting schedule bias",
-            ui="Schedule bias",
-            min=0,
-            max=8,
-            step=0.1,
-            ge=0,
-            absent=1.0,
-            when=_is_soft,
-        ),
-    ] = 1.0
-    """Below 1, the original is preserved from the first steps on; above 1, mainly in the last steps."""
-    soft_preservation: Annotated[
-        float,
-        Slider(
-            label="Soft inpainting preservation strength",
-            ui="Preservation strength",
-            min=0,
-            max=8,
-            step=0.05,
-            ge=0,
-            absent=0.5,
-            when=_is_soft,
-        ),
-    ] = 0.5
-    """How strongly partially masked content is preserved."""
-    soft_contrast_boost: Annotated[
-        float,
-        Slider(
-            label="Soft inpainting transition contrast boost",
-            ui="Transition contrast boost",
-            min=1,
-            max=32,
-            step=0.5,
-            ge=0.1,
-            absent=4.0,
-            when=_is_soft,
-        ),
-    ] = 4.0
-    """Preserves contrast where the original and the new content are blended; 1 is no boost."""
-    soft_mask_influence: Annotated[
-        float,
-        Slider(
-            label="Soft inpainting mask influence",
-            ui="Mask influence",
-            min=0,
-            max=1,
-            step=0.05,
-            ge=0,
-            le=1,
-            absent=0.0,
-            when=_is_soft,
-        ),
-    ] = 0.0
-    """How much the mask, rather than the difference alone, decides where the original is restored."""
-    soft_difference_threshold: Annotated[
-        float,
-        Slider(
-            label="Soft inpainting difference threshold",
-            ui="Difference threshold",
-            min=0,
-            max=8,
-            step=0.25,
-            ge=0,
-            absent=0.5,
-            when=_is_soft,
-        ),
-    ] = 0.5
-    """How much a pixel may change before the original is no longer restored."""
-    soft_difference_contrast: Annotated[
-        float,
-        Slider(
-            label="Soft inpainting difference contrast",
-            ui="Difference contrast",
-            min=0,
-            max=8,
-            step=0.25,
-            ge=0,
-            absent=2.0,
-            when=_is_soft,
-        ),
-    ] = 2.0
-    """The sharpness of the transition to the original."""
     inpainting_mask_invert: Annotated[
         int,
         Choice(
@@ -817,7 +730,8 @@ class Img2Img(Generation):
 
     @property
     def rounds_mask(self) -> bool:
-        return self.mask_round and not self.soft_inpainting
+        asked = (entry for entry in registry.carried(self.kind) if entry.name in self.features)
+        return self.mask_round and not any(entry.params.softens_mask for entry in asked)
 
 
 REQUESTS: dict[str, type[Generation]] = {"txt2img": Txt2Img, "img2img": Img2Img}

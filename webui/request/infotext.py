@@ -102,14 +102,14 @@ def labels_of(request: Generation, render: RenderSettings, facts: Mapping[str, s
 
 def _features_in(request: Generation) -> Iterator[Declared]:
     """The values of the features without units that a request carries and that are known."""
-    for entry in registry.carried():
+    for entry in registry.carried(request.kind):
         if entry.name in request.features and not entry.params.units:
             yield entry.params.made(**by_name(request.features[entry.name]))
 
 
 def _unit_labels(request: Generation) -> Iterator[tuple[str, str]]:
     """(label, text) of the units of features: all of a unit under one label, or one label for each parameter."""
-    for entry in registry.carried():
+    for entry in registry.carried(request.kind):
         units = units_in(request.features.get(entry.name)) if entry.params.units else ()
         for unit, values in enumerate(units):
             if values is None:
@@ -126,12 +126,28 @@ def _unit_labels(request: Generation) -> Iterator[tuple[str, str]]:
                 yield f"{entry.name} {unit}", write("", "", together)
 
 
-def _features_of(
-    labels: Mapping[str, str], skipped: frozenset[str], report: Callable[[str], None]
+def _flat_values(
+    cls: type[Generation], labels: Mapping[str, str], skipped: frozenset[str], report: Callable[[str], None]
 ) -> dict[str, object]:
-    """The features that labels name, with the values of the labels, and of those that are missing."""
+    """What labels, and missing ones, say of the parameters of features that a request has names of its own for."""
     found: dict[str, object] = {}
-    for entry in registry.carried():
+    for name, (entry, own) in registry.flat_names(cls.kind).items():
+        param = entry.params.params()[own]
+        if not param.label or param.label in skipped:
+            continue
+        for value in _value_of(entry.params, own, param, labels, report).values():
+            found[name] = value
+    return found
+
+
+def _features_of(
+    kind: str, labels: Mapping[str, str], skipped: frozenset[str], report: Callable[[str], None]
+) -> dict[str, object]:
+    """The other features that labels name, with the values of the labels, and of those that are missing."""
+    found: dict[str, object] = {}
+    for entry in registry.carried(kind):
+        if entry.params.flat:
+            continue
         if entry.params.units:
             units = [_unit_of(entry.params, f"{entry.name} {unit}", unit, labels, report) for unit in range(MOST_UNITS)]
             last = max((unit for unit, values in enumerate(units) if values is not None), default=None)
@@ -313,7 +329,8 @@ def fields_of(
         if param.switch in cls.model_fields:
             switches[param.switch] = switches.get(param.switch, False) or param.label in labels
         values.update(_value_of(cls, name, param, labels, report))
-    return {**values, **switches, "features": _features_of(labels, parsed_text.skipped, report)}
+    values |= _flat_values(cls, labels, parsed_text.skipped, report)
+    return {**values, **switches, "features": _features_of(cls.kind, labels, parsed_text.skipped, report)}
 
 
 def settings_of(

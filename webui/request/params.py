@@ -214,7 +214,7 @@ class Declared(BaseModel):
 
     @classmethod
     def unfolded(cls, values: Mapping[str, object]) -> Mapping[str, object]:
-        """Values of this record by the names of `offered`."""
+        """All values of a record by the names of `offered`."""
         return values
 
     @classmethod

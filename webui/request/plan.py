@@ -371,7 +371,7 @@ def wished(request: Generation, render: RenderSettings) -> tuple[Wish, ...]:
         UserError: a value is wrong.
     """
     found: list[Wish] = []
-    for entry in registry.features():
+    for entry in (each for each in registry.features() if each.is_for(request.kind)):
         if not entry.origin or entry.name in request.features:
             found += (Wish(entry.name, unit, params) for unit, params in entry.params.units_of(request, render))
             continue

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from webui import registry
 from webui.request.fields import Generation
-from webui.request.params import default_of
+from webui.request.params import Declared, default_of
 from webui.request.settings import RenderSettings
 
 FIELDS: Mapping[str, str] = {
@@ -16,8 +17,6 @@ FIELDS: Mapping[str, str] = {
     "refiner_checkpoint": "The refiner",
     "subseed_strength": "The variation seed",
     "seed_resize_from_w": "Resizing the seed",
-    "soft_inpainting": "Soft inpainting",
-    "show_film": "The film strip",
 }
 """Field of a request -> what a remark calls it."""
 SETTINGS: Mapping[str, str] = {
@@ -33,12 +32,21 @@ SETTINGS: Mapping[str, str] = {
 
 def unhonoured(request: Generation, render: RenderSettings) -> list[str]:
     """A sentence for each wish of a request that such a checkpoint passes over."""
-    found = [(request, name, said) for name, said in FIELDS.items() if name in type(request).params()]
-    found += [(render, name, said) for name, said in SETTINGS.items()]  # type: ignore[misc]
-    wished = [
-        said for owner, name, said in found if getattr(owner, name) not in (default_of(type(owner), name), "", "None")
-    ]
+    fields = {name: said for name, said in FIELDS.items() if name in type(request).params()}
+    wished = (*_changed(request, fields), *map(_called, request.features), *_changed(render, SETTINGS))
+    return [f"{said} was not applied: this checkpoint is run as a whole by diffusers." for said in wished]
+
+
+def _changed(declared: Declared, names: Mapping[str, str]) -> list[str]:
+    """What those of these fields are called that say something."""
+    nothing = ("", "None")
     return [
-        f"{said} was not applied: this checkpoint is run as a whole by diffusers."
-        for said in (*wished, *request.features)
+        said
+        for name, said in names.items()
+        if getattr(declared, name) not in (default_of(type(declared), name), *nothing)
     ]
+
+
+def _called(feature: str) -> str:
+    entry = registry.feature(feature)
+    return feature if entry is None else entry.params.called or entry.name

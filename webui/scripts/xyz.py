@@ -230,7 +230,7 @@ def axes(cls: type[Generation]) -> tuple[Axis, ...]:
         home = cls.home(name)
         if name not in listed and _is_axis(home.owner, home.name):
             found.setdefault(param.title, _derived(param.title, home.owner, home.name))
-    for entry in registry.carried():
+    for entry in registry.carried(cls.kind):
         for name, param in entry.params.params().items():
             if name not in entry.params.flat.values() and _is_axis(entry.params, name):
                 title = f"[{entry.name}] {param.title}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,17 @@ import torch
 from torch import nn
 
 from tests.engine.conftest import Engine, most_apart
-from tests.engine.test_generate import CLOSE, from_picture, request
+from tests.engine.test_generate import CLOSE, GRADIENT, from_picture, png, request
 from webui import registry
 from webui.base.errors import UserError
 from webui.base.paths import Paths
 from webui.catalog.catalog import Catalog
 from webui.request.fields import Img2Img, Txt2Img
-from webui.request.infotext import fields_of, labels_of, read, write
+from webui.request.infotext import Parsed, fields_of, labels_of, read, write
 from webui.request.params import default_of
 from webui.request.settings import RenderSettings, Settings
 from webui.server.api.alwayson import features_in, left_out
-from webui.server.api.bodies import Txt2ImgBody, request_of
+from webui.server.api.bodies import Img2ImgBody, Txt2ImgBody, request_of
 
 STRONG: dict[str, dict[str, Any]] = {
     "FreeU": {"b1": 1.6, "b2": 1.6, "s1": 0.2, "s2": 0.2},
@@ -35,10 +36,13 @@ STRONG: dict[str, dict[str, Any]] = {
 SIZE = {"width": 128, "height": 128, "steps": 2}
 """At 64 the middle block has one token, which sees itself alone anyway."""
 every = pytest.mark.parametrize("name", STRONG)
+ELSEWHERE = {"Film": "tests/engine/test_film.py", "Soft inpainting": "tests/golden/test_pictures.py"}
+"""Those that do not change any picture by themselves -> where they are tried."""
 
 
-def test_all_of_them_are_tried_here() -> None:
-    assert set(STRONG) == {entry.name for entry in registry.carried()}
+def test_all_of_them_are_tried_here_or_elsewhere() -> None:
+    assert STRONG.keys() | ELSEWHERE.keys() == {entry.name for entry in registry.carried()}
+    assert all(Path(file).is_file() for file in ELSEWHERE.values())
     assert all(entry.params.title == entry.name for entry in registry.carried())
 
 
@@ -84,7 +88,8 @@ def test_the_infotext_tells_it_and_gives_it_back(cls: type[Txt2Img | Img2Img], n
 def test_it_is_an_always_on_script_by_any_of_its_names(name: str) -> None:
     entry = registry.feature(name)
     assert entry is not None
-    values = entry.params.made(**STRONG[name]).model_dump()
+    whole = entry.params.made(**STRONG[name]).model_dump()
+    values = {own: value for own, value in whole.items() if own != entry.params.switch}
     for title in (name, *entry.params.aliases):
         assert left_out({title: {"args": [True, *values.values()]}}) == ()
         assert features_in({title: {"args": [True, *values.values()]}}) == {name: values}
@@ -160,7 +165,7 @@ def test_what_was_the_request_s_own_is_read_as_the_feature_s(cls: type[Txt2Img |
     shown = cls.unfolded(asked.model_dump())
     assert {name: shown[name] for name in FLAT} == FLAT and shown["apg_momentum"] == -0.5
     assert cls.made(**shown) == asked
-    assert cls.made(**{name: default_of(cls, name) for name in registry.flat_names()}) == cls.made()
+    assert cls.made(**{name: default_of(cls, name) for name in registry.flat_names(cls.kind)}) == cls.made()
     assert asked.changed(apg=False, pag_scale=0).features.keys() == {"CFG rescale", "Dynamic thresholding"}
     with pytest.raises(UserError, match=r"^CFG rescale cannot be 2") as refused:
         cls.made(cfg_rescale=2)
@@ -190,3 +195,47 @@ def test_what_a_client_says_itself_goes_before_what_its_infotext_says(tmp_path: 
         "Perturbed attention": 2.0,
         "FreeU": None,
     }
+
+
+@pytest.mark.parametrize("cls", [Txt2Img, Img2Img])
+def test_one_that_is_for_other_kinds_alone_is_refused_and_offered_nowhere(cls: type[Txt2Img | Img2Img]) -> None:
+    others = [entry for entry in registry.features() if not entry.is_for(cls.kind)]
+    assert others
+    for entry in others:
+        assert not entry.params.flat.keys() & cls.offered().keys()
+        assert entry not in registry.carried(cls.kind)
+        assert features_in({entry.name: {"args": [True]}}, cls.kind) == {}
+        if entry.params.title:
+            with pytest.raises(UserError, match=f"{entry.name}: it is for {entry.kinds[0]} alone"):
+                cls.made(features={entry.name: {}})
+
+
+def test_a_pasted_infotext_leaves_alone_what_it_cannot_tell() -> None:
+    text = write("a", "", labels_of(Img2Img.made(prompt="a", mask="m", soft_inpainting=True), RenderSettings(), {}))
+    told = fields_of(read(text), Img2Img)
+    assert told["soft_inpainting"] is True and told["pag_scale"] == 0.0
+    assert "show_film" not in told
+    passed_over = Parsed("a", "", read(text).labels, frozenset({"PAG scale", "Soft inpainting enabled"}))
+    assert not {"soft_inpainting", "pag_scale"} & fields_of(passed_over, Img2Img).keys()
+
+
+def test_values_of_soft_inpainting_by_place_hold_where_the_request_does_not_name_them(tmp_path: Path) -> None:
+    scripts = {"soft inpainting": {"args": [True, 2, 0.25, 4, 0, 0.5, 2]}}
+    given = {"init_images": ["x"], "alwayson_scripts": scripts}
+    text = write("a", "", labels_of(Img2Img.made(prompt="a"), RenderSettings(), {}))
+    given["infotext"] = text  # without soft inpainting, which goes behind the script
+    body = Img2ImgBody.model_validate({**given, "init_images": [base64.b64encode(png(GRADIENT)).decode()]})
+    catalog = Catalog(Paths(tmp_path))
+    try:
+        asked = request_of(body, frozenset(given), catalog, Settings())
+        own = {**given, "soft_inpainting": True, "soft_preservation": 0.75}
+        named = Img2ImgBody.model_validate({**own, "init_images": body.init_images})
+        held = request_of(named, frozenset(own), catalog, Settings())
+        off = Img2ImgBody.model_validate({**given, "soft_inpainting": False, "init_images": body.init_images})
+        none = request_of(off, frozenset({*given, "soft_inpainting"}), catalog, Settings())
+    finally:
+        catalog.close()
+    assert asked.features["Soft inpainting"]["schedule_bias"] == 2
+    assert asked.features["Soft inpainting"]["preservation"] == 0.25
+    assert held.features["Soft inpainting"]["preservation"] == 0.75
+    assert none.features == {}

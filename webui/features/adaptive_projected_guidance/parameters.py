@@ -19,6 +19,7 @@ class Params(FeatureParams):
         {"apg": "on", "apg_eta": "eta", "apg_threshold": "threshold", "apg_momentum": "momentum"}
     )
     off: ClassVar[Mapping[str, object]] = MappingProxyType({"on": False})
+    switch: ClassVar[str] = "on"
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.STEPS})
     touches: ClassVar[frozenset[Touched]] = frozenset({"guidance"})
 

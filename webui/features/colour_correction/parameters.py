@@ -19,6 +19,6 @@ class Params(FeatureParams):
 
     @classmethod
     def of(cls, request: Generation, render: RenderSettings) -> Self | None:
-        if not request.is_img2img or not render.img2img_color_correction:
+        if not render.img2img_color_correction:
             return None
         return cls(keeps_before=render.save_images_before_color_correction)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from webui import registry
 from webui.base.errors import UserError
 
-SOFT_INPAINTING = "soft inpainting"
 ALWAYS_ON: Mapping[str, tuple[str, ...]] = {
     "comments": (),
     "extra options": (),
@@ -18,20 +17,10 @@ ALWAYS_ON: Mapping[str, tuple[str, ...]] = {
     "refiner": ("refiner_checkpoint", "refiner_switch_at"),
     "sampler": ("steps", "sampler_name", "scheduler"),
     "seed": ("seed", "subseed", "subseed_strength", "seed_resize_from_w", "seed_resize_from_h"),
-    SOFT_INPAINTING: (
-        "soft_inpainting",
-        "soft_schedule_bias",
-        "soft_preservation",
-        "soft_contrast_boost",
-        "soft_mask_influence",
-        "soft_difference_threshold",
-        "soft_difference_contrast",
-    ),
 }
 """A1111: scripts that every installation has -> the parameters that are theirs.
 
-What a client sends as their values has no effect, there as here: over the API the fields of the request hold. Only
-soft inpainting's values, by position, are taken where the request has no field of that name.
+What a client sends as their values has no effect, there as here: over the API the fields of the request hold.
 """
 SWITCHES = ("enabled", "enable", "is_enabled", "ad_enable", "ad_tab_enable", "active")
 """What extensions call the key of a unit that says whether it acts."""
@@ -73,12 +62,12 @@ def left_out(scripts: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(remarks)
 
 
-def features_in(scripts: Mapping[str, object]) -> dict[str, object]:
-    """The features that are switched on among the scripts: name -> what requests carry of each."""
+def features_in(scripts: Mapping[str, object], kind: str = "") -> dict[str, object]:
+    """The features that are switched on among the scripts: name -> what requests of this kind carry of each."""
     found: dict[str, object] = {}
     for title, values in scripts.items():
         entry = registry.feature(title)
-        asked = None if entry is None else entry.params.of_arguments(arguments(values) or [])
+        asked = None if entry is None or not entry.is_for(kind) else entry.params.of_arguments(arguments(values) or [])
         if entry is not None and asked is not None:
             found[entry.name] = asked
     return found

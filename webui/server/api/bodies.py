@@ -22,7 +22,7 @@ from webui.request.fitting import fitted, fitted_options
 from webui.request.params import MISSING, Declared, by_name, schema_of
 from webui.request.settings import Settings
 from webui.scripts.script import Script
-from webui.server.api.alwayson import ALWAYS_ON, SOFT_INPAINTING, arguments, features_in, left_out
+from webui.server.api.alwayson import features_in, left_out
 from webui.server.api.fetch import fetched
 from webui.server.api.forgiving import Forgiving
 
@@ -225,7 +225,7 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
     values["override_settings"] = overrides
     if body.infotext:
         found = catalog.pasted(body.infotext, settings)
-        told = dict(cls.unfolded(infotext.fields_of(found, cls)))
+        told = infotext.fields_of(found, cls)
         told["features"] = {**by_name(told.get("features")), **by_name(values["features"])}
         values |= {name: value for name, value in told.items() if name not in given and name != "init_images"}
         overrides |= {
@@ -238,12 +238,22 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
         if script.first_alone and not body.save_images:
             values["batch_size"] = values["n_iter"] = 1  # the others would be seen by nobody
     overrides |= _overrides_in(body)
-    asked = cls.made(features={**values["features"], **features_in(body.alwayson_scripts)}).features
+    scripted, names = features_in(body.alwayson_scripts, cls.kind), registry.flat_names(cls.kind)
+    shown = cls.unfolded(values)
+    # What the request names itself goes before what a script says by place: all of a feature that it switches on, or
+    # that it is off.
+    flat = {
+        name: shown[name]
+        for name, (entry, own) in names.items()
+        if name in given and (entry.name in values["features"] or own in entry.params.off)
+    }
+    # What its script says goes before what the infotext says.
+    values = {name: value for name, value in values.items() if name not in names or names[name][0].name not in scripted}
+    asked = cls.made(features={**values["features"], **scripted}, **flat).features
     values["features"] = with_pictures_kept(
         asked, lambda text, field: catalog.uploads.put(decoded(text, field, settings), field)
     )
     if isinstance(body, Img2ImgBody):
-        values |= {name: value for name, value in _of_scripts(body).items() if name not in given}
         keep = catalog.uploads.put
         values["init_images"] = tuple(
             keep(decoded(text, "init_images", settings), "init_images") for text in body.init_images
@@ -288,12 +298,6 @@ def _selected(name: str, cls: type[Generation], arguments: list[object]) -> tupl
     if cls.kind not in script.kinds:
         raise UserError(f"{script.title} is no script of {cls.kind}.", field="script_name")
     return script, script.of_arguments(cls, arguments)
-
-
-def _of_scripts(body: Img2ImgBody) -> dict[str, object]:
-    """Fields that the values of a script say."""
-    found = {title.strip().lower(): values for title, values in body.alwayson_scripts.items()}.get(SOFT_INPAINTING)
-    return dict(zip(ALWAYS_ON[SOFT_INPAINTING], arguments(found) or (), strict=False))
 
 
 def decoded(text: str, field: str, settings: Settings) -> bytes:

@@ -151,7 +151,7 @@ def _answer(app: App, body: Body, asked: Generation, job: Job, remarks: tuple[st
     if not body.save_images:
         for picture in job.pictures:
             app.catalog.pictures.discard(picture.id)
-    parameters = body.model_dump(mode="json")
+    parameters = dict(body.unfolded(body.model_dump(mode="json")))
     if isinstance(body, Img2ImgBody) and not body.include_init_images:
         parameters |= {"init_images": None, "mask": None}
     info = {**info_of(app, asked, job), "batch_size": body.batch_size, "comments": [*remarks, *job.comments]}

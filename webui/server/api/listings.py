@@ -145,7 +145,7 @@ def _scripts(_app: App) -> Routes:
     def scripts() -> dict[str, list[str]]:
         """Titles of scripts by tab, in small letters: what `script_name` and `alwayson_scripts` take."""
         return {
-            kind: sorted([*(entry.name.lower() for entry in registry.scripts_for(kind)), *ALWAYS_ON, *_carried()])
+            kind: sorted([*(entry.name.lower() for entry in registry.scripts_for(kind)), *ALWAYS_ON, *_carried(kind)])
             for kind in ("txt2img", "img2img")
         }
 
@@ -172,7 +172,7 @@ def _scripts(_app: App) -> Routes:
             + [
                 {"name": title, "is_alwayson": True, "is_img2img": cls is Img2Img, "args": _of_feature(params)}
                 for cls in (Txt2Img, Img2Img)
-                for title, params in _carried().items()
+                for title, params in _carried(cls.kind).items()
             ]
         )
 
@@ -289,15 +289,15 @@ def _schedule(entry: ScheduleEntry) -> dict[str, object]:
     }
 
 
-def _carried() -> dict[str, type[FeatureParams]]:
-    """The features that a request takes as always-on scripts, by their names in small letters."""
-    return {entry.name.lower(): entry.params for entry in registry.carried()}
+def _carried(kind: str) -> dict[str, type[FeatureParams]]:
+    """The features that a request of this kind takes as always-on scripts, by their names in small letters."""
+    return {entry.name.lower(): entry.params for entry in registry.carried(kind)}
 
 
 def _of_feature(params: type[FeatureParams]) -> list[dict[str, object]]:
     """Its values by position: whether it is on, and its parameters."""
     switch = {"label": "Enabled", "value": False, "minimum": None, "maximum": None, "step": None, "choices": None}
-    return [switch, *_arguments(params, tuple(params.params()))]
+    return [switch, *_arguments(params, tuple(name for name in params.params() if name != params.switch))]
 
 
 def _arguments(cls: type[Declared], names: tuple[str, ...]) -> list[dict[str, object]]:

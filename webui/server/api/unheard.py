@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from webui.request.settings import Settings, setting_title
-from webui.server.api.alwayson import ALWAYS_ON, SOFT_INPAINTING, arguments
+from webui.server.api.alwayson import ALWAYS_ON, arguments
 from webui.server.api.bodies import Body
 from webui.server.api.documented import Documented
 
@@ -48,7 +48,7 @@ def unheard(body: Body) -> tuple[str, ...]:
             found.append(f"The setting {key} ({setting_title(key)}) has no effect: {idle[key]}")
     for title, values in body.alwayson_scripts.items():
         name = title.strip().lower()
-        if not arguments(values) or name == SOFT_INPAINTING:
+        if not arguments(values):
             continue
         if name in SCRIPTS:
             found.append(f"The script {title} has no effect: {SCRIPTS[name]}.")

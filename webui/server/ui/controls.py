@@ -185,7 +185,6 @@ class Controls:
         """
         updates: Updates = {}
         remarks: list[str] = []
-        values = self.declared.unfolded(values)
         for name, value in values.items():
             if name in self._made:
                 update, remark = self._shown(name, value)
@@ -215,7 +214,6 @@ class Controls:
 
     def told_of(self, values: Mapping[str, object]) -> dict[str, object]:
         """What `values` gives of controls in which `show` has put these, where nobody has changed them."""
-        values = self.declared.unfolded(values)
         return {name: self._told(name, self._seen(name, values[name])) for name in self._made if name in values}
 
     def _seen(self, name: str, value: object) -> object:

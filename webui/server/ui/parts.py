@@ -109,11 +109,11 @@ def more_guidance(app: App, controls: Controls) -> None:
         _presets(app, controls)
 
 
-def features(app: App, controls: Controls) -> None:
+def features(app: App, controls: Controls, kind: str = "") -> None:
     """The features whose values requests carry by name, each behind its switch, as they are declared."""
     tab = controls.prefix
     with gr.Accordion("More features", open=False, elem_id=f"{tab}_features", elem_classes="fold"):
-        for entry in registry.carried():
+        for entry in registry.carried(kind):
             if entry.params.flat:
                 continue  # it stands among the request's own
             if not entry.origin:

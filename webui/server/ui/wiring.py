@@ -354,9 +354,9 @@ def _applies_styles(app: App, pane: Pane) -> None:
     )
 
 
-def _values_of(asked: Declared) -> dict[str, object]:
-    """All that a request says, by the names of its own fields; what features ask for is in one of them."""
-    return {name: getattr(asked, name) for name in type(asked).model_fields}
+def _values_of(asked: Declared) -> Mapping[str, object]:
+    """All that a request says, by the names of its form."""
+    return asked.unfolded({name: getattr(asked, name) for name in type(asked).model_fields})
 
 
 def _styles_in(app: App, values: Mapping[str, object]) -> dict[str, object]:

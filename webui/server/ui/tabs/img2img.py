@@ -103,7 +103,7 @@ def img2img(app: App) -> Pane:
             guidance(controls)
             controls.add_all(IMAGE_GUIDANCE, elem_classes="edits-only")
             more_guidance(app, controls)
-            features(app, controls)
+            features(app, controls, "img2img")
             seed(controls)
             film(controls)
             override_chips(controls)

@@ -70,7 +70,7 @@ def txt2img(app: App) -> Pane:
             batch_and_size(controls)
             guidance(controls)
             more_guidance(app, controls)
-            features(app, controls)
+            features(app, controls, "txt2img")
             seed(controls)
             film(controls)
             override_chips(controls)
