@@ -34,3 +34,9 @@ def test_the_old_way_as_recorded(case: dict[str, Any]) -> None:
     size = request.hires.size()
     assert (size.width - 8 * size.cut_x, size.height - 8 * size.cut_y) == pytest.approx((width, height), abs=15)
     assert request.hires.pixels == width * height
+
+
+def test_the_larger_of_both_passes_counts_where_pixels_are_limited() -> None:
+    smaller = Txt2Img(width=1024, height=1024, enable_hr=True, hr_resize_x=64, hr_resize_y=64)
+    assert smaller.most_pixels == 1024 * 1024
+    assert Txt2Img(width=512, height=512, enable_hr=True, hr_scale=1.5).most_pixels == 768 * 768
