@@ -218,7 +218,7 @@ class Generation(JobRequest):
     """The script's own parameters, by name."""
 
     @classmethod
-    def offered(cls) -> dict[str, Param]:
+    def offered(cls) -> Mapping[str, Param]:
         flat = registry.flat_names(cls.kind)
         return {**cls.params(), **{name: entry.params.params()[own] for name, (entry, own) in flat.items()}}
 

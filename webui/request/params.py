@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from annotated_types import Ge, GroupedMetadata, Le, MaxLen
@@ -198,12 +199,12 @@ class Declared(BaseModel):
         return cleaned(given)
 
     @classmethod
-    def params(cls) -> dict[str, Param]:
+    def params(cls) -> Mapping[str, Param]:
         """Field name -> its Param, in declaration order; fields without one are left out."""
-        return {name: param for name, info in cls.model_fields.items() if (param := param_of(info)) is not None}
+        return _params(cls)
 
     @classmethod
-    def offered(cls) -> dict[str, Param]:
+    def offered(cls) -> Mapping[str, Param]:
         """What a form has: the parameters, and those of other records that have names of their own here."""
         return cls.params()
 
@@ -240,6 +241,12 @@ class Declared(BaseModel):
 
 
 D = TypeVar("D", bound=Declared)
+
+
+@cache
+def _params(cls: type[Declared]) -> Mapping[str, Param]:
+    """Looked up once: the page asks each class some hundred times while it is built."""
+    return {name: param for name, info in cls.model_fields.items() if (param := param_of(info)) is not None}
 
 
 def param_of(info: FieldInfo) -> Param | None:

@@ -99,6 +99,7 @@ class Controls:
         page -> the name that requests have for it.
         """
         self.declared = declared
+        self._offered = declared.offered()
         self.prefix = prefix
         self.choices = choices
         self._defaults = dict(defaults or {})
@@ -139,7 +140,7 @@ class Controls:
             self._has_units.add(name)
 
     def _param(self, name: str) -> Param:
-        return self.declared.offered()[name]
+        return self._offered[name]
 
     def add(self, name: str, **look: object) -> Component:
         """Make the control of a field, here in the layout. `look` overrides how it looks, never what it means."""
