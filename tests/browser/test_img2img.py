@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops
 
+from tests.browser.conftest import Enter
 from tests.browser.visitor import TINY, Visitor
 
 
@@ -65,6 +66,22 @@ def test_a_picture_is_sent_as_a_mask(visitor: Visitor, photo: Path) -> None:
     visitor.see("#img2img_upload_image img")
     visitor.set("img2img", **TINY, seed=33)
     assert visitor.job(visitor.generate("img2img"))["state"] == "done"
+
+
+@pytest.mark.parametrize(("button", "mode"), [("inpaint", "inpaint"), ("mask", "inpaint_upload")])
+def test_a_sub_tab_without_room_is_opened_from_its_menu(enter: Enter, button: str, mode: str) -> None:
+    """On a phone the bar of img2img has no room for all of them."""
+    visitor = enter(width=390, height=844).write("txt2img_prompt", "a small window").set("txt2img", **TINY, seed=34)
+    visitor.generate()
+    visitor.page.click(f"#txt2img_send_to_{button}")
+    visitor.until("mode => modules.tabs.openedMode() === mode", mode)
+    visitor.see(f"#mode_img2img_{mode} img")
+    menu = visitor.page.locator("#mode_img2img > .tab-wrapper .overflow-dropdown button")
+    assert menu.count(), "there is room for all: the test tells nothing"
+    for each in ("batch", "img2img", "inpaint_upload", mode):
+        visitor.page.evaluate("mode => { modules.tabs.openSubTab(`mode_img2img_${mode}`); }", each)
+        visitor.see(f"#mode_img2img_{each}")
+        visitor.until("mode => document.querySelector('#img2img_settings').dataset.mode === mode", each)
 
 
 def test_only_the_painted_part_changes(visitor: Visitor, photo: Path) -> None:

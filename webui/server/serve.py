@@ -243,7 +243,7 @@ def _built_page(app: App, server: FastAPI) -> GradioApp:
         "max_file_size": "128mb",
         "root_path": _root(app.flags) or None,
         "auth_dependency": lambda request: caller_of(request.scope).owner,
-        **resolved(f"{PAGE}:mount_options")(app),
+        **resolved(f"{PAGE}:mount_options")(app, blocks),
     }
     gradio.mount_gradio_app(server, blocks, path="/", **options)
     mounted: Any = server.router.routes[-1]

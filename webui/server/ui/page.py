@@ -75,11 +75,11 @@ def _built(app: App, entry: TabEntry) -> object:
     return None
 
 
-def mount_options(app: App) -> dict[str, object]:
-    """What `gr.mount_gradio_app` is to be told beside the page."""
+def mount_options(app: App, page: gr.Blocks) -> dict[str, object]:
+    """What `gr.mount_gradio_app` is to be told beside the page that was built."""
     return {
         "theme": theme.theme(),
-        "head": theme.head(_facts(app)),
+        "head": theme.head(_facts(app, page)),
         "favicon_path": str(theme.FAVICON),
         "footer_links": [],
         "run_history": False,
@@ -121,12 +121,13 @@ def _arrives(
     page.load(load, {*sizes.fields}, shown, **QUIET).then(None, None, None, js=calls("settled"), **QUIET)
 
 
-def _facts(app: App) -> dict[str, object]:
+def _facts(app: App, page: gr.Blocks) -> dict[str, object]:
     """What the page's scripts are to know."""
+    tabs = [block for block in page.blocks.values() if isinstance(block, gr.Tab) and block.elem_id]
     return {
         "version": app.version,
         "theme": app.flags.theme,
-        "tabs": {entry.elem_id: entry.name for entry in registry.tabs()},
+        "tabs": {tab.elem_id: {"bar": tab.parent.elem_id or "", "title": tab.label} for tab in tabs},
         **app.settings.current.ui.live,
         "help": {
             f"{kind}_{name}": text

@@ -4,7 +4,8 @@
 /**
  * @typedef {object} Facts
  * @property {string} theme "dark", "light" or "": what the server was told.
- * @property {Record<string, string>} tabs Names of the tabs by their ids.
+ * @property {Record<string, {bar: string, title: string}>} tabs By the ids of tabs and sub-tabs: the id of the bar that each
+ *   stands in, and what it says there.
  * @property {Record<string, string>} help Tooltips by the ids of the controls.
  * @property {boolean} counters Whether tokens are counted.
  * @property {boolean} styles_count Whether the tokens of styles count too.

@@ -14,7 +14,9 @@ function showMode() {
 }
 when("#mode_img2img", (tabs) => {
   showMode();
-  new MutationObserver(showMode).observe(tabs, { subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
+  // Lines of the bar's menu have only a class for it.
+  const attributeFilter = ["aria-selected", "class"];
+  new MutationObserver(showMode).observe(tabs.querySelector(".tab-wrapper") ?? tabs, { subtree: true, attributes: true, attributeFilter });
 });
 command("openedMode", openedMode);
 command("openTab", (tab, ...given) => {

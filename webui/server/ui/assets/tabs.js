@@ -3,18 +3,32 @@
 import { byId } from "./dom.js";
 import { facts } from "./facts.js";
 
+/**
+ * The line that stands for a tab in the menu of its bar, which keeps those without room: such lines have no ids.
+ * @param {string} id
+ * @returns {HTMLElement | undefined}
+ */
+function menuLine(id) {
+  const { bar, title } = facts.tabs[id] ?? {};
+  if (!bar) return undefined;
+  /** @type {NodeListOf<HTMLElement>} */
+  const lines = document.querySelectorAll(`#${bar} > .tab-wrapper .overflow-dropdown button`);
+  return [...lines].find((line) => line.textContent.trim() === title);
+}
+
+/**
+ * @param {string} id
+ * @returns {boolean} Whether it is there.
+ */
+function press(id) {
+  const button = byId(`${id}-button`) ?? menuLine(id);
+  button?.click();
+  return Boolean(button);
+}
+
 /** @param {string} tab */
 export function openTab(tab) {
-  const button = byId(`tab_${tab}-button`);
-  if (button) {
-    button.click();
-    return;
-  }
-  // A narrow window keeps it in a menu, whose lines have no ids.
-  const name = facts.tabs[`tab_${tab}`];
-  /** @type {NodeListOf<HTMLElement>} */
-  const lines = document.querySelectorAll("#tabs > .tab-wrapper .overflow-dropdown button");
-  [...lines].find((line) => line.textContent.trim() === name)?.click();
+  press(`tab_${tab}`);
 }
 
 /**
@@ -23,9 +37,7 @@ export function openTab(tab) {
  * @param {number} tries
  */
 export function openSubTab(id, tries = 40) {
-  const button = byId(`${id}-button`);
-  if (button) button.click();
-  else if (tries) setTimeout(() => openSubTab(id, tries - 1), 50);
+  if (!press(id) && tries) setTimeout(() => openSubTab(id, tries - 1), 50);
 }
 
 /** The name of the tab that is open: "txt2img". */
@@ -34,6 +46,8 @@ export const openedTab = () =>
     ?.id.replace("tab_", "") ?? "";
 
 /** The open sub-tab of img2img: "img2img", "sketch", "inpaint", "inpaint_sketch", "inpaint_upload", "batch". */
-export const openedMode = () =>
-  document.querySelector("#mode_img2img button[role=tab][aria-selected=true]")?.id
-    .replace(/^mode_img2img_|-button$/g, "") || "img2img";
+export function openedMode() {
+  const opened = Object.keys(facts.tabs).filter((id) => facts.tabs[id]?.bar === "mode_img2img").find((id) =>
+    byId(`${id}-button`)?.getAttribute("aria-selected") === "true" || menuLine(id)?.classList.contains("selected"));
+  return opened?.replace("mode_img2img_", "") ?? "img2img";
+}
