@@ -164,6 +164,25 @@ def test_a_flow_that_fails_over_its_next_request_fails_its_own_job_and_the_queue
     assert result(here, here.queue.submit(looped(here))).state == "done"
 
 
+def test_a_flow_that_says_another_thing_each_time_fails_its_own_job_and_the_queue_goes_on(
+    office: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = office()
+    follow, asked_for = Loopback.follow, 0
+
+    def changing(self: Loopback, request: Generation, made: Sequence[Made]) -> Next | None:
+        nonlocal asked_for
+        asked_for += 1
+        return follow(self, request, made) if asked_for <= 2 else None  # when it is submitted, and when it begins
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Loopback, "follow", changing)
+        job = result(here, here.queue.submit(looped(here)))
+    assert (job.state, job.pictures) == ("failed", ())
+    assert job.error is not None and "asked the same question twice" in job.error.message
+    assert result(here, here.queue.submit(looped(here))).state == "done"
+
+
 def test_each_picture_is_described_before_the_next_loop(office: Open) -> None:
     here = office(StandIn(by_itself=False))
     file = here.catalog.paths.models / "torch_deepdanbooru" / "model-resnet_custom_v3.pt"

@@ -17,7 +17,9 @@ from webui.jobs.merge.request import Merge, part_of
 from webui.request import infotext
 from webui.request.fields import Txt2Img
 from webui.request.messages import Interrupt, LivePreviews, Prefetch, Run, Skip
+from webui.server.jobs.estimate import Pace
 from webui.server.jobs.job import Job
+from webui.server.jobs.results import Results
 
 Open = Callable[..., Office]
 
@@ -540,3 +542,37 @@ def test_a_picture_that_is_half_done_is_given_to_a_call_and_saved_where_that_is_
         assert (job.state, len(job.pictures)) == ("done", 1)
         folder = Path(here.catalog.pictures.get(job.pictures[0].id).path).parent.name
         assert (folder != "unsaved") == wished
+
+
+def test_a_job_that_cannot_be_concluded_fails_and_the_queue_goes_on(
+    office: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = office(StandIn(by_itself=False))
+
+    def falling(*_: Any) -> None:
+        raise KeyError("the sky has fallen")
+
+    monkeypatch.setattr(Pace, "learn", falling)
+    for job_id in [here.queue.submit(small()) for _ in range(2)]:
+        running(here, job_id)
+        here.engine.step(0.5)
+        here.engine.paint()
+        job = result(here, job_id)
+        assert job.state == "failed" and job.error is not None
+        assert "the sky has fallen" in job.error.message
+
+
+def test_one_that_cannot_even_be_put_down_is_in_nobodys_way(office: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = office()
+    write_down = Results.write_down
+    refused: list[str] = []
+
+    def falling(self: Results, ended: Job) -> None:
+        if not refused or refused[0] == ended.id:
+            refused[:] = [ended.id]
+            raise KeyError("the sky has fallen")
+        write_down(self, ended)
+
+    monkeypatch.setattr(Results, "write_down", falling)
+    here.queue.submit(small())
+    assert result(here, here.queue.submit(small())).state == "done"

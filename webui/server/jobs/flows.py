@@ -7,6 +7,7 @@ import logging
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from webui.base.errors import UserError
 from webui.base.files import write_atomically
 from webui.base.json_values import Json, as_list, as_object
 from webui.catalog.job_folders import JobFolders
@@ -71,13 +72,23 @@ class Flows:
             self._servers.of(first.request.kind).checked(first.request, settings)
 
     def begun(self, job: Job, request: JobRequest, settings: Settings) -> Work | None:
-        """The job where its flow stands, ready to be handed to an engine; None: it is no flow. Raises as `check`."""
+        """The job where its flow stands, ready to be handed to an engine; None: it is no flow.
+
+        Raises:
+            NotFound, UserError: as `check`; or it says another thing each time that it is asked.
+        """
         server = self._servers.of(job.kind)
         if server.follow(job, request, ()) is None:
             return None
         made, results = self._recorded(job.id)
         now = server.follow(job, request, made)
         while now is None:  # All is there but the job's end: the last one is made once more.
+            if not made:
+                raise UserError(
+                    f"What follows in this job ({job.kind}) cannot be told: asked the same question twice, its script"
+                    " gave two answers.",
+                    hint="Run it again. If this happens again, update the script.",
+                )
             made.pop(), results.pop()
             now = server.follow(job, request, made)
         stage = self._stage(job, now, settings, sum(results))

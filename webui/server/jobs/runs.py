@@ -211,7 +211,19 @@ class Runs:
         self.conclude(work)
 
     def conclude(self, work: Work) -> None:
-        """The job is over when nothing of it waits and no engine is at it."""
+        """The job is over when nothing of it waits and no engine is at it.
+
+        One that cannot be concluded fails, or it would be in the way of all others. Raises DatabaseError: try again.
+        """
+        failures: list[Exception] = []
+        with fenced(failures.append):
+            self._conclude(work)
+        if failures and isinstance(failures[0], DatabaseError):
+            raise failures[0]
+        if failures and work.job.id in self._works:
+            self.fail(work, _told(failures[0]))
+
+    def _conclude(self, work: Work) -> None:
         if work.cancelled or work.interrupts:
             work.stopped = work.stopped or bool(work.waiting)
             work.waiting.clear()
@@ -272,7 +284,8 @@ class Runs:
         except StorageError as failure:
             log.error("The result of the job %s could not be saved yet: %s", ended.id, failure)
             self._results.unwritten[ended.id] = ended
-        self._works.pop(ended.id, None)
+        finally:
+            self._works.pop(ended.id, None)  # Whatever happens: what stays among them is concluded again and again.
         self._engines.idle_since = time.monotonic()
         if state == "done" and server.lays_out:
             sheet = self._aside.submit(self._lay_out, work, ended)
