@@ -35,6 +35,8 @@ LAYERS: tuple[tuple[str, int, str], ...] = (
 )
 # Of the folder of a kind of job, webui/jobs/NAME: the same in each.
 PARTS_OF_A_KIND = {"request": (3, "both"), "work": (7, "engine"), "aside": (7, "engine"), "server": (5, "server")}
+# Of a feature's, webui/features/NAME, beside its parameters; all else there is the engine's.
+PARTS_OF_A_FEATURE = {"panel": (5, "server")}
 
 BROAD_EXCEPT_ALLOWED = {
     "webui/base/fence.py": "the fence around each thing in a folder: a broken one is named, the rest is read",
@@ -60,7 +62,7 @@ def layer(module: str) -> tuple[int, str]:
     if part[:2] == ["webui", "jobs"] and part[3:]:
         return PARTS_OF_A_KIND[part[3]]
     if part[:2] == ["webui", "features"] and part[3:] and part[3] != "parameters":
-        return 7, "engine"
+        return PARTS_OF_A_FEATURE.get(part[3], (7, "engine"))
     return next((row, column) for prefix, row, column in LAYERS if module == prefix or module.startswith(prefix + "."))
 
 

@@ -97,6 +97,8 @@ class FeatureEntry(Entry):
     """A capability of a picture; `package` has the class `Params` in `parameters`, and `Engine` in `engine`."""
 
     package: str
+    panel: bool = False
+    """`panel.py` has a function `panel(app, form)` that lays out its controls (`webui.server.ui.controls.Controls`)."""
     kinds: tuple[str, ...] = ()
     """The kinds of jobs whose requests may ask for it; empty: all that make pictures."""
 
@@ -114,6 +116,11 @@ class FeatureEntry(Entry):
         """In the engine's process alone."""
         found: type[FeatureEngine[FeatureParams]] = resolved(f"{self.package}.engine:Engine")
         return found
+
+    @property
+    def own_panel(self) -> str:
+        """A function of the App and the form; for the server's process alone."""
+        return f"{self.package}.panel:panel"
 
 
 @dataclass(frozen=True)
@@ -352,7 +359,7 @@ FEATURES: tuple[FeatureEntry, ...] = (
     FeatureEntry("Hypernetworks", f"{_F}.hypernetworks"),
     FeatureEntry("Token merging", f"{_F}.token_merging"),
     FeatureEntry("Tiling", f"{_F}.tiling"),
-    FeatureEntry("FreeU", f"{_F}.freeu"),
+    FeatureEntry("FreeU", f"{_F}.freeu", panel=True),
     FeatureEntry("Kohya HRFix", f"{_F}.hrfix"),
     FeatureEntry("Refiner", f"{_F}.refiner"),
     FeatureEntry("CFG-Zero*", f"{_F}.cfg_zero_star"),
@@ -542,7 +549,8 @@ def codes_of(line: Entry) -> tuple[str, ...]:
         case ScheduleEntry():
             return tuple(filter(None, (line.function,)))
         case FeatureEntry():
-            return (f"{line.package}.parameters:Params", f"{line.package}.engine:Engine")
+            own = (line.own_panel,) if line.panel else ()
+            return (f"{line.package}.parameters:Params", f"{line.package}.engine:Engine", *own)
         case JobKind():
             return (line.request, line.work, line.server, *((line.aside_work,) if line.aside else ()))
         case _:

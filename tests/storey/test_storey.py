@@ -140,6 +140,7 @@ def test_its_tab_and_its_controls_are_on_the_page(client: httpx.Client) -> None:
     page = client.get("/").text
     assert "The sample package says hello." in page
     assert "txt2img_tint_strength" in page
+    assert "The sample panel says hello." in page and "img2img_tint_grey" in page
 
 
 # ---------------------------------------------------------------- the broken one
@@ -199,6 +200,7 @@ def test_whoever_opens_the_page_reads_what_is_broken(client: httpx.Client) -> No
         "webui.scripts, missing: ModuleNotFoundError",
         "tab Broken tab: KeyError",
         "controls of Broken panel: ",
+        "controls of Broken layout: KeyError",
         "jobs broken_servers: KeyError",
         "jobs broken_works: KeyError",
         "routes raises: KeyError",

@@ -61,6 +61,40 @@ def test_what_a_picture_was_made_with_comes_back_and_all_else_is_switched_off(co
     assert controls.show({"steps": 3}) == ({}, [])
 
 
+def test_a_panel_of_its_own_lays_out_what_it_will_and_its_components_stand_for_parameters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own: list[Any] = []
+
+    def panel(_app: object, form: Controls) -> None:
+        own.append(form.put("weight", gr.Number(1.5, label="How strongly", elem_id=f"{form.prefix}_own")))
+        with pytest.raises(KeyError):
+            form.put("nothing", own[0])
+
+    entries = registry.features()
+    alone = type("Alone", (Hinted,), {"units": 0})
+    entry = type("Entry", (registry.FeatureEntry,), {"params": alone})("Hinted", "x.hinted", panel=True)
+    resolved = registry.resolved
+    monkeypatch.setattr(registry, "features", lambda: (*entries, entry))
+    monkeypatch.setattr(registry, "resolved", lambda code: panel if code == "x.hinted.panel:panel" else resolved(code))
+    made = Controls(Txt2Img, "txt2img", lambda _source: [], keep=lambda path: f"kept {path}")
+
+    async def build() -> None:
+        with gr.Blocks():
+            features(None, made)  # type: ignore[arg-type]
+
+    asyncio.run(build())
+    assert [each.elem_id for each in made.components][-3:] == [
+        "txt2img_hinted_enabled",
+        "txt2img_hinted_own",
+        "txt2img_hinted_image",  # which the panel has left out
+    ]
+    told = made.values({**begun(made, Hinted=True), own[0]: 0.75})
+    assert told == {PARTS: {"Hinted": {"image": "", "weight": 0.75}}}
+    updates, _ = made.show({PARTS: {"Hinted": {"weight": 0.25}}})
+    assert updates[own[0]]["value"] == 0.25
+
+
 @pytest.fixture
 def with_units(monkeypatch: pytest.MonkeyPatch) -> Controls:
     entries = registry.features()

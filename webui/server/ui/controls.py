@@ -161,6 +161,13 @@ class Controls:
         self._made[name] = component
         return component
 
+    def put(self, name: str, component: Component) -> Component:
+        """Let a component of the layout's own stand for a field, as in a feature's panel: one that takes the values and
+        updates of what `add` would make. Raises KeyError: there is no such field."""
+        self._param(name)
+        self._made[name] = component
+        return component
+
     def add_all(self, names: Iterable[str], **look: object) -> None:
         """Make several controls, one after the other."""
         for name in names:

@@ -117,22 +117,22 @@ def features(app: App, controls: Controls, kind: str = "") -> None:
             if entry.params.flat:
                 continue  # it stands among the request's own
             if not entry.origin:
-                _feature(controls, entry)
+                _feature(app, controls, entry)
                 continue
             with fenced(partial(_say_broken, app, entry)):
-                _feature(controls, entry)
+                _feature(app, controls, entry)
 
 
-def _feature(controls: Controls, entry: FeatureEntry) -> None:
+def _feature(app: App, controls: Controls, entry: FeatureEntry) -> None:
     own = f"{controls.prefix}_{entry.package.rsplit('.', 1)[-1]}"
     if not entry.params.units:
-        controls.part(entry.name, [_switched(controls, entry, own, entry.name)])
+        controls.part(entry.name, [_switched(app, controls, entry, own, entry.name)])
         return
     with gr.Tabs(elem_id=f"{own}_units"):
         units = []
         for unit in range(entry.params.units):
             with gr.Tab(f"{entry.name} {unit}", elem_id=f"{own}_{unit}_tab"):
-                units.append(_switched(controls, entry, f"{own}_{unit}", f"Enable {entry.name} {unit}"))
+                units.append(_switched(app, controls, entry, f"{own}_{unit}", f"Enable {entry.name} {unit}"))
         controls.part(entry.name, units, listed=True)
 
 
@@ -141,16 +141,21 @@ def _say_broken(app: App, entry: FeatureEntry, error: Exception) -> None:
     gr.HTML(notices.failure(ExtensionError(entry.origin, told_of(error))))
 
 
-def _switched(controls: Controls, entry: FeatureEntry, elem_id: str, label: str) -> tuple[Component, Controls]:
-    """A feature, or a unit of it, behind its switch."""
+def _switched(
+    app: App, controls: Controls, entry: FeatureEntry, elem_id: str, label: str
+) -> tuple[Component, Controls]:
+    """A feature, or a unit of it, behind its switch: as its own panel lays it out, and below what that leaves out."""
     inner = Controls(entry.params, elem_id, controls.choices, keep=controls.keep)
     with switched_block(elem_id):
         with switched_header():
             switch = gr.Checkbox(False, label=label, container=False, elem_id=f"{elem_id}_enabled", interactive=True)
-        with gr.Column(elem_classes="switched-body"), gr.Row():
-            inner.add_all(
-                (name for name, param in entry.params.params().items() if type(param) is not Param), min_width=140
-            )
+        with gr.Column(elem_classes="switched-body"):
+            if entry.panel:
+                registry.resolved(entry.own_panel)(app, inner)
+            settable = (name for name, param in entry.params.params().items() if type(param) is not Param)
+            if left := [name for name in settable if name not in inner]:
+                with gr.Row():
+                    inner.add_all(left, min_width=140)
     return switch, inner
 
 

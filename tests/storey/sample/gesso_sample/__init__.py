@@ -10,7 +10,7 @@ from webui.registry import (
     UpscalerEntry,
 )
 
-TINT = FeatureEntry("Sample tint", "gesso_sample.tint")
+TINT = FeatureEntry("Sample tint", "gesso_sample.tint", panel=True)
 COUNTING = JobKind("sample_sum", "gesso_sample.counting", long=True)
 SAMPLER = SamplerEntry("Sample Euler", "gesso_sample.sampling:sample_euler", aliases=("sample_euler",))
 SCHEDULE = ScheduleEntry("Sample straight", "gesso_sample.sampling:straight", aliases=("sample_straight",))

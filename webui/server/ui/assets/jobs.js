@@ -50,7 +50,7 @@ function edit(job) {
   if (job.kind === "img2img") openSubTab(`mode_img2img_${job.masked ? "inpaint_upload" : "img2img"}`);
 }
 
-const editor = (/** @type {Job} */ job) => (job.kind === "interrogate" ? [] : [iconButton("edit", "Edit it in its tab", () => edit(job))]);
+const editor = (/** @type {Job} */ job) => (byId(`queue_edit_${job.kind}`) ? [iconButton("edit", "Edit it in its tab", () => edit(job))] : []);
 const again = (/** @type {Job} */ job) => act(`internal/jobs/${job.id}/again`, {}).then((done) => done && say("Run again, at the end of the queue."));
 const cancel = (/** @type {Job} */ job) => act(`internal/jobs/${job.id}/cancel`);
 
