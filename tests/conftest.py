@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,6 +46,22 @@ def made_checkpoint(name: str, request: pytest.FixtureRequest) -> Path:
         config = shutil.copy(ROOT / "tests" / "golden" / "checkpoints" / f"{name}.yaml", making)
         Path(config).replace(kept.with_suffix(".yaml"))  # whole at once: other workers may be reading it
         (making / kept.name).replace(kept)
+    return kept
+
+
+def made_controls(request: pytest.FixtureRequest) -> Path:
+    """The folder of the small control networks of `golden/make_controls.py`; made once and kept."""
+    maker = ROOT / "tests" / "golden" / "make_controls.py"
+    kept = Path(request.config.cache.mkdir("checkpoints")) / f"controls-{sha256(maker.read_bytes()).hexdigest()[:8]}"
+    if not kept.is_dir():
+        code = "import sys, pathlib, make_controls\nmake_controls.make(pathlib.Path(sys.argv[1]))"
+        making = kept.parent / f"making-controls-{os.getpid()}"
+        env = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "golden"), "OMP_NUM_THREADS": "1"}
+        subprocess.run([sys.executable, "-c", code, str(making)], env=env, check=True, timeout=PATIENCE)
+        try:
+            making.rename(kept)
+        except OSError:  # another worker was faster
+            shutil.rmtree(making)
     return kept
 
 

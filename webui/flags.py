@@ -55,6 +55,10 @@ class Flags:
         tuple[Path, ...],
         Flag("Folders", "one more folder with LoRAs; may be repeated", "DIR", others=("--lyco-dir-backcompat",)),
     ] = ()
+    controlnet_dir: Annotated[
+        tuple[Path, ...],
+        Flag("Folders", "one more folder with control networks; may be repeated", "DIR"),
+    ] = ()
     styles_file: Annotated[tuple[Path, ...], Flag("Folders", "saved styles; may be repeated", "FILE")] = ()
     ui_config_file: Annotated[Path | None, Flag("Folders", "saved defaults of the form", "FILE")] = None
     ui_settings_file: Annotated[Path | None, Flag("Folders", "settings", "FILE")] = None
@@ -150,6 +154,7 @@ class Flags:
             checkpoint_dirs=tuple(folder.resolve() for folder in self.ckpt_dir),
             vae_dirs=tuple(folder.resolve() for folder in vaes),
             lora_dirs=tuple(folder.resolve() for folder in self.lora_dir),
+            control_dirs=tuple(folder.resolve() for folder in self.controlnet_dir),
             embeddings_dir=self.embeddings_dir.resolve() if self.embeddings_dir else None,
             styles_files=tuple(file.resolve() for file in self.styles_file),
             settings_path=self.ui_settings_file.resolve() if self.ui_settings_file else None,

@@ -368,6 +368,7 @@ FEATURES: tuple[FeatureEntry, ...] = (
     FeatureEntry("Self-attention guidance", f"{_F}.self_attention_guidance"),
     FeatureEntry("Dynamic thresholding", f"{_F}.dynamic_thresholding"),
     FeatureEntry("CFG rescale", f"{_F}.cfg_rescale"),
+    FeatureEntry("ControlNet", f"{_F}.controlnet"),
     FeatureEntry("Hires. fix", f"{_F}.hires", kinds=("txt2img",)),
     FeatureEntry("Face restoration", f"{_F}.face_restoration"),
     FeatureEntry("Soft inpainting", f"{_F}.soft_inpainting", kinds=("img2img",)),

@@ -96,7 +96,6 @@ def test_webuiapi_s_extensions_are_answered_as_by_an_installation_without_them(l
     image = Image.new("RGB", (64, 64))
     small = {"prompt": "x", "width": 64, "height": 64, "steps": 1}
     for more in (
-        {"controlnet_units": [webuiapi.ControlNetUnit(image=image)]},
         {"adetailer": [webuiapi.ADetailer(ad_model="face_yolov8n.pt")]},
         {"roop": webuiapi.Roop(img=image)},
         {"reactor": webuiapi.ReActor(img=image)},
@@ -236,8 +235,6 @@ def remarks(answer: httpx.Response) -> list[str]:
 @pytest.mark.parametrize(
     "scripts",
     [
-        {"ControlNet": {"args": []}},
-        {"controlnet": {"args": [{"enabled": False, "module": "canny", "model": "canny [1]", "weight": 1.0}] * 3}},
         {"ADetailer": {"args": [False]}},
         {"ADetailer": {"args": [True, False, {"ad_model": "None", "ad_confidence": 0.3}]}},
         {"ADetailer": {"args": [{"ad_model": "None"}, {"ad_model": "face_yolov8n.pt", "ad_tab_enable": False}]}},
@@ -256,8 +253,6 @@ def test_scripts_that_are_switched_off_are_passed_over_with_a_remark(client: htt
 @pytest.mark.parametrize(
     "scripts",
     [
-        {"ControlNet": {"args": [{"enabled": True, "model": "canny [1]"}]}},
-        {"ControlNet": {"args": [{"model": "canny [1]", "module": "canny"}]}},
         {"ADetailer": {"args": [True, False, {"ad_model": "face_yolov8n.pt"}]}},
         {"reactor": {"args": ["iVBORw0KGgo=", True, "0"]}},
         {"Some Extension": {"args": [0.5]}},

@@ -216,7 +216,7 @@ def test_img2img_takes_base64_and_data_urls(standing: Api) -> None:
         ("txt2img", {"prompt": "x" * 1_000_000}, 422, "prompt"),
         ("txt2img", {"seed": 2**70}, 422, "seed"),
         ("txt2img", {"script_name": "x/y/z plots"}, 422, "not found"),
-        ("txt2img", {"alwayson_scripts": {"ControlNet": {"args": [{"model": "canny"}]}}}, 422, "not found"),
+        ("txt2img", {"alwayson_scripts": {"Some Extension": {"args": [{"model": "canny"}]}}}, 422, "not found"),
         ("img2img", {}, 404, "Init image not found"),
         ("img2img", {"init_images": []}, 404, "Init image not found"),
         ("img2img", {"init_images": ["!!"]}, 422, "base64"),

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import made_checkpoint
+from tests.conftest import made_checkpoint, made_controls
 from webui.base.paths import Paths
 from webui.catalog.catalog import Catalog
 from webui.engine.conditioning import TextCache
@@ -63,7 +63,7 @@ class Studio:
         watch = Watch("job", lambda _: None, Cancel(), Viewing(), Stopwatch(torch.device("cpu")), len(plan.batches))
         found = []
         with torch.inference_mode():
-            for made in pictures(plan, self.models, self.cache, self.shelf, watch):
+            for made in pictures(plan, self.models, self.cache, self.shelf, watch, residents=self.models.residents):
                 picture = next(p for batch in plan.batches for p in batch if p.position == made.position)
                 result = Image.frombytes("RGB", (made.width, made.height), made.rgb)
                 text = self.catalog.job_pictures.infotext(picture, plan, settings, dict(made.facts), "", "")
@@ -85,6 +85,7 @@ def studio(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         made = made_checkpoint(name, request)
         for file in (made, made.with_suffix(".yaml")):
             (folder / file.name).symlink_to(file)
+    (data / "models" / "ControlNet").symlink_to(made_controls(request))
     (data / "styles.csv").write_bytes((FOLDER / "cases" / "styles.csv").read_bytes())
     catalog = Catalog(Paths(data=data))
     catalog.hash_in_background()

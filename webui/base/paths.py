@@ -22,6 +22,7 @@ class Paths:
     """More folders with checkpoints (`--ckpt-dir`), besides `models/Stable-diffusion`."""
     vae_dirs: tuple[Path, ...] = ()
     lora_dirs: tuple[Path, ...] = ()
+    control_dirs: tuple[Path, ...] = ()
     embeddings_dir: Path | None = None
     styles_files: tuple[Path, ...] = ()
     settings_path: Path | None = None

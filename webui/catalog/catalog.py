@@ -11,6 +11,7 @@ from webui import registry
 from webui.base.errors import NotFound
 from webui.base.paths import Paths
 from webui.catalog.checkpoints import Checkpoints
+from webui.catalog.control_networks import ControlNetworks
 from webui.catalog.database import Database
 from webui.catalog.embeddings import Embeddings
 from webui.catalog.folders import Folders
@@ -32,9 +33,11 @@ from webui.catalog.upscalers import Upscalers
 from webui.catalog.vaes import Vaes
 from webui.catalog.visitor_files import VisitorFiles
 from webui.prompt.networks import HYPERNETWORK
+from webui.request import preprocessors
 from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
 from webui.request.infotext import Parsed, paste_labels
 from webui.request.infotext import pasted as as_pasted
+from webui.request.model_ref import ModelRef
 from webui.request.plan import CheckpointRef, NetworkRef, UpscalerRef
 from webui.request.settings import SaveSettings, Settings
 
@@ -61,6 +64,7 @@ class Catalog:
         self.hypernetworks = Hypernetworks(paths, self.hashes, folders)
         self.embeddings = Embeddings(paths, folders)
         self.upscalers = Upscalers(paths, folders)
+        self.control_networks = ControlNetworks(paths, folders)
         self.uploads = PictureStore(paths.uploads)
         self.visitor_files = VisitorFiles(paths.page_files / "visitors")
         self.pictures = Pictures(self.database, paths)
@@ -143,6 +147,10 @@ class Catalog:
         """The upscaler of this name; `field` asked for it. Raises NotFound."""
         return self.upscalers.ref(name, field)
 
+    def control_network(self, name: str) -> ModelRef:
+        """The control network of this name. Raises NotFound."""
+        return self.control_networks.ref(name)
+
     # --- lists for dropdowns --------------------------------------------------------------------------------------
 
     def choices(self, source: str) -> list[str]:
@@ -164,6 +172,8 @@ class Catalog:
             "schedules": _schedules,
             "schedules_or_same": lambda: [SAME_SCHEDULE, *_schedules()],
             "upscalers": self.upscalers.names,
+            "control_networks": self.control_networks.titles,
+            "preprocessors": preprocessors.titles,
             "face_restorers": lambda: [entry.name for entry in registry.restorers()],
             "hires_upscalers": lambda: [*registry.LATENT_UPSCALERS, *self.upscalers.names()],
             "infotext_labels": paste_labels,

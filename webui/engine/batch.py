@@ -14,9 +14,11 @@ from torch import Tensor
 from webui.base.errors import UserError
 from webui.engine.conditioning import TextCache, Timeline
 from webui.engine.families.family import Model, PictureMaker
+from webui.engine.inpaint import Box, Overlay
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.networks.patches import Patches
 from webui.engine.previews import Previewer
+from webui.engine.residents import Residents
 from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.types import GeneratorKind
 from webui.engine.upscalers.resize import Enlarge, plain
@@ -108,6 +110,8 @@ class Services:
     made: Callable[[Plan, Image.Image, Image.Image | None, int], Image.Image] = _nothing_made
     """Carries out an inner plan (`Resolving.plan`) with a picture to begin with, a mask that is white where it may
     change, or None, and a seed -> RGB. For `finish` alone, of a feature that `borrows`."""
+    residents: Residents | None = None
+    """Lends models of every kind beside the checkpoints."""
     enlargers: Mapping[str, Enlarge] = field(default_factory=plain)
     """What enlarges pixels, by the name in the request."""
 
@@ -154,6 +158,21 @@ def nothing_beside(_model: PictureMaker) -> None:
 
 
 @dataclass(frozen=True, eq=False)
+class InitPicture:
+    """A given picture as the job needs it, in pixels."""
+
+    picture: Image.Image
+    """RGB, what is encoded."""
+    overlay: Overlay | None = None
+    whole: Image.Image | None = None
+    """Before it was cropped to the mask and filled."""
+    box: Box | None = None
+    """Only masked: the part that is made anew."""
+    mask: Image.Image | None = None
+    """At the size of `whole`."""
+
+
+@dataclass(frozen=True, eq=False)
 class Start:
     """What img2img begins with, in latent space."""
 
@@ -161,6 +180,8 @@ class Start:
     """(b, c, h, w)"""
     mask: Tensor | None = None
     """1 where the picture may change; broadcasts to the latents."""
+    givens: tuple[InitPicture, ...] = ()
+    """One a picture of the batch."""
 
 
 @dataclass(frozen=True, eq=False)

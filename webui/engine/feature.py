@@ -17,12 +17,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from webui.engine.batch import Batch, Denoised, Loaded, Pass, Services, Start
+from webui.engine.batch import Batch, Denoised, InitPicture, Loaded, Pass, Services, Start
 from webui.engine.denoisers import Ask, Clock, Guidance, Prediction, Prompted, Source
 from webui.engine.inpaint import Overlay
 from webui.engine.sampling.process import Process
 from webui.engine.sampling.types import Denoiser
-from webui.engine.start import InitPicture
 from webui.engine.watch import Watch
 from webui.features.feature import FeatureParams
 from webui.request.messages import ExtraPicture

@@ -27,6 +27,7 @@ from webui.engine.networks.embeddings import Embedding, EmbeddingShelf
 from webui.engine.passes import Features, denoised, features_of, shaped
 from webui.engine.planned import planned
 from webui.engine.previews import as_chosen
+from webui.engine.residents import Residents
 from webui.engine.sampling.sigma_schedule import img2img_steps
 from webui.engine.small_vae import SmallVaes
 from webui.engine.start import Beginning, Beginnings, blank_conditioning, encoded_png
@@ -61,6 +62,7 @@ class Tools:
     watch: Watch
     upscalers: UpscalerShelf | None = None
     small_vaes: SmallVaes = field(default_factory=SmallVaes)
+    residents: Residents | None = None
 
 
 def pictures(
@@ -71,6 +73,7 @@ def pictures(
     watch: Watch,
     upscalers: UpscalerShelf | None = None,
     small_vaes: SmallVaes | None = None,
+    residents: Residents | None = None,
 ) -> Iterator[Pictured]:
     """Every picture of the plan, in order, as soon as it is finished.
 
@@ -78,7 +81,7 @@ def pictures(
         Interrupted: the user stopped the job; what was finished has been given out.
         WebuiError: it cannot be done; the text is for the person.
     """
-    tools = Tools(models, cache, shelf, watch, upscalers, small_vaes or SmallVaes())
+    tools = Tools(models, cache, shelf, watch, upscalers, small_vaes or SmallVaes(), residents)
     embeddings, beginnings = shelf.read(plan.embeddings), Beginnings(plan.images, watch)
     for number, together in enumerate(plan.batches):
         if watch.cancel.ends_now:
@@ -116,6 +119,7 @@ def _batch_pictures(
             lend=lending.partner,
             networks=plan.networks,
             made=partial(_made_within, tools),
+            residents=tools.residents,
             enlargers=_enlargers(plan, tools.upscalers, render, watch),
         )
         decoded = _made(features, batch, lending, plan, beginnings, services)

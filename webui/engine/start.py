@@ -14,13 +14,11 @@ from torch.nn.functional import interpolate, pad
 
 from webui.base.errors import UserError
 from webui.catalog.image_files import pixels_of
-from webui.engine.batch import Batch, Beside, Start, noise_of, nothing_beside
+from webui.engine.batch import Batch, Beside, InitPicture, Start, noise_of, nothing_beside
 from webui.engine.families.depth import between
 from webui.engine.families.family import PictureMaker
 from webui.engine.inpaint import (
-    Box,
     Masking,
-    Overlay,
     blurred,
     filled,
     flattened,
@@ -45,21 +43,6 @@ FILL_FILL, FILL_ORIGINAL, FILL_NOISE, FILL_NOTHING = range(4)
 INPAINTING, EDITING, DEPTH = 9, 8, 5
 """Input channels of the networks that see a masked picture beside the latents, of InstructPix2Pix, and of SD2's that
 sees how near things are."""
-
-
-@dataclass(frozen=True, eq=False)
-class InitPicture:
-    """A given picture as the job needs it, in pixels."""
-
-    picture: Image.Image
-    """RGB, what is encoded."""
-    overlay: Overlay | None = None
-    whole: Image.Image | None = None
-    """Before it was cropped to the mask and filled."""
-    box: Box | None = None
-    """Only masked: the part that is made anew."""
-    mask: Image.Image | None = None
-    """At the size of `whole`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +103,7 @@ class Beginnings:
             seen = torch.cat([_pixels(given.picture, other) for given in each])
             return conditioning(other, seen, size, hidden, batch, watch, rounded=request.rounds_mask)
 
-        return Beginning(Start(latents, mask), each, request.denoising_strength, beside)
+        return Beginning(Start(latents, mask, each), each, request.denoising_strength, beside)
 
     def pixels(self, batch: Batch) -> tuple[Beginning, Image.Image | None]:
         """The same for a model that takes pixels: no latents, and the mask at the generation's size, white where the

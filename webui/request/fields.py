@@ -403,7 +403,14 @@ def with_pictures_kept(features: Mapping[str, object], keep: Callable[[str, str]
 
     def kept(params: type[Declared], values: Mapping[str, object]) -> Mapping[str, object]:
         made = params.made(**values)
-        named = with_pictures(made, keep)
+
+        def forgiving(picture: str, field: str) -> str:
+            try:
+                return keep(picture, field)
+            except UserError as error:
+                return made.unreadable(error)
+
+        named = with_pictures(made, forgiving)
         return values if named is made else named.model_dump(mode="json", include=set(params.params()))
 
     found = dict(features)

@@ -239,6 +239,14 @@ class Declared(BaseModel):
         current = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self).made(**{**current, **values})
 
+    def unreadable(self, error: UserError) -> str:
+        """What stands in the place of a picture that is none; "": nothing.
+
+        Raises:
+            UserError: `error`, where it matters.
+        """
+        raise error
+
 
 D = TypeVar("D", bound=Declared)
 

@@ -23,6 +23,7 @@ from webui.prompt.networks import HYPERNETWORK, LORA_KINDS, NetworkTag, extract_
 from webui.registry import FeatureEntry
 from webui.request.capabilities import check, check_partner, of_family
 from webui.request.fields import Generation, Img2Img
+from webui.request.model_ref import ModelRef
 from webui.request.params import pictures_in
 from webui.request.settings import RenderSettings, Settings
 
@@ -115,6 +116,10 @@ class Names(Protocol):
 
     def upscaler(self, name: str, field: str = "") -> UpscalerRef:
         """The upscaler of this name; `field` asked for it. Raises NotFound."""
+        ...
+
+    def control_network(self, name: str) -> ModelRef:
+        """The control network of this name. Raises NotFound."""
         ...
 
 

@@ -106,6 +106,12 @@ class RenderSettings(Declared):
         ),
     ] = 0.0
     """Used for the hires pass unless it is 0."""
+    control_net_no_detectmap: Annotated[bool, Toggle(ui="ControlNet: leave the maps out of the results")] = False
+    """The maps that preprocessors make are not shown beside the pictures."""
+    controlnet_ignore_noninpaint_mask: Annotated[bool, Toggle(ui="ControlNet: ignore masks except for inpainting")] = (
+        False
+    )
+    """Otherwise a mask that was painted on a unit's picture is the map in its place."""
     randn_source: Annotated[
         str,
         Choice(

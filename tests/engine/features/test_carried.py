@@ -36,7 +36,11 @@ STRONG: dict[str, dict[str, Any]] = {
 SIZE = {"width": 128, "height": 128, "steps": 2}
 """At 64 the middle block has one token, which sees itself alone anyway."""
 every = pytest.mark.parametrize("name", STRONG)
-ELSEWHERE = {"Film": "tests/engine/test_film.py", "Soft inpainting": "tests/golden/test_pictures.py"}
+ELSEWHERE = {
+    "ControlNet": "tests/golden/test_pictures.py",
+    "Film": "tests/engine/test_film.py",
+    "Soft inpainting": "tests/golden/test_pictures.py",
+}
 """Those that do not change any picture by themselves -> where they are tried."""
 
 

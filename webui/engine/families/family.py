@@ -48,6 +48,8 @@ class Conditioning:
     residuals: tuple[Tensor, ...] = ()
     """What control networks add to a UNet: to each of the values that skip from its encoder to its decoder, in the
     order in which they are made, and last to its middle; (b, c, h, w) each."""
+    within: tuple[Tensor, ...] = ()
+    """What T2I-Adapters add to a UNet: to what leaves each level of its encoder; (b, c, h, w) each."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from webui.engine.networks.embeddings import Embedding
 from webui.engine.sampling.process import Process
 
 RESIDUAL = "residual "
+WITHIN = "within "
 """What the inputs of the network call what control networks add to it, with a number behind."""
 
 
@@ -170,14 +171,14 @@ class LdmModel:
         }
         for number, residual in enumerate(conditioning.residuals):
             inputs[f"{RESIDUAL}{number}"] = residual.to(dtype)
+        for number, inner in enumerate(conditioning.within):
+            inputs[f"{WITHIN}{number}"] = inner.to(dtype)
         output = self._called(inputs) if self.graphs is None else self.graphs(self._called, inputs)
         return output.float()
 
     def _called(self, inputs: Inputs) -> Tensor:
         told = {name: inputs[name] for name in ("text_embeds", "time_ids")}
-        residuals: list[Tensor | None] = []
-        if f"{RESIDUAL}0" in inputs:
-            residuals = [value for name, value in inputs.items() if name.startswith(RESIDUAL)]
+        residuals, within = _under(inputs, RESIDUAL), _under(inputs, WITHIN)
         output: Tensor = self.unet(
             inputs["x"],
             inputs["t"],
@@ -186,6 +187,7 @@ class LdmModel:
             added_cond_kwargs=told if told["time_ids"] is not None else None,
             down_block_additional_residuals=tuple(residuals[:-1]) or None,
             mid_block_additional_residual=residuals[-1] if residuals else None,
+            down_intrablock_additional_residuals=within or None,
             return_dict=False,
         )[0]
         return output
@@ -309,3 +311,8 @@ def load_vae(file: WeightsFile, placement: Placement) -> AutoencoderKL:
     if not names:
         raise without_vae(file)
     return ldm.load_vae(file, names, placement.rest, placement.vae_dtype)
+
+
+def _under(inputs: Inputs, mark: str) -> list[Tensor | None]:
+    """The inputs of one kind, in their order."""
+    return [value for name, value in inputs.items() if name.startswith(mark)]

@@ -42,7 +42,16 @@ def work(plan: Plan, house: House) -> Iterator[Pictured]:
 
 
 def _pictures(plan: Plan, house: House) -> Iterator[Pictured]:
-    return pictures(plan, house.models, house.cache, house.embeddings, house.watch, house.upscalers, house.small_vaes)
+    return pictures(
+        plan,
+        house.models,
+        house.cache,
+        house.embeddings,
+        house.watch,
+        house.upscalers,
+        house.small_vaes,
+        house.residents,
+    )
 
 
 def _lean(plan: Plan, house: House) -> Iterator[Pictured]:

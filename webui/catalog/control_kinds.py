@@ -1,0 +1,82 @@
+"""What a file of a control network is, and for which family, told by the names and shapes of its tensors alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from enum import Enum
+from typing import NamedTuple
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+WIDTHS: Mapping[int, str] = {768: "SD1", 1024: "SD2", 2048: "SDXL"}
+"""Width of the text that a family's UNet looks at."""
+
+
+class ControlKind(Enum):
+    """A way to control a picture; the value is its name for people."""
+
+    CONTROLNET = "ControlNet"
+    UNION = "ControlNet Union"
+    CONTROL_LORA = "Control-LoRA"
+    ADAPTER = "T2I-Adapter"
+    LIGHT_ADAPTER = "T2I-Adapter light"
+    STYLE_ADAPTER = "T2I-Adapter style"
+    LLLITE = "ControlNet-LLLite"
+    IP_ADAPTER = "IP-Adapter"
+    FLOW = "ControlNet for SD3 or Flux"
+
+
+class NetworkFacts(NamedTuple):
+    """What names and shapes tell of a file."""
+
+    kind: ControlKind
+    family: str
+    """ "SD1", "SD2", "SDXL", "SD3", "Flux"; "" where nothing tells."""
+
+
+def told(shapes: Shapes) -> NetworkFacts | None:
+    """None: it is no control network that anybody has published."""
+    kind = _kind(shapes)
+    return None if kind is None else NetworkFacts(kind, _family(kind, shapes))
+
+
+def _kind(names: Collection[str]) -> ControlKind | None:
+    if any(name.startswith("lllite") for name in names):
+        return ControlKind.LLLITE
+    if "lora_controlnet" in names:
+        return ControlKind.CONTROL_LORA
+    if any(name.startswith(("ip_adapter.", "image_proj.")) for name in names):
+        return ControlKind.IP_ADAPTER
+    if any(name.startswith(("controlnet_x_embedder.", "controlnet_blocks.")) for name in names):
+        return ControlKind.FLOW
+    if "controlnet_cond_embedding.conv_in.weight" in names:
+        return ControlKind.UNION if "task_embedding" in names else ControlKind.CONTROLNET
+    if any(name.endswith("input_hint_block.0.weight") for name in names):
+        return ControlKind.CONTROLNET
+    bare = {name.removeprefix("adapter.") for name in names}
+    if "style_embedding" in bare:
+        return ControlKind.STYLE_ADAPTER
+    if {"conv_in.weight", "body.0.block1.weight"} <= bare or "body.0.resnets.0.block1.weight" in bare:
+        return ControlKind.ADAPTER
+    if {"body.0.in_conv.weight", "body.0.out_conv.weight"} <= bare:
+        return ControlKind.LIGHT_ADAPTER
+    return None
+
+
+def _family(kind: ControlKind, shapes: Shapes) -> str:
+    if kind is ControlKind.FLOW:
+        return (
+            "SD3"
+            if any(name.startswith("transformer_blocks.0.attn.add_q") for name in shapes)
+            and ("pos_embed.proj.weight" in shapes)
+            else "Flux"
+        )
+    if kind in (ControlKind.ADAPTER, ControlKind.LIGHT_ADAPTER):
+        first = next(
+            (shapes[name] for name in shapes if name.endswith(("conv_in.weight", "body.0.in_conv.weight"))), ()
+        )
+        return {64: "SD1", 192: "SD1", 256: "SDXL", 768: "SDXL"}.get(first[1] if len(first) > 1 else 0, "")
+    for name, shape in shapes.items():
+        if name.endswith(("attn2.to_k.weight", "attn2.to_k.down", "ip_adapter.1.to_k_ip.weight")) and len(shape) > 1:
+            return WIDTHS.get(shape[1], "")
+    return ""

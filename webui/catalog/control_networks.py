@@ -1,0 +1,89 @@
+"""Files of control networks, and the names that programs know them by."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from webui.base.errors import NotFound, did_you_mean
+from webui.base.paths import Paths
+from webui.base.text import named
+from webui.catalog.folders import Folders, SearchFolder
+from webui.request.model_ref import ModelRef
+
+ENDINGS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
+EXTENSION = Path("extensions", "sd-webui-controlnet", "models")
+"""Below the data folder: where the extension of A1111 keeps its own."""
+OLD_HASH_AT, OLD_HASH_SIZE = 0x100000, 0x10000
+"""A1111's old hash: of 64 KiB, one MiB into the file."""
+
+
+@dataclass(frozen=True)
+class ControlFile:
+    """A file of a control network."""
+
+    stem: str
+    path: Path
+    stamp: tuple[int, int]
+
+    @property
+    def title(self) -> str:
+        """What lists call it: `control_v11p_sd15_canny [d14c016b]`."""
+        return f"{self.stem} [{_old_hash(self.path)}]"
+
+
+class ControlNetworks:
+    """The control networks of an installation. Looked for anew each time: there are few."""
+
+    def __init__(self, paths: Paths, folders: Folders) -> None:
+        self._places = (
+            paths.models / "ControlNet",
+            *paths.control_dirs,
+            paths.data / EXTENSION,
+        )
+        self._folders = folders
+
+    def files(self) -> list[ControlFile]:
+        """By name; of two with one name the first counts."""
+        places = [SearchFolder(place, ENDINGS) for place in self._places]
+        found: dict[str, ControlFile] = {}
+        for _, file in self._folders.look("ControlNet", places):
+            stem = named(file.path.stem)
+            found.setdefault(stem, ControlFile(stem, file.path, file.stamp))
+        return sorted(found.values(), key=lambda file: file.stem)
+
+    def titles(self) -> list[str]:
+        return ["None", *(file.title for file in self.files())]
+
+    def ref(self, name: str) -> ModelRef:
+        """The network of this title, else of this stem in any letter case, else the one with the shortest name that
+        contains it.
+
+        Raises:
+            NotFound: there is none.
+        """
+        files = self.files()
+        folded = name.casefold()
+        bare = folded.rsplit(" [", 1)[0] if folded.endswith("]") else folded
+        exact = next((file for file in files if file.stem.casefold() == bare), None)
+        within = sorted(
+            (file for file in files if bare and bare in file.stem.casefold()), key=lambda file: len(file.stem)
+        )
+        found = exact or next(iter(within), None)
+        if found is None:
+            raise NotFound(
+                f"There is no control network named {name!r}.",
+                hint=did_you_mean(name, [file.stem for file in files]) or "Put its file into models/ControlNet.",
+                field="features",
+            )
+        return ModelRef(str(found.path), found.stem, stamp=found.stamp)
+
+
+def _old_hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(OLD_HASH_AT)
+            return hashlib.sha256(file.read(OLD_HASH_SIZE)).hexdigest()[:8]
+    except OSError:
+        return "unreadable"

@@ -1,0 +1,59 @@
+"""What preprocessors work on: arrays of bytes, brought to a resolution and padded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes: TypeAlias = NDArray[np.uint8]
+"""(h, w, 3), RGB; maps may be (h, w)."""
+MULTIPLE = 64
+"""Of which the sides are while a preprocessor looks: what is missing is repeated from the edge."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a unit says to its preprocessor."""
+
+    resolution: int = 512
+    """Of the shorter side, in pixels."""
+    a: float = 0.0
+    b: float = 0.0
+    """The two values that each preprocessor calls something else."""
+    seed: int | None = None
+    """For those that draw; None: they draw anew each time."""
+
+
+Preprocess: TypeAlias = Callable[[Bytes, Options], Bytes]
+
+
+def scaled(picture: Bytes, resolution: int, enlarging: int = cv2.INTER_CUBIC) -> Bytes:
+    """The picture whose shorter side is `resolution`. enlarging: OpenCV's way to make it larger."""
+    height, width = picture.shape[:2]
+    factor = resolution / min(height, width)
+    high, wide = (max(round(side * factor), 1) for side in (height, width))
+    return levels(cv2.resize(picture, (wide, high), interpolation=enlarging if factor > 1 else cv2.INTER_AREA))
+
+
+def at_resolution(picture: Bytes, resolution: int, look: Callable[[Bytes], Bytes]) -> Bytes:
+    """`look` at the picture whose shorter side is `resolution`, padded; without what the padding gave."""
+    seen = scaled(picture, resolution)
+    high, wide = seen.shape[:2]
+    padding = [(0, -side % MULTIPLE) for side in (high, wide)]
+    padded = np.pad(seen, [*padding, *[(0, 0)] * (picture.ndim - 2)], mode="edge")
+    return np.ascontiguousarray(look(padded)[:high, :wide])
+
+
+def levels(found: NDArray[np.integer[Any] | np.floating[Any]]) -> Bytes:
+    """What OpenCV answers to bytes, as what it is."""
+    return np.asarray(found, dtype=np.uint8)
+
+
+def whole(picture: Bytes) -> Bytes:
+    """(h, w) or (h, w, 3) -> (h, w, 3)."""
+    return np.repeat(picture[..., None], 3, axis=-1) if picture.ndim == 2 else picture

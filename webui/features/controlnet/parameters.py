@@ -1,0 +1,235 @@
+"""ControlNet: a picture says where lines, shapes or colours shall be.
+
+Zhang et al. 2023, arXiv:2302.05543; Mou et al. 2023 (T2I-Adapter), arXiv:2302.08453. Names, values and their limits are
+those of the extension sd-webui-controlnet, whose requests and infotexts mean the same here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from webui.base.errors import NotFound, UserError
+from webui.features.feature import FeatureParams, Touched
+from webui.request.capabilities import Capability
+from webui.request.model_ref import ModelRef
+from webui.request.params import Choice, Image, Param, Slider, Text, Toggle, always, shortened
+from webui.request.plan import Resolving
+from webui.request.preprocessors import Real, preprocessor
+
+NO_MODEL = "None"
+MODES = ("Balanced", "My prompt is more important", "ControlNet is more important")
+ResizeMode = Literal["Just Resize", "Crop and Resize", "Resize and Fill"]
+RESIZE_MODES: tuple[ResizeMode, ...] = ("Just Resize", "Crop and Resize", "Resize and Fill")
+HR_OPTIONS = ("Both", "Low res only", "High res only")
+OLD_RESIZE_MODES: Mapping[str, str] = {
+    "Inner Fit (Scale to Fit)": "Crop and Resize",
+    "Outer Fit (Shrink to Fit)": "Resize and Fill",
+    "Scale to Fit (Inner Fit)": "Crop and Resize",
+    "Envelope (Outer Fit)": "Resize and Fill",
+    "Crop and resize": "Crop and Resize",
+    "Resize and fill": "Resize and Fill",
+    "Just resize": "Just Resize",
+}
+"""What the extension and its clients have called them."""
+OLD_NAMES: Mapping[str, str] = {
+    "input_image": "image",
+    "lowvram": "low_vram",
+    "guidance": "guidance_end",
+    "mask_image": "mask",
+}
+POSITIONS = (
+    "enabled",
+    "module",
+    "model",
+    "weight",
+    "image",
+    "resize_mode",
+    "low_vram",
+    "processor_res",
+    "threshold_a",
+    "threshold_b",
+    "guidance_start",
+    "guidance_end",
+    "pixel_perfect",
+    "control_mode",
+)
+"""Of the values of a unit that is a list."""
+REFUSE, LEAVE_OUT = "Refuse", "Leave out"
+
+
+class Params(FeatureParams):
+    """One unit."""
+
+    title: ClassVar[str] = "ControlNet"
+    units: ClassVar[int] = 3
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.UNET})
+    touches: ClassVar[frozenset[Touched]] = frozenset({"call", "network"})
+
+    image: Annotated[str, Image(ui="Picture", axis=False)] = ""
+    """The picture to follow. Left empty in img2img, the picture there is taken."""
+    mask: Annotated[str, Image(ui="Mask", axis=False)] = ""
+    """For inpainting: white where the picture is to be filled."""
+    module: Annotated[str, Choice(label="Module", ui="Preprocessor", source="preprocessors", when=always)] = "none"
+    """What makes a map (edges, lines, colours) of the picture; none: it is a map already."""
+    model: Annotated[str, Choice(label="Model", source="control_networks", when=always)] = NO_MODEL
+    """The network that understands such maps: a file in models/ControlNet."""
+    weight: Annotated[
+        float, Slider(label="Weight", ui="Control Weight", min=0, max=2, step=0.05, ge=0, le=2, when=always)
+    ] = 1.0
+    """How strongly the picture follows the map."""
+    resize_mode: Annotated[
+        ResizeMode, Choice(label="Resize Mode", choices=RESIZE_MODES, radio=True, axis=False, when=always)
+    ] = "Crop and Resize"
+    """What happens to a picture of other proportions than the result's."""
+    processor_res: Annotated[
+        int, Slider(label="Processor Res", ui="Preprocessor resolution", min=64, max=2048, step=8, when=always)
+    ] = 512
+    """The shorter side, in pixels, at which the preprocessor looks at the picture."""
+    threshold_a: Annotated[Real, Slider(label="Threshold A", min=-1, max=255, step=0.01, when=always)] = -1
+    """The preprocessor's first value, such as the low threshold of canny; -1: its default."""
+    threshold_b: Annotated[Real, Slider(label="Threshold B", min=-1, max=255, step=0.01, when=always)] = -1
+    """The preprocessor's second value; -1: its default."""
+    guidance_start: Annotated[
+        float,
+        Slider(label="Guidance Start", ui="Starting Control Step", min=0, max=1, step=0.01, ge=0, le=1, when=always),
+    ] = 0.0
+    """The share of the steps after which the network begins to act."""
+    guidance_end: Annotated[
+        float, Slider(label="Guidance End", ui="Ending Control Step", min=0, max=1, step=0.01, ge=0, le=1, when=always)
+    ] = 1.0
+    """The share of the steps after which it no longer acts."""
+    pixel_perfect: Annotated[bool, Toggle(label="Pixel Perfect", axis=False, when=always)] = False
+    """The preprocessor works at the resolution that fits the result."""
+    control_mode: Annotated[str, Choice(label="Control Mode", choices=MODES, radio=True, when=always)] = "Balanced"
+    """Whether prompt or map win where they disagree."""
+    hr_option: Annotated[str, Choice(ui="Hires. fix", choices=HR_OPTIONS, radio=True, axis=False)] = "Both"
+    """In which pass of hires fix the unit acts."""
+    low_vram: Annotated[bool, Toggle(ui="Low VRAM", axis=False)] = False
+    """Taken for the sake of other programs: memory is planned for all networks together."""
+    save_detected_map: Annotated[bool, Toggle(ui="Show the map beside the picture", axis=False)] = True
+    """The map comes with the result."""
+    inpaint_crop_input_image: Annotated[bool, Toggle(ui="Crop with the mask", axis=False)] = True
+    """In img2img with "Only masked" the picture is cropped as the one there is."""
+    effective_region_mask: Annotated[str, Image(ui="Effective region", axis=False)] = ""
+    """White where the network acts."""
+    advanced_weighting: Annotated[str, Text(ui="Weights of the layers", axis=False)] = ""
+    """A number for each output of the network, from the outermost to the middle, separated by commas."""
+    impossible: Annotated[str, Param(axis=False)] = REFUSE
+    """What happens where the unit cannot act: "Refuse", or "Leave out" with a remark, as A1111 does."""
+
+    network: ModelRef | None = None
+
+    @model_validator(mode="after")
+    def _held(self) -> Self:
+        """Values that the preprocessor cannot take are its defaults, as the infotext says them."""
+        known = preprocessor(self.module)
+        if self.guidance_start > self.guidance_end:
+            raise UserError(
+                f"Starting Control Step {self.guidance_start} is behind Ending Control Step {self.guidance_end}.",
+                field="guidance_start",
+            )
+        held = {
+            "processor_res": known.resolution_of(self.processor_res),
+            "threshold_a": known.value_of(known.a, self.threshold_a),
+            "threshold_b": known.value_of(known.b, self.threshold_b),
+        }
+        for name, value in held.items():
+            object.__setattr__(self, name, value)
+        self.layer_weights  # noqa: B018 - raises
+        return self
+
+    @property
+    def layer_weights(self) -> tuple[float, ...] | None:
+        """Those of `advanced_weighting`. Raises UserError: one is no number."""
+        if not self.advanced_weighting.strip():
+            return None
+        try:
+            return tuple(float(each) for each in self.advanced_weighting.split(","))
+        except ValueError as error:
+            raise UserError(
+                f"{self.advanced_weighting!r} are no numbers.", hint="Write 1, 0.8, 0.5.", field="advanced_weighting"
+            ) from error
+
+    @classmethod
+    def of_arguments(cls, given: Sequence[object]) -> object:
+        """Units by name, by position, or null; those that are off are not counted, as infotexts number them."""
+        units = [unit for unit in map(_unit, given) if unit is not None]
+        return units or None
+
+    def unreadable(self, error: UserError) -> str:
+        if self.impossible == REFUSE:
+            raise error
+        return ""
+
+    def resolve(self, resolving: Resolving) -> Self:
+        if not preprocessor(self.module).code:
+            raise UserError(
+                f"ControlNet: the preprocessor {self.module} is not in this version.",
+                hint="Give the unit a map that was made elsewhere, with the preprocessor none.",
+                field="features",
+            )
+        if self.model in ("", NO_MODEL):
+            return self._without(
+                resolving,
+                UserError(
+                    "ControlNet: no model is chosen.", hint="Choose one, or switch the unit off.", field="features"
+                ),
+            )
+        try:
+            network = resolving.names.control_network(self.model)
+        except NotFound as error:
+            return self._without(resolving, error)
+        return self.model_copy(update={"network": network})
+
+    def _without(self, resolving: Resolving, error: UserError | NotFound) -> Self:
+        if self.impossible == REFUSE:
+            raise error
+        resolving.remark(f"{error.message} The unit was left out.")
+        return self
+
+
+def _unit(given: object) -> dict[str, object] | None:
+    """What a unit of a program says, in the names of `Params`; None: it is off."""
+    if isinstance(given, list | tuple):
+        given = dict(zip(POSITIONS, given, strict=False))
+    if not isinstance(given, Mapping) or not given.get("enabled", False):
+        return None
+    if given.get("input_mode", "simple") not in ("simple", "InputMode.SIMPLE", None):
+        raise UserError(
+            f"ControlNet: the input mode {shortened(given['input_mode'])} is not in this version.",
+            hint="Give each unit one picture.",
+            field="features",
+        )
+    known = Params.params()
+    said = {OLD_NAMES.get(name, name): value for name, value in given.items()}
+    found = {name: value for name, value in said.items() if name in known and value is not None}
+    picture = found.get("image")
+    if isinstance(picture, list | tuple):
+        picture = {"image": picture[0], "mask": picture[1] if len(picture) > 1 else None} if picture else None
+    if isinstance(picture, Mapping):
+        found["image"] = picture.get("image") or ""
+        if picture.get("mask"):
+            found.setdefault("mask", picture["mask"])
+    found["resize_mode"] = OLD_RESIZE_MODES.get(
+        str(found.get("resize_mode")), found.get("resize_mode", "Crop and Resize")
+    )
+    weights = found.get("advanced_weighting")
+    if isinstance(weights, list | tuple):
+        found["advanced_weighting"] = ", ".join(map(str, weights))
+    for name in ("threshold_a", "threshold_b"):
+        value = found.get(name)
+        if isinstance(value, str | int | float):
+            found[name] = _number(value, name)
+    if "module" in found and found["module"] == "":
+        found["module"] = "none"
+    return {**{name: value for name, value in found.items() if value is not None}, "impossible": LEAVE_OUT}
+
+
+def _number(given: str | float, name: str) -> float:
+    try:
+        return float(given)
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"{shortened(given)} is no number.", field=name) from error

@@ -1,0 +1,211 @@
+"""The preprocessors: what makes a map of a picture, by the names that programs know them by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from webui.base.errors import NotFound, did_you_mean
+
+_P = "webui.engine.preprocessors"
+Real = int | float
+
+
+@dataclass(frozen=True)
+class Range:
+    """A value of a preprocessor, with its limits; outside of them its default holds."""
+
+    name: str
+    value: Real
+    low: Real
+    high: Real
+    step: float
+
+    def held(self, given: Real) -> Real:
+        return given if self.low <= given <= self.high else self.value
+
+
+RESOLUTION = Range("Resolution", 512, 64, 2048, 8)
+NEUTRAL = 0.5
+"""What stands for a value that a preprocessor has not."""
+
+
+@dataclass(frozen=True)
+class Preprocessor:
+    """A line of the table; `code` is a function of (picture, options), run by the engine."""
+
+    name: str
+    code: str
+    label: str = ""
+    """What lists call it, where that is not its name."""
+    has_resolution: bool = True
+    a: Range | None = None
+    b: Range | None = None
+    model_free: bool = False
+    """It acts without a control network."""
+    marks: tuple[str, ...] = ()
+    """Kinds of control that list it."""
+
+    @property
+    def title(self) -> str:
+        return self.label or self.name
+
+    def resolution_of(self, given: int) -> int:
+        return int(RESOLUTION.held(given))
+
+    def value_of(self, which: Range | None, given: Real) -> Real:
+        """What a unit's `threshold_a` or `threshold_b` means."""
+        return NEUTRAL if which is None else which.held(given)
+
+
+NONE = Preprocessor("none", f"{_P}.colours:untouched")
+TABLE: tuple[Preprocessor, ...] = (
+    NONE,
+    Preprocessor(
+        "tile_resample",
+        f"{_P}.colours:tile_resample",
+        a=Range("Down Sampling Rate", 1.0, 1.0, 8.0, 0.01),
+        marks=("Tile",),
+    ),
+    Preprocessor(
+        "recolor_luminance",
+        f"{_P}.colours:recolor_luminance",
+        a=Range("Gamma Correction", 1.0, 0.1, 2.0, 0.001),
+        marks=("Recolor",),
+    ),
+    Preprocessor(
+        "lineart_standard",
+        f"{_P}.lines:lineart_standard",
+        label="lineart_standard (from white bg & black line)",
+        marks=("Lineart",),
+    ),
+    Preprocessor(
+        "canny",
+        f"{_P}.lines:canny",
+        a=Range("Low Threshold", 100, 1, 255, 1),
+        b=Range("High Threshold", 200, 1, 255, 1),
+        marks=("Canny",),
+    ),
+    Preprocessor(
+        "invert",
+        f"{_P}.lines:invert",
+        label="invert (from white bg & black line)",
+        has_resolution=False,
+        marks=("Canny", "Lineart", "Scribble", "MLSD"),
+    ),
+    Preprocessor(
+        "threshold",
+        f"{_P}.lines:threshold",
+        a=Range("Binarization Threshold", 127, 0, 255, 0.01),
+    ),
+    Preprocessor("color", f"{_P}.colours:color", label="t2ia_color_grid", marks=("T2I-Adapter",)),
+    Preprocessor("shuffle", f"{_P}.colours:shuffle", has_resolution=False, marks=("Shuffle",)),
+    Preprocessor(
+        "scribble_xdog", f"{_P}.lines:scribble_xdog", a=Range("XDoG Threshold", 32, 1, 64, 0.01), marks=("Scribble",)
+    ),
+    Preprocessor(
+        "recolor_intensity",
+        f"{_P}.colours:recolor_intensity",
+        a=Range("Gamma Correction", 1.0, 0.1, 2.0, 0.001),
+        marks=("Recolor",),
+    ),
+    Preprocessor(
+        "blur_gaussian", f"{_P}.colours:blur_gaussian", a=Range("Sigma", 9.0, 0.01, 64.0, 0.01), marks=("Tile",)
+    ),
+)
+
+
+UNBUILT: Mapping[str, str] = MappingProxyType(
+    {
+        "hed": "softedge_hed",
+        "hed_safe": "softedge_hedsafe",
+        "pidinet": "softedge_pidinet",
+        "pidinet_safe": "softedge_pidisafe",
+        "pidinet_scribble": "scribble_pidinet",
+        "pidinet_sketch": "t2ia_sketch_pidi",
+        "scribble_hed": "",
+        "softedge_teed": "",
+        "softedge_anyline": "",
+        "depth": "depth_midas",
+        "depth_zoe": "",
+        "depth_leres": "",
+        "depth_leres++": "",
+        "depth_hand_refiner": "",
+        "depth_anything": "",
+        "depth_anything_v2": "",
+        "normal_map": "normal_midas",
+        "normal_bae": "",
+        "normal_dsine": "",
+        "openpose": "",
+        "openpose_face": "",
+        "openpose_faceonly": "",
+        "openpose_hand": "",
+        "openpose_full": "",
+        "dw_openpose_full": "",
+        "animal_openpose": "",
+        "densepose": "densepose (pruple bg & purple torso)",
+        "densepose_parula": "densepose_parula (black bg & blue torso)",
+        "mlsd": "",
+        "lineart": "lineart_realistic",
+        "lineart_coarse": "",
+        "lineart_anime": "",
+        "lineart_anime_denoise": "",
+        "segmentation": "seg_ufade20k",
+        "oneformer_ade20k": "seg_ofade20k",
+        "oneformer_coco": "seg_ofcoco",
+        "anime_face_segment": "seg_anime_face",
+        "mobile_sam": "",
+        "mediapipe_face": "",
+        "facexlib": "",
+        "clip_vision": "t2ia_style_clipvision",
+        "revision_clipvision": "",
+        "revision_ignore_prompt": "",
+        "ip-adapter-auto": "",
+        "ip-adapter_clip_sd15": "ip-adapter_clip_h",
+        "ip-adapter_clip_sdxl": "ip-adapter_clip_g",
+        "ip-adapter_clip_sdxl_plus_vith": "",
+        "ip-adapter_face_id": "",
+        "ip-adapter_face_id_plus": "",
+        "ip-adapter_pulid": "",
+        "instant_id_face_embedding": "",
+        "instant_id_face_keypoints": "",
+        "inpaint_only+lama": "",
+        "inpaint": "inpaint_global_harmonious",
+        "inpaint_only": "",
+        "reference_only": "",
+        "reference_adain": "",
+        "reference_adain+attn": "",
+        "tile_colorfix": "",
+        "tile_colorfix+sharp": "",
+    }
+)
+"""Preprocessors that programs ask for and this version lacks: name -> what lists call it, where that differs."""
+
+
+def _by_names() -> Mapping[str, Preprocessor]:
+    found = {each.name: each for each in TABLE}
+    unbuilt = {name: Preprocessor(name, "", label=title) for name, title in UNBUILT.items()}
+    unbuilt |= {each.title: each for each in unbuilt.values()}
+    return MappingProxyType({**unbuilt, **{each.title: each for each in TABLE}, **found, "None": NONE})
+
+
+KNOWN = _by_names()
+
+
+def preprocessor(name: str) -> Preprocessor:
+    """The one of this name, or which lists call so; A1111's extension minds upper and lower case, too.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = KNOWN.get(name)
+    if found is None:
+        raise NotFound(
+            f"There is no preprocessor named {name!r}.", hint=did_you_mean(name, list(KNOWN)), field="module"
+        )
+    return found
+
+
+def titles() -> list[str]:
+    return [each.title for each in TABLE]
