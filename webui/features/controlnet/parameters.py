@@ -117,7 +117,7 @@ class Params(FeatureParams):
     """White where the network acts."""
     advanced_weighting: Annotated[str, Text(ui="Weights of the layers", axis=False)] = ""
     """A number for each output of the network, from the outermost to the middle, separated by commas."""
-    impossible: Annotated[str, Param(axis=False)] = REFUSE
+    impossible: Annotated[str, Param(ui="Where it cannot act", axis=False)] = REFUSE
     """What happens where the unit cannot act: "Refuse", or "Leave out" with a remark, as A1111 does."""
 
     network: ModelRef | None = None
