@@ -220,7 +220,7 @@ class Engine(FeatureEngine[Params]):
         if wish.network is None or context.loaded.model.parts.get("unet") is None:
             return None
         if services.residents is None:
-            return None
+            raise RuntimeError("A picture with ControlNet was asked for where no networks are lent.")
         try:
             picture, mode = self._picture(context)
             found = self._map(picture, mode, this, context)
