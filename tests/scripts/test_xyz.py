@@ -79,6 +79,7 @@ def test_every_axis_changes_what_it_names(cls: type[Generation]) -> None:
     own = {"Size": "64x128", "RNG source": "NV", "FP8 mode": "Enable", "Face restore": "none", "Prompt S/R": "cat, dog"}
     own |= {"Upscale by": "3", "Mask mode": "1", "Hard mask edges in latent space": "false"}
     own |= {"[Kohya HRFix] Downscale method": "area", "[Kohya HRFix] Upscale method": "area"}
+    own |= {"[ControlNet] Preprocessor": "canny", "[ControlNet] Control Mode": "ControlNet is more important"}
     base = cls.made(prompt="a red cat", override_settings={})
     for each in xyz.axes(cls)[1:]:
         table = planned(base, (each.title, own.get(each.title, texts[each.kind])))
@@ -142,7 +143,7 @@ def test_too_many_pictures_and_wrong_arguments_are_refused() -> None:
         planned(Txt2Img(), ("Step", "1"))
     with pytest.raises(UserError, match="18 values"):
         xyz.XyzPlot.of_arguments(Txt2Img, [4, "1"])
-    for wrong in (77, "Steps", True, None):
+    for wrong in (777, "Steps", True, None):
         with pytest.raises(UserError, match="no axis"):
             xyz.XyzPlot.of_arguments(Txt2Img, [wrong, "1", [], *([0, "", []] * 2), *[False] * 7, 0, True])
 

@@ -212,7 +212,9 @@ _PLAIN = frozenset({"sampler_name", "sd_model_checkpoint", "refiner_checkpoint"}
 """A1111: what is written beside the pictures without its title."""
 _OF_IMG2IMG = frozenset({"inpainting_mask_weight"})
 """Settings of img2img alone."""
-_KINDS: Mapping[object, Kind] = MappingProxyType({int: "int", float: "float", bool: "bool", str: "text"})
+_KINDS: Mapping[object, Kind] = MappingProxyType(
+    {int: "int", float: "float", int | float: "float", bool: "bool", str: "text"}
+)
 
 
 def axes(cls: type[Generation]) -> tuple[Axis, ...]:
