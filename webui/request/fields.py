@@ -282,7 +282,7 @@ class Generation(JobRequest):
     def _asked_of(cls, entry: registry.FeatureEntry, values: object) -> object:
         """What it carries of these values of a feature. Raises UserError: one is wrong, or it cannot have any."""
         if not entry.is_for(cls.kind):
-            raise UserError(f"it is for {' and '.join(entry.kinds)} alone.", field="features")
+            raise UserError(f"it is available in {' and '.join(entry.kinds)} only.", field="features")
         return entry.params.carried(values)
 
     @classmethod
