@@ -210,7 +210,7 @@ def test_one_that_is_for_other_kinds_alone_is_refused_and_offered_nowhere(cls: t
         assert entry not in registry.carried(cls.kind)
         assert features_in({entry.name: {"args": [True]}}, cls.kind) == {}
         if entry.params.title:
-            with pytest.raises(UserError, match=f"{entry.name}: it is for {entry.kinds[0]} alone"):
+            with pytest.raises(UserError, match=f"{entry.name}: it is available in {entry.kinds[0]} only"):
                 cls.made(features={entry.name: {}})
 
 
