@@ -150,6 +150,45 @@ def test_a_broken_file_is_listed_and_has_no_family(tmp_path: Path, loras: Loras)
         ({"lora_unet_double_blocks_0_img_attn_qkv.lora_up.weight": (4, 4)}, {}, "Flux"),
         ({"lora_unet_joint_blocks_0_x_block_attn_qkv.lora_up.weight": (4, 4)}, {}, "SD3"),
         ({"double_blocks.0.processor.qkv_lora1.down.weight": (2, 8)}, {}, "Flux"),
+        ({"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": (4, 3072)}, {}, "Flux"),
+        ({"lora_unet_double_blocks_18_img_mlp_2.lora_down.weight": (4, 12288)}, {}, "Flux"),
+        (
+            {"lora_unet_double_blocks_0_x.alpha": (), "lora_unet_single_blocks_37_linear1.lora_up.weight": (21504, 4)},
+            {},
+            "Flux",
+        ),
+        ({"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": (4, 6144)}, {}, "FLUX.2"),
+        ({"diffusion_model.double_blocks.0.img_attn.qkv.lora_A.weight": (4, 4096)}, {}, "FLUX.2"),
+        (
+            {"lora_unet_double_blocks_0_x.alpha": (), "lora_unet_single_blocks_0_linear1.lora_up.weight": (27648, 4)},
+            {},
+            "FLUX.2",
+        ),
+        ({"transformer.single_transformer_blocks.0.attn.to_qkv_mlp_proj.lora_A.weight": (4, 3072)}, {}, "FLUX.2"),
+        ({"transformer.double_blocks.0.img_attn_qkv.lora_A.weight": (4, 3072)}, {}, "HunyuanVideo"),
+        (
+            {
+                "lora_unet_single_blocks_38_linear2.lora_down.weight": (4, 24576),
+                "lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": (4, 6144),
+            },
+            {},
+            "FLUX.2",
+        ),
+        ({"lora_unet_double_blocks_19_img_attn_qkv.lora_down.weight": (4, 3072)}, {}, "HunyuanVideo"),
+        ({"transformer.single_transformer_blocks.39.attn.to_q.lora_A.weight": (4, 3072)}, {}, "HunyuanVideo"),
+        (
+            {"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": (4, 3072)},
+            {"modelspec.architecture": "chroma/lora"},
+            "Chroma",
+        ),
+        (
+            {
+                "diffusion_model.distilled_guidance_layer.in_proj.lora_A.weight": (4, 64),
+                "diffusion_model.double_blocks.0.img_attn.qkv.lora_A.weight": (4, 3072),
+            },
+            {},
+            "Chroma",
+        ),
         ({"lora_te2_encoder_block_0_layer_0_SelfAttention_k.lora_up.weight": (4, 4)}, {}, "Flux"),
         ({"lora_te2_encoder_block_0_layer_1_DenseReluDense_wo.lora_up.weight": (4, 4)}, {}, "Flux"),
         ({"text_encoder_2.encoder.block.0.layer.1.DenseReluDense.wo.lora_B.weight": (4, 4)}, {}, "Flux"),
@@ -176,8 +215,10 @@ def test_families(shapes: dict[str, tuple[int, ...]], metadata: dict[str, str], 
 def test_a_network_of_unknown_family_may_fit_any_model() -> None:
     assert is_for("", "SD1")
     assert is_for("SDXL", "SDXL refiner")
-    assert is_for("Flux", "FLUX.1")
+    assert is_for("Flux", "Flux")
     assert not is_for("SD1", "SDXL")
+    assert not is_for("FLUX.2", "Flux")
+    assert not is_for("Flux", "FLUX.2")
 
 
 def test_hashes_come_in_the_background(tmp_path: Path, loras: Loras, database: Database) -> None:
