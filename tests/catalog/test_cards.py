@@ -81,6 +81,20 @@ def test_a_hypernetworks_card_writes_a_tag_that_finds_it(cards: Cards, tmp_path:
     assert multiplier(tag) == 0.5
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_hypernetworks_that_are_called_alike_have_tags_of_their_own(cards: Cards, tmp_path: Path) -> None:
+    for name in ("a:b", "a>b", "a_b", "A_B", "old/a:b", "old/a_b"):
+        path = tmp_path / f"models/hypernetworks/{name}.pt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    shown = cards.show("hypernetworks", CardWish())["cards"]
+    assert len(shown) == 6
+    for card in (cards.find(one["id"]) for one in shown):
+        _, (tag,) = extract_networks(strip_comments(cards.insertion(card, 1.0, by_alias=True)["prompt"]))
+        found = cards._hypernetworks.ref(tag.name)
+        assert found is not None and found.path == str(card.path), tag
+
+
 def test_what_is_written_stands_beside_the_file_with_what_was_there(cards: Cards, tmp_path: Path) -> None:
     card = cards.find(id_of(cards, "lora0"))
     cards.write(card, {"negative text": "photo"})

@@ -66,6 +66,35 @@ def test_a_card_of_any_name_writes_a_tag_that_finds_it(tmp_path: Path, loras: Lo
     assert loras.called_here(prompt, told) == prompt
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_each_of_many_that_are_called_alike_has_a_tag_of_its_own(tmp_path: Path, loras: Loras) -> None:
+    stems = ("a:b", "a>b", "a#b", "a_b", "A_B", "a%3Ab", "old/a:b", "old/a_b", "old/c", "c")
+    names = [
+        *(f"models/Lora/{stem}.safetensors" for stem in stems),
+        "models/Lora/c.pt",
+        "models/LyCORIS/c.pt",
+        "more/c.pt",
+    ]
+    for name in names:
+        put(tmp_path / name, {"ss_output_name": "a:b"})
+    found = loras.scan()
+    assert len(found) == len(names)
+    for by_alias in (True, False):
+        for lora in found:
+            text, (tag,) = extract_networks(strip_comments(f"<lora:{loras.mention(lora, by_alias=by_alias)}:1>"))
+            assert not text
+            assert loras.find(tag.name) == lora, tag
+
+
+def test_what_an_older_version_told_of_a_file_is_not_shown(tmp_path: Path, loras: Loras, database: Database) -> None:
+    path = put(tmp_path / "models/Lora/large.safetensors", width=2048)
+    told = json.dumps({"alias": "old", "family": "Flux", "hash": ""})
+    Hashes(database).remember("summary", {(path, (path.stat().st_mtime_ns, path.stat().st_size)): told})
+    assert [(lora.alias, lora.family) for lora in loras.scan()] == [("large", "SDXL")]
+    (kept,) = Hashes(database).all_cached("summary").values()
+    assert json.loads(kept)["family"] == "SDXL"
+
+
 @pytest.mark.parametrize("ending", ["safetensors", "ckpt"])
 def test_a_broken_one_is_still_a_file_that_the_engine_can_name(tmp_path: Path, loras: Loras, ending: str) -> None:
     path = tmp_path / f"models/Lora/broken.{ending}"

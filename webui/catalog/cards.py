@@ -29,7 +29,6 @@ from webui.catalog.hypernetworks import Hypernetworks
 from webui.catalog.image_files import FORMATS, decoding
 from webui.catalog.json_file import read_table, write_table
 from webui.catalog.loras import Lora, Loras
-from webui.prompt.networks import writable
 
 log = logging.getLogger(__name__)
 
@@ -245,9 +244,10 @@ class Cards:
             return {"prompt": card.stem, "negative": "", "checkpoint": ""}
         weight = said.get("preferred weight")
         weight = weight if isinstance(weight, int | float) and weight else multiplier
-        kind, name = "hypernet", writable(card.stem)
         if card.lora is not None:
             kind, name = "lora", self._loras.mention(card.lora, by_alias=by_alias)
+        else:
+            kind, name = "hypernet", self._hypernetworks.mention(card.path)
         activation, negative = (str(said.get(key) or "") for key in ("activation text", "negative text"))
         return {
             "prompt": f"<{kind}:{name}:{weight:g}>" + (f" {activation}" if activation else ""),

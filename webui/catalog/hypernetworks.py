@@ -6,10 +6,11 @@ from pathlib import Path
 
 from webui.base.errors import StorageError
 from webui.base.paths import Paths
+from webui.base.text import named
 from webui.catalog.files import Found
 from webui.catalog.folders import Folders, SearchFolder
 from webui.catalog.hashes import Hashes
-from webui.prompt.networks import writable
+from webui.catalog.tag_names import TagNames, with_folder
 from webui.request.plan import NetworkRef
 
 
@@ -30,10 +31,8 @@ class Hypernetworks:
         return [file.stem for file in self.scan()]
 
     def ref(self, name: str) -> NetworkRef | None:
-        """What the engine gets, by the file's stem, or by how a tag can have it."""
-        files = list(reversed(self.scan()))
-        plain = {file.stem.casefold(): file for file in files}
-        found = {**{writable(stem): file for stem, file in plain.items()}, **plain}.get(name.casefold())
+        """What the engine gets, by the file's stem, its path, or by how a tag can have them."""
+        found = TagNames((file, _names(file)) for file in self.scan()).find(name)
         if found is None:
             return None
         try:
@@ -41,3 +40,12 @@ class Hypernetworks:
         except StorageError:
             digest = ""  # the engine says that it cannot be read
         return NetworkRef(str(found.path), name, digest)
+
+    def mention(self, path: Path) -> str:
+        """The name to write into a prompt."""
+        files = {file.path: _names(file) for file in self.scan()}
+        return TagNames(files.items()).tag(path, files.get(path, (named(path.stem),)))
+
+
+def _names(file: Found) -> tuple[str, str, str, str]:
+    return file.stem, file.name.rsplit(".", 1)[0], *with_folder(file.path, file.name)

@@ -9,19 +9,21 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from webui.base.errors import ModelError, StorageError
 from webui.base.fence import read_each
-from webui.base.json_values import JsonObject
+from webui.base.json_values import Json, JsonObject
 from webui.base.paths import Paths
 from webui.base.text import named
 from webui.catalog.files import Found
 from webui.catalog.folders import Folders, SearchFolder
 from webui.catalog.hashes import BACKGROUND, BackgroundHashing, Hashes, HashKind, Stamp
 from webui.catalog.headers import read_header, read_metadata, sizes_in
-from webui.catalog.network_families import family_of_network
+from webui.catalog.network_families import VERSION, family_of_network
 from webui.catalog.problems import Problems
-from webui.prompt.networks import renamed_loras, writable
+from webui.catalog.tag_names import TagNames, with_folder
+from webui.prompt.networks import renamed_loras
 from webui.request.plan import NetworkRef
 
 ENDINGS = (".safetensors", ".pt", ".ckpt")
@@ -71,7 +73,7 @@ class Loras:
         self._hashes = hashes
         self._lock = threading.RLock()
         self._known: tuple[Lora, ...] | None = None
-        self._names: Mapping[str, Lora] = {}
+        self._names = TagNames[Lora](())
         self._shared: frozenset[str] = frozenset()
 
     @property
@@ -88,13 +90,15 @@ class Loras:
         with self._lock:
             places = [SearchFolder(folder, ENDINGS) for folder in self._folders]
             files = [file for _, file in self._looking.look("Lora", places)]
-            known = self._hashes.all_cached("summary")
+            kept = {key: json.loads(text) for key, text in self._hashes.all_cached("summary").items()}
+            known = {key: said for key, said in kept.items() if said.get("version") == VERSION}
             new = [file for file in files if (named(file.path), file.stamp) not in known]
             fresh = dict.fromkeys(new, _said("", "", ""))
             fresh |= read_each("Lora", new, lambda file: file.name, lambda file: _summary(file.path))[0]
-            self._hashes.remember("summary", {(file.path, file.stamp): text for file, text in fresh.items()})
+            told = {(file.path, file.stamp): json.dumps(said) for file, said in fresh.items()}
+            self._hashes.remember("summary", told)
             self._known = tuple(_lora(file, fresh.get(file) or known[named(file.path), file.stamp]) for file in files)
-            self._names = _named(self._known)
+            self._names = TagNames((lora, _names(lora)) for lora in self._known)
             counts = Counter(name for lora in self._known for name in {lora.alias.lower(), lora.stem.lower()})
             self._shared = frozenset({*SETTLED, *(name for name, count in counts.items() if count > 1)})
             return self._known
@@ -110,7 +114,9 @@ class Loras:
 
     def mention(self, lora: Lora, *, by_alias: bool = True) -> str:
         """The name to write into a prompt: the alias, where it is wanted and no other file has it."""
-        return writable(lora.alias if by_alias and lora.alias.lower() not in self._shared else lora.stem)
+        stem, *others = _names(lora)
+        preferred = (lora.alias, stem) if by_alias and lora.alias.lower() not in self._shared else (stem,)
+        return self._names.tag(lora, (*preferred, *others))
 
     def called_here(self, prompt: str, hashes: str) -> str:
         """The prompt with its LoRAs by the names that they have here, if `hashes` ("name: 12 hex digits, ...", as in
@@ -162,27 +168,20 @@ class Loras:
         return NetworkRef(str(lora.path), name, digest)
 
     def _found(self, name: str) -> Lora | None:
-        return self._names.get(name) or self._names.get(name.casefold())
+        return self._names.find(name)
 
 
 def _hash_kind(path: Path) -> HashKind:
     return "contents" if path.suffix.lower() == ".safetensors" else "sha256"
 
 
-def _named(loras: tuple[Lora, ...]) -> dict[str, Lora]:
-    """Every name -> file; stems win over aliases, names as they are over how tags can have them, exact letters over
-    others."""
-    names: dict[str, Lora] = {}
-    plain = [(lora.stem, lora.name.rsplit(".", 1)[0], lora.alias) for lora in loras]
-    called = [(*calls, *map(writable, calls)) for calls in plain]
-    for rank in range(6):
-        for lora, calls in zip(loras, called, strict=True):
-            names.setdefault(calls[rank], lora)
-    return {**{name.casefold(): lora for name, lora in reversed(names.items())}, **names}
+def _names(lora: Lora) -> tuple[str, str, str, str, str]:
+    """What prompts may call it; stems win over aliases."""
+    return lora.stem, lora.name.rsplit(".", 1)[0], lora.alias, *with_folder(lora.path, lora.name)
 
 
-def _summary(path: Path) -> str:
-    """What is kept of a file's header, as JSON."""
+def _summary(path: Path) -> dict[str, Json]:
+    """What is kept of a file's header."""
     try:
         header = read_header(path)
     except ModelError:
@@ -194,10 +193,9 @@ def _summary(path: Path) -> str:
     return _said(alias, family_of_network(shapes, metadata), digest)
 
 
-def _said(alias: str, family: str, digest: str) -> str:
-    return json.dumps({"alias": alias, "family": family, "hash": digest})
+def _said(alias: str, family: str, digest: str) -> dict[str, Json]:
+    return {"alias": alias, "family": family, "hash": digest, "version": VERSION}
 
 
-def _lora(file: Found, summary: str) -> Lora:
-    said = json.loads(summary)
+def _lora(file: Found, said: Mapping[str, Any]) -> Lora:
     return Lora(file.path, file.name, file.stamp, said["alias"] or file.stem, said["family"], said["hash"], file.fault)

@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Mapping
 
+VERSION = 2
+"""Of the answers: grows where a file may get another one, so that what is kept of all of them is read anew."""
 WIDTHS = {768: "SD1", 1024: "SD2", 2048: "SDXL"}
 """Width of the text that a family's UNet looks at."""
 MARKS = (("double_blocks", "Flux"), ("single_transformer_blocks", "Flux"), ("joint_blocks", "SD3"))

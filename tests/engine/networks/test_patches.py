@@ -269,7 +269,7 @@ def flux() -> Any:
     )
     t5 = T5EncoderModel(T5Config(vocab_size=8, d_model=WIDTH, d_kv=4, d_ff=16, num_layers=1, num_heads=2))
     parts = {"transformer": network, "text": Text(), "text_3": t5}
-    return Model({part: module.requires_grad_(False) for part, module in parts.items()}, family=Family("FLUX.1"))
+    return Model({part: module.requires_grad_(False) for part, module in parts.items()}, family=Family("Flux"))
 
 
 def low_rank(layer: str, outputs: int, inputs: int, up: str, down: str) -> tuple[dict[str, Tensor], Tensor]:
