@@ -77,6 +77,81 @@ def test_an_engine_killed_at_any_moment_costs_nothing(server: RunningServer) -> 
     assert server.engine().pid not in victims
 
 
+LOOPS = 3
+
+
+def looping(server: RunningServer) -> str:
+    """The id of a Loopback that has been submitted."""
+    stream = io.BytesIO()
+    Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(stream, "PNG")
+    request = {name: BATCH[name] for name in ("prompt", "width", "height", "seed")} | {
+        "init_images": [base64.b64encode(stream.getvalue()).decode()],
+        "steps": 20,  # so many that there is time to kill whoever makes them
+        "denoising_strength": 0.9,
+        "sampler_name": "Euler a",
+        "script": "Loopback",
+        "script_values": {"loops": LOOPS, "final_denoising_strength": 0.7},
+    }
+    with server.client() as client:
+        answer = client.post("/api/v1/jobs", json={"kind": "img2img", "request": request})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def await_loop(server: RunningServer, job_id: str, number: int) -> None:
+    """Until its picture of this number, from 0, is being denoised."""
+    record = Paths(data=server.data).jobs / job_id / "flow.json"
+    with server.client() as client:
+
+        def is_there() -> bool:
+            job = client.get(f"/api/v1/jobs/{job_id}").json()
+            assert not job["finished"], "the job was over before anything could be killed"
+            done = len(json.loads(record.read_bytes())) if record.exists() else 0
+            return done == number and job["step"] > 0  # Of this picture: a request begins at step 0.
+
+        until(is_there, f"picture {number} of the loop", server.process)
+
+
+def looped(server: RunningServer, job_id: str) -> tuple[list[bytes], list[str]]:
+    """Pixels and infotexts of the Loopback, when it is over."""
+    with server.client() as client:
+        job = until(
+            lambda: (now := client.get(f"/api/v1/jobs/{job_id}").json())["finished"] and now,
+            "the job's end",
+            server.process,
+        )
+        assert job["state"] == "done", job
+        contents = [client.get(f"/api/v1/pictures/{each['id']}").content for each in job["pictures"]]
+    folder = Paths(data=server.data).jobs / job_id  # It goes when the row says so and the sheet is laid out.
+    until(lambda: not folder.exists(), "the end of what it needed on the way", server.process)
+    pixels = [Image.open(io.BytesIO(content)).convert("RGB").tobytes() for content in contents]
+    return pixels, [each["infotext"] for each in job["pictures"]]
+
+
+def test_a_loopback_makes_the_same_pictures_whatever_is_killed_at_any_step(
+    server: RunningServer, serving: Serving
+) -> None:
+    """Its engine over the second picture; with GESSO_TEST_KILLS of several, engine and server over each of them."""
+    undisturbed = looped(server, looping(server))
+    assert len(undisturbed[0]) == len(set(undisturbed[0])) == LOOPS
+
+    every = int(os.environ.get("GESSO_TEST_KILLS", "1")) > 1
+    kills = [(number, what) for number in range(LOOPS) for what in ("engine", "server")]
+    disturbed = serving("--nowebui") if every else server
+    job_id = looping(disturbed)
+    for number, what in kills if every else [(1, "engine")]:
+        await_loop(disturbed, job_id, number)
+        engine = disturbed.engine()
+        if what == "engine":
+            engine.kill()
+            until(lambda one=disturbed, e=engine: one.engine().pid != e.pid, "another engine", disturbed.process)
+        else:
+            disturbed.stop(signal.SIGKILL)
+            until(lambda e=engine: not e.is_running() or e.status() == psutil.STATUS_ZOMBIE, "the orphan's end")
+            disturbed = serving("--nowebui")
+    assert looped(disturbed, job_id) == undisturbed
+
+
 def test_the_server_killed_goes_on_at_the_next_start_with_two_engines(serving: Serving) -> None:
     """As often as GESSO_TEST_KILLS says."""
     kills = int(os.environ.get("GESSO_TEST_KILLS", "1"))

@@ -80,7 +80,11 @@ class Results:
             return list(self._waiters)
 
     def over(self, job_id: str) -> None:
-        """A job is over: tell the page, and those who wait for it."""
+        """A job is over: tell the page, and those who wait for it.
+
+        Its row says so already: were its folder to go first, a kill in between would begin it from nothing. What a
+        kill leaves of the folder goes at the next start.
+        """
         job = self.job(job_id)
         self._catalog.job_folders.forget(job_id)
         self.publish(job)
