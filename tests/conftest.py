@@ -28,6 +28,26 @@ PATIENCE = 300.0
 MACHINE = ("--use-cpu", "all", "--no-half")
 
 
+FIRST = ("browser", "server", "engine", "api", "storey", "golden")
+"""The folders whose files take longest: when they come first, no worker is left alone with one at the end."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the tests as well that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        return FIRST.index(folder) if folder in FIRST else len(FIRST)
+
+    items.sort(key=place)
+    if not config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes; runs with --long"))
+
+
 @pytest.fixture(scope="session")
 def tiny_checkpoint(request: pytest.FixtureRequest) -> Path:
     """A whole SD1 checkpoint of a few megabytes with random weights, with its yaml file beside it."""

@@ -1030,7 +1030,8 @@ def run_checks(home: Environment, arguments: Sequence[str]) -> int:
     browser = find_browser(home)
     # Several tests at once, each on one core: torch's threads would get in each other's way.
     env = {"OMP_NUM_THREADS": "1", **os.environ, "GESSO_TEST_BROWSER": browser, "HF_HUB_OFFLINE": "1"}
-    workers = max(min(os.cpu_count() or 1, MOST_TEST_WORKERS), 1)
+    # Tests wait for much of their time, for servers and browsers: one more than there are cores.
+    workers = min((os.cpu_count() or 1) + 1, MOST_TEST_WORKERS)
     failed = []
     lint, types = "ruff check webui tests launch.py", "mypy --strict webui launch.py"
     with tempfile.TemporaryFile() as told:
@@ -1045,7 +1046,9 @@ def run_checks(home: Environment, arguments: Sequence[str]) -> int:
             failed.append(types)
         told.seek(0)
         say(told.read().decode("utf-8", "replace").rstrip())
-    command = [home.python, "-m", "pytest", "-n", str(workers), "--dist", "loadfile", *arguments]
+    # In the order of tests/conftest.py: the longest files first.
+    several = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
+    command = [home.python, "-m", "pytest", *several, *arguments]
     say("== pytest")
     if subprocess.run(command, cwd=PROGRAM, env=env, check=False).returncode:
         failed.append("pytest")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -78,7 +77,7 @@ def test_a_hook_on_keys_is_not_passed_over(model: LdmModel) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # of the compiler's own modules
-@pytest.mark.skipif("GESSO_TEST_SLOW" not in os.environ, reason="takes minutes; runs with GESSO_TEST_SLOW=1")
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
 def test_compiled_blocks_answer_alike(model: LdmModel, tiny_checkpoint: Path) -> None:
     usual = answer(model)

@@ -37,6 +37,9 @@ class Component(Protocol):
     select: Event
     submit: Event
 
+    def get_config(self) -> dict[str, object]:
+        """What a browser is told of it, by name."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_error: object) -> None: ...

@@ -31,7 +31,12 @@ from webui.request.params import (
 from webui.request.settings import Settings
 from webui.server.ui.components import Component, Data, Make, Update, Updates, all_in, number_in, text_in
 
-QUIET: Mapping[str, object] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+QUIET: Mapping[str, object] = {
+    "queue": False,
+    "show_progress": "hidden",
+    "show_progress_on": (),
+    "api_visibility": "private",
+}
 """How every event of the page is wired: at once, without Gradio's spinner, and no part of the public API."""
 
 LARGEST_EXACT = 2**53

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import gradio as gr
@@ -15,7 +16,8 @@ from webui.request.jobs import request_classes
 from webui.request.params import field_of
 from webui.request.settings import Settings
 from webui.server.ui import notices, theme
-from webui.server.ui.components import Component, Data, Shown, Updates
+from webui.server.ui.blocks import PageBlocks
+from webui.server.ui.components import Component, Data, Shown, Update, Updates
 from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.defaults import defaults_page
 from webui.server.ui.greyed import Looks, grey_out
@@ -38,7 +40,7 @@ CACHE_SECONDS = (3600, 86400)
 def build(app: App) -> Component:
     """The page as Gradio blocks, for `gr.mount_gradio_app` with `mount_options`."""
     app.catalog.problems.found(entry_points.KIND, registry.problems())
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=CACHE_SECONDS) as page:
+    with PageBlocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=CACHE_SECONDS) as page:
         bar = quicksettings(app)
         panes = {}
         with gr.Tabs(elem_id="tabs"):
@@ -112,13 +114,30 @@ def _arrives(
             for component, update in updates.items():
                 found[component] = {**found.get(component, {}), **update}
         broken = broken_things(app, (entry_points.KIND,), MOST_BROKEN)
-        return {**found, bar.notice: broken} if broken else {**found}
+        news: Shown = {one: update for one, wished in found.items() if (update := _news(one.get_config(), wished))}
+        # Gradio takes an empty answer for one that lacks values.
+        return {bar.notice: broken or gr.update(), **news}
 
     listed = [component for controls in lists for component in controls.refreshed()]
     # Once each, whatever brings it up to date.
     current = [component for form in standing for component in form.components]
     shown = list(dict.fromkeys([*current, *listed, *sizes.fields, *looks.affected, bar.notice]))
     page.load(load, {*sizes.fields}, shown, **QUIET).then(None, None, None, js=calls("settled"), **QUIET)
+
+
+def _news(built: Mapping[str, object], wished: Update) -> Update:
+    """What of an update a page does not begin with anyway; {}: nothing. The browser looks through all components for
+    each value that it is given.
+    """
+    changed = {name: value for name, value in wished.items() if name not in built or built[name] != _sent(name, value)}
+    return changed if changed.keys() - {"__type__"} else {}
+
+
+def _sent(name: str, value: object) -> object:
+    """A property as Gradio sends it: choices are pairs."""
+    if name == "choices" and isinstance(value, list):
+        return [one if isinstance(one, tuple) else (one, one) for one in value]
+    return value
 
 
 def _facts(app: App, page: gr.Blocks) -> dict[str, object]:
