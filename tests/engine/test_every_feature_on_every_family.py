@@ -200,8 +200,8 @@ def test_a_partner_must_be_able_to_go_on() -> None:
     assert error.value.field == "refiner_checkpoint"
     with pytest.raises(UserError, match="is run as a whole by diffusers: it cannot be the refiner"):
         plan("SDXL", refined, second="Diffusers")
-    assert plan("SDXL", refined, second="SDXL refiner").refiner is not None
-    assert plan("Diffusers", refined, second="SD1").refiner is not None  # it passes over it
+    assert plan("SDXL", refined, second="SDXL refiner").partners
+    assert plan("Diffusers", refined, second="SD1").partners  # it passes over it
     again = Txt2Img.made(enable_hr=True, hr_checkpoint_name="second", hr_upscaler="Latent")
     with pytest.raises(UserError, match="it cannot be the checkpoint of hires fix here"):
         plan("SD1", again, second="SD3")

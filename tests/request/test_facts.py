@@ -11,7 +11,7 @@ import pytest
 
 from webui.request.facts import PLACES, facts_of
 from webui.request.fields import Generation, Img2Img, Txt2Img
-from webui.request.plan import CheckpointRef, Picture, Plan
+from webui.request.plan import CheckpointRef, Picture, Plan, wished
 from webui.request.settings import RenderSettings, SaveSettings, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,8 +21,8 @@ CHECKPOINT = CheckpointRef(path="", title="m.safetensors", name="m: a, b", sha25
 def facts(request: Generation, save: SaveSettings | None = None, **options: Any) -> dict[str, str]:
     assert isinstance(request, Txt2Img | Img2Img)
     render = Settings().with_options(options).render
-    picture = Picture(request, render, seed=1, subseed=1, position=0)
-    plan = Plan(batches=((picture,),), checkpoint=CHECKPOINT)
+    picture = Picture(request, render, seed=1, subseed=1, position=0, wishes=wished(request, render))
+    plan = Plan(batches=((picture,),), checkpoint=CHECKPOINT, partners=(CHECKPOINT,))
     return facts_of(picture, plan, save or Settings().save, "Gesso 1.0", "me")
 
 

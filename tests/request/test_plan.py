@@ -106,10 +106,9 @@ def test_hires_prompts_get_the_styles_too() -> None:
 
 def test_only_what_is_used_is_looked_up() -> None:
     plan = planned(Txt2Img(refiner_checkpoint="two", hr_checkpoint_name="missing"))
-    assert plan.refiner is not None
-    assert plan.refiner.name == "two"
+    assert [each.name for each in plan.partners] == ["two"]
     assert plan.hires_checkpoint is None
-    assert planned(Txt2Img(refiner_checkpoint="two", refiner_switch_at=1)).refiner is None
+    assert planned(Txt2Img(refiner_checkpoint="two", refiner_switch_at=1)).partners == ()
     with pytest.raises(NotFound, match="missing"):
         planned(Txt2Img(enable_hr=True, hr_checkpoint_name="missing"))
 

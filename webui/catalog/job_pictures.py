@@ -252,8 +252,8 @@ class JobPictures:
             plan,
             checkpoint=informed(plan.checkpoint) or plan.checkpoint,
             vae=informed(plan.vae),
-            refiner=informed(plan.refiner),
             hires_checkpoint=informed(plan.hires_checkpoint),
+            partners=tuple(informed(partner) or partner for partner in plan.partners),
         )
 
 

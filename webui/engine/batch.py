@@ -25,7 +25,7 @@ from webui.engine.upscalers.resize import Enlarge, plain
 from webui.engine.watch import Watch
 from webui.prompt.networks import NetworkTag
 from webui.registry import SamplerEntry, ScheduleEntry
-from webui.request.capabilities import Capability
+from webui.request.capabilities import Capability, Role
 from webui.request.fields import Generation
 from webui.request.messages import Phase
 from webui.request.plan import CheckpointRef, NetworkRef, Picture, Plan
@@ -79,15 +79,15 @@ def stepwise(lent: Lent[Model]) -> Loaded:
 class LendPartner(Protocol):
     """Lends another checkpoint for the rest of the batch."""
 
-    def __call__(self, checkpoint: CheckpointRef, field: str, *, latents: bool = True) -> Loaded:
-        """field: of the request, which asks for it; latents: it is given those of the first as they are.
+    def __call__(self, checkpoint: CheckpointRef, role: Role, *, latents: bool = True) -> Loaded:
+        """latents: it is given those of the first as they are.
 
         Raises UserError: it cannot go on with what the first has begun.
         """
 
 
-def _nothing_to_lend(checkpoint: CheckpointRef, field: str, *, latents: bool = True) -> Loaded:  # noqa: ARG001
-    raise UserError(f"{checkpoint.name} cannot be lent here.", field=field)
+def _nothing_to_lend(checkpoint: CheckpointRef, role: Role, *, latents: bool = True) -> Loaded:  # noqa: ARG001
+    raise UserError(f"{checkpoint.name} cannot be lent here.", field=role.field)
 
 
 def _nothing_made(_inner: Plan, _picture: Image.Image, _mask: Image.Image | None, _seed: int) -> Image.Image:

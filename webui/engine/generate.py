@@ -37,7 +37,7 @@ from webui.engine.vae import decoded
 from webui.engine.watch import HALFWAY, Skipped, Watch
 from webui.engine.whole import whole_pictures
 from webui.entry_points import expected
-from webui.request.capabilities import check_partner
+from webui.request.capabilities import Role, check_partner
 from webui.request.messages import Pictured
 from webui.request.plan import GIVEN, GIVEN_MASK, CheckpointRef, Picture, Plan
 from webui.request.settings import RenderSettings
@@ -175,11 +175,11 @@ class _Lending:
                 self.loans.enter_context(expected(bent, AbstractContextManager, feature, "patch_vae"))
         return self.around(loaded)
 
-    def partner(self, checkpoint: CheckpointRef, field: str, *, latents: bool = True) -> Loaded:
+    def partner(self, checkpoint: CheckpointRef, role: Role, *, latents: bool = True) -> Loaded:
         """See `LendPartner`."""
         lent = self._lent(checkpoint)
         if self._base is not None:
-            check_partner(self._base.capabilities, lent.model.family.capabilities, field, latents=latents)
+            check_partner(self._base.capabilities, lent.model.family.capabilities, role, latents=latents)
         return self.dressed(lent)
 
     def _lent(self, checkpoint: CheckpointRef) -> Lent[Model]:

@@ -14,7 +14,7 @@ from webui.request.workload import Workload
 
 if TYPE_CHECKING:
     from webui.request.fields import Generation
-    from webui.request.plan import Picture, Resolving
+    from webui.request.plan import Picture, Plan, Resolving
     from webui.request.settings import RenderSettings
 
 MOST_UNITS = 32
@@ -43,6 +43,9 @@ class FeatureParams(Declared):
     """The parameter that says nothing but whether it is on."""
     aliases: ClassVar[tuple[str, ...]] = ()
     """Titles of always-on scripts that are the same: [enabled, then the values in order of declaration]."""
+    by_fields: ClassVar[bool] = False
+    """Over A1111's API the request's fields hold (`flat`), and the values of the script of its name have no effect, as
+    there: its own built-in scripts are read on its page alone."""
     called: ClassVar[str] = ""
     """What people call it, where that is not its title."""
     field: ClassVar[str] = "features"
@@ -150,6 +153,10 @@ class FeatureParams(Declared):
             NotFound, UserError: it cannot be done.
         """
         return self
+
+    def facts(self, picture: Picture, plan: Plan) -> Mapping[str, str]:
+        """Label -> text of what infotexts say of a picture with it, beyond the request's own values."""
+        return {}
 
     def cost(self, work: Workload) -> Workload:
         """What memory must hold for a batch with it, where it is `work` without: larger pictures, more weights."""

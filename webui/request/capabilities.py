@@ -169,28 +169,40 @@ def without_effect(family: Capabilities | None, needs: Collection[Capability]) -
     return f"{family.title} {missing.value}, so this is not used."
 
 
-def check_partner(base: Capabilities, other: Capabilities, field: str, *, latents: bool = True) -> None:
+class Role(NamedTuple):
+    """What a request wants another checkpoint for."""
+
+    title: str
+    """As a sentence has it: "the refiner"."""
+    field: str
+    """Of the request, which asks for it."""
+    otherwise: str = ""
+    """What else would do than one of the same family."""
+
+
+AFTER_HIRES = Role("the checkpoint of hires fix", "hr_checkpoint_name", ", or an upscaler that works on pixels")
+
+
+def check_partner(base: Capabilities, other: Capabilities, role: Role, *, latents: bool = True) -> None:
     """Whether another checkpoint can go on with what the first has begun; `latents`: they are handed over as they are.
 
     Raises:
         UserError: it cannot.
     """
-    role = "the refiner" if field == "refiner_checkpoint" else "the checkpoint of hires fix"
     if base.is_whole:
         return
     if other.is_whole:
         raise UserError(
-            f"{other.title} {Capability.STEPS.value}: it cannot be {role}.",
+            f"{other.title} {Capability.STEPS.value}: it cannot be {role.title}.",
             hint=f"Choose another checkpoint for that, {base.title} for example.",
-            field=field,
+            field=role.field,
         )
     if latents and base.channels != other.channels:
         raise UserError(
             f"{other.title} works on latents of {other.channels} channels, {base.title} on {base.channels}: "
-            f"it cannot be {role} here.",
-            hint="Choose a checkpoint of the same family"
-            + ("." if field == "refiner_checkpoint" else ", or an upscaler that works on pixels."),
-            field=field,
+            f"it cannot be {role.title} here.",
+            hint=f"Choose a checkpoint of the same family{role.otherwise}.",
+            field=role.field,
         )
 
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from webui import registry
 from webui.registry import SamplerEntry, ScheduleEntry
 from webui.request.fields import Generation
-from webui.request.params import default_of
-from webui.request.plan import CheckpointRef, Picture, Plan
+from webui.request.plan import Picture, Plan
 from webui.request.settings import RenderSettings, SaveSettings
 
 PLACES: Mapping[str, int] = {
@@ -40,6 +39,7 @@ def facts_of(picture: Picture, plan: Plan, save: SaveSettings, version: str, use
         **_schedules(picture.request),
         **_sampler_options(picture.request, picture.render),
         **_pass_options(picture.request, picture.render),
+        **{label: text for wish in picture.wishes for label, text in wish.params.facts(picture, plan).items()},
         **_prompt_options(picture.request, picture.render),
         **({"Version": version} if version and save.add_version_to_infotext else {}),
         **({"User": user} if user and save.add_user_name_to_info else {}),
@@ -66,14 +66,9 @@ def _models(plan: Plan, save: SaveSettings) -> dict[str, str]:
             found["VAE hash"] = plan.vae.short_hash
         if save.add_vae_name_to_info:
             found["VAE"] = plan.vae.title
-    for label, ref in (("Refiner", plan.refiner), ("Hires checkpoint", plan.hires_checkpoint)):
-        if ref is not None:
-            found[label] = _short_title(ref)
+    if plan.hires_checkpoint is not None:
+        found["Hires checkpoint"] = plan.hires_checkpoint.short_title
     return found
-
-
-def _short_title(ref: CheckpointRef) -> str:
-    return f"{ref.name} [{ref.short_hash}]" if ref.sha256 else ref.name
 
 
 def _schedules(request: Generation) -> dict[str, str]:
@@ -127,7 +122,7 @@ def _sampler_options(request: Generation, render: RenderSettings) -> dict[str, s
     }
     for name, taken in takes.items():
         if taken:
-            found.update(_unusual(render, name))
+            found.update(render.unusual(name))
     if any("beta_alpha" in entry.options for entry in schedules) and in_sigmas:
         found["Beta schedule alpha"] = str(render.beta_dist_alpha)
         found["Beta schedule beta"] = str(render.beta_dist_beta)
@@ -141,11 +136,9 @@ def _pass_options(request: Generation, render: RenderSettings) -> dict[str, str]
         merging = render.token_merging_ratio_img2img or merging
     return {
         **({"Token merging ratio": str(merging)} if merging else {}),
-        **(_unusual(render, "token_merging_ratio_hr") if request.hires else {}),
-        **(_unusual(render, "initial_noise_multiplier") if request.is_img2img else {}),
-        **(_unusual(render, "img2img_extra_noise") if request.strength is not None else {}),
-        **(_unusual(render, "refiner_switch_by_sample_steps") if request.has_refiner else {}),
-        **(_unusual(render, "hires_fix_refiner_pass") if request.has_refiner and request.hires else {}),
+        **(render.unusual("token_merging_ratio_hr") if request.hires else {}),
+        **(render.unusual("initial_noise_multiplier") if request.is_img2img else {}),
+        **(render.unusual("img2img_extra_noise") if request.strength is not None else {}),
     }
 
 
@@ -153,12 +146,6 @@ def _prompt_options(request: Generation, render: RenderSettings) -> dict[str, st
     """Settings of the prompt language that are not as usual, where a bracket in the prompts may feel them."""
     text = "".join((*request.positive_prompts, *request.negative_prompts))
     return {
-        **(_unusual(render, "emphasis") if "(" in text or "[" in text else {}),
-        **(_unusual(render, "use_old_scheduling") if "[" in text else {}),
+        **(render.unusual("emphasis") if "(" in text or "[" in text else {}),
+        **(render.unusual("use_old_scheduling") if "[" in text else {}),
     }
-
-
-def _unusual(render: RenderSettings, name: str) -> dict[str, str]:
-    """{label: value} of a setting, unless it is at its default."""
-    value = getattr(render, name)
-    return {} if value == default_of(RenderSettings, name) else {RenderSettings.params()[name].label: str(value)}

@@ -53,7 +53,7 @@ def _index_codec(choices: tuple[str, ...]) -> Codec:
 
 
 # A1111: a checkpoint is written as "stem [hash]" here, without its folder.
-_CHECKPOINT = Codec(
+CHECKPOINT = Codec(
     write=lambda title: title.replace("\\", "/").rsplit("/", 1)[-1].replace(".safetensors", "").replace(".ckpt", ""),
     read=str,
 )
@@ -174,36 +174,6 @@ class Generation(JobRequest):
     increases by 1 for each."""
     n_iter: Annotated[int, Slider(ui="Batch count", axis=False, min=1, max=100, ge=1, le=100000, firm=True)] = 1
     """The number of batches generated one after another."""
-
-    refiner_checkpoint: Annotated[
-        str,
-        Choice(
-            label="Refiner",
-            ui="Refiner checkpoint",
-            place=70,
-            source="checkpoints_or_none",
-            absent="",
-            when=lambda request: request.has_refiner,
-            codec=_CHECKPOINT,
-            cost=1.0,
-        ),
-    ] = ""
-    """A second checkpoint that takes over during sampling."""
-    refiner_switch_at: Annotated[
-        float,
-        Slider(
-            label="Refiner switch at",
-            ui="Switch at",
-            min=0.01,
-            max=1,
-            step=0.01,
-            ge=0,
-            le=1,
-            absent=0.8,
-            when=lambda request: request.has_refiner,
-        ),
-    ] = 0.8
-    """The fraction of the sampling after which the refiner takes over."""
 
     disable_extra_networks: Annotated[bool, Toggle(ui="Disable extra networks", axis=False)] = False
     """Ignores tags such as <lora:name:1> in the prompt."""
@@ -344,10 +314,6 @@ class Generation(JobRequest):
         return self
 
     @property
-    def has_refiner(self) -> bool:
-        return self.refiner_checkpoint not in ("", "None", "none") and 0 < self.refiner_switch_at < 1
-
-    @property
     def picture_count(self) -> int:
         return self.batch_size * self.n_iter
 
@@ -443,7 +409,7 @@ class Txt2Img(Generation):
             source="checkpoints_or_same",
             cost=1.0,
             absent=SAME_CHECKPOINT,
-            codec=_CHECKPOINT,
+            codec=CHECKPOINT,
             when=lambda r: r.enable_hr and r.hr_checkpoint_name not in ("", SAME_CHECKPOINT),
         ),
     ] = SAME_CHECKPOINT

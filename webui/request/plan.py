@@ -21,7 +21,7 @@ from webui.features.feature import FeatureParams
 from webui.prompt.comments import strip_comments
 from webui.prompt.networks import HYPERNETWORK, LORA_KINDS, NetworkTag, extract_networks
 from webui.registry import FeatureEntry
-from webui.request.capabilities import check, check_partner, of_family
+from webui.request.capabilities import AFTER_HIRES, Capabilities, Role, check, check_partner, of_family
 from webui.request.fields import Generation, Img2Img
 from webui.request.model_ref import ModelRef
 from webui.request.params import pictures_in
@@ -60,6 +60,11 @@ class CheckpointRef:
     def short_hash(self) -> str:
         """First ten hex digits of the sha256, or ""."""
         return self.sha256[:10]
+
+    @property
+    def short_title(self) -> str:
+        """As infotexts name it beside the picture's own: `name [6ce0161689]`."""
+        return f"{self.name} [{self.short_hash}]" if self.sha256 else self.name
 
 
 @dataclass(frozen=True)
@@ -158,8 +163,9 @@ class Plan:
     batches: tuple[tuple[Picture, ...], ...]
     checkpoint: CheckpointRef
     vae: CheckpointRef | None = None
-    refiner: CheckpointRef | None = None
     hires_checkpoint: CheckpointRef | None = None
+    partners: tuple[CheckpointRef, ...] = ()
+    """Checkpoints that features let enter a pass (`Resolving.partner`)."""
     images: Mapping[str, bytes] = field(default_factory=dict)
     """Encoded pictures that the requests and their features refer to."""
     inner: tuple[Plan, ...] = ()
@@ -272,7 +278,23 @@ class Resolving:
     remark: Callable[[str], None]
     """Something for the person to know."""
     planned: Callable[[Img2Img], Plan]
+    family: Capabilities | None = None
+    """Of the checkpoint, where it is known."""
     inner: list[Plan] = field(default_factory=list)
+    partners: list[CheckpointRef] = field(default_factory=list)
+
+    def partner(self, name: str, role: Role) -> int:
+        """Another checkpoint that will enter a pass (`PassContext.enter`) -> its place in `Plan.partners`.
+
+        Raises:
+            NotFound, UserError: there is none of this name, or it cannot go on with what the first one has begun.
+        """
+        found = self.names.checkpoint(name)
+        if self.family is not None and (other := of_family(found.family)) is not None:
+            check_partner(self.family, other, role)
+        if found not in self.partners:
+            self.partners.append(found)
+        return self.partners.index(found)
 
     def plan(self, request: Img2Img) -> int:
         """A plan that the feature will carry out by itself (`Services.made`) -> its place in `Plan.inner`.
@@ -320,18 +342,20 @@ def resolve(
     checkpoint, vae = chosen_models(render, names, remarks.append, asked=request.override_settings)
     render = render.changed(sd_model_checkpoint=checkpoint.title)
     resolving = Resolving(
-        names, remarks.append, lambda own: resolve(own, settings, names, random_seed, embeddings, depth=depth + 1)
+        names,
+        remarks.append,
+        lambda own: resolve(own, settings, names, random_seed, embeddings, depth=depth + 1),
+        of_family(checkpoint.family),
     )
     pictures = _wishing(_pictures(request, render, random_seed), resolving)
-    refiner = names.checkpoint(request.refiner_checkpoint) if request.has_refiner else None
     hires = names.checkpoint(request.hires.checkpoint) if request.hires and request.hires.checkpoint else None
-    _check_family(request, pictures, checkpoint, refiner, hires)
+    _check_family(request, pictures, checkpoint, hires)
     return Plan(
         batches=_batches(pictures, request.batch_size),
         checkpoint=checkpoint,
         vae=vae,
-        refiner=refiner,
         hires_checkpoint=hires,
+        partners=tuple(resolving.partners),
         images={name: names.picture(name) for name in _picture_names(request, pictures)},
         embeddings=embeddings,
         networks=_networks(pictures, render, names),
@@ -473,7 +497,6 @@ def _check_family(
     request: Generation,
     pictures: Iterable[Picture],
     checkpoint: CheckpointRef,
-    refiner: CheckpointRef | None,
     hires: CheckpointRef | None,
 ) -> None:
     """Whether the checkpoints can do what is asked for, as far as their families are known here.
@@ -486,11 +509,9 @@ def _check_family(
         return
     asked = dict.fromkeys(need for each in pictures for wish in each.wishes for need in wish.params.wanted())
     check(base, asked)
-    if refiner is not None and (other := of_family(refiner.family)) is not None:
-        check_partner(base, other, "refiner_checkpoint")
     if hires is not None and request.hires and (other := of_family(hires.family)) is not None:
         latents = request.hires.upscaler in registry.LATENT_UPSCALERS
-        check_partner(base, other, "hr_checkpoint_name", latents=latents)
+        check_partner(base, other, AFTER_HIRES, latents=latents)
 
 
 def _upscalers(request: Generation, names: Names) -> dict[str, UpscalerRef]:

@@ -25,6 +25,7 @@ from webui.request.params import (
     Slider,
     Text,
     Toggle,
+    default_of,
     param_of,
     parsed,
 )
@@ -488,6 +489,11 @@ class RenderSettings(Declared):
         float, Slider(ui="Default multiplier for extra networks", min=0, max=2, step=0.01)
     ] = 1.0
     """The weight of networks added by a card or by the settings above."""
+
+    def unusual(self, name: str) -> dict[str, str]:
+        """{label: value} of one of them, as infotexts have it, unless it is at its default."""
+        value = getattr(self, name)
+        return {} if value == default_of(type(self), name) else {type(self).params()[name].label: str(value)}
 
 
 class SaveSettings(Declared):

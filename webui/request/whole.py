@@ -14,7 +14,6 @@ from webui.request.settings import RenderSettings
 
 FIELDS: Mapping[str, str] = {
     "enable_hr": "Hires. fix",
-    "refiner_checkpoint": "The refiner",
     "subseed_strength": "The variation seed",
     "seed_resize_from_w": "Resizing the seed",
 }
@@ -33,7 +32,8 @@ SETTINGS: Mapping[str, str] = {
 def unhonoured(request: Generation, render: RenderSettings) -> list[str]:
     """A sentence for each wish of a request that such a checkpoint passes over."""
     fields = {name: said for name, said in FIELDS.items() if name in type(request).params()}
-    wished = (*_changed(request, fields), *map(_called, request.features), *_changed(render, SETTINGS))
+    features = (_called(name) for name in request.features if _acts(name, request, render))
+    wished = (*_changed(request, fields), *features, *_changed(render, SETTINGS))
     return [f"{said} was not applied: this checkpoint is run as a whole by diffusers." for said in wished]
 
 
@@ -45,6 +45,12 @@ def _changed(declared: Declared, names: Mapping[str, str]) -> list[str]:
         for name, said in names.items()
         if getattr(declared, name) not in (default_of(type(declared), name), *nothing)
     ]
+
+
+def _acts(feature: str, request: Generation, render: RenderSettings) -> bool:
+    """Whether it would, or nobody knows."""
+    entry = registry.feature(feature)
+    return entry is None or any(True for _ in entry.params.units_of(request, render))
 
 
 def _called(feature: str) -> str:

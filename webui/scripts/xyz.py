@@ -19,7 +19,7 @@ from webui import registry
 from webui.base.errors import UserError
 from webui.features.feature import FeatureParams
 from webui.request.fields import Generation
-from webui.request.params import Choice, Declared, Image, Slider, Text, Toggle, by_name, units_in
+from webui.request.params import Choice, Home, Image, Slider, Text, Toggle, by_name, units_in
 from webui.request.settings import RenderSettings
 from webui.scripts.script import Cell, Script, Seeds, Sheets, Table, refuse_beyond
 
@@ -220,34 +220,37 @@ _KINDS: Mapping[object, Kind] = MappingProxyType(
 def axes(cls: type[Generation]) -> tuple[Axis, ...]:
     """The axes of txt2img or img2img: A1111's first, whose places clients send, then all other parameters."""
     by_hand = {axis.title: axis for axis in _BY_HAND}
-    found = {}
+    found, offered = {}, cls.offered()
     for title, name in _A1111:
-        owner = cls if name in cls.model_fields else RenderSettings
         if not name:
             found[title] = by_hand[title]
-        elif name in owner.model_fields and (cls.is_img2img or name not in _OF_IMG2IMG):
-            found[title] = _derived(title, owner, name)
+        elif name in offered:
+            found[title] = _derived(title, cls.home(name), plain=name in _PLAIN)
+        elif name in RenderSettings.model_fields and (cls.is_img2img or name not in _OF_IMG2IMG):
+            found[title] = _derived(title, Home(RenderSettings, name), plain=name in _PLAIN)
     listed = {name for _, name in _A1111}
-    for name, param in cls.offered().items():
+    for name, param in offered.items():
         home = cls.home(name)
-        if name not in listed and _is_axis(home.owner, home.name):
-            found.setdefault(param.title, _derived(param.title, home.owner, home.name))
+        if name not in listed and _is_axis(home):
+            found.setdefault(param.title, _derived(param.title, home))
     for entry in registry.carried(cls.kind):
         for name, param in entry.params.params().items():
-            if name not in entry.params.flat.values() and _is_axis(entry.params, name):
+            home = Home(entry.params, name)
+            if name not in entry.params.flat.values() and _is_axis(home):
                 title = f"[{entry.name}] {param.title}"
-                found[title] = _derived(title, entry.params, name)
+                found[title] = _derived(title, home)
     return tuple(found.values())
 
 
-def _is_axis(owner: type[Declared], name: str) -> bool:
+def _is_axis(home: Home) -> bool:
     """Whether a grid may differ in it: it is one value of a kind that can be written in a list."""
-    param = owner.params()[name]
-    return param.axis and not isinstance(param, Text | Image) and owner.model_fields[name].annotation in _KINDS
+    param, annotation = home.owner.params()[home.name], home.owner.model_fields[home.name].annotation
+    return param.axis and not isinstance(param, Text | Image) and annotation in _KINDS
 
 
-def _derived(title: str, owner: type[Declared], name: str) -> Axis:
+def _derived(title: str, home: Home, *, plain: bool = False) -> Axis:
     """The axis of a field of a request, a setting, or a parameter of a feature, as it is declared."""
+    owner, name = home.owner, home.name
     param, annotation = owner.params()[name], owner.model_fields[name].annotation
     apply = _field(name)
     if issubclass(owner, RenderSettings):
@@ -260,7 +263,7 @@ def _derived(title: str, owner: type[Declared], name: str) -> Axis:
         _KINDS[annotation],
         apply,
         cost=param.cost,
-        plain=name in _PLAIN,
+        plain=plain,
         source=source.removesuffix("_or_same"),
         empty=source.endswith("_or_none"),
     )

@@ -19,6 +19,7 @@ from webui.catalog.catalog import Catalog
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.infotext import Parsed, fields_of, labels_of, read, write
 from webui.request.params import default_of
+from webui.request.plan import wished
 from webui.request.settings import RenderSettings, Settings
 from webui.server.api.alwayson import features_in, left_out
 from webui.server.api.bodies import Img2ImgBody, Txt2ImgBody, request_of
@@ -39,6 +40,7 @@ every = pytest.mark.parametrize("name", STRONG)
 ELSEWHERE = {
     "ControlNet": "tests/golden/test_pictures.py",
     "Film": "tests/engine/test_film.py",
+    "Refiner": "tests/engine/test_partners.py",
     "Soft inpainting": "tests/golden/test_pictures.py",
 }
 """Those that do not change any picture by themselves -> where they are tried."""
@@ -243,3 +245,16 @@ def test_values_of_soft_inpainting_by_place_hold_where_the_request_does_not_name
     assert asked.features["Soft inpainting"]["preservation"] == 0.25
     assert held.features["Soft inpainting"]["preservation"] == 0.75
     assert none.features == {}
+
+
+def test_when_the_refiner_takes_over_is_kept_while_it_is_off() -> None:
+    off = Txt2Img.made(refiner_switch_at=0.5)
+    assert wished(off, RenderSettings()) == wished(Txt2Img(), RenderSettings())
+    assert Txt2Img.unfolded(off.model_dump())["refiner_switch_at"] == 0.5
+    assert "Refiner" not in dict(labels_of(off, RenderSettings(), {}))
+    on = off.changed(features=Txt2Img.made(refiner_checkpoint="a", refiner_switch_at=0.5).features)
+    assert dict(labels_of(on, RenderSettings(), {}))["Refiner switch at"] == "0.5"
+
+
+def test_a_script_called_refiner_is_passed_over_as_in_a1111() -> None:
+    assert features_in({"Refiner": {"args": [True, "a.safetensors", 0.5]}}, "txt2img") == {}

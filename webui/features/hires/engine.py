@@ -25,6 +25,7 @@ from webui.engine.upscalers.resize import Enlarge, scaled
 from webui.engine.vae import decoded, encoded
 from webui.engine.watch import Watch
 from webui.features.hires.parameters import Params
+from webui.request.capabilities import AFTER_HIRES
 from webui.request.hires import HiresSize, SecondPass
 
 FIRST_OF_TWO = 0.4
@@ -55,7 +56,7 @@ class Engine(FeatureEngine[Params]):
         size = hires.size(loaded.model.latent.factor)
         mode = MODES.get(hires.upscaler)
         if own is not None:
-            loaded = services.lend(own, "hr_checkpoint_name", latents=mode is not None)
+            loaded = services.lend(own, AFTER_HIRES, latents=mode is not None)
         model = loaded.model
         factor = model.latent.factor
         pixels = None

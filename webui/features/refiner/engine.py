@@ -8,7 +8,7 @@ from torch import Tensor
 
 from webui.engine.denoisers import Prompted, Source
 from webui.engine.feature import FeatureEngine, PassContext, PassFeature
-from webui.features.refiner.parameters import Params
+from webui.features.refiner.parameters import ROLE, Params
 
 
 class Refining(PassFeature):
@@ -31,10 +31,10 @@ class Refining(PassFeature):
 class Engine(FeatureEngine[Params]):
     def begin(self, context: PassContext) -> PassFeature | None:
         services, wish = context.services, self.params
-        refiner = services.plan.refiner if services.plan is not None else None
         here = "second pass" if context.this.phase == "hires" else "first pass"
-        if refiner is None or wish.passes not in (here, "both passes"):
+        if services.plan is None or wish.passes not in (here, "both passes"):
             return None
+        refiner = services.plan.partners[wish.partner]
         process, clock = context.process, context.clock
 
         def is_due(sigma: Tensor) -> bool:
@@ -45,4 +45,4 @@ class Engine(FeatureEngine[Params]):
                 done = (999 - int(timestep)) / 1000  # A1111: by the timestep, not by the step
             return done >= wish.switch_at
 
-        return Refining(is_due, lambda: context.enter(services.lend(refiner, "refiner_checkpoint")))
+        return Refining(is_due, lambda: context.enter(services.lend(refiner, ROLE)))

@@ -14,7 +14,6 @@ ALWAYS_ON: Mapping[str, tuple[str, ...]] = {
     "comments": (),
     "extra options": (),
     "hypertile": (),
-    "refiner": ("refiner_checkpoint", "refiner_switch_at"),
     "sampler": ("steps", "sampler_name", "scheduler"),
     "seed": ("seed", "subseed", "subseed_strength", "seed_resize_from_w", "seed_resize_from_h"),
 }
@@ -67,8 +66,10 @@ def features_in(scripts: Mapping[str, object], kind: str = "") -> dict[str, obje
     found: dict[str, object] = {}
     for title, values in scripts.items():
         entry = registry.feature(title)
-        asked = None if entry is None or not entry.is_for(kind) else entry.params.of_arguments(arguments(values) or [])
-        if entry is not None and asked is not None:
+        if entry is None or entry.params.by_fields or not entry.is_for(kind):
+            continue
+        asked = entry.params.of_arguments(arguments(values) or [])
+        if asked is not None:
             found[entry.name] = asked
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from webui import registry
 from webui.request.settings import Settings, setting_title
 from webui.server.api.alwayson import ALWAYS_ON, arguments
 from webui.server.api.bodies import Body
@@ -52,9 +53,15 @@ def unheard(body: Body) -> tuple[str, ...]:
             continue
         if name in SCRIPTS:
             found.append(f"The script {title} has no effect: {SCRIPTS[name]}.")
-        elif fields := ALWAYS_ON.get(name):
+        elif fields := _fields_of(name):
             found.append(f"The values of the script {title} have no effect: {', '.join(fields)} hold, as in A1111.")
     return tuple(found)
+
+
+def _fields_of(script: str) -> tuple[str, ...]:
+    """The fields that hold instead of the values of an always-on script."""
+    entry = registry.feature(script)
+    return tuple(entry.params.flat) if entry is not None and entry.params.by_fields else ALWAYS_ON.get(script, ())
 
 
 def unheard_extras(body: Documented) -> tuple[str, ...]:
