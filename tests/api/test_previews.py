@@ -59,6 +59,13 @@ def test_what_cannot_be_is_refused_in_words(standing: Api, request_: dict[str, A
     assert said in answer.text
 
 
+@pytest.mark.parametrize("kind", ["txt2img", "nonsense"])
+def test_a_kind_without_preview_says_which_have_one(standing: Api, kind: str) -> None:
+    answer = standing.client.post("/api/v1/preview", json={"kind": kind, "request": {}})
+    assert answer.status_code == 422, answer.text
+    assert kind in answer.text and "These have one: extras." in answer.text
+
+
 def test_what_the_engine_refuses_is_the_answer(api: Api) -> None:
     api.engine.by_itself = False
     with ThreadPoolExecutor(1) as pool:

@@ -17,6 +17,7 @@ from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.jobs.interrogate.request import CLIP, DEEPBOORU, TAGGER, Interrogate, InterrogatePlan, resolve_interrogate
 from webui.jobs.interrogate.work import described
 from webui.request.engine_options import EngineOptions
+from webui.request.model_ref import ModelRef
 from webui.request.settings import Settings
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghij", "red", "apple", "[DEC]", "[ENC]"]
@@ -57,6 +58,9 @@ def picture() -> bytes:
 class Uploads:
     def picture(self, _name: str) -> bytes:
         return picture()
+
+    def known(self, ref: ModelRef) -> ModelRef:
+        return ref
 
 
 def planned(models: Path, model: str = CLIP, **options: Any) -> InterrogatePlan:

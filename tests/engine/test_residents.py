@@ -157,3 +157,15 @@ def test_a_lack_of_memory_puts_the_others_away_and_is_said_in_words(
     monkeypatch.setattr("webui.engine.residents.free_bytes", lambda _device: 10)
     with pytest.raises(OutOfMemory, match="three needs"), residents.lend(UPSCALER, ref(files["three"])):
         pass
+
+
+def test_one_that_was_opened_before_its_hash_was_known_is_not_opened_again(files: dict[str, Path]) -> None:
+    residents = manager().residents
+    with residents.lend(UPSCALER, ref(files["one"])) as first:
+        pass
+    with residents.lend(UPSCALER, ref(files["one"], "a" * 64)) as again:
+        assert again is first
+    with residents.lend(UPSCALER, ref(files["two"], "b" * 64)) as other:
+        pass
+    with residents.lend(UPSCALER, ref(files["three"], "b" * 64)) as of_the_same_content:
+        assert of_the_same_content is other

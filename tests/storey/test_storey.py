@@ -121,6 +121,13 @@ def test_its_route_submits_its_job(client: httpx.Client) -> None:
     assert (job["state"], job["answer"], job["prompt"]) == ("done", "5050", "Count to 100"), job
 
 
+def test_its_kind_has_a_preview(client: httpx.Client) -> None:
+    answer = client.post("/api/v1/preview", json={"kind": "sample_sum", "request": {"most": 100}})
+    assert answer.json() == {"pictures": [], "comments": ["It will come to 5050."], "images": []}
+    answer = client.post("/api/v1/preview", json={"kind": "sample_sum", "request": {"most": 2000}})
+    assert (answer.status_code, answer.json()["field"]) == (422, "most"), answer.text
+
+
 def test_its_job_goes_on_from_its_resume_point_when_the_engine_is_killed(
     storey: RunningServer, client: httpx.Client
 ) -> None:
@@ -305,6 +312,22 @@ def test_a_job_fails_with_the_packages_name_wherever_its_kind_does(client: httpx
     job_id = client.post("/broken/submit", params={"kind": "broken_flows", "how": how}).json()["id"]
     job = ended(client, job_id)
     assert (job["state"], job["error"]["message"]) == ("failed", f"The package gesso-broken has failed: {said}"), job
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("server raises", "KeyError: 'the sky has fallen'"),
+        ("server gives", "aside has given a value of type int, and no"),
+        ("raises", "KeyError: 'the sky has fallen'"),
+        ("gives", "aside has given a value of type int, and no"),
+        ("exits", "It has tried to end the program"),
+    ],
+)
+def test_a_preview_that_fails_says_whose_fault_it_is(client: httpx.Client, how: str, said: str) -> None:
+    answer = client.post("/api/v1/preview", json={"kind": "broken_works", "request": {"how": how}})
+    assert answer.status_code == 500, answer.text
+    assert f"The package gesso-broken has failed: {said}" in answer.text
 
 
 def test_a_job_is_done_though_its_kind_cannot_put_it_away(client: httpx.Client) -> None:

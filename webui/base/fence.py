@@ -70,9 +70,15 @@ def told_of(error: BaseException) -> str:
     return _short(f"{type(error).__name__}: {said}" if said else type(error).__name__)
 
 
-def exited(error: SystemExit) -> UserError:
+class Exited(UserError):
+    """Code has tried to end the program."""
+
+
+def exited(error: SystemExit) -> Exited:
     """What there is to say of code that has tried to end the program."""
-    return UserError(f"It has tried to end the program (exit code {error.code}).")
+    found = Exited(f"It has tried to end the program (exit code {error.code}).")
+    found.__cause__ = error
+    return found
 
 
 class fenced:  # noqa: N801 - read as a word: with fenced(...)

@@ -14,6 +14,7 @@ from webui.catalog.checkpoints import Checkpoints
 from webui.catalog.control_networks import ControlNetworks
 from webui.catalog.database import Database
 from webui.catalog.embeddings import Embeddings
+from webui.catalog.files import stamp_of
 from webui.catalog.folders import Folders
 from webui.catalog.hashes import Hashes
 from webui.catalog.history import History
@@ -145,11 +146,24 @@ class Catalog:
 
     def upscaler(self, name: str, field: str = "") -> UpscalerRef:
         """The upscaler of this name; `field` asked for it. Raises NotFound."""
-        return self.upscalers.ref(name, field)
+        found = self.upscalers.ref(name, field)
+        return replace(found, sha256=self.known(found.model).sha256) if found.path else found
 
     def control_network(self, name: str) -> ModelRef:
         """The control network of this name. Raises NotFound."""
-        return self.control_networks.ref(name)
+        return self.known(self.control_networks.ref(name))
+
+    def known(self, ref: ModelRef) -> ModelRef:
+        """It by its content; where nobody has read that yet, it is read in the background for the next time."""
+        path = Path(ref.path)
+        try:
+            stamp = stamp_of(path)
+        except OSError:
+            return ref  # It has just gone: who opens it says so.
+        sha256 = self.hashes.cached(path, stamp)
+        if not sha256:
+            self.checkpoints.hashing.add([path])
+        return replace(ref, sha256=sha256 or "", stamp=stamp)
 
     # --- lists for dropdowns --------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from webui.base.errors import UserError, WebuiError
-from webui.base.fence import fenced
+from webui.base.fence import Exited, fenced
 from webui.base.priority import give_way
 from webui.entry_points import blamed, expected
 from webui.registry import job_kind, resolved
@@ -70,7 +70,7 @@ class AsideLane:
 
     def _refuse(self, command: Aside, error: Exception) -> None:
         """An error is an answer."""
-        if isinstance(error, WebuiError):
+        if isinstance(error, WebuiError) and not isinstance(error, Exited):
             told = error
         else:
             log.error("A preview failed.", exc_info=error)

@@ -14,7 +14,7 @@ import psutil
 import torch
 
 from webui.base.errors import ExtensionError, Interrupted, OutOfMemory, WebuiError
-from webui.base.fence import fenced, told_of
+from webui.base.fence import Exited, fenced, told_of
 from webui.base.resume_points import ResumePoints
 from webui.engine.aside import AsideLane
 from webui.engine.conditioning import TextCache
@@ -227,7 +227,7 @@ class CommandHandler:
 
     def _told(self, error: Exception) -> tuple[str, str, str]:
         """(code, message, hint) for the person."""
-        if isinstance(error, WebuiError):
+        if isinstance(error, WebuiError) and not isinstance(error, Exited):
             return error.code, error.message, error.hint
         if is_out_of_memory(error):
             log.warning("Out of memory: %s", error)

@@ -120,15 +120,15 @@ class Residents:
             ModelError: the file cannot be opened; what is in memory stays.
             OutOfMemory: there is no room for it.
         """
-        key = _key(kind.name, ref)
-        found = self.get(key)
+        keys = _keys(kind.name, ref)
+        found = next(filter(None, map(self.get, keys)), None)
         if found is None:
             self.make_room(_bytes_on_disk(Path(ref.path)), ref.title, self.profile.device)
             found = _Opened(kind, ref, self._opened(kind, ref), self.profile.device)
-            self.put(key, found)
+            self.put(keys[0], found)
             self.evict(self.is_within_budget, keep=found)
         with self.on_loan(found):
-            yield cast("_Opened[T]", found).thing  # its key has the kind's name
+            yield cast("_Opened[T]", found).thing  # its keys have the kind's name
 
     def _opened(self, kind: ResidentKind[T], ref: ModelRef) -> T:
         try:
@@ -252,8 +252,9 @@ class Residents:
         self.tell()
 
 
-def _key(kind: str, ref: ModelRef) -> Hashable:
-    """By content where that is known, for the file as it is now; a file that changed is another model.
+def _keys(kind: str, ref: ModelRef) -> tuple[Hashable, ...]:
+    """By content where that is known, else, or if it was opened before that, by its place, for the file as it is now: a
+    file that changed is another model.
 
     Raises:
         ModelError: the file cannot be read, and only by its content could it be known.
@@ -262,13 +263,13 @@ def _key(kind: str, ref: ModelRef) -> Hashable:
         stamp = stamp_of(Path(ref.path))
     except OSError as error:
         if ref.sha256:
-            return kind, ref.sha256
+            return ((kind, ref.sha256),)
         raise ModelError(
             f"{Path(ref.path).name} cannot be read: {error.strerror or error}.", hint="Was it moved? Refresh the list."
         ) from error
     if ref.sha256 and ref.stamp in (stamp, (0, 0)):
-        return kind, ref.sha256
-    return kind, ref.path, stamp
+        return (kind, ref.sha256), (kind, ref.path, stamp)
+    return ((kind, ref.path, stamp),)
 
 
 def _bytes_on_disk(path: Path) -> int:

@@ -13,7 +13,6 @@ from webui.engine.memory import Profile, bytes_of
 from webui.engine.residents import ResidentKind, Residents
 from webui.engine.upscalers.models import OnTile, Upscaler, enlarged_by, opened
 from webui.engine.upscalers.resize import Enlarge, plain
-from webui.request.model_ref import ModelRef
 from webui.request.plan import UpscalerRef
 
 
@@ -34,7 +33,7 @@ class UpscalerShelf:
 
         def enlarger(ref: UpscalerRef) -> Enlarge:
             def enlarge(picture: Image.Image, _factor: float) -> Image.Image:
-                with self.residents.lend(UPSCALER, ModelRef(ref.path, ref.name, stamp=ref.stamp)) as upscaler:
+                with self.residents.lend(UPSCALER, ref.model) as upscaler:
                     return enlarged_by(upscaler, picture, tile, overlap, device, on_tile)
 
             return enlarge

@@ -43,6 +43,11 @@ class JobRequest(Declared):
         return with_pictures(self, keep)
 
     @property
+    def previewed(self) -> Self:
+        """What its preview looks at, where that is less than the whole."""
+        return self
+
+    @property
     def begins_with(self) -> tuple[str, ...]:
         """The names of the pictures that it is given."""
         return ()
@@ -134,6 +139,7 @@ class JobPlan(Protocol):
         ...
 
 
+@runtime_checkable
 class AsidePlan(Protocol):
     """What an engine does beside the device, at once or never: plain data."""
 

@@ -91,6 +91,13 @@ class UpscalerRef:
     path: str = ""
     stamp: tuple[int, int] = (0, 0)
     """(mtime in ns, size in bytes): a file that changed is another model."""
+    sha256: str = ""
+    """Of the file, as in `ModelRef`."""
+
+    @property
+    def model(self) -> ModelRef:
+        """Of one that has a file."""
+        return ModelRef(self.path, self.name, self.sha256, self.stamp)
 
 
 class Names(Protocol):

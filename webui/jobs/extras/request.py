@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol, Self
 
 from webui.base.errors import UserError
 from webui.request.jobs import Demand, JobRequest
@@ -90,6 +90,11 @@ class Extras(JobRequest):
         enlarges = self.upscaler_1 not in ("", NONE)
         copies = self.flip_horizontal or self.flip_vertical or self.flip_both
         return enlarges or self.split_oversized or self.autosized_crop or copies
+
+    @property
+    def previewed(self) -> Self:
+        """With the first picture alone."""
+        return self.changed(images=self.images[:1], names=())
 
     @property
     def picture_count(self) -> int:

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Protocol
 
 from webui.base.errors import NotFound, UserError
 from webui.request.jobs import JobRequest, UndividedPlan
+from webui.request.model_ref import ModelRef
 from webui.request.params import Choice, Image
 from webui.request.settings import Settings
 
@@ -55,7 +56,7 @@ class Captioning:
 class Tagging:
     """Tags by DeepDanbooru."""
 
-    file: str
+    model: ModelRef
     threshold: float = 0.5
     sort_alpha: bool = True
     use_spaces: bool = True
@@ -98,6 +99,10 @@ class InterrogateNames(Protocol):
         """The encoded bytes of a stored picture. Raises NotFound."""
         ...
 
+    def known(self, ref: ModelRef) -> ModelRef:
+        """It by its content, where that has been read."""
+        ...
+
 
 def resolve_interrogate(
     request: Interrogate, settings: Settings, names: InterrogateNames, models: Path
@@ -110,7 +115,7 @@ def resolve_interrogate(
     """
     if not request.image:
         raise UserError("There is no picture to describe.", hint="Add one on the img2img tab.", field="image")
-    way = _captioning(settings, models) if request.model == CLIP else _tagging(settings, models)
+    way = _captioning(settings, models) if request.model == CLIP else _tagging(settings, models, names)
     return InterrogatePlan(image=names.picture(request.image), way=way)
 
 
@@ -132,7 +137,7 @@ def _captioning(settings: Settings, models: Path) -> Captioning:
     )
 
 
-def _tagging(settings: Settings, models: Path) -> Tagging:
+def _tagging(settings: Settings, models: Path, names: InterrogateNames) -> Tagging:
     file = models / TAGGER
     if not file.is_file():
         raise NotFound(
@@ -142,7 +147,7 @@ def _tagging(settings: Settings, models: Path) -> Tagging:
         )
     chosen = settings.interrogate
     return Tagging(
-        str(file),
+        names.known(ModelRef(str(file), "DeepDanbooru")),
         threshold=chosen.interrogate_deepbooru_score_threshold,
         sort_alpha=chosen.deepbooru_sort_alpha,
         use_spaces=chosen.deepbooru_use_spaces,

@@ -46,7 +46,7 @@ def described(plan: InterrogatePlan, residents: Residents, watch: Watch) -> str:
     if isinstance(plan.way, Captioning):
         with residents.lend(CAPTIONER, ModelRef(plan.way.folder, "BLIP")) as captioner:
             return _captioned(picture, plan.way, captioner, watch)
-    with residents.lend(TAGGER, ModelRef(plan.way.file, "DeepDanbooru")) as tagger:
+    with residents.lend(TAGGER, plan.way.model) as tagger:
         watch.enter("describing", 0.5, 1.0)
         return plan.way.words(tagger.probabilities(picture, watch))
 

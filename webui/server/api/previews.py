@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from webui.jobs.extras.request import Extras
+from webui import registry
+from webui.base.errors import UserError
+from webui.request.jobs import JobRequest, request_class
+from webui.request.params import pictures_in
 from webui.server.api.bodies import decoded
 from webui.server.api.documented import Documented
-from webui.server.guard import caller_of
+from webui.server.guard import caller_of, require_admin
 from webui.server.previews import awaited
 from webui.server.routes import Routes
 
@@ -25,11 +28,11 @@ class PreviewWish(Documented):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    kind: Literal["extras"]
-    """Which kind of request it is."""
-    request: Extras
-    """What is asked for; only the first picture is looked at. Pictures are base64, or names that an earlier answer
-    gave."""
+    kind: str
+    """Which kind of request it is: "extras", or one of an installed package that has previews."""
+    request: dict[str, object]
+    """What is asked for, as `POST /api/v1/jobs` takes it. Of several pictures the first is looked at. Pictures are
+    base64, or names that an earlier answer gave."""
     name: str = Field(default="", max_length=100)
     """Of what is being adjusted. A newer question of the same name takes an older one's place, which is answered with
     409 if it still waits."""
@@ -64,7 +67,10 @@ def routes(app: App) -> Routes:
     async def preview(wish: PreviewWish, request: Request) -> PreviewAnswer:
         """How a request would come out: without a job, beside those that are in work. Answers when it is made."""
         key = f"api/{caller_of(request.scope).owner}/{wish.name}"
-        wanted = await run_in_threadpool(_kept, app, wish.request)
+        kind = _previewed(wish.kind)
+        if kind.scope == "admin":
+            require_admin(request.scope)
+        wanted = await run_in_threadpool(_kept, app, request_class(kind.name).made(**wish.request))
         answer = await run_in_threadpool(app.queue.asides.ask, key, wanted)
         made = await awaited(app.queue.asides, key, answer, request.is_disconnected)
         return PreviewAnswer(
@@ -73,18 +79,28 @@ def routes(app: App) -> Routes:
                 for each in made.pictures
             ],
             comments=list(made.comments),
-            images=list(wanted.images),
+            images=list(pictures_in(wanted)),
         )
 
     return router
 
 
-def _kept(app: App, asked: Extras) -> Extras:
-    """The request with its first picture in the store."""
+def _previewed(name: str) -> registry.JobKind:
+    """The kind of this name. Raises UserError: it has no preview, or does not exist."""
+    found = {kind.name: kind for kind in registry.job_kinds() if kind.aside}
+    if name not in found:
+        raise UserError(
+            f"Jobs of the kind {name!r} have no preview.", hint=f"These have one: {', '.join(found)}.", field="kind"
+        )
+    return found[name]
+
+
+def _kept(app: App, asked: JobRequest) -> JobRequest:
+    """What of the request is previewed, with its pictures in the store."""
     settings = app.settings.current
 
-    def name_of(given: str) -> str:
+    def name_of(given: str, field: str) -> str:
         known = app.catalog.uploads.has(given)
-        return given if known else app.catalog.uploads.put(decoded(given, "images", settings), "images")
+        return given if known else app.catalog.uploads.put(decoded(given, field, settings), field)
 
-    return asked.changed(images=tuple(name_of(given) for given in asked.images[:1]), names=())
+    return asked.previewed.with_pictures(name_of)

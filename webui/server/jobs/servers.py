@@ -64,7 +64,7 @@ class FencedServer(KindServer):
 
     def aside(self, request: JobRequest, settings: Settings, /) -> AsidePlan:
         with self._theirs():
-            return self.inner.aside(request, settings)
+            return expected(self.inner.aside(request, settings), AsidePlan, self.kind, "aside")
 
     def follow(self, job: Job, request: JobRequest, made: Sequence[Made], /) -> Next | None:
         with self._theirs():

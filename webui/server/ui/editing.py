@@ -32,6 +32,10 @@ class Editing:
     """The components that `take` may change."""
     take: Callable[[JobRequest, gr.Request], Shown]
     """It may raise WebuiError."""
+    place: str = ""
+    """The id of the sub-tab that takes them back, where the tab has several."""
+    masked: str = ""
+    """That of those that have a mask."""
 
 
 @runtime_checkable
@@ -71,7 +75,7 @@ def _connect(app: App, jobs: JobList, editing: Editing) -> None:
     name = f"queue_edit_{editing.kind}"
     button = gr.Button(f"Edit in {editing.kind}", visible="hidden", elem_id=name)
     shown = list(dict.fromkeys((*editing.shows, jobs.notice)))
-    button.click(edit, jobs.picked, shown, js=calls("jobs.edit", editing.kind), **QUIET)
+    button.click(edit, jobs.picked, shown, js=calls("jobs.edit", editing.kind, editing.place, editing.masked), **QUIET)
 
 
 def _asked(app: App, job_id: str, owner: str) -> JobRequest:

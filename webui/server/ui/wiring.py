@@ -58,6 +58,8 @@ class Pane:
     masked: tuple[Component, Component] | None = None
     """What takes a picture with a mask, both as files, when the job is edited."""
     scripts: Scripts | None = None
+    places: tuple[str, str] = ("", "")
+    """Ids of the sub-tabs of those two, where the tab has some."""
 
     def editing(self, app: App) -> Editing:
         """What was submitted goes back into the form, with the picture that it begins with and its mask."""
@@ -79,7 +81,7 @@ class Pane:
         scripts = () if self.scripts is None else self.scripts.components
         begins = () if self.begins is None else (self.begins,)
         shows = (*self.controls.components, *scripts, *begins, *(self.masked or ()), self.results.notice)
-        return Editing(self.kind, shows, take)
+        return Editing(self.kind, shows, take, *self.places)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from webui.registry import (
 )
 
 TINT = FeatureEntry("Sample tint", "gesso_sample.tint", panel=True)
-COUNTING = JobKind("sample_sum", "gesso_sample.counting", long=True)
+COUNTING = JobKind("sample_sum", "gesso_sample.counting", long=True, aside=True)
 SAMPLER = SamplerEntry("Sample Euler", "gesso_sample.sampling:sample_euler", aliases=("sample_euler",))
 SCHEDULE = ScheduleEntry("Sample straight", "gesso_sample.sampling:straight", aliases=("sample_straight",))
 UPSCALER = UpscalerEntry("Sample doubling", "gesso_sample.upscaling:doubled")

@@ -13,7 +13,8 @@ import { openSubTab, openTab } from "./tabs.js";
 
 /** @type {HTMLElement | null} */
 let place = null;
-let picked = "";
+/** @type {Job | undefined} */
+let picked;
 let dragged = "";
 let held = false; // a row that is redrawn between press and release would swallow the click
 const flow = { paused: false, forever: "" };
@@ -45,9 +46,8 @@ function move(id, to) {
 
 /** @param {Job} job */
 function edit(job) {
-  picked = job.id;
+  picked = job;
   byId(`queue_edit_${job.kind}`)?.click();
-  if (job.kind === "img2img") openSubTab(`mode_img2img_${job.masked ? "inpaint_upload" : "img2img"}`);
 }
 
 const editor = (/** @type {Job} */ job) => (byId(`queue_edit_${job.kind}`) ? [iconButton("edit", "Edit it in its tab", () => edit(job))] : []);
@@ -157,9 +157,10 @@ function draw() {
   }
 }
 
-command("jobs.edit", (tab) => {
+command("jobs.edit", (tab, place, masked) => {
   openTab(tab);
-  return [picked];
+  if (place) openSubTab(picked?.masked ? masked : place);
+  return [picked?.id ?? ""];
 });
 
 when(".gesso-jobs", (element) => {

@@ -132,7 +132,8 @@ def img2img(app: App) -> Pane:
         (mode.picture, mode.second) for mode in found if mode.second is not None and mode.name == UPLOADED_MASK
     )
     sending = Sending((*receives, _receives_mask(app, masked[1])), sends)
-    return Pane("img2img", controls, top, shown, sending, images["img2img"], masked, scripts)
+    places = ("mode_img2img_img2img", f"mode_img2img_{UPLOADED_MASK}")
+    return Pane("img2img", controls, top, shown, sending, images["img2img"], masked, scripts, places)
 
 
 def _receives_mask(app: App, mask: Component) -> Receiver:

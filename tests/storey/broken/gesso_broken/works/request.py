@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from webui.request.jobs import JobRequest, UndividedPlan
+from webui.request.params import Text
 
 
 class Works(JobRequest):
     """Nothing."""
 
     kind: ClassVar[str] = "broken_works"
+
+    how: Annotated[str, Text(ui="How")] = ""
+    """Where its preview is to fail."""
 
     @property
     def title(self) -> str:
@@ -23,6 +27,7 @@ class WorksPlan(UndividedPlan):
     """Nothing."""
 
     kind: ClassVar[str] = "broken_works"
+    how: str = ""
 
 
 Request = Works

@@ -14,6 +14,11 @@ class Server(JobServer[Works, WorksPlan]):
     def plan(self, _request: Works, _settings: Settings, /) -> WorksPlan:
         return WorksPlan()
 
+    def aside(self, request: Works, _settings: Settings, /) -> Any:
+        if request.how == "server raises":
+            raises()
+        return 1 if request.how == "server gives" else WorksPlan(how=request.how)
+
     def over(self, _work: Any, /) -> None:
         raises()
 

@@ -10,3 +10,6 @@ from webui.server.jobs.kind import JobServer
 class Server(JobServer[Counting, CountingPlan]):
     def plan(self, request: Counting, _settings: Settings, /) -> CountingPlan:
         return CountingPlan(most=request.most, pause=request.pause)
+
+    def aside(self, request: Counting, settings: Settings, /) -> CountingPlan:
+        return self.plan(request, settings)

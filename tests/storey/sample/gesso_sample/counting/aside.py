@@ -1,0 +1,10 @@
+"""What would come of it, told at once."""
+
+from __future__ import annotations
+
+from gesso_sample.counting.request import CountingPlan
+from webui.request.messages import AsideResult
+
+
+def aside(plan: CountingPlan) -> AsideResult:
+    return AsideResult(comments=(f"It will come to {plan.most * (plan.most + 1) // 2}.",))
