@@ -6,6 +6,7 @@ import pytest
 
 from tests.browser.conftest import Enter
 from tests.browser.visitor import TINY, Visitor
+from tests.conftest import RunningServer
 
 CARD = ".history-card"
 
@@ -85,6 +86,27 @@ def test_a_picture_comes_by_itself_is_found_sent_on_and_deleted(visitor: Visitor
     )
     assert answer["deleted"] == [born]
     visitor.until("id => !modules.live.job(id).pictures.length", child)
+
+
+def test_a_file_that_is_gone_and_one_that_is_damaged_are_told_apart(visitor: Visitor, server: RunningServer) -> None:
+    """The page asks for nothing that is not there: the console would show it."""
+    visitor.set("txt2img", **TINY, n_iter=2).write("txt2img_prompt", "a vase that breaks")
+    gone, damaged = (picture["id"] for picture in visitor.job(visitor.generate())["pictures"])
+    with server.client() as client:
+        names = {one: client.get(f"internal/history/pictures/{one}").json()["name"] for one in (gone, damaged)}
+        files = {one: next(server.data.rglob(name)) for one, name in names.items()}
+        files[gone].unlink()
+        files[damaged].write_bytes(files[damaged].read_bytes()[:200])
+        for thumbnail in server.data.rglob(f"thumbnails/*/{damaged}.webp"):
+            thumbnail.unlink()
+        assert client.get(f"internal/pictures/{damaged}/thumbnail").status_code == 204
+    visitor.reload().open("history")
+    for picture, words in ((gone, "The file is gone"), (damaged, "The file is damaged")):
+        visitor.see(f"{CARD}[data-id='{picture}'] .history-fault:text-is('{words}')")
+        visitor.page.click(f"{CARD}[data-id='{picture}'] .history-open")
+        visitor.see(f".history-large .history-fault:text-is('{words}')")
+    with server.client() as client:
+        client.post("internal/history/delete", json={"ids": [gone, damaged], "for_good": True})
 
 
 def test_the_page_says_when_there_is_nothing(visitor: Visitor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from pydantic import Field
 from starlette.requests import HTTPConnection
 
 from webui.base.errors import WebuiError
+from webui.base.text import path_named
 from webui.catalog.history import HistoryPicture, Wanted
 from webui.request.infotext import Mark, marks
 from webui.server.api.documented import Documented, PictureId
@@ -57,6 +59,8 @@ class Listed(Documented):
     """What people wrote on it."""
     name: str
     """Of the file."""
+    missing: bool
+    """Whether there is no such file any more."""
     url: str
     """Its file, relative to the page."""
     thumb_url: str
@@ -234,6 +238,7 @@ def _listed(picture: HistoryPicture) -> Listed:
     return Listed(
         **shown,
         marks=marks(picture.infotext),
+        missing=not os.path.exists(path_named(picture.path)),  # noqa: PTH110 - never raises, whatever the name
         name=picture.path.replace("\\", "/").rsplit("/", 1)[-1],
         url=f"internal/pictures/{picture.id}",
         thumb_url=f"internal/pictures/{picture.id}/thumbnail",

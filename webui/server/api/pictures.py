@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Path, Request, Response
 
-from webui.base.errors import NotFound
+from webui.base.errors import NotFound, UserError
+from webui.catalog.decoding import TooManyPixels
 from webui.server.api.documented import Documented, PictureId
 from webui.server.guard import caller_of
 from webui.server.routes import Routes
@@ -20,6 +21,7 @@ KEPT_FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
 """A picture's address changes with the picture."""
 BINARY: dict[int | str, dict[str, object]] = {200: {"content": {"image/*": {}}, "description": "The picture."}}
 """For the documentation."""
+SMALL = BINARY | {204: {"description": "The file is damaged: there is no thumbnail of it."}}
 
 
 ExtraName = Annotated[str, Path(description="Its name, as the job tells it.")]
@@ -52,11 +54,16 @@ def routes(app: App) -> Routes:
         check(picture_id, request)
         return file(*pictures.content(picture_id))
 
-    @router.get("/{picture_id}/thumbnail", "user", response_class=Response, responses=BINARY)
+    @router.get("/{picture_id}/thumbnail", "user", response_class=Response, responses=SMALL)
     def thumbnail(picture_id: PictureId, request: Request) -> Response:
         """The picture as WebP of at most 256 pixels a side."""
         check(picture_id, request)
-        return file(pictures.thumbnail(picture_id), "webp")
+        try:
+            return file(pictures.thumbnail(picture_id), "webp")
+        except (NotFound, TooManyPixels):
+            raise
+        except UserError:
+            return Response(status_code=204)  # Who asked did nothing wrong: the file is damaged.
 
     @router.get("/{picture_id}/extra/{name}", "user", response_class=Response, responses=BINARY)
     def extra(picture_id: PictureId, name: ExtraName, request: Request) -> Response:

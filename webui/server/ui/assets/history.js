@@ -15,12 +15,14 @@ import { told, url } from "./server.js";
 /** @import { View } from "./lightbox.js" */
 
 /**
- * @typedef {Picture & {name: string, prompt: string, rating: number, favourite: boolean, tags: string[], width: number,
+ * @typedef {Picture & {name: string, missing: boolean, prompt: string, rating: number, favourite: boolean, tags: string[], width: number,
  *   height: number, created: number, parent: string}} Listed
  */
 
 const ROOT = "internal/history";
 const PAGE = 60;
+const GONE = "The file is gone";
+const DAMAGED = "The file is damaged";
 const LOOK = "Scan the output folders for new pictures";
 const state = {
   filters: { ...ALL },
@@ -167,12 +169,16 @@ async function refresh() {
   choices();
 }
 
+/** @param {string} what */
+const fault = (what) => make("span.history-fault", {}, what);
+
 /** @param {Listed} picture */
 function card(picture) {
   const name = (picture.prompt || picture.name).replace(/\s+/g, " ").slice(0, 160);
   return make("div.history-card", { "data-id": picture.id },
     make("button.history-open", { type: "button", title: name, "aria-label": name },
-      make("img", { src: url(picture.thumb_url), alt: "", loading: "lazy", decoding: "async" })),
+      picture.missing ? fault(GONE)
+        : make("img", { src: url(picture.thumb_url), alt: "", loading: "lazy", decoding: "async" })),
     make("label.history-pick", { title: "Select" },
       make("input", { type: "checkbox", "aria-label": `Select: ${name}` })),
     make("span.history-marks", { "aria-hidden": "true" }));
@@ -249,7 +255,7 @@ function drawDetail() {
     } });
   parts.detail.append(
     make("div.history-large", {},
-      make("button.history-enlarge", { type: "button", title: "Open full screen", "aria-label": "Open full screen",
+      picture.missing ? fault(GONE) : make("button.history-enlarge", { type: "button", title: "Open full screen", "aria-label": "Open full screen",
         onclick: () => lightbox.open(view) }, make("img", { src: url(picture.url), alt: view.described(picture),
           width: picture.width, height: picture.height })),
       iconButton("close", "Close", () => show(-1))),
@@ -489,8 +495,8 @@ function build(element) {
     else return;
     event.preventDefault();
   });
-  parts.grid.addEventListener("error", (event) => {
-    if (event.target instanceof HTMLImageElement) around(event, ".history-card")?.classList.add("gone");
+  place.addEventListener("error", (event) => {
+    if (event.target instanceof HTMLImageElement) event.target.replaceWith(fault(DAMAGED));
   }, true);
   new IntersectionObserver(() => (state.stale && open() ? refresh() : more()), { rootMargin: "900px" }).observe(parts.end);
   results.register("history", view);
