@@ -100,11 +100,19 @@ def test_a_file_that_is_gone_and_one_that_is_damaged_are_told_apart(visitor: Vis
         for thumbnail in server.data.rglob(f"thumbnails/*/{damaged}.webp"):
             thumbnail.unlink()
         assert client.get(f"internal/pictures/{damaged}/thumbnail").status_code == 204
+    visitor.job(visitor.set("txt2img", n_iter=1).generate())  # which the page shows after a reload
+    visitor.page.context.new_cdp_session(visitor.page).send("Network.clearBrowserCache")
+    asked: list[str] = []
+    visitor.page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[-1]))
     visitor.reload().open("history")
     for picture, words in ((gone, "The file is gone"), (damaged, "The file is damaged")):
         visitor.see(f"{CARD}[data-id='{picture}'] .history-fault:text-is('{words}')")
         visitor.page.click(f"{CARD}[data-id='{picture}'] .history-open")
         visitor.see(f".history-large .history-fault:text-is('{words}')")
+        visitor.page.dblclick(f"{CARD}[data-id='{picture}'] .history-open")
+        visitor.see(f"#lightbox.open .lightbox-fault:text-is('{words}')")
+        visitor.page.keyboard.press("Escape")
+    assert not {gone, damaged} & set(asked)
     with server.client() as client:
         client.post("internal/history/delete", json={"ids": [gone, damaged], "for_good": True})
 

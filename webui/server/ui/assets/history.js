@@ -37,6 +37,9 @@ const state = {
   stale: false,
   /** @type {Set<string>} */
   known: new Set(),
+  /** Pictures whose files could not be shown.
+   * @type {Set<string>} */
+  damaged: new Set(),
 };
 /** @type {HTMLElement | null} */
 let place = null;
@@ -82,6 +85,7 @@ const view = {
     if (state.pictures.length) show((index + state.pictures.length) % state.pictures.length);
   },
   described: (picture) => (picture.prompt || "Picture").slice(0, 200),
+  fault: faultOf,
   update() {},
 };
 
@@ -169,15 +173,22 @@ async function refresh() {
   choices();
 }
 
-/** @param {string} what */
-const fault = (what) => make("span.history-fault", {}, what);
+/**
+ * Why there is nothing to see, or "".
+ * @param {Listed} picture
+ */
+function faultOf(picture) {
+  return picture.missing ? GONE : state.damaged.has(picture.id) ? DAMAGED : "";
+}
+
+const fault = (/** @type {Listed} */ picture) => make("span.history-fault", {}, faultOf(picture));
 
 /** @param {Listed} picture */
 function card(picture) {
   const name = (picture.prompt || picture.name).replace(/\s+/g, " ").slice(0, 160);
   return make("div.history-card", { "data-id": picture.id },
     make("button.history-open", { type: "button", title: name, "aria-label": name },
-      picture.missing ? fault(GONE)
+      faultOf(picture) ? fault(picture)
         : make("img", { src: url(picture.thumb_url), alt: "", loading: "lazy", decoding: "async" })),
     make("label.history-pick", { title: "Select" },
       make("input", { type: "checkbox", "aria-label": `Select: ${name}` })),
@@ -235,7 +246,7 @@ function senders() {
 
 function drawDetail() {
   const picture = view.current;
-  const key = picture ? JSON.stringify([picture.id, picture.rating, picture.favourite, picture.tags]) : "";
+  const key = picture ? JSON.stringify([picture.id, picture.rating, picture.favourite, picture.tags, faultOf(picture)]) : "";
   if (parts.detail.dataset.shown === key) return;
   parts.detail.dataset.shown = key;
   parts.detail.hidden = !picture;
@@ -255,7 +266,7 @@ function drawDetail() {
     } });
   parts.detail.append(
     make("div.history-large", {},
-      picture.missing ? fault(GONE) : make("button.history-enlarge", { type: "button", title: "Open full screen", "aria-label": "Open full screen",
+      faultOf(picture) ? fault(picture) : make("button.history-enlarge", { type: "button", title: "Open full screen", "aria-label": "Open full screen",
         onclick: () => lightbox.open(view) }, make("img", { src: url(picture.url), alt: view.described(picture),
           width: picture.width, height: picture.height })),
       iconButton("close", "Close", () => show(-1))),
@@ -360,7 +371,7 @@ function drawBar() {
   parts.bar.hidden = !count;
   if (!count) return;
   parts.count.textContent = `${count} selected`;
-  parts.compare.disabled = count !== 2;
+  parts.compare.disabled = count !== 2 || chosen().some(faultOf);
 }
 
 function chosen() {
@@ -496,7 +507,14 @@ function build(element) {
     event.preventDefault();
   });
   place.addEventListener("error", (event) => {
-    if (event.target instanceof HTMLImageElement) event.target.replaceWith(fault(DAMAGED));
+    if (!(event.target instanceof HTMLImageElement)) return;
+    const id = around(event, ".history-card")?.dataset.id ?? view.current?.id;
+    const picture = state.pictures.find((one) => one.id === id);
+    if (!picture) return;
+    state.damaged.add(picture.id);
+    cardOf(picture.id)?.querySelector("img")?.replaceWith(fault(picture));
+    draw();
+    lightbox.follow(view);
   }, true);
   new IntersectionObserver(() => (state.stale && open() ? refresh() : more()), { rootMargin: "900px" }).observe(parts.end);
   results.register("history", view);

@@ -16,6 +16,7 @@ import { url } from "./server.js";
  * @property {P | undefined} current
  * @property {(index: number) => void} pick
  * @property {(picture: P) => string} described
+ * @property {(picture: P) => string} [fault] why it cannot be shown, or ""
  * @property {() => void} update
  */
 
@@ -32,6 +33,7 @@ const pointers = new Map();
 let dragged = false;
 
 const image = make("img", { alt: "", draggable: "false" });
+const fault = make("p.lightbox-fault", { hidden: true });
 const counter = make("span.counter", { "aria-live": "polite" });
 /** @type {HTMLElement | null} */
 let box = null;
@@ -41,6 +43,7 @@ function frame() {
   if (box) return box;
   const made = box = make("div", { id: "lightbox", role: "dialog", "aria-modal": "true", "aria-label": "Picture, enlarged", tabindex: "-1" },
     image,
+    fault,
     make("div.lightbox-bar", {},
       counter,
       iconButton("zoom", "Actual size (z)", actual),
@@ -55,6 +58,7 @@ function frame() {
     event.preventDefault();
     zoomAt(event.clientX, event.clientY, Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)));
   }, { passive: false });
+  image.addEventListener("error", () => say("The picture cannot be shown."));
   image.addEventListener("pointerdown", (event) => {
     dragged = false;
     pointers.set(event.pointerId, event);
@@ -129,17 +133,31 @@ function step(by) {
   view?.pick(view.index + by);
 }
 
+/**
+ * In place of the picture.
+ * @param {string} words "" where it can be seen
+ */
+function say(words) {
+  fault.textContent = words;
+  fault.hidden = !words;
+  image.hidden = Boolean(words);
+}
+
 function draw() {
   const picture = view?.current;
   if (!view || !picture) {
     close();
     return;
   }
-  if (picture.id !== shown) {
-    shown = picture.id;
+  const told = view.fault?.(picture) ?? "";
+  const now = JSON.stringify([picture.id, told]);
+  if (now !== shown) {
+    shown = now;
     reset();
-    image.src = url(picture.url);
-    image.alt = view.described(picture);
+    say(told);
+    if (told) image.removeAttribute("src");
+    else image.src = url(picture.url);
+    image.alt = told ? "" : view.described(picture);
   }
   const many = view.pictures.length > 1;
   counter.textContent = many ? `${Math.min(view.index, view.pictures.length - 1) + 1} / ${view.pictures.length}` : "";
