@@ -1145,7 +1145,7 @@ def memory() -> tuple[float, float]:
         return status[1] / 10**9, status[2] / 10**9
     if sys.platform == "darwin":
         return int(output_of("sysctl", "-n", "hw.memsize") or 0) / 10**9, 0.0
-    table = dict(re.findall(r"(\w+):\s+(\d+) kB", read("/proc/meminfo")))
+    table = dict(re.findall(r"\b(\w++):\s++(\d+) kB", read("/proc/meminfo")))
     return int(table.get("MemTotal", 0)) / 976562.5, int(table.get("MemAvailable", 0)) / 976562.5
 
 

@@ -28,7 +28,7 @@ _AFTER_SEED = ("fixed", "increment", "decrement", "randomize")
 _OUTER, _RESULT = "-10", "-20"
 """The ids of a subgraph's own inputs and outputs among its nodes."""
 
-_EMPTY = re.compile(r"Empty\w*Latent\w*")
+_EMPTY = re.compile(r"Empty(?=\w*+\Z).*Latent")
 _WIDGETS: Mapping[str, tuple[str, ...]] = {
     "KSampler": ("seed", "", "steps", "cfg", "sampler_name", "scheduler", "denoise"),
     "KSamplerAdvanced": (
@@ -238,7 +238,7 @@ def _values(node: Item) -> JsonObject:
         named = {str(one[1]): value for one, value in pairs if len(one) == 2}
         return {name: value for name, value in named.items() if value is not None}
     known = _WIDGETS.get(str(node.get("type")))
-    if known is None and _EMPTY.fullmatch(str(node.get("type"))[:60]):
+    if known is None and _EMPTY.match(str(node.get("type"))[:60]):
         known = ("width", "height", "length", "batch_size")
     if known is not None and not len(names) >= len([name for name in known if name]):
         return {name: value for name, value in zip(known, values, strict=False) if name}

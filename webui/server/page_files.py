@@ -73,8 +73,8 @@ class PageFiles:
         return _BASE.sub(lambda found: found[0] + ours, page, count=1)
 
 
-_BASE = re.compile(r"<base\b[^>]*>")
-_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
+_BASE = re.compile(r"<base\b[^<>]*>")
+_STYLE = re.compile(r"<style>((?:[^<]|<(?!/?style>))*+)</style>")
 _OF_GRADIO = re.compile(r'\b(src|href)="\./assets/')
 """In the page's settings, which are JSON, a quotation mark has a backslash before it."""
 
