@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import until
 from webui import launcher as launch
 from webui.launcher import Computer, Environment, GraphicsCard, Invocation, Obstacle
 
@@ -508,6 +509,34 @@ def test_a_failed_installation_says_why_and_the_next_start_goes_on_with_it(check
     asked = [line for line in calls.read_text().splitlines() if "install" in line]
     assert len(asked) == 2 and all(line.endswith("runtime.txt") for line in asked)
     assert calls.read_text().count("-m webui") == 2
+
+
+@posix
+@pytest.mark.parametrize(
+    ("number", "tell"), [(signal.SIGINT, "killpg"), (signal.SIGINT, "kill"), (signal.SIGTERM, "kill")]
+)
+def test_ctrl_c_while_packages_are_installed_is_one_sentence_and_the_next_start_goes_on(
+    checkout: Checkout, number: signal.Signals, tell: str
+) -> None:
+    checkout.install(
+        f"""cd "{checkout.folder}"
+        case "$*" in *pip*install*) [ -e again ] || {{ touch again; exec sleep 100; }} ;; esac
+        echo "$@" >> calls""",
+        without=("runtime",),
+    )
+    with subprocess.Popen(
+        [str(checkout.folder / "webui-user.sh")], env=checkout.env(), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as stopped:  # fmt: skip
+        until((checkout.folder / "again").exists, "pip at work")
+        getattr(os, tell)(stopped.pid, number)  # Ctrl+C tells every process of the terminal
+        _, said = stopped.communicate(timeout=30)  # until pip has ended, too
+    assert stopped.returncode == 130
+    assert said.strip() == "Stopped. The next start goes on from here."
+    assert "install" not in (checkout.folder / "calls").read_text()
+    assert checkout.start().returncode == 0
+    calls = (checkout.folder / "calls").read_text().splitlines()
+    assert any("install" in line for line in calls) and calls[-1].endswith("-m webui")
 
 
 @posix

@@ -665,11 +665,25 @@ def pip(home: Environment, *arguments: str) -> None:
     with subprocess.Popen(command, stderr=subprocess.PIPE, env=env, close_fds=False, **TEXT) as process:
         assert process.stderr is not None
         lines = []
-        for line in process.stderr:
-            sys.stderr.write(line)
-            lines.append(line)
+        try:
+            for line in process.stderr:
+                sys.stderr.write(line)
+                lines.append(line)
+        except KeyboardInterrupt:
+            end(process)
+            raise
     if process.returncode:
         raise Obstacle(*explain("".join(lines), process.returncode, free_bytes(home.folder)))
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """End a process that a terminal's Ctrl+C may have reached already; it must not work on when we are gone."""
+    asked = process.terminate if sys.platform == "win32" else lambda: process.send_signal(signal.SIGINT)
+    for stop in (lambda: None, asked, process.kill):
+        stop()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(2)
+            return
 
 
 def make_venv(home: Environment) -> None:
@@ -1300,9 +1314,33 @@ def serve(wish: Invocation, home: Environment, environ: Mapping[str, str]) -> in
         arguments = [word for word in arguments if word != "--autolaunch"]
 
 
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Whatever asks us to stop counts like Ctrl+C, unless it is meant to be ignored (nohup)."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    names = ("SIGTERM", "SIGHUP") if sys.platform != "win32" else ()
+    ours = [getattr(signal, name) for name in names if signal.getsignal(getattr(signal, name)) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main(argv: Sequence[str], env: Mapping[str, str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    with stopped_by_signals():
+        return started(argv, env)
+
+
+def started(argv: Sequence[str], env: Mapping[str, str]) -> int:
+    """Do what was asked for -> the exit code."""
     try:
         wish = read_wish(argv, env, this_system())
         home = find_home(env, this_system())
