@@ -678,9 +678,10 @@ def pip(home: Environment, *arguments: str) -> None:
 
 def end(process: subprocess.Popen[str]) -> None:
     """End a process that a terminal's Ctrl+C may have reached already; it must not work on when we are gone."""
-    asked = process.terminate if sys.platform == "win32" else lambda: process.send_signal(signal.SIGINT)
-    for stop in (lambda: None, asked, process.kill):
-        stop()
+    asked = signal.SIGTERM if sys.platform == "win32" else signal.SIGINT
+    for number in (None, asked, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        if number is not None:
+            process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(2)
             return
