@@ -101,6 +101,8 @@ class FeatureEntry(Entry):
     """`panel.py` has a function `panel(app, form)` that lays out its controls (`webui.server.ui.controls.Controls`)."""
     kinds: tuple[str, ...] = ()
     """The kinds of jobs whose requests may ask for it; empty: all that make pictures."""
+    aside: bool = False
+    """`aside.py` has a function `aside`, which the engine runs beside the device, as a kind of job's."""
 
     def is_for(self, kind: str) -> bool:
         """Whether requests of this kind may ask for it; "": whether any may."""
@@ -121,6 +123,11 @@ class FeatureEntry(Entry):
     def own_panel(self) -> str:
         """A function of the App and the form; for the server's process alone."""
         return f"{self.package}.panel:panel"
+
+    @property
+    def aside_work(self) -> str:
+        """As that of a kind of job."""
+        return f"{self.package}.aside:aside"
 
 
 @dataclass(frozen=True)
@@ -368,7 +375,7 @@ FEATURES: tuple[FeatureEntry, ...] = (
     FeatureEntry("Self-attention guidance", f"{_F}.self_attention_guidance"),
     FeatureEntry("Dynamic thresholding", f"{_F}.dynamic_thresholding"),
     FeatureEntry("CFG rescale", f"{_F}.cfg_rescale"),
-    FeatureEntry("ControlNet", f"{_F}.controlnet"),
+    FeatureEntry("ControlNet", f"{_F}.controlnet", panel=True, aside=True),
     FeatureEntry("Hires. fix", f"{_F}.hires", kinds=("txt2img",)),
     FeatureEntry("Face restoration", f"{_F}.face_restoration"),
     FeatureEntry("Soft inpainting", f"{_F}.soft_inpainting", kinds=("img2img",)),
@@ -550,7 +557,7 @@ def codes_of(line: Entry) -> tuple[str, ...]:
         case ScheduleEntry():
             return tuple(filter(None, (line.function,)))
         case FeatureEntry():
-            own = (line.own_panel,) if line.panel else ()
+            own = [line.own_panel] * line.panel + [line.aside_work] * line.aside
             return (f"{line.package}.parameters:Params", f"{line.package}.engine:Engine", *own)
         case JobKind():
             return (line.request, line.work, line.server, *((line.aside_work,) if line.aside else ()))
@@ -564,6 +571,7 @@ def of_the_engine() -> tuple[tuple[Entry, str], ...]:
     for table in (_samplers(), _schedules(), _families(), _upscalers(), _restorers()):
         found += [(line, code) for line in table.lines for code in codes_of(line)]
     found += [(line, f"{line.package}.engine:Engine") for line in _features().lines]
+    found += [(line, line.aside_work) for line in _features().lines if line.aside]
     found += [(line, line.work) for line in _job_kinds().lines]
     found += [(line, line.aside_work) for line in _job_kinds().lines if line.aside]
     return tuple(found)
@@ -659,6 +667,19 @@ def job_kind(name: str) -> JobKind:
     if found is None:
         known = [each.name for each in job_kinds()]
         raise NotFound(f"There is no kind of job {name!r}.", hint=did_you_mean(name, known))
+    return found
+
+
+def beside(name: str) -> JobKind | FeatureEntry:
+    """The kind of job or the feature of this name, which has something that is done beside the device.
+
+    Raises:
+        NotFound: there is none.
+        UserError: it has nothing of the kind.
+    """
+    found = next((entry for entry in features() if entry.name == name), None) or job_kind(name)
+    if not found.aside:
+        raise UserError(f"{name!r} cannot be previewed.")
     return found
 
 

@@ -112,8 +112,7 @@ def test_webuiapi_s_extensions_are_answered_as_by_an_installation_without_them(l
     control.print_deprecation_warning()
     control.show_deprecation_warning = False
     for absent in (
-        library.controlnet_model_list, library.controlnet_module_list, library.controlnet_version, control.model_list,
-        control.txt2img, control.img2img, lambda: library.controlnet_detect([image]),
+        control.txt2img, control.img2img,
         library.list_prompt_gen_models, library.prompt_gen, webuiapi.ModelKeywordInterface(library).get_keywords,
         lambda: webuiapi.InstructPix2PixInterface(library).img2img([image]),
         lambda: webuiapi.RemBGInterface(library).rembg(image),
@@ -130,6 +129,16 @@ def test_webuiapi_s_extensions_are_answered_as_by_an_installation_without_them(l
         (answer,) = answers[count:]
         assert answer.status_code == 404
         assert re.search(r"extension .* is not available here|There is no route", answer.json()["detail"]), answer.text
+
+
+def test_webuiapi_s_control_methods_work(library: Any) -> None:
+    assert library.controlnet_version() == 3
+    assert not [title for title in library.controlnet_model_list() if not title.endswith("]")], "each has its hash"
+    assert {"none", "canny", "openpose"} <= set(library.controlnet_module_list())
+    control = webuiapi.ControlNetInterface(library, show_deprecation_warning=False)
+    assert control.model_list() == library.controlnet_model_list()
+    found = library.controlnet_detect([Image.new("RGB", (64, 96))], "canny", 64, 100, 200)
+    assert [image.size for image in found.images] == [(64, 96)]
 
 
 def test_no_method_of_webuiapi_is_left_out() -> None:

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from webui.base.errors import UserError, WebuiError
+from webui.base.errors import WebuiError
 from webui.base.fence import Exited, fenced
 from webui.base.priority import give_way
 from webui.entry_points import blamed, expected
-from webui.registry import job_kind, resolved
+from webui.registry import beside, resolved
 from webui.request.jobs import AsidePlan
 from webui.request.messages import Aside, AsideDone, AsideResult, Event
 
@@ -27,11 +27,9 @@ def carried_out(plan: AsidePlan) -> AsideResult:
     Raises:
         UserError: it has nothing that can be done beside the device.
     """
-    kind = job_kind(plan.kind)
-    if not kind.aside:
-        raise UserError(f"Jobs of the kind {kind.name!r} cannot be previewed.")
-    made: AsideResult = resolved(kind.aside_work)(plan)
-    return expected(made, AsideResult, kind, "aside")
+    line = beside(plan.kind)
+    made: AsideResult = resolved(line.aside_work)(plan)
+    return expected(made, AsideResult, line, "aside")
 
 
 class AsideLane:

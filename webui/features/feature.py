@@ -34,6 +34,8 @@ class FeatureParams(Declared):
     units: ClassVar[int] = 0
     """Over 0: it may act several times at once, and the form has room for so many; requests carry a list of values
     then, with null for each unit that is off."""
+    unit_of_programs: ClassVar[Mapping[str, object]] = MappingProxyType({})
+    """What programs are told of a unit as it begins, where that is more than, or differs from, its defaults here."""
     flat: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Names that some of its parameters have as if they were the request's, in the API, on the command line, in forms
     and in what is stored -> the parameter."""

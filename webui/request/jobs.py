@@ -145,7 +145,7 @@ class AsidePlan(Protocol):
 
     @property
     def kind(self) -> str:
-        """The name of the kind of job whose `aside` carries it out."""
+        """The name of the kind of job, or of the feature, whose `aside` carries it out."""
         ...
 
 

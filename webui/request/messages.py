@@ -304,6 +304,8 @@ class AsidePicture:
     height: int
     webp: bytes = field(repr=False)
     """A whole file."""
+    is_grey: bool = False
+    """All of its channels are the same one."""
 
 
 @dataclass(frozen=True)

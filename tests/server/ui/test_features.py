@@ -41,7 +41,16 @@ def single() -> list[registry.FeatureEntry]:
 def begun(controls: Controls, **switched: bool) -> dict[Any, Any]:
     """What a handler gets of a form as it begins, with these switches."""
     data = {component: component.value for component in controls.components}
-    return data | {each: switched.get(each.label, False) for each in data if each.elem_id.endswith("_enabled")}
+    return data | {
+        each: switched.get(each.label.replace("Enable", _unit_of(each.elem_id)), False)
+        for each in data
+        if each.elem_id.endswith("_enabled")
+    }
+
+
+def _unit_of(elem_id: str) -> str:
+    """ "txt2img_hinted_1_enabled" -> "hinted 1"."""
+    return " ".join(elem_id.split("_")[1:-1])
 
 
 def test_a_form_as_it_begins_asks_for_no_feature(controls: Controls) -> None:
@@ -61,7 +70,8 @@ def test_what_a_picture_was_made_with_comes_back_and_all_else_is_switched_off(co
     assert shown.pop("txt2img_freeu_b1") == 1.5
     assert shown.pop("txt2img_freeu_enabled") is True
     assert not any(shown.values())
-    assert len(shown) == sum(max(entry.params.units, 1) for entry in switched()) - 1
+    badges = sum(entry.params.units > 0 for entry in switched())
+    assert len(shown) == sum(max(entry.params.units, 1) for entry in switched()) - 1 + badges
     assert remarks == ["The feature 'Gone' is not installed; it was ignored."]
     assert controls.show({"steps": 3}) == ({}, [])
 
@@ -89,7 +99,7 @@ def test_a_panel_of_its_own_lays_out_what_it_will_and_its_components_stand_for_p
             features(None, made)  # type: ignore[arg-type]
 
     asyncio.run(build())
-    assert [each.elem_id for each in made.components][-3:] == [
+    assert [each.elem_id for each in made.components if "_hinted_" in each.elem_id] == [
         "txt2img_hinted_enabled",
         "txt2img_hinted_own",
         "txt2img_hinted_image",  # which the panel has left out
@@ -126,7 +136,7 @@ class Hinted(FeatureParams):
 
 
 def test_units_stand_side_by_side_and_pictures_are_kept(with_units: Controls) -> None:
-    data = begun(with_units, **{"Enable Hinted 1": True})
+    data = begun(with_units, **{"hinted 1": True})
     picture = next(each for each in data if each.elem_id == "txt2img_hinted_1_image")
     told = with_units.values({**data, picture: "/tmp/a.png"})
     assert told == {PARTS: {"Hinted": [None, {"image": "kept /tmp/a.png", "weight": 1.0}, None]}}

@@ -7,6 +7,7 @@ those of the extension sd-webui-controlnet, whose requests and infotexts mean th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import model_validator
@@ -57,6 +58,30 @@ POSITIONS = (
     "control_mode",
 )
 """Of the values of a unit that is a list."""
+TOLD: Mapping[str, object] = MappingProxyType(
+    {
+        "is_ui": False,
+        "input_mode": "simple",
+        "batch_images": None,
+        "output_dir": "",
+        "loopback": False,
+        "enabled": False,
+        "image": None,
+        "processor_res": -1,
+        "advanced_weighting": None,
+        "effective_region_mask": None,
+        "pulid_mode": "Fidelity",
+        "union_control_type": "Unknown",
+        "ipadapter_input": None,
+        "mask": None,
+        "batch_mask_dir": None,
+        "animatediff_batch": False,
+        "batch_modifiers": [],
+        "batch_image_files": [],
+        "batch_keyframe_idx": None,
+    }
+)
+"""What the extension says of a unit beyond what is here, or otherwise."""
 REFUSE, LEAVE_OUT = "Refuse", "Leave out"
 
 
@@ -67,6 +92,7 @@ class Params(FeatureParams):
     units: ClassVar[int] = 3
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.UNET})
     touches: ClassVar[frozenset[Touched]] = frozenset({"call", "network"})
+    unit_of_programs: ClassVar[Mapping[str, object]] = TOLD
 
     image: Annotated[str, Image(ui="Picture", axis=False)] = ""
     """The picture to follow. Left empty in img2img, the picture there is taken."""

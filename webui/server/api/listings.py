@@ -17,7 +17,7 @@ from webui.catalog.loras import Lora
 from webui.features.feature import FeatureParams
 from webui.registry import SamplerEntry, ScheduleEntry
 from webui.request.fields import Img2Img, Txt2Img
-from webui.request.params import Choice, Declared, Slider, default_of
+from webui.request.params import Choice, Declared, Param, Slider, default_of
 from webui.server.api import answers
 from webui.server.api.alwayson import ALWAYS_ON
 from webui.server.api.kept import KeptAnswer
@@ -295,7 +295,14 @@ def _carried(kind: str) -> dict[str, type[FeatureParams]]:
 
 
 def _of_feature(params: type[FeatureParams]) -> list[dict[str, object]]:
-    """Its values by position: whether it is on, and its parameters."""
+    """Its values by position: whether it is on, and its parameters; of one with units, the values of each by name."""
+    if params.units:
+        unit = {name: default_of(params, name) for name, param in params.params().items() if type(param) is not Param}
+        whole = {
+            **dict.fromkeys(("minimum", "maximum", "step", "choices")),
+            "value": {**unit, **params.unit_of_programs},
+        }
+        return [{"label": "", **whole}] * params.units
     switch = {"label": "Enabled", "value": False, "minimum": None, "maximum": None, "step": None, "choices": None}
     return [switch, *_arguments(params, tuple(name for name in params.params() if name != params.switch))]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webui.server.api import (
+    controlnet,
     extra_networks,
     extras,
     generate,
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 def routes(app: App) -> Routes:
     """Every route of the API."""
     router = Routes()
-    for part in (generate, extras, interrogate, progress, options, listings, machine, extra_networks, unserved):
+    parts = (generate, extras, interrogate, progress, options, listings, machine, extra_networks, controlnet, unserved)
+    for part in parts:
         router.include(part.routes(app), responses=REFUSALS, max_body_size=LARGEST_BODY)
     ours = own.routes(app)
     ours.include(problems.routes(app))

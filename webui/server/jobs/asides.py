@@ -55,7 +55,14 @@ class Asides:
             UserError: it has no preview.
             Busy: too many people ask at once.
         """
-        plan = self._servers.of(request.kind).aside(request, self._settings.current)
+        return self.ask_for(key, self._servers.of(request.kind).aside(request, self._settings.current))
+
+    def ask_for(self, key: str, plan: AsidePlan) -> Future[AsideResult]:
+        """What comes of a plan that the caller has made.
+
+        Raises:
+            Busy: too many people ask at once.
+        """
         with self._lock:
             before = self._asked.get(key)
             if before is None and len(self._asked) >= MOST:

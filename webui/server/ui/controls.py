@@ -82,6 +82,10 @@ Units: TypeAlias = "Sequence[tuple[Component, Controls]]"
 """What switches each unit of a feature on, and its controls."""
 
 
+Follow: TypeAlias = "Callable[[Mapping[str, object]], Updates]"
+"""(values that are put into a form) -> what changes along with them."""
+
+
 class Controls:
     """The controls of one declared class in one tab, by the names of its fields."""
 
@@ -115,6 +119,11 @@ class Controls:
         self.keep = keep
         self._parts: dict[str, Units] = {}
         self._has_units: set[str] = set()
+        self._followers: list[tuple[Sequence[Component], Follow]] = []
+        self.header: Component | None = None
+        """Of a feature's panel: the line with the switch, for whatever shall stand beside that."""
+        self.whole: Controls | None = None
+        """Of a feature's panel: the form that it is a part of."""
 
     def __getitem__(self, name: str) -> Component:
         return self._made[name]
@@ -130,7 +139,8 @@ class Controls:
     @property
     def components(self) -> list[Component]:
         units = [[switch, *controls.components] for units in self._parts.values() for switch, controls in units]
-        return [*self._made.values(), *(component for unit in units for component in unit)]
+        own = [*self._made.values(), *(component for unit in units for component in unit)]
+        return list(dict.fromkeys((*own, *(each for components, _ in self._followers for each in components))))
 
     @property
     def switches(self) -> Mapping[str, Sequence[Component]]:
@@ -158,8 +168,7 @@ class Controls:
         }
         why = param.without_effect()
         if self._explained:
-            help_text = field_of(self.declared, name).description or ""
-            given["info"] = f"{help_text} No effect: {why}" if why else help_text
+            given["info"] = _explanation(field_of(self.declared, name).description or "", why)
         if why:
             look = {**look, "interactive": False, "elem_classes": ["without-effect"]}
         component = self._component(name, param, value, {**given, **look})
@@ -172,6 +181,11 @@ class Controls:
         self._param(name)
         self._made[name] = component
         return component
+
+    def follow(self, components: Sequence[Component], updates_of: Follow) -> None:
+        """Let components of the layout change along when values are put into the form. What `updates_of` says of a
+        field's own component, such as what a list offers, goes before what follows from its declaration."""
+        self._followers.append((components, updates_of))
 
     def add_all(self, names: Iterable[str], **look: object) -> None:
         """Make several controls, one after the other."""
@@ -198,15 +212,17 @@ class Controls:
         """
         updates: Updates = {}
         remarks: list[str] = []
+        following = {each: update for _, of in self._followers for each, update in of(values).items()}
         for name, value in values.items():
             if name in self._made:
                 update, remark = self._shown(name, value)
-                if remark:
-                    remarks.append(remark)
-                else:
+                if not remark:
                     updates[self._made[name]] = update
+                elif self._made[name] not in following:
+                    remarks.append(remark)
         if self._parts and PARTS in values:
             self._show_parts(by_name(values[PARTS]), updates, remarks)
+        updates.update({each: {**updates.get(each, {}), **update} for each, update in following.items()})
         return updates, remarks
 
     def _show_parts(self, wanted: Mapping[str, object], updates: Updates, remarks: list[str]) -> None:
@@ -273,7 +289,7 @@ class Controls:
             case Choice():
                 options, picked = self._on_offer(param, value)
                 if picked is None:  # what was saved is gone
-                    picked = self._picked(param, default_of(self.declared, name), self._names(param))
+                    picked = _picked(param, default_of(self.declared, name), self._names(param))
                 return _Dropdown(**{"choices": options, "value": picked, **given})
             case Several():
                 options, chosen = self._all_on_offer(param, all_in(value))
@@ -351,7 +367,7 @@ class Controls:
         if param.by_index:
             return self._options(param), int(number_in(value))
         options = self._names(param)
-        picked = self._picked(param, value, options)
+        picked = _picked(param, value, options)
         if picked is None and self._faithful and value:
             return [*options, value], value
         return options, picked
@@ -371,16 +387,21 @@ class Controls:
     def _names(self, param: Choice | Several) -> list[str]:
         return self.choices(param.source) if param.source else list(param.choices)
 
-    def _picked(self, param: Choice, value: object, options: Sequence[str]) -> str | int | None:
-        """The option that a value means: itself, the line for nothing, or the same in other letters."""
-        if param.by_index:
-            return int(number_in(value))
-        if isinstance(value, str) and value in options:
-            return value
-        if value == "" and options and NONE in options:
-            return NONE
-        # A checkpoint goes by its title; infotexts and settings have its name, with or without the hash.
-        return (same_choice(str(value), options) if value else "") or None
+
+def _picked(param: Choice, value: object, options: Sequence[str]) -> str | int | None:
+    """The option that a value means: itself, the line for nothing, or the same in other letters."""
+    if param.by_index:
+        return int(number_in(value))
+    if isinstance(value, str) and value in options:
+        return value
+    if value == "" and options and NONE in options:
+        return NONE
+    # A checkpoint goes by its title; infotexts and settings have its name, with or without the hash.
+    return (same_choice(str(value), options) if value else "") or None
+
+
+def _explanation(help_text: str, why: str) -> str:
+    return f"{help_text} No effect: {why}" if why else help_text
 
 
 def chip(key: str, value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,11 @@ from webui import registry
 from webui.base.errors import ExtensionError
 from webui.base.fence import fenced, told_of
 from webui.registry import FeatureEntry
-from webui.request.params import Param
+from webui.request.params import Param, Toggle, by_name, units_in
 from webui.request.presets import PRESETS, Preset, values_of
 from webui.server.ui import notices
 from webui.server.ui.components import Component, Updates
-from webui.server.ui.controls import QUIET, Controls
+from webui.server.ui.controls import PARTS, QUIET, Controls
 from webui.server.ui.script import calls
 from webui.server.ui.toprow import tool_button
 
@@ -110,30 +111,79 @@ def more_guidance(app: App, controls: Controls) -> None:
 
 
 def features(app: App, controls: Controls, kind: str = "") -> None:
-    """The features whose values requests carry by name, each behind its switch, as they are declared."""
+    """The features whose values requests carry by name, each behind its switch, as they are declared; those that may
+    act several times stand in a fold of their own."""
     tab = controls.prefix
+    # What is flat stands among the request's own.
+    found = [entry for entry in registry.carried(kind) if not entry.params.flat]
     with gr.Accordion("More features", open=False, elem_id=f"{tab}_features", elem_classes="fold"):
-        for entry in registry.carried(kind):
-            if entry.params.flat:
-                continue  # it stands among the request's own
-            if not entry.origin:
-                _feature(app, controls, entry)
-                continue
-            with fenced(partial(_say_broken, app, entry)):
-                _feature(app, controls, entry)
+        for entry in found:
+            if not entry.params.units:
+                _guarded(app, entry, partial(_feature, app, controls, entry))
+    for entry in found:
+        if entry.params.units:
+            _guarded(app, entry, partial(_units, app, controls, entry))
+
+
+def _guarded(app: App, entry: FeatureEntry, lay_out: Callable[[], None]) -> None:
+    if not entry.origin:
+        lay_out()
+        return
+    with fenced(partial(_say_broken, app, entry)):
+        lay_out()
+
+
+def _elem_id(controls: Controls, entry: FeatureEntry) -> str:
+    return f"{controls.prefix}_{entry.package.rsplit('.', 1)[-1]}"
 
 
 def _feature(app: App, controls: Controls, entry: FeatureEntry) -> None:
-    own = f"{controls.prefix}_{entry.package.rsplit('.', 1)[-1]}"
-    if not entry.params.units:
-        controls.part(entry.name, [_switched(app, controls, entry, own, entry.name)])
-        return
-    with gr.Tabs(elem_id=f"{own}_units"):
-        units = []
-        for unit in range(entry.params.units):
-            with gr.Tab(f"{entry.name} {unit}", elem_id=f"{own}_{unit}_tab"):
-                units.append(_switched(app, controls, entry, f"{own}_{unit}", f"Enable {entry.name} {unit}"))
-        controls.part(entry.name, units, listed=True)
+    own = _elem_id(controls, entry)
+    with switched_block(own):
+        with switched_header():
+            switch = gr.Checkbox(False, label=entry.name, container=False, elem_id=f"{own}_enabled", interactive=True)
+        with gr.Column(elem_classes="switched-body"):
+            inner = _inner(app, controls, entry, own, None)
+    controls.part(entry.name, [(switch, inner)])
+
+
+def _units(app: App, controls: Controls, entry: FeatureEntry) -> None:
+    """A tab for each unit, and how many are on beside the title. What is in a unit is seen whether it is on or not:
+    people set it up first."""
+    own = _elem_id(controls, entry)
+    units = []
+    with gr.Column(elem_id=f"{own}_block", elem_classes="units"):
+        with (
+            gr.Accordion(entry.name, open=False, elem_id=own, elem_classes="fold"),
+            gr.Tabs(elem_id=f"{own}_units", elem_classes="small"),
+        ):
+            for unit in range(entry.params.units):
+                with gr.Tab(f"Unit {unit}", elem_id=f"{own}_{unit}_tab"):
+                    units.append(_unit(app, controls, entry, f"{own}_{unit}"))
+        badge = gr.HTML(elem_id=f"{own}_badge", elem_classes="bare units-on")
+    controls.part(entry.name, units, listed=True)
+    switches = [switch for switch, _ in units]
+
+    def count(values: Mapping[str, object]) -> Updates:
+        if PARTS not in values:
+            return {}
+        asked = units_in(by_name(values[PARTS]).get(entry.name))[: len(units)]
+        return {badge: gr.update(value=_badge(sum(unit is not None for unit in asked)))}
+
+    controls.follow([badge], count)
+    for switch in switches:
+        switch.input(lambda *on: _badge(sum(map(bool, on))), switches, badge, **QUIET)
+
+
+def _badge(count: int) -> str:
+    return f"<span title='Units that are on'>{count}</span>" if count else ""
+
+
+def _unit(app: App, controls: Controls, entry: FeatureEntry, own: str) -> tuple[Component, Controls]:
+    with gr.Column(elem_id=own, elem_classes="unit"):
+        with gr.Row(elem_classes="unit-header", equal_height=True) as header:
+            switch = gr.Checkbox(False, label="Enable", container=False, elem_id=f"{own}_enabled", interactive=True)
+        return switch, _inner(app, controls, entry, own, header)
 
 
 def _say_broken(app: App, entry: FeatureEntry, error: Exception) -> None:
@@ -141,22 +191,21 @@ def _say_broken(app: App, entry: FeatureEntry, error: Exception) -> None:
     gr.HTML(notices.failure(ExtensionError(entry.origin, told_of(error))))
 
 
-def _switched(
-    app: App, controls: Controls, entry: FeatureEntry, elem_id: str, label: str
-) -> tuple[Component, Controls]:
-    """A feature, or a unit of it, behind its switch: as its own panel lays it out, and below what that leaves out."""
-    inner = Controls(entry.params, elem_id, controls.choices, keep=controls.keep)
-    with switched_block(elem_id):
-        with switched_header():
-            switch = gr.Checkbox(False, label=label, container=False, elem_id=f"{elem_id}_enabled", interactive=True)
-        with gr.Column(elem_classes="switched-body"):
-            if entry.panel:
-                registry.resolved(entry.own_panel)(app, inner)
-            settable = (name for name, param in entry.params.params().items() if type(param) is not Param)
-            if left := [name for name in settable if name not in inner]:
-                with gr.Row():
-                    inner.add_all(left, min_width=140)
-    return switch, inner
+def _inner(app: App, controls: Controls, entry: FeatureEntry, own: str, header: Component | None) -> Controls:
+    """The controls of a feature, or of a unit of it: as its own panel lays them out, and below what that leaves out."""
+    inner = Controls(entry.params, own, controls.choices, keep=controls.keep)
+    inner.header, inner.whole = header, controls
+    if entry.panel:
+        registry.resolved(entry.own_panel)(app, inner)
+    left = [name for name, param in entry.params.params().items() if type(param) is not Param and name not in inner]
+    toggles = [name for name in left if isinstance(entry.params.params()[name], Toggle)]
+    if len(left) > len(toggles):
+        with gr.Row():
+            inner.add_all((name for name in left if name not in toggles), min_width=140)
+    if toggles:
+        with gr.Row(elem_classes="script-toggles"):
+            inner.add_all(toggles, container=False, min_width=150)
+    return inner
 
 
 def _presets(app: App, controls: Controls) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from concurrent.futures import Future
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +53,33 @@ class Uploaded:
         return name
 
 
+Asked = Future[AsideResult]
+Ask = Callable[[Data, Uploaded, str], "Asked | str"]
+"""(values, uploaded files, key) -> what was asked of the engine under this key, or what is said instead. It may raise
+WebuiError."""
+
+
+def draws(app: App, place: Component, watched: Collection[Component], ask: Ask, name: str) -> None:
+    """Show in `place` what `ask` asks for, whenever one of the `watched` components changes. name: of what is drawn,
+    another in each place of the page."""
+    uploaded = Uploaded(app)
+
+    async def show(data: Data, request: gr.Request) -> object:
+        key = f"page/{owner_of(request)}/{request.session_hash}/{name}"
+        try:
+            answer = await run_in_threadpool(ask, data, uploaded, key)
+            if isinstance(answer, str):
+                return answer
+            return markup(await awaited(app.queue.asides, key, answer, request.request.is_disconnected))
+        except Superseded:
+            return gr.skip()
+        except WebuiError as error:
+            return notices.failure(error)
+
+    changed = [component.change for component in watched]
+    gr.on(changed, show, set(watched), place, trigger_mode="always_last", **QUIET)
+
+
 def shows_preview(
     app: App,
     controls: Controls,
@@ -61,28 +89,17 @@ def shows_preview(
 ) -> None:
     """Show in `place` what the form would make of the picture whose file `picture_of` finds, whenever one of them
     changes. `pictures`: the components that it looks at."""
-    uploaded = Uploaded(app)
 
-    async def show(data: Data, request: gr.Request) -> object:
+    def ask(data: Data, uploaded: Uploaded, key: str) -> Asked | str:
         path = picture_of(data)
         if not path:
             return ""
-        owner = owner_of(request)
-        key = f"page/{owner}/{request.session_hash}"
-        try:
-            wish = Extras.made(**controls.values(data))
-            if not wish.changes_pictures:
-                return _remark(NOTHING_YET)
-            wish = wish.changed(images=(await run_in_threadpool(uploaded.name_of, path),))
-            answer = await run_in_threadpool(app.queue.asides.ask, key, wish)
-            return markup(await awaited(app.queue.asides, key, answer, request.request.is_disconnected))
-        except Superseded:
-            return gr.skip()
-        except WebuiError as error:
-            return notices.failure(error)
+        wish = Extras.made(**controls.values(data))
+        if not wish.changes_pictures:
+            return _remark(NOTHING_YET)
+        return app.queue.asides.ask(key, wish.changed(images=(uploaded.name_of(path),)))
 
-    changed = [component.change for component in (*controls.components, *pictures)]
-    gr.on(changed, show, {*controls.components, *pictures}, place, trigger_mode="always_last", **QUIET)
+    draws(app, place, (*controls.components, *pictures), ask, "extras")
 
 
 def markup(made: AsideResult) -> str:

@@ -1,0 +1,70 @@
+"""A picture that follows another: a unit is set up with its map beside, acts, and comes back from an infotext."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from tests.browser.visitor import TINY, Visitor
+from tests.conftest import RunningServer, made_controls
+
+UNIT = "txt2img_controlnet_0"
+CANNY = "control_v11p_sd15_canny_tiny"
+
+
+@pytest.fixture
+def networks(page_server: RunningServer, request: pytest.FixtureRequest) -> None:
+    """The small networks, where the server looks for them."""
+    folder = page_server.data / "models" / "ControlNet"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        folder.symlink_to(made_controls(request))
+
+
+@pytest.mark.usefixtures("networks")
+def test_a_unit_is_set_up_with_its_map_beside_and_acts(visitor: Visitor, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    picture = Image.new("RGB", (96, 64), "#203050")
+    ImageDraw.Draw(picture).ellipse((20, 10, 60, 50), fill="#406080")
+    picture.save(photo)
+    page = visitor.set("txt2img", **TINY).page
+    page.click("#txt2img_controlnet > button")
+    page.set_input_files(f"#{UNIT}_image input[type=file]", photo)
+
+    page.locator(f"#{UNIT}_type label", has_text="Canny").click()
+    visitor.until("id => document.querySelector(`#${id}_module input`).value === 'canny'", UNIT)
+    assert visitor.value(f"{UNIT}_model").startswith(CANNY), "of the kind's networks one is proposed"
+    visitor.see(f"#{UNIT}_threshold_b :text('High Threshold')")
+    visitor.see(f"#{UNIT}_map figcaption:text-is('Preview, 768x512')")
+    plain = page.get_attribute(f"#{UNIT}_map img", "src")
+    visitor.set(UNIT, threshold_a=1, threshold_b=2)
+    visitor.until("([id, src]) => document.querySelector(`#${id}_map img`)?.src !== src", [UNIT, plain])
+    page.check(f"#{UNIT}_pixel_perfect input")
+    visitor.see(f"#{UNIT}_map figcaption:text-is('Preview, 96x64')")
+    assert not page.is_visible(f"#{UNIT}_processor_res"), "it follows from the size"
+    page.click(f"#{UNIT}_module input")
+    offered = [option.strip("✓\n") for option in page.locator("[role=option]").all_inner_texts()]
+    assert offered == ["none", "canny", "invert (from white bg & black line)"]
+    page.keyboard.press("Escape")
+
+    page.check(f"#{UNIT}_enabled input")
+    visitor.see("#txt2img_controlnet_badge :text-is('1')")
+    job = visitor.job(visitor.generate())
+    assert job["state"] == "done", job
+    said = visitor.infotext()
+    assert f'ControlNet 0: "Module: canny, Model: {CANNY}' in said, said
+    assert "Threshold A: 1, Threshold B: 2" in said and "Pixel Perfect: True" in said
+
+    # It comes back into a form in which the unit's tab has never been opened.
+    visitor.write("txt2img_prompt", said.replace("ControlNet 0:", "ControlNet 1:"))
+    page.click("#txt2img_paste")
+    visitor.until("id => !document.querySelector(`#${id}_enabled input`).checked", UNIT)
+    visitor.see("#txt2img_controlnet_badge :text-is('1')")
+    page.click("#txt2img_controlnet_1_tab-button")
+    second = UNIT.replace("0", "1")
+    visitor.see(f"#{second}_threshold_b :text('High Threshold')")
+    assert page.is_checked(f"#{second}_enabled input") and page.is_checked(f"#{second}_pixel_perfect input")
+    assert visitor.value(f"{second}_module") == "canny" and visitor.value(f"{second}_model").startswith(CANNY)
+    assert page.input_value(f"#{second}_threshold_b input[type=number]") == "2"

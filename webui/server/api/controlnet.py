@@ -1,0 +1,302 @@
+"""The routes of A1111's extension sd-webui-controlnet, in its form: what there is, and the map of a picture."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+from itertools import count
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Query, Request
+from PIL import Image
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
+
+from webui.base.errors import NotFound, UserError
+from webui.features.controlnet.parameters import NO_MODEL, Params
+from webui.request.control_types import (
+    KINDS,
+    listed,
+    models_of,
+    preprocessors_of,
+    sliders_of,
+    usual_model,
+    usual_preprocessor,
+)
+from webui.request.messages import AsidePicture
+from webui.request.preprocessing import INPAINTS, KEEPS, Preprocessing
+from webui.request.preprocessors import Preprocessor, Range, Real, preprocessor
+from webui.server.api.bodies import decoded
+from webui.server.api.documented import Documented
+from webui.server.api.errors import NotServed
+from webui.server.api.forgiving import Forgiving
+from webui.server.guard import caller_of
+from webui.server.previews import awaited
+from webui.server.routes import Routes
+
+if TYPE_CHECKING:
+    from webui.app import App
+
+VERSION = 3
+"""Of the extension's interface."""
+LARGEST = 1_000_000
+"""Of a preprocessor's value; beyond its range, its default holds."""
+MOST_PICTURES = 64
+"""Of one call."""
+
+
+class VersionAnswer(Documented):
+    """Which interface it is."""
+
+    version: int
+    """Of the extension's interface."""
+
+
+class ModelsAnswer(Documented):
+    """Control networks."""
+
+    model_list: list[str]
+    """Their names with hashes, which `model` of a unit takes."""
+
+
+class SliderItem(Documented):
+    """A value of a preprocessor."""
+
+    name: str
+    """As people see it."""
+    value: Real
+    """Its default."""
+    min: Real
+    """Below it, the default holds."""
+    max: Real
+    """Above it, the default holds."""
+    step: Real
+    """Of its slider."""
+
+
+class ModuleItem(Documented):
+    """A preprocessor."""
+
+    model_free: bool
+    """It acts without a control network."""
+    sliders: list[SliderItem]
+    """`processor_res`, `threshold_a` and `threshold_b`, as far as it has them."""
+
+
+class ModulesAnswer(Documented):
+    """Preprocessors, also those that this version lacks: they are refused in words."""
+
+    module_list: list[str]
+    """Their names, which `module` of a unit takes."""
+    module_detail: dict[str, ModuleItem]
+    """The values of each."""
+
+
+class KindItem(Documented):
+    """A kind of control."""
+
+    module_list: list[str]
+    """Its preprocessors, as people call them."""
+    model_list: list[str]
+    """Its networks, with None."""
+    default_option: str
+    """The usual preprocessor."""
+    default_model: str
+    """The usual network."""
+
+
+class KindsAnswer(Documented):
+    """Kinds of control."""
+
+    control_types: dict[str, KindItem]
+    """What belongs to each."""
+
+
+class ControlSettings(Documented):
+    """What a program should know of the installation."""
+
+    control_net_unit_count: int
+    """So many units the form shows."""
+
+
+class DetectBody(Forgiving):
+    """Pictures, and what shall make maps of them."""
+
+    controlnet_module: str = "none"
+    """The preprocessor."""
+    controlnet_input_images: list[str] = []
+    """The pictures in base64."""
+    controlnet_images: list[str] = []
+    """The same, as webuiapi calls them."""
+    controlnet_processor_res: Annotated[float, Field(ge=-LARGEST, le=LARGEST)] = 512
+    """Pixels of the shorter side while it looks."""
+    controlnet_threshold_a: Annotated[float, Field(ge=-LARGEST, le=LARGEST)] = -1
+    """Its first value; outside of its range: the default."""
+    controlnet_threshold_b: Annotated[float, Field(ge=-LARGEST, le=LARGEST)] = -1
+    """Its second value."""
+    controlnet_masks: list[str] = []
+    """For those of inpainting: a mask for each picture, in base64."""
+    low_vram: bool = False
+    """Taken, without effect."""
+
+    @property
+    def pictures(self) -> list[str]:
+        return self.controlnet_input_images or self.controlnet_images
+
+
+class DetectAnswer(Documented):
+    """The maps."""
+
+    images: list[str]
+    """PNG files in base64."""
+    info: str
+    """"Success"."""
+
+
+class PoseAnswer(Documented):
+    """What came of drawing poses."""
+
+    info: str
+    """What was found."""
+
+
+def routes(app: App) -> Routes:
+    router = Routes(prefix="/controlnet")
+    router.include(_lists(app))
+    numbers = count(1)
+
+    @router.post("/detect", "user", response_model=DetectAnswer)
+    async def detect(body: DetectBody, request: Request) -> dict[str, object]:
+        """The map that a preprocessor makes of each picture, beside the jobs in work."""
+        which = _wanted(body)
+        key = f"detect/{caller_of(request.scope).owner}/{next(numbers)}"
+        found = []
+        for number in range(len(body.pictures)):
+            plan = await run_in_threadpool(_plan, app, body, which, number)
+            answer = app.queue.asides.ask_for(f"{key}/{number}", plan)
+            made = await awaited(app.queue.asides, f"{key}/{number}", answer, request.is_disconnected)
+            found += [await asyncio.to_thread(_png, picture) for picture in made.pictures]
+        return {"images": found, "info": "Success"}
+
+    @router.post("/render_openpose_json", "user", looks=True, response_model=PoseAnswer)
+    def render_openpose_json(poses: list[object]) -> dict[str, str]:
+        """The drawing of poses. Not supported yet: an empty list is answered as the extension does."""
+        if poses:
+            raise NotServed("Drawing poses is not supported yet.")
+        return {"info": "No pose data detected."}
+
+    return router
+
+
+def _lists(app: App) -> Routes:
+    router = Routes()
+
+    def titles() -> list[str]:
+        return app.catalog.control_networks.titles()
+
+    @router.get("/version", "user", response_model=VersionAnswer)
+    def version() -> dict[str, int]:
+        """Which interface it is."""
+        return {"version": VERSION}
+
+    @router.get("/model_list", "user", response_model=ModelsAnswer)
+    def model_list(
+        _update: Annotated[bool, Query(alias="update", description="Taken, without effect.")] = True,
+    ) -> dict[str, list[str]]:
+        """Control networks, which are looked for at each call."""
+        return {"model_list": [title for title in titles() if title != NO_MODEL]}
+
+    @router.get("/module_list", "user", response_model=ModulesAnswer)
+    def module_list(
+        alias_names: Annotated[bool, Query(description="By what people call them.")] = False,
+    ) -> dict[str, object]:
+        """Preprocessors, also those that this version lacks."""
+        found = {(each.title if alias_names else each.name): each for each in listed()}
+        return {"module_list": list(found), "module_detail": {name: _detail(each) for name, each in found.items()}}
+
+    @router.get("/control_types", "user", response_model=KindsAnswer)
+    def control_types() -> dict[str, object]:
+        """Preprocessors and networks by kinds of control."""
+        known, networks = listed(), titles()
+        return {
+            "control_types": {
+                kind: {
+                    "module_list": [each.title for each in preprocessors_of(kind, known)],
+                    "model_list": models_of(kind, networks),
+                    "default_option": usual_preprocessor(kind, known).title,
+                    "default_model": usual_model(kind, networks),
+                }
+                for kind in KINDS
+            }
+        }
+
+    @router.get("/settings", "user", response_model=ControlSettings)
+    def settings() -> dict[str, int]:
+        """How many units there are in the form."""
+        return {"control_net_unit_count": Params.units}
+
+    return router
+
+
+def _wanted(body: DetectBody) -> Preprocessor:
+    """
+    Raises:
+        UserError: there is no such preprocessor, it is not in this version, or there is no picture or mask for it.
+    """
+    try:
+        which = preprocessor(body.controlnet_module)
+    except NotFound as error:
+        raise UserError("Module not available", hint=error.hint, field="controlnet_module") from error
+    if not which.code and which.name not in KEEPS:
+        raise UserError(
+            f"Module not supported: the preprocessor {which.title} is not in this version.", field="controlnet_module"
+        )
+    pictures, masks = body.pictures, body.controlnet_masks
+    if not pictures:
+        raise UserError("No image selected", field="controlnet_input_images")
+    if len(pictures) > MOST_PICTURES:
+        raise UserError(
+            f"{len(pictures)} pictures are too many.", hint=f"At most {MOST_PICTURES}.", field="controlnet_input_images"
+        )
+    if which.name in INPAINTS and len(masks) < len(pictures):
+        raise UserError(
+            f"Preprocessor {body.controlnet_module} requires `controlnet_masks` param.",
+            hint="Give each picture a mask.",
+            field="controlnet_masks",
+        )
+    return which
+
+
+def _plan(app: App, body: DetectBody, which: Preprocessor, number: int) -> Preprocessing:
+    settings, uploads = app.settings.current, app.catalog.uploads
+
+    def kept(given: str, field: str) -> bytes:
+        return uploads.get(uploads.put(decoded(given, field, settings), field))
+
+    picture = kept(body.pictures[number], "controlnet_input_images")
+    mask = kept(body.controlnet_masks[number], "controlnet_masks") if which.name in INPAINTS else b""
+    return Preprocessing(
+        picture,
+        which.name,
+        int(body.controlnet_processor_res),
+        body.controlnet_threshold_a,
+        body.controlnet_threshold_b,
+        mask=mask,
+    )
+
+
+def _png(made: AsidePicture) -> str:
+    """In base64."""
+    with Image.open(io.BytesIO(made.webp)) as picture:
+        buffer = io.BytesIO()
+        (picture.convert("L") if made.is_grey else picture).save(buffer, "PNG", compress_level=4)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _detail(which: Preprocessor) -> dict[str, object]:
+    return {"model_free": which.model_free, "sliders": [_slider(each) for each in sliders_of(which)]}
+
+
+def _slider(each: Range) -> dict[str, object]:
+    return {"name": each.name, "value": each.value, "min": each.low, "max": each.high, "step": each.step}
