@@ -119,6 +119,8 @@ def test_a_file_that_is_gone_and_one_that_is_damaged_are_told_apart(visitor: Vis
 
 def test_the_page_says_when_there_is_nothing(visitor: Visitor) -> None:
     visitor.open("history")
+    for chooser in visitor.page.locator(".history-filters select").all():
+        assert "gradient" in chooser.evaluate("box => getComputedStyle(box).backgroundImage"), "its arrow"
     search(visitor, "nothing is called xyzzy", 0)
     assert "No pictures match" in visitor.see(".history-empty").inner_text()
 

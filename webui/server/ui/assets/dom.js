@@ -81,6 +81,18 @@ export const iconButton = (icon, name, click) =>
   make(`button.tool.glyph-${icon}`, { type: "button", title: name, "aria-label": name, onclick: click });
 
 /**
+ * A table with a line for each thing; in a narrow window each value stands behind its title.
+ * @param {string[]} titles
+ * @param {{id: string, cells: (string | Node)[]}[]} lines
+ */
+export function table(titles, lines) {
+  const rows = lines.map(({ id, cells }) =>
+    make("tr", { "data-id": id }, ...cells.map((cell, at) => make("td", { "data-title": titles[at] }, cell))));
+  const heads = titles.map((title) => make("th", { scope: "col" }, title));
+  return make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows));
+}
+
+/**
  * Sets a text field as if it were typed into.
  * @param {HTMLInputElement | HTMLTextAreaElement | null} into
  * @param {string} text

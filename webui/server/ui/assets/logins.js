@@ -1,6 +1,6 @@
 // @ts-check
 // Settings > Logins: where one has logged in, and ended here; an admin sees everybody's.
-import { make, when } from "./dom.js";
+import { make, table, when } from "./dom.js";
 import { say } from "./say.js";
 import { told, url } from "./server.js";
 
@@ -41,17 +41,10 @@ when("#setting_logins", (panel) => {
         undo.dataset.sure = "yes";
         undo.textContent = "Really log out?";
       } }, "End");
-      return make("tr", { "data-id": login.id },
-        make("td", {}, login.owner),
-        make("td", {}, login.browser),
-        make("td", {}, login.address),
-        make("td", {}, day(login.created)),
-        make("td", {}, day(login.seen)),
-        make("td", {}, login.current ? "This browser" : undo));
+      return { id: login.id, cells: [login.owner, login.browser, login.address, day(login.created), day(login.seen),
+        login.current ? "This browser" : undo] };
     });
-    const heads = ["Name", "Browser", "Address", "Since", "Last seen", ""].map((title) => make("th", { scope: "col" }, title));
-    list.replaceChildren(
-      make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows)));
+    list.replaceChildren(table(["Name", "Browser", "Address", "Since", "Last seen", ""], rows));
   }
 
   draw();

@@ -1,6 +1,6 @@
 // @ts-check
 // Settings > API tokens: made here, shown once, taken back here.
-import { make, when } from "./dom.js";
+import { make, table, when } from "./dom.js";
 import { say } from "./say.js";
 import { post, told, url } from "./server.js";
 
@@ -70,16 +70,10 @@ when("#setting_tokens", (panel) => {
         undo.dataset.sure = "yes";
         undo.textContent = "Really revoke?";
       } }, "Revoke");
-      return make("tr", { "data-id": token.id },
-        make("td", {}, token.name || "(no name)"),
-        make("td", {}, token.scopes.join(", ")),
-        make("td", {}, day(token.created)),
-        make("td", {}, token.used ? day(token.used) : "never"),
-        make("td", {}, undo));
+      return { id: token.id, cells: [token.name || "(no name)", token.scopes.join(", "), day(token.created),
+        token.used ? day(token.used) : "never", undo] };
     });
-    const heads = ["Name", "Scope", "Made", "Last used", ""].map((title) => make("th", { scope: "col" }, title));
-    list.replaceChildren(
-      make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows)));
+    list.replaceChildren(table(["Name", "Scope", "Made", "Last used", ""], rows));
   }
 
   draw();
