@@ -122,6 +122,11 @@ def test_fields_that_are_settings_reach_the_picture(standing: Api) -> None:
     assert standing.app.settings.current.render.clip_skip == 1
 
 
+def test_the_answer_says_the_denoising_strength_that_was_sent(standing: Api) -> None:
+    """A1111 does whatever it was for; programs read it back."""
+    assert json.loads(asked(standing, denoising_strength=0.4)["info"])["denoising_strength"] == 0.4
+
+
 def test_the_old_fields_for_the_first_pass(standing: Api) -> None:
     asked(standing, enable_hr=True, width=192, height=192, firstphase_width=128, firstphase_height=96)
     request = planned(standing).request
