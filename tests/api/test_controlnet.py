@@ -183,3 +183,10 @@ def test_poses_are_not_drawn_yet(standing: Api) -> None:
         "info": "No pose data detected."
     }
     assert standing.client.post("/controlnet/render_openpose_json", json=[{"people": []}]).status_code == 501
+
+
+def test_the_form_shows_as_many_units_as_the_setting_says(api: Api) -> None:
+    assert api.client.post("/sdapi/v1/options", json={"control_net_unit_count": 5}).status_code == 200
+    assert got(api, "settings") == {"control_net_unit_count": 5}
+    infos = [each for each in api.client.get("/sdapi/v1/script-info").json() if each["name"] == "controlnet"]
+    assert [len(each["args"]) for each in infos] == [5, 5]

@@ -49,6 +49,8 @@ def test_a_unit_is_set_up_with_its_map_beside_and_acts(visitor: Visitor, tmp_pat
     assert offered == ["none", "canny", "invert (from white bg & black line)"]
     page.keyboard.press("Escape")
 
+    page.click(f"#{UNIT}_measure")
+    visitor.until("() => document.querySelector('#txt2img_width input[type=number]').value === '96'")
     page.check(f"#{UNIT}_enabled input")
     visitor.see("#txt2img_controlnet_badge :text-is('1')")
     job = visitor.job(visitor.generate())
@@ -56,6 +58,11 @@ def test_a_unit_is_set_up_with_its_map_beside_and_acts(visitor: Visitor, tmp_pat
     said = visitor.infotext()
     assert f'ControlNet 0: "Module: canny, Model: {CANNY}' in said, said
     assert "Threshold A: 1, Threshold B: 2" in said and "Pixel Perfect: True" in said
+
+    # The picture may be followed by the next one.
+    page.click("#txt2img_send_to_controlnet")
+    visitor.until("id => document.querySelector(`#${id}_image img`)?.naturalHeight === 64", UNIT)
+    visitor.see(f"#{UNIT}_map figcaption:text-is('Preview, 96x64')")
 
     # It comes back into a form in which the unit's tab has never been opened.
     visitor.write("txt2img_prompt", said.replace("ControlNet 0:", "ControlNet 1:"))

@@ -249,7 +249,7 @@ def test_settings_outlive_a_server_that_is_killed(serving: Serving, installation
     """What was answered is written: the next server is a process of its own, and has nothing but the file."""
     path = Paths(data=installation).settings
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"control_net_unit_count": 3, "samples_format": "jpg"}))
+    path.write_text(json.dumps({"control_net_allow_script_control": 3, "samples_format": "jpg"}))
     first = serving("--nowebui", "--skip-load-model-at-start")
     wanted = {"CLIP_stop_at_last_layers": 2, "outdir_samples": "d\u00fcnn", "quicksettings_list": ["sd_vae"]}
     with first.client() as client:
@@ -263,4 +263,9 @@ def test_settings_outlive_a_server_that_is_killed(serving: Serving, installation
     assert {key: found[key] for key in wanted} == wanted
     assert found["samples_format"] == "jpg"
     table = json.loads(path.read_text("utf-8"))
-    assert table == {**wanted, "CLIP_stop_at_last_layers": 3, "control_net_unit_count": 3, "samples_format": "jpg"}
+    assert table == {
+        **wanted,
+        "CLIP_stop_at_last_layers": 3,
+        "control_net_allow_script_control": 3,
+        "samples_format": "jpg",
+    }

@@ -633,6 +633,10 @@ class UiSettings(Declared):
     """Sends the seed along with the picture or prompt."""
     send_size: Annotated[bool, Toggle(ui="Send size when sending prompt or image to another interface")] = True
     """Sends the size along with the picture or prompt."""
+    control_net_unit_count: Annotated[
+        int, Slider(ui="ControlNet: units in the form", min=1, max=10, step=1, ge=1, le=10, restart=True)
+    ] = 3
+    """So many tabs are there; programs may ask for more units."""
     hires_fix_show_sampler: Annotated[
         bool, Toggle(ui="Hires fix: show hires checkpoint and sampler selection", restart=True)
     ] = False

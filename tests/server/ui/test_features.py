@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Annotated, Any, ClassVar
 
 import gradio as gr
@@ -12,8 +13,12 @@ from webui import registry
 from webui.features.feature import FeatureParams
 from webui.request.fields import Txt2Img
 from webui.request.params import Image, Slider
+from webui.request.settings import Settings
 from webui.server.ui.controls import PARTS, Controls
 from webui.server.ui.parts import features
+
+APP: Any = SimpleNamespace(settings=SimpleNamespace(current=Settings()))
+"""As much of the App as is asked while a form is laid out."""
 
 
 @pytest.fixture
@@ -22,7 +27,7 @@ def controls() -> Controls:
 
     async def build() -> None:
         with gr.Blocks():
-            features(None, made)  # type: ignore[arg-type]  # who is told of broken packages
+            features(APP, made)
 
     asyncio.run(build())  # Gradio asks for an event loop, and would leave one of its own open.
     return made
@@ -96,7 +101,7 @@ def test_a_panel_of_its_own_lays_out_what_it_will_and_its_components_stand_for_p
 
     async def build() -> None:
         with gr.Blocks():
-            features(None, made)  # type: ignore[arg-type]
+            features(APP, made)
 
     asyncio.run(build())
     assert [each.elem_id for each in made.components if "_hinted_" in each.elem_id] == [
@@ -119,7 +124,7 @@ def with_units(monkeypatch: pytest.MonkeyPatch) -> Controls:
 
     async def build() -> None:
         with gr.Blocks():
-            features(None, made)  # type: ignore[arg-type]
+            features(APP, made)
 
     asyncio.run(build())
     return made

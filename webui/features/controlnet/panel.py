@@ -4,11 +4,13 @@ map and of what kind, and how strongly and when it acts."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from webui.base.errors import NotFound
+from webui.base.errors import NotFound, UserError
+from webui.catalog.image_files import size_of
 from webui.request.control_types import (
     ALL,
     KINDS,
@@ -52,7 +54,9 @@ def panel(app: App, form: Controls) -> None:
     )
     with gr.Row(elem_classes="with-tool"):
         form.add_all((MODULE, MODEL), min_width=150, scale=1)
-        refresh = tool_button("refresh", "Look for models again", f"{form.prefix}_refresh")
+        with gr.Row(elem_classes="tools"):
+            refresh = tool_button("refresh", "Look for models again", f"{form.prefix}_refresh")
+            measure = tool_button("measure", "Make pictures of the size of this one", f"{form.prefix}_measure")
     with gr.Row():
         form.add_all(TIMES, min_width=140)
     with gr.Row():
@@ -67,6 +71,29 @@ def panel(app: App, form: Controls) -> None:
         form.add("advanced_weighting")
     _filters(form, kind, refresh)
     _shows_map(app, form, allowed, seen)
+    _measures(form, measure)
+
+
+def _sides(form: Controls) -> list[Component]:
+    """Width and height of the result, in the form that this is a part of."""
+    whole = form.whole
+    return [whole[name] for name in SIZE if whole is not None and name in whole]
+
+
+def _measures(form: Controls, measure: Component) -> None:
+    sides = _sides(form)
+    if len(sides) < len(SIZE):
+        return
+
+    def size(path: str | None) -> object:
+        if not path:
+            return gr.skip()
+        try:
+            return [max(round(side / 8) * 8, 8) for side in size_of(Path(path).read_bytes())]
+        except UserError:
+            return gr.skip()
+
+    measure.click(size, form[PICTURE], sides, **QUIET)
 
 
 def _filters(form: Controls, kind: Component, refresh: Component) -> None:
@@ -107,8 +134,7 @@ def _filters(form: Controls, kind: Component, refresh: Component) -> None:
 
 
 def _shows_map(app: App, form: Controls, allowed: Component, seen: Component) -> None:
-    whole = form.whole
-    sides = [whole[name] for name in SIZE if whole is not None and name in whole]
+    sides = _sides(form)
     watched = [form[name] for name in (PICTURE, MODULE, *SLIDERS, PERFECT, RESIZE)]
 
     def ask(data: Data, uploaded: Uploaded, key: str) -> Asked | str:

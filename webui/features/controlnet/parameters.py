@@ -92,6 +92,7 @@ class Params(FeatureParams):
     units: ClassVar[int] = 3
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.UNET})
     touches: ClassVar[frozenset[Touched]] = frozenset({"call", "network"})
+    units_setting: ClassVar[str] = "control_net_unit_count"
     unit_of_programs: ClassVar[Mapping[str, object]] = TOLD
 
     image: Annotated[str, Image(ui="Picture", axis=False)] = ""

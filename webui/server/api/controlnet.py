@@ -234,7 +234,7 @@ def _lists(app: App) -> Routes:
     @router.get("/settings", "user", response_model=ControlSettings)
     def settings() -> dict[str, int]:
         """How many units there are in the form."""
-        return {"control_net_unit_count": Params.units}
+        return {"control_net_unit_count": Params.shown(app.settings.current.ui)}
 
     return router
 

@@ -18,6 +18,7 @@ from webui.features.feature import FeatureParams
 from webui.registry import SamplerEntry, ScheduleEntry
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.params import Choice, Declared, Param, Slider, default_of
+from webui.request.settings import UiSettings
 from webui.server.api import answers
 from webui.server.api.alwayson import ALWAYS_ON
 from webui.server.api.kept import KeptAnswer
@@ -138,7 +139,7 @@ def _prompts(app: App) -> Routes:
     return router
 
 
-def _scripts(_app: App) -> Routes:
+def _scripts(app: App) -> Routes:
     router = Routes()
 
     @router.get("/scripts", "user", response_model=answers.ScriptTitles)
@@ -170,7 +171,12 @@ def _scripts(_app: App) -> Routes:
                 for title, names in ALWAYS_ON.items()
             ]
             + [
-                {"name": title, "is_alwayson": True, "is_img2img": cls is Img2Img, "args": _of_feature(params)}
+                {
+                    "name": title,
+                    "is_alwayson": True,
+                    "is_img2img": cls is Img2Img,
+                    "args": _of_feature(params, app.settings.current.ui),
+                }
                 for cls in (Txt2Img, Img2Img)
                 for title, params in _carried(cls.kind).items()
             ]
@@ -294,7 +300,7 @@ def _carried(kind: str) -> dict[str, type[FeatureParams]]:
     return {entry.name.lower(): entry.params for entry in registry.carried(kind)}
 
 
-def _of_feature(params: type[FeatureParams]) -> list[dict[str, object]]:
+def _of_feature(params: type[FeatureParams], ui: UiSettings) -> list[dict[str, object]]:
     """Its values by position: whether it is on, and its parameters; of one with units, the values of each by name."""
     if params.units:
         unit = {name: default_of(params, name) for name, param in params.params().items() if type(param) is not Param}
@@ -302,7 +308,7 @@ def _of_feature(params: type[FeatureParams]) -> list[dict[str, object]]:
             **dict.fromkeys(("minimum", "maximum", "step", "choices")),
             "value": {**unit, **params.unit_of_programs},
         }
-        return [{"label": "", **whole}] * params.units
+        return [{"label": "", **whole}] * params.shown(ui)
     switch = {"label": "Enabled", "value": False, "minimum": None, "maximum": None, "step": None, "choices": None}
     return [switch, *_arguments(params, tuple(name for name in params.params() if name != params.switch))]
 

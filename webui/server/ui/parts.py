@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,15 @@ from webui import registry
 from webui.base.errors import ExtensionError
 from webui.base.fence import fenced, told_of
 from webui.registry import FeatureEntry
-from webui.request.params import Param, Toggle, by_name, units_in
+from webui.request.params import Image, Param, Toggle, by_name, units_in
 from webui.request.presets import PRESETS, Preset, values_of
 from webui.server.ui import notices
-from webui.server.ui.components import Component, Updates
+from webui.server.ui.components import Component, Shown, Updates
 from webui.server.ui.controls import PARTS, QUIET, Controls
 from webui.server.ui.script import calls
+from webui.server.ui.sending import PICTURE, Receiver, Sent
 from webui.server.ui.toprow import tool_button
+from webui.server.ui.wiring import copy_for
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -110,9 +112,9 @@ def more_guidance(app: App, controls: Controls) -> None:
         _presets(app, controls)
 
 
-def features(app: App, controls: Controls, kind: str = "") -> None:
+def features(app: App, controls: Controls, kind: str = "") -> list[Receiver]:
     """The features whose values requests carry by name, each behind its switch, as they are declared; those that may
-    act several times stand in a fold of their own."""
+    act several times stand in a fold of their own. Given back: the places that pictures can be sent to."""
     tab = controls.prefix
     # What is flat stands among the request's own.
     found = [entry for entry in registry.carried(kind) if not entry.params.flat]
@@ -120,9 +122,11 @@ def features(app: App, controls: Controls, kind: str = "") -> None:
         for entry in found:
             if not entry.params.units:
                 _guarded(app, entry, partial(_feature, app, controls, entry))
+    receivers: list[Receiver] = []
     for entry in found:
         if entry.params.units:
-            _guarded(app, entry, partial(_units, app, controls, entry))
+            _guarded(app, entry, partial(_units, app, controls, entry, receivers))
+    return receivers
 
 
 def _guarded(app: App, entry: FeatureEntry, lay_out: Callable[[], None]) -> None:
@@ -147,17 +151,17 @@ def _feature(app: App, controls: Controls, entry: FeatureEntry) -> None:
     controls.part(entry.name, [(switch, inner)])
 
 
-def _units(app: App, controls: Controls, entry: FeatureEntry) -> None:
+def _units(app: App, controls: Controls, entry: FeatureEntry, receivers: list[Receiver]) -> None:
     """A tab for each unit, and how many are on beside the title. What is in a unit is seen whether it is on or not:
-    people set it up first."""
+    people set it up first. `receivers` gets the place for a picture in the first unit."""
     own = _elem_id(controls, entry)
     units = []
     with gr.Column(elem_id=f"{own}_block", elem_classes="units"):
         with (
-            gr.Accordion(entry.name, open=False, elem_id=own, elem_classes="fold"),
+            gr.Accordion(entry.name, open=False, elem_id=own, elem_classes="fold") as fold,
             gr.Tabs(elem_id=f"{own}_units", elem_classes="small"),
         ):
-            for unit in range(entry.params.units):
+            for unit in range(entry.params.shown(app.settings.current.ui)):
                 with gr.Tab(f"Unit {unit}", elem_id=f"{own}_{unit}_tab"):
                     units.append(_unit(app, controls, entry, f"{own}_{unit}"))
         badge = gr.HTML(elem_id=f"{own}_badge", elem_classes="bare units-on")
@@ -171,8 +175,32 @@ def _units(app: App, controls: Controls, entry: FeatureEntry) -> None:
         return {badge: gr.update(value=_badge(sum(unit is not None for unit in asked)))}
 
     controls.follow([badge], count)
+    receivers += _receivers(app, controls, entry, units[0][1], fold)
     for switch in switches:
         switch.input(lambda *on: _badge(sum(map(bool, on))), switches, badge, **QUIET)
+
+
+def _receivers(
+    app: App, controls: Controls, entry: FeatureEntry, unit: Controls, fold: Component
+) -> Iterator[Receiver]:
+    picture = next((unit[name] for name, param in entry.params.params().items() if isinstance(param, Image)), None)
+    if picture is None:
+        return
+
+    def take(sent: Sent, request: gr.Request) -> Shown:
+        return {picture: copy_for(app, request, sent.picture, sent.name), fold: gr.update(open=True)}
+
+    yield Receiver(
+        _elem_id(controls, entry).removeprefix(f"{controls.prefix}_"),
+        f"Send picture to {entry.name}, {controls.prefix}",
+        "stack",
+        frozenset((PICTURE,)),
+        controls.prefix,
+        (picture, fold),
+        take,
+        holds=picture,
+        words=f"Send to {entry.name}",
+    )
 
 
 def _badge(count: int) -> str:

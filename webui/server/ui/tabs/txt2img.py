@@ -70,7 +70,7 @@ def txt2img(app: App) -> Pane:
             batch_and_size(controls)
             guidance(controls)
             more_guidance(app, controls)
-            features(app, controls, "txt2img")
+            taking = features(app, controls, "txt2img")
             seed(controls)
             film(controls)
             override_chips(controls)
@@ -80,7 +80,7 @@ def txt2img(app: App) -> Pane:
     for control in sized:
         control.change(None, sized, text, js=calls("hiresText"), **QUIET)
     generates(app, top.generate, "txt2img", controls, shown.notice, scripts)
-    receives = (form_receiver(app, "txt2img", controls, shown.notice),)
+    receives = (form_receiver(app, "txt2img", controls, shown.notice), *taking)
     sends = (sends_shown_picture(app, "txt2img", shown.row, shown.picked, shown.notice),)
     return Pane("txt2img", controls, top, shown, Sending(receives, sends), scripts=scripts)
 
