@@ -1045,6 +1045,7 @@ def run_checks(home: Environment, arguments: Sequence[str]) -> int:
     browser = find_browser(home)
     # Several tests at once, each on one core: torch's threads would get in each other's way.
     env = {"OMP_NUM_THREADS": "1", **os.environ, "GESSO_TEST_BROWSER": browser, "HF_HUB_OFFLINE": "1"}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # Else each of the hundred servers and engines compiles the program anew.
     # Tests wait for much of their time, for servers and browsers: one more than there are cores.
     workers = min((os.cpu_count() or 1) + 1, MOST_TEST_WORKERS)
     failed = []
