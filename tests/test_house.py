@@ -48,6 +48,7 @@ PRINT_ALLOWED = {
     "webui/__main__.py",
     "webui/command_line.py",
     "webui/launcher.py",
+    "webui/weights_command.py",
     "webui/engine/bench.py",
     "webui/server/bench.py",
 }

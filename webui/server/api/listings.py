@@ -14,6 +14,7 @@ from webui.base.errors import ModelError
 from webui.base.text import named
 from webui.catalog.embeddings import describe
 from webui.catalog.loras import Lora
+from webui.catalog.upscalers import PACKAGED
 from webui.features.feature import FeatureParams
 from webui.registry import SamplerEntry, ScheduleEntry
 from webui.request.fields import Img2Img, Txt2Img
@@ -80,7 +81,7 @@ def _upscaling(app: App) -> Routes:
     @router.get("/realesrgan-models", "user", response_model=list[answers.RealEsrganItem])
     def realesrgan_models() -> list[dict[str, object]]:
         """Upscalers of the family Real-ESRGAN."""
-        files = (file for file in catalog.upscalers.files() if file.folder == "RealESRGAN")
+        files = (file for file in catalog.upscalers.files() if file.folder in ("RealESRGAN", PACKAGED))
         return [{"name": file.name, "path": named(file.path), "scale": _scale(file.name)} for file in files]
 
     @router.get("/face-restorers", "user", response_model=list[answers.RestorerItem])
