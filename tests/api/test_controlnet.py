@@ -1,4 +1,4 @@
-"""What programs ask of ControlNet: units that are off, that cannot act, and that want what is not built."""
+"""What programs ask of ControlNet: units that are off, that cannot act, and that want what is not there."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ def test_units_that_are_off_are_passed_over(standing: Api, units: list[Any]) -> 
     [
         ({**ON}, "There is no control network named 'canny [1]'. The unit was left out."),
         ({**ON, "model": "None"}, "ControlNet: no model is chosen. The unit was left out."),
+        ({**ON, "module": "hed"}, "ControlNet: the preprocessor hed is not in this version. The unit was left out."),
     ],
 )
 def test_a_unit_that_cannot_act_is_left_out_with_a_remark(standing: Api, unit: dict[str, Any], said: str) -> None:
@@ -48,11 +49,9 @@ def test_a_unit_that_cannot_act_is_left_out_with_a_remark(standing: Api, unit: d
 @pytest.mark.parametrize(
     ("unit", "said"),
     [
-        ({**ON, "module": "reference_only"}, "the preprocessor reference_only is not in this version"),
-        ({**ON, "module": "inpaint_only"}, "the preprocessor inpaint_only is not in this version"),
-        ({**ON, "module": "tile_colorfix+sharp", "model": "None"}, "tile_colorfix+sharp is not in this version"),
         ({**ON, "module": "edges of the world"}, "There is no preprocessor named"),
         ({**ON, "input_mode": "batch"}, "the input mode 'batch' is not in this version"),
+        ({**ON, "control_mode": 0}, "Control Mode cannot be 0"),
         ({**ON, "control_mode": 7}, "Control Mode cannot be 7"),
         ({**ON, "threshold_a": "much"}, "is no number"),
     ],
@@ -64,11 +63,19 @@ def test_what_is_not_built_and_what_is_wrong_is_refused_in_words(
     assert status == 422 and said in json.dumps(found), found
 
 
+def test_what_a_unit_says_in_vain_is_told(standing: Api) -> None:
+    """Names that mean nothing here, where they carry something; what an older page sends along is none of that."""
+    unit = {**ON, "ipadapter_input": ["x"], "batch_images": "", "is_ui": True, "use_preview_as_input": False}
+    status, found = asked(standing, unit)
+    first = json.loads(found["info"])["comments"][0]
+    assert (status, first) == (200, "ControlNet: 'ipadapter_input' is not known here and was passed over.")
+
+
 def test_people_are_told_before_anything_is_made(standing: Api) -> None:
     """Over the own interface, a unit that cannot act is refused."""
     body = {"kind": "txt2img", "request": {**SMALL, "features": {"ControlNet": [{"model": "canny"}]}}}
     answer = standing.client.post("/api/v1/jobs", json=body)
-    assert answer.status_code == 404 and "There is no control network named" in answer.text, answer.text
+    assert answer.status_code == 422 and "There is no control network named" in answer.text, answer.text
 
 
 RECORDED = json.loads((Path(__file__).parent / "controlnet.json").read_text("utf-8"))

@@ -49,7 +49,7 @@ ON: dict[str, dict[str, Any]] = {
     "Token merging": {"override_settings": {"token_merging_ratio": 0.5}},
     "Tiling": {"override_settings": {"tiling": True}},
     "Refiner": {"refiner_checkpoint": "itself", "refiner_switch_at": 0.5},
-    "ControlNet": {"features": {"ControlNet": [{"impossible": "Leave out"}]}},
+    "ControlNet": {"features": {"ControlNet": [{"module": "reference_only", "image": "given"}]}},
     "Hires. fix": {"enable_hr": True, "hr_scale": 1.5},
     "Face restoration": {"override_settings": {"face_restoration": True}},
     "Soft inpainting": {"soft_inpainting": True, "mask": "mask"},

@@ -213,6 +213,7 @@ def lllite_modules(inputs: dict[int, tuple[int, int, int]], middle: tuple[int, i
 MAKERS = {
     "control_v11p_sd15_canny_tiny": lambda: {"control_model." + name: value for name, value in control(SD1, 7001, 0.55).items()},
     "control_v11f1e_sd15_tile_tiny": lambda: control(SD1, 7002, 0.55),
+    "control_v11p_sd15_inpaint_tiny": lambda: {"control_model." + name: value for name, value in control(SD1, 7003, 0.55).items()},
     "control_v11e_sd15_shuffle_tiny": lambda: {"control_model." + name: value for name, value in control(SD1, 7004, 0.55).items()},
     "control_lora_sd15_depth_tiny": lambda: control_lora(SD1, 7006, 0.55, 4),
     "t2iadapter_canny_sd15v2_tiny": lambda: adapter(7101, 32, 64, 1, 2.2, True),
@@ -222,6 +223,7 @@ MAKERS = {
 SUMS = {
     "control_v11p_sd15_canny_tiny": "ffdd8e64833203822d55b1023ea27a325e34813b3fb08f04f49a2cdfcbc4944f",
     "control_v11f1e_sd15_tile_tiny": "f403f406b5cfd5f82a2499b155752ab304ce1da3f7881d6ea08f7a2d7724e471",
+    "control_v11p_sd15_inpaint_tiny": "2bd6b73ecfe151e52da47f3ec787ddf204a1bcf33eec73d5a26e840d49245764",
     "control_v11e_sd15_shuffle_tiny": "1279ab8a0a3e32752e4cd9123c033aa0a08fdd1b44315fb30bfb0fa02380d1b2",
     "control_lora_sd15_depth_tiny": "d63171f2c8378e547e49a40798ee584cb62c0abea09618d216e89e0c76952b22",
     "t2iadapter_canny_sd15v2_tiny": "8c75c8b9e4897d0649723031efbedcc87c3631435487557340b3b5c439672132",

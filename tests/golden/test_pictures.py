@@ -6,7 +6,8 @@ import base64
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.conftest import made_checkpoint, made_controls
 from webui.base.paths import Paths
 from webui.catalog.catalog import Catalog
 from webui.engine.conditioning import TextCache
+from webui.engine.control.networks import ControlEncoder
 from webui.engine.generate import pictures
 from webui.engine.memory import profile_of
 from webui.engine.model_manager import ModelManager
@@ -115,6 +117,28 @@ def test_the_same_picture_and_infotext(studio: Studio, case: dict[str, Any]) -> 
             our_head, our_pairs = _read(infotext)
             assert our_head == head
             assert {key: our_pairs.get(key) for key in pairs} == pairs
+
+
+def test_a_hint_is_encoded_once_a_pass(studio: Studio) -> None:
+    """The network is asked in each call; what it makes of the hint stays the same."""
+    case = next(case for case in CASES if case["name"] == "hires.low")
+    studio.answer(case)
+    asked = {"hint": 0, "network": 0}
+
+    def counting(name: str) -> Callable[..., None]:
+        def count(*_: object) -> None:
+            asked[name] += 1
+
+        return count
+
+    with ExitStack() as hooks:
+        for resident in studio.models.residents:
+            thing = getattr(resident, "thing", None)
+            if isinstance(thing, ControlEncoder):
+                for name, part in (("hint", thing.hint_encoder), ("network", thing.network)):
+                    hooks.callback(part.register_forward_hook(counting(name)).remove)
+        studio.answer(case)
+    assert asked == {"hint": 1, "network": case["request"]["steps"]}
 
 
 def _encodes(case: dict[str, Any]) -> bool:

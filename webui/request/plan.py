@@ -354,7 +354,9 @@ def resolve(
         lambda own: resolve(own, settings, names, random_seed, embeddings, depth=depth + 1),
         of_family(checkpoint.family),
     )
-    pictures = _wishing(_pictures(request, render, random_seed), resolving)
+    pictures = _pictures(request, render, random_seed)
+    _check_family(request, pictures, checkpoint, None)
+    pictures = _wishing(pictures, resolving)
     hires = names.checkpoint(request.hires.checkpoint) if request.hires and request.hires.checkpoint else None
     _check_family(request, pictures, checkpoint, hires)
     return Plan(

@@ -44,6 +44,12 @@ class Preprocessor:
     b: Range | None = None
     model_free: bool = False
     """It acts without a control network."""
+    needs_mask: bool = False
+    """Its map has a mask: where the picture shall be filled."""
+    holds: bool = False
+    """What it was given is mixed into the predicted picture, in latent space."""
+    unresolved: Real = NEUTRAL
+    """What stands for the resolution where it has none."""
     marks: tuple[str, ...] = ()
     """Kinds of control that list it."""
 
@@ -51,14 +57,16 @@ class Preprocessor:
     def title(self) -> str:
         return self.label or self.name
 
-    def resolution_of(self, given: int) -> int:
-        return int(RESOLUTION.held(given))
+    def resolution_of(self, given: Real) -> Real:
+        return RESOLUTION.held(given) if self.has_resolution else self.unresolved
 
     def value_of(self, which: Range | None, given: Real) -> Real:
         """What a unit's `threshold_a` or `threshold_b` means."""
         return NEUTRAL if which is None else which.held(given)
 
 
+VARIATION = Range("Variation", 8.0, 3.0, 32.0, 1.0)
+FIDELITY = Range("Style Fidelity (only for Balanced mode)", 0.5, 0.0, 1.0, 0.01)
 NONE = Preprocessor("none", f"{_P}.colours:untouched")
 TABLE: tuple[Preprocessor, ...] = (
     NONE,
@@ -100,7 +108,7 @@ TABLE: tuple[Preprocessor, ...] = (
         a=Range("Binarization Threshold", 127, 0, 255, 0.01),
     ),
     Preprocessor("color", f"{_P}.colours:color", label="t2ia_color_grid", marks=("T2I-Adapter",)),
-    Preprocessor("shuffle", f"{_P}.colours:shuffle", has_resolution=False, marks=("Shuffle",)),
+    Preprocessor("shuffle", f"{_P}.colours:shuffle", has_resolution=False, unresolved=512, marks=("Shuffle",)),
     Preprocessor(
         "scribble_xdog", f"{_P}.lines:scribble_xdog", a=Range("XDoG Threshold", 32, 1, 64, 0.01), marks=("Scribble",)
     ),
@@ -112,6 +120,35 @@ TABLE: tuple[Preprocessor, ...] = (
     ),
     Preprocessor(
         "blur_gaussian", f"{_P}.colours:blur_gaussian", a=Range("Sigma", 9.0, 0.01, 64.0, 0.01), marks=("Tile",)
+    ),
+    Preprocessor(
+        "inpaint",
+        f"{_P}.colours:untouched",
+        label="inpaint_global_harmonious",
+        has_resolution=False,
+        needs_mask=True,
+        marks=("Inpaint",),
+    ),
+    Preprocessor(
+        "inpaint_only",
+        f"{_P}.colours:untouched",
+        has_resolution=False,
+        needs_mask=True,
+        holds=True,
+        marks=("Inpaint",),
+    ),
+    Preprocessor("tile_colorfix", f"{_P}.colours:untouched", a=VARIATION, holds=True, marks=("Tile",)),
+    Preprocessor(
+        "tile_colorfix+sharp",
+        f"{_P}.colours:untouched",
+        a=VARIATION,
+        b=Range("Sharpness", 1.0, 0.0, 2.0, 0.01),
+        holds=True,
+        marks=("Tile",),
+    ),
+    *(
+        Preprocessor(name, f"{_P}.colours:untouched", a=FIDELITY, model_free=True, marks=("Reference",))
+        for name in ("reference_only", "reference_adain", "reference_adain+attn")
     ),
 )
 
@@ -171,13 +208,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
         "instant_id_face_embedding": "",
         "instant_id_face_keypoints": "",
         "inpaint_only+lama": "",
-        "inpaint": "inpaint_global_harmonious",
-        "inpaint_only": "",
-        "reference_only": "",
-        "reference_adain": "",
-        "reference_adain+attn": "",
-        "tile_colorfix": "",
-        "tile_colorfix+sharp": "",
     }
 )
 """Preprocessors that programs ask for and this version lacks: name -> what lists call it, where that differs."""

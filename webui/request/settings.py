@@ -113,6 +113,10 @@ class RenderSettings(Declared):
         False
     )
     """Otherwise a mask that was painted on a unit's picture is the map in its place."""
+    control_net_inpaint_blur_sigma: Annotated[
+        int, Slider(ui="ControlNet: soft edge around what inpaint_only fills, in pixels", min=1, max=64, step=1, ge=1)
+    ] = 7
+    """The given picture fades into the result over so many pixels."""
     randn_source: Annotated[
         str,
         Choice(

@@ -5,15 +5,76 @@ Rules of sd-webui-controlnet 1.1.455, as its pictures show them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TypeVar
+
 import cv2
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from webui.engine.preprocessors.picture import Bytes, levels, whole
 from webui.features.controlnet.parameters import ResizeMode
 
+N = TypeVar("N", np.uint8, np.float32)
+MASKED = 127
+"""A mask above this level is a hole."""
 FEW_COLOURS = 200
 DARK, BRIGHT = 16, 240
 """Of a map that has two colours and no more: one below the first, one above the second."""
+
+
+@dataclass(frozen=True, eq=False)
+class Hint:
+    """What a unit follows in one pass."""
+
+    picture: Bytes
+    """(h, w, 3), RGB."""
+    mask: Bytes | None = None
+    """(h, w): over 127 where the picture shall be filled."""
+    exact: NDArray[np.float32] | None = None
+    """(h, w, 3): the picture's levels before they were rounded, where it has a mask and was brought to another size."""
+
+    @property
+    def pixels(self) -> Tensor:
+        """(1, 3, h, w), 0 to 1."""
+        levels = self.picture if self.exact is None else self.exact
+        return torch.from_numpy(np.ascontiguousarray(levels)).permute(2, 0, 1)[None].float() / 255
+
+    @property
+    def hole(self) -> Tensor | None:
+        """(1, 1, h, w), 1 where the picture shall be filled."""
+        if self.mask is None:
+            return None
+        return torch.from_numpy(np.ascontiguousarray(self.mask > MASKED))[None, None].float()
+
+    @property
+    def seen(self) -> Tensor:
+        """What networks see: (1, 3, h, w), 0 to 1, and -1 where it shall be filled."""
+        pixels, hole = self.pixels, self.hole
+        return pixels if hole is None else pixels * (1 - hole) - hole
+
+    @property
+    def shown(self) -> Bytes:
+        """(h, w, 3 or 4): half transparent where it shall be filled."""
+        if self.mask is None:
+            return self.picture
+        return np.dstack([self.picture, np.where(self.mask > MASKED, np.uint8(128), np.uint8(255))])
+
+    def sized(self, size: tuple[int, int], mode: ResizeMode) -> Hint:
+        """At another size, (width, height); what lies beside it then shall be filled."""
+        if self.mask is None:
+            return Hint(sized(self.picture, size, mode))
+        whole = np.dstack([self.picture, self.mask]).astype(np.float32)
+        border = np.median(_border(whole), axis=0)
+        border[3] = 255
+        inner = _inner((whole.shape[1], whole.shape[0]), size, mode)
+        if (whole.shape[1], whole.shape[0]) != inner:
+            whole = np.asarray(cv2.resize(whole, inner, interpolation=_way(self.picture, inner)), np.float32)
+        whole = _laid(whole, size, border.astype(np.float32))
+        exact, mask = whole[..., :3], np.where(whole[..., 3] > MASKED, np.uint8(255), np.uint8(0))
+        return Hint(exact.clip(0, 255).astype(np.uint8), mask, exact)
 
 
 def sized(picture: Bytes, size: tuple[int, int], mode: ResizeMode) -> Bytes:
@@ -22,23 +83,49 @@ def sized(picture: Bytes, size: tuple[int, int], mode: ResizeMode) -> Bytes:
     "Just Resize" distorts, "Crop and Resize" cuts the middle out, "Resize and Fill" lays it on the median of its own
     border.
     """
+    high, wide = picture.shape[:2]
+    inner = _inner((wide, high), size, mode)
+    ground = np.median(_border(picture), axis=0).astype(np.uint8)
+    return _laid(resized(picture, inner), size, ground)
+
+
+def _border(picture: NDArray[N]) -> NDArray[N]:
+    """(n, channels): the outermost pixels."""
+    return np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+
+
+def _inner(old: tuple[int, int], size: tuple[int, int], mode: ResizeMode) -> tuple[int, int]:
+    """(width, height) to which a picture of the old size is brought, before it is cut or laid on a ground."""
+    if mode == "Just Resize":
+        return size
+    factors = (size[0] / old[0], size[1] / old[1])
+    factor = max(factors) if mode == "Crop and Resize" else min(factors)
+    return (max(round(old[0] * factor), 1), max(round(old[1] * factor), 1))
+
+
+def _laid(picture: NDArray[N], size: tuple[int, int], ground: NDArray[N]) -> NDArray[N]:
+    """The middle of the picture where it is larger than the size (width, height), else it is laid on the ground."""
     width, height = size
     high, wide = picture.shape[:2]
-    if mode == "Just Resize":
-        return resized(picture, size)
-    factors = (height / high, width / wide)
-    factor = max(factors) if mode == "Crop and Resize" else min(factors)
-    inner = (round(wide * factor), round(high * factor))
-    fitting = resized(picture, inner)
-    if mode == "Crop and Resize":
-        top, left = max(0, (inner[1] - height) // 2), max(0, (inner[0] - width) // 2)
-        return fitting[top : top + height, left : left + width]
-    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-    filled = np.empty((height, width, 3), np.uint8)
-    filled[:] = np.median(border, axis=0).astype(np.uint8)
-    top, left = max(0, (height - inner[1]) // 2), max(0, (width - inner[0]) // 2)
-    filled[top : top + inner[1], left : left + inner[0]] = fitting
+    top, left = max(0, (high - height) // 2), max(0, (wide - width) // 2)
+    picture = picture[top : top + height, left : left + width]
+    high, wide = picture.shape[:2]
+    if (wide, high) == size:
+        return picture
+    filled = np.empty((height, width, *picture.shape[2:]), picture.dtype)
+    filled[:] = ground
+    top, left = (height - high) // 2, (width - wide) // 2
+    filled[top : top + high, left : left + wide] = picture
     return filled
+
+
+def _way(picture: Bytes, size: tuple[int, int]) -> int:
+    """OpenCV's interpolation for a map: flat colours stay what they are."""
+    colours = len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0))
+    if 2 < colours < FEW_COLOURS:
+        return cv2.INTER_NEAREST
+    shrinks = size[0] * size[1] < picture.shape[0] * picture.shape[1]
+    return cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
 
 
 def resized(picture: Bytes, size: tuple[int, int]) -> Bytes:
@@ -49,13 +136,7 @@ def resized(picture: Bytes, size: tuple[int, int]) -> Bytes:
     is_binary = len(colours) == 2 and colours.min() < DARK and colours.max() > BRIGHT
     is_thin = is_binary and _is_thin(picture)
     shrinks = size[0] * size[1] < picture.shape[0] * picture.shape[1]
-    if 2 < len(colours) < FEW_COLOURS:
-        way = cv2.INTER_NEAREST
-    elif shrinks:
-        way = cv2.INTER_AREA
-    else:
-        way = cv2.INTER_CUBIC
-    out = levels(cv2.resize(picture, size, interpolation=way))
+    out = levels(cv2.resize(picture, size, interpolation=_way(picture, size)))
     if not is_binary:
         return out
     grey = out.astype(np.float32).mean(axis=2).clip(0, 255).astype(np.uint8)

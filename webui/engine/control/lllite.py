@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -74,25 +75,49 @@ class LLLite(nn.Module):
                 weight = next(part.parameters())
                 seen = part.seen((hint * 2 - 1).to(weight.device, weight.dtype))
                 size = (hint.shape[-2] // 8, hint.shape[-1] // 8)
-                hooks.callback(layer.register_forward_pre_hook(_hook(part, seen, size, strength)).remove)
+                shared = next((hook for hook in layer._forward_pre_hooks.values() if isinstance(hook, _Added)), None)
+                if shared is None:
+                    shared = _Added()
+                    hooks.callback(layer.register_forward_pre_hook(shared).remove)
+                own = _Unit(part, seen, size, strength)
+                shared.units.append(own)
+                hooks.callback(shared.units.remove, own)
             yield
 
 
-def _hook(
-    part: Module, seen: Tensor, size: tuple[int, int], strength: Callable[[], float]
-) -> Callable[[nn.Module, tuple[Tensor, ...]], object]:
-    """size: of the latents, (height, width)."""
-    fitting: dict[int, Tensor] = {}
+@dataclass(eq=False)
+class _Unit:
+    """What one unit adds before a layer."""
 
-    def changed(_layer: nn.Module, args: tuple[Tensor, ...]) -> object:
-        factor, x = strength(), args[0]
+    part: Module
+    seen: Tensor
+    size: tuple[int, int]
+    """Of the latents, (height, width)."""
+    strength: Callable[[], float]
+    fitting: dict[int, Tensor] = field(default_factory=dict)
+    """By the number of tokens."""
+
+    def __call__(self, x: Tensor) -> Tensor | None:
+        """x: (b, tokens, width) -> what is added to it; None: nothing."""
+        factor = self.strength()
         if factor == 0.0:
             return None
-        if x.shape[1] not in fitting:
-            fitting[x.shape[1]] = as_tokens(seen, x.shape[1], size)
-        return (x + part(x.to(seen.dtype), fitting[x.shape[1]]).to(x.dtype) * factor, *args[1:])
+        count = x.shape[1]
+        if count not in self.fitting:
+            self.fitting[count] = as_tokens(self.seen, count, self.size)
+        added: Tensor = self.part(x.to(self.seen.dtype), self.fitting[count])
+        return added.to(x.dtype) * factor
 
-    return changed
+
+class _Added:
+    """Before a layer: all units see what came to it, not what another one has made of that."""
+
+    def __init__(self) -> None:
+        self.units: list[_Unit] = []
+
+    def __call__(self, _layer: nn.Module, args: tuple[Tensor, ...]) -> object:
+        added = [each for each in (unit(args[0]) for unit in self.units) if each is not None]
+        return (args[0] + torch.stack(added).sum(dim=0), *args[1:]) if added else None
 
 
 def as_tokens(maps: Tensor, count: int, size: tuple[int, int]) -> Tensor:

@@ -11,7 +11,6 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from webui.base.errors import ModelError
 from webui.catalog.control_kinds import ControlKind, told
 from webui.engine.control.adapters import ControlAdapter, adapter_names
 from webui.engine.control.encoders import Renamed, controlnet_names
@@ -27,21 +26,32 @@ ZEROS = ("controlnet_down_blocks.", "controlnet_mid_block.", "controlnet_cond_em
 """What a ControlNet has beside the copy of its UNet's way down."""
 
 
-@dataclass(eq=False)
 class ControlEncoder:
-    """A ControlNet of a UNet."""
+    """A ControlNet of a UNet. What it makes of a hint is asked for once a pass, not in each call."""
 
-    network: ControlNetModel
-    pools: bool
-    """Its outputs are averages over the picture (shuffle)."""
+    def __init__(self, network: ControlNetModel, *, pools: bool) -> None:
+        """pools: its outputs are averages over the picture (shuffle)."""
+        self.network, self.pools = network, pools
+        self.hint_encoder = network.controlnet_cond_embedding
+        network.controlnet_cond_embedding = nn.Identity()
 
     @property
     def count(self) -> int:
         """Of its outputs."""
         return len(self.network.controlnet_down_blocks) + 1
 
-    def outputs(self, x: Tensor, t: Tensor, conditioning: Conditioning, hint: Tensor) -> tuple[Tensor, ...]:
-        """What to add to each skip and, last, to the middle. x: (rows, 4, h, w), t: (rows,), hint: (1, 3, 8 h, 8 w)."""
+    @property
+    def nbytes(self) -> int:
+        return ldm.parameter_bytes(self.network) + ldm.parameter_bytes(self.hint_encoder)
+
+    def seen(self, hint: Tensor) -> Tensor:
+        """(1, 3, 8 h, 8 w) -> (1, width, h, w)."""
+        encoded: Tensor = self.hint_encoder(hint.to(self.network.dtype))
+        return encoded
+
+    def outputs(self, x: Tensor, t: Tensor, conditioning: Conditioning, seen: Tensor) -> tuple[Tensor, ...]:
+        """What to add to each skip and, last, to the middle. x: (rows, 4 or more, h, w), t: (rows,); seen: the hint,
+        (1, width, h, w)."""
         network, dtype = self.network, self.network.dtype
         vector, numbers = conditioning.vector, self._numbers(conditioning.vector)
         told = None
@@ -52,7 +62,7 @@ class ControlEncoder:
             x[:, :4].to(dtype),
             t,
             conditioning.tokens.to(dtype),
-            hint.to(dtype),
+            seen.to(dtype),
             added_cond_kwargs=told,
             return_dict=False,
         )
@@ -101,7 +111,7 @@ class ControlPart:
             filled[name] = value.reshape(parameter.shape).to(dtype)
         network.load_state_dict(filled, assign=True)
         network.requires_grad_(False).eval()
-        return ControlEncoder(network, self.pools)
+        return ControlEncoder(network, pools=self.pools)
 
     def _adds(self, name: str) -> bool:
         return not self.is_low_rank or f"{self._full(name)}.up" in self.file.shapes
@@ -161,7 +171,7 @@ def _encoder(file: WeightsFile, device: torch.device, dtype: torch.dtype) -> Con
         network = ControlNetModel(**known.config)
     ldm.check_complete(network, known.names, file, "ControlNet")
     ldm.fill(network, known.names, file, device, dtype)
-    return ControlEncoder(network, _pools(file.path))
+    return ControlEncoder(network, pools=_pools(file.path))
 
 
 def _low_rank_names(file: WeightsFile, names: set[str]) -> Renamed:
@@ -215,7 +225,7 @@ def _widths(unet: UNet2DConditionModel) -> Sequence[int]:
 def _size(control: Control) -> int:
     match control:
         case ControlEncoder():
-            return ldm.parameter_bytes(control.network)
+            return control.nbytes
         case ControlPart():
             return 0  # its tensors stay in the file
         case _:
@@ -227,7 +237,3 @@ def _placed(path: Path, profile: Profile) -> Control:
 
 
 CONTROL: ResidentKind[Control] = ResidentKind("control network", open=_placed, size=_size)
-
-
-def network_error(name: str, cause: str, hint: str) -> ModelError:
-    return ModelError(f"{name} cannot control this picture: {cause}.", hint=hint)

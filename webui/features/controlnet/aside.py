@@ -10,8 +10,8 @@ from webui.base.errors import UserError
 from webui.catalog.image_files import pixels_of
 from webui.engine.control.hints import perfect_resolution
 from webui.engine.preprocessors.picture import Options
-from webui.features.controlnet.engine import on_white
 from webui.features.controlnet.parameters import RESIZE_MODES
+from webui.features.controlnet.picture import on_white
 from webui.registry import resolved
 from webui.request.messages import AsidePicture, AsideResult
 from webui.request.preprocessing import INPAINTS, KEEPS, Preprocessing

@@ -41,6 +41,8 @@ OLD_NAMES: Mapping[str, str] = {
     "guidance": "guidance_end",
     "mask_image": "mask",
 }
+OF_THE_PAGE = frozenset({"enabled", "is_ui", "input_mode", "use_preview_as_input", "generated_image", "loopback"})
+"""What a unit says of the extension's own page, and what is looked at before all others."""
 POSITIONS = (
     "enabled",
     "module",
@@ -112,7 +114,7 @@ class Params(FeatureParams):
     ] = "Crop and Resize"
     """What happens to a picture of other proportions than the result's."""
     processor_res: Annotated[
-        int, Slider(label="Processor Res", ui="Preprocessor resolution", min=64, max=2048, step=8, when=always)
+        Real, Slider(label="Processor Res", ui="Preprocessor resolution", min=64, max=2048, step=8, when=always)
     ] = 512
     """The shorter side, in pixels, at which the preprocessor looks at the picture."""
     threshold_a: Annotated[Real, Slider(label="Threshold A", min=-1, max=255, step=0.01, when=always)] = -1
@@ -146,6 +148,9 @@ class Params(FeatureParams):
     """A number for each output of the network, from the outermost to the middle, separated by commas."""
     impossible: Annotated[str, Param(ui="Where it cannot act", axis=False)] = REFUSE
     """What happens where the unit cannot act: "Refuse", or "Leave out" with a remark, as A1111 does."""
+
+    unread: Annotated[str, Param(ui="What was not understood", axis=False)] = ""
+    """Names in a program's unit that mean nothing here, separated by commas."""
 
     network: ModelRef | None = None
 
@@ -186,18 +191,30 @@ class Params(FeatureParams):
         units = [unit for unit in map(_unit, given) if unit is not None]
         return units or None
 
+    @property
+    def is_model_free(self) -> bool:
+        """It acts without a network."""
+        return preprocessor(self.module).model_free
+
     def unreadable(self, error: UserError) -> str:
         if self.impossible == REFUSE:
             raise error
         return ""
 
     def resolve(self, resolving: Resolving) -> Self:
+        if self.unread:
+            resolving.remark(f"ControlNet: {self.unread} is not known here and was passed over.")
         if not preprocessor(self.module).code:
-            raise UserError(
-                f"ControlNet: the preprocessor {self.module} is not in this version.",
-                hint="Give the unit a map that was made elsewhere, with the preprocessor none.",
-                field="features",
+            return self._without(
+                resolving,
+                UserError(
+                    f"ControlNet: the preprocessor {self.module} is not in this version.",
+                    hint="Give the unit a map that was made elsewhere, with the preprocessor none.",
+                    field="features",
+                ),
             )
+        if self.is_model_free:
+            return self
         if self.model in ("", NO_MODEL):
             return self._without(
                 resolving,
@@ -213,7 +230,7 @@ class Params(FeatureParams):
 
     def _without(self, resolving: Resolving, error: UserError | NotFound) -> Self:
         if self.impossible == REFUSE:
-            raise error
+            raise UserError(error.message, hint=error.hint, field="features") from error
         resolving.remark(f"{error.message} The unit was left out.")
         return self
 
@@ -252,7 +269,11 @@ def _unit(given: object) -> dict[str, object] | None:
             found[name] = _number(value, name)
     if "module" in found and found["module"] == "":
         found["module"] = "none"
-    return {**{name: value for name, value in found.items() if value is not None}, "impossible": LEAVE_OUT}
+    passed = OF_THE_PAGE | known.keys()
+    more = {name: value for name, value in said.items() if name not in passed and value}
+    unread = [shortened(name) for name, value in more.items() if value != TOLD.get(name)]
+    found |= {"impossible": LEAVE_OUT, "unread": ", ".join(unread)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _number(given: str | float, name: str) -> float:

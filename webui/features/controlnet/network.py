@@ -1,0 +1,194 @@
+"""A control network beside the UNet: what it says is added to the UNet's way down, call by call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from webui.engine.batch import Loaded, Pass
+from webui.engine.control.adapters import ControlAdapter
+from webui.engine.control.hints import Hint
+from webui.engine.control.lllite import LLLite
+from webui.engine.control.networks import CONTROL, Control, ControlEncoder, ControlPart, like_its_unet
+from webui.engine.denoisers import Ask, Call
+from webui.engine.feature import PassContext, PassFeature
+from webui.engine.sampling.process import Process
+from webui.features.controlnet.parameters import MODES, Params
+
+SOFT = 0.825
+"""How much weaker each output is than the next one inwards, where the prompt is more important."""
+OUTPUTS = 13
+"""Of SD1's networks; the rules for weights count them for all."""
+SOFT_ADAPTER = (0.25, 0.62, 0.825, 1.0)
+SOFT_IN_HIRES = ("canny", "mlsd")
+"""Preprocessors whose maps are followed less strictly in the second pass, in every mode."""
+BALANCED, PROMPT, CONTROL_MODE = MODES
+Made = dict[object, ControlEncoder]
+"""Networks made of a model's own UNet, by the model's key."""
+
+
+def acts_in(params: Params, call: Call) -> bool:
+    """Whether a unit acts in this call. A1111 counts steps when they are over."""
+    second = call.number % call.clock.per_step
+    step = call.number // call.clock.per_step if second else max(call.step - 1, 0)
+    return params.guidance_start <= step / call.steps <= params.guidance_end
+
+
+def is_for(params: Params, this: Pass) -> bool:
+    """Whether a unit acts in a pass of this kind."""
+    return params.hr_option == "Both" or (params.hr_option == "High res only") == (this.phase == "hires")
+
+
+class Networked(PassFeature):
+    """A unit's network in one pass. A1111: it acts on the checkpoint that the pass begins with, not on a refiner."""
+
+    def __init__(self, params: Params, context: PassContext, hint: Hint, region: Tensor | None, made: Made) -> None:
+        self.params, self.context, self.region, self.made = params, context, region, made
+        self.hint = hint.seen.to(context.loaded.model.device)
+        """(1, 3, h, w)"""
+        self.entered: Loaded | None = None
+        self.lent: Control | None = None
+        self.seen: Tensor | None = None
+        """The hint as an encoder sees it, once a pass."""
+        self.maps: tuple[Tensor, ...] = ()
+        """An adapter's."""
+        self.is_on = False
+
+    def patch(self, loaded: Loaded) -> AbstractContextManager[None]:
+        self.entered = loaded
+        return self._ready(loaded)
+
+    @contextmanager
+    def _ready(self, loaded: Loaded) -> Iterator[None]:
+        """Within the block the network is in memory, as it is for this model."""
+        residents, network = self.context.services.residents, self.params.network
+        if loaded is not self.context.loaded:
+            yield
+            return
+        assert residents is not None and network is not None
+        unet = loaded.model.parts["unet"]
+        assert isinstance(unet, UNet2DConditionModel)
+        with ExitStack() as held:
+            lent: Control | None = held.enter_context(residents.lend(CONTROL, network))
+            if isinstance(lent, ControlPart):
+                lent = part_on(self.made, lent, loaded)
+            if isinstance(lent, ControlEncoder):
+                like_its_unet(lent.network, unet)
+                self.seen = lent.seen(self.hint)
+            elif isinstance(lent, ControlAdapter):
+                self.maps = tuple(lent(self.hint.to(next(lent.parameters()).dtype)))
+            elif isinstance(lent, LLLite) and self.context.this.phase != "hires":
+                held.enter_context(lent.before(unet, self.hint, self._lllite_strength))
+            self.lent = lent
+            try:
+                yield
+            finally:
+                self.lent, self.seen, self.maps = None, None, ()
+
+    def _lllite_strength(self) -> float:
+        return self.params.weight if self.is_on else 0.0
+
+    def predict(self, ask: Ask) -> Ask:
+        if self.entered is not self.context.loaded:
+            return ask
+
+        def asked(call: Call) -> Tensor:
+            self.is_on = acts_in(self.params, call)
+            try:
+                return ask(self._controlled(call) if self.is_on else call)
+            finally:
+                self.is_on = False
+
+        return asked
+
+    def _controlled(self, call: Call) -> Call:
+        told = call.conditioning
+        match self.lent:
+            case ControlEncoder():
+                process: Process = self.context.process
+                assert self.seen is not None
+                outputs = self.lent.outputs(
+                    process.to_input(call.x, call.sigma), process.timestep(call.sigma), told, self.seen
+                )
+                outputs = self._weighted(outputs, call, self._encoder_weights(len(outputs)), pools=self.lent.pools)
+                return replace(call, conditioning=replace(told, residuals=added(told.residuals, outputs)))
+            case ControlAdapter():
+                maps = fitted_maps(self.maps, call.x.shape[-2:], self.lent.halvings)
+                maps = [each.expand(len(call.x), -1, -1, -1) for each in maps]
+                outputs = self._weighted(maps, call, self._adapter_weights(), pools=False)
+                return replace(call, conditioning=replace(told, within=added(told.within, outputs)))
+            case _:
+                return call
+
+    def _encoder_weights(self, count: int) -> Sequence[float]:
+        """One for each output, from the outermost to the middle."""
+        own = self.params.layer_weights
+        if own is not None:
+            return (*own[:count], *[0.0] * (count - len(own)))
+        if self._is_soft():
+            return [self.params.weight * SOFT ** (OUTPUTS - 1 - number) for number in range(count)]
+        return [self.params.weight] * count
+
+    def _adapter_weights(self) -> Sequence[float]:
+        own = self.params.layer_weights
+        if own is not None:
+            return (*own[:4], *[0.0] * (4 - len(own)))
+        factors = SOFT_ADAPTER if self._is_soft() else (1.0,) * 4
+        return [self.params.weight * factor for factor in factors]
+
+    def _is_soft(self) -> bool:
+        is_second = self.context.this.phase == "hires"
+        fades = is_second and any(name in self.params.module.lower() for name in SOFT_IN_HIRES)
+        return fades or self.params.control_mode != BALANCED
+
+    def _weighted(
+        self, outputs: Sequence[Tensor], call: Call, weights: Sequence[float], *, pools: bool
+    ) -> tuple[Tensor, ...]:
+        """The outputs as they are added: (rows, c, h, w) each."""
+        sides = None
+        if pools or self.params.control_mode == CONTROL_MODE:
+            sides = torch.tensor([row.side == "positive" for row in call.rows], dtype=torch.float32)
+        found = []
+        for output, weight in zip(outputs, weights, strict=False):
+            value = output.float() * weight
+            if sides is not None:
+                value = value * sides.to(value.device)[:, None, None, None]
+            if self.region is not None:
+                value = value * interpolate(self.region.to(value.device), value.shape[-2:], mode="bilinear")
+            if pools:
+                value = value.mean(dim=(2, 3), keepdim=True)
+            found.append(value)
+        return tuple(found)
+
+
+def fitted_maps(maps: Sequence[Tensor], size: Sequence[int], halvings: Sequence[int]) -> list[Tensor]:
+    """An adapter's maps at the sizes of a UNet's levels, which round up where they halve; the nearest values are taken.
+
+    size: (height, width) of the latents.
+    """
+    found = []
+    for each, times in zip(maps, halvings, strict=True):
+        wanted = tuple(-(-side // 2**times) for side in size)
+        found.append(each if each.shape[-2:] == wanted else interpolate(each, size=wanted, mode="nearest"))
+    return found
+
+
+def added(before: Sequence[Tensor], more: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Those of several units together."""
+    return tuple(more) if not before else tuple(one + other for one, other in zip(before, more, strict=True))
+
+
+def part_on(made: Made, part: ControlPart, loaded: Loaded) -> ControlEncoder:
+    """The network that this part makes of the model's own UNet, once a batch."""
+    if loaded.key not in made:
+        unet = loaded.model.parts["unet"]
+        weights = dict(unet.state_dict())
+        like = next(unet.parameters())
+        made[loaded.key] = part.on(weights, like.device, like.dtype)
+    return made[loaded.key]
