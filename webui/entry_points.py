@@ -111,7 +111,7 @@ def _record(found: _Found, kind: type[L], taken: frozenset[str], check: Callable
     try:
         record = found.point.load()
         if not isinstance(record, kind):
-            raise UserError(f"It is a value of type {type(record).__name__}, and no {kind.__name__}.")
+            raise UserError(f"It is a value of type {type(record).__name__}, not a {kind.__name__}.")
         if not isinstance(record.name, str) or not record.name.strip():
             raise UserError("It has no name.")
         if record.name.casefold() in taken:
@@ -184,14 +184,14 @@ def expected(value: V, kinds: type | tuple[type, ...], giver: object, what: str)
     if isinstance(value, kinds):
         return value
     names = [kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)) if kind is not type(None)]
-    raise unexpected(giver, f"{what} has given a value of type {type(value).__name__}, and no {' or '.join(names)}.")
+    raise unexpected(giver, f"{what} returned a value of type {type(value).__name__}, not {' or '.join(names)}.")
 
 
 def expected_callable(value: V, giver: object, what: str) -> V:
     """The value, where it can be called. Otherwise as `expected`."""
     if callable(value):
         return value
-    raise unexpected(giver, f"{what} has given a value of type {type(value).__name__}, and nothing to call.")
+    raise unexpected(giver, f"{what} returned a value of type {type(value).__name__}, not a function.")
 
 
 def unexpected(giver: object, reason: str) -> ExtensionError | TypeError:

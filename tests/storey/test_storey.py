@@ -194,13 +194,13 @@ def test_whoever_opens_the_page_reads_what_is_broken(client: httpx.Client) -> No
         "webui.features, exits: It has tried to end the program (exit code 3).",
         "webui.features, missing: ModuleNotFoundError",
         "webui.features, taken: The name 'FreeU' is taken.",
-        "webui.features, wrong: It is a value of type int, and no FeatureEntry.",
+        "webui.features, wrong: It is a value of type int, not a FeatureEntry.",
         "webui.jobs, requests: ",
         "webui.features, plain: <class 'dict'> is no class of webui.features.feature.FeatureParams.",
         "Broken leaving: It has tried to end the program (exit code 3).",
         "jobs broken_lacking: Its Server has no method `plan`.",
-        "jobs broken_foreign: Its Server is a str, and no webui.server.jobs.kind.JobServer.",
-        "routes listed: It has made a value of type str, and no webui.server.routes.Routes.",
+        "jobs broken_foreign: Its Server is a str, not a webui.server.jobs.kind.JobServer.",
+        "routes listed: It returned a value of type str, not a webui.server.routes.Routes.",
         "Broken half: There is no gesso_broken.half.engine:Engine.",
         "Broken missing sampler: There is no gesso_broken.nowhere:sampler.",
         "Broken family: There is no gesso_broken.nowhere:FAMILY.",
@@ -248,7 +248,7 @@ def test_so_does_one_that_uses_something_else_of_it(client: httpx.Client, wish: 
 @pytest.mark.parametrize("where", [hook for hook in ("prepare", "cost", *HOOKS) if hook != "enter"])
 def test_a_hook_that_gives_what_it_should_not_is_named_too(client: httpx.Client, where: str) -> None:
     assert refused(client, **script("Broken hooks", where, True)).startswith(
-        f"The package gesso-broken has failed: {where} has given a value of type int, and no"
+        f"The package gesso-broken has failed: {where} returned a value of type int, not"
     )
 
 
@@ -266,7 +266,7 @@ def test_a_hook_that_gives_what_it_should_not_is_named_too(client: httpx.Client,
 )
 def test_so_is_whatever_else_does_so(client: httpx.Client, wish: dict[str, Any], name: str) -> None:
     assert refused(client, **wish).startswith(
-        f"The package gesso-broken has failed: {name} has given a value of type int, and no"
+        f"The package gesso-broken has failed: {name} returned a value of type int, not"
     )
 
 
@@ -299,12 +299,12 @@ def test_its_jobs_fail_and_the_queue_goes_on(client: httpx.Client, kind: str) ->
     ("how", "said"),
     [
         ("follow raises", "KeyError: 'the sky has fallen'"),
-        ("follow gives", "follow has given a value of type int, and no Next."),
-        ("follow gives a request", "follow, as the next request, has given a value of type int, and no JobRequest."),
-        ("work gives", "work has given a value of type int, and no Progress or Pictured or Answered or Saved."),
-        ("work returns", "work has given a value of type int, and no Iterable."),
+        ("follow gives", "follow returned a value of type int, not Next."),
+        ("follow gives a request", "follow, as the next request, returned a value of type int, not JobRequest."),
+        ("work gives", "work returned a value of type int, not Progress or Pictured or Answered or Saved."),
+        ("work returns", "work returned a value of type int, not Iterable."),
         ("work makes pictures", "Its work makes pictures, and its Server has no method `keep`."),
-        ("prepared gives", "prepared has given a value of type int, and no Work."),
+        ("prepared gives", "prepared returned a value of type int, not Work."),
         ("prepared exits", "It has tried to end the program (exit code 3)."),
     ],
 )
@@ -318,9 +318,9 @@ def test_a_job_fails_with_the_packages_name_wherever_its_kind_does(client: httpx
     ("how", "said"),
     [
         ("server raises", "KeyError: 'the sky has fallen'"),
-        ("server gives", "aside has given a value of type int, and no"),
+        ("server gives", "aside returned a value of type int, not"),
         ("raises", "KeyError: 'the sky has fallen'"),
-        ("gives", "aside has given a value of type int, and no"),
+        ("gives", "aside returned a value of type int, not"),
         ("exits", "It has tried to end the program"),
     ],
 )
@@ -337,7 +337,7 @@ def test_a_job_is_done_though_its_kind_cannot_put_it_away(client: httpx.Client) 
 
 
 @pytest.mark.parametrize(
-    ("gives", "said"), [(False, "KeyError: 'the sky has fallen'"), (True, "follow has given a value of type int")]
+    ("gives", "said"), [(False, "KeyError: 'the sky has fallen'"), (True, "follow returned a value of type int")]
 )
 def test_a_flow_of_a_script_fails_its_own_job_and_the_queue_goes_on(
     client: httpx.Client, gives: bool, said: str

@@ -91,7 +91,7 @@ def _nothing_to_lend(checkpoint: CheckpointRef, role: Role, *, latents: bool = T
 
 
 def _nothing_made(_inner: Plan, _picture: Image.Image, _mask: Image.Image | None, _seed: int) -> Image.Image:
-    raise UserError("No picture can be made within a picture here.")
+    raise UserError("Pictures cannot be made within a picture here.")
 
 
 @dataclass(frozen=True, eq=False)

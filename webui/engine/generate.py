@@ -105,7 +105,7 @@ def _batch_pictures(
     watch = tools.watch
     batch, features = Batch(together), features_of(together[0])
     for cause in tools.shelf.missed(prompts_of(together)):
-        watch.remark(f"An embedding is left out: {cause}")
+        watch.remark(f"An embedding was left out: {cause}")
     with ExitStack() as loans:
         small, render = tools.small_vaes, batch.render
         around = partial(small.around, loans=loans, render=render, note=batch.facts.note, remark=watch.remark)

@@ -21,7 +21,7 @@ def tensor_like(value: Tensor, like: Tensor, giver: object, what: str) -> Tensor
     expected(value, Tensor, giver, what)
     if value.shape != like.shape:
         shapes = f"{tuple(value.shape)}, and not of {tuple(like.shape)}"
-        raise unexpected(giver, f"{what} has given a tensor of the shape {shapes}.")
+        raise unexpected(giver, f"{what} returned a tensor of the shape {shapes}.")
     return value
 
 
@@ -42,7 +42,7 @@ def levels(value: Tensor, giver: object, what: str) -> Tensor:
     expected(value, Tensor, giver, what)
     if value.ndim != 1 or not torch.is_floating_point(value):
         told = f"{value.dtype} of the shape {tuple(value.shape)}"
-        raise unexpected(giver, f"{what} has given a tensor of {told}, and no row of noise levels.")
+        raise unexpected(giver, f"{what} returned a tensor of {told}, not a row of noise levels.")
     return value
 
 

@@ -167,7 +167,7 @@ class Walk:
         render, entry, way, watch = self.batch.render, self.this.sampler, self.way, self.watch
         sampler = registry.resolved(entry.function)
         if "order" in entry.options and len(way.sigmas) < render.uni_pc_order:
-            watch.remark(f"{entry.name} is of order {len(way.sigmas)}, since it takes no more steps.")
+            watch.remark(f"{entry.name} was used with order {len(way.sigmas)}: there are too few steps for more.")
         options = way.options(sampler_options(entry, render)).of(entry.options)
         draws = way.noise(entry, self.noise, self.batch.seeds, together=render.no_dpmpp_sde_batch_determinism)
         try:

@@ -99,6 +99,7 @@ def stock_pipeline(model: LdmModel) -> StableDiffusionPipeline | StableDiffusion
     scheduler = EulerDiscreteScheduler(
         beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, steps_offset=1
     )
+    pipeline: StableDiffusionPipeline | StableDiffusionXLPipeline
     if model.numbers:
         pipeline = StableDiffusionXLPipeline(
             vae=model.vae,

@@ -25,7 +25,7 @@ STEP_PATIENCE, STEPS_PATIENCE = 300.0, 20
 """A step may take so many seconds, and so many times as long as the longest of its phase."""
 
 
-HALFWAY = "Stopped halfway: the picture is as far as it was then."
+HALFWAY = "Stopped halfway: this picture is unfinished."
 
 
 class Skipped(Exception):

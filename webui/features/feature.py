@@ -111,7 +111,7 @@ class FeatureParams(Declared):
             return values if not cls.off or any(values[name] != value for name, value in cls.off.items()) else None
         units = [given] if isinstance(given, Mapping) else given
         if not isinstance(units, list | tuple):
-            raise UserError(f"A list of units is meant, not {shortened(given)}.", field="features")
+            raise UserError(f"Expected a list of units, not {shortened(given)}.", field="features")
         if len(units) > MOST_UNITS:
             raise UserError(f"{len(units)} units are too many.", hint=f"At most {MOST_UNITS}.", field="features")
         found = [None if unit is None else cls._values(unit) for unit in units]
@@ -122,7 +122,7 @@ class FeatureParams(Declared):
     @classmethod
     def _values(cls, given: object) -> dict[str, object]:
         if not isinstance(given, Mapping):
-            raise UserError(f"Values by their names are meant, not {shortened(given)}.", field="features")
+            raise UserError(f"Expected values by name, not {shortened(given)}.", field="features")
         settable = cls.params()
         for name in given:
             if name not in settable:

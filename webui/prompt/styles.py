@@ -180,7 +180,7 @@ def _decoded(content: bytes, remarks: list[str]) -> str:
                 lines.append(line.decode())
             except UnicodeDecodeError:
                 lines.append(line.decode("cp1252", "replace"))
-                remarks.append(f"line {number}: it is no UTF-8, and read as Windows' own letters")
+                remarks.append(f"line {number}: it is not UTF-8, so it was read as Windows-1252")
         return "\n".join(lines)
 
 

@@ -339,7 +339,7 @@ def resolve(
             family cannot bear what is asked for.
     """
     if depth > DEEPEST:
-        raise UserError("Features that make pictures with features stand too deep in one another.", field="features")
+        raise UserError("Features that make pictures of their own are nested too deeply.", field="features")
     render = settings.with_options(request.override_settings, strict=False).render
     request = request.named(partial(_styled, names, comments=render.enable_prompt_comments))
     request = _with_hypernetwork(request, render, names)

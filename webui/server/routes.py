@@ -160,7 +160,7 @@ def checked_routes(made: object, known: Sequence[BaseRoute]) -> Routes:
         TypeError: a route does not say who may call it.
     """
     if not isinstance(made, Routes):
-        raise UserError(f"It has made a value of type {type(made).__name__}, and no webui.server.routes.Routes.")
+        raise UserError(f"It returned a value of type {type(made).__name__}, not a webui.server.routes.Routes.")
     there = RouteTable(known)
     taken = [one for one in _listed(made.router.routes) if there.find(one.method, one.path) is not None]
     if taken:

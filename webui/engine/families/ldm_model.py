@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Protocol
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, ModelMixin, UNet2DConditionModel
 from torch import Tensor, nn
 
 from webui.base.errors import UserError
@@ -53,7 +53,8 @@ class TextEncoders(Protocol):
 class LdmModel:
     """See `families.family.PictureMaker`."""
 
-    unet: UNet2DConditionModel
+    unet: ModelMixin
+    """The network that denoises: a UNet, or a transformer in its place."""
     text: TextEncoders
     vae: AutoencoderKL
     process: Process

@@ -14,7 +14,7 @@ NARROW = torch.float8_e4m3fn
 _NAME = "gesso_storage"
 
 
-class _Widened(ModelHook):  # type: ignore[misc]
+class _Widened(ModelHook):
     """A layer whose weight and bias are stored but while it computes."""
 
     def __init__(self, wide: torch.dtype, *, exact: bool) -> None:

@@ -62,7 +62,7 @@ def _features(vae: AutoencoderKL, pictures: Tensor) -> list[Tensor]:
     return found
 
 
-def balanced(error: Tensor, opposing: Tensor, last: nn.Parameter) -> Tensor:
+def balanced(error: Tensor, opposing: Tensor, last: Tensor) -> Tensor:
     """The weight of `opposing` at which both pull at the last layer alike, 0..100 (Esser et al. 2021, eq. 7)."""
     (ours,) = torch.autograd.grad(error, last, retain_graph=True)
     (theirs,) = torch.autograd.grad(opposing, last, retain_graph=True)

@@ -62,10 +62,10 @@ def hypernetworks(
         try:
             strength = multiplier(tag)
         except ValueError:
-            remark(f"<{tag.kind}:{':'.join(tag.positional)}> is left out: its weight is no number.")
+            remark(f"<{tag.kind}:{':'.join(tag.positional)}> was left out: its weight is not a number.")
             continue
         try:
             found.append((patches.adapter_cache.hypernetwork(ref), strength))
         except ModelError as error:
-            remark(f"{ref.name} is left out: {error.message}")
+            remark(f"{ref.name} was left out: {error.message}")
     return found

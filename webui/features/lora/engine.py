@@ -65,7 +65,7 @@ def dress(
         try:
             weights = lora_weights(tag)
         except ValueError:
-            remark(f"<{tag.kind}:{':'.join(tag.positional)}> is left out: its weight is no number.")
+            remark(f"<{tag.kind}:{':'.join(tag.positional)}> was left out: its weight is not a number.")
             continue
         wanted.append(WantedNetwork(ref, weights.te, weights.unet, weights.rank))
     if missing:
@@ -75,7 +75,7 @@ def dress(
             patches.apply_networks(model, wanted, strict=strict)
             break
         except BrokenNetwork as error:
-            remark(f"{error.ref.name} is left out: {error.message}")
+            remark(f"{error.ref.name} was left out: {error.message}")
             wanted = [one for one in wanted if one.ref != error.ref]
     for fit in patches.fit:
         remark(f"{fit.ref.name}: applied {fit.applied} of {fit.total} keys.")

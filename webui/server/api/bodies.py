@@ -296,7 +296,7 @@ def _selected(name: str, cls: type[Generation], arguments: list[object]) -> tupl
     except NotFound as error:
         raise UserError(error.message, hint=error.hint, field="script_name") from error
     if cls.kind not in script.kinds:
-        raise UserError(f"{script.title} is no script of {cls.kind}.", field="script_name")
+        raise UserError(f"{script.title} is not a script for {cls.kind}.", field="script_name")
     return script, script.of_arguments(cls, arguments)
 
 

@@ -131,7 +131,7 @@ def _prompts(app: App) -> Routes:
 
     @router.get("/prompt-styles", "user", response_model=list[answers.StyleItem])
     def styles() -> list[dict[str, str]]:
-        """Saved pieces of prompt."""
+        """Saved styles: texts to be added to prompts."""
         return [
             {"name": style.name, "prompt": style.prompt, "negative_prompt": style.negative_prompt}
             for style in catalog.styles.all().values()
@@ -226,23 +226,23 @@ def _refreshed(app: App) -> Routes:
 
     @router.post("/refresh-checkpoints", "admin")
     def refresh_checkpoints() -> None:
-        """Look again which checkpoints there are."""
+        """Search the folders for checkpoints again."""
         catalog.checkpoints.refresh()
         catalog.hash_in_background()
 
     @router.post("/refresh-vae", "admin")
     def refresh_vae() -> None:
-        """Look again which VAEs there are."""
+        """Search the folders for VAEs again."""
         catalog.vaes.refresh()
 
     @router.post("/refresh-loras", "admin")
     def refresh_loras() -> None:
-        """Look again which LoRAs there are."""
+        """Search the folders for LoRAs again."""
         catalog.loras.refresh()
 
     @router.post("/refresh-embeddings", "admin")
     def refresh_embeddings() -> None:
-        """Embeddings are looked for at each job."""
+        """Does nothing: embeddings are looked up for each job."""
 
     return router
 

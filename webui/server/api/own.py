@@ -52,7 +52,7 @@ class Txt2ImgJob(NewJob):
     """Pictures out of text. Fields that are left out are as on the fresh page."""
 
     kind: Literal["txt2img"]
-    """Which kind of request it is."""
+    """The kind of request."""
     request: Txt2Img
     """What is asked for."""
 
@@ -61,7 +61,7 @@ class Img2ImgJob(NewJob):
     """Pictures out of pictures, which are base64, with or without `data:...;base64,` before it."""
 
     kind: Literal["img2img"]
-    """Which kind of request it is."""
+    """The kind of request."""
     request: Img2Img
     """What is asked for."""
 
@@ -70,7 +70,7 @@ class ExtrasJob(NewJob):
     """Finished pictures made larger, cut, mirrored; they are base64."""
 
     kind: Literal["extras"]
-    """Which kind of request it is."""
+    """The kind of request."""
     request: Extras
     """What is asked for."""
 
@@ -118,9 +118,9 @@ class JobAnswer(Documented):
     kind: str
     """"txt2img", "img2img", "extras", "merge" or "interrogate"."""
     state: State
-    """Where it is: it waits, is in work, or is over in one of three ways."""
+    """Whether it is waiting, running, or has ended, in one of three ways."""
     place: int
-    """Among the waiting jobs of all, from 1; 0: it does not wait."""
+    """Its place among all waiting jobs, from 1; 0: it is not waiting."""
     progress: float
     """From 0 to 1."""
     text: str
@@ -227,12 +227,12 @@ def _queue(app: App) -> Routes:
 
     @router.post("/queue/pause", "admin")
     def pause() -> None:
-        """Begin no further job; what is in work goes on."""
+        """Start no further jobs; running ones continue."""
         queue.pause(True)
 
     @router.post("/queue/resume", "admin")
     def resume() -> None:
-        """Go on after a pause."""
+        """Resume after a pause."""
         queue.pause(False)
 
     return router
@@ -245,7 +245,7 @@ def _jobs(app: App) -> Routes:
 
     @router.post("/jobs", "user", status_code=202)
     def submit(wish: Submission, request: Request) -> JobAnswer:
-        """Put a job at the end of the queue. The answer comes at once."""
+        """Add a job to the end of the queue. Answers at once."""
         settings: dict[str, object] = {} if wish.save is None else {"samples_save": wish.save, "grid_save": wish.save}
         if folders := folders_in(getattr(wish.request, "override_settings", {})):
             require_admin(request.scope)
@@ -275,17 +275,17 @@ def _jobs(app: App) -> Routes:
 
     @router.post("/jobs/order", "user")
     def reorder(order: Order, request: Request) -> None:
-        """Let these waiting jobs of yours run in this order, at the places that they hold."""
+        """Put these waiting jobs of yours into this order, within the places that they hold."""
         queue.reorder([_own(app, job_id, request).id for job_id in dict.fromkeys(order.ids)])
 
     @router.post("/jobs/cancel", "user")
     def cancel_all(request: Request) -> dict[str, int]:
-        """Give up all your jobs -> how many waited."""
+        """Cancel all your jobs -> how many were waiting."""
         return {"cancelled": queue.cancel_all(caller_of(request.scope).owner)}
 
     @router.post("/jobs/forever/stop", "user")
     def stop_forever(request: Request) -> None:
-        """Let the job that is done again and again be the last one."""
+        """Stop generating forever: the job that is being repeated is the last one."""
         queue.forever(caller_of(request.scope).owner)
 
     return router
@@ -352,7 +352,7 @@ def _repeated(app: App) -> Routes:
 
     @router.post("/jobs/{job_id}/again", "user", status_code=202)
     def again(job_id: JobId, request: Request, wish: Changes | None = None) -> JobAnswer:
-        """Submit a job once more, with some fields changed."""
+        """Submit a job again, with some fields changed."""
         job = repeatable(job_id, request)
         return _told(app, queue.again(job.id, job.owner, wish.changes if wish else None))
 

@@ -81,7 +81,7 @@ def routes(app: App) -> Routes:
 
     @router.post("/{picture_id}/discard", "user")
     def discard(picture_id: PictureId, request: Request) -> None:
-        """Give up a picture that could not be saved."""
+        """Discard a picture that could not be saved."""
         check(picture_id, request)
         job_id = pictures.get(picture_id).job_id
         pictures.give_up(picture_id)

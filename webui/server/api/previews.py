@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class PreviewWish(Documented):
-    """What shall be previewed."""
+    """A preview to be made."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -42,22 +42,22 @@ class PreviewPicture(Documented):
     """A picture that would be made."""
 
     width: int
-    """In pixels, of what would be made."""
+    """Of the full-size result, in pixels."""
     height: int
-    """In pixels, of what would be made."""
+    """Of the full-size result, in pixels."""
     image: str
-    """A small copy of it, a WebP file in base64."""
+    """A small copy of it: a WebP file in base64."""
 
 
 class PreviewAnswer(Documented):
     """What would be made."""
 
     pictures: list[PreviewPicture]
-    """In the order in which they would be made; of many the first ones."""
+    """In the order in which they would be made; if there are many, only the first."""
     comments: list[str]
-    """What is not seen, such as the model of an upscaler."""
+    """What the preview does not show, such as the effect of an upscaler's model."""
     images: list[str]
-    """The names of the request's pictures, for further questions: so they need not be sent again."""
+    """Names of the request's pictures, which later previews may use instead of sending them again."""
 
 
 def routes(app: App) -> Routes:
@@ -65,7 +65,7 @@ def routes(app: App) -> Routes:
 
     @router.post("", "user")
     async def preview(wish: PreviewWish, request: Request) -> PreviewAnswer:
-        """How a request would come out: without a job, beside those that are in work. Answers when it is made."""
+        """Preview a request without submitting a job, beside the running ones. Answers when the preview is ready."""
         key = f"api/{caller_of(request.scope).owner}/{wish.name}"
         kind = _previewed(wish.kind)
         if kind.scope == "admin":

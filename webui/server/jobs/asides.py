@@ -117,7 +117,7 @@ class Asides:
                 del self._asked[key]
         for asked in lost.values():
             asked.answer.set_exception(
-                EngineCrashed("The engine ended before the preview was made.", hint="Change a setting again.")
+                EngineCrashed("The engine ended before the preview was made.", hint="Change a setting to try again.")
             )
 
     def _send(self, key: str, asked: _Asked) -> None:

@@ -44,7 +44,7 @@ class FencedServer(KindServer):
             UserError: it is no server of jobs, or lacks what each must have.
         """
         if not isinstance(self.inner, JobServer):
-            raise UserError(f"Its Server is a {type(self.inner).__name__}, and no webui.server.jobs.kind.JobServer.")
+            raise UserError(f"Its Server is a {type(self.inner).__name__}, not a webui.server.jobs.kind.JobServer.")
         if self._lacks("plan"):
             raise UserError("Its Server has no method `plan`.")
 

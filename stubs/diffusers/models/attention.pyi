@@ -1,0 +1,10 @@
+from diffusers.models.attention_processor import Attention
+from torch import nn
+
+class BasicTransformerBlock(nn.Module):
+    attn1: Attention
+    attn2: Attention | None
+    ff: nn.Module
+    norm1: nn.Module
+    norm2: nn.Module
+    norm3: nn.Module

@@ -1,0 +1,5 @@
+from torch import nn
+
+class Upsample2D(nn.Module):
+    conv: nn.Conv2d
+    padding: int

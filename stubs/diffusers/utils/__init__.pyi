@@ -1,0 +1,1 @@
+from diffusers.utils import logging as logging
