@@ -1,4 +1,4 @@
-"""What `stubs/` says of diffusers is so: a name that the library no longer has would hide mistakes."""
+"""What `tests/stubs/` says of diffusers is so: a name that the library no longer has would hide mistakes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-STUBS = Path(__file__).resolve().parents[2] / "stubs"
+STUBS = Path(__file__).resolve().parents[1] / "stubs"
 MODULES = sorted(STUBS.rglob("*.pyi"))
 
 

@@ -56,7 +56,7 @@ class Lent(Generic[M_co]):
     ref: CheckpointRef
     key: Hashable
     patches: Patches = field(default_factory=Patches)
-    """The networks that it wears."""
+    """The networks that are active in it."""
     memory: str = ""
     """How it lies in memory, where that costs something: a sentence."""
 

@@ -298,7 +298,7 @@ def _lengthened(rows: Stacked, times: int, empty: Tensor) -> Stacked:
 
 
 Patch = Callable[[PictureMaker], AbstractContextManager[None]]
-"""What bends a model's network within a block."""
+"""Patches a model's network within a block."""
 
 
 @dataclass(frozen=True, eq=False)

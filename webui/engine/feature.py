@@ -135,7 +135,7 @@ class FeatureEngine(Generic[P]):
         """Which one it is of a feature that may act several times at once, from 0."""
 
     def patch_vae(self, vae: nn.Module) -> AbstractContextManager[None]:
-        """Bends a VAE for the length of the batch, and leaves it exactly as it was."""
+        """Patches a VAE for the length of the batch, and leaves it exactly as it was."""
         return nullcontext()
 
     def shape(self, this: Pass, loaded: Loaded) -> Pass:

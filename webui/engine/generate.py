@@ -166,13 +166,13 @@ class _Lending:
         self._base = lent.model.family
         return lent
 
-    def dressed(self, lent: Lent[Model]) -> Loaded:
+    def loaded_from(self, lent: Lent[Model]) -> Loaded:
         """Raises UserError: it is run as a whole."""
         loaded = stepwise(lent)
         if "vae" in loaded.model.parts:
             for feature in self.features:
-                bent = feature.patch_vae(loaded.model.parts["vae"])
-                self.loans.enter_context(expected(bent, AbstractContextManager, feature, "patch_vae"))
+                patched = feature.patch_vae(loaded.model.parts["vae"])
+                self.loans.enter_context(expected(patched, AbstractContextManager, feature, "patch_vae"))
         return self.around(loaded)
 
     def partner(self, checkpoint: CheckpointRef, role: Role, *, latents: bool = True) -> Loaded:
@@ -180,7 +180,7 @@ class _Lending:
         lent = self._lent(checkpoint)
         if self._base is not None:
             check_partner(self._base.capabilities, lent.model.family.capabilities, role, latents=latents)
-        return self.dressed(lent)
+        return self.loaded_from(lent)
 
     def _lent(self, checkpoint: CheckpointRef) -> Lent[Model]:
         return self.loans.enter_context(self.models.lend(checkpoint, self.vae, self.use))
@@ -221,7 +221,7 @@ def _made(
     if (whole := first.model.whole_maker) is not None:
         yield from whole_pictures(batch, whole, beginnings, watch)
         return
-    loaded = lending.dressed(first)
+    loaded = lending.loaded_from(first)
     beginning: Beginning | None = None
     if batch.request.is_img2img:
         beginning = beginnings.of(batch, loaded.model)

@@ -76,19 +76,19 @@ def denoised(features: Features, batch: Batch, this: Pass, loaded: Loaded, servi
     shape = shape_of(this, model)
     noise = noise_of(batch, shape, model.device, factor=model.latent.factor)
     process = process_of(model, entry, render, shape)
-    way = course_of(this, process, render, model.family.steps_table)
+    way = sigma_schedule_of(this, process, render, model.family.steps_table)
     clock = Clock(total=this.walked * entry.calls_per_step, per_step=entry.calls_per_step)
     guidance = guidance_of(render, this, model)
     answered: list[Loaded] = []
     on: list[PassFeature] = []
-    is_bent = False
+    is_patched = False
     with ExitStack() as patches:
 
         def enter(other: Loaded) -> Prompted:
             answered.append(other)
             for feature in on:
                 feature.enter(other)
-            patches.enter_context(patched(on, other, steady=not is_bent))
+            patches.enter_context(patched(on, other, steady=not is_patched))
             network = prompted(batch, this, other, process_of(other.model, entry, render, shape), services)
             return network.wrapped_by([_around(each) for each in on if has(each, PassFeature.predict)], clock)
 
@@ -97,7 +97,7 @@ def denoised(features: Features, batch: Batch, this: Pass, loaded: Loaded, servi
             part = expected(each.begin(context), (PassFeature, NoneType), each, "begin")
             if part is not None:
                 on.append(part)
-                is_bent = is_bent or "network" in each.params.touches
+                is_patched = is_patched or "network" in each.params.touches
         base = enter(loaded)
         _note_storage(batch, loaded, watch)
         source: Source = lambda _sigma: base  # noqa: E731
@@ -256,9 +256,9 @@ def _note_embeddings(batch: Batch, embeddings: Sequence[Embedding]) -> None:
 
 @contextmanager
 def patched(on: Sequence[PassFeature], loaded: Loaded, *, steady: bool) -> Iterator[None]:
-    """Within the block the model's networks are bent as the features of the pass want it.
+    """Within the block the model's networks are patched as the features of the pass want it.
 
-    steady: no feature bends them, so that their calls may be recorded.
+    steady: no feature patches them, so that their calls may be recorded.
     """
     with ExitStack() as patches:
         for feature in on:
@@ -311,7 +311,7 @@ def process_of(model: PictureMaker, entry: SamplerEntry, render: RenderSettings,
     return adapted(entry, process)
 
 
-def course_of(
+def sigma_schedule_of(
     this: Pass, process: Process, render: RenderSettings, table: Literal["sd1", "sdxl"] = "sd1"
 ) -> SigmaSchedule:
     """Which noise levels the pass walks. table: of Align Your Steps."""

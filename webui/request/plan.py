@@ -455,7 +455,7 @@ def _resolved_params(params: FeatureParams, resolving: Resolving) -> FeaturePara
 
 
 def _batches(pictures: tuple[Picture, ...], size: int) -> tuple[tuple[Picture, ...], ...]:
-    """Pictures that are made together: `size` of them, but not such as wear other networks or want other features."""
+    """Pictures that are made together: `size` of them, but not such as have other networks or want other features."""
     found = []
     for start in range(0, len(pictures), size):
         batch = pictures[start : start + size]

@@ -10,7 +10,7 @@ import torch
 from diffusers.models.attention_processor import Attention
 
 from webui.base.errors import ModelError
-from webui.engine.networks.hypernetworks import bent, read_hypernetwork
+from webui.engine.networks.hypernetworks import patched, read_hypernetwork
 
 WIDTH = 8
 
@@ -47,10 +47,10 @@ def test_attention_sees_it_within_the_block_alone(tmp_path: Path) -> None:
     attention = torch.nn.Sequential(Attention(query_dim=WIDTH, heads=2, dim_head=4))
     x = torch.randn(1, 5, WIDTH)
     before = attention(x)
-    with bent(attention, [(network, 1.0)]):
+    with patched(attention, [(network, 1.0)]):
         assert not torch.allclose(attention(x), before)
     assert torch.equal(attention(x), before)
-    with bent(attention, [(network, 0.0)]):
+    with patched(attention, [(network, 0.0)]):
         assert torch.allclose(attention(x), before, atol=1e-6)
 
 

@@ -2,7 +2,7 @@
 
 A graph holds addresses, not values: weights that are patched in place (LoRAs) stay valid, weights that moved do not,
 and whatever Python does between the layers is not in it. So it is thrown away when an address changes, and not used
-while the network is bent. https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
+while the network is patched. https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 """
 
 from __future__ import annotations

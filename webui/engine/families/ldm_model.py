@@ -29,7 +29,7 @@ from webui.engine.families.family import (
 from webui.engine.families.fused_attention import fuse, unfuse
 from webui.engine.families.graphs import Graphs, Inputs, cuda_recorder
 from webui.engine.families.staging import Staging, offload_of
-from webui.engine.families.storage import narrowed
+from webui.engine.families.storage import stored_in_fp8
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.sampling.process import Process
@@ -74,7 +74,7 @@ class LdmModel:
 
     def __post_init__(self) -> None:
         if self.placement.fp8_storage:
-            narrowed(self.unet, self.placement.dtype, exact=self.placement.keep_exact)
+            stored_in_fp8(self.unet, self.placement.dtype, exact=self.placement.keep_exact)
         self.staging = Staging(self.parts, self.placement)
         self._fuse()
         is_compiled = any(module._compiled_call_impl is not None for module in self.unet.modules())

@@ -49,7 +49,7 @@ class _Widened(ModelHook):
         self.stored = []
 
 
-def narrowed(network: nn.Module, wide: torch.dtype, *, exact: bool = False) -> None:
+def stored_in_fp8(network: nn.Module, wide: torch.dtype, *, exact: bool = False) -> None:
     """Keep the weights of the network's blocks in 8 bits from now on; norms and what stands outside blocks stay as
     they are, as few numbers hang on much there.
 
@@ -63,7 +63,7 @@ def narrowed(network: nn.Module, wide: torch.dtype, *, exact: bool = False) -> N
 
 
 def exact_weights(layer: nn.Module) -> dict[str, Tensor]:
-    """The weights of a narrowed layer before they were; {} where they were not kept."""
+    """The weights of such a layer before they were; {} where they were not kept."""
     registry = getattr(layer, "_diffusers_hook", None)
     hook = registry.get_hook(_NAME) if registry is not None else None
     return dict(hook.exact) if isinstance(hook, _Widened) else {}

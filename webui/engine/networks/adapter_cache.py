@@ -55,7 +55,7 @@ class Kept(Generic[T]):
 
 @dataclass(frozen=True, eq=False)
 class AdapterCache:
-    """What models may wear."""
+    """Networks that can be made active in models."""
 
     adapters: Kept[Adapter] = field(default_factory=lambda: Kept(FILE_BYTES))
     hypernetworks: Kept[Hypernetwork] = field(default_factory=lambda: Kept(FILE_BYTES))

@@ -139,7 +139,7 @@ def _module(
 
 
 @contextmanager
-def bent(unet: nn.Module, networks: Sequence[tuple[Hypernetwork, float]]) -> Iterator[None]:
+def patched(unet: nn.Module, networks: Sequence[tuple[Hypernetwork, float]]) -> Iterator[None]:
     """Within the block every attention's keys and values see what the networks, one after the other, make of them."""
     with ExitStack() as hooks:
         for attention in unet.modules() if networks else ():

@@ -1,6 +1,6 @@
 """Networks merged into a model's weights, and taken off again bit for bit.
 
-What a model wears stays on it after a picture: the same networks cost nothing the next time. The weights as they were
+The networks of a picture stay active after it: the same networks cost nothing the next time. The weights as they were
 are kept aside while they are changed, and every change begins with them, so nothing adds up from picture to picture.
 """
 
@@ -78,7 +78,7 @@ class _Layer:
 
 @dataclass(eq=False)
 class Patches:
-    """What one model wears. The same networks under another VAE are the same model here."""
+    """The networks that are active in one model. The same networks under another VAE are the same model here."""
 
     adapter_cache: AdapterCache = field(default_factory=AdapterCache)
     key: Hashable = ()

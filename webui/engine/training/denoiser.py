@@ -27,7 +27,7 @@ from webui.engine.training.config import END_TOKEN, LATENT_SCALE, VOCABULARY, De
 from webui.engine.training.data import Emoji, Scene, phrase, plain_scene, scenes, to_batch
 from webui.engine.training.networks import build_text_tower, build_unet
 from webui.engine.training.tokens import token_ids
-from webui.engine.training.vae import SAVED_EVERY, encoded, narrowed, save_state
+from webui.engine.training.vae import SAVED_EVERY, autocast, encoded, save_state
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ def teach_text(model: TextConditionedUNet, lessons: Lessons, cache: Path, device
         for group in optimizer.param_groups:
             group["lr"] = plan.rate * budget.rate(plan.warmup)
         described = (ids[:, -GRID * GRID :] == END_TOKEN).to(device)
-        with narrowed(device):
+        with autocast(device):
             foretold = head(text(input_ids=ids.to(device)).last_hidden_state[:, -GRID * GRID :])
         loss = (foretold.float() - patches(pictures.to(device))).square().mean(2)[described].mean()
         torch.autograd.backward(loss)
@@ -212,11 +212,11 @@ def denoised(
     """
     shares = signal_shares().to(x.device)
     ids = torch.cat([token_ids([""]).expand(len(captions), -1), token_ids(captions)]).to(x.device)
-    with narrowed(x.device):
+    with autocast(x.device):
         context = model.text(input_ids=ids).last_hidden_state
     for now, later in zip(times, [*times[1:], None], strict=True):
         after = torch.ones_like(shares[now]) if later is None else shares[later]
-        with narrowed(x.device):
+        with autocast(x.device):
             asked_twice = model.unet(torch.cat([x, x]), torch.tensor(now, device=x.device), context).sample
         empty, asked = asked_twice.float().chunk(2)
         x0, noise = from_velocity(x, empty + guidance * (asked - empty), shares[now])
@@ -274,7 +274,7 @@ def train_denoiser(
         noise = torch.randn_like(x0)
         for group in optimizer.param_groups:
             group["lr"] = group["share"] * plan.rate * budget.rate(plan.warmup)
-        with narrowed(device):
+        with autocast(device):
             predicted = model(share.sqrt() * x0 + (1 - share).sqrt() * noise, t, ids)
         loss = (predicted.float() - (share.sqrt() * noise - (1 - share).sqrt() * x0)).square().mean()
         torch.autograd.backward(loss)

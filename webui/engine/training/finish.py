@@ -21,7 +21,7 @@ from webui.engine.training.adversary import Adversary, balanced, perceived
 from webui.engine.training.config import LATENT_SCALE, Training
 from webui.engine.training.data import Emoji, Scene, plain_scene, scenes, to_batch
 from webui.engine.training.denoiser import TextConditionedUNet, denoised, signal_shares
-from webui.engine.training.vae import Lesson, difference, encoded, narrowed, opened_decoder, save_state, trained
+from webui.engine.training.vae import Lesson, autocast, difference, encoded, opened_decoder, save_state, trained
 
 log = logging.getLogger(__name__)
 
@@ -76,14 +76,14 @@ class _Finish:
     def __call__(self, vae: AutoencoderKL, step: int) -> tuple[Tensor, Tensor]:
         plan = self.training.finish
         latents, wanted = self._crops(whole=step % 2 == 1)
-        with narrowed(self.device):
+        with autocast(self.device):
             drawn = vae.decode(latents / LATENT_SCALE).sample
             perceptual = perceived(vae, drawn, wanted)
         drawn = drawn.float()
         error = difference(drawn, wanted)
         loss = error + plan.perceptual * perceptual
         self._alone -= plan.batch
-        with narrowed(self.device):
+        with autocast(self.device):
             mistaken = self._adversary.error(drawn, wanted)
         torch.autograd.backward(mistaken)
         self._learning.step()
@@ -91,7 +91,7 @@ class _Finish:
         if self._alone > 0:
             return error, loss
         self._adversary.requires_grad_(False)
-        with narrowed(self.device):
+        with autocast(self.device):
             opposing = -self._adversary(drawn).mean()
         self._adversary.requires_grad_(True)
         weight = balanced(loss, opposing, vae.decoder.conv_out.weight)

@@ -28,7 +28,7 @@ from webui.engine.training.data import COLOURS, Emoji, Scene, ScenePart, article
 from webui.engine.training.denoiser import TextConditionedUNet
 from webui.engine.training.tokens import token_ids
 from webui.engine.training.usual import USUAL
-from webui.engine.training.vae import narrowed
+from webui.engine.training.vae import autocast
 
 log = logging.getLogger(__name__)
 
@@ -105,12 +105,12 @@ def _guided(
     model: TextConditionedUNet, process: Diffusion, captions: Sequence[str], guidance: float, device: torch.device
 ) -> Denoiser:
     ids = torch.cat([token_ids([""]).expand(len(captions), -1), token_ids(captions)]).to(device)
-    with narrowed(device):
+    with autocast(device):
         context = model.text(input_ids=ids).last_hidden_state
 
     def answer(x: Tensor, sigma: Tensor) -> Tensor:
         t = process.timestep(sigma).to(device)
-        with narrowed(device):
+        with autocast(device):
             output = model.unet(process.to_input(x, sigma).repeat(2, 1, 1, 1), t.repeat(2), context).sample
         empty, asked = output.float().chunk(2)
         return process.to_x0(x, sigma, empty + guidance * (asked - empty))

@@ -96,7 +96,7 @@ class _Reproduction:
         else:
             batch = [cropped(next(self._source), self.training.size // 2, self.rng) for _ in range(plan.batch)]
         wanted = torch.from_numpy(to_batch(batch)).to(self.device, memory_format=torch.channels_last)
-        with narrowed(self.device):
+        with autocast(self.device):
             posterior = vae.encode(wanted).latent_dist
             decoded = vae.decode(posterior.sample()).sample
         kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).float().mean()
@@ -104,7 +104,7 @@ class _Reproduction:
         return error, error + plan.kl_weight * kl
 
 
-def narrowed(device: torch.device) -> torch.autocast:
+def autocast(device: torch.device) -> torch.autocast:
     """bfloat16 where the device computes faster in it."""
     has = torch.cpu.get_capabilities()
     faster = device.type == "cuda" or bool(has.get("avx512_bf16") or has.get("amx_bf16"))
@@ -172,7 +172,7 @@ def save_state(kept: dict[str, object], state: Path) -> None:
 def encoded(vae: AutoencoderKL, pictures: NDArray[np.float32], device: torch.device) -> Tensor:
     """The encoder's means of pictures (n, 3, h, w) in -1..1: (n, c, h/factor, w/factor), not scaled, float32."""
     shown = torch.from_numpy(pictures).to(device, memory_format=torch.channels_last)
-    with torch.no_grad(), narrowed(device):
+    with torch.no_grad(), autocast(device):
         mean: Tensor = vae.encode(shown).latent_dist.mean
     return mean.float()
 

@@ -9,7 +9,7 @@ from webui.base.errors import ModelError
 from webui.engine.batch import Loaded, Refs, Services
 from webui.engine.families.family import PictureMaker
 from webui.engine.feature import FeatureEngine, PassContext, PassFeature
-from webui.engine.networks.hypernetworks import Hypernetwork, bent
+from webui.engine.networks.hypernetworks import Hypernetwork, patched
 from webui.engine.networks.patches import Patches
 from webui.features.hypernetworks.parameters import Params
 from webui.prompt.networks import HYPERNETWORK, NetworkTag, multiplier
@@ -28,7 +28,7 @@ class Bending(PassFeature):
         unet = loaded.model.parts.get("unet")
         if unet is None or not _can_bear(loaded.model, self.services.watch.remark):
             return nullcontext()
-        return bent(unet, self.networks)
+        return patched(unet, self.networks)
 
 
 class Engine(FeatureEngine[Params]):

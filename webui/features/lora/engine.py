@@ -15,7 +15,7 @@ Remark = Callable[[str], None]
 HASHES = "Lora hashes"
 
 
-class Dressing(PassFeature):
+class ActiveLoras(PassFeature):
     """The LoRAs of a pass."""
 
     def __init__(self, context: PassContext) -> None:
@@ -24,7 +24,7 @@ class Dressing(PassFeature):
     def enter(self, loaded: Loaded) -> None:
         this, services, facts = self.context.this, self.context.services, self.context.batch.facts
         is_first = loaded is self.context.loaded
-        hashes = dress(
+        hashes = apply_adapters(
             loaded.patches, loaded.model, this.networks, services.networks, services.watch.remark, strict=is_first
         )
         if hashes and is_first:
@@ -35,10 +35,10 @@ class Dressing(PassFeature):
 
 class Engine(FeatureEngine[Params]):
     def begin(self, context: PassContext) -> PassFeature:
-        return Dressing(context)
+        return ActiveLoras(context)
 
 
-def dress(
+def apply_adapters(
     patches: Patches,
     model: PictureMaker,
     tags: Sequence[NetworkTag],

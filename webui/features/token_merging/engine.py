@@ -97,17 +97,17 @@ class _Block:
 @contextmanager
 def merging(unet: nn.Module, share: float) -> Iterator[None]:
     """Within the block this share of the UNet's tokens is merged; afterwards all is as before. 0 does nothing."""
-    with ExitStack() as bends:
+    with ExitStack() as patches:
         if share > 0:
             size = [0, 0]
 
             def note_size(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
                 size[:] = args[0].shape[-2:]
 
-            bends.callback(unet.register_forward_pre_hook(note_size).remove)
+            patches.callback(unet.register_forward_pre_hook(note_size).remove)
             for block in unet.modules():
                 if isinstance(block, BasicTransformerBlock):
-                    bends.callback(_Block(block, share, size).remove)
+                    patches.callback(_Block(block, share, size).remove)
         yield
 
 
