@@ -1,8 +1,8 @@
 """Attention of a UNet with one matrix product where three stand: for devices on which many small calls cost time.
 
 The weights of query, key and value become views of one tensor, so that networks that are merged into them are merged
-into the fused one, and come off again as before. Where a layer's weights lie apart again (they were moved, stored in fp8, or
-somebody hooked into them), the layers are asked one by one.
+into the fused one, and come off again as before. Where a layer's weights lie apart again (they were moved, stored in
+fp8, or somebody hooked into them), the layers are asked one by one.
 """
 
 from __future__ import annotations
