@@ -161,7 +161,7 @@ class Walk:
     def __call__(self) -> Tensor:
         """
         Raises:
-            UserError: it gives numbers that are none.
+            UserError: it produces invalid values (NaN).
             Interrupted, Skipped: somebody stopped it and does not want what is half done.
         """
         render, entry, way, watch = self.batch.render, self.this.sampler, self.way, self.watch
@@ -181,7 +181,7 @@ class Walk:
             latents, self.whole = half, False
         if not bool(torch.isfinite(latents).all()):
             raise UserError(
-                f"{self.loaded.ref.name} gave numbers that are none (NaN).",
+                f"{self.loaded.ref.name} produced invalid values (NaN).",
                 hint="Half precision may be too coarse for this model: start with --no-half.",
             )
         return latents

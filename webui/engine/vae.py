@@ -71,7 +71,7 @@ def _finite(
         dtype = next((each for each in wider if model.widen_vae(each)), None)
         if dtype is None:
             raise UserError(
-                "The VAE gave numbers that are none (NaN).", hint="Start with --no-half-vae, or choose another VAE."
+                "The VAE produced invalid values (NaN).", hint="Start with --no-half-vae, or choose another VAE."
             )
         called = "full precision" if dtype == torch.float32 else "bfloat16"
         watch.remark(f"The VAE gave nothing in half precision; it is used in {called} from now on.")

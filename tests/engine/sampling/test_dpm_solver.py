@@ -50,5 +50,5 @@ def test_a_model_that_breaks_down_ends_the_search_for_a_step():
     process = Diffusion(sd_alphas_cumprod())
     noise = ImageNoise("CPU", [1], (4, 4, 4))
     broken = denoiser(process, lambda x, _: x * float("nan"))
-    with pytest.raises(UserError, match="not finite"):
+    with pytest.raises(UserError, match="invalid values"):
         dpm_adaptive(broken, noise.first(), process.spaced(10), noise, eta=1.0)

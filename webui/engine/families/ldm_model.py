@@ -196,7 +196,7 @@ class LdmModel:
     def depth(self, pixels: Tensor) -> Tensor:
         if self.depth_network is None:
             raise UserError(
-                "This checkpoint wants to see how near things are, and there is no network that says so.",
+                "This checkpoint needs a depth network, and none was found.",
                 hint="Put the folder of a depth network (such as Intel/dpt-hybrid-midas) into models/depth.",
             )
         return self.depth_network(pixels)

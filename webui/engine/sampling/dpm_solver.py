@@ -72,7 +72,7 @@ def dpm_adaptive(
         error = float(torch.linalg.vector_norm((low - high) / tolerance)) / math.sqrt(x.numel())
         if not math.isfinite(error):  # no step would ever be small enough
             raise UserError(
-                "The model answered with numbers that are not finite (NaN).",
+                "The model produced invalid values (NaN).",
                 hint="Try full precision: start with --no-half, or with --upcast-sampling.",
             )
         if control.accepts(error):
