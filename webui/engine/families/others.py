@@ -60,7 +60,7 @@ RELATIVES = (
     Known(
         "the 4x upscaler of Stable Diffusion",
         (has("label_emb.weight", "low_scale_model.betas"),),
-        "Extras can use upscalers of this kind, from models/ESRGAN.",
+        "For Extras, use an upscaler such as ESRGAN, in models/ESRGAN.",
     ),
     Known("Zero123, which turns things round", (part("cc_projection."),)),
     Known("Kolors", (part("encoder_hid_proj."),), FOLDER),
