@@ -104,7 +104,7 @@ def test_a_broken_network_is_remarked_and_the_picture_made_without_it(
     made = painted("a cat <lora:broken:1> <lora:strong:1> <hypernet:bent:1>")
     assert made.rgb == painted("a cat <lora:strong:1>").rgb
     for name in ("broken", "bent"):
-        assert sum(comment.startswith(f"{name} is left out: ") for comment in made.comments) == 1
+        assert sum(comment.startswith(f"{name} was left out: ") for comment in made.comments) == 1
     assert "strong: applied 1 of 1 keys." in made.comments
 
 
