@@ -5,6 +5,6 @@ class BasicTransformerBlock(nn.Module):
     attn1: Attention
     attn2: Attention | None
     ff: nn.Module
-    norm1: nn.Module
-    norm2: nn.Module
-    norm3: nn.Module
+    norm1: nn.LayerNorm
+    norm2: nn.LayerNorm
+    norm3: nn.LayerNorm
