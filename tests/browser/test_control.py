@@ -64,6 +64,10 @@ def test_a_unit_is_set_up_with_its_map_beside_and_acts(visitor: Visitor, tmp_pat
     visitor.until("id => document.querySelector(`#${id}_image img`)?.naturalHeight === 64", UNIT)
     visitor.see(f"#{UNIT}_map figcaption:text-is('Preview, 96x64')")
 
+    page.locator(f"#{UNIT}_type label", has_text="Inpaint").click()
+    page.wait_for_selector(f"#{UNIT}_map img", state="detached")
+    assert not page.inner_text(f"#{UNIT}_map").strip(), "the map is the picture itself, and nothing is wrong with that"
+
     # It comes back into a form in which the unit's tab has never been opened.
     visitor.write("txt2img_prompt", said.replace("ControlNet 0:", "ControlNet 1:"))
     page.click("#txt2img_paste")

@@ -20,7 +20,7 @@ from webui.request.control_types import (
     usual_preprocessor,
 )
 from webui.request.params import same_choice
-from webui.request.preprocessing import Preprocessing
+from webui.request.preprocessing import KEEPS, Preprocessing
 from webui.request.preprocessors import NONE, RESOLUTION, TABLE, Preprocessor, preprocessor
 from webui.server.ui.components import Component, Data, Updates, number_in, text_in
 from webui.server.ui.controls import QUIET, Controls
@@ -139,8 +139,8 @@ def _shows_map(app: App, form: Controls, allowed: Component, seen: Component) ->
 
     def ask(data: Data, uploaded: Uploaded, key: str) -> Asked | str:
         path, which = text_in(data[form[PICTURE]]), _named(data[form[MODULE]])
-        if not path or which is NONE or not data[allowed]:
-            return ""
+        if not path or which is NONE or which.name in KEEPS or not data[allowed]:
+            return ""  # The map is the picture itself.
         width, height = (int(number_in(data[side])) for side in sides) if len(sides) == len(SIZE) else (0, 0)
         resolution, a, b = (number_in(data[form[name]]) for name in SLIDERS)
         is_perfect = bool(data[form[PERFECT]]) and width > 0 and height > 0
