@@ -16,7 +16,7 @@ from webui.request.plan import UpscalerRef
 
 FOLDERS = ("ESRGAN", "RealESRGAN", "SwinIR", "DAT", "HAT", "ScuNET", "BSRGAN", "upscale_models")
 """Below `models/`; the last is what other programs call it."""
-PACKAGED = "packages"
+PACKAGED = "upscalers of packages"
 """What comes in packages; a file of one's own comes first."""
 ENDINGS = (".safetensors", ".pth", ".pt", ".ckpt")
 # A1111: what pictures name after "Hires upscaler" -> the published file's stem.
