@@ -14,12 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from webui.base.errors import UserError
 from webui.engine.preprocessors.picture import Bytes, levels, whole
 from webui.features.controlnet.parameters import ResizeMode
 
 N = TypeVar("N", np.uint8, np.float32)
 MASKED = 127
 """A mask above this level is a hole."""
+LARGEST = 64 * 2**20
+"""Pixels, as of every picture that is taken."""
 FEW_COLOURS = 200
 DARK, BRIGHT = 16, 240
 """Of a map that has two colours and no more: one below the first, one above the second."""
@@ -95,12 +98,24 @@ def _border(picture: NDArray[N]) -> NDArray[N]:
 
 
 def _inner(old: tuple[int, int], size: tuple[int, int], mode: ResizeMode) -> tuple[int, int]:
-    """(width, height) to which a picture of the old size is brought, before it is cut or laid on a ground."""
+    """(width, height) to which a picture of the old size is brought, before it is cut or laid on a ground.
+
+    Raises:
+        UserError: a long strip would become too large in between.
+    """
     if mode == "Just Resize":
         return size
     factors = (size[0] / old[0], size[1] / old[1])
     factor = max(factors) if mode == "Crop and Resize" else min(factors)
-    return (max(round(old[0] * factor), 1), max(round(old[1] * factor), 1))
+    inner = (max(round(old[0] * factor), 1), max(round(old[1] * factor), 1))
+    if inner[0] * inner[1] > LARGEST:
+        raise UserError(
+            f"To be cropped to {size[0]}x{size[1]}, the control picture of {old[0]}x{old[1]} pixels would have to be "
+            f"enlarged to {inner[0]}x{inner[1]}.",
+            hint="Cut it, or choose Resize and Fill.",
+            field="resize_mode",
+        )
+    return inner
 
 
 def _laid(picture: NDArray[N], size: tuple[int, int], ground: NDArray[N]) -> NDArray[N]:

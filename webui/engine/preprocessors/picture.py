@@ -10,8 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from webui.base.errors import UserError
+
 Bytes: TypeAlias = NDArray[np.uint8]
 """(h, w, 3), RGB; maps may be (h, w)."""
+LONGEST = 8192
+"""Pixels of a side of a map."""
 MULTIPLE = 64
 """Of which the sides are while a preprocessor looks: what is missing is repeated from the edge."""
 
@@ -33,8 +37,18 @@ Preprocess: TypeAlias = Callable[[Bytes, Options], Bytes]
 
 
 def scaled(picture: Bytes, resolution: int, enlarging: int = cv2.INTER_CUBIC) -> Bytes:
-    """The picture whose shorter side is `resolution`. enlarging: OpenCV's way to make it larger."""
+    """The picture whose shorter side is `resolution`. enlarging: OpenCV's way to make it larger.
+
+    Raises:
+        UserError: the longer side would be beyond all use, as of a picture of 1x10000 pixels.
+    """
     height, width = picture.shape[:2]
+    if resolution * max(width, height) > LONGEST * min(width, height):
+        raise UserError(
+            f"At the resolution {resolution} the map of a picture of {width}x{height} pixels would be too long.",
+            hint=f"Cut the picture; a side of a map has at most {LONGEST} pixels.",
+            field="processor_res",
+        )
     factor = resolution / min(height, width)
     high, wide = (max(round(side * factor), 1) for side in (height, width))
     return levels(cv2.resize(picture, (wide, high), interpolation=enlarging if factor > 1 else cv2.INTER_AREA))

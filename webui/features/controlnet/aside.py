@@ -17,9 +17,6 @@ from webui.request.messages import AsidePicture, AsideResult
 from webui.request.preprocessing import INPAINTS, KEEPS, Preprocessing
 from webui.request.preprocessors import NONE, Preprocessor, preprocessor
 
-LONGEST = 8192
-"""Pixels of a side of a map."""
-
 
 def aside(plan: Preprocessing) -> AsideResult:
     """
@@ -49,12 +46,6 @@ def _resolution(plan: Preprocessing, known: Preprocessor, width: int, height: in
     if plan.target is not None:
         mode = next((each for each in RESIZE_MODES if each == plan.resize_mode), RESIZE_MODES[1])
         resolution = perfect_resolution((width, height), plan.target, mode)
-    if known.has_resolution and resolution * max(width, height) > LONGEST * min(width, height):
-        raise UserError(
-            f"At the resolution {resolution} the map of a picture of {width}x{height} pixels would be too long.",
-            hint=f"Cut the picture; a side of a map has at most {LONGEST} pixels.",
-            field="processor_res",
-        )
     return resolution
 
 

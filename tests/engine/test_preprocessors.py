@@ -1,0 +1,45 @@
+"""Preprocessors and maps at the edges, one pixel or a long strip: a map, or a sentence; never all the memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from webui.base.errors import UserError
+from webui.engine.control.hints import sized
+from webui.engine.preprocessors.picture import Options
+from webui.features.controlnet.parameters import RESIZE_MODES
+from webui.registry import resolved
+from webui.request.preprocessors import TABLE, Preprocessor
+
+BUILT = [known for known in TABLE if known.code]
+SHAPES = [(1, 1), (1, 9000), (9000, 1), (3, 2), (64, 500)]
+
+
+@pytest.mark.parametrize("known", BUILT, ids=lambda known: known.name)
+def test_pictures_of_any_shape_give_a_map_or_a_sentence(known: Preprocessor) -> None:
+    look = resolved(known.code)
+    for shape in SHAPES:
+        black = np.zeros((*shape, 3), np.uint8)
+        for levels in (black, np.random.default_rng(1).integers(0, 256, black.shape, np.uint8)):
+            options = Options(512, known.value_of(known.a, -1), known.value_of(known.b, -1), 1)
+            try:
+                seen = look(levels, options)
+            except UserError as error:
+                assert max(shape) > 4096, error.message
+                assert "too long" in error.message
+            else:
+                assert seen.dtype == np.uint8
+                assert seen.shape[:2] == shape or min(seen.shape[:2]) == 512, (known.name, shape, seen.shape)
+
+
+@pytest.mark.parametrize("mode", RESIZE_MODES)
+def test_a_map_of_any_shape_is_brought_to_any_size_or_refused(mode: str) -> None:
+    for shape in SHAPES:
+        for size in ((64, 512), (512, 64), (8, 8)):
+            try:
+                assert sized(np.full((*shape, 3), 9, np.uint8), size, mode).shape == (size[1], size[0], 3)
+            except UserError as error:
+                assert mode == "Crop and Resize"
+                assert max(shape) > 4096
+                assert "would have to be enlarged to" in error.message
