@@ -41,105 +41,132 @@ class Flags:
 
     # --- where things are
     data_dir: Annotated[
-        Path, Flag("Folders", "root of models, outputs and settings; an existing A1111 folder will do", "DIR")
+        Path, Flag("Folders", "the root of models, outputs and settings; may be an existing A1111 folder", "DIR")
     ] = PROGRAM
-    models_dir: Annotated[Path | None, Flag("Folders", "the folder with one subfolder a kind of model", "DIR")] = None
-    ckpt: Annotated[str, Flag("Folders", "the checkpoint to begin with", "FILE")] = ""
+    models_dir: Annotated[Path | None, Flag("Folders", "the folder with a subfolder for each kind of model", "DIR")] = (
+        None
+    )
+    ckpt: Annotated[str, Flag("Folders", "the checkpoint to start with", "FILE")] = ""
     ckpt_dir: Annotated[
-        tuple[Path, ...], Flag("Folders", "one more folder with checkpoints; may be repeated", "DIR")
+        tuple[Path, ...], Flag("Folders", "an additional folder with checkpoints; may be repeated", "DIR")
     ] = ()
-    vae_dir: Annotated[tuple[Path, ...], Flag("Folders", "one more folder with VAEs; may be repeated", "DIR")] = ()
-    vae_path: Annotated[Path | None, Flag("Folders", "the VAE to begin with", "FILE")] = None
-    embeddings_dir: Annotated[Path | None, Flag("Folders", "textual inversion embeddings", "DIR")] = None
+    vae_dir: Annotated[tuple[Path, ...], Flag("Folders", "an additional folder with VAEs; may be repeated", "DIR")] = ()
+    vae_path: Annotated[Path | None, Flag("Folders", "the VAE to start with", "FILE")] = None
+    embeddings_dir: Annotated[Path | None, Flag("Folders", "the folder with textual inversion embeddings", "DIR")] = (
+        None
+    )
     lora_dir: Annotated[
         tuple[Path, ...],
-        Flag("Folders", "one more folder with LoRAs; may be repeated", "DIR", others=("--lyco-dir-backcompat",)),
+        Flag("Folders", "an additional folder with LoRAs; may be repeated", "DIR", others=("--lyco-dir-backcompat",)),
     ] = ()
     controlnet_dir: Annotated[
         tuple[Path, ...],
-        Flag("Folders", "one more folder with control networks; may be repeated", "DIR"),
+        Flag("Folders", "an additional folder with control networks; may be repeated", "DIR"),
     ] = ()
-    styles_file: Annotated[tuple[Path, ...], Flag("Folders", "saved styles; may be repeated", "FILE")] = ()
-    ui_config_file: Annotated[Path | None, Flag("Folders", "saved defaults of the form", "FILE")] = None
-    ui_settings_file: Annotated[Path | None, Flag("Folders", "settings", "FILE")] = None
+    styles_file: Annotated[tuple[Path, ...], Flag("Folders", "a file with saved styles; may be repeated", "FILE")] = ()
+    ui_config_file: Annotated[Path | None, Flag("Folders", "the file with the saved defaults of the form", "FILE")] = (
+        None
+    )
+    ui_settings_file: Annotated[Path | None, Flag("Folders", "the file with the settings", "FILE")] = None
 
     # --- the machine
-    device_id: Annotated[str, Flag("Machine", "which GPUs, counted from 0: `1`, `0,1` or `all`", "N")] = ""
+    device_id: Annotated[str, Flag("Machine", "the GPUs to use, counted from 0: `1`, `0,1` or `all`", "N")] = ""
     use_cpu: Annotated[
-        tuple[str, ...], Flag("Machine", "`all` or `sd`: make pictures on the CPU", "MODULE", words=True)
+        tuple[str, ...], Flag("Machine", "`all` or `sd`: generate pictures on the CPU", "MODULE", words=True)
     ] = ()
-    precision: Annotated[Precision, Flag("Machine", "`full`: everything in 32 bits")] = "autocast"
-    no_half: Annotated[bool, Flag("Machine", "models in 32 bits: slower, cures black pictures on old GPUs")] = False
-    no_half_vae: Annotated[bool, Flag("Machine", "the VAE in 32 bits: cures black pictures of some models")] = False
-    medvram: Annotated[bool, Flag("Machine", "for GPUs of 4 to 6 GB: only the network in use is on the GPU")] = False
-    lowvram: Annotated[bool, Flag("Machine", "for GPUs of 2 to 3 GB: the network comes part by part; slow")] = False
+    precision: Annotated[Precision, Flag("Machine", "`full` runs everything in 32 bits")] = "autocast"
+    no_half: Annotated[bool, Flag("Machine", "run models in 32 bits: slower, but cures black pictures on old GPUs")] = (
+        False
+    )
+    no_half_vae: Annotated[bool, Flag("Machine", "run the VAE in 32 bits: cures black pictures with some models")] = (
+        False
+    )
+    medvram: Annotated[bool, Flag("Machine", "for GPUs with 4 to 6 GB: keep only the network in use on the GPU")] = (
+        False
+    )
+    lowvram: Annotated[
+        bool, Flag("Machine", "for GPUs with 2 to 3 GB: move the network to the GPU part by part; slow")
+    ] = False
     xformers: Annotated[
-        bool, Flag("Machine", "attention by xformers, where it is installed", others=("--force-enable-xformers",))
+        bool, Flag("Machine", "use xformers for attention, where it is installed", others=("--force-enable-xformers",))
     ] = False
     opt_sdp_attention: Annotated[
-        bool, Flag("Machine", "attention by torch itself (the default)", others=("--opt-sdp-no-mem-attention",))
+        bool, Flag("Machine", "use torch's own attention (the default)", others=("--opt-sdp-no-mem-attention",))
     ] = False
     opt_split_attention: Annotated[
         bool,
         Flag(
             "Machine",
-            "attention in slices: slower, for less memory",
+            "compute attention in slices: slower, but needs less memory",
             others=("--opt-split-attention-v1", "--opt-split-attention-invokeai", "--opt-sub-quad-attention"),
         ),
     ] = False
     compile: Annotated[
         bool,
-        Flag("Machine", "compile the networks: faster after minutes at the first picture; wants a C++ compiler"),
+        Flag(
+            "Machine",
+            "compile the networks: the first picture takes minutes, later ones are faster; needs a C++ compiler",
+        ),
     ] = False
     cuda_graphs: Annotated[
         bool,
-        Flag("Machine", "record the network's calls and replay them: faster small pictures on NVIDIA, for more memory"),
+        Flag(
+            "Machine",
+            "record the network's calls and replay them: small pictures are faster on NVIDIA, but need more memory",
+        ),
     ] = False
-    skip_load_model_at_start: Annotated[bool, Flag("Machine", "load the checkpoint when it is first used")] = False
+    skip_load_model_at_start: Annotated[bool, Flag("Machine", "load the checkpoint only when it is first used")] = False
 
     # --- the server
-    listen: Annotated[bool, Flag("Server", "answer the whole network, not this machine alone")] = False
+    listen: Annotated[bool, Flag("Server", "accept connections from the network, not just from this machine")] = False
     server_name: Annotated[str, Flag("Server", "the address or name to listen on", "HOST")] = ""
     port: Annotated[
-        int | None, Flag("Server", f"default: the first free one from {DEFAULT_PORT} on; 0: any free one", "N")
+        int | None,
+        Flag(
+            "Server",
+            f"the port to listen on; default: the first free one from {DEFAULT_PORT} upwards; 0: any free one",
+            "N",
+        ),
     ] = None
     allow_host: Annotated[
-        tuple[str, ...], Flag("Server", "a name by which a proxy reaches the server; may be repeated", "NAME")
+        tuple[str, ...], Flag("Server", "a host name under which a proxy reaches the server; may be repeated", "NAME")
     ] = ()
-    share: Annotated[bool, Flag("Server", "a public address for 72 hours, through Gradio's tunnel")] = False
-    subpath: Annotated[str, Flag("Server", "the path below which a proxy serves the page", "PATH")] = ""
-    tls_keyfile: Annotated[Path | None, Flag("Server", "the key for https", "FILE")] = None
-    tls_certfile: Annotated[Path | None, Flag("Server", "the certificate for https", "FILE")] = None
-    timeout_keep_alive: Annotated[int, Flag("Server", "seconds for which an idle connection is kept", "N")] = 30
+    share: Annotated[bool, Flag("Server", "create a public address for 72 hours through Gradio's tunnel")] = False
+    subpath: Annotated[str, Flag("Server", "the path under which a proxy serves the page", "PATH")] = ""
+    tls_keyfile: Annotated[Path | None, Flag("Server", "the private key for HTTPS", "FILE")] = None
+    tls_certfile: Annotated[Path | None, Flag("Server", "the certificate for HTTPS", "FILE")] = None
+    timeout_keep_alive: Annotated[int, Flag("Server", "seconds to keep an idle connection open", "N")] = 30
     autolaunch: Annotated[bool, Flag("Server", "open the page in the browser")] = False
-    theme: Annotated[Literal["", "light", "dark"], Flag("Server", "of the page; default: as the system says")] = ""
+    theme: Annotated[
+        Literal["", "light", "dark"], Flag("Server", "the page's theme; default: the system's setting")
+    ] = ""
     no_prompt_history: Annotated[
-        bool, Flag("Server", "do not keep the last picture's parameters in params.txt for the paste button")
+        bool, Flag("Server", "do not save the last picture's parameters in params.txt for the paste button")
     ] = False
-    nowebui: Annotated[bool, Flag("Server", "the HTTP API alone, without the page")] = False
+    nowebui: Annotated[bool, Flag("Server", "serve only the HTTP API, without the page")] = False
     api: Annotated[bool, Flag("Server", "the HTTP API (always on)")] = False
-    api_log: Annotated[bool, Flag("Server", "a log line for each call of the API")] = False
-    api_server_stop: Annotated[bool, Flag("Server", "let the API stop and restart the server")] = False
+    api_log: Annotated[bool, Flag("Server", "write a log line for each API call")] = False
+    api_server_stop: Annotated[bool, Flag("Server", "allow the API to stop and restart the server")] = False
 
     # --- who may enter
     gradio_auth: Annotated[
-        tuple[str, ...], Flag("Access", "user:password, several with commas; may be repeated", "NAME:PW")
+        tuple[str, ...], Flag("Access", "user:password; separate several with commas; may be repeated", "NAME:PW")
     ] = ()
-    gradio_auth_path: Annotated[Path | None, Flag("Access", "a file with user:password lines", "FILE")] = None
+    gradio_auth_path: Annotated[Path | None, Flag("Access", "a file with lines of user:password", "FILE")] = None
     api_auth: Annotated[
-        tuple[str, ...], Flag("Access", "user:password that open the HTTP API alone, by HTTP Basic", "NAME:PW")
+        tuple[str, ...], Flag("Access", "user:password for the HTTP API only, by HTTP Basic", "NAME:PW")
     ] = ()
-    no_auth: Annotated[bool, Flag("Access", "no password even where others can reach the server")] = False
+    no_auth: Annotated[bool, Flag("Access", "require no password, even where others can reach the server")] = False
     cors_allow_origins: Annotated[
-        str, Flag("Access", "other sites whose pages may call the API, with commas", "ORIGINS")
+        str, Flag("Access", "other sites whose pages may call the API, separated by commas", "ORIGINS")
     ] = ""
-    cors_allow_origins_regex: Annotated[str, Flag("Access", "the same as one regular expression", "REGEX")] = ""
+    cors_allow_origins_regex: Annotated[str, Flag("Access", "the same, as a regular expression", "REGEX")] = ""
 
-    loglevel: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Flag("Server", "how much is logged")] = "INFO"
+    loglevel: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Flag("Server", "how much to log")] = "INFO"
     dump_sysinfo: Annotated[
-        bool, Flag("Server", "write what a report of a fault needs into a JSON file in the current folder, and end")
+        bool, Flag("Server", "write what a bug report needs to a JSON file in the current folder, and exit")
     ] = False
-    exit: Annotated[bool, Flag("Server", "install what is missing, and end without starting the server")] = False
+    exit: Annotated[bool, Flag("Server", "install what is missing, and exit without starting the server")] = False
 
     without_effect: tuple[str, ...] = field(default=())
     """Flags of `WITHOUT_EFFECT` that were given."""
@@ -230,7 +257,7 @@ class Ignored:
 
 WITHOUT_EFFECT: tuple[Ignored, ...] = (
     Ignored(
-        "matters of the launcher, or nothing to switch here",
+        "the launcher's business, or nothing to switch here",
         (
             "-f",
             "--update-all-extensions",
@@ -262,26 +289,26 @@ WITHOUT_EFFECT: tuple[Ignored, ...] = (
         ),
     ),
     Ignored(
-        "settings cannot be frozen yet: whoever may change them still can",
+        "settings cannot be frozen yet: anyone allowed to change them still can",
         ("--freeze-settings",),
     ),
     Ignored(
-        "settings cannot be frozen yet: whoever may change them still can",
+        "settings cannot be frozen yet: anyone allowed to change them still can",
         ("--freeze-settings-in-sections", "--freeze-specific-settings"),
         takes=1,
     ),
     Ignored(
-        "folders cannot be hidden yet: administrators see and change them on the Settings tab",
+        "folders cannot be hidden yet: admins see and change them on the Settings tab",
         ("--hide-ui-dir-config",),
     ),
-    Ignored("faces are not restored yet", ("--unload-gfpgan",)),
+    Ignored("face restoration is not available yet", ("--unload-gfpgan",)),
     Ignored(
-        "faces are not restored yet",
+        "face restoration is not available yet",
         ("--gfpgan-dir", "--gfpgan-model", "--gfpgan-models-path", "--codeformer-models-path"),
         takes=1,
     ),
     Ignored(
-        "done by itself, as the machine and the picture need it",
+        "handled automatically, as the machine and the picture require",
         (
             "--upcast-sampling",
             "--medvram-sdxl",
@@ -296,7 +323,7 @@ WITHOUT_EFFECT: tuple[Ignored, ...] = (
         ),
     ),
     Ignored(
-        "done by itself, as the machine and the picture need it",
+        "handled automatically, as the machine and the picture require",
         (
             "--sub-quad-q-chunk-size",
             "--sub-quad-kv-chunk-size",
@@ -305,7 +332,7 @@ WITHOUT_EFFECT: tuple[Ignored, ...] = (
         takes=1,
     ),
     Ignored(
-        "what it would switch off does not exist here, for safety",
+        "for safety, what it would change does not exist here",
         (
             "--allow-code",
             "--disable-safe-unpickle",
@@ -315,7 +342,7 @@ WITHOUT_EFFECT: tuple[Ignored, ...] = (
         ),
     ),
     Ignored(
-        "not served yet, or not needed",
+        "not supported yet, or not needed",
         (
             "--config",
             "--max-batch-count",
@@ -340,8 +367,8 @@ WITHOUT_EFFECT: tuple[Ignored, ...] = (
         ),
         takes=1,
     ),
-    Ignored("not served yet, or not needed", ("--unix-filenames-sanitization",)),
-    Ignored("the API is always on, and a checkpoint to test it with ships with the program", ("--test-server",)),
+    Ignored("not supported yet, or not needed", ("--unix-filenames-sanitization",)),
+    Ignored("the API is always on, and a checkpoint to test it with is included", ("--test-server",)),
 )
 
 
@@ -448,7 +475,7 @@ def markdown() -> str:
         spellings = ", ".join(f"`{other}`" for other in flag.others)
         also = f"; also {spellings}" if spellings else ""
         lines.append(f"| `{spelled} {value}`".rstrip("` ") + f"` | {flag.help}{shown}{also} |")
-    lines += ["", "Accepted, so that old command lines go on working, but without effect:", ""]
+    lines += ["", "Accepted so that old command lines keep working, but without effect:", ""]
     by_reason: dict[str, list[str]] = {}
     for ignored in WITHOUT_EFFECT:
         by_reason.setdefault(ignored.why, []).extend(ignored.names)
