@@ -123,7 +123,9 @@ def _metavar(param: Param) -> str:
 def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise UserError(f"{text!r} is no setting.", hint="Write it as KEY=VALUE, such as CLIP_stop_at_last_layers=2.")
+        raise UserError(
+            f"{text!r} is not a setting.", hint="Write it as KEY=VALUE, such as CLIP_stop_at_last_layers=2."
+        )
     return key.strip(), value.strip()
 
 

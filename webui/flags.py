@@ -439,13 +439,15 @@ def flags_of(values: argparse.Namespace) -> Flags:
         try:
             re.compile(flags.cors_allow_origins_regex)
         except re.error as error:
-            raise UserError(f"--cors-allow-origins-regex is no regular expression: {error}.") from error
+            raise UserError(f"--cors-allow-origins-regex is not a valid regular expression: {error}.") from error
     if flags.timeout_keep_alive < 0:
         raise UserError(f"--timeout-keep-alive takes seconds, not {flags.timeout_keep_alive}.")
     if flags.device_id.strip() not in ("", "all") and not all(
         part.strip().isdecimal() for part in flags.device_id.split(",")
     ):
-        raise UserError(f"--device-id takes numbers or `all`, not {flags.device_id!r}.", hint="Such as 0, or 0,1.")
+        raise UserError(
+            f"--device-id takes numbers or `all`, not {flags.device_id!r}.", hint="Write 0 or 0,1, for example."
+        )
     if flags.port is not None and not 0 <= flags.port <= 65535:
         raise UserError(f"There is no port {flags.port}.", hint="Ports are numbers up to 65535.")
     return flags
@@ -524,7 +526,7 @@ def _refuse_nonsense(flag: str, value: object) -> None:
             value.stat()
         except OSError as error:
             if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-                raise UserError(f"{flag}: there can be no {str(value)[:80]}: {error.strerror}.") from error
+                raise UserError(f"{flag}: {str(value)[:80]} cannot exist: {error.strerror}.") from error
 
 
 def _has_default(default: object) -> bool:

@@ -448,7 +448,7 @@ def _is_feature(line: FeatureEntry) -> None:
     params = line.params
     _must_be(params, "webui.features.feature:FeatureParams")
     if params.title not in ("", line.name):
-        raise UserError(f"Its parameters are called {params.title!r}, and its line {line.name!r}.")
+        raise UserError(f"Its parameters are called {params.title!r}, but its line is called {line.name!r}.")
     params.params()
     params()
 
@@ -458,7 +458,7 @@ def _is_kind(line: JobKind) -> None:
     request = resolved(line.request)
     _must_be(request, "webui.request.jobs:JobRequest")
     if request.kind != line.name:
-        raise UserError(f"Its requests are of the kind {request.kind!r}, and its line is called {line.name!r}.")
+        raise UserError(f"Its requests are of the kind {request.kind!r}, but its line is called {line.name!r}.")
     request()
 
 
@@ -467,12 +467,12 @@ def _is_family(line: FamilyEntry) -> None:
     if line.capabilities and not isinstance(
         found := resolved(line.capabilities), resolved("webui.request.capabilities:Capabilities")
     ):
-        raise UserError(f"{found!r} is no webui.request.capabilities.Capabilities.")
+        raise UserError(f"{found!r} is not a webui.request.capabilities.Capabilities.")
 
 
 def _is_tab(line: TabEntry) -> None:
     if line.elem_id in {own.elem_id for own in TABS} or not line.elem_id.isidentifier():
-        raise UserError(f"elem_id {line.elem_id!r} is another tab's, or no identifier.")
+        raise UserError(f"elem_id {line.elem_id!r} is another tab's, or not an identifier.")
 
 
 def _is_script(line: ScriptEntry) -> None:
@@ -483,7 +483,7 @@ def _is_script(line: ScriptEntry) -> None:
 
 def _must_be(cls: object, base: str) -> None:
     if not (isinstance(cls, type) and issubclass(cls, resolved(base))):
-        raise UserError(f"{cls!r} is no class of {base.replace(':', '.')}.")
+        raise UserError(f"{cls!r} is not a class of {base.replace(':', '.')}.")
 
 
 @cache

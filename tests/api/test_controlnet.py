@@ -37,8 +37,11 @@ def test_units_that_are_off_are_passed_over(standing: Api, units: list[Any]) -> 
     ("unit", "said"),
     [
         ({**ON}, "There is no control network named 'canny [1]'. The unit was left out."),
-        ({**ON, "model": "None"}, "ControlNet: no model is chosen. The unit was left out."),
-        ({**ON, "module": "hed"}, "ControlNet: the preprocessor hed is not in this version. The unit was left out."),
+        ({**ON, "model": "None"}, "ControlNet: no model is selected. The unit was left out."),
+        (
+            {**ON, "module": "hed"},
+            "ControlNet: the preprocessor hed is not available in this version. The unit was left out.",
+        ),
     ],
 )
 def test_a_unit_that_cannot_act_is_left_out_with_a_remark(standing: Api, unit: dict[str, Any], said: str) -> None:
@@ -50,10 +53,10 @@ def test_a_unit_that_cannot_act_is_left_out_with_a_remark(standing: Api, unit: d
     ("unit", "said"),
     [
         ({**ON, "module": "edges of the world"}, "There is no preprocessor named"),
-        ({**ON, "input_mode": "batch"}, "the input mode 'batch' is not in this version"),
+        ({**ON, "input_mode": "batch"}, "the input mode 'batch' is not available in this version"),
         ({**ON, "control_mode": 0}, "Control Mode cannot be 0"),
         ({**ON, "control_mode": 7}, "Control Mode cannot be 7"),
-        ({**ON, "threshold_a": "much"}, "is no number"),
+        ({**ON, "threshold_a": "much"}, "is not a number"),
     ],
 )
 def test_what_is_not_built_and_what_is_wrong_is_refused_in_words(
@@ -68,7 +71,7 @@ def test_what_a_unit_says_in_vain_is_told(standing: Api) -> None:
     unit = {**ON, "ipadapter_input": ["x"], "batch_images": "", "is_ui": True, "use_preview_as_input": False}
     status, found = asked(standing, unit)
     first = json.loads(found["info"])["comments"][0]
-    assert (status, first) == (200, "ControlNet: 'ipadapter_input' is not known here and was passed over.")
+    assert (status, first) == (200, "ControlNet: 'ipadapter_input' is unknown here and was ignored.")
 
 
 def test_people_are_told_before_anything_is_made(standing: Api) -> None:

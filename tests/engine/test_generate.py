@@ -289,7 +289,7 @@ def test_a_blank_mask_is_said(engine: Engine) -> None:
 
 def test_a_broken_given_picture_is_named(engine: Engine) -> None:
     asked = Img2Img.model_validate({**SMALL, "init_images": ("given",)})
-    with pytest.raises(UserError, match="A given picture"):
+    with pytest.raises(UserError, match="An input picture"):
         engine.run(asked, {"given": b"no picture"})
 
 

@@ -81,4 +81,4 @@ def test_known_machines(kind: str, free: int, model: ModelSize, work: Workload, 
 def test_a_profile_is_told_in_a_sentence() -> None:
     assert MemoryProfile().sentence == "Everything on the device."
     lean = MemoryProfile("low", "sliced", "tiled").sentence
-    assert lean == "The network came to the device block by block, attention in slices, the VAE worked in pieces."
+    assert lean == "The network was moved to the device block by block, attention in slices, the VAE worked in tiles."

@@ -179,7 +179,7 @@ def test_a_flow_that_says_another_thing_each_time_fails_its_own_job_and_the_queu
         patched.setattr(Loopback, "follow", changing)
         job = result(here, here.queue.submit(looped(here)))
     assert (job.state, job.pictures) == ("failed", ())
-    assert job.error is not None and "asked the same question twice" in job.error.message
+    assert job.error is not None and "was asked twice for the next step" in job.error.message
     assert result(here, here.queue.submit(looped(here))).state == "done"
 
 

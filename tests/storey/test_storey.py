@@ -196,7 +196,7 @@ def test_whoever_opens_the_page_reads_what_is_broken(client: httpx.Client) -> No
         "webui.features, taken: The name 'FreeU' is taken.",
         "webui.features, wrong: It is a value of type int, not a FeatureEntry.",
         "webui.jobs, requests: ",
-        "webui.features, plain: <class 'dict'> is no class of webui.features.feature.FeatureParams.",
+        "webui.features, plain: <class 'dict'> is not a class of webui.features.feature.FeatureParams.",
         "Broken leaving: It has tried to end the program (exit code 3).",
         "jobs broken_lacking: Its Server has no method `plan`.",
         "jobs broken_foreign: Its Server is a str, not a webui.server.jobs.kind.JobServer.",

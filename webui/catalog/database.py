@@ -315,7 +315,7 @@ def _storage_error(path: Path, error: sqlite3.DatabaseError) -> DatabaseError:
     elif "readonly" in text or "unable to open" in text:
         hint = "Check the permissions of the file and of its folder."
     elif _says_broken(error):
-        hint = "Start the program again: it then moves the broken file aside and begins a new one."
+        hint = "Start the program again: it then moves the broken file aside and creates a new one."
     else:
         hint = ""
     return DatabaseError(f"The database {path} cannot be used: {text}.", hint=hint)

@@ -73,6 +73,6 @@ class AsideLane:
         else:
             log.error("A preview failed.", exc_info=error)
             told = blamed(error) or WebuiError(
-                f"{type(error).__name__}: {error}", hint="This is a fault of the program; the log has the details."
+                f"{type(error).__name__}: {error}", hint="This is a bug in the program; see the log for details."
             )
         self._emit(AsideDone(command.key, command.number, code=told.code, message=told.message, hint=told.hint))

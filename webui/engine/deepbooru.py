@@ -90,9 +90,9 @@ def open_tagger(path: Path, profile: Profile) -> Tagger:
     weights = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     names = [f"n_Conv_{number}.weight" for number in range(COUNT)]
     if any(name not in weights or weights[name].ndim != 4 for name in names):
-        raise broken(path, "it is not DeepDanbooru's network", "The file is model-resnet_custom_v3.pt.")
+        raise broken(path, "it is not DeepDanbooru's network", "The right file is model-resnet_custom_v3.pt.")
     tags = tuple(str(tag) for tag in state.get("tags") or ())
     if len(tags) != len(weights[names[-1]]):
-        raise broken(path, f"it has {len(tags)} tags, and {len(weights[names[-1]])} outputs")
+        raise broken(path, f"it has {len(tags)} tags but {len(weights[names[-1]])} outputs")
     dtype = torch.float32 if profile.device.type == "cpu" else profile.half
     return Tagger(tags, weights, torch.device(profile.device), dtype)

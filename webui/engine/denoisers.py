@@ -216,7 +216,7 @@ def _edited(
 ) -> Tensor:
     """u + image_scale (i - u) + scale (c - i): i sees the picture and the negative text, u the negative text alone."""
     if len(positive.images) != len(x):
-        raise UserError("AND has no meaning for this checkpoint.", hint="Set Image CFG scale to 1, or leave AND out.")
+        raise UserError("AND cannot be used with this checkpoint.", hint="Set Image CFG scale to 1, or leave AND out.")
     conditional = network.asked(x, sigma, positive)
     with_image = network.asked(x, sigma, negative)
     unconditional = network.asked(x, sigma, negative, blind=True)

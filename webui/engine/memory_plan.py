@@ -112,10 +112,10 @@ class MemoryProfile:
 OFFLOAD_TOLD: Mapping[Offload, str] = {
     "none": "everything on the device",
     "medium": "only the part in use on the device",
-    "low": "the network came to the device block by block",
-    "leaf": "the network came to the device layer by layer",
+    "low": "the network was moved to the device block by block",
+    "leaf": "the network was moved to the device layer by layer",
 }
-VAE_TOLD: Mapping[VaeWay, str] = {"whole": "", "tiled": "the VAE worked in pieces", "host": "the VAE worked on the CPU"}
+VAE_TOLD: Mapping[VaeWay, str] = {"whole": "", "tiled": "the VAE worked in tiles", "host": "the VAE worked on the CPU"}
 
 
 @dataclass(frozen=True)

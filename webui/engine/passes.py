@@ -167,7 +167,9 @@ class Walk:
         render, entry, way, watch = self.batch.render, self.this.sampler, self.way, self.watch
         sampler = registry.resolved(entry.function)
         if "order" in entry.options and len(way.sigmas) < render.uni_pc_order:
-            watch.remark(f"{entry.name} was used with order {len(way.sigmas)}: there are too few steps for more.")
+            watch.remark(
+                f"{entry.name} was used with order {len(way.sigmas)}: there are too few steps for a higher one."
+            )
         options = way.options(sampler_options(entry, render)).of(entry.options)
         draws = way.noise(entry, self.noise, self.batch.seeds, together=render.no_dpmpp_sde_batch_determinism)
         try:
@@ -286,7 +288,7 @@ def changes_of(on: Sequence[PassFeature], image_scale: float | None, watch: Watc
         if has(feature, PassFeature.guide)
     )
     if changes and image_scale is not None:
-        watch.remark("InstructPix2Pix guides by two scales at once: what else would change its guidance was left out.")
+        watch.remark("InstructPix2Pix uses two guidance scales; other changes to the guidance were left out.")
         return ()
     return changes
 

@@ -63,7 +63,7 @@ class SmallVaes:
                 found[side] = loans.enter_context(self.lent(loaded.model, side))
                 if found[side] is None:
                     note(label, "Full")
-                    remark(f"There is no file of {TAESD}'s {side} for this model; its own VAE is used.")
+                    remark(f"There is no {TAESD} {side} for this model; its own VAE is used.")
         if found["encoder"] is None and found["decoder"] is None:
             return loaded
         model = _WithSmallVae(loaded.model, found["encoder"], found["decoder"])
@@ -98,7 +98,7 @@ def _half(path: Path, side: Side) -> nn.Module:
         shift = 1 if side == "decoder" else 0
         half.load_state_dict({f"layers.{_moved(name, shift)}": tensor for name, tensor in tensors.items()})
     except (KeyError, ValueError, IndexError, RuntimeError) as error:
-        raise ModelError(f"{path.name} is no {side} of {TAESD}: {error}.") from error
+        raise ModelError(f"{path.name} is not a {TAESD} {side}: {error}.") from error
     return half.eval().requires_grad_(False)
 
 

@@ -136,7 +136,7 @@ class Beginnings:
             padding=request.inpaint_full_res_padding,
         )
         if found is None:
-            self.watch.remark("The mask is blank: the whole picture was made anew.")
+            self.watch.remark("The mask is blank, so the whole picture was redrawn.")
         return found
 
     def _given(self, name: str, request: Img2Img, masked: Masking | None, background: str) -> InitPicture:
@@ -197,7 +197,7 @@ def opened(content: bytes) -> Image.Image:
     try:
         return pixels_of(content)
     except UserError as error:
-        raise UserError(f"A given picture: {error.message}", hint=error.hint, field="init_images") from error
+        raise UserError(f"An input picture: {error.message}", hint=error.hint, field="init_images") from error
 
 
 def copy(name: str, picture: Image.Image, *, shown: bool = False, saved: bool = True) -> ExtraPicture:

@@ -74,7 +74,7 @@ def _finite(
                 "The VAE produced invalid values (NaN).", hint="Start with --no-half-vae, or choose another VAE."
             )
         called = "full precision" if dtype == torch.float32 else "bfloat16"
-        watch.remark(f"The VAE gave nothing in half precision; it is used in {called} from now on.")
+        watch.remark(f"The VAE failed in half precision; it is used in {called} from now on.")
     return found
 
 
@@ -92,12 +92,14 @@ def _run(model: PictureMaker, run: Callable[[bool], Tensor], pixel_count: int, w
                 return run(False)
             except (RuntimeError, MemoryError) as error:
                 _excuse(error, model)
-            watch.remark("The VAE worked in pieces, since there was not enough memory for the whole picture.")
+            watch.remark(
+                "The VAE processed the picture in tiles because there was not enough memory for the whole picture."
+            )
         try:
             return run(True)
         except (RuntimeError, MemoryError) as error:
             _excuse(error, model)
-        watch.remark("The VAE worked on the CPU, since there was not enough memory on the device.")
+        watch.remark("The VAE ran on the CPU because there was not enough memory on the device.")
         with model.vae_on_host():
             return run(True)
 

@@ -62,7 +62,9 @@ def _run(
     request = picture.request
     width, height = (max(side // model.multiple, 1) * model.multiple for side in (request.width, request.height))
     if (width, height) != (request.width, request.height):
-        watch.remark(f"Made at {width}x{height}: {model.name} takes sizes in steps of {model.multiple} pixels.")
+        watch.remark(
+            f"Made at {width}x{height}: {model.name} needs sizes that are multiples of {model.multiple} pixels."
+        )
     rgb = torch.tensor(model.latent_rgb)
 
     def seen(step: int, latents: torch.Tensor) -> None:
@@ -119,10 +121,12 @@ def _text(prompt: str, steps: int, render: RenderSettings, watch: Watch) -> str:
     text = strip_comments(prompt) if render.enable_prompt_comments else prompt
     text, tags = extract_networks(text)
     if tags:
-        watch.remark(f"Networks of prompts are not for diffusers' pipelines: {', '.join(tag.name for tag in tags)}.")
+        watch.remark(f"Diffusers' pipelines cannot use extra networks; ignored: {', '.join(tag.name for tag in tags)}.")
     edits = prompt_schedule(text, max(steps, 1))
     spans = parse_attention(edits[0].text)
     if len(edits) > 1 or any(span.is_break or span.weight != 1 for span in spans):
-        watch.remark("Diffusers' pipelines read prompts as plain text: without weights, BREAK and changes on the way.")
+        watch.remark(
+            "Diffusers' pipelines read prompts as plain text: emphasis, BREAK and prompt editing have no effect."
+        )
         return " ".join(span.text.strip() for span in spans if not span.is_break)
     return edits[0].text

@@ -345,7 +345,7 @@ def resolve(
     request = _with_hypernetwork(request, render, names)
     if render.use_old_hires_fix_width_height:
         request = request.with_old_hires_size()
-    remarks = [f"There is no feature {name!r} here: it was left out." for name in _unknown(request)]
+    remarks = [f"The feature {name!r} is not installed; it was ignored." for name in _unknown(request)]
     checkpoint, vae = chosen_models(render, names, remarks.append, asked=request.override_settings)
     render = render.changed(sd_model_checkpoint=checkpoint.title)
     resolving = Resolving(

@@ -108,15 +108,15 @@ class RenderSettings(Declared):
     ] = 0.0
     """Used for the hires pass unless it is 0."""
     control_net_no_detectmap: Annotated[bool, Toggle(ui="ControlNet: leave the maps out of the results")] = False
-    """The maps that preprocessors make are not shown beside the pictures."""
+    """Does not show the preprocessors' maps beside the pictures."""
     controlnet_ignore_noninpaint_mask: Annotated[bool, Toggle(ui="ControlNet: ignore masks except for inpainting")] = (
         False
     )
-    """Otherwise a mask that was painted on a unit's picture is the map in its place."""
+    """When off, a mask painted on a unit's picture replaces the map."""
     control_net_inpaint_blur_sigma: Annotated[
         int, Slider(ui="ControlNet: soft edge around what inpaint_only fills, in pixels", min=1, max=64, step=1, ge=1)
     ] = 7
-    """The given picture fades into the result over so many pixels."""
+    """The original fades into the result over this many pixels."""
     randn_source: Annotated[
         str,
         Choice(
@@ -640,7 +640,7 @@ class UiSettings(Declared):
     control_net_unit_count: Annotated[
         int, Slider(ui="ControlNet: units in the form", min=1, max=10, step=1, ge=1, le=10, restart=True)
     ] = 3
-    """So many tabs are there; programs may ask for more units."""
+    """The number of tabs on the page. API calls may use more units."""
     hires_fix_show_sampler: Annotated[
         bool, Toggle(ui="Hires fix: show hires checkpoint and sampler selection", restart=True)
     ] = False
@@ -656,7 +656,7 @@ class UiSettings(Declared):
     while_running: Annotated[
         str,
         Choice(
-            ui="Ctrl+Enter while a picture is made",
+            ui="Ctrl+Enter while a picture is being generated",
             choices=("Interrupt, and begin anew", "One more job, after those that wait"),
             radio=True,
         ),

@@ -30,20 +30,20 @@ class Loopback(Flow):
     kinds: ClassVar[tuple[str, ...]] = ("img2img",)
 
     loops: Annotated[int, Slider(ui="Loops", min=1, max=32, step=1, ge=1, le=1000)] = 4
-    """How often a picture is made out of the last one."""
+    """How many times the picture is generated from the previous result."""
     final_denoising_strength: Annotated[
         float, Slider(ui="Final denoising strength", min=0, max=1, step=0.01, ge=0, le=1)
     ] = 0.5
-    """Of the last loop; the first one's is the form's."""
+    """The denoising strength of the last loop; the first loop uses the one in the form."""
     denoising_curve: Annotated[str, Choice(ui="Denoising strength curve", choices=tuple(CURVES))] = "Linear"
-    """How the strength goes from the first to the last: most of the way at the beginning, evenly, or at the end."""
+    """How the strength changes over the loops: mainly at the beginning, evenly, or mainly at the end."""
     append_interrogation: Annotated[
         str,
         Choice(
             ui="Append interrogated prompt at each iteration", choices=(NO_INTERROGATION, *INTERROGATORS), radio=True
         ),
     ] = NO_INTERROGATION
-    """Each picture is described before the next loop, and the description stands behind the prompt."""
+    """Describes each picture and appends the description to the prompt of the next loop."""
 
     def picture_count(self, request: Generation) -> int:
         return request.n_iter if request.n_iter > 1 else self.loops

@@ -125,9 +125,9 @@ def test_weights_in_memory_are_not_the_file(models: ModelManager, folders: Path,
     ("change", "said"),
     [
         ({"_class_name": ["pipeline", "Mine"]}, "which diffusers .* does not have"),
-        ({"_class_name": "Nothing"}, "wants the pipeline 'Nothing'"),
-        ({"transformer": ["transformer_mine", "Mine"]}, "no class of diffusers or transformers"),
-        ({"text_encoder": ["os", "system"]}, "no class of diffusers or transformers"),
+        ({"_class_name": "Nothing"}, "needs the pipeline 'Nothing'"),
+        ({"transformer": ["transformer_mine", "Mine"]}, "not a class of diffusers or transformers"),
+        ({"text_encoder": ["os", "system"]}, "not a class of diffusers or transformers"),
         ({"extra": ["transformers", "T5EncoderModel"]}, "its extra is missing"),
     ],
 )

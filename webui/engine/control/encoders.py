@@ -48,7 +48,7 @@ def controlnet_names(file: WeightsFile, names: Mapping[str, str]) -> Renamed:
         return Renamed(_config(shapes), moved)
     except (KeyError, IndexError, StopIteration, ValueError) as error:
         raise file.error(
-            f"its ControlNet is not complete ({error})", "Is it damaged, or of an unknown kind?"
+            f"its ControlNet is not complete ({error})", "It may be damaged, or of an unknown kind."
         ) from error
 
 

@@ -112,7 +112,7 @@ def _inner(old: tuple[int, int], size: tuple[int, int], mode: ResizeMode) -> tup
         raise UserError(
             f"To be cropped to {size[0]}x{size[1]}, the control picture of {old[0]}x{old[1]} pixels would have to be "
             f"enlarged to {inner[0]}x{inner[1]}.",
-            hint="Cut it, or choose Resize and Fill.",
+            hint="Crop it first, or choose Resize and Fill.",
             field="resize_mode",
         )
     return inner

@@ -130,8 +130,8 @@ def as_tokens(maps: Tensor, count: int, size: tuple[int, int]) -> Tensor:
         height, width = -(-height // 2), -(-width // 2)
     if height * width != count:
         raise UserError(
-            "ControlNet-LLLite cannot be used where tokens are merged.",
-            hint="Set Token merging to 0, or switch the unit off.",
+            "ControlNet-LLLite cannot be used together with token merging.",
+            hint="Set Token merging ratio to 0, or turn the unit off.",
             field="features",
         )
     if maps.shape[-2:] != (height, width):

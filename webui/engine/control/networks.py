@@ -107,7 +107,7 @@ class ControlPart:
                 assert own is not None
                 value = own.to(device, torch.float32)
             if value.numel() != parameter.numel():
-                raise self.file.error(f"it is made for another model ({name} has the shape {list(value.shape)})")
+                raise self.file.error(f"it was made for another model ({name} has the shape {list(value.shape)})")
             filled[name] = value.reshape(parameter.shape).to(dtype)
         network.load_state_dict(filled, assign=True)
         network.requires_grad_(False).eval()
@@ -142,7 +142,9 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Control:
     file = open_weights(path)
     found = told(file.shapes)
     if found is None:
-        raise file.error("it is no control network", "Is it a checkpoint, or a LoRA? Each has a folder of its own.")
+        raise file.error(
+            "it is not a control network", "If it is a checkpoint or a LoRA, move it to the folder for those."
+        )
     match found.kind:
         case ControlKind.CONTROLNET:
             return _encoder(file, device, dtype)
@@ -159,7 +161,7 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Control:
         case ControlKind.LLLITE:
             return lllite_of(file, device, dtype)
         case _:
-            raise file.error(f"it is of the kind {found.kind.value}, which this version does not open")
+            raise file.error(f"it is of the kind {found.kind.value}, which this version cannot open")
 
 
 def _encoder(file: WeightsFile, device: torch.device, dtype: torch.dtype) -> Control:

@@ -198,7 +198,9 @@ def load_pipeline(
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error).lower():
             raise
-        raise file.error(f"diffusers says: {first_line(error)}", "Is every file of the download there?") from error
+        raise file.error(
+            f"diffusers says: {first_line(error)}", "Check that every file of the download is there."
+        ) from error
     pipeline.set_progress_bar_config(disable=True)
     if placement.rest.type == "cpu":
         _own(pipeline)

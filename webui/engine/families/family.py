@@ -317,17 +317,17 @@ def _described(file: WeightsFile) -> tuple[str, str]:
     """(cause, hint) for a file that no family wants."""
     names = list(file.shapes)
     if any(".lora_down." in name or ".lora_A." in name for name in names):
-        return "it is a LoRA, no checkpoint", "Put it into models/Lora."
+        return "it is a LoRA, not a checkpoint", "Put it into models/Lora."
     if "model.diffusion_model.input_blocks.0.0.weight" in file.shapes and not any(
         name.startswith(("cond_stage_model.", "conditioner.")) for name in names
     ):
-        return "there is no text encoder in it", "It holds the UNet alone; a whole checkpoint is needed."
+        return "there is no text encoder in it", "It contains only the UNet; a complete checkpoint is needed."
     if words := described(file):
         return words
     for starts, kind, hint in _KINDS:
         if any(name.startswith(starts) for name in names):
             hint = hint or f"This version opens {', '.join(entry.name for entry in families())} checkpoints."
-            return f"it seems to be {kind}, no checkpoint that we can open", hint
+            return f"it seems to be {kind}, not a checkpoint that can be opened here", hint
     return piece(file) or ("it does not contain a supported Stable Diffusion model", "Check that it is the right file.")
 
 

@@ -77,7 +77,7 @@ def vae_of(file: WeightsFile, chosen: WeightsFile, components: Components, hints
     found = components.vae(16, hints)
     if found is None:
         raise file.error(
-            "there is no VAE in it, nor one of 16 channels in models/VAE",
+            "it contains no VAE, and models/VAE has none with 16 channels",
             f"Put {hints[0]}.safetensors into models/VAE.",
         )
     return found

@@ -121,7 +121,7 @@ def unet_config(file: WeightsFile, *, heads: int | None, head_width: int | None)
         inputs, outputs = shapes["input_blocks.0.0.weight"][1], shapes["out.2.weight"][0]
     except (KeyError, IndexError, StopIteration) as error:
         cause = f"no {error}" if str(error) else "it has no attention"
-        raise file.error(f"its UNet is not complete ({cause})", "Is it damaged, or of an unknown kind?") from error
+        raise file.error(f"its UNet is not complete ({cause})", "It may be damaged, or of an unknown kind.") from error
     middle = _depth(shapes, "middle_block.1")
     down = [level.depths for level in levels]
     if middle:
@@ -350,7 +350,7 @@ def vae_config(file: WeightsFile, names: Mapping[str, str]) -> dict[str, Any]:
         raise file.error(f"its VAE is not complete (no {error})") from error
     groups = norm_groups(file, "vae")
     if not widths or any(width % groups for width in widths):
-        raise file.error("its VAE has no encoder that we know")
+        raise file.error("its VAE has no known kind of encoder")
     return {
         "in_channels": pixels,
         "out_channels": pixels,

@@ -21,14 +21,14 @@ def pipeline_class(file: WeightsFile) -> type[diffusers.DiffusionPipeline]:
     cls = getattr(diffusers, named, None) if isinstance(named, str) else None
     if not (isinstance(cls, type) and issubclass(cls, diffusers.DiffusionPipeline)):
         raise file.error(
-            f"it wants the pipeline {named!r}, which diffusers {diffusers.__version__} does not have",
-            "Code that comes with a model is not run. A newer version may know it.",
+            f"it needs the pipeline {named!r}, which diffusers {diffusers.__version__} does not have",
+            "Code that comes with a model is never run. A newer version may support it.",
         )
     for part, (library, name) in parts_of(file.config).items():
         if not _is_known(library, name):
             raise file.error(
-                f"its {part} is a {name} of {library!r}, which is no class of diffusers or transformers",
-                "Code that comes with a model is not run.",
+                f"its {part} is a {name} of {library!r}, which is not a class of diffusers or transformers",
+                "Code that comes with a model is never run.",
             )
         if not (file.path / part).is_dir():
             raise file.error(f"its {part} is missing", f"Copy the folder {part} of the download into {file.path.name}.")

@@ -100,7 +100,9 @@ def prepare(file: WeightsFile, _components: Components) -> Prepared:
     numbers = 5 if is_refiner else 6
     told = unet.unet.config.projection_class_embeddings_input_dim
     if told != second.pooled_width + numbers * ldm.NUMBER_WIDTH:
-        raise file.error(f"its UNet is told {told} numbers, and its text encoder gives {second.pooled_width} of them")
+        raise file.error(
+            f"its UNet expects {told} numbers, but its text encoder provides {second.pooled_width} of them"
+        )
 
     def load(vae: WeightsFile, placement: Placement) -> LdmModel:
         decoder = load_vae(vae, placement)

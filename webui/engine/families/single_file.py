@@ -61,7 +61,7 @@ def prepare(file: WeightsFile, components: Components) -> Prepared:
     found = components.pipeline(name)
     if found is None:
         raise file.error(
-            f"it is the network of {KINDS[kind]} alone",
+            f"it contains only the network of {KINDS[kind]}",
             f"Put the folder {name} (of {repository}: model_index.json, the text encoder, tokenizer, VAE, scheduler, "
             f"and {PART}/config.json) into models/diffusers.",
         )

@@ -148,7 +148,7 @@ def _yaml(path: Path) -> Mapping[str, object]:
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise broken(path, f"it is no readable yaml ({str(error).splitlines()[0]})") from error
+        raise broken(path, f"it is not valid YAML ({str(error).splitlines()[0]})") from error
     return content if isinstance(content, dict) else {}
 
 
@@ -168,7 +168,7 @@ def _safetensors(path: Path, settings: Mapping[str, object]) -> WeightsFile:
         header: Json = cleaned(json.loads(text))
         said = header.pop("__metadata__", None) or {} if isinstance(header, dict) else None
         if not isinstance(header, dict) or not isinstance(said, dict):
-            raise TypeError("it is no table")
+            raise TypeError("it is not a table")
         entries = sorted((_Entry.read(name, value) for name, value in header.items()), key=lambda entry: entry.begin)
     except (ValueError, TypeError, RecursionError, ModelError) as error:
         raise broken(path, "its header is damaged", "Download it again.") from error
@@ -333,7 +333,7 @@ def weight_files(folder: Path, part: str) -> list[Path]:
     if not files and find_files(folder / part, PICKLES, deep=False):
         raise broken(
             folder,
-            f"the weights of its {part} are no .safetensors file, and could run code",
+            f"the weights of its {part} are not a .safetensors file, and could run code",
             "Download the .safetensors files of the model.",
         )
     variants = {_variant(file) for file in files}

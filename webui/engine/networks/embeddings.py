@@ -177,7 +177,7 @@ def _in_picture(path: Path) -> dict[str, object]:
 def _decoded(value: Json) -> dict[str, object]:
     """An object of JSON with its tensors. Raises TypeError: it is something else."""
     if not isinstance(value, dict) or "TORCHTENSOR" in value:
-        raise TypeError("it is no table of tensors")
+        raise TypeError("it is not a table of tensors")
     return {key: _with_tensors(inner) for key, inner in value.items()}
 
 

@@ -45,8 +45,8 @@ def scaled(picture: Bytes, resolution: int, enlarging: int = cv2.INTER_CUBIC) ->
     height, width = picture.shape[:2]
     if resolution * max(width, height) > LONGEST * min(width, height):
         raise UserError(
-            f"At the resolution {resolution} the map of a picture of {width}x{height} pixels would be too long.",
-            hint=f"Cut the picture; a side of a map has at most {LONGEST} pixels.",
+            f"At the resolution {resolution}, the map of a picture of {width}x{height} pixels would be too long.",
+            hint=f"Crop the picture: a side of a map has at most {LONGEST} pixels.",
             field="processor_res",
         )
     factor = resolution / min(height, width)

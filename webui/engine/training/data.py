@@ -258,7 +258,7 @@ def downloaded(cache: Path) -> Path:
         done = subprocess.run([npm, "pack", "--silent", package], cwd=root, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise UserError(f"npm cannot fetch {package}: {reason}", hint="Is the network up?")
+            raise UserError(f"npm cannot fetch {package}: {reason}", hint="Check the network connection.")
         archive = root / done.stdout.strip().splitlines()[-1]
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")

@@ -56,7 +56,7 @@ def _opened(path: Path, device: torch.device, dtype: torch.dtype) -> Upscaler:
         raise ModelError(
             f"{path.name} makes pictures of {channels[1]} channels out of pictures of {channels[0]}, {scale} times as "
             "large.",
-            hint="Models for grey pictures, for colours, and for colours with transparency are known.",
+            hint="Only models for grayscale pictures, color pictures and color pictures with transparency can be used.",
         )
     placed = network.eval().requires_grad_(False).to(device, dtype)
     return Upscaler(placed if channels[0] == 3 else _Coloured(placed, channels[0]).eval(), scale, dtype)
@@ -101,7 +101,7 @@ def _by_spandrel(path: Path, state: dict[str, Tensor]) -> tuple[nn.Module, int, 
         spandrel = importlib.import_module("spandrel")
     except ImportError as error:
         raise ModelError(
-            f"{path.name} is no ESRGAN, Real-ESRGAN or compact model, and other kinds are opened by the package "
+            f"{path.name} is not an ESRGAN, Real-ESRGAN or compact model, and other kinds are opened by the package "
             f"spandrel, which is not installed ({error}).",
             hint="Install it in the program's environment: pip install '.[upscalers]'. The torchvision that it needs "
             "must be of the same build as torch.",
@@ -111,7 +111,7 @@ def _by_spandrel(path: Path, state: dict[str, Tensor]) -> tuple[nn.Module, int, 
     except (spandrel.UnsupportedModelError, RuntimeError, KeyError, ValueError) as error:
         raise ModelError(f"{path.name} is of no kind of upscaler that is known ({type(error).__name__}).") from error
     if not isinstance(found, spandrel.ImageModelDescriptor):
-        raise ModelError(f"{path.name} is no model that makes pictures larger.")
+        raise ModelError(f"{path.name} is not a model that enlarges pictures.")
     return _Called(found), int(found.scale), (int(found.input_channels), int(found.output_channels))
 
 

@@ -27,7 +27,7 @@ def aside(plan: Preprocessing) -> AsideResult:
     known = preprocessor(plan.module)
     code = known.code or (NONE.code if known.name in KEEPS else "")
     if not code:
-        raise UserError(f"The preprocessor {known.title} is not in this version.", field="module")
+        raise UserError(f"The preprocessor {known.title} is not available in this version.", field="module")
     given = pixels_of(plan.picture)
     if code == NONE.code and known.name not in INPAINTS:
         return _told(given if given.mode == "L" else Image.fromarray(on_white(given)), plan.side)
@@ -56,12 +56,12 @@ def _with_hole(picture: Image.Image, mask: bytes) -> Image.Image:
         UserError: there is no mask, or it is of another size.
     """
     if not mask:
-        raise UserError("Inpainting needs a mask.", hint="White is what is to be filled.", field="mask")
+        raise UserError("Inpainting needs a mask.", hint="White marks what is to be filled.", field="mask")
     hole = pixels_of(mask).convert("RGB").getchannel(0)
     if hole.size != picture.size:
         raise UserError(
-            f"The mask has {hole.width}x{hole.height} pixels, and the picture {picture.width}x{picture.height}.",
-            hint="Give a mask of the picture's size.",
+            f"The mask has {hole.width}x{hole.height} pixels, but the picture has {picture.width}x{picture.height}.",
+            hint="Use a mask of the same size as the picture.",
             field="mask",
         )
     with_hole = picture.copy()

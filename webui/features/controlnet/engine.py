@@ -102,10 +102,10 @@ class Engine(FeatureEngine[Params]):
         """
         if wish.effective_region_mask and wish.impossible == LEAVE_OUT and is_grey(wish, context):
             # A1111's extension fails on it, and programs have seen the picture without
-            raise UserError("The effective region is a grey picture, and a coloured one is wanted.")
+            raise UserError("The effective region must be a color picture, not a grayscale one.")
         if wish.is_model_free and wish.effective_region_mask:
             raise UserError(
-                "A reference has no effective region.", hint="Leave the region's mask away.", field="features"
+                "A reference has no effective region.", hint="Remove the mask of the region.", field="features"
             )
         residents = context.services.residents
         if wish.network is None or residents is None:
@@ -115,14 +115,14 @@ class Engine(FeatureEngine[Params]):
                 part_on(self.made, lent, context.loaded)
             elif isinstance(lent, ControlEncoder) and not fits(lent, unet):
                 raise UserError(
-                    f"{wish.network.title} cannot be used with this checkpoint: it is made for models of another kind.",
-                    hint="Choose another network, or switch the unit off.",
+                    f"{wish.network.title} cannot be used with this checkpoint: it was made for another kind of model.",
+                    hint="Choose another network, or turn the unit off.",
                     field="features",
                 )
             elif isinstance(lent, LLLite) and wish.effective_region_mask:
                 raise UserError(
                     "ControlNet-LLLite has no effective region.",
-                    hint="Leave the region's mask away.",
+                    hint="Remove the mask of the region.",
                     field="features",
                 )
 

@@ -55,8 +55,8 @@ def panel(app: App, form: Controls) -> None:
     with gr.Row(elem_classes="with-tool"):
         form.add_all((MODULE, MODEL), min_width=150, scale=1)
         with gr.Row(elem_classes="tools"):
-            refresh = tool_button("refresh", "Look for models again", f"{form.prefix}_refresh")
-            measure = tool_button("measure", "Make pictures of the size of this one", f"{form.prefix}_measure")
+            refresh = tool_button("refresh", "Refresh the list of models", f"{form.prefix}_refresh")
+            measure = tool_button("measure", "Use the size of this picture", f"{form.prefix}_measure")
     with gr.Row():
         form.add_all(TIMES, min_width=140)
     with gr.Row():

@@ -98,11 +98,11 @@ class Params(FeatureParams):
     unit_of_programs: ClassVar[Mapping[str, object]] = TOLD
 
     image: Annotated[str, Image(ui="Picture", axis=False)] = ""
-    """The picture to follow. Left empty in img2img, the picture there is taken."""
+    """The picture to follow. If it is empty in img2img, the img2img picture is used."""
     mask: Annotated[str, Image(ui="Mask", axis=False)] = ""
-    """For inpainting: white where the picture is to be filled."""
+    """For inpainting: white marks what is to be filled."""
     module: Annotated[str, Choice(label="Module", ui="Preprocessor", source="preprocessors", when=always)] = "none"
-    """What makes a map (edges, lines, colours) of the picture; none: it is a map already."""
+    """Turns the picture into a map (edges, lines, colors); none: the picture is already a map."""
     model: Annotated[str, Choice(label="Model", source="control_networks", when=always)] = NO_MODEL
     """The network that understands such maps: a file in models/ControlNet."""
     weight: Annotated[
@@ -112,11 +112,11 @@ class Params(FeatureParams):
     resize_mode: Annotated[
         ResizeMode, Choice(label="Resize Mode", choices=RESIZE_MODES, radio=True, axis=False, when=always)
     ] = "Crop and Resize"
-    """What happens to a picture of other proportions than the result's."""
+    """How the picture is fitted when its aspect ratio differs from the result's."""
     processor_res: Annotated[
         Real, Slider(label="Processor Res", ui="Preprocessor resolution", min=64, max=2048, step=8, when=always)
     ] = 512
-    """The shorter side, in pixels, at which the preprocessor looks at the picture."""
+    """The length in pixels of the shorter side of the picture that the preprocessor works on."""
     threshold_a: Annotated[Real, Slider(label="Threshold A", min=-1, max=255, step=0.01, when=always)] = -1
     """The preprocessor's first value, such as the low threshold of canny; -1: its default."""
     threshold_b: Annotated[Real, Slider(label="Threshold B", min=-1, max=255, step=0.01, when=always)] = -1
@@ -125,32 +125,32 @@ class Params(FeatureParams):
         float,
         Slider(label="Guidance Start", ui="Starting Control Step", min=0, max=1, step=0.01, ge=0, le=1, when=always),
     ] = 0.0
-    """The share of the steps after which the network begins to act."""
+    """The fraction of the sampling after which the unit takes effect."""
     guidance_end: Annotated[
         float, Slider(label="Guidance End", ui="Ending Control Step", min=0, max=1, step=0.01, ge=0, le=1, when=always)
     ] = 1.0
-    """The share of the steps after which it no longer acts."""
+    """The fraction of the sampling after which the unit no longer takes effect."""
     pixel_perfect: Annotated[bool, Toggle(label="Pixel Perfect", axis=False, when=always)] = False
-    """The preprocessor works at the resolution that fits the result."""
+    """Chooses the preprocessor resolution that fits the size of the result."""
     control_mode: Annotated[str, Choice(label="Control Mode", choices=MODES, radio=True, when=always)] = "Balanced"
-    """Whether prompt or map win where they disagree."""
+    """Whether the prompt or the map takes precedence where they disagree."""
     hr_option: Annotated[str, Choice(ui="Hires. fix", choices=HR_OPTIONS, radio=True, axis=False)] = "Both"
-    """In which pass of hires fix the unit acts."""
+    """The pass of hires fix in which the unit takes effect."""
     low_vram: Annotated[bool, Toggle(ui="Low VRAM", axis=False)] = False
-    """Taken for the sake of other programs: memory is planned for all networks together."""
+    """Accepted for compatibility, without effect: memory is planned for all networks together."""
     save_detected_map: Annotated[bool, Toggle(ui="Show the map beside the picture", axis=False)] = True
-    """The map comes with the result."""
+    """Adds the map to the results."""
     inpaint_crop_input_image: Annotated[bool, Toggle(ui="Crop with the mask", axis=False)] = True
-    """In img2img with "Only masked" the picture is cropped as the one there is."""
+    """In img2img with "Only masked", crops this picture in the same way as the img2img picture."""
     effective_region_mask: Annotated[str, Image(ui="Effective region", axis=False)] = ""
-    """White where the network acts."""
+    """White marks where the unit takes effect."""
     advanced_weighting: Annotated[str, Text(ui="Weights of the layers", axis=False)] = ""
     """A number for each output of the network, from the outermost to the middle, separated by commas."""
     impossible: Annotated[str, Param(ui="Where it cannot act", axis=False)] = REFUSE
-    """What happens where the unit cannot act: "Refuse", or "Leave out" with a remark, as A1111 does."""
+    """What happens if the unit cannot act: "Refuse", or "Leave out" with a remark, as A1111 does."""
 
     unread: Annotated[str, Param(ui="What was not understood", axis=False)] = ""
-    """Names in a program's unit that mean nothing here, separated by commas."""
+    """Names in a program's unit that are unknown here, separated by commas."""
 
     network: ModelRef | None = None
 
@@ -160,7 +160,7 @@ class Params(FeatureParams):
         known = preprocessor(self.module)
         if self.guidance_start > self.guidance_end:
             raise UserError(
-                f"Starting Control Step {self.guidance_start} is behind Ending Control Step {self.guidance_end}.",
+                f"Starting Control Step {self.guidance_start} is after Ending Control Step {self.guidance_end}.",
                 field="guidance_start",
             )
         held = {
@@ -182,7 +182,9 @@ class Params(FeatureParams):
             return tuple(float(each) for each in self.advanced_weighting.split(","))
         except ValueError as error:
             raise UserError(
-                f"{self.advanced_weighting!r} are no numbers.", hint="Write 1, 0.8, 0.5.", field="advanced_weighting"
+                f"{self.advanced_weighting!r} is not a list of numbers.",
+                hint="Write 1, 0.8, 0.5, for example.",
+                field="advanced_weighting",
             ) from error
 
     @classmethod
@@ -203,13 +205,13 @@ class Params(FeatureParams):
 
     def resolve(self, resolving: Resolving) -> Self:
         if self.unread:
-            resolving.remark(f"ControlNet: {self.unread} is not known here and was passed over.")
+            resolving.remark(f"ControlNet: {self.unread} is unknown here and was ignored.")
         if not preprocessor(self.module).code:
             return self._without(
                 resolving,
                 UserError(
-                    f"ControlNet: the preprocessor {self.module} is not in this version.",
-                    hint="Give the unit a map that was made elsewhere, with the preprocessor none.",
+                    f"ControlNet: the preprocessor {self.module} is not available in this version.",
+                    hint="Choose the preprocessor none, and give the unit a map that was made elsewhere.",
                     field="features",
                 ),
             )
@@ -219,7 +221,7 @@ class Params(FeatureParams):
             return self._without(
                 resolving,
                 UserError(
-                    "ControlNet: no model is chosen.", hint="Choose one, or switch the unit off.", field="features"
+                    "ControlNet: no model is selected.", hint="Select one, or turn the unit off.", field="features"
                 ),
             )
         try:
@@ -243,7 +245,7 @@ def _unit(given: object) -> dict[str, object] | None:
         return None
     if given.get("input_mode", "simple") not in ("simple", "InputMode.SIMPLE", None):
         raise UserError(
-            f"ControlNet: the input mode {shortened(given['input_mode'])} is not in this version.",
+            f"ControlNet: the input mode {shortened(given['input_mode'])} is not available in this version.",
             hint="Give each unit one picture.",
             field="features",
         )
@@ -280,4 +282,4 @@ def _number(given: str | float, name: str) -> float:
     try:
         return float(given)
     except (ValueError, OverflowError) as error:
-        raise UserError(f"{shortened(given)} is no number.", field=name) from error
+        raise UserError(f"{shortened(given)} is not a number.", field=name) from error

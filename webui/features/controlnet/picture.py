@@ -49,7 +49,7 @@ def _chosen(wish: Params, context: PassContext) -> tuple[Hint, ResizeMode]:
         hint = _init(wish, given, context)
         mode = RESIZE_MODES[given.resize_mode] if given.resize_mode < len(RESIZE_MODES) else RESIZE_MODES[0]
     if hint is None:
-        raise UserError("There is no picture to follow.", hint="Give the unit one.", field="features")
+        raise UserError("ControlNet: there is no picture to follow.", hint="Give the unit one.", field="features")
     box = _box(wish, context)
     if box is None:
         return hint, mode

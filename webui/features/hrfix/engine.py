@@ -154,7 +154,7 @@ class Shrinking(PassFeature):
         last = len(encoder_of(unet)) - 1
         if asked > last:
             self.remark(
-                f"{self.params.title} did nothing: there is no block {asked} in this network, the last is {last}."
+                f"{self.params.title} had no effect: this network has no block {asked}; its last one is {last}."
             )
             return nullcontext()
         return shrunk(unet, self.params, lambda: self.acts)

@@ -32,7 +32,7 @@ def without_structure(unet: nn.Module) -> Iterator[None]:
     if not found:
         raise UserError(
             "Perturbed-attention guidance changes the attention in the middle of a UNet, and this checkpoint has none.",
-            hint="Switch it off (pag_scale 0).",
+            hint="Turn it off (set pag_scale to 0).",
             field="pag_scale",
         )
     with ExitStack() as hooks, torch.compiler.set_stance("force_eager"):

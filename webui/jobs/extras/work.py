@@ -230,8 +230,8 @@ def _refuse_beyond(size: Size, request: Extras, most_pixels: int) -> None:
     if wide * high > most_pixels or min(wide, high) < SMALLEST_SIDE:
         raise UserError(
             f"The picture of {size[0]}x{size[1]} would become {wide}x{high}.",
-            hint=f"At most {most_pixels / 1e6:g} megapixels are made (Settings, Limits), at least {SMALLEST_SIDE} "
-            "pixels a side.",
+            hint=f"At most {most_pixels / 1e6:g} megapixels are allowed (Settings, Limits), and at least "
+            f"{SMALLEST_SIDE} pixels per side.",
         )
 
 
@@ -270,7 +270,7 @@ def _cropped(worked: Worked, request: Extras, remark: Callable[[str], None]) -> 
         and _misfit(worked.size, wide, high) <= request.crop_threshold
     ]
     if not sizes:
-        remark("Auto-sized crop: no size within the bounds fits this picture; it is left as it is.")
+        remark("Auto-sized crop: no size within the bounds fits this picture, so it was left unchanged.")
         return worked
     by_area = request.crop_objective == OBJECTIVES[0]
 

@@ -144,12 +144,12 @@ def resolve_merge(request: Merge, names: MergeNames, folder: Path) -> MergePlan:
     fields = ("primary_model_name", "secondary_model_name", "tertiary_model_name")
     for letter, field, name in zip("ABC", fields, given, strict=False):
         if name in NONE:
-            raise UserError(f"{request.interp_method} needs a model {letter}.", hint="Pick one.", field=field)
+            raise UserError(f"{request.interp_method} needs a model {letter}.", hint="Select one.", field=field)
     try:
         re.compile(request.discard_weights)
     except re.error as error:
         raise UserError(
-            f"{request.discard_weights!r} is no regular expression: {error}.", field="discard_weights"
+            f"{request.discard_weights!r} is not a valid regular expression: {error}.", field="discard_weights"
         ) from error
     metadata_of(request)
     models = tuple(names.checkpoint(name) for name in given)

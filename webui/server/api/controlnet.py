@@ -250,7 +250,8 @@ def _wanted(body: DetectBody) -> Preprocessor:
         raise UserError("Module not available", hint=error.hint, field="controlnet_module") from error
     if not which.code and which.name not in KEEPS:
         raise UserError(
-            f"Module not supported: the preprocessor {which.title} is not in this version.", field="controlnet_module"
+            f"Module not supported: the preprocessor {which.title} is not available in this version.",
+            field="controlnet_module",
         )
     pictures, masks = body.pictures, body.controlnet_masks
     if not pictures:

@@ -85,8 +85,8 @@ class Flows:
         while now is None:  # All is there but the job's end: the last one is made once more.
             if not made:
                 raise UserError(
-                    f"What follows in this job ({job.kind}) cannot be told: asked the same question twice, its script"
-                    " gave two answers.",
+                    f"This job ({job.kind}) cannot be continued: when its script was asked twice for the next step, "
+                    "it gave two different answers.",
                     hint="Run it again. If this happens again, update the script.",
                 )
             made.pop(), results.pop()
