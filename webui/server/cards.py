@@ -69,7 +69,7 @@ def routes(app: App) -> Routes:
 
     @router.post("/card/{card_id}/picture/{picture_id}", "admin")
     def replace_picture(card_id: str, picture_id: str, request: Request) -> dict[str, object]:
-        """The card's picture is from now on this one of the gallery."""
+        """Use this picture from the gallery as the card's preview."""
         if app.access.required and not caller_of(request.scope).may_see(pictures.get(picture_id).owner):
             raise NotFound(f"You have no picture {picture_id!r}.")
         cards.set_picture(cards.find(card_id), pictures.content(picture_id)[0])

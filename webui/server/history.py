@@ -28,56 +28,56 @@ class Listed(Documented):
     """A picture of the history."""
 
     id: str
-    """For `/api/v1/pictures/{id}`."""
+    """The id to use in `/api/v1/pictures/{id}`."""
     kind: str
     """"txt2img", "img2img", ..."""
     prompt: str
-    """As its infotext has it."""
+    """The prompt in its infotext."""
     infotext: str
-    """How it was made."""
+    """Its infotext."""
     marks: tuple[Mark, ...] = ()
-    """Where the infotext's labels begin and end, and their values; in UTF-16 units."""
+    """Where the infotext's labels and values begin and end, in UTF-16 units."""
     width: int
     """In pixels."""
     height: int
     """In pixels."""
     seed: int
-    """Its own."""
+    """The picture's own seed."""
     model: str
-    """The checkpoint's name; "": unknown."""
+    """The checkpoint's name; empty if unknown."""
     sampler: str
-    """The sampler's name; "": unknown."""
+    """The sampler's name; empty if unknown."""
     created: float
     """Seconds since 1970."""
     parent: str
-    """The id of the picture that it was made of, or ""."""
+    """The id of the picture that it was made from, or ""."""
     rating: int
-    """Stars, 0 to 5; 0: not judged."""
+    """Stars, 0 to 5; 0: not rated."""
     favourite: bool
-    """Whether it is one."""
+    """Whether it is a favourite."""
     tags: tuple[str, ...]
-    """What people wrote on it."""
+    """The tags that people gave it."""
     name: str
-    """Of the file."""
+    """The size of the file in bytes."""
     missing: bool
-    """Whether there is no such file any more."""
+    """Whether the file no longer exists."""
     url: str
-    """Its file, relative to the page."""
+    """The address of its file, relative to the page."""
     thumb_url: str
-    """A small one, relative to the page."""
+    """The address of its thumbnail, relative to the page."""
 
 
 class Page(Documented):
-    """Some pictures, newest first."""
+    """A page of pictures, newest first."""
 
     pictures: list[Listed]
-    """As many as were asked for, or fewer."""
+    """At most as many as requested."""
     next: str
-    """What to give as `before` for the next page; "" where this one is the last."""
+    """The value of `before` for the next page; empty if this is the last one."""
 
 
 class Choices(Documented):
-    """What occurs in the history."""
+    """The values that occur in the history."""
 
     model: list[str]
     """Checkpoints."""
@@ -88,27 +88,27 @@ class Choices(Documented):
 
 
 class Opinion(Documented):
-    """What somebody thinks of a picture; what is left out stays."""
+    """A rating of a picture; what is left out stays unchanged."""
 
     rating: Annotated[int, Field(ge=0, le=5)] | None = None
-    """Stars, 0 to 5; 0: not judged."""
+    """Stars, 0 to 5; 0: not rated."""
     favourite: bool | None = None
-    """Whether it is one."""
+    """Whether it is a favourite."""
     tags: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=100)] | None = None
-    """All of its tags: those that it had go."""
+    """All of its tags; they replace the ones it had."""
 
 
 class Doomed(Documented):
     """Pictures to delete."""
 
     ids: Annotated[list[str], Field(max_length=MOST_AT_ONCE)]
-    """Pictures, by id."""
+    """The ids of the pictures."""
     for_good: bool = False
-    """Without the system's bin."""
+    """Deletes permanently instead of moving to the trash."""
 
 
 class NotDeleted(Documented):
-    """A picture that is still there."""
+    """A picture that could not be deleted."""
 
     id: str
     """The picture."""
@@ -117,23 +117,23 @@ class NotDeleted(Documented):
 
 
 class Deleted(Documented):
-    """What became of it."""
+    """The result of a deletion."""
 
     deleted: list[str]
-    """Ids of those that are gone."""
+    """The ids of the deleted pictures."""
     failed: list[NotDeleted]
-    """Those that are not."""
+    """The pictures that could not be deleted."""
 
 
 class Search(Documented):
-    """How far the search for pictures in the output folders is."""
+    """The progress of the search for pictures in the output folders."""
 
     running: bool
-    """Whether it goes on."""
+    """Whether the search is running."""
     seen: int
-    """How many files it has looked at."""
+    """The number of files examined so far."""
     new: int
-    """How many of them were unknown."""
+    """The number of new pictures among them."""
 
 
 def viewer_of(app: App, connection: HTTPConnection) -> str | None:
@@ -150,33 +150,41 @@ def routes(app: App) -> Routes:
     @router.get("/pictures", "user")
     def pictures(
         request: Request,
-        search: Annotated[str, Query(max_length=1000, description="Words of the prompt and the tags.")] = "",
-        model: Annotated[str, Query(description="Only of this checkpoint.")] = "",
-        sampler: Annotated[str, Query(description="Only by this sampler.")] = "",
-        kind: Annotated[str, Query(description="Only of this kind, such as img2img.")] = "",
-        since: Annotated[float | None, Query(ge=0, le=9e9, description="Not older; seconds since 1970.")] = None,
-        until: Annotated[float | None, Query(ge=0, le=9e9, description="Not newer; seconds since 1970.")] = None,
-        rating: Annotated[int, Query(ge=0, le=5, description="The fewest stars.")] = 0,
+        search: Annotated[str, Query(max_length=1000, description="Words in the prompt or the tags.")] = "",
+        model: Annotated[str, Query(description="Only pictures made with this checkpoint.")] = "",
+        sampler: Annotated[str, Query(description="Only pictures made with this sampler.")] = "",
+        kind: Annotated[str, Query(description="Only pictures of this kind, such as img2img.")] = "",
+        since: Annotated[
+            float | None,
+            Query(ge=0, le=9e9, description="Only pictures made at this time or later, in seconds since 1970."),
+        ] = None,
+        until: Annotated[
+            float | None,
+            Query(ge=0, le=9e9, description="Only pictures made at this time or earlier, in seconds since 1970."),
+        ] = None,
+        rating: Annotated[int, Query(ge=0, le=5, description="The minimum number of stars.")] = 0,
         favourite: Annotated[bool, Query(description="Only favourites.")] = False,
-        parent: Annotated[str, Query(description="Only those made of the picture with this id.")] = "",
+        parent: Annotated[str, Query(description="Only pictures made from the picture with this id.")] = "",
         before: Annotated[
-            str, Query(pattern="^[0-9]{0,18}$|^[0-8][0-9]{18}$", description="`next` of the page before this one.")
+            str,
+            Query(pattern="^[0-9]{0,18}$|^[0-8][0-9]{18}$", description="The value of `next` in the previous page."),
         ] = "",
-        limit: Annotated[int, Query(ge=1, le=500, description="How many at most.")] = 60,
+        limit: Annotated[int, Query(ge=1, le=500, description="The maximum number to return.")] = 60,
     ) -> Page:
-        """Newest first; `search` is for words of the prompt and the tags, `rating` the fewest stars."""
+        """Pictures, newest first; `search` looks for words in the prompt and the tags, `rating` is the minimum number
+        of stars."""
         wanted = Wanted(search, model, sampler, kind, since, until, rating, favourite, parent)
         found = history.page(wanted, owner=viewer_of(app, request), before=int(before) if before else None, limit=limit)
         return Page(pictures=[_listed(one) for one in found], next=str(found[-1].number) if len(found) == limit else "")
 
     @router.get("/pictures/{picture_id}", "user")
     def picture(picture_id: PictureId, request: Request) -> Listed:
-        """One of them."""
+        """One picture of the history."""
         return _listed(history.get(picture_id, viewer_of(app, request)))
 
     @router.post("/pictures/{picture_id}", "user")
     def judge(picture_id: PictureId, opinion: Opinion, request: Request) -> Listed:
-        """Rate it, mark it as a favourite, give it tags."""
+        """Rate a picture, mark it as a favourite, or tag it."""
         judged = history.judge(
             picture_id,
             owner=viewer_of(app, request),
@@ -188,12 +196,12 @@ def routes(app: App) -> Routes:
 
     @router.get("/choices", "user")
     def choices(request: Request) -> Choices:
-        """Models, samplers and kinds that occur."""
+        """The models, samplers and kinds that occur in the history."""
         return Choices(**history.choices(viewer_of(app, request)))
 
     @router.post("/delete", "user")
     def delete(doomed: Doomed, request: Request) -> Deleted:
-        """Put pictures into the system's bin."""
+        """Move pictures to the system's trash."""
         return _deleted(app, doomed, viewer_of(app, request))
 
     router.include(_search(app))
@@ -206,12 +214,12 @@ def _search(app: App) -> Routes:
 
     @router.get("/search", "user")
     def search_state() -> Search:
-        """How far the search for pictures in the output folders is."""
+        """The progress of the search for pictures in the output folders."""
         return Search(**asdict(app.catalog.folders.looked))
 
     @router.post("/search", "user")
     def search() -> Search:
-        """Look for pictures in the output folders that are not known yet; it goes on in the background."""
+        """Search the output folders for new pictures, in the background."""
         app.catalog.look_for_pictures(app.settings.current.save)
         return Search(**asdict(app.catalog.folders.looked))
 

@@ -28,7 +28,7 @@ STILL_HERE = 4.0
 
 
 class TokenWish(BaseModel):
-    """A token to be made."""
+    """A token to create."""
 
     name: str = ""
     scopes: list[str] = ["read", "generate"]
@@ -116,7 +116,7 @@ def _prompts(app: App) -> Routes:
     async def tokens(
         text: str = "", steps: int = 20, positive: bool = True, styles: Annotated[list[str] | None, Query()] = None
     ) -> dict[str, int]:
-        """How many tokens a prompt has, with what these styles add to it."""
+        """The number of tokens in a prompt, including what these styles add to it."""
 
         def counted() -> Count:
             whole = app.catalog.styled(*((text, "") if positive else ("", text)), known(styles or ()))
@@ -142,7 +142,7 @@ def _tokens(app: App) -> Routes:
 
     @router.post("", "user")
     def make_token(wish: TokenWish, request: Request) -> dict[str, object]:
-        """The secret is in this answer alone."""
+        """Create a token. Only this response contains the secret."""
         caller = _person(request)
         token, secret = app.tokens.make(caller.owner, wish.name, wish.scopes)
         return {**_shown(token), "token": secret}
@@ -160,7 +160,7 @@ def _logins(app: App) -> Routes:
 
     @router.get("", "user")
     def list_sessions(request: Request) -> list[dict[str, object]]:
-        """The caller's logins; an admin sees everybody's."""
+        """The caller's logins; an admin sees everyone's."""
         caller = caller_of(request.scope)
         if not app.access.required:
             return []
@@ -170,13 +170,13 @@ def _logins(app: App) -> Routes:
 
     @router.delete("/{session_id}", "user")
     def end_session(session_id: str, request: Request) -> None:
-        """End a login: one's own, or as an admin anybody's."""
+        """End a login: your own or, as an admin, anyone's."""
         caller = _person(request)
         app.access.sessions.end(session_id, None if caller.role == "admin" else caller.owner)
 
     @router.delete("", "user")
     def end_other_sessions(request: Request) -> dict[str, int]:
-        """End all of the caller's logins but the one that asks."""
+        """End all of the caller's logins except the one making this request."""
         caller = _person(request)
         return {"ended": app.access.sessions.end_all(caller.owner, but=caller.session)}
 

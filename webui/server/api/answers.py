@@ -9,45 +9,45 @@ class SamplerItem(Documented):
     """A sampler."""
 
     name: str
-    """What `sampler_name` takes."""
+    """The name to use in `sampler_name`."""
     aliases: list[str]
-    """Other names that are taken."""
+    """Other names that are accepted."""
     options: dict[str, str]
-    """A1111's remarks: its own schedule, whether it calls the model twice a step, whether its noise is Brownian."""
+    """A1111's notes: its own schedule, whether it calls the model twice per step, whether its noise is Brownian."""
 
 
 class SchedulerItem(Documented):
     """A schedule of noise levels."""
 
     name: str
-    """In small letters; `scheduler` takes it."""
+    """The name in lower case, to use in `scheduler`."""
     label: str
-    """As people see it; `scheduler` takes it too."""
+    """The name shown on the page; `scheduler` accepts it, too."""
     aliases: list[str] | None
-    """Other names that are taken; null: none."""
+    """Other names that are accepted; null: none."""
     default_rho: float
-    """The exponent rho of the schedule; -1: it has none."""
+    """The exponent rho of the schedule; -1 if it has none."""
     need_inner_model: bool
-    """Whether it asks the model which noise levels it knows."""
+    """Whether it needs the model's own noise levels."""
 
 
 class UpscalerItem(Documented):
-    """What makes pictures larger."""
+    """An upscaler."""
 
     name: str
-    """What `upscaler_1`, `upscaler_2` and `hr_upscaler` take."""
+    """The name to use in `upscaler_1`, `upscaler_2` and `hr_upscaler`."""
     model_name: str | None
-    """The folder below `models/` that it lies in; null: it needs no file."""
+    """Its folder in `models/`; null if it needs no file."""
     model_path: str | None
-    """Its file; null: it needs none."""
+    """Its file; null if it needs none."""
     model_url: str | None
     """Always null: nothing is downloaded."""
     scale: float
-    """A1111: how many times as large it makes a picture, as is guessed before the file is opened."""
+    """The factor by which it enlarges pictures, guessed before the file is opened, as in A1111."""
 
 
 class Named(Documented):
-    """Something that has a name alone."""
+    """An item with only a name."""
 
     name: str
     """The name."""
@@ -57,113 +57,113 @@ class CheckpointItem(Documented):
     """A checkpoint."""
 
     title: str
-    """File and short hash; what the setting `sd_model_checkpoint` takes."""
+    """File name and short hash: the value to use in the setting `sd_model_checkpoint`."""
     model_name: str
-    """The file's name without folder and extension."""
+    """The file's name, without its folder and extension."""
     hash: str | None
-    """The first 10 hex digits of its sha256; null while it is not computed yet."""
+    """The first 10 hex digits of its sha256; null until it has been computed."""
     sha256: str | None
-    """64 hex digits; null while it is not computed yet."""
+    """64 hex digits; null until they have been computed."""
     filename: str
     """Its path on the server."""
     config: str | None
-    """The yaml file beside it; null: there is none."""
+    """The yaml file beside it; null if there is none."""
 
 
 class VaeItem(Documented):
     """A VAE file."""
 
     model_name: str
-    """The file's name; what the setting `sd_vae` takes."""
+    """The file's name: the value to use in the setting `sd_vae`."""
     filename: str
     """Its path on the server."""
 
 
 class StyleItem(Documented):
-    """A saved piece of prompt."""
+    """A style: a saved fragment of a prompt."""
 
     name: str
-    """What `styles` takes."""
+    """The name to use in `styles`."""
     prompt: str
-    """Added to the prompt, or around it where it has `{prompt}`."""
+    """Added to the prompt; if it contains `{prompt}`, the prompt is inserted there."""
     negative_prompt: str
     """The same for the negative prompt."""
 
 
 class ScriptTitles(Documented):
-    """Titles of scripts in small letters, by tab."""
+    """Titles of scripts in lower case, by tab."""
 
     txt2img: list[str]
-    """Those of txt2img."""
+    """The scripts of txt2img."""
     img2img: list[str]
-    """Those of img2img."""
+    """The scripts of img2img."""
 
 
 class ScriptArgument(Documented):
     """One of a script's values."""
 
     label: str | None
-    """Its title on the page."""
+    """Its label on the page."""
     value: object
-    """Its default."""
+    """Its default value."""
     minimum: float | None
-    """The least that the page offers; null: it is no slider."""
+    """The minimum of its slider; null if it is not a slider."""
     maximum: float | None
-    """The most that the page offers."""
+    """The maximum of its slider."""
     step: float | None
     """The step of the slider."""
     choices: list[object] | None
-    """What can be chosen; null: anything."""
+    """The values to choose from; null: any value."""
 
 
 class ScriptItem(Documented):
     """A script."""
 
     name: str
-    """Its title in small letters."""
+    """Its title in lower case."""
     is_alwayson: bool
-    """Whether it acts on every picture (`alwayson_scripts`), or is chosen (`script_name`)."""
+    """Whether it is used in `alwayson_scripts` (true) or `script_name` (false)."""
     is_img2img: bool
-    """Whether these are its values in img2img."""
+    """Whether these are its parameters for img2img."""
     args: list[ScriptArgument]
-    """Its values by position."""
+    """Its parameters, by position."""
 
 
 class LoraItem(Documented):
     """A LoRA."""
 
     name: str
-    """What prompts call it: `<lora:name:1>`."""
+    """Its name in prompts: `<lora:name:1>`."""
     alias: str
-    """What its author called it; prompts may use it too."""
+    """The name that its author gave it; it can be used in prompts, too."""
     path: str
     """Its path on the server."""
     metadata: dict[str, object]
-    """What its trainer wrote into the file."""
+    """The metadata that its training program wrote into the file."""
 
 
 class HypernetworkItem(Documented):
     """A hypernetwork."""
 
     name: str
-    """What prompts call it: `<hypernet:name:1>`."""
+    """Its name in prompts: `<hypernet:name:1>`."""
     path: str
     """Its path on the server."""
 
 
 class RealEsrganItem(Documented):
-    """An upscaler of the family Real-ESRGAN."""
+    """An upscaler of the Real-ESRGAN family."""
 
     name: str
-    """What `upscaler_1` takes."""
+    """The name to use in `upscaler_1`."""
     path: str
     """Its path on the server."""
     scale: int
-    """How many times as large it makes a picture, as is guessed before the file is opened."""
+    """The factor by which it enlarges pictures, guessed before the file is opened."""
 
 
 class RestorerItem(Documented):
-    """What sharpens faces."""
+    """A face restorer."""
 
     name: str
     """Its name."""
@@ -172,7 +172,7 @@ class RestorerItem(Documented):
 
 
 class ExtensionItem(Documented):
-    """An extension of A1111; none is run here."""
+    """An A1111 extension; none can be used here."""
 
     name: str
     """Its name."""
@@ -181,12 +181,12 @@ class ExtensionItem(Documented):
 
 
 class EmbeddingItem(Documented):
-    """What a file tells of an embedding; null where it does not."""
+    """What the file says about an embedding; null where it says nothing."""
 
     step: int | None
-    """Of its training, at which it was saved."""
+    """The training step at which it was saved."""
     sd_checkpoint: str | None
-    """The short hash of the checkpoint that it was trained on."""
+    """The short hash of the checkpoint it was trained on."""
     sd_checkpoint_name: str | None
     """That checkpoint's name."""
     shape: int | None
@@ -196,23 +196,23 @@ class EmbeddingItem(Documented):
 
 
 class EmbeddingsAnswer(Documented):
-    """Embeddings by the names that prompts call them."""
+    """Embeddings, by their names in prompts."""
 
     loaded: dict[str, EmbeddingItem]
-    """Those that are there."""
+    """The embeddings that are available."""
     skipped: dict[str, EmbeddingItem]
-    """A1111: those that do not fit the checkpoint; here they are found out when they are used."""
+    """In A1111, those that do not fit the checkpoint; here, that is only checked when they are used."""
 
 
 class RamAnswer(Documented):
     """Memory of the machine in bytes."""
 
     free: int
-    """What programs can still have."""
+    """The memory that is free."""
     used: int
-    """What they hold."""
+    """The memory in use."""
     total: int
-    """All of it."""
+    """The total memory."""
 
 
 class MemoryAnswer(Documented):
@@ -226,14 +226,14 @@ class MemoryAnswer(Documented):
 
 
 class PngInfoAnswer(Documented):
-    """What a picture says of how it was made."""
+    """The generation parameters of a picture."""
 
     info: str
-    """Its infotext; "": it has none."""
+    """Its infotext; empty if it has none."""
     items: dict[str, object]
-    """Every text in the file by its key."""
+    """Every text in the file, by its key."""
     parameters: dict[str, object]
-    """The infotext's labels and values, and `Prompt` and `Negative prompt`."""
+    """The labels and values of the infotext, plus `Prompt` and `Negative prompt`."""
 
 
 class CardAnswer(Documented):
@@ -244,7 +244,7 @@ class CardAnswer(Documented):
 
 
 class CaptionAnswer(Documented):
-    """A picture in words."""
+    """A description of a picture."""
 
     caption: str
-    """The words."""
+    """The description."""

@@ -30,55 +30,56 @@ NO_SAMPLER = ""
 
 
 class Envelope(Forgiving):
-    """What A1111's API takes besides the parameters. Null means the default, unknown fields are passed over."""
+    """What A1111's API accepts besides the parameters. Null means the default; unknown fields are ignored."""
 
     sampler_index: str = "Euler"
-    """The sampler where `sampler_name` is missing."""
+    """The sampler if `sampler_name` is missing."""
     restore_faces: bool | None = None
-    """Mend faces afterwards, where a restorer is installed; else `comments` says that none is. Null: the setting."""
+    """Restores faces, if a restorer is installed; if not, `comments` says so. Null: the setting."""
     tiling: bool | None = None
-    """Make the picture's edges meet."""
+    """Makes opposite edges match, so that the picture can be tiled."""
     eta: float | None = Field(default=None, ge=0)
-    """How much fresh noise ancestral samplers and DDIM add: 0 none, 1 as much as the method says. Null: the setting."""
+    """How much new noise ancestral samplers and DDIM add: 0 is none, 1 the method's usual amount. Null: the setting."""
     s_min_uncond: float | None = Field(default=None, ge=0)
-    """Below this noise level (sigma) every other step skips the negative prompt; 0: none does. Null: the setting."""
+    """Below this noise level (sigma), every other step skips the negative prompt; 0: no step does. Null: the
+    setting."""
     s_churn: float | None = Field(default=None, ge=0)
-    """How much noise is put back over all steps, shared among them; 0: none. Null: the setting."""
+    """How much noise is added back, divided among all steps; 0: none. Null: the setting."""
     s_tmin: float | None = Field(default=None, ge=0)
-    """Lowest noise level (sigma) at which it is put back. Null: the setting."""
+    """Lowest noise level (sigma) at which noise is added back. Null: the setting."""
     s_tmax: float | None = Field(default=None, ge=0)
-    """Highest noise level (sigma) at which it is put back; 0: no limit. Null: the setting."""
+    """Highest noise level (sigma) at which noise is added back; 0: no limit. Null: the setting."""
     s_noise: float | None = Field(default=None, ge=0)
-    """Scales the noise that is put back; 1: as it is. Null: the setting."""
+    """Scales the noise that is added back; 1 leaves it unchanged. Null: the setting."""
     override_settings_restore_afterwards: bool = True
-    """Off: the override settings stay in force afterwards."""
+    """When false, the override settings stay in effect afterwards."""
     script_name: str | None = None
-    """A script that makes many pictures out of one request."""
+    """A script that makes many pictures from one request."""
     script_args: list[object] = Field(default_factory=list)
-    """Its values by position."""
+    """The script's values, by position."""
     alwayson_scripts: dict[str, object] = Field(default_factory=dict)
-    """Values of scripts that act on every picture, by title: `{"args": [...]}`."""
+    """The values of always-on scripts, by title: `{"args": [...]}`."""
     send_images: bool = True
-    """Whether the pictures come back in the answer."""
+    """Whether the response contains the pictures."""
     save_images: bool = False
-    """Whether they are kept in the folder of outputs."""
+    """Whether the pictures are saved in the output folder."""
     force_task_id: str | None = None
-    """The name under which `/internal/progress` knows this call."""
+    """The task name of this call for `/internal/progress`."""
     infotext: str | None = None
-    """Fills every field that the request does not give."""
+    """Provides the values of all fields that the request leaves out."""
     comments: dict[str, object] | None = None
-    """Taken, without effect."""
+    """Accepted, without effect."""
     do_not_save_samples: bool = False
-    """Taken, without effect: `save_images` decides."""
+    """Accepted, without effect: `save_images` decides."""
     do_not_save_grid: bool = False
-    """Taken, without effect: `save_images` and the settings decide."""
+    """Accepted, without effect: `save_images` and the settings decide."""
     firstpass_image: str | None = None
-    """Taken, without effect, as in A1111."""
+    """Accepted, without effect, as in A1111."""
     distilled_cfg_scale: float | None = Field(default=None, ge=0)
-    """Forge's: how strongly Flux dev follows the prompt. Null: the setting."""
+    """From Forge: how strongly Flux dev follows the prompt. Null: the setting."""
     cancel_on_disconnect: bool = False
-    """Ours: whoever hangs up gives the job up while it still waits. Where nothing is saved (`save_images`) that is so
-    in any case; otherwise it is done all the same."""
+    """Gesso only: if the client disconnects while the job is still waiting, the job is cancelled. If nothing is saved
+    (`save_images`), this is always so; otherwise, the job is carried out regardless."""
 
     @classmethod
     def completed(cls, values: dict[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:
@@ -122,33 +123,33 @@ _CONFIG = ConfigDict(
 
 
 class Txt2ImgBody(Txt2Img, Envelope):
-    """A picture out of text."""
+    """A picture made from text."""
 
     model_config = _CONFIG
 
     firstphase_width: int = Field(default=0, ge=0, le=16384)
-    """A1111: the width of the first pass of hires fix, as before its version 1.0; 0: `width`."""
+    """The width of the first pass of hires fix, as in A1111 before version 1.0; 0: `width`."""
     firstphase_height: int = Field(default=0, ge=0, le=16384)
-    """The height of the first pass; 0: `height`."""
+    """The height of the first pass, likewise; 0: `height`."""
     hr_cfg: float | None = Field(default=None, ge=-100)
-    """Forge's guidance of the second pass. Taken, without effect: it is that of the first."""
+    """Forge's CFG scale of the second pass. Accepted, without effect: the first pass's is used."""
     hr_distilled_cfg: float | None = Field(default=None, ge=0)
-    """The same for distilled guidance."""
+    """The same for the distilled CFG scale."""
 
 
 class Img2ImgBody(Img2Img, Envelope):
-    """A picture out of a picture, and text. Pictures are base64, with or without `data:...;base64,` before it."""
+    """A picture made from a picture and text. Pictures are base64, with or without `data:...;base64,` in front."""
 
     model_config = _CONFIG
 
     mask_blur: int | None = Field(default=None, ge=0, le=512)
-    """Softness of the mask's edge in pixels, in both directions."""
+    """Blur of the mask's edge in both directions, in pixels."""
     initial_noise_multiplier: float | None = Field(default=None, ge=0, le=10)
-    """Scales the noise that img2img starts with."""
+    """Scales the noise that img2img starts from."""
     include_init_images: bool = False
-    """Whether the given pictures come back in `parameters`."""
+    """Whether `parameters` in the response includes the input pictures."""
     latent_mask: str | None = None
-    """Taken, without effect."""
+    """Accepted, without effect."""
 
 
 Body = Txt2ImgBody | Img2ImgBody

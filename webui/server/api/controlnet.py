@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from webui.app import App
 
 VERSION = 3
-"""Of the extension's interface."""
+"""The version of the extension's interface."""
 LARGEST = 1_000_000
 """Of a preprocessor's value; beyond its range, its default holds."""
 MOST_PICTURES = 64
@@ -47,98 +47,98 @@ MOST_PICTURES = 64
 
 
 class VersionAnswer(Documented):
-    """Which interface it is."""
+    """The version of the interface."""
 
     version: int
-    """Of the extension's interface."""
+    """The version of the extension's interface."""
 
 
 class ModelsAnswer(Documented):
     """Control networks."""
 
     model_list: list[str]
-    """Their names with hashes, which `model` of a unit takes."""
+    """Their names with hashes: the values for a unit's `model`."""
 
 
 class SliderItem(Documented):
-    """A value of a preprocessor."""
+    """A parameter of a preprocessor."""
 
     name: str
-    """As people see it."""
+    """Its label on the page."""
     value: Real
-    """Its default."""
+    """Its default value."""
     min: Real
-    """Below it, the default holds."""
+    """The minimum; below it, the default is used."""
     max: Real
-    """Above it, the default holds."""
+    """The maximum; above it, the default is used."""
     step: Real
-    """Of its slider."""
+    """The step of its slider."""
 
 
 class ModuleItem(Documented):
     """A preprocessor."""
 
     model_free: bool
-    """It acts without a control network."""
+    """Whether it works without a control network."""
     sliders: list[SliderItem]
-    """`processor_res`, `threshold_a` and `threshold_b`, as far as it has them."""
+    """Those of `processor_res`, `threshold_a` and `threshold_b` that it has."""
 
 
 class ModulesAnswer(Documented):
-    """Preprocessors, also those that this version lacks: they are refused in words."""
+    """Preprocessors, including those that are not available in this version; using one of those is an error."""
 
     module_list: list[str]
-    """Their names, which `module` of a unit takes."""
+    """Their names: the values for a unit's `module`."""
     module_detail: dict[str, ModuleItem]
-    """The values of each."""
+    """The parameters of each."""
 
 
 class KindItem(Documented):
     """A kind of control."""
 
     module_list: list[str]
-    """Its preprocessors, as people call them."""
+    """Its preprocessors, by their names on the page."""
     model_list: list[str]
-    """Its networks, with None."""
+    """Its networks, including None."""
     default_option: str
-    """The usual preprocessor."""
+    """The default preprocessor."""
     default_model: str
-    """The usual network."""
+    """The default network."""
 
 
 class KindsAnswer(Documented):
     """Kinds of control."""
 
     control_types: dict[str, KindItem]
-    """What belongs to each."""
+    """The preprocessors and networks of each kind."""
 
 
 class ControlSettings(Documented):
-    """What a program should know of the installation."""
+    """What programs need to know about the installation."""
 
     control_net_unit_count: int
-    """So many units the form shows."""
+    """The number of units on the page."""
 
 
 class DetectBody(Forgiving):
-    """Pictures, and what shall make maps of them."""
+    """Pictures, and the preprocessor that is to make maps from them."""
 
     controlnet_module: str = "none"
     """The preprocessor."""
     controlnet_input_images: list[str] = []
     """The pictures in base64."""
     controlnet_images: list[str] = []
-    """The same, as webuiapi calls them."""
+    """The same, under the name that webuiapi uses."""
     controlnet_processor_res: Annotated[float, Field(ge=-LARGEST, le=LARGEST)] = 512
-    """Pixels of the shorter side while it looks."""
+    """The length in pixels of the shorter side of the picture that the preprocessor works on."""
     controlnet_threshold_a: Annotated[float, Field(ge=-LARGEST, le=LARGEST)] = -1
-    """Its first value; outside of its range: the default."""
+    """Its first parameter; a value out of range means the default."""
     controlnet_threshold_b: Annotated[float, Field(ge=-LARGEST, le=LARGEST)] = -1
-    """Its second value."""
+    """Its second parameter."""
     controlnet_masks: list[str] = []
-    """For those of inpainting: a mask for each picture, in base64."""
+    """For the inpainting preprocessors: a mask for each picture, in base64."""
     low_vram: bool = False
-    """Taken, without effect."""
+    """Accepted, without effect."""
 
     @property
     def pictures(self) -> list[str]:
@@ -149,13 +149,13 @@ class DetectAnswer(Documented):
     """The maps."""
 
     images: list[str]
-    """PNG files in base64."""
+    """The maps as PNG files, in base64."""
     info: str
     """"Success"."""
 
 
 class PoseAnswer(Documented):
-    """What came of drawing poses."""
+    """The result of drawing poses."""
 
     info: str
     """What was found."""
@@ -168,7 +168,7 @@ def routes(app: App) -> Routes:
 
     @router.post("/detect", "user", response_model=DetectAnswer)
     async def detect(body: DetectBody, request: Request) -> dict[str, object]:
-        """The map that a preprocessor makes of each picture, beside the jobs in work."""
+        """Make a preprocessor's map of each picture, without waiting for running jobs."""
         which = _wanted(body)
         key = f"detect/{caller_of(request.scope).owner}/{next(numbers)}"
         found = []
@@ -181,7 +181,7 @@ def routes(app: App) -> Routes:
 
     @router.post("/render_openpose_json", "user", looks=True, response_model=PoseAnswer)
     def render_openpose_json(poses: list[object]) -> dict[str, str]:
-        """The drawing of poses. Not supported yet: an empty list is answered as the extension does."""
+        """Draw poses. Not supported yet; an empty list gets the extension's answer."""
         if poses:
             raise NotServed("Drawing poses is not supported yet.")
         return {"info": "No pose data detected."}
@@ -197,27 +197,27 @@ def _lists(app: App) -> Routes:
 
     @router.get("/version", "user", response_model=VersionAnswer)
     def version() -> dict[str, int]:
-        """Which interface it is."""
+        """The version of the interface."""
         return {"version": VERSION}
 
     @router.get("/model_list", "user", response_model=ModelsAnswer)
     def model_list(
         _update: Annotated[bool, Query(alias="update", description="Taken, without effect.")] = True,
     ) -> dict[str, list[str]]:
-        """Control networks, which are looked for at each call."""
+        """Control networks; each call searches the folders again."""
         return {"model_list": [title for title in titles() if title != NO_MODEL]}
 
     @router.get("/module_list", "user", response_model=ModulesAnswer)
     def module_list(
-        alias_names: Annotated[bool, Query(description="By what people call them.")] = False,
+        alias_names: Annotated[bool, Query(description="Use the names shown on the page.")] = False,
     ) -> dict[str, object]:
-        """Preprocessors, also those that this version lacks."""
+        """Preprocessors, including those that are not available in this version."""
         found = {(each.title if alias_names else each.name): each for each in listed()}
         return {"module_list": list(found), "module_detail": {name: _detail(each) for name, each in found.items()}}
 
     @router.get("/control_types", "user", response_model=KindsAnswer)
     def control_types() -> dict[str, object]:
-        """Preprocessors and networks by kinds of control."""
+        """Preprocessors and networks, by kind of control."""
         known, networks = listed(), titles()
         return {
             "control_types": {
@@ -233,7 +233,7 @@ def _lists(app: App) -> Routes:
 
     @router.get("/settings", "user", response_model=ControlSettings)
     def settings() -> dict[str, int]:
-        """How many units there are in the form."""
+        """The number of units on the page."""
         return {"control_net_unit_count": Params.shown(app.settings.current.ui)}
 
     return router

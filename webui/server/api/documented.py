@@ -14,5 +14,5 @@ class Documented(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-JobId = Annotated[str, Path(description="The job's id, as the answer to its submission told it.")]
-PictureId = Annotated[str, Path(description="The picture's id, as its job or the history tells it.")]
+JobId = Annotated[str, Path(description="The job's id, from the response to its submission.")]
+PictureId = Annotated[str, Path(description="The picture's id, from its job or from the history.")]

@@ -166,16 +166,16 @@ class NotServed(WebuiError):
 
 
 class Complaint(BaseModel):
-    """What is wrong with one value, in FastAPI's shape."""
+    """What is wrong with one value, in FastAPI's format."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: str
-    """Its kind."""
+    """The kind of error."""
     loc: list[str | int]
-    """Where the value is: "body", and the field."""
+    """Where the value is: "body" and the field, for example."""
     msg: str
-    """A sentence for people."""
+    """A readable message."""
 
 
 class ErrorAnswer(BaseModel):
@@ -184,16 +184,16 @@ class ErrorAnswer(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     error: str
-    """Its kind."""
+    """The kind of error."""
     detail: str | list[Complaint]
-    """A sentence for people: what is wrong with which value, and what to do. Below `/sdapi/v1`, as in A1111, a list of
-    complaints where a body or a parameter does not fit what the route takes."""
+    """A readable message: what is wrong with which value, and what to do. Under `/sdapi/v1`, as in A1111, a list of
+    errors if a body or a parameter does not fit what the route accepts."""
     body: str = ""
-    """Always "": it is there for A1111's clients."""
+    """Always empty; present for A1111's clients."""
     errors: str = ""
-    """The same with more detail, where there is more."""
+    """A more detailed message, if there is one."""
     field: str = ""
-    """The field that it is about, where there is one."""
+    """The field that the error is about, if there is one."""
 
 
 REFUSALS: dict[int | str, dict[str, object]] = {

@@ -30,7 +30,7 @@ T = TypeVar("T")
 KINDS = ((b"\x89PNG", "image/png"), (b"\xff\xd8", "image/jpeg"), (b"RIFF", "image/webp"))
 """How the pictures begin that are given away."""
 PageName = Annotated[str, Query(description="lora, checkpoints, hypernetworks or textual inversion.")]
-ItemName = Annotated[str, Query(description="The model's name, as its card shows it.")]
+ItemName = Annotated[str, Query(description="The model's name, as shown on its card.")]
 
 
 def routes(app: App) -> Routes:
@@ -54,8 +54,8 @@ def routes(app: App) -> Routes:
         return looked_for(lambda: cards.called(kind, name), kind)
 
     @router.get("/thumb", "user", response_class=Response)
-    def thumb(filename: Annotated[str, Query(description="Path of a picture that a model has.")] = "") -> Response:
-        """The picture beside a model, small."""
+    def thumb(filename: Annotated[str, Query(description="The path of a model's preview picture.")] = "") -> Response:
+        """The thumbnail of a model's preview picture."""
         card = looked_for(lambda: cards.pictured_by(filename), *PAGES)
         return Response(cards.picture(card), media_type="image/webp")
 
@@ -63,9 +63,9 @@ def routes(app: App) -> Routes:
     def cover_images(
         page: PageName = "",
         item: ItemName = "",
-        index: Annotated[int, Query(ge=0, description="Which of them, from 0.")] = 0,
+        index: Annotated[int, Query(ge=0, description="The index of the cover image, from 0.")] = 0,
     ) -> Response:
-        """A picture that a model's author has put into its file."""
+        """A cover image that a model's author has put into its file."""
         content = _cover(read_metadata(card_of(page, item).path), index)
         kind = next((kind for start, kind in KINDS if content.startswith(start)), "")
         if not kind:
@@ -74,7 +74,7 @@ def routes(app: App) -> Routes:
 
     @router.get("/metadata", "user")
     def metadata(page: PageName = "", item: ItemName = "") -> dict[str, str]:
-        """What stands in a model's file, as JSON in a string; an empty table where there is no such model."""
+        """The metadata of a model's file, as JSON in a string; an empty object if there is no such model."""
         try:
             found = read_metadata(card_of(page, item).path)
         except NotFound:
@@ -84,7 +84,7 @@ def routes(app: App) -> Routes:
     @router.get("/get-single-card", "user")
     def single_card(
         page: PageName = "",
-        tabname: Annotated[str, Query(description="Taken, without effect.")] = "",  # noqa: ARG001
+        tabname: Annotated[str, Query(description="Accepted, without effect.")] = "",  # noqa: ARG001
         name: ItemName = "",
     ) -> CardAnswer:
         """A card as HTML."""

@@ -26,63 +26,63 @@ if TYPE_CHECKING:
 
 
 class ExtrasBody(Forgiving):
-    """How pictures shall be enlarged: by a factor, or to a size."""
+    """How pictures are to be enlarged: by a factor, or to a size."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, allow_inf_nan=False)
 
     resize_mode: int = Field(default=0, ge=0, le=1)
     """0: by `upscaling_resize`. 1: to `upscaling_resize_w` x `upscaling_resize_h`."""
     show_extras_results: bool = True
-    """Taken, without effect."""
+    """Accepted, without effect."""
     gfpgan_visibility: float = Field(default=0, ge=0, le=1)
-    """Faces are not restored yet: 0 alone is taken."""
+    """Face restoration is not available yet: only 0 is accepted."""
     codeformer_visibility: float = Field(default=0, ge=0, le=1)
-    """Faces are not restored yet: 0 alone is taken."""
+    """Face restoration is not available yet: only 0 is accepted."""
     codeformer_weight: float = Field(default=0, ge=0, le=1)
-    """Taken, without effect while faces are not restored."""
+    """Accepted, without effect, because face restoration is not available yet."""
     upscaling_resize: float = Field(default=2, ge=0.01, le=64)
-    """How many times as wide and as high."""
+    """The factor by which each side is enlarged."""
     upscaling_resize_w: int = Field(default=512, ge=1, le=65535)
     """Width in pixels."""
     upscaling_resize_h: int = Field(default=512, ge=1, le=65535)
     """Height in pixels."""
     upscaling_crop: bool = True
-    """Cut off what stands out of the size."""
+    """Crops the picture to exactly this size."""
     upscaler_1: str = NONE
-    """A name of `/sdapi/v1/upscalers`; None leaves the size as it is."""
+    """A name from `/sdapi/v1/upscalers`; None leaves the size unchanged."""
     upscaler_2: str = NONE
-    """A second one, mixed in."""
+    """A second upscaler whose result is blended in."""
     extras_upscaler_2_visibility: float = Field(default=0, ge=0, le=1)
-    """How much of the second one is seen: 0 nothing, 1 it alone."""
+    """The visibility of the second upscaler's result: 0 is none, 1 is only that result."""
     upscale_first: bool = False
-    """Taken, without effect."""
+    """Accepted, without effect."""
 
 
 class SingleBody(ExtrasBody):
     """One picture."""
 
     image: str = ""
-    """Base64, with or without `data:...;base64,` before it."""
+    """Base64, with or without `data:...;base64,` in front."""
 
 
 class NamedPicture(Documented):
-    """A picture, and its file's name."""
+    """A picture and its file name."""
 
     data: str
-    """Base64, with or without `data:...;base64,` before it."""
+    """Base64, with or without `data:...;base64,` in front."""
     name: str
-    """Taken, without effect: nothing is saved."""
+    """Accepted, without effect: nothing is saved."""
 
 
 class BatchBody(ExtrasBody):
     """Several pictures."""
 
     imageList: list[NamedPicture]  # noqa: N815 - A1111's name
-    """The pictures, in the order in which they come back."""
+    """The pictures; the results come in the same order."""
 
 
 class SingleAnswer(Documented):
-    """One enlarged picture."""
+    """An enlarged picture."""
 
     html_info: str
     """What was done, as HTML."""

@@ -53,22 +53,23 @@ STATUS = {"bad_request": 422, "not_found": 404, "model_error": 422, "busy": 503}
 
 
 class Answer(Documented):
-    """Pictures in base64, the request as it was understood, and a JSON string that says what was made."""
+    """Pictures in base64, the request as it was understood, and a JSON string that describes the result."""
 
     images: list[str]
-    """Files in base64, without `data:...` before it: first a sheet, if one was saved, then each picture with what comes
-    with it. [] where `send_images` is off."""
+    """Files in base64, without `data:...` in front: first the grid, if one was saved, then each picture with its
+    additional pictures. [] if `send_images` is off."""
     parameters: dict[str, object]
-    """The body's fields with their defaults; pictures are left out unless `include_init_images` is on."""
+    """The fields of the request with their defaults; pictures are left out unless `include_init_images` is on."""
     info: str
-    """JSON in a string: `infotexts`, `all_seeds`, `all_prompts` and others by picture, and what holds for all."""
+    """JSON in a string: `infotexts`, `all_seeds`, `all_prompts` and others for each picture, and what applies to
+    all."""
 
 
 class ImageBody(Documented):
     """A picture in base64."""
 
     image: str = ""
-    """Base64, with or without `data:...;base64,` before it."""
+    """Base64, with or without `data:...;base64,` in front."""
 
 
 class JobFailed(WebuiError):
@@ -84,17 +85,17 @@ def routes(app: App) -> Routes:
 
     @router.post("/txt2img", "user", response_model=Answer)
     async def txt2img(body: Txt2ImgBody, request: Request) -> dict[str, object]:
-        """Make pictures out of text. Answers when they are finished."""
+        """Make pictures from text. Answers when they are finished."""
         return await _made(app, body, request)
 
     @router.post("/img2img", "user", response_model=Answer)
     async def img2img(body: Img2ImgBody, request: Request) -> dict[str, object]:
-        """Make pictures out of pictures. Answers when they are finished."""
+        """Make pictures from pictures. Answers when they are finished."""
         return await _made(app, body, request)
 
     @router.post("/png-info", "user", looks=True, response_model=PngInfoAnswer)
     async def png_info(body: ImageBody) -> dict[str, object]:
-        """What a picture says of how it was made."""
+        """Read the generation parameters of a picture."""
         return await run_in_threadpool(lambda: _png_info(decoded(body.image, "image", app.settings.current)))
 
     return router

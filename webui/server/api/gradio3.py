@@ -24,7 +24,7 @@ def routes(app: App) -> Routes:
 
     @router.get("/queue/status", "user")
     def queue_status() -> dict[str, object]:
-        """Gradio's estimation. How long jobs take is told by `/sdapi/v1/progress`."""
+        """Gradio's estimate. `/sdapi/v1/progress` says how long jobs take."""
         return {
             "msg": "estimation",
             "rank": None,
@@ -42,26 +42,26 @@ def routes(app: App) -> Routes:
 
     @router.get("/app_id", "public")
     def tell_app_id() -> dict[str, int]:
-        """Another number after each start of the server."""
+        """A number that changes with each start of the server."""
         return {"app_id": app_id}
 
     @router.get("/login_check", "user")
     def login_check() -> None:
-        """Null; 401 for who has not entered."""
+        """Null; 401 without a login."""
 
     @router.get("/user", "public")
     def user(request: Request) -> str | None:
-        """The login name; null: nobody has logged in."""
+        """The login name; null if nobody has logged in."""
         return caller_of(request.scope).name or None
 
     @router.get("/token", "public")
     def token(request: Request) -> dict[str, str | None]:
-        """Gradio tells its login cookie here; ours is nobody's to read."""
+        """Gradio discloses its login cookie here; ours cannot be read."""
         return {"token": None, "user": user(request)}
 
     @router.get("/info", "user")
     def info() -> dict[str, object]:
-        """Which of the page's events are an API: none. `/docs` lists the API."""
+        """The page's events that form an API: none. `/docs` documents the API."""
         return {"named_endpoints": {}, "unnamed_endpoints": {}}
 
     return router

@@ -25,10 +25,10 @@ NAMES = {**{name: name for name in MODELS}, "deepbooru": DEEPBOORU}
 
 
 class InterrogateBody(Documented):
-    """A picture, and what shall describe it."""
+    """A picture, and the model that is to describe it."""
 
     image: str = ""
-    """Base64, with or without `data:...;base64,` before it."""
+    """Base64, with or without `data:...;base64,` in front."""
     model: str = "clip"
     """"clip": a sentence by BLIP; "deepdanbooru": tags."""
 
@@ -38,7 +38,7 @@ def routes(app: App) -> Routes:
 
     @router.post("/interrogate", "user", response_model=CaptionAnswer)
     async def interrogate(body: InterrogateBody, request: Request) -> dict[str, str]:
-        """Describe a picture in words. Answers when that is done."""
+        """Describe a picture in words. Answers when the description is finished."""
         owner = caller_of(request.scope).owner
         job_id = await run_in_threadpool(_submitted, app, body, owner)
         job = await ended(app.queue, job_id, request)

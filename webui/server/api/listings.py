@@ -47,12 +47,12 @@ def _sampling(_app: App) -> Routes:
 
     @router.get("/samplers", "user", response_model=list[answers.SamplerItem])
     def samplers() -> list[dict[str, object]]:
-        """Samplers by the names that `sampler_name` takes."""
+        """Samplers, with the names to use in `sampler_name`."""
         return [{"name": s.name, "aliases": list(s.aliases), "options": _options(s)} for s in registry.samplers()]
 
     @router.get("/schedulers", "user", response_model=list[answers.SchedulerItem])
     def schedulers() -> list[dict[str, object]]:
-        """Schedules by the names that `scheduler` takes."""
+        """Schedule types, with the names to use in `scheduler`."""
         return [_schedule(entry) for entry in registry.schedules()]
 
     return router
@@ -65,7 +65,7 @@ def _upscaling(app: App) -> Routes:
 
     @router.get("/upscalers", "user", response_model=list[answers.UpscalerItem])
     def upscalers() -> list[dict[str, object]]:
-        """What enlarges pictures."""
+        """Upscalers for pictures."""
         empty = {"model_name": None, "model_path": None, "model_url": None, "scale": NO_SCALE}
         plain: list[dict[str, object]] = [{"name": name, **empty} for name in registry.plain_upscalers()]
         return plain + [
@@ -75,18 +75,18 @@ def _upscaling(app: App) -> Routes:
 
     @router.get("/latent-upscale-modes", "user", response_model=list[answers.Named])
     def latent_modes() -> list[dict[str, str]]:
-        """What enlarges latents, for hires fix."""
+        """Upscalers for latents, for hires fix."""
         return [{"name": name} for name in registry.LATENT_UPSCALERS]
 
     @router.get("/realesrgan-models", "user", response_model=list[answers.RealEsrganItem])
     def realesrgan_models() -> list[dict[str, object]]:
-        """Upscalers of the family Real-ESRGAN."""
+        """Upscalers of the Real-ESRGAN family."""
         files = (file for file in catalog.upscalers.files() if file.folder in ("RealESRGAN", PACKAGED))
         return [{"name": file.name, "path": named(file.path), "scale": _scale(file.name)} for file in files]
 
     @router.get("/face-restorers", "user", response_model=list[answers.RestorerItem])
     def face_restorers() -> list[dict[str, object]]:
-        """What can mend faces; installed packages bring them."""
+        """Face restorers; installed packages provide them."""
         return [{"name": entry.name, "cmd_dir": None} for entry in registry.restorers()]
 
     return router
@@ -99,7 +99,7 @@ def _models(app: App) -> Routes:
 
     @router.get("/sd-models", "user", response_model=list[answers.CheckpointItem])
     def models() -> list[dict[str, object]]:
-        """Checkpoints; `title` is what the setting `sd_model_checkpoint` takes."""
+        """Checkpoints; `title` is the value to use in the setting `sd_model_checkpoint`."""
         return [
             {
                 "title": checkpoint.title,
@@ -131,7 +131,7 @@ def _prompts(app: App) -> Routes:
 
     @router.get("/prompt-styles", "user", response_model=list[answers.StyleItem])
     def styles() -> list[dict[str, str]]:
-        """Saved styles: texts to be added to prompts."""
+        """Saved styles: texts that can be added to prompts."""
         return [
             {"name": style.name, "prompt": style.prompt, "negative_prompt": style.negative_prompt}
             for style in catalog.styles.all().values()
@@ -145,7 +145,7 @@ def _scripts(app: App) -> Routes:
 
     @router.get("/scripts", "user", response_model=answers.ScriptTitles)
     def scripts() -> dict[str, list[str]]:
-        """Titles of scripts by tab, in small letters: what `script_name` and `alwayson_scripts` take."""
+        """Titles of scripts by tab, in lower case: the names to use in `script_name` and `alwayson_scripts`."""
         return {
             kind: sorted([*(entry.name.lower() for entry in registry.scripts_for(kind)), *ALWAYS_ON, *_carried(kind)])
             for kind in ("txt2img", "img2img")
@@ -153,7 +153,7 @@ def _scripts(app: App) -> Routes:
 
     @router.get("/script-info", "user", response_model=list[answers.ScriptItem])
     def script_info() -> list[dict[str, object]]:
-        """Scripts and their values by position."""
+        """Scripts and their parameters, by position."""
         plots = [
             {
                 "name": entry.name.lower(),
@@ -185,7 +185,7 @@ def _scripts(app: App) -> Routes:
 
     @router.get("/extensions", "user", response_model=list[answers.ExtensionItem])
     def extensions() -> list[object]:
-        """Extensions of A1111 are not run."""
+        """A1111's extensions, none of which can be used here."""
         return []
 
     return router
@@ -199,18 +199,19 @@ def _networks(app: App) -> Routes:
 
     @router.get("/loras", "user", response_model=list[answers.LoraItem])
     def loras(request: Request) -> Response:
-        """LoRAs; `alias` is what their author called them, `metadata` what its trainer wrote into the file."""
+        """LoRAs; `alias` is the name that the author gave, `metadata` is what the training program wrote into the
+        file."""
         found = catalog.loras.scan()
         return kept_loras.answer(request, found, lambda: [_lora(lora) for lora in found])
 
     @router.get("/hypernetworks", "user", response_model=list[answers.HypernetworkItem])
     def hypernetworks() -> list[dict[str, str]]:
-        """Hypernetworks by the name that a prompt calls them."""
+        """Hypernetworks, by their names in prompts."""
         return [{"name": file.stem, "path": named(file.path)} for file in catalog.hypernetworks.scan()]
 
     @router.get("/embeddings", "user", response_model=answers.EmbeddingsAnswer)
     def embeddings(request: Request) -> Response:
-        """Textual inversion embeddings by name."""
+        """Textual inversion embeddings, by name."""
         files = catalog.embeddings.scan()
         return kept_embeddings.answer(
             request, files, lambda: {"loaded": {file.stem: _embedding(file.path) for file in files}, "skipped": {}}

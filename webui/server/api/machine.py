@@ -55,13 +55,13 @@ def _memory(app: App) -> Routes:
 
     @router.post("/sdapi/v1/unload-checkpoint", "admin")
     def unload() -> dict[str, str]:
-        """Put all models away and give the memory back."""
+        """Unload all models and free their memory."""
         app.queue.unload()
         return {}
 
     @router.post("/sdapi/v1/reload-checkpoint", "admin")
     def reload() -> dict[str, str]:
-        """Load the checkpoint of the settings again."""
+        """Load the checkpoint that is selected in the settings."""
         app.queue.preload()
         return {}
 
@@ -79,21 +79,21 @@ def _end(app: App) -> Routes:
 
     @router.post("/sdapi/v1/server-stop", "admin")
     def stop() -> str:
-        """End the server in order; jobs that wait go on at its next start. Only with `--api-server-stop`."""
+        """Stop the server; waiting jobs continue when it is started again. Only with `--api-server-stop`."""
         check_stoppable()
         app.stop()
         return "Stopping."
 
     @router.post("/sdapi/v1/server-kill", "admin")
     def kill() -> str:
-        """End the server at once, whatever it is doing. Only with `--api-server-stop`."""
+        """Stop the server immediately, whatever it is doing. Only with `--api-server-stop`."""
         check_stoppable()
         threading.Timer(LAST_WORDS, os._exit, (0,)).start()
         return "Killed."
 
     @router.post("/sdapi/v1/server-restart", "admin")
     def restart() -> str:
-        """End the server and start it again. Only with `--api-server-stop`; 501 where no launcher started it."""
+        """Restart the server. Only with `--api-server-stop`; 501 if it was not started by the launcher."""
         check_stoppable()
         app.restart()
         return "Restarting."
@@ -102,7 +102,7 @@ def _end(app: App) -> Routes:
 
 
 def _reports(app: App) -> Routes:
-    """What a report of a fault needs."""
+    """What a bug report needs."""
     router = Routes()
 
     @router.get("/internal/quicksettings-hint", "user", include_in_schema=False)

@@ -57,7 +57,7 @@ def routes(app: App) -> Routes:
 
     @router.get("/cmd-flags", "user")
     def cmd_flags() -> dict[str, object]:
-        """The command line of this run."""
+        """The command-line flags of this run."""
         return flags_told(app.flags)
 
     return router

@@ -39,40 +39,40 @@ LONGEST_WAIT = 60.0
 
 
 class NewJob(Documented):
-    """A job to be done."""
+    """A job to submit."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     save: bool | None = None
-    """Whether the pictures go into the folder of outputs; left out, the settings say. Others are kept until the next
-    start of the program."""
+    """Whether the pictures are saved in the output folder; if left out, the settings decide. Unsaved pictures are kept
+    until the program is started again."""
 
 
 class Txt2ImgJob(NewJob):
-    """Pictures out of text. Fields that are left out are as on the fresh page."""
+    """Pictures made from text. Fields that are left out have the page's defaults."""
 
     kind: Literal["txt2img"]
     """The kind of request."""
     request: Txt2Img
-    """What is asked for."""
+    """The request itself."""
 
 
 class Img2ImgJob(NewJob):
-    """Pictures out of pictures, which are base64, with or without `data:...;base64,` before it."""
+    """Pictures made from pictures, which are base64, with or without `data:...;base64,` in front."""
 
     kind: Literal["img2img"]
     """The kind of request."""
     request: Img2Img
-    """What is asked for."""
+    """The request itself."""
 
 
 class ExtrasJob(NewJob):
-    """Finished pictures made larger, cut, mirrored; they are base64."""
+    """Finished pictures to be enlarged, cropped or mirrored; they are base64."""
 
     kind: Literal["extras"]
     """The kind of request."""
     request: Extras
-    """What is asked for."""
+    """The request itself."""
 
 
 Submission = Annotated[Txt2ImgJob | Img2ImgJob | ExtrasJob, Field(discriminator="kind")]
@@ -82,120 +82,121 @@ class MadePicture(Documented):
     """A finished picture of a job."""
 
     id: str
-    """For `/api/v1/pictures/{id}`."""
+    """The id to use in `/api/v1/pictures/{id}`."""
     position: int
-    """Its rank within the job, from 0."""
+    """Its index within the job, from 0."""
     width: int
     """In pixels."""
     height: int
     """In pixels."""
     seed: int
-    """Its own: the job's, counted on."""
+    """The picture's own seed."""
     subseed: int
-    """Its own variation seed."""
+    """The picture's own variation seed."""
     infotext: str
-    """How it was made, as its file says."""
+    """Its generation parameters, as in its file."""
     saved: bool
-    """Not while it could not be written and waits in memory."""
+    """Whether it has been saved; false while it is kept in memory because it could not be written."""
 
 
 class Failure(Documented):
     """Why a job failed."""
 
     code: str
-    """Its kind, for programs: "bad_request", "not_found", "model_error", "out_of_memory", "engine_crashed", ..."""
+    """The kind of error, for programs: "bad_request", "not_found", "model_error", "out_of_memory", "engine_crashed",
+    ..."""
     message: str
-    """What happened, to which thing."""
+    """What happened, and to what."""
     hint: str
-    """What to do; "": nobody knows."""
+    """What to do about it; empty if that is unknown."""
 
 
 class JobAnswer(Documented):
     """A job at this moment. Times are seconds since 1970."""
 
     id: str
-    """For `/api/v1/jobs/{id}`."""
+    """The id to use in `/api/v1/jobs/{id}`."""
     kind: str
     """"txt2img", "img2img", "extras", "merge" or "interrogate"."""
     state: State
-    """Whether it is waiting, running, or has ended, in one of three ways."""
+    """Whether it is waiting, running, or has ended in one of three ways."""
     place: int
-    """Its place among all waiting jobs, from 1; 0: it is not waiting."""
+    """Its position among all waiting jobs, from 1; 0 if it is not waiting."""
     progress: float
     """From 0 to 1."""
     text: str
-    """What is being done, in words."""
+    """What is being done, as a readable text."""
     step: int
-    """The step in work."""
+    """The current step."""
     steps: int
-    """How many steps the pass in work has."""
+    """The number of steps of the current pass."""
     eta_seconds: float | None
-    """Until it is finished; null: nobody knows yet."""
+    """Seconds until it is finished; null if that is not known yet."""
     count: int
-    """How many pictures were asked for."""
+    """The number of pictures requested."""
     seed: int
-    """Of the first picture."""
+    """The seed of the first picture."""
     prompt: str
-    """As it was asked for."""
+    """The prompt as it was requested."""
     pictures: list[MadePicture]
-    """What is finished, also while it is in work."""
+    """The finished pictures, also while the job is running."""
     answer: str
-    """What came of a job without pictures: a description, the name of a merged checkpoint; else ""."""
+    """The result of a job without pictures: a description, or the name of a merged checkpoint; otherwise empty."""
     comments: list[str]
-    """Remarks: names that nothing has, networks that fit in part."""
+    """Remarks, such as unknown names or networks that fit only in part."""
     error: Failure | None
-    """Why it failed; null: it did not."""
+    """Why it failed; null if it did not."""
     created: float
     """When it was submitted."""
     started: float | None
-    """When its work began; null: it has not."""
+    """When it started; null if it has not."""
     finished: float | None
-    """When it was over; null: it is not."""
+    """When it ended; null if it has not."""
 
 
 class JobPage(Documented):
-    """Jobs, the newest first."""
+    """Jobs, newest first."""
 
     jobs: list[JobAnswer]
-    """As many as were asked for, or fewer."""
+    """At most as many as requested."""
     before: int | None
-    """What to ask with for older ones; null: there are none."""
+    """The value of `before` for older jobs; null if there are none."""
 
 
 class QueueAnswer(Documented):
-    """How the queue is."""
+    """The state of the queue."""
 
     version: str
     """The program's name and version."""
     paused: bool
-    """Whether no further job is begun."""
+    """Whether the queue is paused, so that no new jobs are started."""
     waiting: int
-    """How many jobs wait, of all people."""
+    """The number of waiting jobs, including other users' jobs."""
     engine: str
     """ "starting", "ready", "restarting" or "failed" """
     text: str
-    """What the engine does, or why it does not, in words."""
+    """What the engine is doing, or why it is not working, as a readable text."""
 
 
 class Order(Documented):
-    """Waiting jobs in the order in which they shall run."""
+    """Waiting jobs, in the order in which they are to run."""
 
     ids: list[str] = Field(min_length=1, max_length=1000)
-    """Jobs of yours, by id."""
+    """The ids of your own jobs."""
 
 
 class Changes(Documented):
-    """What shall be different when a job is submitted once more."""
+    """Changes for submitting a job again."""
 
     changes: dict[str, object] = Field(default_factory=dict)
-    """Field -> value, such as {"seed": 7, "steps": 30}."""
+    """The fields to change and their new values, such as {"seed": 7, "steps": 30}."""
 
 
 class Repeated(Documented):
-    """The job that is done again and again."""
+    """The job that is repeated forever."""
 
     id: str
-    """Its id; "": none is."""
+    """Its id; empty if there is none."""
 
 
 def last_event(request: Request) -> int | None:
@@ -219,7 +220,7 @@ def _queue(app: App) -> Routes:
 
     @router.get("/queue", "user")
     def look_at_queue() -> QueueAnswer:
-        """How the queue and the engines are."""
+        """The state of the queue and the engines."""
         engine = queue.engine_state
         return QueueAnswer(
             version=queue.version, paused=queue.paused, waiting=queue.waiting(), engine=engine.state, text=engine.text
@@ -257,10 +258,12 @@ def _jobs(app: App) -> Routes:
     def list_jobs(
         request: Request,
         state: Annotated[list[State], Query(description="Only jobs in these states.")] = [],  # noqa: B006
-        limit: Annotated[int, Query(ge=1, le=500, description="How many at most.")] = 50,
-        before: Annotated[int | None, Query(ge=0, le=2**62, description="From the page before this one.")] = None,
+        limit: Annotated[int, Query(ge=1, le=500, description="The maximum number to return.")] = 50,
+        before: Annotated[
+            int | None, Query(ge=0, le=2**62, description="The value of `before` in the previous page.")
+        ] = None,
     ) -> JobPage:
-        """Your jobs, the newest first."""
+        """Your jobs, newest first."""
         rows = app.catalog.jobs.list(
             owner=caller_of(request.scope).owner,
             states=tuple(dict.fromkeys(state)) or ALL_STATES,
@@ -275,17 +278,17 @@ def _jobs(app: App) -> Routes:
 
     @router.post("/jobs/order", "user")
     def reorder(order: Order, request: Request) -> None:
-        """Put these waiting jobs of yours into this order, within the places that they hold."""
+        """Put these waiting jobs of yours into this order, using the places that they have now."""
         queue.reorder([_own(app, job_id, request).id for job_id in dict.fromkeys(order.ids)])
 
     @router.post("/jobs/cancel", "user")
     def cancel_all(request: Request) -> dict[str, int]:
-        """Cancel all your jobs -> how many were waiting."""
+        """Cancel all your jobs; answers how many were waiting."""
         return {"cancelled": queue.cancel_all(caller_of(request.scope).owner)}
 
     @router.post("/jobs/forever/stop", "user")
     def stop_forever(request: Request) -> None:
-        """Stop generating forever: the job that is being repeated is the last one."""
+        """Stop generating forever, after the current job."""
         queue.forever(caller_of(request.scope).owner)
 
     return router
@@ -300,9 +303,9 @@ def _job(app: App) -> Routes:
     async def look(
         job_id: JobId,
         request: Request,
-        wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for its end.")] = 0,
+        wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the job to end.")] = 0,
     ) -> JobAnswer:
-        """How far a job is."""
+        """The state and progress of a job."""
         job = await run_in_threadpool(_own, app, job_id, request)
         if wait and not job.ended:
             await asyncio.wait([asyncio.wrap_future(queue.ended(job_id))], timeout=wait)
@@ -310,27 +313,27 @@ def _job(app: App) -> Routes:
 
     @router.get("/jobs/{job_id}/request", "user")
     def look_at_request(job_id: JobId, request: Request) -> dict[str, object]:
-        """Every field as it was submitted; pictures by the name under which they are kept."""
+        """Every field as it was submitted; pictures are given by the names under which they are stored."""
         return _own(app, job_id, request).request.model_dump(mode="json")
 
     @router.post("/jobs/{job_id}/cancel", "user")
     def cancel(job_id: JobId, request: Request) -> None:
-        """Give a job up, waiting or in work; its finished pictures stay."""
+        """Cancel a waiting or running job; its finished pictures are kept."""
         queue.cancel(_own(app, job_id, request).id)
 
     @router.post("/jobs/{job_id}/interrupt", "user")
     def interrupt(job_id: JobId, request: Request) -> None:
-        """Stop a job in work; it is done with the pictures that it has."""
+        """Stop a running job; it ends with the pictures that are finished."""
         queue.interrupt(_own(app, job_id, request).id)
 
     @router.post("/jobs/{job_id}/skip", "user")
     def skip(job_id: JobId, request: Request) -> None:
-        """Go on with the next batch."""
+        """Skip to the next batch."""
         queue.skip(_own(app, job_id, request).id)
 
     @router.get("/jobs/{job_id}/preview", "user", response_class=Response, responses=pictures.BINARY)
     def preview(job_id: JobId, request: Request) -> Response:
-        """The latest look at a job in work, as JPEG; 404 while there is none."""
+        """The latest live preview of a running job, as JPEG; 404 while there is none."""
         latest = queue.preview_of(_own(app, job_id, request).id)
         if latest is None:
             raise NotFound(f"The job {job_id!r} has no preview.")
@@ -358,8 +361,8 @@ def _repeated(app: App) -> Routes:
 
     @router.post("/jobs/{job_id}/forever", "user")
     def forever(job_id: JobId, request: Request) -> Repeated:
-        """Submit a job again whenever it is done. It ends with the first that fails or is cancelled, and a while after
-        its owner has stopped listening to the events."""
+        """Submit a job again whenever it has finished. This ends when one fails or is cancelled, or some time after its
+        owner has stopped listening to the events."""
         job = repeatable(job_id, request)
         queue.forever(job.owner, job.id)
         return Repeated(id=queue.repeated(job.owner))
@@ -375,9 +378,11 @@ def _events(app: App) -> Routes:
     @router.get("/events", "user", response_class=StreamingResponse, responses=STREAM)
     async def events(
         request: Request,
-        since: Annotated[int | None, Query(ge=0, le=2**62, description="The number of the last event seen.")] = None,
+        since: Annotated[
+            int | None, Query(ge=0, le=2**62, description="The number of the last event received.")
+        ] = None,
     ) -> StreamingResponse:
-        """Server-sent events: first the whole state, then each change of your jobs; `Last-Event-ID` resumes."""
+        """Server-sent events: first the whole state, then every change to your jobs; `Last-Event-ID` resumes."""
         after = last_event(request)
         caller = caller_of(request.scope)
         lines = server_sent(

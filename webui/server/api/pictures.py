@@ -24,7 +24,7 @@ BINARY: dict[int | str, dict[str, object]] = {200: {"content": {"image/*": {}}, 
 SMALL = BINARY | {204: {"description": "The file is damaged: there is no thumbnail of it."}}
 
 
-ExtraName = Annotated[str, Path(description="Its name, as the job tells it.")]
+ExtraName = Annotated[str, Path(description="Its name, from the job.")]
 
 
 class SavedFile(Documented):
@@ -50,13 +50,13 @@ def routes(app: App) -> Routes:
 
     @router.get("/{picture_id}", "user", response_class=Response, responses=BINARY)
     def picture(picture_id: PictureId, request: Request) -> Response:
-        """The file of a finished picture, with its infotext in it."""
+        """The file of a finished picture, including its infotext."""
         check(picture_id, request)
         return file(*pictures.content(picture_id))
 
     @router.get("/{picture_id}/thumbnail", "user", response_class=Response, responses=SMALL)
     def thumbnail(picture_id: PictureId, request: Request) -> Response:
-        """The picture as WebP of at most 256 pixels a side."""
+        """The picture as a WebP of at most 256 pixels per side."""
         check(picture_id, request)
         try:
             return file(pictures.thumbnail(picture_id), "webp")
@@ -67,7 +67,7 @@ def routes(app: App) -> Routes:
 
     @router.get("/{picture_id}/extra/{name}", "user", response_class=Response, responses=BINARY)
     def extra(picture_id: PictureId, name: ExtraName, request: Request) -> Response:
-        """A picture that comes with another, such as its mask."""
+        """An additional picture of a result, such as its mask."""
         check(picture_id, request)
         return file(*pictures.extras.content(picture_id, name))
 

@@ -24,36 +24,36 @@ if TYPE_CHECKING:
 
 
 class PreviewWish(Documented):
-    """A preview to be made."""
+    """A preview to make."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     kind: str
-    """Which kind of request it is: "extras", or one of an installed package that has previews."""
+    """The kind of request: "extras", or a kind from an installed package that has previews."""
     request: dict[str, object]
-    """What is asked for, as `POST /api/v1/jobs` takes it. Of several pictures the first is looked at. Pictures are
-    base64, or names that an earlier answer gave."""
+    """The request, as for `POST /api/v1/jobs`. Of several pictures, the first one is used. Pictures are base64, or
+    names from an earlier response."""
     name: str = Field(default="", max_length=100)
-    """Of what is being adjusted. A newer question of the same name takes an older one's place, which is answered with
-    409 if it still waits."""
+    """A name for what is being adjusted. A newer preview request of the same name replaces an older one, which is
+    answered with 409 if it is still waiting."""
 
 
 class PreviewPicture(Documented):
-    """A picture that would be made."""
+    """A picture that the job would make."""
 
     width: int
-    """Of the full-size result, in pixels."""
+    """The size of the full-size result, in pixels."""
     height: int
-    """Of the full-size result, in pixels."""
+    """The size of the full-size result, in pixels."""
     image: str
     """A small copy of it: a WebP file in base64."""
 
 
 class PreviewAnswer(Documented):
-    """What would be made."""
+    """What the job would make."""
 
     pictures: list[PreviewPicture]
-    """In the order in which they would be made; if there are many, only the first."""
+    """The pictures in the order in which they would be made; if there are many, only the first ones."""
     comments: list[str]
     """What the preview does not show, such as the effect of an upscaler's model."""
     images: list[str]

@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 
 class ProblemAnswer(Documented):
-    """A thing that is broken, or not as it should be. It keeps nothing else from being used."""
+    """Something that is broken or not as it should be. Everything else can still be used."""
 
     kind: str
-    """Which folder or file it belongs to, such as "Lora" or "styles"."""
+    """The folder or file that it belongs to, such as "Lora" or "styles"."""
     name: str
-    """Relative to that folder; of a thing within a file, where it stands."""
+    """Its path in that folder, or its place in the file."""
     reason: str
     """What is wrong with it."""
     todo: str
-    """What to do; "": nobody knows."""
+    """What to do about it; empty if that is unknown."""
 
 
 class ProblemsAnswer(Documented):
-    """All of them."""
+    """All problems."""
 
     problems: list[ProblemAnswer]
-    """By kind and name."""
+    """The problems, sorted by kind and name."""
 
 
 def routes(app: App) -> Routes:
@@ -37,7 +37,7 @@ def routes(app: App) -> Routes:
 
     @router.get("/problems", "user")
     def list_problems() -> ProblemsAnswer:
-        """Files that cannot be used, and settings that do not fit: each with its reason."""
+        """Files that cannot be used and settings that are not valid, each with the reason."""
         return ProblemsAnswer(problems=[ProblemAnswer(**vars(problem)) for problem in problems_in(app.catalog)])
 
     return router

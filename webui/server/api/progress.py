@@ -24,42 +24,42 @@ class State(Documented):
     """A1111's state of the engine."""
 
     skipped: bool = False
-    """Whether the batch in work was given up by `/sdapi/v1/skip`."""
+    """Whether the current batch was skipped by `/sdapi/v1/skip`."""
     interrupted: bool = False
-    """Whether the job in work is being stopped."""
+    """Whether the running job is being stopped."""
     stopping_generation: bool = False
     """The same."""
     job: str = ""
-    """The task's name: `force_task_id`, or `task(...)`; "": nothing is in work."""
+    """The name of the task: `force_task_id`, or `task(...)`; empty if no job is running."""
     job_count: int = 0
-    """How many batches the job has; 0: nothing is in work."""
+    """The number of batches of the job; 0 if no job is running."""
     job_timestamp: str = "0"
-    """When it began, as year, month, day, hour, minute and second in digits; "0": nothing is in work."""
+    """When it started, as year, month, day, hour, minute and second in digits; "0" if no job is running."""
     job_no: int = 0
-    """The batch in work, from 0."""
+    """The current batch, from 0."""
     sampling_step: int = 0
-    """The step in work."""
+    """The current step."""
     sampling_steps: int = 0
-    """How many steps the pass in work has."""
+    """The number of steps of the current pass."""
 
 
 class ProgressAnswer(Documented):
-    """How far the job in work is."""
+    """The progress of the running job."""
 
     progress: float = 0.0
-    """From 0 to 1; 0: nothing is in work."""
+    """From 0 to 1; 0 if no job is running."""
     eta_relative: float = 0.0
-    """Seconds until it is finished, as far as can be told."""
+    """Estimated seconds until it is finished."""
     state: State = State()
     """Where it is."""
     current_image: str | None = None
-    """The latest look at the pictures in work, as JPEG in base64; null: there is none."""
+    """The latest live preview, as JPEG in base64; null if there is none."""
     textinfo: str | None = None
-    """What is being done, in words."""
+    """What is being done, as a readable text."""
 
 
 class TaskBody(Documented):
-    """Which task is asked for, and which preview was seen last."""
+    """The task in question, and the last preview seen."""
 
     id_task: str | None = None
     id_live_preview: int = -1
@@ -80,9 +80,9 @@ def routes(app: App) -> Routes:
     @router.get("/sdapi/v1/progress", "user", response_model=ProgressAnswer)
     def progress(
         request: Request,
-        skip_current_image: Annotated[bool, Query(description="Leave `current_image` out.")] = False,
+        skip_current_image: Annotated[bool, Query(description="Leave out `current_image`.")] = False,
     ) -> ProgressAnswer:
-        """How far the job in work is."""
+        """The progress of the running job."""
         job = running_for(request)
         if job is not None:
             return _progress(app, job, None if skip_current_image else queue.look())
@@ -94,7 +94,7 @@ def routes(app: App) -> Routes:
 
     @router.post("/sdapi/v1/interrupt", "user")
     def interrupt(request: Request) -> dict[str, str]:
-        """Stop the job in work at once; what is finished is kept."""
+        """Stop the running job immediately; finished pictures are kept."""
         job = running_for(request)
         if job is not None:
             queue.interrupt(job.id, at_once=True)
@@ -102,7 +102,7 @@ def routes(app: App) -> Routes:
 
     @router.post("/sdapi/v1/skip", "user")
     def skip(request: Request) -> None:
-        """Go on with the next batch of the job in work."""
+        """Skip to the next batch of the running job."""
         job = running_for(request)
         if job is not None:
             queue.skip(job.id)
