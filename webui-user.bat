@@ -1,17 +1,17 @@
 @echo off
 setlocal
-rem Starts Gesso; the first start sets it up. Take the "rem" off a line below to use it.
+rem Starts Gesso; the first start sets it up. Remove the "rem" from a line below to use it.
 
-rem Flags of every start (the list: webui-user.bat --help):
+rem Flags for every start (for a list: webui-user.bat --help):
 rem set COMMANDLINE_ARGS=--medvram --listen
 
-rem The Python that makes the environment (3.11 to 3.14):
+rem The Python that creates the environment (3.11 to 3.14):
 rem set PYTHON=C:\Program Files\Python312\python.exe
 
 rem The folder of the environment; "-" installs into that Python itself:
 rem set VENV_DIR=.venv
 
-rem Another build of torch than the one chosen for this machine:
+rem A different build of torch from the one chosen for this machine:
 rem set TORCH_COMMAND=pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cu126
 
 set FITS=import sys; sys.exit(not (3, 11) ^<= sys.version_info[:2] ^<= (3, 14))

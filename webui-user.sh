@@ -1,16 +1,16 @@
 #!/bin/sh
-# Starts Gesso; the first start sets it up. Take the "#" off a line below to use it.
+# Starts Gesso; the first start sets it up. Remove the "#" from a line below to use it.
 
-# Flags of every start (the list: ./webui-user.sh --help):
+# Flags for every start (for a list: ./webui-user.sh --help):
 #export COMMANDLINE_ARGS="--medvram --listen"
 
-# The Python that makes the environment (3.11 to 3.14):
+# The Python that creates the environment (3.11 to 3.14):
 #export PYTHON="python3.12"
 
 # The folder of the environment; "-" installs into that Python itself:
 #export VENV_DIR=".venv"
 
-# Another build of torch than the one chosen for this machine, or another place to get it from:
+# A different build of torch from the one chosen for this machine, or a different place to get it from:
 #export TORCH_COMMAND="pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cu126"
 #export TORCH_INDEX_URL="https://download.pytorch.org/whl/cu126"
 

@@ -532,7 +532,7 @@ def test_ctrl_c_while_packages_are_installed_is_one_sentence_and_the_next_start_
         getattr(os, tell)(stopped.pid, number)  # Ctrl+C tells every process of the terminal
         _, said = stopped.communicate(timeout=30)  # until pip has ended, too
     assert stopped.returncode == 130
-    assert said.strip() == "Stopped. The next start goes on from here."
+    assert said.strip() == "Stopped. The next start continues from here."
     assert "install" not in (checkout.folder / "calls").read_text()
     assert checkout.start().returncode == 0
     calls = (checkout.folder / "calls").read_text().splitlines()
@@ -732,7 +732,7 @@ def test_the_windows_starter_is_short_and_in_its_line_endings() -> None:
     [
         (Computer("Darwin", "arm64", (), "13.6.1"), "needs macOS 14"),
         (Computer("Darwin", "arm64", (), "10.15"), "needs macOS 14"),
-        (Computer("Darwin", "x86_64", (), "15.1", translated=True), "made for Intel Macs"),
+        (Computer("Darwin", "x86_64", (), "15.1", translated=True), "is for Intel Macs"),
         (Computer("Darwin", "x86_64", (), "15.1"), "no build"),
     ],
 )
@@ -844,7 +844,7 @@ def test_two_first_starts_at_once_install_once(checkout: Checkout) -> None:
     assert [start.returncode for start in starts] == [0, 0]
     calls = (checkout.folder / "calls").read_text().splitlines()
     assert len([call for call in calls if "pip install" in call]) == 1
-    assert sum("Another start is setting Gesso up" in text for text in said) <= 1
+    assert sum("Another start is already setting Gesso up" in text for text in said) <= 1
 
 
 # --- A set-up that was cut off ---------------------------------------------------------------------------------------

@@ -22,11 +22,13 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m webui account", description="Manage accounts and their roles.")
     parser.add_argument("--data-dir", type=Path, default=PROGRAM, metavar="DIR")
     commands = parser.add_subparsers(dest="command", required=True)
-    adding = commands.add_parser("add", help="add an account, or change one; the password is asked for, or piped in")
+    adding = commands.add_parser(
+        "add", help="add or change an account; asks for the password, or reads it from standard input"
+    )
     adding.add_argument("name")
     adding.add_argument("--role", choices=ROLES, default="user", help="a user only sees their own jobs and pictures")
     commands.add_parser("remove", help="remove an account").add_argument("name")
-    commands.add_parser("list", help="all accounts")
+    commands.add_parser("list", help="list all accounts")
     chosen = parser.parse_args(argv)
     accounts = AccountFile(Paths(data=chosen.data_dir.resolve()).accounts)
     if chosen.command == "add":

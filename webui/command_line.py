@@ -56,8 +56,8 @@ def picture_parser(kind: str) -> argparse.ArgumentParser:
     for name in POSITIONAL:
         parser.add_argument(name, nargs="?", default=None, help=declared.model_fields[name].description)
     parser.add_argument("-o", "--output", type=Path, default=None, metavar="FILE",
-                        help="where to write; several pictures get numbers; "
-                        f"default: {kind}.png, or with a number where there is one already")  # fmt: skip
+                        help="the file to write; several pictures are numbered; "
+                        f"default: {kind}.png, or a numbered name if that exists")  # fmt: skip
     if kind == "img2img":
         parser.add_argument("--mask", help="a picture that is white where the picture may change")
     for name, param in declared.offered().items():
@@ -67,7 +67,7 @@ def picture_parser(kind: str) -> argparse.ArgumentParser:
         spellings = [f"--{name.replace('_', '-')}", *([f"--{name}"] if "_" in name else [])]
         if name == "override_settings":
             parser.add_argument(
-                *spellings, action="append", metavar="KEY=VALUE", help="a setting for this picture alone"
+                *spellings, action="append", metavar="KEY=VALUE", help="a setting for this picture only"
             )
         elif isinstance(param, Toggle):
             parser.add_argument(*spellings, action=argparse.BooleanOptionalAction, default=None, help=help_text)

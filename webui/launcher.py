@@ -98,7 +98,9 @@ def read_wish(argv: Sequence[str], env: Mapping[str, str], system: str) -> Invoc
     try:
         preset = words(env.get("COMMANDLINE_ARGS", ""), system)
     except ValueError:
-        raise Obstacle("COMMANDLINE_ARGS has an opening quotation mark without a closing one.", "Add it.") from None
+        raise Obstacle(
+            "COMMANDLINE_ARGS has an opening quotation mark without a closing one.", "Add the closing one."
+        ) from None
     command = list(argv[:1]) if argv and not argv[0].startswith("-") else []
     everything = [ALIASES.get(word, word) for word in [*command, *preset, *argv[len(command) :]]]
     asked = [ALIASES.get(word, word) for word in argv] if action == "test" else everything
@@ -168,7 +170,7 @@ def check_python(version: Sequence[int], bits: int, modules: Iterable[str], syst
     name = ".".join(str(part) for part in version[:2])
     low, high = (".".join(map(str, limit)) for limit in (OLDEST_PYTHON, NEWEST_PYTHON))
     where = "webui-user.bat" if system == "Windows" else "webui-user.sh"
-    install = f"Install one from https://www.python.org/downloads/ and name it as PYTHON in {where}."
+    install = f"Install one from https://www.python.org/downloads/ and set PYTHON to it in {where}."
     if not OLDEST_PYTHON <= tuple(version[:2]) <= NEWEST_PYTHON:
         raise Obstacle(f"Gesso needs Python {low} to {high}; this is Python {name}.", install)
     if bits != 64:
@@ -176,8 +178,8 @@ def check_python(version: Sequence[int], bits: int, modules: Iterable[str], syst
     missing = {"venv", "ensurepip"} - set(modules)
     if missing:
         raise Obstacle(
-            f"This Python {name} cannot make an environment: its module {min(missing)} is missing.",
-            f"On Debian and Ubuntu: sudo apt install python{name}-venv. Elsewhere install the full Python.",
+            f"This Python {name} cannot create an environment: its module {min(missing)} is missing.",
+            f"On Debian and Ubuntu: sudo apt install python{name}-venv. Elsewhere, install the full Python.",
         )
 
 
@@ -229,15 +231,15 @@ def check_mac(machine: Computer) -> None:
         return
     if machine.translated:
         raise Obstacle(
-            "This Python is made for Intel Macs, and this Mac has an Apple chip.",
-            "Install the universal one from https://www.python.org/downloads/ and name it as PYTHON in webui-user.sh.",
+            "This Python is for Intel Macs, but this Mac has an Apple chip.",
+            "Install the universal one from https://www.python.org/downloads/ and set PYTHON to it in webui-user.sh.",
         )
     release = tuple(int(part) for part in re.findall(r"\d+", machine.release)[:2])
     if release and release < OLDEST_MACOS:
         needed = ".".join(map(str, OLDEST_MACOS)).removesuffix(".0")
         raise Obstacle(
             f"PyTorch needs macOS {needed} or newer; this is macOS {machine.release}.",
-            "Update macOS. If you have a build of torch of your own, name its installation as TORCH_COMMAND.",
+            "Update macOS. If you have your own build of torch, set TORCH_COMMAND to the command that installs it.",
         )
 
 
@@ -254,7 +256,7 @@ def choose_torch(machine: Computer) -> Torch:
     if arch not in known.get(system, ()):
         raise Obstacle(
             f"PyTorch has no build of {TORCH} for {system} on {machine.arch}.",
-            "If you have one of your own, name its installation as TORCH_COMMAND in webui-user.sh.",
+            "If you have your own, set TORCH_COMMAND in webui-user.sh to the command that installs it.",
         )
     if system == "Darwin":
         return Torch("mps", "", 3, "Apple silicon")
@@ -272,9 +274,11 @@ def choose_torch(machine: Computer) -> Torch:
             return Torch("rocm", index, 20, name, advice)
         if kinds & RDNA2_KINDS:
             return Torch("rocm", index, 20, name, advice, {"HSA_OVERRIDE_GFX_VERSION": "10.3.0"})
-        advice = advice or f"PyTorch's ROCm build does not know the {name} ({', '.join(sorted(kinds)) or 'no driver'})."
+        advice = (
+            advice or f"PyTorch's ROCm build does not support the {name} ({', '.join(sorted(kinds)) or 'no driver'})."
+        )
     elif by_maker["amd"] and system == "Windows":
-        advice = "For an AMD card on Windows name AMD's own wheels as TORCH_COMMAND in webui-user.bat."
+        advice = "For an AMD card on Windows, set TORCH_COMMAND in webui-user.bat to install AMD's own wheels."
     for card in by_maker["intel"]:
         if arch in ("x86_64", "amd64") and any(low <= int(card.kind or "0", 16) <= high for low, high in XPU_IDS):
             return Torch("xpu", f"{TORCH_INDEX}/xpu", 10, card.name, advice)
@@ -287,7 +291,9 @@ def nvidia_torch(cards: Sequence[GraphicsCard]) -> Torch:
     name, driver = cards[0].name, max(card.driver for card in cards)
     major = int(driver.split(".")[0]) if driver[:1].isdigit() else 0
     if not major:
-        return Torch("cpu", "", 3, name, f"The driver of the {name} is missing: install NVIDIA's, then --reinstall.")
+        return Torch(
+            "cpu", "", 3, name, f"The driver of the {name} is missing: install NVIDIA's, then start with --reinstall."
+        )
     levels = [float(card.kind) for card in cards if re.fullmatch(r"\d+\.\d+", card.kind)] or [8.0]
     if max(levels) < 5.0:
         return Torch("cpu", "", 3, name, f"The {name} is older than PyTorch supports (compute capability 5.0).")
@@ -303,7 +309,7 @@ def without_index(choice: Torch, system: str) -> Torch:
     advice = choice.advice
     if choice.backend in ("rocm", "xpu") or backend != choice.backend:
         backend = "cpu"
-        advice = f"Without {choice.wheels} the GPU stays unused. Run again with --reinstall when it can be reached."
+        advice = f"Without {choice.wheels}, the GPU is not used. Start with --reinstall when it can be reached."
     return choice._replace(backend=backend, wheels="", disk=10 if system == "Linux" else choice.disk, advice=advice)
 
 
@@ -318,7 +324,7 @@ def torch_arguments(choice: Torch, env: Mapping[str, str], system: str) -> list[
 PIP_FAILURES = (
     (r"No space left|not enough space|Errno 28|Errno 122", "The disk is full.", "Free some space; if it is the folder "
      "for temporary files that is full, set TMPDIR to another one."),
-    (r"externally-managed", "This Python belongs to the system, which does not let pip change it.",
+    (r"externally-managed", "This Python belongs to the system, which does not allow pip to change it.",
      "Leave VENV_DIR unset, so that Gesso gets an environment of its own."),
     (r"Permission denied|Access is denied|Errno 13|WinError 5\b", "A folder cannot be written to.",
      "Check who owns it (was Gesso once started as root?), or set VENV_DIR to a folder of your own."),
@@ -328,8 +334,8 @@ PIP_FAILURES = (
      "Check the clock of this machine, and the certificate of your proxy (pip's setting `cert`)."),
     (r"name resolution|getaddrinfo|NameResolutionError|NewConnectionError|Network is unreachable|timed out|ProxyError"
      r"|Connection (refused|reset|aborted|broken)|Max retries|Temporary failure|ConnectTimeout|IncompleteRead",
-     "The packages cannot be downloaded: no network, or the package index does not answer.",
-     "Check the connection and start again: what is downloaded is kept. Behind a proxy set HTTPS_PROXY."),
+     "The packages cannot be downloaded: no network, or the package index does not respond.",
+     "Check the connection and start again: finished downloads are kept. Behind a proxy, set HTTPS_PROXY."),
     (r"DO NOT MATCH THE HASHES", "A downloaded package is not the one that was pinned.",
      "Run `pip cache purge` and start again; if a mirror is set in pip's configuration, try without it."),
     (r"No matching distribution found for (?P<what>\S+)", "There is no package {what} for this Python and system.",
@@ -347,7 +353,10 @@ def explain(output: str, code: int, free: int) -> tuple[str, str]:
         if found:
             return what.format(**found.groupdict()), todo
     if code in (-9, 137):
-        return "The installation was killed, most likely for want of memory.", "Close other programs and start again."
+        return (
+            "The installation was killed, most likely because memory ran out.",
+            "Close other programs and start again.",
+        )
     errors = [line.partition("ERROR:")[2].strip() for line in output.splitlines() if "ERROR:" in line]
     return f"pip failed with code {code}: {errors[-1] if errors else 'see its output above'}", "Start again to retry."
 
@@ -486,7 +495,7 @@ def port_trouble(address: str, port: int) -> str:
 
             return "taken" if error.errno == errno.EADDRINUSE else str(error.strerror or error)
         except OverflowError:
-            return "there are ports from 0 to 65535"
+            return "ports are numbers from 0 to 65535"
     return ""
 
 
@@ -587,7 +596,7 @@ def alone(home: Environment) -> Iterator[None]:
         told = False
         while not locked(file.fileno()):
             if not told:
-                say("Another start is setting Gesso up: waiting for it to end.")
+                say("Another start is already setting Gesso up: waiting for it to finish.")
                 told = True
             time.sleep(0.5)
         if sys.platform != "win32":
@@ -702,13 +711,13 @@ def make_venv(home: Environment) -> None:
     # Folders are the first that the module venv makes: where there is no file yet, it was cut off.
     begun = not any(files for _, _, files in os.walk(home.folder))
     if present and not begun and not os.path.exists(os.path.join(home.folder, "pyvenv.cfg")):
-        raise Obstacle(f"{home.folder} is not an environment of Python.", "Name another folder as VENV_DIR.")
+        raise Obstacle(f"{home.folder} is not a Python environment.", "Set VENV_DIR to another folder.")
     if present and os.path.exists(os.path.join(home.aside, STAMP)):
         shutil.rmtree(home.folder, ignore_errors=True)  # half of one: its making was cut off, and the former waits
     elif present:
         shutil.rmtree(home.aside, ignore_errors=True)
         os.rename(home.folder, home.aside)
-    say(f"Making the environment {home.folder}")
+    say(f"Creating the environment {home.folder}")
     run_venv(home)
 
 
@@ -735,7 +744,7 @@ def run_venv(home: Environment, *options: str) -> None:
     if done.returncode:
         last = (done.stdout + done.stderr).strip().splitlines()[-1:] or ["no reason given"]
         what, todo = explain(done.stdout + done.stderr + "ERROR: " + last[0], done.returncode, free_bytes(home.folder))
-        raise Obstacle(f"The environment {home.folder} cannot be made. {what}", todo)
+        raise Obstacle(f"The environment {home.folder} cannot be created. {what}", todo)
 
 
 def forget_dead_links(folder: str) -> None:
@@ -773,8 +782,8 @@ def check_path(folder: str, long_paths: bool) -> None:
     too_long = len(folder) + LONGEST_INSIDE - LONGEST_ON_WINDOWS
     if too_long > 0 and not long_paths:
         raise Obstacle(
-            f"The folder {folder} has too long a name: Windows allows {LONGEST_ON_WINDOWS} characters in a path.",
-            f"Move Gesso to a place whose path is at least {too_long} characters shorter, such as C:\\Gesso, or switch "
+            f"The path of the folder {folder} is too long: Windows allows {LONGEST_ON_WINDOWS} characters.",
+            f"Move Gesso to a place whose path is at least {too_long} characters shorter, such as C:\\Gesso, or turn "
             "long paths on (the policy Enable Win32 long paths).",
         )
 
@@ -783,7 +792,7 @@ def check_runtime(missing: Sequence[str]) -> None:
     """Raises Obstacle: these libraries of Visual C++, without which torch does not start, are missing."""
     if missing:
         raise Obstacle(
-            f"The Visual C++ runtime is missing ({', '.join(missing)}), and PyTorch does not start without it.",
+            f"The Visual C++ runtime is missing ({', '.join(missing)}), but PyTorch cannot start without it.",
             "Install it once: https://aka.ms/vs/17/release/vc_redist.x64.exe",
         )
 
@@ -827,7 +836,7 @@ def check_room(home: Environment, need: int) -> None:
     if free < need:
         raise Obstacle(
             f"The disk of {home.folder} has {free:.1f} GB free; the installation needs about {need} GB.",
-            "Free some space, or name a folder on another disk as VENV_DIR.",
+            "Free some space, or set VENV_DIR to a folder on another disk.",
         )
 
 
@@ -852,7 +861,7 @@ def decide_torch(env: Mapping[str, str]) -> Torch:
     machine = look()
     choice = choose_torch(machine)
     if choice.wheels and not reachable(choice.wheels):
-        say(f"{choice.wheels} does not answer: taking torch from the default package index.")
+        say(f"{choice.wheels} does not respond: using torch from the default package index.")
         choice = without_index(choice, machine.system)
     if choice.advice:
         say(f"Note: {choice.advice}")
@@ -884,7 +893,7 @@ def prepare(wish: Invocation, home: Environment, env: Mapping[str, str]) -> dict
 def install(wish: Invocation, home: Environment, env: Mapping[str, str], stamp: dict[str, object]) -> dict[str, object]:
     """Bring the environment to what is wanted -> its stamp. Raises Obstacle: it cannot be done."""
     if lost_python(home) and abi_of(home) == "{}.{}".format(*THIS_PYTHON):
-        say(f"The Python of {home.folder} has moved: taking this one, with the packages that are there.")
+        say(f"The Python of {home.folder} has moved: using this one, with the packages that are already there.")
         forget_dead_links(os.path.dirname(home.python))
         run_venv(home, "--without-pip")
     wanted = wanted_parts(wish, env, home, stamp)
@@ -915,7 +924,7 @@ def install(wish: Invocation, home: Environment, env: Mapping[str, str], stamp: 
             keep_or_restore(home, whole)
     conflicts = subprocess.run([home.python, "-m", "pip", "check"], capture_output=True, check=False, **TEXT)
     if conflicts.returncode:
-        say("Note: packages in this environment disagree:\n" + conflicts.stdout.strip())
+        say("Note: some packages in this environment conflict:\n" + conflicts.stdout.strip())
     say("Everything is installed.")
     return stamp
 
@@ -934,7 +943,7 @@ def install_parts(
             install_torch(home, env, choice, replaces="torch" in stamp)
             stamp.update(backend=choice.backend, environment=dict(choice.environment))
         elif part == "cuda" and stamp["backend"] not in XFORMERS_BACKENDS:
-            say("Note: xformers needs an NVIDIA card; going on without it.")
+            say("Note: xformers needs an NVIDIA card; continuing without it.")
         elif part == "weights":
             # What cannot be had costs its feature alone, and is not asked for at each start.
             fetching = [home.python, "-m", "webui", "weights"]
@@ -981,7 +990,7 @@ def find_browser(home: Environment) -> str:
     found = working_browser([preset] if preset else BROWSERS)
     if found or preset:
         return found or str(preset)
-    say("No Chromium, Chrome or Edge found: asking Playwright for one")
+    say("No Chromium, Chrome or Edge found: asking Playwright to install one")
     subprocess.run([home.python, "-m", "playwright", "install", "chromium"], check=False)
     found = working_browser([output_of(home.python, "-c", ASK_PLAYWRIGHT, timeout=60).strip()])
     if not found and shutil.which("apt-get") and os.geteuid() == 0:
@@ -1040,8 +1049,8 @@ def fetch_page_tools(home: Environment, folder: str) -> bool:
     say("== npm ci")
     if subprocess.run([home.python, "-c", NPM, *PAGE_TOOLS.split()], cwd=folder, check=False).returncode:
         say(
-            "The tools that check the page's JavaScript cannot be fetched; npm says why above. They come from npm's"
-            " registry: is it reachable from here? Where it has a mirror, npm_config_registry names it."
+            "The tools that check the page's JavaScript cannot be downloaded; npm's message is above. They come from "
+            "npm's registry: check that it can be reached. If you use a mirror, set npm_config_registry to it."
         )
         return False
     with open(stamp, "w", encoding="utf-8") as file:
@@ -1126,7 +1135,7 @@ print(json.dumps(answer))
 
 def judge_torch(answer: Mapping[str, str], machine: Computer) -> Finding:
     """What the installed torch says about itself, against the cards that the machine has."""
-    text = f"{answer.get('version')} computes on {answer.get('name') or answer.get('device')}"
+    text = f"{answer.get('version')} runs on {answer.get('name') or answer.get('device')}"
     broken = answer.get("broken", "") if answer else "Python itself does not start"
     if broken:
         lacks_runtime = "WinError 126" in broken or "WinError 1114" in broken
@@ -1145,7 +1154,7 @@ def judge_torch(answer: Mapping[str, str], machine: Computer) -> Finding:
 def judge_disk(subject: str, folder: str, need: int, other: str) -> Finding:
     """need: in GB. other: what names another folder."""
     free = free_bytes(folder) / 10**9
-    todo = "" if free >= need else f"About {need} GB are needed: free some, or name a folder elsewhere as {other}."
+    todo = "" if free >= need else f"About {need} GB are needed: free some, or set {other} to a folder elsewhere."
     return Finding("warn" if todo else "ok", subject, f"{free:.0f} GB free for {folder}", todo)
 
 
@@ -1155,8 +1164,8 @@ def judge_port(address: str, port: int) -> Finding:
         todo = "Stop it, or choose another --port."
         return Finding("warn", "port", f"{port} is taken, perhaps by Gesso itself", todo)
     if trouble:
-        todo = "Look at --server-name and --port: the address has to be this machine's own."
-        return Finding("FAIL", "port", f"{address}, port {port}, cannot be listened on: {trouble}", todo)
+        todo = "Check --server-name and --port: the address must belong to this machine."
+        return Finding("FAIL", "port", f"cannot listen on {address}, port {port}: {trouble}", todo)
     return Finding("ok", "port", f"{port} is free")
 
 
@@ -1200,7 +1209,9 @@ def examine(wish: Invocation, home: Environment, env: Mapping[str, str]) -> Iter
     if cards:
         yield Finding("ok", "GPU", "; ".join(cards))
     else:
-        yield Finding("warn", "GPU", "none found", "Pictures are computed on the processor: slow with large models.")
+        yield Finding(
+            "warn", "GPU", "none found", "Pictures are generated on the CPU, which is slow with large models."
+        )
     try:
         choice = choose_torch(machine)
         advice = choice.advice
@@ -1212,20 +1223,22 @@ def examine(wish: Invocation, home: Environment, env: Mapping[str, str]) -> Iter
     missing = [part for part, mark in wanted_parts(wish, env, home, stamp).items() if stamp.get(part) != mark]
     if missing:
         text = f"not yet, or not up to date: {', '.join(missing)}"
-        yield Finding("warn", "installed", text, "The next start does it.")
+        yield Finding("warn", "installed", text, "The next start installs it.")
         if choice.wheels and not reachable(choice.wheels):
             todo = "Torch will come from pip's default index."
-            yield Finding("warn", "network", f"{choice.wheels} does not answer", todo)
+            yield Finding("warn", "network", f"{choice.wheels} does not respond", todo)
     else:
         yield Finding("ok", "installed", f"all of webui/lock, in {home.folder}")
     if index_answers(home):
-        yield Finding("ok", "network", "the package index answers")
+        yield Finding("ok", "network", "the package index responds")
     else:
-        needed = "The next start has to install something" if missing else "It is needed only to install and update"
-        todo = f"{needed}. Check the connection; behind a proxy set HTTPS_PROXY."
-        yield Finding("FAIL" if missing else "warn", "network", "the package index does not answer", todo)
+        needed = "The next start has to install something" if missing else "It is only needed to install and update"
+        todo = f"{needed}. Check the connection; behind a proxy, set HTTPS_PROXY."
+        yield Finding("FAIL" if missing else "warn", "network", "the package index does not respond", todo)
     if lost_python(home):
-        yield Finding("warn", "Python", f"the one that {home.folder} was made with is gone", "The next start mends it.")
+        yield Finding(
+            "warn", "Python", f"the one that {home.folder} was made with is gone", "The next start repairs it."
+        )
     try:
         check_windows(home)
     except Obstacle as problem:
@@ -1238,7 +1251,7 @@ def examine(wish: Invocation, home: Environment, env: Mapping[str, str]) -> Iter
     yield judge_disk("disk", home.folder, choice.disk if missing else 1, "VENV_DIR")
     yield judge_disk("data disk", data, 2, "--data-dir")
     total, available = memory()
-    todo = "" if total >= 7.5 or not total else "Use --lowvram and close other programs, or stay with small models."
+    todo = "" if total >= 7.5 or not total else "Use --lowvram and close other programs, or use only small models."
     yield Finding("warn" if todo else "ok", "RAM", f"{total:.0f} GB, of which {available:.0f} GB are available", todo)
     models = value_of("--models-dir", wish.rest) or os.path.join(data, "models")
     for folder in (models, os.path.join(data, "outputs"), os.path.join(data, "config")):
@@ -1380,5 +1393,5 @@ def started(argv: Sequence[str], env: Mapping[str, str]) -> int:
         print(f"\n{error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped. The next start goes on from here.", file=sys.stderr)
+        print("\nStopped. The next start continues from here.", file=sys.stderr)
         return INTERRUPTED

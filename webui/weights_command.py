@@ -22,7 +22,7 @@ def main(argv: Sequence[str], wheels: Sequence[Wheel] | None = None, folder: Pat
             try:
                 fetch(wheel, folder)
             except WebuiError as error:
-                print(f"It cannot be had now, and everything else works without it. {error.message}", flush=True)
+                print(f"It cannot be downloaded now; everything else works without it. {error.message}", flush=True)
         for file in wheel.files:
             there = file not in wheel.wanting(folder)
             code = code if there else 1

@@ -115,7 +115,7 @@ def test_a_wheel_that_is_not_what_it_should_be_leaves_nothing(tmp_path: Path, fi
     path, folder = built(tmp_path, X4_bin=b"cut short"), tmp_path / "there"
     with pytest.raises(ModelError):
         unpack(path, wheel_of(path, file), folder)
-    with pytest.raises(ModelError, match=r"is not the file that webui/lock/weights\.json names"):
+    with pytest.raises(ModelError, match=r"is not the file named in webui/lock/weights\.json"):
         unpack(path, Wheel("gesso-weights", "1.0", "0" * 64, (FILE,)), folder)
     assert not folder.exists() or not [*folder.iterdir()]
 

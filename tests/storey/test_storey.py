@@ -303,7 +303,7 @@ def test_its_jobs_fail_and_the_queue_goes_on(client: httpx.Client, kind: str) ->
         ("follow gives a request", "follow, as the next request, returned a value of type int, not JobRequest."),
         ("work gives", "work returned a value of type int, not Progress or Pictured or Answered or Saved."),
         ("work returns", "work returned a value of type int, not Iterable."),
-        ("work makes pictures", "Its work makes pictures, and its Server has no method `keep`."),
+        ("work makes pictures", "Its work makes pictures, but its Server has no method `keep`."),
         ("prepared gives", "prepared returned a value of type int, not Work."),
         ("prepared exits", "It has tried to end the program (exit code 3)."),
     ],

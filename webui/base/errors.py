@@ -131,4 +131,4 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = closest(name, known)
     if near:
         return f"Did you mean {near!r}?"
-    return f"There are: {', '.join(known)}." if known else "There are none yet."
+    return f"Available: {', '.join(known)}." if known else "There are none yet."

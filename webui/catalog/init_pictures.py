@@ -44,7 +44,7 @@ def keep_init_pictures(picture: Picture, plan: Plan, paths: Paths, save: SaveSet
             if not path.exists():
                 write_atomically(path, encoded.content)
         except (UserError, StorageError) as error:
-            log.warning("A given picture is not kept: %s", error)
+            log.warning("An input picture could not be saved: %s", error)
 
 
 def _opened(content: bytes) -> Image.Image:

@@ -230,7 +230,7 @@ class JobTable:
             )
             failed = connection.execute(
                 "UPDATE jobs SET state = 'failed', finished = ?, code = 'engine_crashed',"
-                " message = 'The program stopped while it was at work on this.', hint = 'Press Generate again.'"
+                " message = 'The program stopped while it was working on this.', hint = 'Press Generate again.'"
                 " WHERE state = 'running' AND (NOT ? OR attempts >= ?)",
                 (_now(now), resume, most_attempts),
             ).rowcount

@@ -42,7 +42,7 @@ def network(param: str, numbers: bytes) -> dict[str, NDArray[np.float16]]:
     elif kinds and kinds == [("Convolution", "PReLU")[place % 2] for place in range(len(kinds))]:
         names = [f"body.{place}" for place in range(len(layers))]
     else:
-        raise ModelError("The network is none of Real-ESRGAN's.")
+        raise ModelError("This is not one of Real-ESRGAN's networks.")
     found: dict[str, Array] = {}
     for name, (_, weight, bias) in zip(names, layers, strict=True):
         found[f"{name}.weight"] = weight
@@ -71,13 +71,13 @@ def _layers(param: str, numbers: bytes) -> Iterator[tuple[str, Array, Array | No
             out, side, count = (_count(values, key) for key in ("0", "1", "6"))
             into, rest = divmod(count, out * side * side)
             if rest:
-                raise ModelError("A convolution has weights of no shape.")
+                raise ModelError("The weights of a convolution have no valid shape.")
             weight = reader.marked(count).reshape(out, into, side, side)
             yield kind, weight, reader.plain(out) if values.get("5") == "1" else None
         elif kind == "PReLU":
             yield kind, reader.plain(_count(values, "0")), None
     if reader.left:
-        raise ModelError("There are more numbers than the layers have.")
+        raise ModelError("The file contains more numbers than the layers need.")
 
 
 def _layer(line: str) -> tuple[str, Mapping[str, str]]:
@@ -91,7 +91,7 @@ def _layer(line: str) -> tuple[str, Mapping[str, str]]:
 def _count(values: Mapping[str, str], key: str) -> int:
     text = values.get(key, "")
     if not (text.isdecimal() and len(text) < 10 and 0 < int(text) <= MOST):
-        raise ModelError("A layer does not say how large it is.")
+        raise ModelError("A layer has no size.")
     return int(text)
 
 
@@ -111,14 +111,14 @@ class _Reader:
             return np.frombuffer(self._take(-(-2 * count // 4) * 4), "<f2", count).astype(np.float32)
         if mark == 0:
             return self.plain(count)
-        raise ModelError(f"Weights of the type {mark:#x} are not known.")
+        raise ModelError(f"Weights of the type {mark:#x} are not supported.")
 
     def plain(self, count: int) -> Array:
         return np.frombuffer(self._take(4 * count), "<f4", count).astype(np.float32)
 
     def _take(self, size: int) -> bytes:
         if size > self.left:
-            raise ModelError("The numbers are cut short.")
+            raise ModelError("The file of numbers is incomplete.")
         found = self._numbers[self._at : self._at + size]
         self._at += size
         return found

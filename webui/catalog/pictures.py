@@ -270,7 +270,7 @@ class Pictures:
         try:
             self._database.write("DELETE FROM underway WHERE id = ?", picture_id)
         except StorageError as error:
-            log.warning("A picture counts as underway still: %s", error)
+            log.warning("A picture is still recorded as being written: %s", error)
 
     def found_again(self) -> Iterator[tuple[SavedPicture, int]]:
         """At start: the pictures, with their subseeds, that were written when the program was killed, and recorded now
@@ -360,7 +360,7 @@ class Pictures:
                 json.dumps(asdict(pending.picture)),
             )
         except StorageError as error:
-            log.warning("A picture is written without a note beforehand: %s", error)
+            log.warning("A picture is being written without having been recorded first: %s", error)
 
     def _wait(self, pending: _Pending) -> None:
         with self._lock:
@@ -370,7 +370,9 @@ class Pictures:
                 if oldest == pending.picture.id:
                     break
                 lost = self._pending.pop(oldest).picture
-                log.error("Too many pictures wait to be saved: the oldest, with the seed %d, is lost.", lost.seed)
+                log.error(
+                    "Too many pictures are waiting to be saved: the oldest, with the seed %d, is lost.", lost.seed
+                )
 
     def _folder(self, kind: str, naming: Naming, save: SaveSettings) -> Path:
         if not save.samples_save:

@@ -85,7 +85,7 @@ class Sessions:
             self._store(kept, _digest(secret))
         except StorageError as error:
             # Whoever logs in to make room on a full disk must get in.
-            log.warning("A login is remembered until the program ends, and no longer: %s", error)
+            log.warning("A login is only remembered until the program ends: %s", error)
             kept.stored = False
         self._remember(_digest(secret), kept)
         return session, secret
@@ -160,7 +160,7 @@ class Sessions:
                 "UPDATE sessions SET seen = ?, address = ? WHERE id = ?", session.seen, session.address, session.id
             )
         except StorageError as error:
-            log.warning("It is not noted that %r was here: %s", session.owner, error)
+            log.warning("The visit of %r could not be recorded: %s", session.owner, error)
 
     def _forget(self, session_id: str) -> None:
         try:

@@ -86,7 +86,7 @@ def _understood(table: Mapping[str, object]) -> Settings:
         try:
             settings = settings.with_options({key: value}, strict=False)
         except UserError as error:
-            log.warning("A setting in config.json is passed over: %s", error)
+            log.warning("A setting in config.json is ignored: %s", error)
     return settings
 
 
@@ -102,7 +102,7 @@ def _edited(settings: Settings, before: Mapping[str, object], now: Mapping[str, 
             plain = getattr(getattr(Settings(), section), name)
             settings = settings.with_options({key: plain if value is None else value})
         except UserError as error:
-            log.warning("A setting in config.json is passed over: %s", error)
+            log.warning("A setting in config.json is ignored: %s", error)
     return settings
 
 

@@ -121,7 +121,7 @@ def read_table(path: Path) -> StylesTable:
     if columns:
         rows = rows[1:]
     elif rows:
-        remarks.append("line 1: no line names the columns; they are read as name, prompt, negative prompt")
+        remarks.append("line 1: there is no header line; the columns are read as name, prompt, negative prompt")
         columns = {name: place for place, name in enumerate(COLUMNS)}
     styles: dict[str, Style] = {}
     comments = False
@@ -206,7 +206,7 @@ def _rows(text: str, remarks: list[str]) -> list[tuple[int, list[str]]]:
                 rows += ((begin, row) for row in csv.reader([lines[begin - 1]], delimiter=delimiter) if any(row))
         else:
             return rows
-    remarks.append(f"line {begin + 1}: from here on nothing is read")
+    remarks.append(f"line {begin + 1}: everything from here on is ignored")
     return rows
 
 

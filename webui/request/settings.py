@@ -49,7 +49,7 @@ def _wants_restorer() -> str:
 
 
 def _wants_save_button() -> str:
-    return "The Save button saves with the browser. Pictures that lie in this folder are shown in the History."
+    return "The Save button saves with the browser. Pictures in this folder are shown on the History tab."
 
 
 class RenderSettings(Declared):

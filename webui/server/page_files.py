@@ -134,7 +134,7 @@ def routes(user_sheet: Path, files: PageFiles = FILES) -> Routes:
 
 
 def _absent() -> Response:
-    return Response("There is no such file, or the page is a newer one by now.", 404, NEVER_KEPT)
+    return Response("There is no such file, or the page has been updated since.", 404, NEVER_KEPT)
 
 
 def _media_type(name: str) -> str:

@@ -32,7 +32,7 @@ async def awaited(
     try:
         while not (await asyncio.wait([waiting], timeout=LOOKED_AFTER))[0]:
             if await gone():
-                raise Superseded("Nobody waits for this preview any more.")
+                raise Superseded("Nobody is waiting for this preview any more.")
             if time.monotonic() > deadline:
                 raise Busy("The preview took too long.", hint="The engine is busy, or does not start.")
         return waiting.result()

@@ -158,7 +158,7 @@ class LdmModel:
         vector, guidance = conditioning.vector, None
         if width := self._guidance_width:
             if vector is None:
-                raise ValueError("This network wants to be told the guidance scale.")
+                raise ValueError("This network needs the guidance scale as an input.")
             guidance = ldm.guidance_embedding(vector[:, -1] - 1, width).to(dtype)
             vector = vector[:, :-1] if vector.shape[1] > 1 else None
         pooled = 0 if vector is None else vector.shape[1] - self.numbers

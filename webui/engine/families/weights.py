@@ -248,7 +248,7 @@ def _gguf(path: Path, settings: Mapping[str, object]) -> WeightsFile:
         found = read_gguf(path)
     except ValueError as error:
         raise broken(
-            path, str(error), "Download it again, or take one of the kinds F16, Q4_0 to Q8_0, Q2_K to Q6_K."
+            path, str(error), "Download it again, or use one of the kinds F16, Q4_0 to Q8_0, Q2_K to Q6_K."
         ) from error
     return WeightsFile(path, found.shapes, found.metadata, found.tensor, settings)
 

@@ -127,7 +127,7 @@ class Patches:
                     continue
                 raise UserError(
                     f"{one.ref.name} is a control LoRA: it needs a picture of edges or depth "
-                    "beside the noise, which is not supported yet.",
+                    "in addition to the noise, which is not supported yet.",
                     hint=f"Remove {one.ref.name} from the prompt.",
                 )
             for layer in found:

@@ -107,8 +107,10 @@ def planned(training: Training, lessons: int | None) -> Training:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m webui train-demo", description="Train the demo checkpoint.")
-    parser.add_argument("--lessons", type=int, help="of the UNet, all runs together (default: 2,700,000)")
-    parser.add_argument("--from", dest="begun", type=Path, metavar="FILE", help="go on from this checkpoint's weights")
+    parser.add_argument("--lessons", type=int, help="lessons of the UNet, in all runs together (default: 2,700,000)")
+    parser.add_argument(
+        "--from", dest="begun", type=Path, metavar="FILE", help="continue from this checkpoint's weights"
+    )
     parser.add_argument("--measure", type=Path, metavar="FILE", help="only measure this checkpoint")
     parser.add_argument(
         "--cache",
@@ -122,6 +124,6 @@ def _parser() -> argparse.ArgumentParser:
         default=PROGRAM / "models/Stable-diffusion/emoji-3d.safetensors",
         help="the checkpoint to write (default: %(default)s)",
     )
-    parser.add_argument("--resume", action="store_true", help="go on with a stopped run (the default)")
-    parser.add_argument("--fresh", action="store_true", help="begin anew, keeping only the downloads")
+    parser.add_argument("--resume", action="store_true", help="continue a stopped run (the default)")
+    parser.add_argument("--fresh", action="store_true", help="start over, keeping only the downloads")
     return parser

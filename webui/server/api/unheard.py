@@ -15,15 +15,15 @@ FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "do_not_save_samples": "save_images decides",
         "do_not_save_grid": "save_images and the settings decide",
-        "firstpass_image": "the first pass is made anew, as in A1111",
+        "firstpass_image": "the first pass is always generated again, as in A1111",
         "latent_mask": "mask is the one that counts, as in A1111",
-        "comments": "they are not kept, as in A1111",
+        "comments": "they are not stored, as in A1111",
     }
 )
 """Fields of a body that are taken, as A1111 takes them, and that nothing reads -> why."""
 EXTRAS_FIELDS: Mapping[str, str] = MappingProxyType(
     {
-        "show_extras_results": "the pictures are in the answer",
+        "show_extras_results": "the pictures are in the response",
         "codeformer_weight": "restoring faces is not supported yet",
         "upscale_first": "nothing else is done first, as in A1111",
     }
@@ -54,7 +54,9 @@ def unheard(body: Body) -> tuple[str, ...]:
         if name in SCRIPTS:
             found.append(f"The script {title} has no effect: {SCRIPTS[name]}.")
         elif fields := _fields_of(name):
-            found.append(f"The values of the script {title} have no effect: {', '.join(fields)} hold, as in A1111.")
+            found.append(
+                f"The values of the script {title} have no effect: {', '.join(fields)} count instead, as in A1111."
+            )
     return tuple(found)
 
 

@@ -70,7 +70,7 @@ class Asides:
             asked = self._asked[key] = _Asked(next(self._numbers), plan)
             self._send(key, asked)
         if before is not None:
-            before.answer.set_exception(Superseded("A newer preview has been asked for."))
+            before.answer.set_exception(Superseded("A newer preview has been requested."))
         return asked.answer
 
     def forget(self, key: str, answer: Future[AsideResult] | None = None) -> None:
@@ -82,7 +82,7 @@ class Asides:
             del self._asked[key]
             if asked.worker is not None:
                 asked.worker.engine.send(Aside(key, asked.number, None))
-        asked.answer.set_exception(Superseded("Nobody waits for this preview any more."))
+        asked.answer.set_exception(Superseded("Nobody is waiting for this preview any more."))
 
     @property
     def waiting(self) -> tuple[str, ...]:

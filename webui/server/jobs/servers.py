@@ -76,7 +76,7 @@ class FencedServer(KindServer):
 
     def keep(self, work: Work, picture: Pictured, /) -> SavedPicture:
         if self._lacks("keep"):
-            raise ExtensionError(self.kind.origin, "Its work makes pictures, and its Server has no method `keep`.")
+            raise ExtensionError(self.kind.origin, "Its work makes pictures, but its Server has no method `keep`.")
         with self._theirs():
             return expected(self.inner.keep(work, picture), SavedPicture, self.kind, "keep")
 

@@ -40,8 +40,8 @@ def defaults_page(app: App, panes: Iterable[Pane | ExtrasPane]) -> None:
     """Lay it out, inside its tab, once all forms are built."""
     forms = {pane.kind: pane.controls for pane in panes}
     gr.HTML(
-        "<p>The forms of txt2img, img2img and Extras can begin with what stands in them now. It is kept in "
-        "ui-config.json, and shows after a restart.</p>",
+        "<p>Make the current values of the txt2img, img2img and Extras forms their defaults. They are saved in "
+        "ui-config.json and take effect after a restart.</p>",
         elem_classes="bare",
     )
     with gr.Row(elem_classes="wide-buttons"):
