@@ -109,20 +109,20 @@ class Need(NamedTuple):
 _OWN = frozenset({Capability.STEPS})
 _UNETS = _OWN | {Capability.UNET}
 
-SD1 = Capabilities("SD1", "SD1", _UNETS | {Capability.CLIP_SKIP}, 4, "CLIP, 75 tokens a chunk")
-SD2 = Capabilities("SD2", "SD2", _UNETS, 4, "OpenCLIP, 75 tokens a chunk")
+SD1 = Capabilities("SD1", "SD1", _UNETS | {Capability.CLIP_SKIP}, 4, "CLIP, 75 tokens per chunk")
+SD2 = Capabilities("SD2", "SD2", _UNETS, 4, "OpenCLIP, 75 tokens per chunk")
 SDXL_REFINER = Capabilities(
-    "SDXL refiner", "The SDXL refiner", _UNETS | {Capability.SIZE_CONDITIONING}, 4, "OpenCLIP, 75 tokens a chunk"
+    "SDXL refiner", "The SDXL refiner", _UNETS | {Capability.SIZE_CONDITIONING}, 4, "OpenCLIP, 75 tokens per chunk"
 )
 SDXL = Capabilities(
     "SDXL",
     "SDXL",
     _UNETS | {Capability.CLIP_SKIP, Capability.SIZE_CONDITIONING},
     4,
-    "CLIP and OpenCLIP, 75 tokens a chunk",
+    "CLIP and OpenCLIP, 75 tokens per chunk",
     variants=(SDXL_REFINER,),
 )
-SD3 = Capabilities("SD3", "SD3", _OWN, 16, "CLIP and OpenCLIP, 75 tokens a chunk; T5, 256 tokens")
+SD3 = Capabilities("SD3", "SD3", _OWN, 16, "CLIP and OpenCLIP, 75 tokens per chunk; T5, 256 tokens")
 FLUX = Capabilities("Flux", "FLUX.1", _OWN | {Capability.DISTILLED_GUIDANCE}, 16, "CLIP; T5, 512 or 256 tokens")
 DIFFUSERS = Capabilities("Diffusers", "This kind of checkpoint", frozenset(), text="its own")
 SINGLE_FILE = replace(DIFFUSERS, family="Diffusers file")

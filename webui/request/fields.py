@@ -180,12 +180,12 @@ class Generation(JobRequest):
     override_settings: Annotated[dict[str, object], Param(axis=False)] = Field(default_factory=dict)
     """Settings that apply to this picture only, by their A1111 names."""
     features: dict[str, object] = Field(default_factory=dict)
-    """Features that have no fields of their own here: name -> parameter -> value; one that is not named is off. Of a
-    feature that may act several times at once a list of such values, with null for a unit that is off."""
+    """Features without fields of their own here: name -> parameter -> value; a feature that is not listed is off. A
+    feature with several units takes a list of such values, with null for a unit that is off."""
     script: str = ""
-    """The script that makes many requests out of this one, by its title; empty: none."""
+    """The title of a script that makes many requests from this one; empty: none."""
     script_values: dict[str, object] = Field(default_factory=dict)
-    """The script's own parameters, by name."""
+    """The script's parameters, by name."""
 
     @classmethod
     def offered(cls) -> Mapping[str, Param]:
@@ -392,7 +392,7 @@ def with_pictures_kept(features: Mapping[str, object], keep: Callable[[str, str]
 
 
 class Txt2Img(Generation):
-    """A picture out of text."""
+    """A picture made from text."""
 
     kind: ClassVar[str] = "txt2img"
 
@@ -578,7 +578,7 @@ class Txt2Img(Generation):
 
 
 class Img2Img(Generation):
-    """A picture out of a picture, and text."""
+    """A picture made from a picture and text."""
 
     kind: ClassVar[str] = "img2img"
     is_img2img: ClassVar[bool] = True

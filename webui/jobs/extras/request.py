@@ -25,14 +25,14 @@ MOST_PARTS = 1000
 
 
 class Extras(JobRequest):
-    """Pictures made larger, cut, mirrored."""
+    """Pictures that are enlarged, cropped or mirrored."""
 
     kind: ClassVar[str] = "extras"
 
     images: Annotated[tuple[str, ...], Image(ui="Pictures")] = ()
     """The pictures to process."""
     names: tuple[str, ...] = ()
-    """The names of their files without ending, where the results shall be named like them."""
+    """Their file names without extensions, if the results are to be named after them."""
     resize_mode: Annotated[int, Choice(ui="Size", choices=SIZES, radio=True, by_index=True, ge=0, le=1)] = RESIZE_BY
     """By a factor, or to a size in pixels."""
     upscaling_resize: Annotated[

@@ -24,7 +24,7 @@ TAGGER = Path("torch_deepdanbooru", "model-resnet_custom_v3.pt")
 
 
 class Interrogate(JobRequest):
-    """A prompt for a picture."""
+    """A description of a picture, as a prompt."""
 
     kind: ClassVar[str] = "interrogate"
 

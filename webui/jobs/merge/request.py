@@ -28,7 +28,7 @@ _PLAIN_NAME = re.compile(r"[^\\/:*?\"<>|\x00-\x1f]{1,150}")
 
 
 class Merge(JobRequest):
-    """A new checkpoint out of one, two or three."""
+    """A new checkpoint made from one, two or three others."""
 
     kind: ClassVar[str] = "merge"
 

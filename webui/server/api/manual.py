@@ -25,11 +25,11 @@ BOUNDS = (
     ("exclusiveMinimum", "more than {}"),
     ("maximum", "at most {}"),
     ("exclusiveMaximum", "less than {}"),
-    ("minLength", "{} letters or more"),
-    ("maxLength", "at most {} letters"),
-    ("minItems", "{} or more"),
-    ("maxItems", "at most {} of them"),
-    ("pattern", "like {}"),
+    ("minLength", "at least {} characters"),
+    ("maxLength", "at most {} characters"),
+    ("minItems", "at least {} items"),
+    ("maxItems", "at most {} items"),
+    ("pattern", "matching {}"),
 )
 """JSON schema's words for limits -> ours."""
 
@@ -58,14 +58,14 @@ def page(document: Node) -> str:
     return f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{NAME}: the API</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>
 <h1>{NAME} {escape(VERSION)}: the API</h1><p>{escape(document["info"].get("description", ""))}
-As a document for programs: <a href="openapi.json">openapi.json</a>. To send calls from the browser:
+For programs: <a href="openapi.json">openapi.json</a>. To try calls in the browser:
 <a href="docs/try">Swagger UI</a>, which is loaded from the internet.</p>
-<h2>Routes</h2>{calls}<h2>What is sent and answered</h2>{shapes}</body></html>"""
+<h2>Routes</h2>{calls}<h2>Request and response bodies</h2>{shapes}</body></html>"""
 
 
 def _call(path: str, method: str, call: Node) -> str:
     rows = [
-        (f"{place['name']}{'' if place.get('required') else ' (may be left out)'}", {**place["schema"], **place})
+        (f"{place['name']}{'' if place.get('required') else ' (optional)'}", {**place["schema"], **place})
         for place in call.get("parameters", ())
     ]
     sent = [_kind(content["schema"]) for content in call.get("requestBody", {}).get("content", {}).values()]
@@ -74,8 +74,8 @@ def _call(path: str, method: str, call: Node) -> str:
     return (
         f"<details><summary>{head}</summary>"
         + (_table(rows) if rows else "")
-        + "".join(f"<p>Sent: {kind}</p>" for kind in sent)
-        + f"<p>Answered:</p><ul>{answers}</ul></details>"
+        + "".join(f"<p>Request body: {kind}</p>" for kind in sent)
+        + f"<p>Responses:</p><ul>{answers}</ul></details>"
     )
 
 
@@ -90,7 +90,7 @@ def _answer(status: str, answer: Node) -> str:
 def _shape(name: str, shape: Node) -> str:
     needed = shape.get("required", ())
     rows = [
-        (f"{key}{' (needed)' if key in needed else ''}", field) for key, field in shape.get("properties", {}).items()
+        (f"{key}{' (required)' if key in needed else ''}", field) for key, field in shape.get("properties", {}).items()
     ]
     about = escape(shape.get("description", ""))
     return f'<h3 id="{escape(name)}">{escape(name)}</h3><p>{about}</p>{_table(rows)}'
@@ -102,7 +102,7 @@ def _table(rows: Sequence[tuple[str, Node]]) -> str:
         f"<td>{escape(field.get('description', ''))}</td></tr>"
         for name, field in rows
     )
-    return f"<table><tr><th>name</th><th>what it takes</th><th>default</th><th>meaning</th></tr>{lines}</table>"
+    return f"<table><tr><th>name</th><th>type</th><th>default</th><th>description</th></tr>{lines}</table>"
 
 
 def _default(field: Node) -> str:
