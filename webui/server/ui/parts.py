@@ -204,7 +204,7 @@ def _receivers(
 
 
 def _badge(count: int) -> str:
-    return f"<span title='Units that are on'>{count}</span>" if count else ""
+    return f"<span title='Enabled units'>{count}</span>" if count else ""
 
 
 def _unit(app: App, controls: Controls, entry: FeatureEntry, own: str) -> tuple[Component, Controls]:
@@ -291,6 +291,6 @@ def override_chips(controls: Controls) -> None:
 
 def _seed_buttons(tab: str, box: Component, elem_id: str, called: str) -> None:
     tool_button("dice", f"Random {called}", f"{tab}_random_{elem_id}").click(None, None, box, js="() => -1", **QUIET)
-    tool_button("recycle", f"The {called} of the picture shown", f"{tab}_reuse_{elem_id}").click(
+    tool_button("recycle", f"Use the {called} of the picture shown", f"{tab}_reuse_{elem_id}").click(
         None, box, box, js=calls("results.seed", tab, elem_id), **QUIET
     )

@@ -162,7 +162,7 @@ def quicksettings(app: App) -> Quicksettings:
             if name == CHECKPOINT:
                 refresh = tool_button("refresh", "Refresh the list of checkpoints", "refresh_sd_model_checkpoint")
         gr.HTML("<span id='gesso_status' class='status' role='status'></span>", elem_classes="bare status-box")
-        tool_button("moon", "Dark or light", "theme_toggle")
+        tool_button("moon", "Switch between dark and light", "theme_toggle")
     notice = gr.HTML(elem_id="quicksettings_notice", elem_classes="notices")
     show = gr.Button("Reload the settings", visible="hidden", elem_id="quicksettings_show")
     standing = {section: form for section, form in forms.items() if form.components}

@@ -90,7 +90,7 @@ def img2img(app: App) -> Pane:
                     with gr.Tab("Resize to", elem_id="img2img_tab_resize_to") as by_sides:
                         size(
                             controls,
-                            ("measure", "The size of the picture", "detect_image_size_btn", calls("naturalSize")),
+                            ("measure", "Use the size of the picture", "detect_image_size_btn", calls("naturalSize")),
                         )
                     with gr.Tab("Resize by", elem_id="img2img_tab_resize_by") as by_factor:
                         scale = gr.Slider(
