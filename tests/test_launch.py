@@ -241,7 +241,7 @@ def test_without_its_index_a_build_comes_from_the_default_one_and_says_what_is_l
     assert (on_windows.backend, on_windows.wheels) == ("cpu", "")
     assert "--reinstall" in on_windows.advice
     rocm = launch.choose_torch(Computer("Linux", "x86_64", [amd("gfx1100")]))
-    assert "GPU stays unused" in launch.without_index(rocm, "Linux").advice
+    assert "GPU is not used" in launch.without_index(rocm, "Linux").advice
 
 
 def test_environment_variables_overrule_the_choice_of_torch() -> None:

@@ -167,7 +167,7 @@ def test_a_map_is_the_recorded_one(controls: Api, case: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
-        ({"controlnet_module": "hed"}, 422, "softedge_hed is not in this version"),
+        ({"controlnet_module": "hed"}, 422, "softedge_hed is not available in this version"),
         ({"controlnet_input_images": ["not a picture"]}, 422, "Invalid encoded image"),
         ({"controlnet_module": "canny", "wide": True}, 422, "would be too long"),
         ({"controlnet_module": "inpaint", "controlnet_masks": ["wide"]}, 422, "The mask has 4000x2 pixels"),
