@@ -47,7 +47,7 @@ def test_a_file_makes_the_picture_of_its_folder(tmp_path: Path) -> None:
 def test_what_else_is_needed_is_said(tmp_path: Path) -> None:
     shapes = {"model.diffusion_model.layers.0.adaLN_modulation.0.weight": (8, 8)}
     file = stand_in(shapes)
-    with pytest.raises(ModelError, match="network of Z-Image alone") as error:
+    with pytest.raises(ModelError, match="only the network of Z-Image") as error:
         family_of(file).prepare(file, Components(tmp_path))
     assert "Put the folder Z-Image-Turbo (of Tongyi-MAI/Z-Image-Turbo" in error.value.hint
 
@@ -63,5 +63,5 @@ def test_what_else_is_needed_is_said(tmp_path: Path) -> None:
 def test_kinds_are_known_by_diffusers_marks(name: str, kind: str, tmp_path: Path) -> None:
     shapes = {**flux(64, 32, 1, 1, 48, 32, guided=False), name: (8, 8)} if kind == "Chroma" else {name: (8, 8)}
     file = stand_in(shapes)
-    with pytest.raises(ModelError, match=f"network of {kind} alone"):
+    with pytest.raises(ModelError, match=f"only the network of {kind}"):
         family_of(file).prepare(file, Components(tmp_path))
