@@ -376,6 +376,8 @@ FEATURES: tuple[FeatureEntry, ...] = (
     FeatureEntry("Dynamic thresholding", f"{_F}.dynamic_thresholding"),
     FeatureEntry("CFG rescale", f"{_F}.cfg_rescale"),
     FeatureEntry("ControlNet", f"{_F}.controlnet", panel=True, aside=True),
+    FeatureEntry("Tiled Diffusion", f"{_F}.tiled_diffusion", panel=True),
+    FeatureEntry("Tiled VAE", f"{_F}.tiled_vae"),
     FeatureEntry("Hires. fix", f"{_F}.hires", kinds=("txt2img",)),
     FeatureEntry("Face restoration", f"{_F}.face_restoration"),
     FeatureEntry("Soft inpainting", f"{_F}.soft_inpainting", kinds=("img2img",)),

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from webui.base.errors import NotFound, did_you_mean
+from webui.catalog.image_files import size_of
 from webui.engine.conditioning import TextCache
 from webui.engine.generate import pictures
 from webui.engine.memory import profile_of
@@ -53,6 +54,9 @@ class Names:
 
     def picture(self, name: str) -> bytes:
         return self.images[name]
+
+    def picture_size(self, name: str) -> tuple[int, int]:
+        return size_of(self.images[name])
 
     def network(self, kind: str, name: str) -> NetworkRef | None:
         return self.networks.get(name)

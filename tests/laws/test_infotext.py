@@ -218,6 +218,9 @@ class _WithoutPictures:
     def picture(self, name: str) -> bytes:
         return b""
 
+    def picture_size(self, name: str) -> tuple[int, int]:
+        return 64, 64
+
 
 @QUICK
 @given(st.dictionaries(st.from_regex(r"[A-Za-z][A-Za-z \-/]{0,20}[a-z]", fullmatch=True), HOSTILE, min_size=3))

@@ -31,6 +31,9 @@ class Known:
     def network(self, kind: str, name: str) -> NetworkRef | None:
         return NetworkRef("", name) if name == "known" else None
 
+    def picture_size(self, name: str) -> tuple[int, int]:
+        return 64, 64
+
     def upscaler(self, name: str, field: str = "") -> UpscalerRef:
         return UpscalerRef(name)
 

@@ -221,7 +221,7 @@ def test_each_broken_thing_is_named_with_its_package(client: httpx.Client, said:
     assert not any(each.startswith("gesso-sample") for each in problems(client))
 
 
-@pytest.mark.parametrize("where", ["init", "prepare", "cost", *HOOKS])
+@pytest.mark.parametrize("where", ["init", "prepare", "sized", "cost", *HOOKS])
 def test_a_picture_that_uses_a_broken_hook_fails_with_the_packages_name(client: httpx.Client, where: str) -> None:
     said = refused(client, **script("Broken hooks", where))
     assert said.startswith("The package gesso-broken has failed: KeyError")
@@ -245,7 +245,7 @@ def test_so_does_one_that_uses_something_else_of_it(client: httpx.Client, wish: 
     picture(client)  # and the next one is made
 
 
-@pytest.mark.parametrize("where", [hook for hook in ("prepare", "cost", *HOOKS) if hook != "enter"])
+@pytest.mark.parametrize("where", [hook for hook in ("prepare", "sized", "cost", *HOOKS) if hook != "enter"])
 def test_a_hook_that_gives_what_it_should_not_is_named_too(client: httpx.Client, where: str) -> None:
     assert refused(client, **script("Broken hooks", where, True)).startswith(
         f"The package gesso-broken has failed: {where} returned a value of type int, not"

@@ -20,6 +20,7 @@ from webui.catalog.hashes import Hashes
 from webui.catalog.history import History
 from webui.catalog.history_folders import FolderIndex
 from webui.catalog.hypernetworks import Hypernetworks
+from webui.catalog.image_files import size_of
 from webui.catalog.job_folders import JobFolders
 from webui.catalog.job_pictures import JobPictures
 from webui.catalog.job_table import JobTable
@@ -139,6 +140,10 @@ class Catalog:
             except (NotFound, OSError):
                 pass
             raise
+
+    def picture_size(self, name: str) -> tuple[int, int]:
+        """(width, height) of such a picture as it is seen. Raises NotFound, UserError."""
+        return size_of(self.picture(name))
 
     def network(self, kind: str, name: str) -> NetworkRef | None:
         """The file that a tag `<kind:name>` of a prompt means, or None. Raises StorageError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from types import EllipsisType
 from typing import NamedTuple
 
 import torch
@@ -38,9 +39,18 @@ class Window(NamedTuple):
     width: int
 
     def of(self, x: Tensor, scale: int = 1) -> Tensor:
-        """The same part of (..., h, w); scale: of its pixels along a side of one of the latents'."""
+        """The same part of (..., h, w), which goes on beyond an edge on the other side; scale: of its pixels along a
+        side of one of the latents'."""
         top, left, height, width = (each * scale for each in self)
+        if top + height > x.shape[-2] or left + width > x.shape[-1]:
+            return x.roll((-top, -left), (-2, -1))[..., :height, :width]
         return x[..., top : top + height, left : left + width]
+
+    def at(self, x: Tensor) -> tuple[EllipsisType, Tensor, Tensor]:
+        """The index of the same part of (..., h, w): to be written to."""
+        rows = (torch.arange(self.height, device=x.device) + self.top) % x.shape[-2]
+        columns = (torch.arange(self.width, device=x.device) + self.left) % x.shape[-1]
+        return ..., rows[:, None], columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +66,9 @@ class Call:
     number: int
     """Of the denoiser's calls in this pass, from 0, as A1111 counts; calls of one number belong together."""
     clock: Clock
-    window: Window | None = None
-    """Of the latents, where only a part of them is seen; None: all. Masks and hints are cut alike (`Window.of`)."""
+    windows: tuple[Window, ...] = ()
+    """Parts of the latents, all of one size: an equal share of the rows, in this order, sees each of them; (): they
+    see all. Masks and hints are cut alike (`cut`)."""
 
     @property
     def total(self) -> int:
@@ -73,12 +84,37 @@ class Call:
     def steps(self) -> int:
         return max(self.clock.total // self.clock.per_step, 1)
 
-    def through(self, window: Window) -> Call:
-        """The same call for a part of what it sees, from where `window` counts."""
-        told, whole = self.conditioning, self.window
-        concat = None if told.concat is None else window.of(told.concat)
-        seen = window if whole is None else window._replace(top=whole.top + window.top, left=whole.left + window.left)
-        return replace(self, x=window.of(self.x), conditioning=replace(told, concat=concat), window=seen)
+    def cut(self, whole: Tensor, scale: int = 1) -> Tensor:
+        """What the rows see of (1, c, h, w), as large as all latents: (1, c, h, w) where that is the same for all of
+        them, else (rows, c, h, w). scale: of its pixels along a side of one of the latents'."""
+        parts = [window.of(whole, scale) for window in self.windows]
+        return self.spread(parts) if parts else whole
+
+    def spread(self, parts: Sequence[Tensor]) -> Tensor:
+        """What belongs to each of the windows, (1, ...), as the rows need it: (1, ...) or (rows, ...)."""
+        if len(parts) == 1:
+            return parts[0]
+        each = len(self.x) // len(parts)
+        return torch.cat([part.expand(each, *part.shape[1:]) for part in parts])
+
+    def through(self, *windows: Window) -> Call:
+        """The same call for parts of what it sees, from where they count; it sees all, or one part. Its rows are there
+        once for each of them."""
+        told, times = self.conditioning, len(windows)
+        seen = windows
+        if self.windows:
+            (whole,) = self.windows
+            seen = tuple(each._replace(top=whole.top + each.top, left=whole.left + each.left) for each in windows)
+        inner = replace(
+            told,
+            tokens=told.tokens.repeat(times, 1, 1),
+            vector=None if told.vector is None else told.vector.repeat(times, 1),
+            concat=None if told.concat is None else torch.cat([window.of(told.concat) for window in windows]),
+        )
+        x = torch.cat([window.of(self.x) for window in windows])
+        return replace(
+            self, x=x, sigma=self.sigma.repeat(times), rows=self.rows * times, conditioning=inner, windows=seen
+        )
 
 
 Ask = Callable[[Call], Tensor]

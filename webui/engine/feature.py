@@ -138,6 +138,10 @@ class FeatureEngine(Generic[P]):
         """Patches a VAE for the length of the batch, and leaves it exactly as it was."""
         return nullcontext()
 
+    def given(self, picture: Image.Image, services: Services) -> Image.Image:
+        """The whole picture that img2img begins with, RGB, before it is fitted to the size of the pass."""
+        return picture
+
     def shape(self, this: Pass, loaded: Loaded) -> Pass:
         """Changes a pass before it begins: its size, texts, start."""
         return this

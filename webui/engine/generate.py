@@ -224,7 +224,7 @@ def _made(
     loaded = lending.loaded_from(first)
     beginning: Beginning | None = None
     if batch.request.is_img2img:
-        beginning = beginnings.of(batch, loaded.model)
+        beginning = beginnings.of(batch, loaded.model, partial(_given, features, services))
         last = image_pass(features, batch, loaded, beginning, services)
     else:
         last = first_pass(features, batch, loaded, services)
@@ -239,6 +239,13 @@ def _made(
             made = picture_of(decoded(last.loaded.model, latent[None], batch.render, watch))
         watch.step(index + 1, len(batch.pictures))
         yield DecodedPicture(made, latent, beginning, last.whole)
+
+
+def _given(features: Features, services: Services, picture: Image.Image) -> Image.Image:
+    """The picture that img2img begins with, as the features want it."""
+    for feature in features:
+        picture = expected(feature.given(picture, services), Image.Image, feature, "given")
+    return picture
 
 
 # ---------------------------------------------------------------- passes

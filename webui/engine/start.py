@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,6 +57,15 @@ class Beginning:
     beside: Beside = nothing_beside
 
 
+Change = Callable[[Image.Image], Image.Image]
+"""Of a given picture, RGB."""
+
+
+def unchanged(picture: Image.Image) -> Image.Image:
+    """For `Change`."""
+    return picture
+
+
 @dataclass
 class Beginnings:
     """Makes what the batches of one job begin with; equal ones are made once."""
@@ -66,8 +75,8 @@ class Beginnings:
     _encoded: dict[tuple[object, ...], tuple[Tensor, Tensor | None]] = field(default_factory=dict)
     """Latents, and where their generator stood afterwards."""
 
-    def of(self, batch: Batch, model: PictureMaker) -> Beginning:
-        """For an img2img batch.
+    def of(self, batch: Batch, model: PictureMaker, change: Change = unchanged) -> Beginning:
+        """For an img2img batch. change: what is made of a picture that is given and seen whole.
 
         Raises:
             UserError: a picture cannot be read.
@@ -75,7 +84,8 @@ class Beginnings:
         request, render = _img2img(batch), batch.render
         masked = self._masking(request)
         names = [picture.init_image for picture in batch.pictures]
-        givens = {name: self._given(name, request, masked, render.img2img_background_color) for name in set(names)}
+        background = render.img2img_background_color
+        givens = {name: self._given(name, request, masked, background, change) for name in set(names)}
         latents = torch.cat(
             [
                 self._latents(name, givens[name], request, model, render, posterior)
@@ -139,9 +149,13 @@ class Beginnings:
             self.watch.remark("The mask is blank, so the whole picture was redrawn.")
         return found
 
-    def _given(self, name: str, request: Img2Img, masked: Masking | None, background: str) -> InitPicture:
+    def _given(
+        self, name: str, request: Img2Img, masked: Masking | None, background: str, change: Change = unchanged
+    ) -> InitPicture:
         picture = flattened(opened(self.images[name]), background)
         box = masked.box if masked else None
+        if box is None:
+            picture = change(picture)
         if box is None and request.resize_mode != LATENT_RESIZE:
             picture = fitted(picture, request.width, request.height, request.resize_mode)
         overlay, whole, over = None, picture, None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -150,9 +150,23 @@ class FeatureParams(Declared):
         unit stand together under one label, "Title N: ..."."""
         return ""
 
+    @classmethod
+    def labels_in(cls, labels: Mapping[str, str]) -> Mapping[str, str]:
+        """The labels of an infotext as its parameters have them, where it writes them in a way of its own."""
+        return labels
+
     def prepare(self, picture: Picture, stream: Random) -> Picture:
         """The picture with another request, before names are looked up: wildcards. Once a picture; `stream` follows
         from its seeds, so that it is the same each time."""
+        return picture
+
+    def sized(self, picture: Picture, size_of: Callable[[str], tuple[int, int]]) -> Picture:
+        """The picture with a size that follows from what it begins with; `size_of`: of a picture by its name, (width,
+        height). Once a picture, after `prepare`; the limits of the settings hold for that size, too.
+
+        Raises:
+            NotFound, UserError: it cannot be done.
+        """
         return picture
 
     def resolve(self, resolving: Resolving) -> Self:

@@ -39,7 +39,12 @@ FEWEST_LABELS = 3
 LONGEST_LABEL = 101
 _LABEL_ENDS = re.compile(r"[\w \-/]{2}:")
 _LABEL_BACKWARDS = re.compile(r"[\w \-/]*+")
-_VALUE = re.compile(r'\s*+(?:("[^"\\]*+(?:\\.[^"\\]*+)*+")(?:,|\Z)|([^,]*+),?)')
+_TEXT = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_LEAF = rf'\{{(?:[^{{}}"]++|{_TEXT})*+\}}'
+_BRANCH = rf'\{{(?:[^{{}}"]++|{_TEXT}|{_LEAF})*+\}}'
+_OBJECT = re.compile(rf'(?=\{{")\{{(?:[^{{}}"]++|{_TEXT}|{_BRANCH})*+\}}')
+"""A JSON object three deep, as extensions of A1111 write one as it is."""
+_VALUE = re.compile(rf"\s*+(?:({_TEXT})(?:,|\Z)|((?:{_OBJECT.pattern})(?=,|\Z)|[^,]*+),?)")
 _ONE_LINE = re.compile(r" Steps: \d{1,5}, [A-Z]")
 _PAIR = re.compile(r"(\d+)x(\d+)")
 
@@ -155,11 +160,12 @@ def _features_of(
                 found[entry.name] = units[: last + 1]
             continue
         declared = [(name, param) for name, param, _ in _labelled(entry.params) if param.label not in skipped]
-        if not any(param.label in labels for _, param in declared):
+        told = entry.params.labels_in(labels)
+        if not any(param.label in told for _, param in declared):
             continue
         values: dict[str, object] = {}
         for name, param in declared:
-            values.update(_value_of(entry.params, name, param, labels, report))
+            values.update(_value_of(entry.params, name, param, told, report))
         found[entry.name] = values
     return found
 
@@ -189,7 +195,8 @@ def quoted(text: str) -> str:
     """The text, as a JSON string where it would otherwise be read as something else."""
     plain = text and text == text.strip() and text.isprintable() and not any(mark in text for mark in ',:"')
     # A1111: a backslash or any other letter needs no quotes.
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    is_object = text.isprintable() and _OBJECT.fullmatch(text) is not None
+    return text if plain or is_object else json.dumps(text, ensure_ascii=False)
 
 
 def unquoted(text: str) -> str:

@@ -78,6 +78,8 @@ class Param(GroupedMetadata):
     """The default of the HTTP API where A1111's differs from the form's."""
     alias: str = ""
     """A1111's name of a setting where ours reads better."""
+    kinds: tuple[str, ...] = ()
+    """The kinds of jobs in whose form a feature's parameter stands; (): in all."""
     axis: bool = True
     """Whether a grid script offers it as an axis."""
     cost: float = 0.0

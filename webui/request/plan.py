@@ -122,6 +122,10 @@ class Names(Protocol):
         """The encoded bytes of a stored picture. Raises NotFound."""
         ...
 
+    def picture_size(self, name: str) -> tuple[int, int]:
+        """(width, height) of a stored picture as it is seen. Raises NotFound; UserError: it is no picture."""
+        ...
+
     def network(self, kind: str, name: str) -> NetworkRef | None:
         """The file that a tag `<kind:name>` of a prompt means, or None."""
         ...
@@ -289,6 +293,11 @@ class Resolving:
     """Of the checkpoint, where it is known."""
     inner: list[Plan] = field(default_factory=list)
     partners: list[CheckpointRef] = field(default_factory=list)
+    upscalers: dict[str, UpscalerRef] = field(default_factory=dict)
+
+    def upscaler(self, name: str) -> None:
+        """It will enlarge pictures (`Services.enlargers`). Raises NotFound: there is none of this name."""
+        self.upscalers[name] = self.names.upscaler(name, "features")
 
     def partner(self, name: str, role: Role) -> int:
         """Another checkpoint that will enter a pass (`PassContext.enter`) -> its place in `Plan.partners`.
@@ -368,7 +377,7 @@ def resolve(
         images={name: names.picture(name) for name in _picture_names(request, pictures)},
         embeddings=embeddings,
         networks=_networks(pictures, render, names),
-        upscalers=_upscalers(request, names),
+        upscalers={**_upscalers(request, names), **resolving.upscalers},
         remarks=tuple(remarks),
         inner=tuple(resolving.inner),
     )
@@ -445,6 +454,11 @@ def _wishing(pictures: tuple[Picture, ...], resolving: Resolving) -> tuple[Pictu
             if type(wish.params).prepare is not FeatureParams.prepare:
                 stream = random.Random(f"{wish.feature}/{wish.unit}/{picture.seed}/{picture.subseed}")
                 picture = expected(wish.params.prepare(picture, stream), Picture, wish.params, "prepare")
+        for wish in given.wishes:
+            if type(wish.params).sized is not FeatureParams.sized:
+                picture = expected(
+                    wish.params.sized(picture, resolving.names.picture_size), Picture, wish.params, "sized"
+                )
         asked = given.wishes if picture is given else wished(picture.request, picture.render)
         found.append(replace(picture, wishes=resolved(asked)))
     return tuple(found)

@@ -14,6 +14,8 @@ class Workload:
     height: int = 512
     rows: int = 2
     """Pictures at once, with guidance twice as many."""
+    seen: int = 0
+    """Pixels of each picture that the network sees in one call; 0: all."""
     weights: int = 0
     """Bytes of networks that work beside the checkpoint's."""
 

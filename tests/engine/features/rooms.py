@@ -76,7 +76,7 @@ class Controlling(PassFeature):
             if call.step >= self.params.end * call.steps:
                 return ask(call)
             self.seen.append(call)
-            hint = self.hint if call.window is None else call.window.of(self.hint, 8)
+            hint = call.cut(self.hint, 8)
             down, mid = self.net(
                 call.x,
                 torch.full((len(call.x),), 500),

@@ -42,6 +42,8 @@ ELSEWHERE = {
     "Film": "tests/engine/test_film.py",
     "Refiner": "tests/engine/test_partners.py",
     "Soft inpainting": "tests/golden/test_pictures.py",
+    "Tiled Diffusion": "tests/engine/features/test_tiled_diffusion.py",
+    "Tiled VAE": "tests/engine/features/test_tiled_vae.py",
 }
 """Those that do not change any picture by themselves -> where they are tried."""
 

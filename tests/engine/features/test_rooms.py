@@ -79,7 +79,7 @@ def test_a_unit_acts_in_its_steps_and_knows_the_rows(engine: Engine, hint: dict[
 def test_a_hint_is_cut_like_the_tile_that_sees_it(engine: Engine, hint: dict[str, bytes]) -> None:
     both = {"Control": control(), "Tiles": {"width": 8}}
     tiled = engine.run(request(**WIDE, features=both), hint)[0]
-    assert {call.window for call in ControlEngine.seen} == {Window(0, 0, 8, 8), Window(0, 8, 8, 8)}
+    assert {call.windows for call in ControlEngine.seen} == {(Window(0, 0, 8, 8),), (Window(0, 8, 8, 8),)}
     whole = engine.run(request(**WIDE, features={**both, "Tiles": {"width": 16}}), hint)[0]
     alone = engine.run(request(**WIDE, features={"Control": control()}), hint)[0]
     assert whole.rgb == alone.rgb != tiled.rgb
@@ -92,9 +92,9 @@ def test_a_window_of_a_window_counts_from_the_whole() -> None:
     x = torch.arange(64.0).reshape(1, 1, 8, 8)
     told = Conditioning(torch.zeros(1, 1, 1), concat=x + 100)
     inner = Call(x, torch.ones(1), (), told, 0, Clock(1)).through(Window(2, 2, 4, 4)).through(Window(1, 0, 2, 2))
-    assert inner.window == Window(3, 2, 2, 2)
-    assert torch.equal(inner.x, inner.window.of(x))
-    assert inner.conditioning.concat is not None and torch.equal(inner.conditioning.concat, inner.window.of(x + 100))
+    assert inner.windows == (Window(3, 2, 2, 2),)
+    assert torch.equal(inner.x, inner.cut(x))
+    assert inner.conditioning.concat is not None and torch.equal(inner.conditioning.concat, inner.cut(x + 100))
 
 
 def test_what_a_unit_lacks_is_said_before_anything_is_read(engine: Engine) -> None:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, pixel_unshuffle, relu
+from torch.nn.functional import avg_pool2d, pad, pixel_unshuffle, relu
 
 from webui.catalog.control_kinds import Shapes
 
@@ -94,6 +93,14 @@ class ControlAdapter(nn.Module):
                 maps.append(x)
         return tuple(maps)
 
+    def seen(self, hint: Tensor) -> tuple[Tensor, ...]:
+        """The same of a hint of any size, in the network's own precision: its edges go on."""
+        more = [-side % self.factor for side in hint.shape[-2:]]
+        whole = pad(hint, (0, more[1], 0, more[0]), mode="replicate") if any(more) else hint
+        weight = next(self.parameters())
+        maps: tuple[Tensor, ...] = self(whole.to(weight.device, weight.dtype))
+        return maps
+
 
 def adapter_names(names: Mapping[str, object]) -> dict[str, str]:
     """Name in this network -> name in the file; diffusers gives each level a list of its own."""
@@ -120,10 +127,3 @@ def _conv(at: str, shapes: Shapes, *, stride: int = 1) -> nn.Module:
         return nn.Identity()
     new, old, size, _ = shape
     return nn.Conv2d(old, new, size, stride=stride, padding=size // 2, bias=f"{at}.bias" in shapes)
-
-
-def adapter_maps(network: ControlAdapter, hint: Tensor) -> tuple[Tensor, ...]:
-    """What the network makes of a hint (b, 3, h, w) in 0..1, in its own precision."""
-    weight = next(network.parameters())
-    with torch.inference_mode():
-        return tuple(network(hint.to(weight.device, weight.dtype)))

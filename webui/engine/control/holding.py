@@ -45,7 +45,7 @@ def outside(latents: Tensor, hole: Tensor) -> Change:
     inside = max_pool2d(hole, 10, stride=8, padding=1).to(latents.device)
 
     def changed(x0: Tensor, call: Call) -> Tensor:
-        kept, where = (part if call.window is None else call.window.of(part) for part in (latents, inside))
+        kept, where = call.cut(latents), call.cut(inside)
         return torch.lerp(kept.expand_as(x0), x0, where)
 
     return changed
@@ -56,8 +56,7 @@ def coloured(latents: Tensor, radius: int, sharpness: float | None) -> Change:
     low = blurred(latents, radius)
 
     def changed(x0: Tensor, call: Call) -> Tensor:
-        given = low if call.window is None else call.window.of(low)
-        x0 = x0 - blurred(x0, radius) + given
+        x0 = x0 - blurred(x0, radius) + call.cut(low)
         if sharpness is None:
             return x0
         negative = torch.tensor([row.side == "negative" for row in call.rows], dtype=x0.dtype, device=x0.device)
@@ -83,8 +82,7 @@ class Beside(PassFeature):
         return lambda call: ask(self._shown(call))
 
     def _shown(self, call: Call) -> Call:
-        seen = self.concat if call.window is None else call.window.of(self.concat)
-        concat = seen.expand(len(call.x), -1, -1, -1)
+        concat = call.cut(self.concat).expand(len(call.x), -1, -1, -1)
         return replace(call, conditioning=replace(call.conditioning, concat=concat))
 
 

@@ -6,7 +6,7 @@ Kohya, https://github.com/kohya-ss/sd-scripts/blob/main/docs/train_lllite_README
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate, relu
 
 from webui.base.errors import UserError
 from webui.catalog.control_kinds import Shapes
+from webui.engine.denoisers import Window
 from webui.engine.families import ldm
 from webui.engine.families.weights import WeightsFile
 
@@ -61,9 +62,11 @@ class LLLite(nn.Module):
         self.parts = nn.ModuleDict({place: Module(place, shapes) for place in self.places})
 
     @contextmanager
-    def before(self, unet: nn.Module, hint: Tensor, strength: Callable[[], float]) -> Iterator[None]:
+    def before(
+        self, unet: nn.Module, hint: Tensor, strength: Callable[[], float], windows: Callable[[], Sequence[Window]]
+    ) -> Iterator[None]:
         """Within the block the UNet's layers are given what these networks make of their inputs. hint: (1, 3, h, w) in
-        0..1. strength: at the time of a call; 0: they are not asked.
+        0..1. strength: at the time of a call; 0: they are not asked. windows: those of the call.
 
         Raises:
             KeyError: the UNet has no such layer.
@@ -72,14 +75,11 @@ class LLLite(nn.Module):
             for place, part in self.parts.items():
                 assert isinstance(part, Module)
                 layer = unet.get_submodule(layer_of(place))
-                weight = next(part.parameters())
-                seen = part.seen((hint * 2 - 1).to(weight.device, weight.dtype))
-                size = (hint.shape[-2] // 8, hint.shape[-1] // 8)
                 shared = next((hook for hook in layer._forward_pre_hooks.values() if isinstance(hook, _Added)), None)
                 if shared is None:
                     shared = _Added()
                     hooks.callback(layer.register_forward_pre_hook(shared).remove)
-                own = _Unit(part, seen, size, strength)
+                own = _Unit(part, hint, strength, windows)
                 shared.units.append(own)
                 hooks.callback(shared.units.remove, own)
             yield
@@ -90,23 +90,31 @@ class _Unit:
     """What one unit adds before a layer."""
 
     part: Module
-    seen: Tensor
-    size: tuple[int, int]
-    """Of the latents, (height, width)."""
+    hint: Tensor
     strength: Callable[[], float]
-    fitting: dict[int, Tensor] = field(default_factory=dict)
-    """By the number of tokens."""
+    windows: Callable[[], Sequence[Window]]
+    fitting: dict[tuple[Window | None, int], Tensor] = field(default_factory=dict)
+    """By what is seen, and the number of tokens."""
 
     def __call__(self, x: Tensor) -> Tensor | None:
         """x: (b, tokens, width) -> what is added to it; None: nothing."""
         factor = self.strength()
         if factor == 0.0:
             return None
-        count = x.shape[1]
-        if count not in self.fitting:
-            self.fitting[count] = as_tokens(self.seen, count, self.size)
-        added: Tensor = self.part(x.to(self.seen.dtype), self.fitting[count])
+        count, windows = x.shape[1], self.windows() or (None,)
+        each = len(x) // len(windows)
+        seen = torch.cat([self._tokens(window, count).expand(each, -1, -1) for window in windows])
+        added: Tensor = self.part(x.to(seen.dtype), seen)
         return added.to(x.dtype) * factor
+
+    def _tokens(self, window: Window | None, count: int) -> Tensor:
+        """What the part makes of the hint, or of what a window shows of it: (1, count, width)."""
+        if (window, count) not in self.fitting:
+            hint = self.hint if window is None else window.of(self.hint, 8)
+            weight = next(self.part.parameters())
+            seen = self.part.seen((hint * 2 - 1).to(weight.device, weight.dtype))
+            self.fitting[window, count] = as_tokens(seen, count, (hint.shape[-2] // 8, hint.shape[-1] // 8))
+        return self.fitting[window, count]
 
 
 class _Added:

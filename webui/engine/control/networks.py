@@ -44,14 +44,14 @@ class ControlEncoder:
     def nbytes(self) -> int:
         return ldm.parameter_bytes(self.network) + ldm.parameter_bytes(self.hint_encoder)
 
-    def seen(self, hint: Tensor) -> Tensor:
+    def seen(self, hint: Tensor) -> tuple[Tensor]:
         """(1, 3, 8 h, 8 w) -> (1, width, h, w)."""
         encoded: Tensor = self.hint_encoder(hint.to(self.network.dtype))
-        return encoded
+        return (encoded,)
 
     def outputs(self, x: Tensor, t: Tensor, conditioning: Conditioning, seen: Tensor) -> tuple[Tensor, ...]:
         """What to add to each skip and, last, to the middle. x: (rows, 4 or more, h, w), t: (rows,); seen: the hint,
-        (1, width, h, w)."""
+        (1 or rows, width, h, w)."""
         network, dtype = self.network, self.network.dtype
         vector, numbers = conditioning.vector, self._numbers(conditioning.vector)
         told = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from webui.engine.control.adapters import ControlAdapter
 from webui.engine.control.hints import Hint
 from webui.engine.control.lllite import LLLite
 from webui.engine.control.networks import CONTROL, Control, ControlEncoder, ControlPart, like_its_unet
-from webui.engine.denoisers import Ask, Call
+from webui.engine.denoisers import Ask, Call, Window
 from webui.engine.feature import PassContext, PassFeature
 from webui.engine.sampling.process import Process
 from webui.features.controlnet.parameters import MODES, Params
@@ -54,10 +54,10 @@ class Networked(PassFeature):
         """(1, 3, h, w)"""
         self.entered: Loaded | None = None
         self.lent: Control | None = None
-        self.seen: Tensor | None = None
-        """The hint as an encoder sees it, once a pass."""
-        self.maps: tuple[Tensor, ...] = ()
-        """An adapter's."""
+        self.seen: dict[Window | None, tuple[Tensor, ...]] = {}
+        """What the network makes of the hint, or of what a window shows of it, once a pass; (1, c, h, w) each."""
+        self.windows: tuple[Window, ...] = ()
+        """Of the call in work."""
         self.is_on = False
 
     def patch(self, loaded: Loaded) -> AbstractContextManager[None]:
@@ -80,16 +80,14 @@ class Networked(PassFeature):
                 lent = part_on(self.made, lent, loaded)
             if isinstance(lent, ControlEncoder):
                 like_its_unet(lent.network, unet)
-                self.seen = lent.seen(self.hint)
-            elif isinstance(lent, ControlAdapter):
-                self.maps = tuple(lent(self.hint.to(next(lent.parameters()).dtype)))
             elif isinstance(lent, LLLite) and self.context.this.phase != "hires":
-                held.enter_context(lent.before(unet, self.hint, self._lllite_strength))
+                held.enter_context(lent.before(unet, self.hint, self._lllite_strength, lambda: self.windows))
             self.lent = lent
             try:
                 yield
             finally:
-                self.lent, self.seen, self.maps = None, None, ()
+                self.lent = None
+                self.seen.clear()
 
     def _lllite_strength(self) -> float:
         return self.params.weight if self.is_on else 0.0
@@ -99,7 +97,7 @@ class Networked(PassFeature):
             return ask
 
         def asked(call: Call) -> Tensor:
-            self.is_on = acts_in(self.params, call)
+            self.is_on, self.windows = acts_in(self.params, call), call.windows
             try:
                 return ask(self._controlled(call) if self.is_on else call)
             finally:
@@ -112,19 +110,35 @@ class Networked(PassFeature):
         match self.lent:
             case ControlEncoder():
                 process: Process = self.context.process
-                assert self.seen is not None
-                outputs = self.lent.outputs(
-                    process.to_input(call.x, call.sigma), process.timestep(call.sigma), told, self.seen
-                )
+                (seen,) = self._shown(call, self.lent.seen)
+                x, t = process.to_input(call.x, call.sigma), process.timestep(call.sigma)
+                outputs = self.lent.outputs(x, t, told, seen)
                 outputs = self._weighted(outputs, call, self._encoder_weights(len(outputs)), pools=self.lent.pools)
                 return replace(call, conditioning=replace(told, residuals=added(told.residuals, outputs)))
             case ControlAdapter():
-                maps = fitted_maps(self.maps, call.x.shape[-2:], self.lent.halvings)
+                maps = fitted_maps(self._shown(call, self.lent.seen), call.x.shape[-2:], self.lent.halvings)
                 maps = [each.expand(len(call.x), -1, -1, -1) for each in maps]
                 outputs = self._weighted(maps, call, self._adapter_weights(), pools=False)
                 return replace(call, conditioning=replace(told, within=added(told.within, outputs)))
             case _:
                 return call
+
+    def _shown(self, call: Call, look: Callable[[Tensor], tuple[Tensor, ...]]) -> list[Tensor]:
+        """What the rows of a call are shown of the hint, as the network sees it: (1 or rows, c, h, w) each."""
+        windows = call.windows or (None,)
+        for window in windows:
+            if window not in self.seen:
+                self.seen[window] = look(self.hint if window is None else window.of(self.hint, 8))
+        return [call.spread(parts) for parts in zip(*(self.seen[window] for window in windows), strict=True)]
+
+    def _region(self, call: Call, size: Sequence[int]) -> Tensor | None:
+        """Where the unit acts, as the rows of a call see it, at this (height, width)."""
+        if self.region is None:
+            return None
+        region = self.region.to(call.x.device)
+        if call.windows:
+            region = call.cut(interpolate(region, size=self.hint.shape[-2:], mode="bilinear"), 8)
+        return interpolate(region, size=tuple(size), mode="bilinear")
 
     def _encoder_weights(self, count: int) -> Sequence[float]:
         """One for each output, from the outermost to the middle."""
@@ -159,8 +173,8 @@ class Networked(PassFeature):
             value = output.float() * weight
             if sides is not None:
                 value = value * sides.to(value.device)[:, None, None, None]
-            if self.region is not None:
-                value = value * interpolate(self.region.to(value.device), value.shape[-2:], mode="bilinear")
+            if (region := self._region(call, value.shape[-2:])) is not None:
+                value = value * region
             if pools:
                 value = value.mean(dim=(2, 3), keepdim=True)
             found.append(value)

@@ -60,8 +60,7 @@ class Referring(PassFeature):
         """The network sees the picture under new noise, with the texts of this call."""
         model, process, told = self.context.loaded.model, self.context.process, call.conditioning
         level = whole_step(self.context, call.sigma, call.x)
-        latents = self.latents if call.window is None else call.window.of(self.latents)
-        latents = latents.expand(len(call.x), -1, -1, -1)
+        latents = call.cut(self.latents).expand(len(call.x), -1, -1, -1)
         noisy = latents + level * self._noise(call, latents)
         beside = told.concat
         if beside is not None and model.input_channels == INPAINTING:

@@ -25,4 +25,4 @@ class Params(FeatureParams):
 
     def cost(self, work: Workload) -> Workload:
         size = self.hires.size()
-        return replace(work, width=max(work.width, size.width), height=max(work.height, size.height))
+        return replace(work, width=max(work.width, size.width), height=max(work.height, size.height), seen=0)

@@ -81,8 +81,8 @@ def degraded(prediction: Prediction, mask: Tensor, sigma: float, process: Proces
 
 
 class Blurring(PassFeature):
-    def __init__(self, params: Params, process: Process) -> None:
-        self.params, self.process = params, process
+    def __init__(self, params: Params, context: PassContext) -> None:
+        self.params, self.process, self.remark = params, context.process, context.services.watch.remark
         self.looks = Attended()
         self.unconditional: Tensor | None = None
 
@@ -92,6 +92,9 @@ class Blurring(PassFeature):
 
     def predict(self, ask: Ask) -> Ask:
         def asked(call: Call) -> Tensor:
+            if call.windows:  # what a part looks at most says nothing of the whole
+                self.remark(f"{self.params.title} did nothing: it looks at whole pictures, and this one was tiled.")
+                return ask(call)
             negative = [place for place, row in enumerate(call.rows) if row.side == "negative"]
             self.looks.records = bool(negative)
             answer = ask(call)
@@ -122,4 +125,4 @@ class Engine(FeatureEngine[Params]):
     def begin(self, context: PassContext) -> PassFeature | None:
         if context.guidance.scale in (0.0, 1.0) or not self.params.scale:
             return None
-        return Blurring(self.params, context.process)
+        return Blurring(self.params, context)

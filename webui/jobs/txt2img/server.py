@@ -27,7 +27,11 @@ from webui.server.jobs.work import Work
 class Server(JobServer[Generation, Plan]):
     def plan(self, request: Generation, settings: Settings, /) -> Plan:
         folders = tuple(str(folder) for folder in self.catalog.paths.embeddings)
-        return resolve(request, settings, self.catalog, _random_seed, folders)
+        plan = resolve(request, settings, self.catalog, _random_seed, folders)
+        for batch in plan.batches:
+            if batch[0].request.most_pixels > request.most_pixels:  # a feature has made it larger
+                within(batch[0].request, settings.limits)
+        return plan
 
     def checked(self, request: Generation, settings: Settings) -> Checked:
         """One picture of each cell is enough to complain of."""

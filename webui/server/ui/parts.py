@@ -225,8 +225,10 @@ def _inner(app: App, controls: Controls, entry: FeatureEntry, own: str, header: 
     inner.header, inner.whole = header, controls
     if entry.panel:
         registry.resolved(entry.own_panel)(app, inner)
-    left = [name for name, param in entry.params.params().items() if type(param) is not Param and name not in inner]
-    toggles = [name for name in left if isinstance(entry.params.params()[name], Toggle)]
+    kind, known = str(getattr(controls.declared, "kind", "")), entry.params.params()
+    left = [name for name, param in known.items() if type(param) is not Param and name not in inner]
+    left = [name for name in left if not known[name].kinds or kind in known[name].kinds]
+    toggles = [name for name in left if isinstance(known[name], Toggle)]
     if len(left) > len(toggles):
         with gr.Row():
             inner.add_all((name for name in left if name not in toggles), min_width=140)

@@ -8,7 +8,7 @@ from gesso_broken.raising import raises, seven
 from webui.features.feature import FeatureParams, Touched
 from webui.request.params import Choice, Toggle
 
-SERVER = ("prepare", "resolve", "cost")
+SERVER = ("prepare", "sized", "resolve", "cost")
 ENGINE = ("init", "patch_vae", "shape", "begin", "then", "finish")
 PASS = ("enter", "patch", "network", "predict", "guide", "denoise", "first", "walk")
 
@@ -31,6 +31,9 @@ class Params(FeatureParams):
 
     def prepare(self, picture: Any, stream: Any) -> Any:
         return self.fails() if self.where == "prepare" else picture
+
+    def sized(self, picture: Any, size_of: Any) -> Any:
+        return self.fails() if self.where == "sized" else picture
 
     def resolve(self, resolving: Any) -> Self:
         return self.fails() if self.where == "resolve" else self
