@@ -33,7 +33,7 @@ FIRST = ("browser", "server", "engine", "api", "storey", "golden")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="run the tests as well that take minutes")
+    parser.addoption("--long", action="store_true", help="run the tests as well that take long")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--long"):
         for item in items:
             if item.get_closest_marker("long"):
-                item.add_marker(pytest.mark.skip(reason="takes minutes; runs with --long"))
+                item.add_marker(pytest.mark.skip(reason="takes long; runs with --long"))
 
 
 @pytest.fixture(scope="session")

@@ -93,6 +93,7 @@ def families(page_server: RunningServer, request: pytest.FixtureRequest) -> Iter
     shutil.rmtree(models / "Lora" / "xl")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("library", "families")
 def test_three_families_take_turns_and_two_loras_are_clicked_for_the_last(visitor: Visitor) -> None:
     page = visitor.page

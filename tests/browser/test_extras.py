@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.browser.visitor import Visitor
@@ -33,6 +34,7 @@ def test_an_uploaded_picture_is_made_larger_and_sent_on(visitor: Visitor, tmp_pa
     assert page.evaluate("modules.tabs.openedMode()") == "inpaint"
 
 
+@pytest.mark.long
 def test_what_would_be_made_is_seen_while_settings_change(visitor: Visitor, tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
     Image.new("RGB", (480, 320), "#2f7d5b").save(photo)

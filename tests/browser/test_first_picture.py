@@ -6,6 +6,7 @@ import io
 import zipfile
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.browser.visitor import TINY, Visitor
@@ -70,6 +71,7 @@ def test_ctrl_enter_generates_and_the_last_parameters_come_back_into_an_empty_fo
     assert visitor.value("txt2img_seed") == "77"
 
 
+@pytest.mark.long
 def test_a_batch_is_looked_through_enlarged_and_taken_home(visitor: Visitor) -> None:
     visitor.set("txt2img", **TINY, n_iter=2, batch_size=2, seed=5)
     visitor.generate()
@@ -97,6 +99,7 @@ def test_a_batch_is_looked_through_enlarged_and_taken_home(visitor: Visitor) -> 
     assert all(seeds)
 
 
+@pytest.mark.long
 def test_a_picture_tells_its_parameters_and_gives_them_back(visitor: Visitor) -> None:
     visitor.write("txt2img_prompt", "two rockets").set("txt2img", **TINY, seed=12)
     visitor.generate()

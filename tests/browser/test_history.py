@@ -117,6 +117,7 @@ def test_a_file_that_is_gone_and_one_that_is_damaged_are_told_apart(visitor: Vis
         client.post("internal/history/delete", json={"ids": [gone, damaged], "for_good": True})
 
 
+@pytest.mark.long
 def test_the_page_says_when_there_is_nothing(visitor: Visitor) -> None:
     visitor.open("history")
     for chooser in visitor.page.locator(".history-filters select").all():

@@ -36,6 +36,7 @@ def test_from_an_uploaded_file_at_its_own_size(visitor: Visitor, photo: Path) ->
     assert "Denoising strength: 0.5" in visitor.infotext("img2img")
 
 
+@pytest.mark.long
 def test_without_a_picture_it_says_so(visitor: Visitor) -> None:
     visitor.open("img2img")
     visitor.page.click("#img2img_generate")
@@ -54,6 +55,7 @@ def test_a_result_is_sent_over_with_its_parameters(visitor: Visitor) -> None:
     assert "Seed: 31" in visitor.infotext("img2img")
 
 
+@pytest.mark.long
 def test_a_picture_is_sent_as_a_mask(visitor: Visitor, photo: Path) -> None:
     visitor.write("txt2img_prompt", "a mask").set("txt2img", **TINY, seed=32)
     visitor.generate()
@@ -114,6 +116,7 @@ def test_only_the_painted_part_changes(visitor: Visitor, photo: Path) -> None:
     assert area[2] <= 48, f"the right half was not painted on, but changed: {area}"
 
 
+@pytest.mark.long
 def test_a_mask_may_come_as_a_file(visitor: Visitor, photo: Path, tmp_path: Path) -> None:
     mask = Image.new("L", (96, 64))
     mask.paste(255, (64, 0, 96, 64))
@@ -157,6 +160,7 @@ def paint_left(visitor: Visitor, box_id: str) -> None:
     mouse.up()
 
 
+@pytest.mark.long
 def test_a_sketch_goes_along_and_to_other_sub_tabs(visitor: Visitor, photo: Path) -> None:
     visitor.open("img2img")
     visitor.page.click("#mode_img2img_sketch-button")
@@ -173,6 +177,7 @@ def test_a_sketch_goes_along_and_to_other_sub_tabs(visitor: Visitor, photo: Path
         assert sheet.convert("RGB").getpixel((20, 2)) == (0x2F, 0x7D, 0x5B)
 
 
+@pytest.mark.long
 def test_an_inpaint_sketch_changes_what_was_sketched_on_at_a_scaled_size(visitor: Visitor, photo: Path) -> None:
     visitor.open("img2img")
     visitor.page.click("#mode_img2img_inpaint_sketch-button")
@@ -239,6 +244,7 @@ def test_a_batch_makes_a_job_of_each_picture_of_a_folder(visitor: Visitor, tmp_p
     assert made() == ["scan-1.png", "scan.png", "trip/two-1.png", "trip/two.png", "two-1.png", "two.png"]
 
 
+@pytest.mark.long
 def test_in_a_batch_with_masks_a_picture_without_one_is_left_as_it_is(visitor: Visitor, tmp_path: Path) -> None:
     for folder, names in (("in", ("cat", "dog", "owl")), ("masks", ("cat", "owl"))):
         (tmp_path / folder).mkdir()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.browser.conftest import Enter
 from tests.browser.visitor import TINY, Visitor
 from tests.conftest import RunningServer
@@ -41,6 +43,7 @@ def test_esc_interrupts_and_what_is_finished_stays(visitor: Visitor) -> None:
     assert "Stopped after" in visitor.see(".gesso-infotext[data-tab=txt2img] .comments").inner_text()
 
 
+@pytest.mark.long
 def test_more_presses_wait_in_line_and_can_be_taken_back(visitor: Visitor) -> None:
     visitor.set("txt2img", **LONG).write("txt2img_prompt", "the first")
     first = visitor.submit()
@@ -58,6 +61,7 @@ def test_more_presses_wait_in_line_and_can_be_taken_back(visitor: Visitor) -> No
     visitor.until("id => modules.live.job(id).state !== 'running'", first)
 
 
+@pytest.mark.long
 def test_alt_enter_skips_to_the_next_picture(visitor: Visitor) -> None:
     visitor.set("txt2img", width=64, height=64, steps=40, n_iter=2)
     job = visitor.submit()

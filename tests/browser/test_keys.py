@@ -30,6 +30,7 @@ def options(server: RunningServer, **values: Any) -> Iterator[None]:
     httpx.post(f"{server.url}sdapi/v1/options", json=old, timeout=PATIENCE).raise_for_status()
 
 
+@pytest.mark.long
 def test_shift_enter_in_a_prompt_generates_and_adds_no_line(visitor: Visitor) -> None:
     visitor.set("txt2img", **TINY)
     for field in ("prompt", "negative_prompt"):
@@ -58,6 +59,7 @@ def test_ctrl_enter_while_a_picture_is_made_interrupts_it_and_begins_anew(visito
     )
 
 
+@pytest.mark.long
 def test_ctrl_enter_adds_a_job_where_the_settings_say_so(visitor: Visitor, page_server: RunningServer) -> None:
     with options(page_server, while_running="One more job, after those that wait"):
         visitor.until("() => modules.facts.begins_anew === false")
@@ -96,6 +98,7 @@ def test_the_counter_counts_styles_and_obeys_the_settings_at_once(visitor: Visit
     visitor.until("() => document.querySelector('#txt2img_prompt_tokens').checkVisibility()")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "setting", "once", "then"),
     [
@@ -120,6 +123,7 @@ def test_the_step_of_ctrl_up_is_that_of_the_settings_now(
         assert visitor.value("txt2img_prompt") == then
 
 
+@pytest.mark.long
 def test_image_cfg_is_there_for_checkpoints_that_edit_by_instruction(
     enter: Enter, page_server: RunningServer, tiny_checkpoint: Path
 ) -> None:

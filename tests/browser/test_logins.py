@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import httpx
+import pytest
 
 from tests.browser.conftest import Enter
 from tests.conftest import RunningServer
@@ -39,6 +40,7 @@ def test_a_person_sees_and_ends_logins_and_logs_out(enter: Enter, serving: Calla
     visitor.see("#password")
 
 
+@pytest.mark.long
 def test_where_nobody_logs_in_there_is_nothing_to_end(enter: Enter) -> None:
     visitor = enter().open("settings")
     visitor.page.click("#settings_logins-button")

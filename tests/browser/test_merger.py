@@ -54,6 +54,7 @@ def test_a_merged_checkpoint_is_in_the_list_and_makes_pictures(visitor: Visitor,
     visitor.until("() => modules.live.models().resident?.some(title => !title.startsWith('mix'))")
 
 
+@pytest.mark.long
 def test_without_a_describer_it_says_where_one_goes(visitor: Visitor) -> None:
     visitor.open("img2img")
     for model in ("clip", "deepdanbooru"):
@@ -61,6 +62,7 @@ def test_without_a_describer_it_says_where_one_goes(visitor: Visitor) -> None:
         assert "no picture to describe" in visitor.notice("img2img")
 
 
+@pytest.mark.long
 def test_a_narrow_window_opens_tabs_that_stand_in_its_menu(enter: Enter) -> None:
     visitor = enter(width=390, height=844)
     for tab in ("pnginfo", "merge", "queue", "txt2img"):

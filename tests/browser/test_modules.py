@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Route
 
 from tests.browser.conftest import Enter
@@ -36,6 +37,7 @@ def test_what_is_pressed_before_the_modules_are_there_is_done_when_they_are(ente
     visitor.see("#gesso_says .said")
 
 
+@pytest.mark.long
 def test_a_page_of_an_edition_that_is_gone_is_fetched_anew_once(enter: Enter) -> None:
     """It came before the program became a newer one; its modules are asked for after that."""
     visitor = enter(stranger=True, arrive=False, strict=False)

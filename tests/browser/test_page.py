@@ -62,6 +62,7 @@ def test_no_rule_stands_outside_a_layer(visitor: Visitor) -> None:
     assert not outside
 
 
+@pytest.mark.long
 def test_dark_follows_the_system_and_the_choice_is_kept(enter: Enter) -> None:
     visitor = enter(dark=True)
     assert visitor.page.evaluate("() => document.body.classList.contains('dark')")
@@ -72,6 +73,7 @@ def test_dark_follows_the_system_and_the_choice_is_kept(enter: Enter) -> None:
     visitor.page.evaluate("() => localStorage.clear()")
 
 
+@pytest.mark.long
 def test_weights_and_order_are_changed_by_keys(visitor: Visitor) -> None:
     visitor.write("txt2img_prompt", "a red apple, a cat")
     page = visitor.page
@@ -95,6 +97,7 @@ def test_weights_and_order_are_changed_by_keys(visitor: Visitor) -> None:
     assert visitor.value("txt2img_prompt") == "<lora:x:0.75> (cat:1.0091)"
 
 
+@pytest.mark.long
 def test_tokens_are_counted_while_typing(visitor: Visitor) -> None:
     visitor.write("txt2img_prompt", "a red apple")
     visitor.until("() => document.querySelector('#txt2img_prompt_tokens').textContent === '3/75'")
@@ -102,6 +105,7 @@ def test_tokens_are_counted_while_typing(visitor: Visitor) -> None:
     visitor.until("() => document.querySelector('#txt2img_prompt_tokens.bad')")
 
 
+@pytest.mark.long
 def test_hires_fix_says_what_comes_out(visitor: Visitor) -> None:
     says = "text => document.querySelector('#txt2img_hires_text').textContent.trim() === text"
     visitor.set("txt2img", width=512, height=512)
@@ -115,6 +119,7 @@ def test_hires_fix_says_what_comes_out(visitor: Visitor) -> None:
     visitor.until(says, "from 512×640 to 768×960")
 
 
+@pytest.mark.long
 def test_pasted_values_beyond_a_slider_and_of_other_settings_are_taken(visitor: Visitor) -> None:
     visitor.write(
         "txt2img_prompt",
@@ -149,6 +154,7 @@ def test_settings_are_searched_changed_and_kept(visitor: Visitor, page_server: R
     visitor.until("() => !document.querySelector('#settings_result .notice').textContent.includes('No settings')")
 
 
+@pytest.mark.long
 def test_forms_can_begin_with_what_stands_in_them(visitor: Visitor, page_server: RunningServer) -> None:
     visitor.set("txt2img", steps=33).open("settings")
     visitor.page.click("#settings_defaults-button")

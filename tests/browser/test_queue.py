@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.browser.test_jobs import LONG
 from tests.browser.visitor import TINY, Visitor
 
@@ -53,6 +55,7 @@ def test_a_job_goes_again_and_is_edited_while_the_queue_rests(visitor: Visitor) 
     assert len(visitor.job(again)["pictures"]) == 1
 
 
+@pytest.mark.long
 def test_pictures_for_ever_until_it_is_enough(visitor: Visitor) -> None:
     visitor.set("txt2img", **TINY).write("txt2img_prompt", "without end")
     first = visitor.generate()
@@ -64,6 +67,7 @@ def test_pictures_for_ever_until_it_is_enough(visitor: Visitor) -> None:
     visitor.until("() => modules.live.jobs().every(job => !['queued', 'running'].includes(job.state))")
 
 
+@pytest.mark.long
 def test_pictures_that_are_finished_are_there_after_a_reload(visitor: Visitor) -> None:
     visitor.set("txt2img", **LONG)
     job = visitor.submit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from PIL import Image
 
 from tests.browser.visitor import TINY, Visitor
@@ -45,6 +46,7 @@ def test_a_table_of_steps_and_scales_comes_with_its_sheet(visitor: Visitor) -> N
     assert visitor.value("txt2img_script_x_y_z_plot_x_values") == "2-3"
 
 
+@pytest.mark.long
 def test_lines_become_pictures(visitor: Visitor) -> None:
     visitor.set("txt2img", **TINY)
     visitor.choose("txt2img_script_list", "Prompts from file")

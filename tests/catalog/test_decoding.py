@@ -28,6 +28,7 @@ OWN = {
     "webui/catalog/checkup.py",  # decodes none
     "webui/catalog/pictures.py",  # the engine's
     "webui/catalog/grid.py",  # the engine's
+    "webui/server/api/controlnet.py",  # the engine's
     "webui/server/jobs/tables.py",  # the engine's
     "webui/server/jobs/runs.py",  # the engine's
 }

@@ -118,6 +118,7 @@ def test_a_model_that_cannot_fit_is_refused_before_it_is_read(
         models.preload(reference(two[0]), None)
 
 
+@pytest.mark.long
 def test_memory_stays_flat_over_twenty_swaps(two: tuple[Path, Path]) -> None:
     models = manager(limit=1)
     process = psutil.Process()

@@ -270,6 +270,7 @@ threading.Thread(target=wait, daemon=True).start()
 """
 
 
+@pytest.mark.long
 def test_one_whose_working_thread_hangs_is_ended_and_the_next_one_makes_the_picture(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,6 +162,7 @@ while True:
 BEATING = HEALTHY.split("while not")[0] + "while True: time.sleep(0.2); connection.send(Heartbeat())\n"
 
 
+@pytest.mark.long
 def test_a_machine_that_is_held_for_a_while_goes_on(tmp_path: Path) -> None:
     """Both processes stop and go on, as when a virtual machine is paused."""
     (tmp_path / "stand_in_engine.py").write_text(BEATING)

@@ -34,8 +34,6 @@ class FeatureParams(Declared):
     units: ClassVar[int] = 0
     """Over 0: it may act several times at once, and the form has room for so many; requests carry a list of values
     then, with null for each unit that is off."""
-    units_setting: ClassVar[str] = ""
-    """The setting of the page that says how many units the form shows; "": `units` of them."""
     unit_of_programs: ClassVar[Mapping[str, object]] = MappingProxyType({})
     """What programs are told of a unit as it begins, where that is more than, or differs from, its defaults here."""
     flat: ClassVar[Mapping[str, str]] = MappingProxyType({})
@@ -96,7 +94,7 @@ class FeatureParams(Declared):
     @classmethod
     def shown(cls, ui: UiSettings) -> int:
         """How many units the form shows."""
-        return int(getattr(ui, cls.units_setting)) if cls.units_setting else cls.units
+        return cls.units
 
     @classmethod
     def carried(cls, given: object) -> object:

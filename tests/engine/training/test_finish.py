@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from webui.engine.training.config import LATENT_SCALE, FinishTraining, Networks, Training
@@ -27,6 +28,7 @@ SMALL = Training(
 )
 
 
+@pytest.mark.long
 def test_the_decoder_learns_what_the_denoiser_gives(tmp_path: Path) -> None:
     torch.manual_seed(0)
     pixels = np.full((2, 64, 64, 4), 255, np.uint8)

@@ -19,6 +19,7 @@ from webui.request.model_ref import ModelRef
 from webui.request.params import Choice, Image, Param, Slider, Text, Toggle, always, shortened
 from webui.request.plan import Resolving
 from webui.request.preprocessors import Real, preprocessor
+from webui.request.settings import UiSettings
 
 NO_MODEL = "None"
 MODES = ("Balanced", "My prompt is more important", "ControlNet is more important")
@@ -94,7 +95,6 @@ class Params(FeatureParams):
     units: ClassVar[int] = 3
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.UNET})
     touches: ClassVar[frozenset[Touched]] = frozenset({"call", "network"})
-    units_setting: ClassVar[str] = "control_net_unit_count"
     unit_of_programs: ClassVar[Mapping[str, object]] = TOLD
 
     image: Annotated[str, Image(ui="Picture", axis=False)] = ""
@@ -172,6 +172,10 @@ class Params(FeatureParams):
             object.__setattr__(self, name, value)
         self.layer_weights  # noqa: B018 - raises
         return self
+
+    @classmethod
+    def shown(cls, ui: UiSettings) -> int:
+        return ui.control_net_unit_count
 
     @property
     def layer_weights(self) -> tuple[float, ...] | None:
