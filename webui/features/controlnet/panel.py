@@ -156,7 +156,8 @@ def _shows_map(app: App, form: Controls, allowed: Component, seen: Component) ->
         )
         return app.queue.asides.ask_for(key, plan)
 
-    draws(app, seen, (*watched, allowed, *sides), ask, form.prefix)
+    # The sides are read and not watched: each picture that is sent here changes them, and every event costs time.
+    draws(app, seen, (*watched, allowed), ask, form.prefix, sides)
 
 
 def _known(kind: object) -> str:

@@ -59,9 +59,16 @@ Ask = Callable[[Data, Uploaded, str], "Asked | str"]
 WebuiError."""
 
 
-def draws(app: App, place: Component, watched: Collection[Component], ask: Ask, name: str) -> None:
-    """Show in `place` what `ask` asks for, whenever one of the `watched` components changes. name: of what is drawn,
-    another in each place of the page."""
+def draws(
+    app: App,
+    place: Component,
+    watched: Collection[Component],
+    ask: Ask,
+    name: str,
+    beside: Collection[Component] = (),
+) -> None:
+    """Show in `place` what `ask` asks for, whenever one of the `watched` components changes; those `beside` are
+    read with them. name: of what is drawn, another in each place of the page."""
     uploaded = Uploaded(app)
 
     async def show(data: Data, request: gr.Request) -> object:
@@ -77,7 +84,7 @@ def draws(app: App, place: Component, watched: Collection[Component], ask: Ask, 
             return notices.failure(error)
 
     changed = [component.change for component in watched]
-    gr.on(changed, show, set(watched), place, trigger_mode="always_last", **QUIET)
+    gr.on(changed, show, {*watched, *beside}, place, trigger_mode="always_last", **QUIET)
 
 
 def shows_preview(
