@@ -248,7 +248,7 @@ def remarks(answer: httpx.Response) -> list[str]:
         {"ADetailer": {"args": [True, False, {"ad_model": "None", "ad_confidence": 0.3}]}},
         {"ADetailer": {"args": [{"ad_model": "None"}, {"ad_model": "face_yolov8n.pt", "ad_tab_enable": False}]}},
         {"reactor": {"args": ["iVBORw0KGgo=", False, "0"]}},
-        {"Tiled Diffusion": {"args": [False, "MultiDiffusion", 96]}, "AnimateDiff": {"args": [{"enable": False}]}},
+        {"Latent Couple extension": {"args": [False, "1:1,1:2", "0:0"]}, "AnimateDiff": {"args": [{"enable": False}]}},
         {"Some Extension": {"args": ["", None, 0, [], {}]}, "Another": {}, "A third": None},
     ],
 )
