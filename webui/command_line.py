@@ -17,7 +17,7 @@ from typing import Any
 from webui.base import log
 from webui.base.errors import UserError
 from webui.request.fields import REQUESTS
-from webui.request.params import Choice, Image, Param, Several, Toggle, field_of, parsed
+from webui.request.params import Choice, Image, Param, Several, Toggle, help_of, parsed
 from webui.studio import Studio
 
 POSITIONAL = ("prompt",)
@@ -63,7 +63,7 @@ def picture_parser(kind: str) -> argparse.ArgumentParser:
     for name, param in declared.offered().items():
         if name in POSITIONAL or isinstance(param, Image):
             continue
-        help_text = (field_of(declared, name).description or "").replace("%", "%%")
+        help_text = help_of(declared, name).replace("%", "%%")
         spellings = [f"--{name.replace('_', '-')}", *([f"--{name}"] if "_" in name else [])]
         if name == "override_settings":
             parser.add_argument(

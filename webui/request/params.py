@@ -272,6 +272,11 @@ def default_of(cls: type[Declared], name: str) -> object:
     return home.owner.model_fields[home.name].get_default(call_default_factory=True)
 
 
+def help_of(cls: type[Declared], name: str) -> str:
+    """What a parameter does, as people read it: its docstring in one line; "" without one."""
+    return " ".join((field_of(cls, name).description or "").split())
+
+
 def field_of(cls: type[Declared], name: str) -> FieldInfo:
     """The declaration of one of `offered`."""
     home = cls.home(name)
@@ -284,7 +289,7 @@ def schema_of(cls: type[Declared], name: str) -> dict[str, object]:
     return {
         **adapter.json_schema(),
         "title": cls.offered()[name].title,
-        "description": field_of(cls, name).description,
+        "description": help_of(cls, name) or None,
         "default": default_of(cls, name),
     }
 

@@ -53,3 +53,10 @@ def test_no_event_shows_its_progress_on_its_outputs(app: App) -> None:
     """Gradio would write the state of the event into each of them, at each change."""
     for one in asyncio.run(built(app)).get_config_file()["dependencies"]:
         assert one["show_progress_on"] == [], one["targets"]
+
+
+def test_help_stands_in_one_line(app: App) -> None:
+    """Its docstring has lines as long as code may be; the page breaks them where it likes."""
+    described = [one["props"].get("info") or "" for one in asyncio.run(built(app)).get_config_file()["components"]]
+    assert any(described)
+    assert not [text for text in described if "\n" in text]

@@ -26,6 +26,7 @@ from webui.request.params import (
     by_name,
     default_of,
     field_of,
+    help_of,
     same_choice,
 )
 from webui.request.settings import Settings
@@ -168,7 +169,7 @@ class Controls:
         }
         why = param.without_effect()
         if self._explained:
-            given["info"] = _explanation(field_of(self.declared, name).description or "", why)
+            given["info"] = _explanation(help_of(self.declared, name), why)
         if why:
             look = {**look, "interactive": False, "elem_classes": ["without-effect"]}
         component = self._component(name, param, value, {**given, **look})

@@ -13,7 +13,7 @@ from webui.base.fence import fenced, told_of
 from webui.entry_points import blamed
 from webui.registry import TabEntry
 from webui.request.jobs import request_classes
-from webui.request.params import field_of
+from webui.request.params import help_of
 from webui.request.settings import Settings
 from webui.server.ui import notices, theme
 from webui.server.ui.blocks import PageBlocks
@@ -152,7 +152,7 @@ def _facts(app: App, page: gr.Blocks) -> dict[str, object]:
             f"{kind}_{name}": text
             for kind, declared in request_classes().items()
             for name in declared.offered()
-            if (text := field_of(declared, name).description)
+            if (text := help_of(declared, name))
         }
         | {f"setting_{key}": f"No effect: {why}" for key, why in Settings.without_effect().items()},
     }
