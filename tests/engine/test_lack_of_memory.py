@@ -110,7 +110,7 @@ def test_what_does_not_fit_at_all_fails_and_the_next_job_runs(office: Office, mo
 def test_a_picture_that_cannot_be_decoded_is_decoded_otherwise(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, tries: int
 ) -> None:
-    """In pieces, then on the CPU; its latents are not made again."""
+    """In tiles, then on the CPU; its latents are not made again."""
     usual = engine.run(request())[0]
     decode, predict = LdmModel.decode, LdmModel.predict
     decoded: list[bool] = []
@@ -132,7 +132,7 @@ def test_a_picture_that_cannot_be_decoded_is_decoded_otherwise(
     assert decoded == [False, True, True][: tries + 1]
     assert len(calls) == SMALL["steps"]
     assert most_apart(made, usual) <= 1
-    assert ("pieces" if tries == 1 else "CPU") in made.comments[-1]
+    assert ("in tiles" if tries == 1 else "CPU") in made.comments[-1]
 
 
 def test_a_leaner_profile_takes_less_and_ends_somewhere() -> None:
