@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -34,6 +34,8 @@ MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """Of torch's format before 1.6."""
 LARGEST_PROGRAM = 2**28
 """Bytes of a pickle beside its storages. Checkpoints with an optimiser's state have a few millions."""
+MOST_MODULES = 20_000
+"""In one file, counted as often as they occur."""
 DAMAGE = (
     OSError,
     RuntimeError,
@@ -52,6 +54,10 @@ DAMAGE = (
 """What reading a damaged file may raise."""
 
 
+Named: TypeAlias = Callable[[str], object]
+"""What stands for a name in a pickle; None: nothing does."""
+
+
 class Forbidden(Exception):
     """The file asks for something that is none of data; the text is its name."""
 
@@ -63,11 +69,24 @@ def read_pickle(path: Path) -> object:
         Forbidden: it names what is not in the table.
         Exception: one of `DAMAGE`.
     """
+    return _read(path, _named)
+
+
+def read_modules(path: Path) -> object:
+    """The same where whole modules were saved: a `PickledModule` stands for each, whatever its class.
+
+    Raises:
+        Forbidden, Exception: as `read_pickle`.
+    """
+    return _read(path, lambda name: _named(name) or (PickledModule if _MODULES.fullmatch(name) else None))
+
+
+def _read(path: Path, known: Named) -> object:
     with path.open("rb") as file:
         if file.read(4) == b"PK\x03\x04":
-            return _zipped(path)
+            return _zipped(path, known)
         file.seek(0)
-        return _legacy(file, path.stat().st_size)
+        return _legacy(file, path.stat().st_size, known)
 
 
 # ---------------------------------------------------------------- the two formats
@@ -86,7 +105,7 @@ class _StorageType:
     dtype: torch.dtype
 
 
-def _zipped(path: Path) -> object:
+def _zipped(path: Path, known: Named) -> object:
     """Since torch 1.6: a zip file with the pickle, and one file for each storage."""
     with zipfile.ZipFile(path) as archive:
         inside = {info.filename: info for info in archive.infolist()}
@@ -113,7 +132,7 @@ def _zipped(path: Path) -> object:
                 raise ValueError(f"storage {key} has only {kept[key].nbytes():,} of its {nbytes:,} bytes")
             return kept[key]
 
-        return _Reader(io.BytesIO(archive.read(program)), storage).load()
+        return _Reader(io.BytesIO(archive.read(program)), storage, known).load()
 
 
 @contextmanager
@@ -145,7 +164,7 @@ def _stored(archive: zipfile.ZipFile, info: zipfile.ZipInfo, whole: torch.Untype
     return piece
 
 
-def _legacy(file: io.BufferedReader, size: int) -> object:
+def _legacy(file: io.BufferedReader, size: int, known: Named) -> object:
     """Before torch 1.6: a pickle, the names of its storages, and the storages one after the other."""
     storages: dict[str, torch.UntypedStorage] = {}
     asked = 0
@@ -159,11 +178,11 @@ def _legacy(file: io.BufferedReader, size: int) -> object:
             storages[key] = _fresh(nbytes)
         return storages[key]
 
-    read = [_Reader(file, storage).load() for _ in range(3)]
+    read = [_Reader(file, storage, known).load() for _ in range(3)]
     if read[0] != MAGIC or read[1] != PROTOCOL:
         raise ValueError("it is not a PyTorch file")
-    content = _Reader(file, storage).load()
-    for key in _Reader(file, storage).load():
+    content = _Reader(file, storage, known).load()
+    for key in _Reader(file, storage, known).load():
         (count,) = struct.unpack("<q", file.read(8))
         filled = torch.empty(0, dtype=torch.uint8).set_(storages[key]).numpy()
         if count < 0 or file.readinto(filled.data) != len(filled):
@@ -180,12 +199,12 @@ class _Reader(pickle._Unpickler):
     Not the one in C: that lets a file of a few bytes ask for a memo of gigabytes, and builds objects by itself.
     """
 
-    def __init__(self, file: IO[bytes], storage: Callable[[str, int], torch.UntypedStorage]) -> None:
+    def __init__(self, file: IO[bytes], storage: Callable[[str, int], torch.UntypedStorage], known: Named) -> None:
         super().__init__(file, encoding="latin1")
-        self._storage = storage
+        self._storage, self._known = storage, known
 
     def find_class(self, module: str, name: str) -> object:
-        found = _named(f"{module}.{name}")
+        found = self._known(f"{module}.{name}")
         if found is None:
             raise Forbidden(f"{module}.{name}")
         return found
@@ -314,9 +333,52 @@ def _from_type(rebuild: object, _type: object, arguments: object, _state: object
 
 def _reconstructed(kind: object, *_base_and_state: object) -> object:
     """copyreg._reconstructor: how the first protocols make an object."""
-    if kind not in (Inert, ParameterDict):
-        raise Forbidden(f"an object of {getattr(kind, '__name__', kind)}")
-    return ParameterDict() if kind is ParameterDict else Inert()
+    for known in (Inert, ParameterDict, PickledModule):
+        if kind is known:
+            return known()
+    raise Forbidden(f"an object of {getattr(kind, '__name__', kind)}")
+
+
+class PickledModule:
+    """A module of torch's, of any class: its tensors and the modules within it, and nothing that could be run."""
+
+    own: dict[str, Tensor]
+    inner: dict[str, PickledModule]
+    names: object
+    """What a detector calls the classes of what it finds."""
+
+    def __new__(cls, *_arguments: object, **_named: object) -> Self:
+        made = super().__new__(cls)  # protocols from 2 on make an object without calling its __init__
+        made.own, made.inner, made.names = {}, {}, None
+        return made
+
+    def __setstate__(self, state: object) -> None:
+        if not isinstance(state, Mapping):
+            return
+        for part in ("_parameters", "_buffers"):
+            held = state.get(part)
+            if isinstance(held, Mapping):
+                self.own.update({str(name): each for name, each in held.items() if isinstance(each, Tensor)})
+        inner = state.get("_modules")
+        if isinstance(inner, Mapping):
+            self.inner.update({str(name): each for name, each in inner.items() if isinstance(each, PickledModule)})
+        self.names = state.get("names")
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """As its state dict has them.
+
+        Raises:
+            ValueError: there are too many modules, as where one lies within itself.
+        """
+        waiting: list[tuple[str, PickledModule]] = [("", self)]
+        seen = 0
+        while waiting:
+            prefix, module = waiting.pop()
+            seen += 1
+            if seen > MOST_MODULES:
+                raise ValueError("it has too many modules")
+            yield from ((prefix + name, tensor) for name, tensor in module.own.items())
+            waiting += [(f"{prefix}{name}.", inner) for name, inner in module.inner.items()]
 
 
 # ---------------------------------------------------------------- numpy and Python
@@ -412,6 +474,7 @@ _BUILDS: tuple[tuple[type, Callable[[Any, Any], None]], ...] = (
     (np.dtype, _set_array_type),
     (np.ndarray, _set_array),
     (ParameterDict, ParameterDict.__setstate__),
+    (PickledModule, PickledModule.__setstate__),
     (Inert, lambda _made, _state: None),
     (OrderedDict, lambda _made, _state: None),  # torch notes versions of modules there
 )
@@ -495,6 +558,8 @@ _BESIDE = re.compile(
     r"|torch\.(?:contiguous_format|channels_last|preserve_format|strided))"
 )
 """Names of what training programs keep beside the weights."""
+_MODULES = re.compile(r"(?:torch\.nn\.modules|ultralytics|models)\.[\w.]+")
+"""Classes of modules, and what lies in their attributes."""
 
 
 def _named(name: str) -> object:
