@@ -24,7 +24,7 @@ from fastapi import Response
 from starlette.responses import FileResponse
 
 from webui.server.routes import Routes
-from webui.server.ui import sheets
+from webui.server.ui import lookup, sheets
 
 ENTRY = "main.js"
 """The module that imports all others."""
@@ -78,7 +78,9 @@ _STYLE = re.compile(r"<style>((?:[^<]|<(?!/?style>))*+)</style>")
 _OF_GRADIO = re.compile(r'\b(src|href)="\./assets/')
 """In the page's settings, which are JSON, a quotation mark has a backslash before it."""
 
-_GRADIO_EDITION = hashlib.sha256(f"{distribution('gradio').version}\0{sheets.below_ours('')}".encode()).hexdigest()[:16]
+_GRADIO_EDITION = hashlib.sha256(
+    f"{distribution('gradio').version}\0{sheets.below_ours('')}\0{lookup.REMEMBERS}".encode()
+).hexdigest()[:16]
 GRADIO_PLACE = f"./{ROOT}/gradio/{_GRADIO_EDITION}/"
 """Where we have them, below the page."""
 
@@ -119,7 +121,7 @@ def routes(user_sheet: Path, files: PageFiles = FILES) -> Routes:
             case ".css":
                 content = sheets.below_ours(path.read_text("utf-8"))
             case ".js":  # the first one names a sheet as seen from the page, others as seen from themselves
-                content = path.read_text("utf-8").replace(OLD_PLACE, GRADIO_PLACE)
+                content = lookup.remembering(path.read_text("utf-8").replace(OLD_PLACE, GRADIO_PLACE))
             case _:
                 return FileResponse(path, media_type=_media_type(name), headers=FOR_GOOD)
         return Response(content, media_type=_media_type(name), headers=FOR_GOOD)
