@@ -47,6 +47,27 @@ def test_a_report_of_the_machine_is_written_without_starting_the_server(tmp_path
     assert not (tmp_path / "data").exists(), "it only looks"
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_a_path_is_printed_whatever_the_terminal_can_show(tmp_path: Path, encoding: str) -> None:
+    folder = tmp_path / "Kü漫画"
+    folder.mkdir()
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "webui", "--dump-sysinfo"],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    [file] = folder.glob("sysinfo-*.json")
+    shown = done.stdout.decode(encoding)
+    assert file.name in shown
+    if encoding == "utf-8":
+        assert str(file) in shown
+
+
 def test_exit_ends_before_anything_is_begun(tmp_path: Path) -> None:
     done = run("--exit", "--data-dir", str(tmp_path / "data"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

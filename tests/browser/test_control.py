@@ -63,6 +63,7 @@ def test_a_unit_is_set_up_with_its_map_beside_and_acts(visitor: Visitor, tmp_pat
     page.click("#txt2img_send_to_controlnet")
     visitor.until("id => document.querySelector(`#${id}_image img`)?.naturalHeight === 64", UNIT)
     visitor.see(f"#{UNIT}_map figcaption:text-is('Preview, 96x64')")
+    assert visitor.comes_to_rest
 
     page.locator(f"#{UNIT}_type label", has_text="Inpaint").click()
     page.wait_for_selector(f"#{UNIT}_map img", state="detached")

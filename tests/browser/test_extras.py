@@ -32,6 +32,7 @@ def test_an_uploaded_picture_is_made_larger_and_sent_on(visitor: Visitor, tmp_pa
     page.click("#pnginfo_send_to_inpaint")
     visitor.until("() => document.querySelector('#img2img_inpaint_image img')?.naturalWidth === 96")
     assert page.evaluate("modules.tabs.openedMode()") == "inpaint"
+    assert visitor.comes_to_rest
 
 
 @pytest.mark.long

@@ -11,7 +11,7 @@ from tests.browser.conftest import Enter
 from tests.browser.visitor import TINY, Visitor
 from tests.conftest import RunningServer
 
-SAYS = "#tab_merge .errand-says"
+SAYS = "#tab_merge .job-status-text"
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, Request
 from playwright.sync_api import TimeoutError as Slow
 
 TINY = {"width": 64, "height": 64, "steps": 2}
@@ -20,6 +20,10 @@ MENU = {
     "settings": "Settings",
 }
 TRIES = 20
+EVENTS = ("/gradio_api/queue/join", "/gradio_api/run/")
+"""Where the page sends its events."""
+AT_REST_MS = 4000
+"""In which a page at rest asks for nothing: events that answer each other come every second."""
 HANDLE = """document.addEventListener("gesso:ready", async () => {
     const entry = document.querySelector("script[type=module][src$='/main.js']").src;
     const of = name => import(new URL(`${name}.js`, entry));
@@ -38,6 +42,11 @@ class Visitor:
         self.page = page
         self.url = url
         page.add_init_script(HANDLE)
+        self._events = 0
+        page.on("request", self._count)
+
+    def _count(self, request: Request) -> None:
+        self._events += any(place in request.url for place in EVENTS)
 
     def arrive(self) -> Visitor:
         self.page.goto(self.url)
@@ -148,6 +157,16 @@ class Visitor:
 
     def fetch(self, address: str) -> bytes:
         return self.page.request.get(address).body()
+
+    @property
+    def comes_to_rest(self) -> bool:
+        """Whether the page stops sending events while nobody touches it: none of them is the cause of the next."""
+        for _ in range(TRIES):
+            before = self._events
+            self.page.wait_for_timeout(AT_REST_MS)
+            if self._events == before:
+                return True
+        return False
 
     @property
     def overflow(self) -> int:

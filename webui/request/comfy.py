@@ -16,7 +16,7 @@ from enum import Enum, auto
 from itertools import islice
 
 from webui.base.json_values import Json, objects_in
-from webui.request.told import Told, as_number, as_text, stem
+from webui.request.foreign_values import ForeignParameters, as_number, as_text, stem
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ _MODEL_NAMES = re.compile(r"ckpt|checkpoint|unet|model|gguf|diffusion")
 _NO_MODEL_NAMES = re.compile(r"lora|vae|clip|control|upscal|embed|adapter|style|t5|encoder|refiner|detect|hyper|patch")
 
 
-def told_by_graph(graph: Mapping[str, Json]) -> Told | None:
+def told_by_graph(graph: Mapping[str, Json]) -> ForeignParameters | None:
     """What a graph says; None where it is no graph, or nothing in it samples."""
     read = ((str(key), _node(value)) for key, value in islice(graph.items(), MOST_NODES))
     nodes: Graph = {key: node for key, node in read if node is not None}
@@ -91,7 +91,7 @@ def told_by_graph(graph: Mapping[str, Json]) -> Told | None:
     parts = _parts(nodes, found)
     loaders = [*_behind(nodes, parts, (NodeKind.MODEL, NodeKind.ANY))]
     width, height = _size(nodes, found)
-    return Told(
+    return ForeignParameters(
         program="ComfyUI",
         prompt=_prompt(nodes, [*parts, *loaders], "positive"),
         negative=_prompt(nodes, [*parts, *loaders], "negative"),

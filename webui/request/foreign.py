@@ -27,8 +27,8 @@ from webui.base.json_values import Json, JsonObject
 from webui.request.comfy import told_by_graph
 from webui.request.comfy_workflow import graph_of_workflow
 from webui.request.foreign_names import named
+from webui.request.foreign_values import ForeignParameters, as_number, as_text, stem
 from webui.request.infotext import read, write
-from webui.request.told import Told, as_number, as_text, stem
 
 LONGEST = 8_000_000
 """Letters of JSON: a longer text is not looked into."""
@@ -52,7 +52,7 @@ def told_infotext(items: Mapping[str, str], width: int, height: int) -> str:
     return ""
 
 
-def _infotext(told: Told, width: int, height: int) -> str:
+def _infotext(told: ForeignParameters, width: int, height: int) -> str:
     sampler, schedule = named(told.sampler, told.schedule)
     labels = {
         "Steps": told.steps,
@@ -99,13 +99,13 @@ def _object(text: str) -> JsonObject:
 # ---------------------------------------------------------------- InvokeAI
 
 
-def _of_invoke(items: Mapping[str, str]) -> Told | None:
+def _of_invoke(items: Mapping[str, str]) -> ForeignParameters | None:
     """InvokeAI 3, 4, 5."""
     meta = _object(items.get("invokeai_metadata", ""))
     if not meta:
         return None
     model = meta.get("model")
-    return Told(
+    return ForeignParameters(
         program=f"InvokeAI {as_text(meta.get('app_version'))}".strip(),
         prompt=as_text(meta.get("positive_prompt")),
         negative=as_text(meta.get("negative_prompt")),
@@ -147,7 +147,7 @@ def _invoke_loras(loras: Json) -> Iterable[tuple[str, float]]:
             yield name, as_number(lora.get("weight")) or 1.0
 
 
-def _of_old_invoke(items: Mapping[str, str]) -> Told | None:
+def _of_old_invoke(items: Mapping[str, str]) -> ForeignParameters | None:
     """InvokeAI 2: the negative prompt stands in brackets within the prompt."""
     meta = _object(items.get("sd-metadata", ""))
     image = meta.get("image")
@@ -157,7 +157,7 @@ def _of_old_invoke(items: Mapping[str, str]) -> Told | None:
     first = prompts[0] if isinstance(prompts, list) and prompts else prompts
     text = as_text(first.get("prompt") if isinstance(first, dict) else first)
     positive, negative = _without_brackets(text)
-    return Told(
+    return ForeignParameters(
         program=f"InvokeAI {as_text(meta.get('app_version'))}".strip(),
         prompt=positive,
         negative=negative,
@@ -185,7 +185,7 @@ def _without_brackets(text: str) -> tuple[str, str]:
 _OPTIONS: Mapping[str, str] = {"-s": "steps", "-S": "seed", "-W": "width", "-H": "height", "-C": "cfg", "-A": "sampler"}
 
 
-def _of_dream(items: Mapping[str, str]) -> Told | None:
+def _of_dream(items: Mapping[str, str]) -> ForeignParameters | None:
     """InvokeAI 1 and before: the command, `"a red fox [blurry]" -s 50 -S 1234 -A k_lms`."""
     text = items.get("Dream", "").strip()
     quoted, quote, behind = text.rpartition('"')
@@ -195,7 +195,7 @@ def _of_dream(items: Mapping[str, str]) -> Told | None:
     said = {_OPTIONS[word]: value for word, value in pairwise([*words, ""]) if word in _OPTIONS}
     said |= {_OPTIONS[word[:2]]: word[2:] for word in words if word[:2] in _OPTIONS and len(word) > 2}
     positive, negative = _without_brackets(quoted[1:].replace('\\"', '"'))
-    return Told(
+    return ForeignParameters(
         program="InvokeAI",
         prompt=positive,
         negative=negative,
@@ -243,7 +243,7 @@ _TOGETHER = 2
 """So many of steps, seed, scale, size and sampler make an object one that says how a picture was made."""
 
 
-def _flat(meta: Mapping[str, Json], program: str = "") -> Told | None:
+def _flat(meta: Mapping[str, Json], program: str = "") -> ForeignParameters | None:
     """What a flat object says, whichever program made it; None where it does not speak of a picture."""
     low = {re.sub(r"[^a-z0-9]", "", key[:60].casefold()): value for key, value in meta.items()}
 
@@ -257,7 +257,7 @@ def _flat(meta: Mapping[str, Json], program: str = "") -> Told | None:
         return None
     prompt, skip = found("prompt"), as_number(found("clip_skip"))
     vae = _model_name(found("vae"))
-    return Told(
+    return ForeignParameters(
         program=program or as_text(found("program")),
         prompt=as_text(prompt[0] if isinstance(prompt, list) and prompt else prompt),
         negative=as_text(found("negative")),
@@ -298,7 +298,7 @@ def _short_hash(value: Json) -> str:
     return text[:10].lower() if re.fullmatch(r"[0-9a-fA-F]{8,64}", text) else ""
 
 
-def _of_flat(items: Mapping[str, str]) -> Told | None:
+def _of_flat(items: Mapping[str, str]) -> ForeignParameters | None:
     """Fooocus, RuinedFooocus, Draw Things, spaces of Hugging Face, and whoever else writes one object."""
     for meta in _json_texts(items):
         if told := _flat(meta):
@@ -306,19 +306,19 @@ def _of_flat(items: Mapping[str, str]) -> Told | None:
     return None
 
 
-def _of_tensor_art(items: Mapping[str, str]) -> Told | None:
+def _of_tensor_art(items: Mapping[str, str]) -> ForeignParameters | None:
     meta = _object(items.get("generation_data", ""))
     return _flat(meta, "tensor.art") if meta else None
 
 
-def _of_easy_diffusion(items: Mapping[str, str]) -> Told | None:
+def _of_easy_diffusion(items: Mapping[str, str]) -> ForeignParameters | None:
     """A chunk for each value."""
     if not any(name in items for name in ("negative_prompt", "Negative Prompt", "use_stable_diffusion_model")):
         return None
     return _flat({name: text for name, text in items.items() if name != "parameters"}, "Easy Diffusion")
 
 
-def _of_civitai(items: Mapping[str, str]) -> Told | None:
+def _of_civitai(items: Mapping[str, str]) -> ForeignParameters | None:
     """A graph for ComfyUI whose `extraMetadata` is what people asked for; its base model is a family."""
     for graph in _graphs(items):
         extra = graph.get("extraMetadata")
@@ -344,14 +344,14 @@ def _loras(meta: Mapping[str, Json]) -> Iterable[tuple[str, float]]:
             yield stem(name), as_number(weight) or 1.0
 
 
-def _of_swarm(items: Mapping[str, str]) -> Told | None:
+def _of_swarm(items: Mapping[str, str]) -> ForeignParameters | None:
     for meta in _json_texts(items):
         asked = meta.get("sui_image_params")
         if not isinstance(asked, dict):
             continue
         names, weights = asked.get("loras"), asked.get("loraweights")
         pairs = zip(names, weights, strict=False) if isinstance(names, list) and isinstance(weights, list) else ()
-        return Told(
+        return ForeignParameters(
             program=f"SwarmUI {as_text(asked.get('swarm_version'))}".strip(),
             prompt=as_text(asked.get("prompt")),
             negative=as_text(asked.get("negativeprompt")),
@@ -401,7 +401,7 @@ def _workflows(items: Mapping[str, str]) -> Iterator[JsonObject]:
             yield inner if isinstance(inner, dict) and inner else drawn
 
 
-def _of_comfy(items: Mapping[str, str]) -> Told | None:
+def _of_comfy(items: Mapping[str, str]) -> ForeignParameters | None:
     for graph in _graphs(items):
         if told := told_by_graph(graph):
             return _with_stability_matrix(told, items)
@@ -411,7 +411,7 @@ def _of_comfy(items: Mapping[str, str]) -> Told | None:
     return None
 
 
-def _with_stability_matrix(told: Told, items: Mapping[str, str]) -> Told:
+def _with_stability_matrix(told: ForeignParameters, items: Mapping[str, str]) -> ForeignParameters:
     """Stability Matrix says beside the graph what was typed."""
     meta = _object(items.get("parameters-json", ""))
     prompt, negative = as_text(meta.get("PositivePrompt")), as_text(meta.get("NegativePrompt"))
@@ -424,7 +424,7 @@ def _with_stability_matrix(told: Told, items: Mapping[str, str]) -> Told:
     )
 
 
-def _of_novelai(items: Mapping[str, str]) -> Told | None:
+def _of_novelai(items: Mapping[str, str]) -> ForeignParameters | None:
     """NovelAI: PNG chunks; in other formats and hidden in the alpha channel, one object with the same names."""
     for found in (items, *_json_texts(items)):
         inner = found.get("Comment")
@@ -440,13 +440,13 @@ def _of_novelai(items: Mapping[str, str]) -> Told | None:
     return None
 
 
-def _novelai(comment: Mapping[str, Json], description: str) -> Told | None:
+def _novelai(comment: Mapping[str, Json], description: str) -> ForeignParameters | None:
     if not comment:
         return None
     prompt = _captions(comment.get("v4_prompt")) or as_text(comment.get("prompt")) or description
     # What is no V4 is a Stable Diffusion that was trained with the last layer but one.
     older = "v4_prompt" not in comment
-    return Told(
+    return ForeignParameters(
         program="NovelAI",
         prompt=prompt,
         negative=_captions(comment.get("v4_negative_prompt")) or as_text(comment.get("uc")),
@@ -476,7 +476,7 @@ def _only(labels: Mapping[str, object]) -> dict[str, str]:
     return {label: str(value) for label, value in labels.items() if value not in (None, "")}
 
 
-_READERS: tuple[Callable[[Mapping[str, str]], Told | None], ...] = (
+_READERS: tuple[Callable[[Mapping[str, str]], ForeignParameters | None], ...] = (
     _of_invoke,
     _of_old_invoke,
     _of_swarm,

@@ -18,7 +18,7 @@ from webui.base.errors import NotFound
 from webui.base.json_values import Json, as_list
 from webui.catalog.cards import PAGES, Card, Cards, Page
 from webui.catalog.headers import read_metadata
-from webui.request.told import as_text
+from webui.request.foreign_values import as_text
 from webui.server.api.answers import CardAnswer
 from webui.server.routes import Routes
 

@@ -11,10 +11,10 @@ from webui.base.errors import UserError
 from webui.base.files import write_atomically
 from webui.base.json_values import Json, as_list, as_object
 from webui.catalog.job_folders import JobFolders
+from webui.request.foreign_values import as_number
 from webui.request.jobs import JobRequest
 from webui.request.messages import Pictured
 from webui.request.settings import Settings
-from webui.request.told import as_number
 from webui.scripts.flow import Made, Next
 from webui.server.jobs.job import Job
 from webui.server.jobs.servers import JobServers

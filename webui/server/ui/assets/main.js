@@ -18,7 +18,7 @@ import "./settings.js";
 import "./memory.js";
 import "./history.js";
 import "./jobs.js";
-import "./errands.js";
+import "./job_status.js";
 import "./tokens.js";
 import "./logins.js";
 import { ready } from "./commands.js";

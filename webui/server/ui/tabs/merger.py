@@ -60,9 +60,8 @@ def merger(app: App) -> FormPane:
                 gr.Button("Interrupt", elem_id="merge_interrupt", elem_classes="while-running")
                 run = gr.Button("Merge", elem_id="merge_generate", elem_classes="generate", variant="primary")
             notice = gr.HTML(elem_id="merge_notice", elem_classes="notices")
-            gr.HTML(
-                f"<section class='gesso-errand' data-kind='{KIND}' aria-live='polite'></section>", elem_classes="bare"
-            )
+            status = f"<section class='gesso-job-status' data-kind='{KIND}' aria-live='polite'></section>"
+            gr.HTML(status, elem_classes="bare")
     _submits(app, run, controls, notice)
     _foretells(app, controls, outcome)
     look.click(
@@ -95,7 +94,7 @@ def _foretells(app: App, controls: Controls, outcome: Component) -> None:
             said = f"{FORMULAS[wish.interp_method]}: {name}"
         except WebuiError as error:
             said = error.message
-        return f"<p class='errand-what'>{escape(said)}</p>"
+        return f"<p class='job-status-of'>{escape(said)}</p>"
 
     for name in (*MODELS, "custom_name", "interp_method", "multiplier"):
         controls[name].change(foretell, {*controls.components}, outcome, trigger_mode="always_last", **QUIET)

@@ -24,7 +24,7 @@ function words(job) {
 
 function draw() {
   /** @type {NodeListOf<HTMLElement>} */
-  const places = document.querySelectorAll(".gesso-errand");
+  const places = document.querySelectorAll(".gesso-job-status");
   for (const place of places) {
     const job = latest(place.dataset.kind ?? "");
     const shown = job ? JSON.stringify([job.id, job.state, job.text, job.progress]) : "";
@@ -32,7 +32,7 @@ function draw() {
     place.dataset.shown = shown;
     if (!job) place.replaceChildren();
     else {
-      place.replaceChildren(make("p.errand-what", {}, job.prompt), make(`p.errand-says.${job.state}`, {}, words(job)),
+      place.replaceChildren(make("p.job-status-of", {}, job.prompt), make(`p.job-status-text.${job.state}`, {}, words(job)),
         ...(job.state === "running" ? [make("div.track", {}, make("div.bar", { style: `width: ${Math.round(job.progress * 100)}%` }))] : []));
     }
   }
@@ -72,7 +72,7 @@ for (const model of ["clip", "deepdanbooru"]) {
     ask.click();
   }));
 }
-when(".gesso-errand", draw);
+when(".gesso-job-status", draw);
 live.read((what) => {
   draw();
   merged(what);

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Told:
+class ForeignParameters:
     """In the other program's names; what it does not say is empty."""
 
     program: str
