@@ -22,7 +22,7 @@ from webui.catalog.database import Database
 from webui.catalog.sessions import LOOKED_UP_EVERY, MOST_OF_ONE, SESSION_SECONDS, Sessions
 from webui.server import live, passwords
 from webui.server.browsers import told
-from webui.server.guard import LOGIN_COOKIE, Caller, Guard, goes_on
+from webui.server.guard import LOGIN_COOKIE, RIGHT_LASTS, Caller, Guard, StreamRight
 from webui.server.jobs.stream import server_sent
 from webui.server.serve import application
 
@@ -199,7 +199,11 @@ def test_the_stream_for_programs_ends_with_what_it_was_opened_with(house: House)
         (Caller("una", "una", session="none"), False),
         (Caller("~x"), False),
     ):
-        assert goes_on(caller, house.app.access) is entered, caller
+        may_read = StreamRight(
+            caller, house.app.access, iter([0.0, RIGHT_LASTS / 2, RIGHT_LASTS, RIGHT_LASTS]).__next__
+        )
+        assert may_read(), "it was let in a moment ago"
+        assert may_read() is entered, caller
 
 
 def test_a_program_ends_no_login(house: House) -> None:

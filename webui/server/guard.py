@@ -14,7 +14,8 @@ import json
 import re
 import secrets
 import socket
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, quote, urlsplit
@@ -39,6 +40,8 @@ from webui.server.routes import SAFE_METHODS, SOCKET, Needs, RouteTable
 SESSION_COOKIE = "gesso_session"
 LOGIN_COOKIE = "gesso_login"
 CALLER = "gesso.caller"
+RIGHT_LASTS = 1.0
+"""Seconds for which a stream is read on without asking again."""
 LARGEST_LOGIN = 10_000
 """Bytes of a login form."""
 HERE = frozenset(
@@ -110,9 +113,21 @@ def caller_of(scope: AsgiScope) -> Caller:
     return found if isinstance(found, Caller) else Caller(ANONYMOUS)
 
 
-def goes_on(caller: Caller, access: Access) -> bool:
-    """Whether somebody who reads a stream may go on reading it."""
-    return access.goes_on(caller.name, caller.session, caller.token)
+class StreamRight:
+    """Whether somebody who reads a stream may go on reading it, asked for each message and looked up once a second:
+    twenty pages that watch a job ask a thousand times."""
+
+    def __init__(self, caller: Caller, access: Access, now: Callable[[], float] = time.monotonic) -> None:
+        self._caller = caller
+        self._access = access
+        self._now = now
+        self._until = now() + RIGHT_LASTS
+
+    def __call__(self) -> bool:
+        if self._now() < self._until:
+            return True
+        self._until = self._now() + RIGHT_LASTS
+        return self._access.goes_on(self._caller.name, self._caller.session, self._caller.token)
 
 
 def require_admin(scope: AsgiScope) -> None:

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from webui.base.errors import NotFound, UserError
 from webui.catalog.tokens import Token
 from webui.prompt.chunks import Count, count_tokens
-from webui.server.guard import Caller, caller_of, goes_on
+from webui.server.guard import Caller, StreamRight, caller_of
 from webui.server.routes import Routes
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def _stream(app: App) -> Routes:
         caller = caller_of(socket.scope)
         await socket.accept()
         reader = queue.hub.subscribe(caller.owner, since)
+        may_read = StreamRight(caller, app.access)
 
         async def sends() -> None:
             while True:
@@ -59,7 +60,7 @@ def _stream(app: App) -> Routes:
                     message = await asyncio.wait_for(reader.next_message(), STILL_HERE)
                 except TimeoutError:
                     message = {"type": "still"}
-                if not goes_on(caller, app.access):
+                if not may_read():
                     await socket.close(1008, "This login has ended.")
                     return
                 await socket.send_text(json.dumps(message))

@@ -24,7 +24,7 @@ from webui.server import history
 from webui.server.api import pictures, previews
 from webui.server.api.bodies import decoded, folders_in
 from webui.server.api.documented import Documented, JobId
-from webui.server.guard import caller_of, goes_on, require_admin
+from webui.server.guard import StreamRight, caller_of, require_admin
 from webui.server.jobs.job import Job
 from webui.server.jobs.stream import server_sent
 from webui.server.routes import Routes
@@ -389,7 +389,7 @@ def _events(app: App) -> Routes:
             queue.hub,
             caller.owner,
             since if after is None else after,
-            allowed=lambda: goes_on(caller, app.access),
+            allowed=StreamRight(caller, app.access),
         )
         return StreamingResponse(lines, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
