@@ -129,6 +129,7 @@ class App:
     def _allow(self, settings: Settings) -> None:
         limits = settings.limits
         self.catalog.uploads.allow(limits.most_upload_megabytes * 2**20, int(limits.most_upload_megapixels * 1e6))
+        self.catalog.look_for_control(settings.ui)
 
     def note_broken(self, origin: str, what: str, error: Exception) -> None:
         """The code of an installed package has failed; what: the part of it."""

@@ -136,7 +136,8 @@ def test_programs_are_told_of_units(standing: Api) -> None:
         assert "controlnet" in titles, kind
     infos = [each for each in standing.client.get("/sdapi/v1/script-info").json() if each["name"] == "controlnet"]
     assert [(each["is_alwayson"], each["is_img2img"]) for each in infos] == [(True, False), (True, True)]
-    assert all(each["args"] == [RECORDED["unit"]] * 3 for each in infos)
+    whole = {**RECORDED["unit"]["value"], "weight_type": "linear", "more_images": []}
+    assert all(each["args"] == [{**RECORDED["unit"], "value": whole}] * 3 for each in infos)
     told = {"args": [each["value"] for each in infos[0]["args"]]}
     assert asked(standing, *told["args"])[0] == 200, "and may send it back"
 

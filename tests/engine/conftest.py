@@ -104,7 +104,7 @@ class Engine:
         )
         made = []
         with torch.inference_mode():
-            for picture in pictures(plan, self.models, self.cache, self.shelf, watch):
+            for picture in pictures(plan, self.models, self.cache, self.shelf, watch, residents=self.models.residents):
                 made.append(picture)
         return made
 

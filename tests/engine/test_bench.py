@@ -35,6 +35,15 @@ def test_a_swap_is_measured_against_reading_and_copying(models: ModelManager, ti
     models.configure(2, 2**32)
 
 
+def test_a_unit_of_controlnet_is_measured_beside_its_network(
+    models: ModelManager, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "SIZE", 32)
+    measured = Bench(models, reference(tiny_checkpoint))
+    assert bench.control(measured, tmp_path, repeats=1) > 1
+    assert (tmp_path / "random.safetensors").is_file()
+
+
 def test_stand_ins_hold_finite_numbers(tmp_path: Path) -> None:
     file = open_weights(
         _written({"a.weight": (3, 5), "norm.weight": (4,), "norm.bias": (4,)}, tmp_path / "x.safetensors")

@@ -80,6 +80,7 @@ def test_every_axis_changes_what_it_names(cls: type[Generation]) -> None:
     own |= {"Upscale by": "3", "Mask mode": "1", "Hard mask edges in latent space": "false"}
     own |= {"[Kohya HRFix] Downscale method": "area", "[Kohya HRFix] Upscale method": "area"}
     own |= {"[ControlNet] Preprocessor": "canny", "[ControlNet] Control Mode": "ControlNet is more important"}
+    own |= {"[ControlNet] Weight Type": "style transfer"}
     own |= {"[Tiled Diffusion] Method": "Mixture of Diffusers"}
     own |= {f"[Tiled Diffusion] Latent tile {side}": "32" for side in ("width", "height")}
     own |= {f"[Tiled VAE] {part} Tile Size": "32" for part in ("Encoder", "Decoder")}

@@ -11,7 +11,7 @@ from webui import registry
 from webui.base.errors import NotFound
 from webui.base.paths import Paths
 from webui.catalog.checkpoints import Checkpoints
-from webui.catalog.control_networks import ControlNetworks
+from webui.catalog.control_networks import ControlNetworks, ImageEncoders
 from webui.catalog.database import Database
 from webui.catalog.embeddings import Embeddings
 from webui.catalog.files import stamp_of
@@ -41,7 +41,7 @@ from webui.request.infotext import Parsed, paste_labels
 from webui.request.infotext import pasted as as_pasted
 from webui.request.model_ref import ModelRef
 from webui.request.plan import CheckpointRef, NetworkRef, UpscalerRef
-from webui.request.settings import SaveSettings, Settings
+from webui.request.settings import SaveSettings, Settings, UiSettings
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ class Catalog:
         self.embeddings = Embeddings(paths, folders)
         self.upscalers = Upscalers(paths, folders)
         self.control_networks = ControlNetworks(paths, folders)
+        self.image_encoders = ImageEncoders(paths, folders)
         self.uploads = PictureStore(paths.uploads)
         self.visitor_files = VisitorFiles(paths.page_files / "visitors")
         self.pictures = Pictures(self.database, paths)
@@ -94,6 +95,15 @@ class Catalog:
             vae.path for vae in self.vaes.scan().values() if not self.hashes.cached(vae.path, vae.stamp)
         )
         self.loras.hash_in_background(self.checkpoints.hashing)
+
+    def look_for_control(self, ui: UiSettings) -> None:
+        """Control networks and image encoders lie in the folders that the settings name, too."""
+        own, annotators = (
+            tuple(place for place in (self.paths.data / name,) if name and not self.paths.is_private(place))
+            for name in (ui.control_net_models_path, ui.control_net_modules_path)
+        )
+        self.control_networks.also_in = own
+        self.image_encoders.also_in = tuple(place / "clip_vision" for place in annotators)
 
     def look_for_pictures(self, save: SaveSettings) -> None:
         """Bring pictures that lie in the output folders into the history, in a thread of its own."""
@@ -157,6 +167,10 @@ class Catalog:
     def control_network(self, name: str) -> ModelRef:
         """The control network of this name. Raises NotFound."""
         return self.known(self.control_networks.ref(name))
+
+    def towers(self) -> tuple[ModelRef, ...]:
+        """The image encoders that are there."""
+        return self.image_encoders.refs()
 
     def known(self, ref: ModelRef) -> ModelRef:
         """It by its content; where nobody has read that yet, it is read in the background for the next time."""

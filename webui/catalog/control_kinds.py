@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
@@ -23,7 +23,19 @@ class ControlKind(Enum):
     STYLE_ADAPTER = "T2I-Adapter style"
     LLLITE = "ControlNet-LLLite"
     IP_ADAPTER = "IP-Adapter"
+    FACE_ID = "IP-Adapter FaceID"
+    INSTANT_ID = "InstantID"
+    PULID = "PuLID"
+    PHOTO_MAKER = "PhotoMaker"
     FLOW = "ControlNet for SD3 or Flux"
+
+
+OF_FACES = frozenset(
+    {ControlKind.FACE_ID, ControlKind.INSTANT_ID, ControlKind.PULID, ControlKind.PHOTO_MAKER},
+)
+"""Kinds that follow a face by what a network for recognising faces says of it."""
+FACE_WIDTH = 512
+"""Of what such a network says."""
 
 
 class NetworkFacts(NamedTuple):
@@ -40,13 +52,35 @@ def told(shapes: Shapes) -> NetworkFacts | None:
     return None if kind is None else NetworkFacts(kind, _family(kind, shapes))
 
 
-def _kind(names: Collection[str]) -> ControlKind | None:
+PROMPTS = ("ip_adapter.", "image_proj.", "id_adapter", "pulid_", "id_encoder.")
+"""What the names in files of image prompts begin with."""
+
+
+def _image_prompt(shapes: Shapes) -> ControlKind:
+    """Which kind of image prompt: an image encoder's, or a face's."""
+    if any(name.startswith("id_encoder.") for name in shapes):
+        return ControlKind.PHOTO_MAKER
+    if any(name.startswith(("id_adapter", "pulid_")) for name in shapes):
+        return ControlKind.PULID
+    patches = next((shape for name, shape in shapes.items() if name.endswith(_PATCHES)), ())
+    if patches[1:] == (FACE_WIDTH,):
+        return ControlKind.INSTANT_ID
+    faces = next((shape for name, shape in shapes.items() if name.endswith("image_proj.proj.0.weight")), ())
+    if faces[1:] == (FACE_WIDTH,) or any("perceiver_resampler." in name or "_lora." in name for name in shapes):
+        return ControlKind.FACE_ID
+    return ControlKind.IP_ADAPTER
+
+
+_PATCHES = ("image_proj.proj_in.weight", "image_projection_layers.0.proj_in.weight")
+
+
+def _kind(names: Shapes) -> ControlKind | None:
     if any(name.startswith("lllite") for name in names):
         return ControlKind.LLLITE
     if "lora_controlnet" in names:
         return ControlKind.CONTROL_LORA
-    if any(name.startswith(("ip_adapter.", "image_proj.")) for name in names):
-        return ControlKind.IP_ADAPTER
+    if any(name.startswith(PROMPTS) or ".processor.to_k_ip." in name for name in names):
+        return _image_prompt(names)
     if any(name.startswith(("controlnet_x_embedder.", "controlnet_blocks.")) for name in names):
         return ControlKind.FLOW
     if "controlnet_cond_embedding.conv_in.weight" in names:
@@ -77,6 +111,9 @@ def _family(kind: ControlKind, shapes: Shapes) -> str:
         )
         return {64: "SD1", 192: "SD1", 256: "SDXL", 768: "SDXL"}.get(first[1] if len(first) > 1 else 0, "")
     for name, shape in shapes.items():
-        if name.endswith(("attn2.to_k.weight", "attn2.to_k.down", "ip_adapter.1.to_k_ip.weight")) and len(shape) > 1:
+        if (
+            name.endswith(("attn2.to_k.weight", "attn2.to_k.down", "to_k_ip.weight", "to_k_ip.0.weight"))
+            and len(shape) > 1
+        ):
             return WIDTHS.get(shape[1], "")
     return ""

@@ -15,6 +15,8 @@ from webui.request.model_ref import ModelRef
 ENDINGS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 EXTENSION = Path("extensions", "sd-webui-controlnet", "models")
 """Below the data folder: where the extension of A1111 keeps its own."""
+DOWNLOADS = Path("extensions", "sd-webui-controlnet", "annotator", "downloads", "clip_vision")
+"""And its image encoders."""
 OLD_HASH_AT, OLD_HASH_SIZE = 0x100000, 0x10000
 """A1111's old hash: of 64 KiB, one MiB into the file."""
 
@@ -43,10 +45,12 @@ class ControlNetworks:
             paths.data / EXTENSION,
         )
         self._folders = folders
+        self.also_in: tuple[Path, ...] = ()
+        """Folders that the settings name."""
 
     def files(self) -> list[ControlFile]:
         """By name; of two with one name the first counts."""
-        places = [SearchFolder(place, ENDINGS) for place in self._places]
+        places = [SearchFolder(place, ENDINGS) for place in (*self._places, *self.also_in)]
         found: dict[str, ControlFile] = {}
         for _, file in self._folders.look("ControlNet", places):
             stem = named(file.path.stem)
@@ -87,3 +91,25 @@ def _old_hash(path: Path) -> str:
             return hashlib.sha256(file.read(OLD_HASH_SIZE)).hexdigest()[:8]
     except OSError:
         return "unreadable"
+
+
+class ImageEncoders:
+    """The image encoders of an installation: which is which, their shapes tell whoever opens them."""
+
+    def __init__(self, paths: Paths, folders: Folders) -> None:
+        self._places = (
+            paths.models / "ControlNetPreprocessor" / "clip_vision",
+            paths.models / "clip_vision",
+            paths.data / DOWNLOADS,
+        )
+        self._folders = folders
+        self.also_in: tuple[Path, ...] = ()
+        """Folders that the settings name."""
+
+    def refs(self) -> tuple[ModelRef, ...]:
+        """Those that are not broken."""
+        places = [SearchFolder(place, ENDINGS) for place in (*self._places, *self.also_in)]
+        found = self._folders.look("Image encoders", places)
+        return tuple(
+            ModelRef(str(file.path), named(file.path.stem), stamp=file.stamp) for _, file in found if not file.fault
+        )

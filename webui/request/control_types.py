@@ -111,6 +111,34 @@ _LARGER = ("softedge_anyline",)
 _WITHOUT_RESOLUTION = frozenset({"inpaint_only", "ip-adapter_pulid", "inpaint_only+lama", "inpaint", "facexlib"})
 
 
+OF_UNION: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "OpenPose": ("OpenPose",),
+        "Depth": ("Depth",),
+        "Soft Edge": ("SoftEdge", "Scribble"),
+        "Hard Edge": ("Canny", "Lineart", "MLSD"),
+        "Normal Map": ("NormalMap",),
+        "Segmentation": ("Segmentation",),
+        "Tile": ("Tile",),
+        "Inpaint": ("Inpaint",),
+    }
+)
+"""Kinds of maps as networks for all of them (ControlNet Union) number them, the last two since ProMax -> the kinds of
+control whose preprocessors make such maps."""
+UNKNOWN = "Unknown"
+UNION_TYPES = (UNKNOWN, *OF_UNION)
+
+
+def union_number(union_type: str, which: Preprocessor) -> int | None:
+    """The number of a kind of maps, by its name, or else by the preprocessor that makes them; None: neither tells."""
+    if union_type in OF_UNION:
+        return list(OF_UNION).index(union_type)
+    kinds = kinds_of(which)
+    if kinds & set(OF_UNION["Hard Edge"]):
+        return list(OF_UNION).index("Hard Edge")
+    return next((number for number, among in enumerate(OF_UNION.values()) if kinds & set(among)), None)
+
+
 def listed() -> Sequence[Preprocessor]:
     """All preprocessors by the extension's order, also those that are not built here; `code` is "" then."""
     found = [KNOWN[name] for name in dict.fromkeys((*UNBUILT, *(each.name for each in TABLE))) if name != NONE.name]

@@ -154,7 +154,8 @@ def _features_of(
         if entry.params.flat:
             continue
         if entry.params.units:
-            units = [_unit_of(entry.params, f"{entry.name} {unit}", unit, labels, report) for unit in range(MOST_UNITS)]
+            own = entry.params.labels_in(labels)
+            units = [_unit_of(entry.params, f"{entry.name} {unit}", unit, own, report) for unit in range(MOST_UNITS)]
             last = max((unit for unit, values in enumerate(units) if values is not None), default=None)
             if last is not None:
                 found[entry.name] = units[: last + 1]

@@ -176,6 +176,9 @@ class Colour(Param):
 class Image(Param):
     """A picture: the value is the name under which the catalog keeps its bytes (`PictureStore`)."""
 
+    many: bool = False
+    """It is several pictures: the value is a tuple of such names."""
+
 
 class Home(NamedTuple):
     """Where a parameter of a form is declared."""

@@ -138,6 +138,10 @@ class Names(Protocol):
         """The control network of this name. Raises NotFound."""
         ...
 
+    def towers(self) -> tuple[ModelRef, ...]:
+        """The image encoders that are there."""
+        ...
+
 
 class Wish(NamedTuple):
     """What is asked of a feature."""

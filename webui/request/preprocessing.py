@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from webui.request.preprocessors import Real
+from webui.request.preprocessors import TABLE, Real
 
 INPAINTS = ("inpaint", "inpaint_only")
 """Whose map is the picture with a hole."""
-KEEPS = (*INPAINTS, "reference_only", "reference_adain", "reference_adain+attn", "tile_colorfix", "tile_colorfix+sharp")
+DESCRIBES = tuple(each.name for each in TABLE if each.describes)
+"""Who makes no map, but has the picture described."""
+KEEPS = (
+    *(*INPAINTS, "reference_only", "reference_adain", "reference_adain+attn", "tile_colorfix", "tile_colorfix+sharp"),
+    *DESCRIBES,
+)
 """Whose map is the picture itself."""
 
 
@@ -34,3 +39,5 @@ class Preprocessing:
     """A whole file; white where the picture is to be filled. For those of inpainting alone."""
     side: int = 0
     """Pixels of the longer side of the picture that comes back, at most; 0: it is the map as it is."""
+    as_given: bool = False
+    """It is looked at as A1111's own route looks at it, not as a unit does."""

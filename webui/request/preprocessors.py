@@ -50,6 +50,8 @@ class Preprocessor:
     """What it was given is mixed into the predicted picture, in latent space."""
     unresolved: Real = NEUTRAL
     """What stands for the resolution where it has none."""
+    describes: bool = False
+    """It makes no map: an image encoder says what the picture shows, to a network that takes that for a prompt."""
     marks: tuple[str, ...] = ()
     """Kinds of control that list it."""
 
@@ -150,6 +152,15 @@ TABLE: tuple[Preprocessor, ...] = (
         Preprocessor(name, f"{_P}.colours:untouched", a=FIDELITY, model_free=True, marks=("Reference",))
         for name in ("reference_only", "reference_adain", "reference_adain+attn")
     ),
+    *(
+        Preprocessor(name, f"{_P}.colours:untouched", label=label, describes=True, marks=("IP-Adapter",))
+        for name, label in (
+            ("ip-adapter-auto", ""),
+            ("ip-adapter_clip_sd15", "ip-adapter_clip_h"),
+            ("ip-adapter_clip_sdxl", "ip-adapter_clip_g"),
+            ("ip-adapter_clip_sdxl_plus_vith", ""),
+        )
+    ),
 )
 
 
@@ -198,10 +209,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
         "clip_vision": "t2ia_style_clipvision",
         "revision_clipvision": "",
         "revision_ignore_prompt": "",
-        "ip-adapter-auto": "",
-        "ip-adapter_clip_sd15": "ip-adapter_clip_h",
-        "ip-adapter_clip_sdxl": "ip-adapter_clip_g",
-        "ip-adapter_clip_sdxl_plus_vith": "",
         "ip-adapter_face_id": "",
         "ip-adapter_face_id_plus": "",
         "ip-adapter_pulid": "",

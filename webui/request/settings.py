@@ -641,6 +641,12 @@ class UiSettings(Declared):
         int, Slider(ui="ControlNet: units in the form", min=1, max=10, step=1, ge=1, le=10, restart=True)
     ] = 3
     """The number of tabs on the page. API calls may use more units."""
+    control_net_models_path: Annotated[str, Text(folder=True, ui="ControlNet: an additional folder of networks")] = ""
+    """Relative to the data folder; besides models/ControlNet and --controlnet-dir."""
+    control_net_modules_path: Annotated[
+        str, Text(folder=True, ui="ControlNet: an additional folder of the preprocessors' files")
+    ] = ""
+    """Relative to the data folder; besides models/ControlNetPreprocessor. Image encoders lie in its clip_vision."""
     hires_fix_show_sampler: Annotated[
         bool, Toggle(ui="Hires fix: show hires checkpoint and sampler selection", restart=True)
     ] = False

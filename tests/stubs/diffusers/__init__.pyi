@@ -59,8 +59,16 @@ class UNet2DConditionModel(ModelMixin):
     mid_block: nn.Module
     up_blocks: _Blocks
 
+class ControlNetUnionModel(ModelMixin):
+    def __init__(self, **config: Any) -> None: ...
+    controlnet_cond_embedding: nn.Module
+    controlnet_down_blocks: Sequence[nn.Conv2d]
+    controlnet_mid_block: nn.Conv2d
+
 class ControlNetModel(ModelMixin):
     def __init__(self, **config: Any) -> None: ...
+    @classmethod
+    def from_unet(cls, unet: UNet2DConditionModel, *, load_weights_from_unet: bool = True) -> Self: ...
     conv_in: nn.Conv2d
     down_blocks: _Blocks
     mid_block: nn.Module

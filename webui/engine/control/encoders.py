@@ -52,6 +52,34 @@ def controlnet_names(file: WeightsFile, names: Mapping[str, str]) -> Renamed:
         ) from error
 
 
+UNION_HEADS = 8
+"""Of the attention between the map and the picture in a network of several kinds; in no shape."""
+
+
+def union_names(file: WeightsFile) -> Renamed:
+    """
+    Raises:
+        ModelError: they do not form a ControlNet for several kinds of maps.
+    """
+    known = controlnet_names(file, {name: name for name in file.shapes})
+    try:
+        kinds, width = file.shapes["task_embedding"]
+        config = {name: value for name, value in known.config.items() if name != "mid_block_type"}
+        config |= {
+            "num_control_type": kinds,
+            "num_trans_channel": width,
+            "num_trans_head": UNION_HEADS,
+            "num_trans_layer": _count(file.shapes, r"transformer_layes\.(\d+)\."),
+            "num_proj_channel": file.shapes["spatial_ch_projs.weight"][0],
+            "addition_time_embed_dim": file.shapes["control_add_embedding.linear_1.weight"][1] // kinds,
+        }
+    except (KeyError, ValueError) as error:
+        raise file.error(
+            f"its ControlNet Union is not complete ({error})", "It may be damaged, or of an unknown kind."
+        ) from error
+    return Renamed(config, known.names)
+
+
 def _config(shapes: Shapes) -> dict[str, Any]:
     """Arguments of `ControlNetModel`; the number of attention heads is in no shape, see `heads_of`."""
     levels = _count(shapes, r"down_blocks\.(\d+)\.")

@@ -133,18 +133,27 @@ def as_tokens(maps: Tensor, count: int, size: tuple[int, int]) -> Tensor:
 
     size: of the latents; each level of a UNet rounds up where it halves them.
     """
-    height, width = size
-    while height * width > count and max(height, width) > 1:
-        height, width = -(-height // 2), -(-width // 2)
-    if height * width != count:
+    grid = grid_of(count, size)
+    if grid is None:
         raise UserError(
             "ControlNet-LLLite cannot be used together with token merging.",
             hint="Set Token merging ratio to 0, or turn the unit off.",
             field="features",
         )
-    if maps.shape[-2:] != (height, width):
-        maps = interpolate(maps, size=(height, width), mode="nearest-exact")
+    if maps.shape[-2:] != grid:
+        maps = interpolate(maps, size=grid, mode="nearest-exact")
     return maps.flatten(2).transpose(1, 2)
+
+
+def grid_of(count: int, size: tuple[int, int]) -> tuple[int, int] | None:
+    """(height, width) of a layer with so many tokens; None: they are no grid, some were merged.
+
+    size: of the latents; each level of a UNet rounds up where it halves them.
+    """
+    height, width = size
+    while height * width > count and max(height, width) > 1:
+        height, width = -(-height // 2), -(-width // 2)
+    return (height, width) if height * width == count else None
 
 
 def layer_of(place: str) -> str:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import ControlNetModel, UNet2DConditionModel
+from diffusers import ControlNetModel, ControlNetUnionModel, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from webui.catalog.control_kinds import ControlKind, told
+from webui.catalog.control_kinds import OF_FACES, ControlKind, told
 from webui.engine.control.adapters import ControlAdapter, adapter_names
-from webui.engine.control.encoders import Renamed, controlnet_names
+from webui.engine.control.encoders import Renamed, controlnet_names, union_names
+from webui.engine.control.image_prompts import ImagePrompt, image_prompt_of
 from webui.engine.control.lllite import LLLite, lllite_of
 from webui.engine.families import ldm
 from webui.engine.families.family import Conditioning
@@ -29,7 +31,7 @@ ZEROS = ("controlnet_down_blocks.", "controlnet_mid_block.", "controlnet_cond_em
 class ControlEncoder:
     """A ControlNet of a UNet. What it makes of a hint is asked for once a pass, not in each call."""
 
-    def __init__(self, network: ControlNetModel, *, pools: bool) -> None:
+    def __init__(self, network: ControlNetModel | ControlNetUnionModel, *, pools: bool) -> None:
         """pools: its outputs are averages over the picture (shuffle)."""
         self.network, self.pools = network, pools
         self.hint_encoder = network.controlnet_cond_embedding
@@ -52,21 +54,20 @@ class ControlEncoder:
     def outputs(self, x: Tensor, t: Tensor, conditioning: Conditioning, seen: Tensor) -> tuple[Tensor, ...]:
         """What to add to each skip and, last, to the middle. x: (rows, 4 or more, h, w), t: (rows,); seen: the hint,
         (1 or rows, width, h, w)."""
-        network, dtype = self.network, self.network.dtype
+        dtype = self.network.dtype
         vector, numbers = conditioning.vector, self._numbers(conditioning.vector)
         told = None
         if vector is not None and numbers is not None:
             pooled = vector.shape[1] - numbers
             told = {"text_embeds": vector[:, :pooled].to(dtype), "time_ids": vector[:, pooled:]}
-        downs, middle = network(
-            x[:, :4].to(dtype),
-            t,
-            conditioning.tokens.to(dtype),
-            seen.to(dtype),
-            added_cond_kwargs=told,
-            return_dict=False,
-        )
+        downs, middle = self._asked(x[:, :4].to(dtype), t, conditioning.tokens.to(dtype), seen.to(dtype), told)
         return (*downs, middle)
+
+    def _asked(
+        self, x: Tensor, t: Tensor, tokens: Tensor, seen: Tensor, told: Mapping[str, Tensor] | None
+    ) -> tuple[Sequence[Tensor], Tensor]:
+        downs, middle = self.network(x, t, tokens, seen, added_cond_kwargs=told, return_dict=False)
+        return downs, middle
 
     def _numbers(self, vector: Tensor | None) -> int | None:
         """How many numbers the vector has behind the pooled text; None: the network is told nothing of the kind."""
@@ -75,6 +76,42 @@ class ControlEncoder:
             return None
         told, each = int(config.projection_class_embeddings_input_dim), int(config.addition_time_embed_dim)
         return round((told - vector.shape[1]) / (each - 1))
+
+
+class UnionEncoder(ControlEncoder):
+    """A ControlNet that understands maps of several kinds, and is told which kind it sees.
+
+    ControlNet++ by xinsir, https://github.com/xinsir6/ControlNetPlus; here diffusers' `ControlNetUnionModel`.
+    """
+
+    which = 0
+    """The kind of map, by its number in the network."""
+
+    @property
+    def kinds(self) -> int:
+        """How many it understands."""
+        return int(self.network.config.num_control_type)
+
+    def of(self, which: int) -> UnionEncoder:
+        """The same network, which sees maps of this kind."""
+        found = copy(self)
+        found.which = which
+        return found
+
+    def seen(self, hint: Tensor) -> tuple[Tensor]:
+        """What shall be filled is black here."""
+        return super().seen(hint.clamp(min=0))
+
+    def _asked(
+        self, x: Tensor, t: Tensor, tokens: Tensor, seen: Tensor, told: Mapping[str, Tensor] | None
+    ) -> tuple[Sequence[Tensor], Tensor]:
+        which = torch.zeros(len(x), self.kinds, device=x.device)
+        which[:, self.which] = 1
+        shown = seen.expand(len(x), -1, -1, -1)
+        downs, middle = self.network(
+            x, t, tokens, [shown], which, [self.which], added_cond_kwargs=told, return_dict=False
+        )
+        return downs, middle
 
 
 @dataclass(eq=False)
@@ -130,7 +167,7 @@ class ControlPart:
         return self.file.tensor(full) if full in self.file.shapes else None
 
 
-Control = ControlEncoder | ControlPart | ControlAdapter | LLLite
+Control = ControlEncoder | ControlPart | ControlAdapter | LLLite | ImagePrompt
 
 
 def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Control:
@@ -148,6 +185,13 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Control:
     match found.kind:
         case ControlKind.CONTROLNET:
             return _encoder(file, device, dtype)
+        case ControlKind.UNION:
+            known = union_names(file)
+            with ldm.unfilled():
+                union = ControlNetUnionModel(**known.config)
+            ldm.check_complete(union, known.names, file, "ControlNet Union")
+            ldm.fill(union, known.names, file, device, dtype)
+            return UnionEncoder(union, pools=False)
         case ControlKind.CONTROL_LORA:
             names = {name.removesuffix(".up") + ".weight" if name.endswith(".up") else name for name in file.shapes}
             return ControlPart(file, _low_rank_names(file, names), is_low_rank=True, pools=_pools(path))
@@ -160,6 +204,14 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Control:
             return adapter
         case ControlKind.LLLITE:
             return lllite_of(file, device, dtype)
+        case ControlKind.IP_ADAPTER:
+            return image_prompt_of(file, device, dtype)
+        case kind if kind in OF_FACES:
+            raise file.error(
+                f"it is a network for {kind.value}, which follows a face as a network for recognising faces "
+                "(insightface) describes it, and there is none in this version",
+                "Use an IP-Adapter for faces that needs an image encoder alone, such as ip-adapter-plus-face.",
+            )
         case _:
             raise file.error(f"it is of the kind {found.kind.value}, which this version cannot open")
 

@@ -1,4 +1,4 @@
-"""OpenCLIP's text tower in the names of transformers' CLIP, for one text encoder to drive both.
+"""OpenCLIP's towers in the names of transformers' CLIP, for one encoder to drive both.
 
 Ilharco et al. 2021, OpenCLIP. The weights are seen through a view: nothing is read before it is needed.
 """
@@ -26,6 +26,7 @@ _NAMES = (
     (r"\.mlp\.c_proj\.", ".mlp.fc2."),
     (r"\.attn\.", ".self_attn."),
 )
+_PROJECTIONS = {"text_projection": "text_projection.weight", "proj": "visual_projection.weight"}
 _OWN = ("logit_scale", "attn_mask")
 """Of the training alone."""
 
@@ -33,7 +34,8 @@ _OWN = ("logit_scale", "attn_mask")
 def as_clip(file: WeightsFile, *prefixes: str) -> WeightsFile:
     """The tower below the first prefix that the file has, under the names of `CLIPTextModel`.
 
-    `text_projection.weight` is among them, as a linear layer holds it: (embedding, width).
+    `text_projection.weight` is among them, as a linear layer holds it: (embedding, width); `visual_projection.weight`
+    is likewise, of a tower that sees, whose own parts at either end keep their names.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     sources: dict[str, tuple[str, Part]] = {}
@@ -41,9 +43,9 @@ def as_clip(file: WeightsFile, *prefixes: str) -> WeightsFile:
         if name in _OWN:
             continue
         shape = file.shapes[full]
-        if name == "text_projection":
-            shapes["text_projection.weight"] = shape[::-1]
-            sources["text_projection.weight"] = (full, lambda tensor: tensor.T)
+        if name in _PROJECTIONS:
+            shapes[_PROJECTIONS[name]] = shape[::-1]
+            sources[_PROJECTIONS[name]] = (full, lambda tensor: tensor.T)
         elif match := re.fullmatch(r"(.*\.attn)\.in_proj_(weight|bias)", name):
             for rank, letter in enumerate("qkv"):
                 own = f"{_renamed(match[1] + '.')}{letter}_proj.{match[2]}"

@@ -258,8 +258,18 @@ def _pickled(path: Path, settings: Mapping[str, object]) -> WeightsFile:
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     tensors = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if not tensors:
+        tensors = dict(_within(state))
+    if not tensors:
         raise broken(path, "it does not contain any tensors")
     return WeightsFile(path, {n: tuple(t.shape) for n, t in tensors.items()}, {}, tensors.__getitem__, settings)
+
+
+def _within(state: Mapping[object, object]) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a file that has several tables of them, as those of IP-Adapters: "table.name"."""
+    for table, content in state.items():
+        for name, value in content.items() if isinstance(table, str) and isinstance(content, Mapping) else ():
+            if isinstance(name, str) and isinstance(value, Tensor):
+                yield f"{table}.{name}", value
 
 
 def load_pickle(path: Path) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 from PIL import Image
 
 from webui.base.errors import UserError
@@ -31,7 +32,7 @@ def aside(plan: Preprocessing) -> AsideResult:
     given = pixels_of(plan.picture)
     if code == NONE.code and known.name not in INPAINTS:
         return _told(given if given.mode == "L" else Image.fromarray(on_white(given)), plan.side)
-    picture = on_white(given)
+    picture = np.array(given.convert("RGBA")) if _keeps_alpha(plan, known, given) else on_white(given)
     options = Options(
         _resolution(plan, known, picture.shape[1], picture.shape[0]),
         known.value_of(known.a, plan.a),
@@ -39,6 +40,11 @@ def aside(plan: Preprocessing) -> AsideResult:
     )
     seen = Image.fromarray(resolved(code)(picture, options)).convert("RGB")
     return _told(_with_hole(seen, plan.mask) if known.name in INPAINTS else seen, plan.side)
+
+
+def _keeps_alpha(plan: Preprocessing, known: Preprocessor, given: Image.Image) -> bool:
+    """A1111's route gives Canny all four channels; a unit's picture is laid on white before any preprocessor."""
+    return plan.as_given and known.name == "canny" and given.mode == "RGBA"
 
 
 def _resolution(plan: Preprocessing, known: Preprocessor, width: int, height: int) -> int:

@@ -16,16 +16,18 @@ from webui.base.errors import UserError, WebuiError
 from webui.engine.batch import Batch, Loaded
 from webui.engine.control.hints import MASKED, Hint
 from webui.engine.control.holding import Beside, Holding, beside_of, coloured, outside
+from webui.engine.control.image_prompts import ImagePrompt, ImageTokens
 from webui.engine.control.latents import Drawn, Turn, encoded_once
 from webui.engine.control.lllite import LLLite
-from webui.engine.control.networks import CONTROL, ControlEncoder, ControlPart, fits
+from webui.engine.control.networks import CONTROL, ControlEncoder, ControlPart, UnionEncoder, fits
 from webui.engine.denoisers import Ask
 from webui.engine.feature import FeatureEngine, FinishedPicture, PassContext, PassFeature
 from webui.engine.preprocessors.picture import Bytes, levels
 from webui.engine.start import INPAINTING, encoded_png
-from webui.features.controlnet.network import Made, Networked, is_for, part_on
+from webui.features.controlnet.network import Made, Networked, is_for, kind_of_map, part_on
 from webui.features.controlnet.parameters import LEAVE_OUT, Params
-from webui.features.controlnet.picture import hint_of, is_grey, region_of
+from webui.features.controlnet.picture import hint_of, is_grey, pictures_of, region_of
+from webui.features.controlnet.prompting import Prompting, shown_to
 from webui.features.controlnet.referring import Referring
 from webui.request.messages import ExtraPicture
 from webui.request.preprocessors import preprocessor
@@ -70,6 +72,8 @@ class Engine(FeatureEngine[Params]):
         self.last: Hint | None = None
         """The last pass's, which the finished picture follows."""
         self.made: Made = {}
+        self.pictured: ImageTokens | None = None
+        """What a network that takes pictures for a prompt was told of the unit's, for all passes."""
 
     def begin(self, context: PassContext) -> PassFeature | None:
         wish, services = _fallen_back(self.params, context.batch), context.services
@@ -80,7 +84,8 @@ class Engine(FeatureEngine[Params]):
             raise RuntimeError("A picture with ControlNet was asked for where no networks are lent.")
         try:
             region = region_of(wish, context)
-            self._check(wish, context, unet)
+            if self._check(wish, context, unet):
+                return self._prompted(wish, context, _as_mask(region))
             hint = hint_of(wish, context)
         except WebuiError as error:
             if wish.impossible != LEAVE_OUT:
@@ -94,8 +99,26 @@ class Engine(FeatureEngine[Params]):
             return None
         return Together(self._parts(wish, context, hint, region))
 
-    def _check(self, wish: Params, context: PassContext, unet: UNet2DConditionModel) -> None:
+    def _prompted(self, wish: Params, context: PassContext, region: torch.Tensor | None) -> PassFeature | None:
+        """What the unit does whose network takes its pictures for a prompt; they are of any size.
+
+        Raises:
+            UserError: there is no picture, or it cannot be read.
+            ModelError: the network's image encoder is missing, or damaged.
         """
+        residents, network = context.services.residents, wish.network
+        assert residents is not None and network is not None
+        if not is_for(wish, context.this):
+            return None
+        if self.pictured is None:
+            with residents.lend(CONTROL, network) as lent:
+                assert isinstance(lent, ImagePrompt)
+                self.pictured = shown_to(lent, wish, pictures_of(wish, context), context)
+        return Prompting(wish, context, self.pictured, region)
+
+    def _check(self, wish: Params, context: PassContext, unet: UNet2DConditionModel) -> bool:
+        """Whether the unit's network takes pictures for a prompt.
+
         Raises:
             UserError: the unit cannot act with this checkpoint, or not with what it says.
             ModelError: its network's file cannot be opened, or is made for another model.
@@ -109,14 +132,24 @@ class Engine(FeatureEngine[Params]):
             )
         residents = context.services.residents
         if wish.network is None or residents is None:
-            return
+            return False
         with residents.lend(CONTROL, wish.network) as lent:
             if isinstance(lent, ControlPart):
                 part_on(self.made, lent, context.loaded)
-            elif isinstance(lent, ControlEncoder) and not fits(lent, unet):
+            elif (isinstance(lent, ControlEncoder) and not fits(lent, unet)) or (
+                isinstance(lent, ImagePrompt) and not lent.fits(unet)
+            ):
                 raise UserError(
                     f"{wish.network.title} cannot be used with this checkpoint: it was made for another kind of model.",
                     hint="Choose another network, or turn the unit off.",
+                    field="features",
+                )
+            elif isinstance(lent, UnionEncoder):
+                kind_of_map(wish, lent)
+            elif preprocessor(wish.module).describes and not isinstance(lent, ImagePrompt):
+                raise UserError(
+                    f"The preprocessor {wish.module} is for IP-Adapters, and {wish.network.title} is none.",
+                    hint="Choose an IP-Adapter, or another preprocessor.",
                     field="features",
                 )
             elif isinstance(lent, LLLite) and wish.effective_region_mask:
@@ -125,6 +158,7 @@ class Engine(FeatureEngine[Params]):
                     hint="Remove the mask of the region.",
                     field="features",
                 )
+            return isinstance(lent, ImagePrompt)
 
     def _parts(self, wish: Params, context: PassContext, hint: Hint, region: Bytes | None) -> list[PassFeature]:
         """What the unit does in this pass."""

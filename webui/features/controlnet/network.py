@@ -11,15 +11,25 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from webui.base.errors import UserError
 from webui.engine.batch import Loaded, Pass
 from webui.engine.control.adapters import ControlAdapter
 from webui.engine.control.hints import Hint
 from webui.engine.control.lllite import LLLite
-from webui.engine.control.networks import CONTROL, Control, ControlEncoder, ControlPart, like_its_unet
+from webui.engine.control.networks import (
+    CONTROL,
+    Control,
+    ControlEncoder,
+    ControlPart,
+    UnionEncoder,
+    like_its_unet,
+)
 from webui.engine.denoisers import Ask, Call, Window
 from webui.engine.feature import PassContext, PassFeature
 from webui.engine.sampling.process import Process
 from webui.features.controlnet.parameters import MODES, Params
+from webui.request.control_types import OF_UNION, union_number
+from webui.request.preprocessors import preprocessor
 
 SOFT = 0.825
 """How much weaker each output is than the next one inwards, where the prompt is more important."""
@@ -78,6 +88,8 @@ class Networked(PassFeature):
             lent: Control | None = held.enter_context(residents.lend(CONTROL, network))
             if isinstance(lent, ControlPart):
                 lent = part_on(self.made, lent, loaded)
+            if isinstance(lent, UnionEncoder):
+                lent = lent.of(kind_of_map(self.params, lent))
             if isinstance(lent, ControlEncoder):
                 like_its_unet(lent.network, unet)
             elif isinstance(lent, LLLite) and self.context.this.phase != "hires":
@@ -112,7 +124,8 @@ class Networked(PassFeature):
                 process: Process = self.context.process
                 (seen,) = self._shown(call, self.lent.seen)
                 x, t = process.to_input(call.x, call.sigma), process.timestep(call.sigma)
-                outputs = self.lent.outputs(x, t, told, seen)
+                with self.context.services.watch.stopwatch.running():
+                    outputs = self.lent.outputs(x, t, told, seen)
                 outputs = self._weighted(outputs, call, self._encoder_weights(len(outputs)), pools=self.lent.pools)
                 return replace(call, conditioning=replace(told, residuals=added(told.residuals, outputs)))
             case ControlAdapter():
@@ -128,7 +141,8 @@ class Networked(PassFeature):
         windows = call.windows or (None,)
         for window in windows:
             if window not in self.seen:
-                self.seen[window] = look(self.hint if window is None else window.of(self.hint, 8))
+                with self.context.services.watch.stopwatch.running():
+                    self.seen[window] = look(self.hint if window is None else window.of(self.hint, 8))
         return [call.spread(parts) for parts in zip(*(self.seen[window] for window in windows), strict=True)]
 
     def _region(self, call: Call, size: Sequence[int]) -> Tensor | None:
@@ -196,6 +210,29 @@ def fitted_maps(maps: Sequence[Tensor], size: Sequence[int], halvings: Sequence[
 def added(before: Sequence[Tensor], more: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Those of several units together."""
     return tuple(more) if not before else tuple(one + other for one, other in zip(before, more, strict=True))
+
+
+def kind_of_map(params: Params, network: UnionEncoder) -> int:
+    """The number of the kind of map that a network of several kinds sees.
+
+    Raises:
+        UserError: nobody says which, or it does not know that one.
+    """
+    number = union_number(params.union_control_type, preprocessor(params.module))
+    if number is None:
+        raise UserError(
+            "ControlNet Union must be told what kind of map it sees.",
+            hint="Choose the preprocessor that makes such maps, or the kind of map.",
+            field="union_control_type",
+        )
+    if number >= network.kinds:
+        known = ", ".join(list(OF_UNION)[: network.kinds])
+        raise UserError(
+            f"This ControlNet Union does not know maps of the kind {list(OF_UNION)[number]}.",
+            hint=f"It knows: {known}. The ProMax release knows more.",
+            field="union_control_type",
+        )
+    return number
 
 
 def part_on(made: Made, part: ControlPart, loaded: Loaded) -> ControlEncoder:

@@ -69,6 +69,9 @@ def panel(app: App, form: Controls) -> None:
         with gr.Row(elem_classes="script-toggles"):
             form.add_all(("save_detected_map", "inpaint_crop_input_image"), container=False, min_width=150)
         form.add("advanced_weighting")
+        with gr.Row():
+            form.add_all(("weight_type", "union_control_type"), min_width=160)
+        form.add("more_images")
     _filters(form, kind, refresh)
     _shows_map(app, form, allowed, seen)
     _measures(form, measure)

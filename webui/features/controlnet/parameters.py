@@ -13,8 +13,9 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from webui.base.errors import NotFound, UserError
-from webui.features.feature import FeatureParams, Touched
+from webui.features.feature import MOST_UNITS, FeatureParams, Touched
 from webui.request.capabilities import Capability
+from webui.request.control_types import UNION_TYPES, UNKNOWN
 from webui.request.model_ref import ModelRef
 from webui.request.params import Choice, Image, Param, Slider, Text, Toggle, always, shortened
 from webui.request.plan import Resolving
@@ -22,6 +23,15 @@ from webui.request.preprocessors import Real, preprocessor
 from webui.request.settings import UiSettings
 
 NO_MODEL = "None"
+LINEAR, EASE_IN, EASE_OUT = "linear", "ease in", "ease out"
+EASE_IN_OUT, REVERSE_IN_OUT = "ease in-out", "reverse in-out"
+WEAK_INPUT, WEAK_MIDDLE, WEAK_OUTPUT, STRONG_MIDDLE = "weak input", "weak middle", "weak output", "strong middle"
+STYLE, COMPOSITION, STRONG_STYLE = "style transfer", "composition", "strong style transfer"
+WEIGHT_TYPES = (
+    *(LINEAR, EASE_IN, EASE_OUT, EASE_IN_OUT, REVERSE_IN_OUT),
+    *(WEAK_INPUT, WEAK_MIDDLE, WEAK_OUTPUT, STRONG_MIDDLE, STYLE, COMPOSITION, STRONG_STYLE),
+)
+"""How an image prompt's weight is spread over the blocks of a UNet, by the names that ComfyUI's users know."""
 MODES = ("Balanced", "My prompt is more important", "ControlNet is more important")
 ResizeMode = Literal["Just Resize", "Crop and Resize", "Resize and Fill"]
 RESIZE_MODES: tuple[ResizeMode, ...] = ("Just Resize", "Crop and Resize", "Resize and Fill")
@@ -74,7 +84,6 @@ TOLD: Mapping[str, object] = MappingProxyType(
         "advanced_weighting": None,
         "effective_region_mask": None,
         "pulid_mode": "Fidelity",
-        "union_control_type": "Unknown",
         "ipadapter_input": None,
         "mask": None,
         "batch_mask_dir": None,
@@ -85,6 +94,27 @@ TOLD: Mapping[str, object] = MappingProxyType(
     }
 )
 """What the extension says of a unit beyond what is here, or otherwise."""
+OLD_LABELS: Mapping[str, str] = MappingProxyType(
+    {
+        "Preprocessor": "Module",
+        "preprocessor": "Module",
+        "model": "Model",
+        "weight": "Weight",
+        "resize mode": "Resize Mode",
+        "pixel perfect": "Pixel Perfect",
+        "control mode": "Control Mode",
+    }
+)
+"""What infotexts of the extension's older versions call a unit's values -> what they are called now."""
+_SINGLE = ("Preprocessor", "Model", "Weight", "Guidance Start", "Guidance End")
+"""The values that its first versions wrote, each under a label of its own."""
+_BRACKETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "starting/ending": ("Guidance Start", "Guidance End"),
+        "preprocessor params": ("Processor Res", "Threshold A", "Threshold B"),
+    }
+)
+"""What later ones wrote together: "starting/ending: (0, 1)"."""
 REFUSE, LEAVE_OUT = "Refuse", "Leave out"
 
 
@@ -146,6 +176,13 @@ class Params(FeatureParams):
     """White marks where the unit takes effect."""
     advanced_weighting: Annotated[str, Text(ui="Weights of the layers", axis=False)] = ""
     """A number for each output of the network, from the outermost to the middle, separated by commas."""
+    weight_type: Annotated[str, Choice(label="Weight Type", choices=WEIGHT_TYPES, absent=LINEAR)] = LINEAR
+    """For IP-Adapters: which parts of the network follow the picture, and how strongly. Style transfer and composition
+    take only that from it."""
+    more_images: Annotated[tuple[str, ...], Image(ui="More pictures", axis=False, many=True)] = ()
+    """For IP-Adapters: further pictures, which act together with the first as their mean."""
+    union_control_type: Annotated[str, Choice(ui="Kind of map", choices=UNION_TYPES, axis=False)] = UNKNOWN
+    """For networks that understand several kinds (ControlNet Union); Unknown: the kind that the preprocessor makes."""
     impossible: Annotated[str, Param(ui="Where it cannot act", axis=False)] = REFUSE
     """What happens if the unit cannot act: "Refuse", or "Leave out" with a remark, as A1111 does."""
 
@@ -153,6 +190,8 @@ class Params(FeatureParams):
     """Names in a program's unit that are unknown here, separated by commas."""
 
     network: ModelRef | None = None
+    towers: tuple[ModelRef, ...] = ()
+    """The image encoders that are there."""
 
     @model_validator(mode="after")
     def _held(self) -> Self:
@@ -197,6 +236,22 @@ class Params(FeatureParams):
         units = [unit for unit in map(_unit, given) if unit is not None]
         return units or None
 
+    @classmethod
+    def labels_in(cls, labels: Mapping[str, str]) -> Mapping[str, str]:
+        """Those of the extension's older versions, too: a label for each value, or units with values in brackets."""
+        found = dict(labels)
+        for unit in range(MOST_UNITS):
+            together = f"{cls.title} {unit}"
+            text = labels.get(together, "")
+            if text.startswith("preprocessor:"):
+                found[together] = _of_brackets(text)
+                continue
+            prefix = f"{cls.title}-{unit} " if f"{cls.title}-{unit} Enabled" in labels else f"{cls.title} "
+            if together not in labels and labels.get(f"{prefix}Enabled") == "True" and (unit == 0 or "-" in prefix):
+                own = {OLD_LABELS.get(name, name): labels[prefix + name] for name in _SINGLE if prefix + name in labels}
+                found[together] = ", ".join(f"{name}: {value}" for name, value in own.items())
+        return found
+
     @property
     def is_model_free(self) -> bool:
         """It acts without a network."""
@@ -232,7 +287,7 @@ class Params(FeatureParams):
             network = resolving.names.control_network(self.model)
         except NotFound as error:
             return self._without(resolving, error)
-        return self.model_copy(update={"network": network})
+        return self.model_copy(update={"network": network, "towers": resolving.names.towers()})
 
     def _without(self, resolving: Resolving, error: UserError | NotFound) -> Self:
         if self.impossible == REFUSE:
@@ -257,7 +312,11 @@ def _unit(given: object) -> dict[str, object] | None:
     said = {OLD_NAMES.get(name, name): value for name, value in given.items()}
     found = {name: value for name, value in said.items() if name in known and value is not None}
     picture = found.get("image")
-    if isinstance(picture, list | tuple):
+    if isinstance(picture, list | tuple) and any(isinstance(each, Mapping) for each in picture):
+        several = [each.get("image") if isinstance(each, Mapping) else each for each in picture]
+        found["more_images"] = tuple(each for each in several[1:] if each)
+        picture = picture[0]
+    elif isinstance(picture, list | tuple):
         picture = {"image": picture[0], "mask": picture[1] if len(picture) > 1 else None} if picture else None
     if isinstance(picture, Mapping):
         found["image"] = picture.get("image") or ""
@@ -287,3 +346,20 @@ def _number(given: str | float, name: str) -> float:
         return float(given)
     except (ValueError, OverflowError) as error:
         raise UserError(f"{shortened(given)} is not a number.", field=name) from error
+
+
+def _of_brackets(text: str) -> str:
+    """A unit as older versions wrote it, in the spelling of today."""
+    found: list[str] = []
+    rest = text
+    while rest:
+        name, _, rest = rest.partition(":")
+        rest = rest.lstrip()
+        value, _, rest = rest[1:].partition(")") if rest.startswith("(") else rest.partition(",")
+        rest, name = rest.lstrip(" ,"), name.strip()
+        if name in _BRACKETS:
+            found += (f"{own}: {one.strip()}" for own, one in zip(_BRACKETS[name], value.split(","), strict=False))
+        elif name in OLD_LABELS:
+            value = OLD_RESIZE_MODES.get(value.strip(), value.strip())
+            found.append(f"{OLD_LABELS[name]}: {value}")
+    return ", ".join(found)

@@ -57,6 +57,21 @@ def _chosen(wish: Params, context: PassContext) -> tuple[Hint, ResizeMode]:
     return Hint(_cropped(hint.picture, box, mode, context.this.size), mask), mode
 
 
+def pictures_of(wish: Params, context: PassContext) -> list[Bytes]:
+    """The pictures that stand for a prompt, each of its own size; in img2img without any, what it begins with.
+
+    Raises:
+        UserError: there is none, or one cannot be read.
+    """
+    images = images_of(context.services)
+    names = [name for name in (wish.image, *wish.more_images) if name in images]
+    if not names and context.batch.request.from_picture is not None:
+        names = [name for name in (context.batch.pictures[0].init_image,) if name in images]
+    if not names:
+        raise UserError("ControlNet: there is no picture to follow.", hint="Give the unit one.", field="features")
+    return [on_white(pixels_of(images[name])) for name in names]
+
+
 def _own(wish: Params, context: PassContext) -> Hint | None:
     """The unit's own picture; a mask that is painted in part stands in its place, where its preprocessor knows none."""
     images = images_of(context.services)

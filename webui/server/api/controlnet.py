@@ -284,6 +284,7 @@ def _plan(app: App, body: DetectBody, which: Preprocessor, number: int) -> Prepr
         body.controlnet_threshold_a,
         body.controlnet_threshold_b,
         mask=mask,
+        as_given=True,
     )
 
 

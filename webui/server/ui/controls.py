@@ -67,6 +67,7 @@ _Checkbox: Make = gr.Checkbox
 _Textbox: Make = gr.Textbox
 _ColorPicker: Make = gr.ColorPicker
 _Image: Make = gr.Image
+_Gallery: Make = gr.Gallery
 _PICTURE: Mapping[str, object] = {
     "type": "filepath",
     "image_mode": None,
@@ -77,6 +78,25 @@ _PICTURE: Mapping[str, object] = {
     "buttons": [],
 }
 """How the control of a picture looks."""
+_PICTURES: Mapping[str, object] = {
+    "type": "filepath",
+    "format": "png",
+    "file_types": ["image"],
+    "columns": 4,
+    "height": 180,
+    "object_fit": "contain",
+    "elem_classes": "source",
+    "buttons": [],
+}
+"""How that of several looks."""
+
+
+def _picture(**look: object) -> Component:
+    return _Image(**{**_PICTURE, **look})
+
+
+def _pictures(**look: object) -> Component:
+    return _Gallery(**{**_PICTURES, **look})
 
 
 Units: TypeAlias = "Sequence[tuple[Component, Controls]]"
@@ -85,6 +105,15 @@ Units: TypeAlias = "Sequence[tuple[Component, Controls]]"
 
 Follow: TypeAlias = "Callable[[Mapping[str, object]], Updates]"
 """(values that are put into a form) -> what changes along with them."""
+
+
+Copied: TypeAlias = "Callable[[str], str]"
+"""The name of a picture -> the path of a copy that the page may show, or ""."""
+
+
+def nowhere(_name: str) -> str:
+    """For `Copied`: pictures do not come along."""
+    return ""
 
 
 class Controls:
@@ -205,28 +234,28 @@ class Controls:
                     parts[name] = told if name in self._has_units else told[0]
         return found
 
-    def show(self, values: Mapping[str, object]) -> tuple[Updates, list[str]]:
+    def show(self, values: Mapping[str, object], copied: Copied = nowhere) -> tuple[Updates, list[str]]:
         """Updates that put these values into their controls, and remarks on what could not be shown.
 
-        Values beyond a slider's range widen it; what a list does not offer is left out. Names without a control here
-        are passed over.
+        copied: where a picture of a name lies for the page to show; "": nowhere. Values beyond a slider's range widen
+        it; what a list does not offer is left out. Names without a control here are passed over.
         """
         updates: Updates = {}
         remarks: list[str] = []
         following = {each: update for _, of in self._followers for each, update in of(values).items()}
         for name, value in values.items():
             if name in self._made:
-                update, remark = self._shown(name, value)
+                update, remark = self._shown(name, value, copied)
                 if not remark:
                     updates[self._made[name]] = update
                 elif self._made[name] not in following:
                     remarks.append(remark)
         if self._parts and PARTS in values:
-            self._show_parts(by_name(values[PARTS]), updates, remarks)
+            self._show_parts(by_name(values[PARTS]), updates, remarks, copied)
         updates.update({each: {**updates.get(each, {}), **update} for each, update in following.items()})
         return updates, remarks
 
-    def _show_parts(self, wanted: Mapping[str, object], updates: Updates, remarks: list[str]) -> None:
+    def _show_parts(self, wanted: Mapping[str, object], into: Updates, remarks: list[str], copied: Copied) -> None:
         remarks += [
             f"The feature {name!r} is not installed; it was ignored." for name in wanted if name not in self._parts
         ]
@@ -237,9 +266,9 @@ class Controls:
                 remarks.append(f"{name} has {len(asked)} units, of which {len(units)} are shown.")
             for unit, (switch, controls) in enumerate(units):
                 values = asked[unit] if unit < len(asked) else None
-                updates[switch] = gr.update(value=values is not None)
-                shown, more = controls.show(by_name(values))
-                updates.update(shown)
+                into[switch] = gr.update(value=values is not None)
+                shown, more = controls.show(by_name(values), copied)
+                into.update(shown)
                 remarks += more
 
     def told_of(self, values: Mapping[str, object]) -> dict[str, object]:
@@ -304,7 +333,7 @@ class Controls:
             case Colour():
                 return _ColorPicker(**{"value": value, **given})
             case Image():
-                return _Image(**{**_PICTURE, **given})
+                return _pictures(**given) if param.many else _picture(**given)
             case _:
                 return _Dropdown(
                     **{"choices": [], "value": [], "multiselect": True, "allow_custom_value": True, **given}
@@ -313,7 +342,7 @@ class Controls:
     def _told(self, name: str, value: object) -> object:
         param = self._param(name)
         if isinstance(param, Image):
-            return self.keep(text_in(value)) if value else ""
+            return _one_or_all(param, tuple(map(self.keep, _paths_in(value))))
         if isinstance(param, Several):
             return tuple(all_in(value))
         if isinstance(param, Choice) and not param.by_index:
@@ -324,12 +353,12 @@ class Controls:
             return value or ""
         return overrides(all_in(value))
 
-    def _shown(self, name: str, value: object) -> tuple[Update, str]:
+    def _shown(self, name: str, value: object, copied: Copied) -> tuple[Update, str]:
         """(update, "") or ({}, why the value cannot be shown)."""
         param = self._param(name)
         match param:
             case Image():
-                return gr.update(value=None), f"{param.title}: drop the picture into it again." if value else ""
+                return _pictured(param, value, copied)
             case Slider():
                 low, high = _range(param, number_in(value))
                 return gr.update(value=value, minimum=low, maximum=high), ""
@@ -387,6 +416,25 @@ class Controls:
 
     def _names(self, param: Choice | Several) -> list[str]:
         return self.choices(param.source) if param.source else list(param.choices)
+
+
+def _pictured(param: Image, value: object, copied: Copied) -> tuple[Update, str]:
+    """As `_shown`: the pictures of these names, as far as they are there."""
+    paths = [copied(each) for each in (all_in(value) if param.many else [text_in(value)] if value else [])]
+    again = "" if all(paths) else f"{param.title}: drop the picture into it again."
+    return gr.update(value=_one_or_all(param, tuple(filter(None, paths))) or None), again
+
+
+def _one_or_all(param: Image, found: tuple[str, ...]) -> str | tuple[str, ...]:
+    """As many as the parameter is."""
+    return found if param.many else next(iter(found), "")
+
+
+def _paths_in(value: object) -> list[str]:
+    """Where pictures lie: one, or those of a gallery, each of which comes with its caption."""
+    if not isinstance(value, list | tuple):
+        return [text_in(value)] if value else []
+    return [text_in(each[0]) for each in value if isinstance(each, list | tuple) and each and each[0]]
 
 
 def _picked(param: Choice, value: object, options: Sequence[str]) -> str | int | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from webui.base.errors import WebuiError
+from webui.base.errors import NotFound, WebuiError
 from webui.catalog.pictures import SavedPicture, read_infotext
 from webui.jobs.extras.request import Extras
 from webui.jobs.interrogate.request import Interrogate
@@ -66,7 +66,7 @@ class Pane:
 
         def take(asked: JobRequest, request: gr.Request) -> Shown:
             values = _values_of(asked)
-            shown, remarks = self.controls.show(values)
+            shown, remarks = self.controls.show(values, partial(_copied, app, request))
             updates: Shown = {**shown}
             if self.scripts is not None:
                 updates |= self.scripts.show(str(values["script"]), by_name(values["script_values"]))
@@ -318,6 +318,14 @@ def copy_for(app: App, request: gr.Request, content: bytes, name: str) -> str:
         StorageError: it cannot be written.
     """
     return str(app.catalog.visitor_files.put(owner_of(request), content, name))
+
+
+def _copied(app: App, request: gr.Request, name: str) -> str:
+    """A path at which the page may show a picture of a job; "": its bytes are gone."""
+    try:
+        return copy_for(app, request, app.catalog.picture(name), f"{name[:12]}.png")
+    except NotFound:
+        return ""
 
 
 def _pastes(app: App, pane: Pane) -> None:
