@@ -358,6 +358,29 @@ def test_a_region_says_where_the_picture_counts(prompting: Prompting) -> None:
     assert most_apart(left, without) > 0 and most_apart(left, everywhere) > 0
 
 
+def test_a_region_is_cropped_as_the_picture_is(prompting: Prompting) -> None:
+    """Only masked: what lies outside of the part that is made anew says nothing."""
+    corner = np.zeros((64, 64), np.uint8)
+    corner[40:, 40:] = 255
+    images = {**IMAGES, "corner": png(Image.fromarray(corner)), "right": png(Image.fromarray(255 - LEFT))}
+
+    def made(*units: Mapping[str, Any]) -> Any:
+        base = asked(*units).features if units else {}
+        wish = {"init_images": ("given",), "mask": "corner", "inpaint_full_res": True, "inpaint_full_res_padding": 0}
+        found = Img2Img.made(
+            prompt="a cat", width=64, height=64, steps=3, seed=7, sampler_name="Euler", cfg_scale=5, mask_blur_x=0,
+            mask_blur_y=0, denoising_strength=1.0, features=base, **wish,
+        )  # fmt: skip
+        return prompting.run(found, images)[0]
+
+    without, everywhere = made(), made({})
+    assert most_apart(without, everywhere) > 3
+    assert most_apart(without, made({"effective_region_mask": "left"})) == 0
+    assert most_apart(everywhere, made({"effective_region_mask": "right"})) == 0
+    whole = made({"effective_region_mask": "left", "inpaint_crop_input_image": False})
+    assert most_apart(without, whole) > 0, "uncropped, half of it lies over the part"
+
+
 def test_what_cannot_be_is_said_in_words(prompting: Prompting) -> None:
     with pytest.raises(UserError, match="there is no picture to follow"):
         prompting.run(asked({"image": ""}), IMAGES)

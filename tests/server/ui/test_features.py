@@ -155,3 +155,11 @@ def test_what_units_were_made_with_comes_back(with_units: Controls) -> None:
     assert [shown[f"txt2img_hinted_{unit}_enabled"] for unit in range(3)] == [True, False, True]
     assert (shown["txt2img_hinted_0_weight"], shown["txt2img_hinted_2_weight"]) == (0.5, 0.25)
     assert remarks == ["Hinted has 4 units, of which 3 are shown.", "Hint: drop the picture into it again."]
+
+
+def test_pictures_of_units_come_back_where_they_are_still_there(with_units: Controls) -> None:
+    units = [{"image": "there"}, {"image": "gone"}, {"image": ""}]
+    updates, remarks = with_units.show({PARTS: {"Hinted": units}}, {"there": "/tmp/copy.png", "gone": ""}.__getitem__)
+    shown = {each.elem_id: update["value"] for each, update in updates.items()}
+    assert [shown[f"txt2img_hinted_{unit}_image"] for unit in range(3)] == ["/tmp/copy.png", None, None]
+    assert remarks == ["Hint: drop the picture into it again."]

@@ -81,6 +81,13 @@ class ControlAdapter(nn.Module):
                 for number in range(2)
             )
 
+    @property
+    def widths(self) -> list[int]:
+        """Of its maps."""
+        last = [part.out_conv if isinstance(part, Extractor) else part.get_submodule("block2") for part in self.body]
+        each = 1 if self.is_light else 2
+        return [int(layer.weight.shape[0]) for layer in last[each - 1 :: each] if isinstance(layer, nn.Conv2d)]
+
     def forward(self, hint: Tensor) -> tuple[Tensor, ...]:
         """hint: (b, 3, h, w) in 0..1, sides multiples of `factor` -> a map for each level."""
         x = pixel_unshuffle(hint[:, :1] if self.sees_one_channel else hint, self.factor)

@@ -61,6 +61,20 @@ class LLLite(nn.Module):
         self.places = tuple(dict.fromkeys(name.split(".")[0] for name in shapes))
         self.parts = nn.ModuleDict({place: Module(place, shapes) for place in self.places})
 
+    def fits(self, unet: nn.Module) -> bool:
+        """Whether the UNet has layers of these widths there."""
+        for place, part in self.parts.items():
+            try:
+                layer = unet.get_submodule(layer_of(place))
+            except AttributeError:
+                return False
+            first = part.get_submodule("down.0")
+            if not (isinstance(first, nn.Linear) and isinstance(layer, nn.Linear)):
+                return False
+            if first.in_features != layer.in_features:
+                return False
+        return True
+
     @contextmanager
     def before(
         self, unet: nn.Module, hint: Tensor, strength: Callable[[], float], windows: Callable[[], Sequence[Window]]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from diffusers import ControlNetModel, ControlNetUnionModel, UNet2DConditionModel
@@ -26,6 +27,10 @@ from webui.engine.residents import ResidentKind
 PREFIXES = ("control_model.",)
 ZEROS = ("controlnet_down_blocks.", "controlnet_mid_block.", "controlnet_cond_embedding.")
 """What a ControlNet has beside the copy of its UNet's way down."""
+
+
+ADAPTED: Mapping[int, int] = MappingProxyType({4: 8, 3: 16})
+"""Levels of a UNet -> the factor of the T2I-Adapters for it: SD1, SDXL."""
 
 
 class ControlEncoder:
@@ -259,12 +264,23 @@ def _of_level(attentions: Mapping[str, Attention], name: str) -> Attention | Non
     return next((layer for other, layer in attentions.items() if other.startswith(level)), None)
 
 
-def fits(encoder: ControlEncoder, unet: UNet2DConditionModel) -> bool:
-    """Whether the outputs of a ControlNet can be added to what skips in this UNet."""
-    theirs = _widths(unet)
-    ours = [int(layer.weight.shape[0]) for layer in encoder.network.controlnet_down_blocks]
-    text = encoder.network.config.cross_attention_dim
-    return ours == theirs and text in (1, unet.config.cross_attention_dim)
+def fits(control: Control, unet: UNet2DConditionModel) -> bool:
+    """Whether a network can act on this UNet, by the widths of both; what its file is called says nothing. A part of a
+    network is looked at where it is put together (`ControlPart.on`)."""
+    match control:
+        case ControlEncoder():
+            ours = [int(layer.weight.shape[0]) for layer in control.network.controlnet_down_blocks]
+            text = control.network.config.cross_attention_dim
+            return ours == list(_widths(unet)) and text in (1, unet.config.cross_attention_dim)
+        case ControlAdapter():
+            theirs = [int(width) for width in unet.config.block_out_channels]
+            return control.widths == [*theirs, *theirs[-1:]][: len(control.widths)] and (
+                control.factor == ADAPTED.get(len(theirs), control.factor)
+            )
+        case LLLite() | ImagePrompt():
+            return control.fits(unet)
+        case _:
+            return True
 
 
 def _widths(unet: UNet2DConditionModel) -> Sequence[int]:

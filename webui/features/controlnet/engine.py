@@ -19,7 +19,7 @@ from webui.engine.control.holding import Beside, Holding, beside_of, coloured, o
 from webui.engine.control.image_prompts import ImagePrompt, ImageTokens
 from webui.engine.control.latents import Drawn, Turn, encoded_once
 from webui.engine.control.lllite import LLLite
-from webui.engine.control.networks import CONTROL, ControlEncoder, ControlPart, UnionEncoder, fits
+from webui.engine.control.networks import CONTROL, ControlPart, UnionEncoder, fits
 from webui.engine.denoisers import Ask
 from webui.engine.feature import FeatureEngine, FinishedPicture, PassContext, PassFeature
 from webui.engine.preprocessors.picture import Bytes, levels
@@ -136,9 +136,7 @@ class Engine(FeatureEngine[Params]):
         with residents.lend(CONTROL, wish.network) as lent:
             if isinstance(lent, ControlPart):
                 part_on(self.made, lent, context.loaded)
-            elif (isinstance(lent, ControlEncoder) and not fits(lent, unet)) or (
-                isinstance(lent, ImagePrompt) and not lent.fits(unet)
-            ):
+            elif not fits(lent, unet):
                 raise UserError(
                     f"{wish.network.title} cannot be used with this checkpoint: it was made for another kind of model.",
                     hint="Choose another network, or turn the unit off.",

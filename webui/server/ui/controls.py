@@ -246,9 +246,9 @@ class Controls:
         for name, value in values.items():
             if name in self._made:
                 update, remark = self._shown(name, value, copied)
-                if not remark:
+                if update:
                     updates[self._made[name]] = update
-                elif self._made[name] not in following:
+                if remark and self._made[name] not in following:
                     remarks.append(remark)
         if self._parts and PARTS in values:
             self._show_parts(by_name(values[PARTS]), updates, remarks, copied)
