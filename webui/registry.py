@@ -383,6 +383,7 @@ FEATURES: tuple[FeatureEntry, ...] = (
     FeatureEntry("Soft inpainting", f"{_F}.soft_inpainting", kinds=("img2img",)),
     FeatureEntry("Colour correction", f"{_F}.colour_correction", kinds=("img2img",)),
     FeatureEntry("Inpainting", f"{_F}.inpainting", kinds=("img2img",)),
+    FeatureEntry("ADetailer", f"{_F}.detailer", panel=True),
     FeatureEntry("Film", f"{_F}.film"),
 )
 """In the order in which they act."""

@@ -92,11 +92,12 @@ def test_webuiapi(library: Any) -> None:
 
 
 def test_webuiapi_s_extensions_are_answered_as_by_an_installation_without_them(library: Any) -> None:
-    assert (library.has_controlnet, library.has_adetailer) == (False, False)
+    assert (library.has_controlnet, library.has_adetailer) == (False, True)
     image = Image.new("RGB", (64, 64))
     small = {"prompt": "x", "width": 64, "height": 64, "steps": 1}
+    detailed = library.txt2img(**small, alwayson_scripts={}, adetailer=[webuiapi.ADetailer(ad_model="nobody's.pt")])
+    assert any("nobody's.pt" in remark and "left out" in remark for remark in detailed.info["comments"])
     for more in (
-        {"adetailer": [webuiapi.ADetailer(ad_model="face_yolov8n.pt")]},
         {"roop": webuiapi.Roop(img=image)},
         {"reactor": webuiapi.ReActor(img=image)},
         {"sag": webuiapi.Sag()},
@@ -244,9 +245,6 @@ def remarks(answer: httpx.Response) -> list[str]:
 @pytest.mark.parametrize(
     "scripts",
     [
-        {"ADetailer": {"args": [False]}},
-        {"ADetailer": {"args": [True, False, {"ad_model": "None", "ad_confidence": 0.3}]}},
-        {"ADetailer": {"args": [{"ad_model": "None"}, {"ad_model": "face_yolov8n.pt", "ad_tab_enable": False}]}},
         {"reactor": {"args": ["iVBORw0KGgo=", False, "0"]}},
         {"Latent Couple extension": {"args": [False, "1:1,1:2", "0:0"]}, "AnimateDiff": {"args": [{"enable": False}]}},
         {"Some Extension": {"args": ["", None, 0, [], {}]}, "Another": {}, "A third": None},
@@ -262,7 +260,6 @@ def test_scripts_that_are_switched_off_are_passed_over_with_a_remark(client: htt
 @pytest.mark.parametrize(
     "scripts",
     [
-        {"ADetailer": {"args": [True, False, {"ad_model": "face_yolov8n.pt"}]}},
         {"reactor": {"args": ["iVBORw0KGgo=", True, "0"]}},
         {"Some Extension": {"args": [0.5]}},
     ],

@@ -13,6 +13,7 @@ from webui.base.paths import Paths
 from webui.catalog.checkpoints import Checkpoints
 from webui.catalog.control_networks import ControlNetworks, ImageEncoders
 from webui.catalog.database import Database
+from webui.catalog.detector_files import DetectorFiles
 from webui.catalog.embeddings import Embeddings
 from webui.catalog.files import stamp_of
 from webui.catalog.folders import Folders
@@ -68,6 +69,7 @@ class Catalog:
         self.upscalers = Upscalers(paths, folders)
         self.control_networks = ControlNetworks(paths, folders)
         self.image_encoders = ImageEncoders(paths, folders)
+        self.detectors = DetectorFiles(paths, folders)
         self.uploads = PictureStore(paths.uploads)
         self.visitor_files = VisitorFiles(paths.page_files / "visitors")
         self.pictures = Pictures(self.database, paths)
@@ -172,6 +174,11 @@ class Catalog:
         """The image encoders that are there."""
         return self.image_encoders.refs()
 
+    def detector(self, name: str) -> ModelRef:
+        """The detector of this name; without a path where it is a packaged one. Raises NotFound."""
+        found = self.detectors.ref(name)
+        return self.known(found) if found.path else found
+
     def known(self, ref: ModelRef) -> ModelRef:
         """It by its content; where nobody has read that yet, it is read in the background for the next time."""
         path = Path(ref.path)
@@ -206,6 +213,8 @@ class Catalog:
             "schedules_or_same": lambda: [SAME_SCHEDULE, *_schedules()],
             "upscalers": self.upscalers.names,
             "control_networks": self.control_networks.titles,
+            "detectors": self.detectors.names,
+            "detailer_control_networks": lambda: ["None", "Passthrough", *self.control_networks.titles()[1:]],
             "preprocessors": preprocessors.titles,
             "face_restorers": lambda: [entry.name for entry in registry.restorers()],
             "hires_upscalers": lambda: [*registry.LATENT_UPSCALERS, *self.upscalers.names()],

@@ -134,6 +134,11 @@ class FeatureEngine(Generic[P]):
         self.unit = unit
         """Which one it is of a feature that may act several times at once, from 0."""
 
+    @property
+    def keeps_given(self) -> bool:
+        """img2img makes no passes: the picture that it is given is what `finish` begins with, as large as it is."""
+        return False
+
     def patch_vae(self, vae: nn.Module) -> AbstractContextManager[None]:
         """Patches a VAE for the length of the batch, and leaves it exactly as it was."""
         return nullcontext()

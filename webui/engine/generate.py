@@ -13,6 +13,7 @@ from functools import partial
 from types import NoneType
 from typing import Protocol
 
+import torch
 from PIL import Image
 
 from webui.base.errors import Interrupted
@@ -42,6 +43,9 @@ from webui.request.messages import Pictured
 from webui.request.plan import GIVEN, GIVEN_MASK, CheckpointRef, Picture, Plan
 from webui.request.settings import RenderSettings
 from webui.request.workload import Workload
+
+NOTHING = torch.empty(0)
+"""The latents of a picture that no pass has made."""
 
 
 class Lender(Protocol):
@@ -217,6 +221,10 @@ def _made(
 ) -> Iterator[DecodedPicture]:
     """The pictures of a batch as they are decoded. Nothing holds on to the models when they are."""
     watch = services.watch
+    if batch.request.is_img2img and any(feature.keeps_given for feature in features):
+        for given in beginnings.whole(batch):
+            yield DecodedPicture(given, NOTHING, None)
+        return
     first = lending.first(plan.checkpoint)
     if (whole := first.model.whole_maker) is not None:
         yield from whole_pictures(batch, whole, beginnings, watch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -129,6 +129,17 @@ class Beginnings:
             for picture in batch.pictures
         )
         return Beginning(Start(torch.empty(0)), givens, request.denoising_strength), masked.latent if masked else None
+
+    def whole(self, batch: Batch) -> Iterator[Image.Image]:
+        """The given pictures as they are, RGB or, where something in them is transparent, RGBA.
+
+        Raises:
+            UserError: one cannot be read.
+        """
+        for picture in batch.pictures:
+            given = opened(self.images[picture.init_image])
+            has_alpha = given.mode in ("RGBA", "LA", "PA") or "transparency" in given.info
+            yield given.convert("RGBA" if has_alpha else "RGB")
 
     def _masking(self, request: Img2Img) -> Masking | None:
         if not request.mask:

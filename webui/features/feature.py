@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -14,8 +14,9 @@ from webui.request.workload import Workload
 
 if TYPE_CHECKING:
     from webui.request.fields import Generation
+    from webui.request.jobs import Demand
     from webui.request.plan import Picture, Plan, Resolving
-    from webui.request.settings import RenderSettings, UiSettings
+    from webui.request.settings import LimitSettings, RenderSettings, UiSettings
 
 MOST_UNITS = 32
 """Of one feature in one request."""
@@ -148,10 +149,18 @@ class FeatureParams(Declared):
         unit stand together under one label, "Title N: ..."."""
         return ""
 
+    def tells(self, _name: str) -> bool:
+        """Whether the infotext of a unit says anything of this parameter, where its declaration would."""
+        return True
+
     @classmethod
     def labels_in(cls, labels: Mapping[str, str]) -> Mapping[str, str]:
         """The labels of an infotext as its parameters have them, where it writes them in a way of its own."""
         return labels
+
+    def demands(self, _limits: LimitSettings) -> Iterable[Demand]:
+        """What it asks for beyond the request, where the settings limit that."""
+        return ()
 
     def prepare(self, picture: Picture, stream: Random) -> Picture:
         """The picture with another request, before names are looked up: wildcards. Once a picture; `stream` follows

@@ -350,7 +350,15 @@ class Generation(JobRequest):
             Demand(self.batch_size, limits.most_batch_size, "pictures in one batch", "batch_size"),
             Demand(self.most_steps, limits.most_steps, "steps", "steps"),
             Demand(megapixels, limits.most_megapixels, "megapixels in one picture", "width"),
+            *self._demands_of_features(limits),
         )
+
+    def _demands_of_features(self, limits: LimitSettings) -> Iterable[Demand]:
+        for entry in registry.carried(self.kind):
+            carried = self.features.get(entry.name)
+            for values in units_in(carried) if entry.params.units else (carried,):
+                if values is not None:
+                    yield from entry.params.made(**by_name(values)).demands(limits)
 
 
 def _of_feature(entry: registry.FeatureEntry, error: UserError) -> UserError:

@@ -123,7 +123,7 @@ def _unit_labels(request: Generation) -> Iterator[tuple[str, str]]:
             written = [
                 (param.label, spelt(param, getattr(made, name)))
                 for name, param, _ in _labelled(entry.params)
-                if _is_written(param, request, getattr(made, name))
+                if _is_written(param, request, getattr(made, name)) and made.tells(name)
             ]
             together = [pair for pair in written if not entry.params.label_of(pair[0], unit)]
             yield from ((own, text) for label, text in written if (own := entry.params.label_of(label, unit)))

@@ -142,6 +142,10 @@ class Names(Protocol):
         """The image encoders that are there."""
         ...
 
+    def detector(self, name: str) -> ModelRef:
+        """The detector of this name; without a path where it is a packaged one. Raises NotFound."""
+        ...
+
 
 class Wish(NamedTuple):
     """What is asked of a feature."""

@@ -117,6 +117,20 @@ class RenderSettings(Declared):
         int, Slider(ui="ControlNet: soft edge around what inpaint_only fills, in pixels", min=1, max=64, step=1, ge=1)
     ] = 7
     """The original fades into the result over this many pixels."""
+    ad_bbox_sortby: Annotated[
+        str,
+        Choice(
+            ui="ADetailer: order in which found things are painted",
+            choices=("None", "Position (left to right)", "Position (center to edge)", "Area (large to small)"),
+        ),
+    ] = "None"
+    """None: the surest first. The order says which of the prompts separated by [SEP] belongs to which of them."""
+    ad_same_seed_for_each_tab: Annotated[bool, Toggle(ui="ADetailer: same seed for everything that is found")] = False
+    """When off, the seed increases by 1 for each of them."""
+    ad_save_previews: Annotated[bool, Toggle(ui="ADetailer: show what was found beside the picture")] = False
+    """Adds the picture with boxes around what was found."""
+    ad_save_images_before: Annotated[bool, Toggle(ui="ADetailer: save a copy of the picture before it")] = False
+    """Saved next to the picture as NAME-before-adetailer.png."""
     randn_source: Annotated[
         str,
         Choice(
@@ -647,6 +661,10 @@ class UiSettings(Declared):
         str, Text(folder=True, ui="ControlNet: an additional folder of the preprocessors' files")
     ] = ""
     """Relative to the data folder; besides models/ControlNetPreprocessor. Image encoders lie in its clip_vision."""
+    ad_max_models: Annotated[
+        int, Slider(ui="ADetailer: units in the form", min=1, max=10, step=1, ge=1, le=15, restart=True)
+    ] = 2
+    """The number of tabs on the page. API calls may use more units."""
     hires_fix_show_sampler: Annotated[
         bool, Toggle(ui="Hires fix: show hires checkpoint and sampler selection", restart=True)
     ] = False

@@ -43,6 +43,7 @@ ELSEWHERE = {
     "Refiner": "tests/engine/test_partners.py",
     "Soft inpainting": "tests/golden/test_pictures.py",
     "Tiled Diffusion": "tests/engine/features/test_tiled_diffusion.py",
+    "ADetailer": "tests/engine/features/test_detailer.py",
     "Tiled VAE": "tests/engine/features/test_tiled_vae.py",
 }
 """Those that do not change any picture by themselves -> where they are tried."""

@@ -21,14 +21,10 @@ ALWAYS_ON: Mapping[str, tuple[str, ...]] = {
 
 What a client sends as their values has no effect, there as here: over the API the fields of the request hold.
 """
-SWITCHES = ("enabled", "enable", "is_enabled", "ad_enable", "ad_tab_enable", "active")
+SWITCHES = ("enabled", "enable", "is_enabled", "active")
 """What extensions call the key of a unit that says whether it acts."""
-MODELS = ("ad_model",)
-"""Keys that switch a unit off where they name no model."""
 BEHIND_A_PICTURE = ("faceswaplab", "reactor", "roop")
 """Extensions whose first value is a picture, and whose switch is the second."""
-BY_UNITS = ("adetailer",)
-"""Extensions that do nothing without a unit, whatever stands before it."""
 DEEPEST = 20
 """So far into nested values it is looked."""
 NOTHING = ("", "none", "false", "off")
@@ -80,7 +76,7 @@ def _is_off(title: str, values: object) -> bool:
     if given is None:
         return _is_nothing(values)
     units = [value for value in given if isinstance(value, Mapping)]
-    if units or title in BY_UNITS:
+    if units:
         switch = given[0] if given else None
         return switch is False or all(map(_is_nothing, units))
     switch = given[1:2] if title in BEHIND_A_PICTURE else given[:1]
@@ -97,7 +93,7 @@ def _is_nothing(value: object, depth: int = 0) -> bool:
         return False
     if not isinstance(value, Mapping):
         return all(_is_nothing(each, depth + 1) for each in value)
-    switches = [value[key] for key in (*SWITCHES, *MODELS) if key in value]
+    switches = [value[key] for key in SWITCHES if key in value]
     return any(_is_nothing(each, depth + 1) for each in switches) or all(
         _is_nothing(each, depth + 1) for each in value.values()
     )

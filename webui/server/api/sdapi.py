@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from webui.server.api import (
     controlnet,
+    detailer,
     extra_networks,
     extras,
     generate,
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 def routes(app: App) -> Routes:
     """Every route of the API."""
     router = Routes()
-    parts = (generate, extras, interrogate, progress, options, listings, machine, extra_networks, controlnet, unserved)
+    a1111 = (generate, extras, interrogate, progress, options, listings, machine, extra_networks, unserved)
+    parts = (*a1111, controlnet, detailer)
     for part in parts:
         router.include(part.routes(app), responses=REFUSALS, max_body_size=LARGEST_BODY)
     ours = own.routes(app)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from webui.app import App
 
 EXTENSIONS: Mapping[str, str] = {
-    "adetailer": "ADetailer",
     "agent-scheduler": "Agent Scheduler",
     "faceswaplab": "FaceSwapLab",
     "instruct-pix2pix": "Instruct-pix2pix",
@@ -52,6 +51,7 @@ def nowhere(known: Sequence[BaseRoute]) -> Routes:
     @router.every("/sdapi/{path:path}", "user")
     @router.every("/api/{path:path}", "user")
     @router.every("/controlnet/{path:path}", "user")
+    @router.every("/adetailer/{path:path}", "user")
     def unknown(request: Request) -> None:
         path, asked = request.url.path, request.method
         methods = [method for method in ALL_METHODS if _is_taken({**request.scope, "method": method}, known)]
