@@ -142,9 +142,10 @@ def test_no_place_of_the_page_takes_a_file_that_its_visitor_has_not_uploaded(tow
     own = caller.upload(PICTURE, "own.png")
     others = town.another(role).upload(PICTURE, "others.png")
     paths = stolen(page, own, others, town)
+    thorough = {(event["id"], position) for event, position in each_once(caller)}
     for event, position in found:
         values = caller.usual(event)
-        for path in paths if (event, position) in each_once(caller) else paths[:1]:
+        for path in paths if (event["id"], position) in thorough else paths[:1]:
             values[position] = {"path": path, "meta": META}
             answer = caller.send(event, values)
             assert 400 <= answer.status_code < 500, (event["id"], path, answer.text)
