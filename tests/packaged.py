@@ -1,8 +1,6 @@
-"""The weights that packages carry, for tests of what is done with them: the program's own where they are there."""
+"""The weights that packages carry, for tests of what is done with them."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
@@ -11,16 +9,17 @@ from webui.base.paths import PACKAGES
 from webui.catalog.packaged import fetch, table
 
 
-def weights(cache: pytest.Cache, *names: str) -> Path:
-    """The folder with these files. What is missing is fetched once, as `python launch.py weights` does, and kept
-    between runs; a machine without a package index skips the test."""
-    if all((PACKAGES / name).is_file() for name in names):
-        return PACKAGES
-    folder = cache.mkdir("packages")
+def have(*names: str) -> None:
+    """Fetch what is missing of these files, once and for all, as `python launch.py weights` does; a machine without a
+    package index skips the test."""
     for wheel in table():
-        if {file.becomes for file in wheel.wanting(folder)} & set(names):
+        if {file.becomes for file in wheel.wanting(PACKAGES)} & set(names):
             try:
-                fetch(wheel, folder)
+                fetch(wheel, PACKAGES)
             except ModelError as error:
                 pytest.skip(f"{wheel.package} cannot be downloaded: {error.message}")
-    return Path(folder)
+
+
+def have_detectors() -> None:
+    """All that find something in a picture."""
+    have(*(file.becomes for wheel in table() for file in wheel.files if not file.becomes.endswith(".safetensors")))

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.api.conftest import Api, opened
+from tests.packaged import have_detectors
 from webui.engine.aside import AsideLane
 
 SMALL = {"prompt": "a red apple", "width": 64, "height": 64, "steps": 1, "seed": 3}
@@ -189,11 +191,113 @@ def test_what_cannot_be_looked_at_is_refused_in_words(
     assert answer.status_code == status and said in answer.json()["detail"], answer.text
 
 
-def test_poses_are_not_drawn_yet(standing: Api) -> None:
-    assert standing.client.post("/controlnet/render_openpose_json", json=[]).json() == {
-        "info": "No pose data detected."
-    }
-    assert standing.client.post("/controlnet/render_openpose_json", json=[{"people": []}]).status_code == 501
+def rendered(api: Api, *poses: Any) -> Any:
+    return api.client.post("/controlnet/render_openpose_json", json=list(poses))
+
+
+def pixels_of(content: str) -> np.ndarray[Any, Any]:
+    with Image.open(io.BytesIO(base64.b64decode(content))) as picture:
+        return np.array(picture.convert("RGB"))
+
+
+def astronaut() -> str:
+    return base64.b64encode((Path(__file__).parents[1] / "pictures" / "astronaut.jpg").read_bytes()).decode()
+
+
+@pytest.mark.parametrize(
+    ("module", "parts"),
+    [
+        ("openpose", "body"),
+        ("openpose_hand", "body"),
+        ("openpose_face", "body face"),
+        ("openpose_full", "body face"),
+        ("openpose_faceonly", "face"),
+    ],
+)
+def test_a_pose_is_found_told_and_drawn_again(controls: Api, module: str, parts: str) -> None:
+    """By the networks that come with the setup; what is told of it, drawn again, is the same map."""
+    have_detectors()
+    body = {"controlnet_module": module, "controlnet_input_images": [astronaut()], "controlnet_processor_res": 256}
+    found = controls.client.post("/controlnet/detect", json=body).json()
+    assert found["comments"] == ["The pose was found by MediaPipe's networks, which come with the setup."]
+    (pose,) = found["poses"]
+    assert (pose["canvas_width"], pose["canvas_height"]) == (256, 256)
+    (person,) = pose["people"]
+    assert (person["pose_keypoints_2d"] is not None, person["face_keypoints_2d"] is not None) == (
+        "body" in parts,
+        "face" in parts,
+    )
+    if "body" in parts:
+        points = np.array(person["pose_keypoints_2d"]).reshape(18, 3)
+        neck, right, left = points[[1, 2, 5], :2]
+        assert neck == pytest.approx((right + left) / 2)
+        assert right[0] < points[0, 0] < left[0], "the person's right is the picture's left"
+        assert points[[9, 10, 12, 13]].sum() == 0, "knees and ankles are not in the picture"
+        for scale, name in ((1, "fractions"), (256, "pixels")):
+            scaled = (points * (scale, scale, 1)).ravel().tolist()
+            again = rendered(controls, {**pose, "people": [{**person, "pose_keypoints_2d": scaled}]}).json()
+            assert (again["info"], len(again["images"])) == ("Success", 1), name
+            assert np.array_equal(pixels_of(again["images"][0]), pixels_of(found["images"][0])), name
+    drawn = pixels_of(found["images"][0])
+    assert drawn.shape == (256, 256, 3) and drawn[:20].max() == 0
+    assert (drawn == 255).all(2).any() == ("face" in parts), "the points of a face are white"
+
+
+def test_where_nobody_is_a_pose_is_black_and_says_so(controls: Api) -> None:
+    have_detectors()
+    for mode, size in (("L", (1, 1)), ("RGBA", (40, 30)), ("I;16", (64, 64))):
+        buffer = io.BytesIO()
+        Image.new(mode, size).save(buffer, "PNG")
+        picture = base64.b64encode(buffer.getvalue()).decode()
+        for module, nobody in (
+            ("openpose_full", "Nobody was found in the picture."),
+            ("mediapipe_face", "No face was found in the picture."),
+        ):
+            body = {"controlnet_module": module, "controlnet_input_images": [picture]}
+            answer = controls.client.post("/controlnet/detect", json=body)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["comments"] == [nobody]
+            assert pixels_of(answer.json()["images"][0]).max() == 0
+            assert answer.json().get("poses", [{}])[0].get("people", []) == []
+
+
+def test_weights_that_were_not_fetched_are_named(
+    controls: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webui.engine.preprocessors.picture.PACKAGES", tmp_path)
+    body = {"controlnet_module": "openpose", "controlnet_input_images": [astronaut()]}
+    answer = controls.client.post("/controlnet/detect", json=body)
+    assert answer.status_code == 422
+    assert "is missing. Fetch it with: python launch.py weights" in answer.json()["detail"]
+
+
+CANVAS = {"canvas_width": 64, "canvas_height": 64}
+
+
+@pytest.mark.parametrize(
+    ("pose", "said"),
+    [
+        ({"people": []}, "canvas_width must be a number from 1 to 8192"),
+        ({"people": 3, **CANVAS}, "A pose must have people"),
+        ({"people": [None], **CANVAS}, "Each of the people"),
+        ({"people": [{}] * 1001, **CANVAS}, "1001 people are too many"),
+        ({"people": [{"pose_keypoints_2d": [1, 2]}], **CANVAS}, "pose_keypoints_2d must have 18 points"),
+        ({"people": [{"face_keypoints_2d": ["x"] * 210}], **CANVAS}, "is not a number"),
+        ({"people": [], "canvas_width": 1e9, "canvas_height": 64}, "canvas_width must be"),
+        ("a pose", "A pose must have people"),
+    ],
+)
+def test_a_pose_that_cannot_be_drawn_is_refused_in_words(controls: Api, pose: Any, said: str) -> None:
+    answer = rendered(controls, pose)
+    assert answer.status_code == 422 and said in answer.text, answer.text
+
+
+def test_people_beyond_the_canvas_and_no_people_are_drawn(controls: Api) -> None:
+    assert rendered(controls).json() == {"info": "No pose data detected."}
+    far = [1e9, -1e9, 1.0] * 18
+    people = [{"pose_keypoints_2d": far, "hand_left_keypoints_2d": [3, 3, 1] * 21}] * 200
+    answer = rendered(controls, {"people": [], **CANVAS}, {"people": people, **CANVAS})
+    assert [pixels_of(each).any() for each in answer.json()["images"]] == [False, True]
 
 
 def test_the_form_shows_as_many_units_as_the_setting_says(api: Api) -> None:

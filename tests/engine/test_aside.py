@@ -42,7 +42,7 @@ class Held:
         self.begun: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.open = threading.Semaphore(0)
 
-    def __call__(self, plan: Any) -> AsideResult:
+    def __call__(self, plan: Any, _residents: Any) -> AsideResult:
         self.begun.put(plan.says)
         assert self.open.acquire(timeout=PATIENCE)
         if plan.says == "broken":

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.packaged import weights
+from tests.packaged import have_detectors
 from webui.base.errors import ModelError
 from webui.catalog import onnx_file, tflite
 from webui.engine.detectors.anchors import anchors, decoded, overlaps
-from webui.engine.detectors.detectors import FACES, FINGERS, MESH, PALMS, PERSON, PERSONS, POINTS, SUBJECT, Detectors
+from webui.engine.detectors.detectors import FACES, PALMS, PERSON, Detectors
 from webui.engine.detectors.regions import Bytes, Region, around, turned
 from webui.engine.memory import profile_of
 from webui.engine.residents import Residents
@@ -34,9 +34,9 @@ def lending() -> Residents:
 
 
 @pytest.fixture(scope="module")
-def detectors(request: pytest.FixtureRequest) -> Detectors:
-    names = (PERSONS, POINTS, PALMS, FINGERS, FACES, MESH, SUBJECT, PERSON)
-    return Detectors(lending(), weights(request.config.cache, *names))
+def detectors() -> Detectors:
+    have_detectors()
+    return Detectors(lending())
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,7 @@ def astronaut() -> Bytes:
     return np.array(Image.open(Path(__file__).parents[1] / "pictures" / "astronaut.jpg").convert("RGB"))
 
 
-@given(
-    st.floats(0, 99), st.floats(0, 99), st.floats(20, 300), st.floats(-math.pi, math.pi), st.floats(-40, 40)
-)
+@given(st.floats(0, 99), st.floats(0, 99), st.floats(20, 300), st.floats(-math.pi, math.pi), st.floats(-40, 40))
 def test_what_is_seen_in_a_turned_square_lies_where_it_lay(
     x: float, y: float, side: float, angle: float, off: float
 ) -> None:

@@ -5,26 +5,31 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.packaged import have_detectors
 from webui.base.errors import UserError
 from webui.engine.control.hints import sized
-from webui.engine.preprocessors.picture import Options
+from webui.engine.memory import profile_of
+from webui.engine.preprocessors.picture import Options, mapped
+from webui.engine.residents import Residents
 from webui.features.controlnet.parameters import RESIZE_MODES
-from webui.registry import resolved
+from webui.request.engine_options import EngineOptions
 from webui.request.preprocessors import TABLE, Preprocessor
 
 BUILT = [known for known in TABLE if known.code]
+LENDING = Residents(profile_of(EngineOptions(device="cpu")), budget=2**28)
 SHAPES = [(1, 1), (1, 9000), (9000, 1), (3, 2), (64, 500)]
 
 
 @pytest.mark.parametrize("known", BUILT, ids=lambda known: known.name)
 def test_pictures_of_any_shape_give_a_map_or_a_sentence(known: Preprocessor) -> None:
-    look = resolved(known.code)
+    if known.code.startswith("webui.engine.preprocessors.openpose:"):
+        have_detectors()
     for shape in SHAPES:
         black = np.zeros((*shape, 3), np.uint8)
         for levels in (black, np.random.default_rng(1).integers(0, 256, black.shape, np.uint8)):
-            options = Options(512, known.value_of(known.a, -1), known.value_of(known.b, -1), 1)
+            options = Options(512, known.value_of(known.a, -1), known.value_of(known.b, -1), 1, LENDING)
             try:
-                seen = look(levels, options)
+                seen = mapped(known.code, levels, options).pixels
             except UserError as error:
                 assert max(shape) > 4096, error.message
                 assert "too long" in error.message

@@ -18,7 +18,7 @@ IR, OPSET = 7, 13
 FLOAT, INTEGER = 1, 7
 
 
-class Kind(IntEnum):
+class LiteOperator(IntEnum):
     """Operators and activations by their numbers in TensorFlow Lite's schema."""
 
     ADD = 0
@@ -64,9 +64,7 @@ class _Writer:
             self._write(operator)
         (given,) = self._network.inputs
         _, height, width, channels = self._network.shapes[given]
-        outputs = b"".join(
-            _part(12, _value(f"t{each}", self._network.shapes[each])) for each in self._network.outputs
-        )
+        outputs = b"".join(_part(12, _value(f"t{each}", self._network.shapes[each])) for each in self._network.outputs)
         graph = b"".join(_part(1, node) for node in self._nodes) + _text(2, "network")
         graph += b"".join(_part(5, weight) for weight in self._weights.values())
         graph += _part(11, _value(f"t{given}", (1, channels, height, width))) + outputs
@@ -76,27 +74,27 @@ class _Writer:
         first, (out,) = operator.inputs[0], operator.outputs
         said = dict(enumerate(operator.options))
         match operator.code:
-            case Kind.DEQUANTIZE | Kind.DENSIFY:  # of weights, which are read as they shall be
+            case LiteOperator.DEQUANTIZE | LiteOperator.DENSIFY:  # of weights, which are read as they shall be
                 self._constants[out] = self._constants[first]
-            case Kind.CONV_2D | Kind.DEPTHWISE_CONV_2D:
-                self._convolution(operator, is_deep=operator.code == Kind.DEPTHWISE_CONV_2D)
-            case Kind.ADD:
+            case LiteOperator.CONV_2D | LiteOperator.DEPTHWISE_CONV_2D:
+                self._convolution(operator, is_deep=operator.code == LiteOperator.DEPTHWISE_CONV_2D)
+            case LiteOperator.ADD:
                 self._node("Add", (f"t{operator.inputs[0]}", f"t{operator.inputs[1]}"), out, said.get(0, 0))
-            case Kind.PAD:
+            case LiteOperator.PAD:
                 rows = self._constants[operator.inputs[1]][list(LAST_FIRST)]
                 pads = self._constant(f"pads{out}", rows.T.reshape(-1))
                 self._node("Pad", (f"t{first}", pads), out)
-            case Kind.DEPTH_TO_SPACE:
+            case LiteOperator.DEPTH_TO_SPACE:
                 options = [_integer("blocksize", said[0]), _string("mode", "DCR")]
                 self._node("DepthToSpace", (f"t{first}",), out, attributes=options)
-            case Kind.RESIZE_BILINEAR:
+            case LiteOperator.RESIZE_BILINEAR:
                 self._resize(first, out, is_centred=bool(said.get(3)))
-            case Kind.RESHAPE:
+            case LiteOperator.RESHAPE:
                 self._node("Transpose", (f"t{first}",), f"last{out}", attributes=[_integers("perm", FIRST_LAST)])
                 shape = self._constant(f"shape{out}", self._constants[operator.inputs[1]].reshape(-1))
                 self._node("Reshape", (f"last{out}", shape), out)
                 self._shapes.add(out)
-            case Kind.CONCATENATION:
+            case LiteOperator.CONCATENATION:
                 self._concatenate(operator, said.get(0, 0))
             case other:
                 raise ModelError(f"The network's operator {other} is not supported.")
@@ -140,10 +138,10 @@ class _Writer:
         self._node("Concat", names, operator.outputs[0], attributes=[_integer("axis", place)])
 
     def _constant(self, name: str, numbers: Array) -> str:
-        numbers = np.ascontiguousarray(numbers)
         kind = FLOAT if numbers.dtype == np.float32 else INTEGER
         dims = b"".join(_number(1, side) for side in numbers.shape)
-        self._weights[name] = dims + _number(2, kind) + _text(8, name) + _part(9, numbers.tobytes())
+        content = np.ascontiguousarray(numbers).tobytes()
+        self._weights[name] = dims + _number(2, kind) + _text(8, name) + _part(9, content)
         return name
 
     def _node(
@@ -162,8 +160,8 @@ class _Writer:
             self._nodes.append(_text(1, inner) + _text(2, name) + _text(4, "Relu"))
         elif activation == RELU6:
             limits = [self._constant(f"{name}_{end}", np.array(end, np.float32)) for end in (0, 6)]
-            inputs = b"".join(_text(1, each) for each in (inner, *limits))
-            self._nodes.append(inputs + _text(2, name) + _text(4, "Clip"))
+            given = b"".join(_text(1, each) for each in (inner, *limits))
+            self._nodes.append(given + _text(2, name) + _text(4, "Clip"))
         elif activation:
             raise ModelError(f"The network's activation {activation} is not supported.")
 

@@ -1,4 +1,4 @@
-"""The lane beside the device: small work without networks, done while a job is in work. The newest of a key wins."""
+"""The lane beside the device: small work on the processor, done while a job is in work. The newest of a key wins."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from functools import partial
 from webui.base.errors import WebuiError
 from webui.base.fence import Exited, fenced
 from webui.base.priority import give_way
+from webui.engine.memory import profile_of
+from webui.engine.residents import Residents
 from webui.entry_points import blamed, expected
 from webui.registry import beside, resolved
+from webui.request.engine_options import EngineOptions
 from webui.request.jobs import AsidePlan
 from webui.request.messages import Aside, AsideDone, AsideResult, Event
 
@@ -20,15 +23,18 @@ log = logging.getLogger(__name__)
 NICENESS = 5
 """What a person waits for at the screen, beside what somebody waits for longer."""
 
+BUDGET = 256 * 2**20
+"""Bytes of the small networks that are held for the lane alone: a network serves one thread at a time."""
 
-def carried_out(plan: AsidePlan) -> AsideResult:
-    """What the plan's kind makes of it.
+
+def carried_out(plan: AsidePlan, residents: Residents) -> AsideResult:
+    """What the plan's kind makes of it. residents: the lane's own.
 
     Raises:
         UserError: it has nothing that can be done beside the device.
     """
     line = beside(plan.kind)
-    made: AsideResult = resolved(line.aside_work)(plan)
+    made: AsideResult = resolved(line.aside_work)(plan, residents)
     return expected(made, AsideResult, line, "aside")
 
 
@@ -36,8 +42,9 @@ class AsideLane:
     """A slot for each key, and one thread. Nothing is shared with the work on the device, and nothing waits for it."""
 
     def __init__(
-        self, emit: Callable[[Event], None], carry_out: Callable[[AsidePlan], AsideResult] = carried_out
+        self, emit: Callable[[Event], None], carry_out: Callable[[AsidePlan, Residents], AsideResult] = carried_out
     ) -> None:
+        self.residents = Residents(profile_of(EngineOptions(device="cpu")), budget=BUDGET)
         self._emit = emit
         self._carry_out = carry_out
         self._slots: dict[str, Aside] = {}
@@ -64,7 +71,7 @@ class AsideLane:
                 command = self._slots.pop(next(iter(self._slots)))
             if command.plan is not None:
                 with fenced(partial(self._refuse, command)):
-                    self._emit(AsideDone(command.key, command.number, self._carry_out(command.plan)))
+                    self._emit(AsideDone(command.key, command.number, self._carry_out(command.plan, self.residents)))
 
     def _refuse(self, command: Aside, error: Exception) -> None:
         """An error is an answer."""

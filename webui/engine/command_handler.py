@@ -174,7 +174,7 @@ class CommandHandler:
             vram_used=used_bytes(device),
             vram_total=total_bytes(device) if device.type != "cpu" else 0,
             resident=self.models.resident,
-            parts=self.models.residents.uses,
+            parts=(*self.models.residents.uses, *self.aside.residents.uses),
             profile=self.models.ran.sentence if self.models.resident else "",
             stuck=self.watchdog.stuck,
         )

@@ -64,10 +64,7 @@ _UNBUILT_MARKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "Lineart": ("lineart", "lineart_coarse", "lineart_anime_denoise", "lineart_anime"),
         "MLSD": ("mlsd",),
         "NormalMap": ("normal_bae", "normal_map", "normal_dsine"),
-        "OpenPose": (
-            *("openpose_full", "openpose_hand", "openpose_faceonly", "openpose_face", "openpose"),
-            *("dw_openpose_full", "densepose_parula", "densepose", "animal_openpose"),
-        ),
+        "OpenPose": ("dw_openpose_full", "densepose_parula", "densepose", "animal_openpose"),
         "Reference": ("reference_only", "reference_adain+attn", "reference_adain"),
         "Revision": ("revision_clipvision", "revision_ignore_prompt"),
         "Scribble": ("pidinet_scribble", "scribble_xdog", "scribble_hed"),
@@ -101,7 +98,6 @@ _UNBUILT_RANGES: Mapping[str, tuple[Range, ...]] = MappingProxyType(
         "softedge_anyline": (_SAFE_STEPS,),
         "normal_map": (Range("Normal Background Threshold", 0.4, 0.0, 1.0, 0.01),),
         "normal_dsine": (Range("Fov", 60, 0, 360, 0.1), Range("Iterations", 5, 1, 20, 1)),
-        "mediapipe_face": (Range("Max Faces", 1, 1, 10, 1), Range("Min Face Confidence", 0.5, 0.01, 1.0, 0.01)),
         "depth_leres": (_NEAR, _BACKGROUND),
         "depth_leres++": (_NEAR, _BACKGROUND),
     }

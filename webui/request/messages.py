@@ -10,6 +10,7 @@ from typing import Literal
 
 from webui.request.jobs import AsidePlan, JobPlan
 from webui.request.plan import CheckpointRef
+from webui.request.poses import Poses
 
 # --- commands to the engine ---------------------------------------------------------------------------------------
 
@@ -315,6 +316,8 @@ class AsideResult:
     pictures: tuple[AsidePicture, ...] = ()
     comments: tuple[str, ...] = ()
     """Remarks for the person, on what is not seen."""
+    poses: Poses | None = None
+    """Of people that were found."""
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,16 @@ TABLE: tuple[Preprocessor, ...] = (
             ("ip-adapter_clip_sdxl_plus_vith", ""),
         )
     ),
+    *(
+        Preprocessor(name, f"{_P}.openpose:{name}", marks=("OpenPose",))
+        for name in ("openpose", "openpose_face", "openpose_faceonly", "openpose_hand", "openpose_full")
+    ),
+    Preprocessor(
+        "mediapipe_face",
+        f"{_P}.openpose:mediapipe_face",
+        a=Range("Max Faces", 1, 1, 10, 1),
+        b=Range("Min Face Confidence", 0.5, 0.01, 1.0, 0.01),
+    ),
 )
 
 
@@ -185,11 +195,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
         "normal_map": "normal_midas",
         "normal_bae": "",
         "normal_dsine": "",
-        "openpose": "",
-        "openpose_face": "",
-        "openpose_faceonly": "",
-        "openpose_hand": "",
-        "openpose_full": "",
         "dw_openpose_full": "",
         "animal_openpose": "",
         "densepose": "densepose (pruple bg & purple torso)",
@@ -204,7 +209,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
         "oneformer_coco": "seg_ofcoco",
         "anime_face_segment": "seg_anime_face",
         "mobile_sam": "",
-        "mediapipe_face": "",
         "facexlib": "",
         "clip_vision": "t2ia_style_clipvision",
         "revision_clipvision": "",

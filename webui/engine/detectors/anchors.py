@@ -38,9 +38,9 @@ def decoded(outputs: Iterable[Array], size: int, strides: tuple[int, ...], score
     logits, boxes = sorted((each.reshape(-1, each.shape[-1]) for each in outputs), key=lambda each: each.shape[1])
     sure = probability(logits[:, 0])
     chosen = np.flatnonzero(sure >= score)
-    boxes, middles = boxes[chosen] / size, anchors(size, strides)[chosen]
-    placed = boxes + np.tile(middles, boxes.shape[1] // 2)
-    x, y, wide, high = placed[:, 0], placed[:, 1], boxes[:, 2], boxes[:, 3]
+    sizes, middles = boxes[chosen] / np.float32(size), anchors(size, strides)[chosen]
+    placed = sizes + np.tile(middles, sizes.shape[1] // 2)
+    x, y, wide, high = placed[:, 0], placed[:, 1], sizes[:, 2], sizes[:, 3]
     corners = np.stack([x - wide / 2, y - high / 2, x + wide / 2, y + high / 2], 1)
     return suppressed(np.concatenate([sure[chosen, None], corners, placed[:, 4:]], 1).astype(np.float32))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -53,9 +53,7 @@ class Region:
             new = [max(round(length * size / side), 1) for length in (right - left, bottom - top)]
             across, down = new[0] / (right - left), new[1] / (bottom - top)
             part = np.asarray(cv2.resize(part, new, interpolation=cv2.INTER_AREA), np.uint8)
-        turn = np.array(
-            [[math.cos(self.angle), -math.sin(self.angle)], [math.sin(self.angle), math.cos(self.angle)]]
-        )
+        turn = np.array([[math.cos(self.angle), -math.sin(self.angle)], [math.sin(self.angle), math.cos(self.angle)]])
         scale = np.diag([across, down])
         matrix = scale @ turn * (side / size)
         middle = scale @ np.array([self.x - left, self.y - top])
@@ -63,7 +61,7 @@ class Region:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return np.asarray(cv2.warpAffine(part, np.column_stack([matrix, offset]), (size, size), flags=flags), np.uint8)
 
-    def back(self, points: NDArray[np.float32]) -> Points:
+    def back(self, points: NDArray[np.floating[Any]]) -> Points:
         """Points of the square, both from 0 to 1 -> of the picture."""
         dx, dy = (points[:, 0] - 0.5) * self.side, (points[:, 1] - 0.5) * self.side
         cos, sin = math.cos(self.angle), math.sin(self.angle)

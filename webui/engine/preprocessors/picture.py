@@ -11,6 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webui.base.errors import UserError
+from webui.base.paths import PACKAGES
+from webui.engine.detectors.detectors import Detectors
+from webui.engine.residents import Residents
+from webui.registry import resolved
+from webui.request.poses import Poses
 
 Bytes: TypeAlias = NDArray[np.uint8]
 """(h, w, 3), RGB; maps may be (h, w)."""
@@ -31,9 +36,38 @@ class Options:
     """The two values that each preprocessor calls something else."""
     seed: int | None = None
     """For those that draw; None: they draw anew each time."""
+    residents: Residents | None = None
+    """Lends networks to those that need some."""
+
+    @property
+    def detectors(self) -> Detectors:
+        if self.residents is None:
+            raise RuntimeError("A preprocessor with networks was asked for where none are lent.")
+        return Detectors(self.residents, PACKAGES)
 
 
-Preprocess: TypeAlias = Callable[[Bytes, Options], Bytes]
+@dataclass(frozen=True, eq=False)
+class Map:
+    """What a preprocessor has made."""
+
+    pixels: Bytes
+    remarks: tuple[str, ...] = ()
+    """For the person."""
+    poses: Poses | None = None
+    """What was drawn, of those that draw people."""
+
+
+Preprocess: TypeAlias = Callable[[Bytes, Options], "Bytes | Map"]
+
+
+def mapped(code: str, picture: Bytes, options: Options) -> Map:
+    """What the preprocessor behind this line of the table makes of a picture.
+
+    Raises:
+        UserError: it cannot; the text is for the person.
+    """
+    made = resolved(code)(picture, options)
+    return made if isinstance(made, Map) else Map(made)
 
 
 def scaled(picture: Bytes, resolution: int, enlarging: int = cv2.INTER_CUBIC) -> Bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -10,21 +11,24 @@ from PIL import Image
 from webui.base.errors import UserError
 from webui.catalog.image_files import pixels_of
 from webui.engine.control.hints import perfect_resolution
-from webui.engine.preprocessors.picture import Options
+from webui.engine.preprocessors.openpose import drawn
+from webui.engine.preprocessors.picture import Options, mapped
+from webui.engine.residents import Residents
 from webui.features.controlnet.parameters import RESIZE_MODES
 from webui.features.controlnet.picture import on_white
-from webui.registry import resolved
 from webui.request.messages import AsidePicture, AsideResult
-from webui.request.preprocessing import INPAINTS, KEEPS, Preprocessing
+from webui.request.preprocessing import INPAINTS, KEEPS, Drawing, Preprocessing
 from webui.request.preprocessors import NONE, Preprocessor, preprocessor
 
 
-def aside(plan: Preprocessing) -> AsideResult:
+def aside(plan: Preprocessing | Drawing, residents: Residents) -> AsideResult:
     """
     Raises:
         NotFound: there is no such preprocessor.
         UserError: it is not in this version.
     """
+    if isinstance(plan, Drawing):
+        return _told(Image.fromarray(drawn(plan.poses)), 0)
     known = preprocessor(plan.module)
     code = known.code or (NONE.code if known.name in KEEPS else "")
     if not code:
@@ -37,9 +41,12 @@ def aside(plan: Preprocessing) -> AsideResult:
         _resolution(plan, known, picture.shape[1], picture.shape[0]),
         known.value_of(known.a, plan.a),
         known.value_of(known.b, plan.b),
+        residents=residents,
     )
-    seen = Image.fromarray(resolved(code)(picture, options)).convert("RGB")
-    return _told(_with_hole(seen, plan.mask) if known.name in INPAINTS else seen, plan.side)
+    made = mapped(code, picture, options)
+    seen = Image.fromarray(made.pixels).convert("RGB")
+    told = _told(_with_hole(seen, plan.mask) if known.name in INPAINTS else seen, plan.side)
+    return replace(told, comments=made.remarks, poses=made.poses)
 
 
 def _keeps_alpha(plan: Preprocessing, known: Preprocessor, given: Image.Image) -> bool:

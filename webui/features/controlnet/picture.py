@@ -13,10 +13,9 @@ from webui.engine.batch import InitPicture, Services
 from webui.engine.control.hints import Hint, perfect_resolution
 from webui.engine.feature import PassContext
 from webui.engine.inpaint import blurred
-from webui.engine.preprocessors.picture import Bytes, Options, whole
+from webui.engine.preprocessors.picture import Bytes, Options, mapped, whole
 from webui.engine.upscalers.resize import FILL, fitted
 from webui.features.controlnet.parameters import RESIZE_MODES, Params, ResizeMode
-from webui.registry import resolved
 from webui.request.fields import Img2Img
 from webui.request.preprocessors import preprocessor
 
@@ -36,9 +35,12 @@ def hint_of(wish: Params, context: PassContext) -> Hint:
     resolution = int(wish.processor_res)
     if wish.pixel_perfect:
         resolution = perfect_resolution((picture.shape[1], picture.shape[0]), size, mode)
-    options = Options(resolution, wish.threshold_a, wish.threshold_b, _seed(context))
-    seen = whole(resolved(known.code)(picture, options))
-    return replace(hint, picture=seen).sized(size, mode)
+    residents = context.services.residents
+    options = Options(resolution, wish.threshold_a, wish.threshold_b, _seed(context), residents)
+    made = mapped(known.code, picture, options)
+    for sentence in made.remarks:
+        context.services.watch.remark(f"{known.title}: {sentence}")
+    return replace(hint, picture=whole(made.pixels)).sized(size, mode)
 
 
 def _chosen(wish: Params, context: PassContext) -> tuple[Hint, ResizeMode]:

@@ -6,6 +6,7 @@ import io
 
 from PIL import Image
 
+from webui.engine.residents import Residents
 from webui.engine.start import opened
 from webui.engine.upscalers.resize import enlarged_size
 from webui.jobs.extras.request import ExtrasPreview
@@ -18,7 +19,7 @@ SHOWN = 12
 """So many are seen."""
 
 
-def aside(plan: ExtrasPreview) -> AsideResult:
+def aside(plan: ExtrasPreview, _residents: Residents | None = None) -> AsideResult:
     """
     Raises:
         UserError: the picture would become too large, or too small.

@@ -24,12 +24,12 @@ from webui.request.control_types import (
     usual_model,
     usual_preprocessor,
 )
-from webui.request.messages import AsidePicture
-from webui.request.preprocessing import INPAINTS, KEEPS, Preprocessing
+from webui.request.messages import AsidePicture, AsideResult
+from webui.request.poses import poses_of
+from webui.request.preprocessing import INPAINTS, KEEPS, Drawing, Preprocessing
 from webui.request.preprocessors import Preprocessor, Range, Real, preprocessor
 from webui.server.api.bodies import decoded
 from webui.server.api.documented import Documented
-from webui.server.api.errors import NotServed
 from webui.server.api.forgiving import Forgiving
 from webui.server.guard import caller_of
 from webui.server.previews import awaited
@@ -152,13 +152,20 @@ class DetectAnswer(Documented):
     """The maps as PNG files, in base64."""
     info: str
     """"Success"."""
+    poses: list[dict[str, object]] | None = None
+    """For the preprocessors of poses: what was found in each picture, as `/controlnet/render_openpose_json` takes it;
+    coordinates are fractions of the canvas."""
+    comments: list[str] | None = None
+    """Remarks on the pictures, such as that nobody was found in one."""
 
 
 class PoseAnswer(Documented):
     """The result of drawing poses."""
 
+    images: list[str] | None = None
+    """The maps as PNG files, in base64."""
     info: str
-    """What was found."""
+    """"Success", or that there was nothing to draw."""
 
 
 def routes(app: App) -> Routes:
@@ -166,25 +173,35 @@ def routes(app: App) -> Routes:
     router.include(_lists(app))
     numbers = count(1)
 
-    @router.post("/detect", "user", response_model=DetectAnswer)
+    async def run(request: Request, plan: Preprocessing | Drawing) -> AsideResult:
+        key = f"detect/{caller_of(request.scope).owner}/{next(numbers)}"
+        answer = app.queue.asides.ask_for(key, plan)
+        return await awaited(app.queue.asides, key, answer, request.is_disconnected)
+
+    @router.post("/detect", "user", response_model=DetectAnswer, response_model_exclude_none=True)
     async def detect(body: DetectBody, request: Request) -> dict[str, object]:
         """Make a preprocessor's map of each picture, without waiting for running jobs."""
         which = _wanted(body)
-        key = f"detect/{caller_of(request.scope).owner}/{next(numbers)}"
-        found = []
+        made = []
         for number in range(len(body.pictures)):
-            plan = await run_in_threadpool(_plan, app, body, which, number)
-            answer = app.queue.asides.ask_for(f"{key}/{number}", plan)
-            made = await awaited(app.queue.asides, f"{key}/{number}", answer, request.is_disconnected)
-            found += [await asyncio.to_thread(_png, picture) for picture in made.pictures]
-        return {"images": found, "info": "Success"}
+            made.append(await run(request, await run_in_threadpool(_plan, app, body, which, number)))
+        answer = {"images": [each for one in made for each in await _pngs(one)], "info": "Success"}
+        poses = [one.poses.json for one in made if one.poses is not None]
+        comments = list(dict.fromkeys(comment for one in made for comment in one.comments))
+        return {**answer, "poses": poses or None, "comments": comments or None}
 
-    @router.post("/render_openpose_json", "user", looks=True, response_model=PoseAnswer)
-    def render_openpose_json(poses: list[object]) -> dict[str, str]:
-        """Draw poses. Not supported yet; an empty list gets the extension's answer."""
-        if poses:
-            raise NotServed("Drawing poses is not supported yet.")
-        return {"info": "No pose data detected."}
+    @router.post(
+        "/render_openpose_json", "user", looks=True, response_model=PoseAnswer, response_model_exclude_none=True
+    )
+    async def render_openpose_json(poses: list[object], request: Request) -> dict[str, object]:
+        """Draw the poses of people: one map for each element of the list."""
+        if not poses:
+            return {"info": "No pose data detected."}
+        if len(poses) > MOST_PICTURES:
+            raise UserError(f"{len(poses)} poses are too many.", hint=f"At most {MOST_PICTURES}.")
+        plans = [Drawing(poses_of(each)) for each in poses]
+        made = [await run(request, plan) for plan in plans]
+        return {"images": [each for one in made for each in await _pngs(one)], "info": "Success"}
 
     return router
 
@@ -286,6 +303,10 @@ def _plan(app: App, body: DetectBody, which: Preprocessor, number: int) -> Prepr
         mask=mask,
         as_given=True,
     )
+
+
+async def _pngs(made: AsideResult) -> list[str]:
+    return [await asyncio.to_thread(_png, picture) for picture in made.pictures]
 
 
 def _png(made: AsidePicture) -> str:
