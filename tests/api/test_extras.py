@@ -51,6 +51,12 @@ def test_one_picture_with_a1111_s_defaults(api: Api) -> None:
     assert not list(api.app.paths.outputs.rglob("*.png"))
 
 
+def test_a_background_is_asked_to_be_removed(api: Api) -> None:
+    body = {"image": ENCODED, "remove_background": True}
+    assert api.client.post("/sdapi/v1/extra-single-image", json=body).status_code == 200
+    assert asked(api).remove_background
+
+
 def test_several_pictures_are_one_job(api: Api) -> None:
     pictures = [{"data": ENCODED, "name": f"{name}.png"} for name in "ab"]
     body = {"imageList": pictures, "resize_mode": 1, "upscaling_resize_w": 64, "upscaling_resize_h": 32}

@@ -19,12 +19,15 @@ from webui.catalog.reduced import reduced
 from webui.engine.aside import AsideLane
 from webui.engine.command_handler import CommandHandler
 from webui.engine.inpaint import flattened
+from webui.engine.memory import profile_of
+from webui.engine.residents import Residents
 from webui.jobs.extras.aside import aside
 from webui.jobs.extras.request import RESIZE_TO, Extras, ExtrasPreview, resolve_extras
 from webui.request.messages import Aside, AsideDone, AsideResult, Event, Finished, Pictured, Run
 from webui.request.settings import Settings
 
 PATIENCE = 60.0
+LENDING = Residents(profile_of(OPTIONS))
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ def test_a_preview_shows_what_the_job_makes(asked: dict[str, Any]) -> None:
     small = reduced(names.picture("x"))
     assert (small.width, small.height) == names.size
     plan = ExtrasPreview(request, small.png, names.size, {"Lanczos": "Lanczos", "Nearest": "Nearest"}, 64_000_000)
-    looks, results = aside(plan).pictures, made(names, **asked)
+    looks, results = aside(plan, LENDING).pictures, made(names, **asked)
     assert [(look.width, look.height) for look in looks] == [(each.width, each.height) for each in results]
     for look, result in zip(looks, results, strict=True):
         with Image.open(io.BytesIO(look.webp)) as image:
@@ -178,13 +181,13 @@ def test_what_the_job_would_refuse_the_preview_refuses_and_of_many_parts_the_fir
     names = {"Lanczos": "Lanczos", "Nearest": "Nearest"}
     large = Extras(images=("x",), upscaler_1="Lanczos", upscaling_resize=8)
     with pytest.raises(UserError, match="would become 10400x5600"):
-        aside(ExtrasPreview(large, small.png, (1300, 700), names, 1_000_000))
+        aside(ExtrasPreview(large, small.png, (1300, 700), names, 1_000_000), LENDING)
     parts = Extras(
         **{**TO, "images": ("x",), "upscaling_resize_w": 20, "split_oversized": True, "split_threshold": 1},
         flip_horizontal=True,
         flip_vertical=True,
         flip_both=True,
     )
-    result = aside(ExtrasPreview(parts, small.png, (1300, 700), names, 64_000_000, ("Said before.",)))
+    result = aside(ExtrasPreview(parts, small.png, (1300, 700), names, 64_000_000, ("Said before.",)), LENDING)
     assert len(result.pictures) == 12
     assert result.comments[0] == "Said before." and "The first 12 of" in result.comments[1]

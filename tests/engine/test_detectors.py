@@ -16,7 +16,7 @@ from tests.packaged import have_detectors
 from webui.base.errors import ModelError
 from webui.catalog import onnx_file, tflite
 from webui.engine.detectors.anchors import anchors, decoded, overlaps
-from webui.engine.detectors.detectors import FACES, PALMS, PERSON, Detectors
+from webui.engine.detectors.detectors import FACES, PALMS, PERSON, Detectors, Landmarks
 from webui.engine.detectors.regions import Bytes, Region, around, turned
 from webui.engine.memory import profile_of
 from webui.engine.residents import Residents
@@ -25,6 +25,7 @@ from webui.request.engine_options import EngineOptions
 NOSE, LEFT_SHOULDER, RIGHT_SHOULDER = 0, 11, 12
 SEEN_AT = {NOSE: (108, 62), LEFT_SHOULDER: (148, 118), RIGHT_SHOULDER: (58, 112)}
 """Where a person sees them in the picture of the astronaut."""
+PICTURES = Path(__file__).parents[1] / "pictures"
 NEAR = 14
 """Pixels."""
 
@@ -41,7 +42,7 @@ def detectors() -> Detectors:
 
 @pytest.fixture(scope="module")
 def astronaut() -> Bytes:
-    return np.array(Image.open(Path(__file__).parents[1] / "pictures" / "astronaut.jpg").convert("RGB"))
+    return np.array(Image.open(PICTURES / "astronaut.jpg").convert("RGB"))
 
 
 @given(st.floats(0, 99), st.floats(0, 99), st.floats(20, 300), st.floats(-math.pi, math.pi), st.floats(-40, 40))
@@ -113,6 +114,23 @@ def test_a_person_is_found_with_face_and_shape(detectors: Detectors, astronaut: 
     for mask in (detectors.subject_mask(astronaut), detectors.person_mask(astronaut)):
         assert mask.shape == (256, 256) and mask.dtype == np.uint8
         assert mask[90:250, 60:150].mean() > 230 > 25 > mask[:100, 160:].mean()
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_a_hand_is_found_in_any_direction_and_at_the_end_of_an_arm(detectors: Detectors, turns: int) -> None:
+    upright = np.array(Image.open(PICTURES / "hand.jpg").convert("RGB"))
+    picture = np.ascontiguousarray(np.rot90(upright, -turns))
+    (hand,) = detectors.hands(picture)
+    across, up = [(1, 0), (0, 1), (-1, 0), (0, -1)][turns], [(0, -1), (1, 0), (0, 1), (-1, 0)][turns]
+    tips = hand.points[[4, 8, 12, 16, 20]] - hand.points[0]
+    assert np.all(tips @ up > 20), "all fingers are away from the wrist"
+    assert np.all(np.diff(tips @ across) < 0), "from the thumb on, which is on the right"
+    points = np.full((33, 2), -1, np.float32)
+    points[[15, 19, 17]] = hand.points[[0, 5, 17]]
+    person = Landmarks((0.0, 0.0, 288.0, 288.0), 1.0, points, points[:, 0] > 0)
+    left, right = detectors.hands_of(picture, person)
+    assert right is None and left is not None
+    assert np.abs(left.points - hand.points).max() < NEAR
 
 
 @pytest.mark.parametrize("degrees", [35, 90, 180, 270])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 
 from tests.engine.conftest import OPTIONS
+from tests.packaged import have_detectors
 from webui.base.errors import NotFound, UserError
 from webui.catalog.image_files import picture_of
 from webui.engine.memory import profile_of
@@ -139,6 +141,44 @@ def test_what_is_transparent_stays_so_and_no_hidden_colour_comes_in_at_the_edge(
         assert result.getpixel((0, 0)) == (0, 255, 0, 255) and result.getpixel((79, 0))[3] == 0  # type: ignore[index]
         levels = np.asarray(result)
         assert levels[levels[..., 3] > 0][:, 0].max() < 8, "the red that nobody sees stays hidden"
+
+
+def seen(picture: Pictured) -> Image.Image:
+    return picture_of(picture.width, picture.height, picture.rgb, picture.alpha)
+
+
+class WithAstronaut(Names):
+    def picture(self, name: str) -> bytes:
+        return (Path(__file__).parents[1] / "pictures" / "astronaut.jpg").read_bytes()
+
+
+def test_a_background_is_removed_before_the_picture_is_enlarged() -> None:
+    have_detectors()
+    (cut,) = made(WithAstronaut(), remove_background=True, upscaling_resize=2)
+    assert sizes([cut]) == [(512, 512)]
+    assert dict(cut.facts)["Postprocess background"] == "removed"
+    alpha = np.array(seen(cut).getchannel("A"))
+    assert alpha[200:480, 140:280].mean() > 240, "the astronaut stays"
+    assert alpha[:200, 340:].mean() < 15, "the wall and the model of a shuttle go"
+    (whole,) = made(WithAstronaut(), upscaling_resize=2)
+    colours = [np.array(seen(each).convert("RGB"))[200:480, 140:280] for each in (cut, whole)]
+    assert np.array_equal(*colours)
+
+
+@pytest.mark.parametrize(("size", "mode"), [((1, 1), "RGBA"), ((9, 700), "I;16"), ((5, 5), "P")])
+def test_a_background_of_anything_is_removed_and_what_was_transparent_stays_so(size: Any, mode: str) -> None:
+    have_detectors()
+
+    class WithIt(Names):
+        def picture(self, name: str) -> bytes:
+            buffer = io.BytesIO()
+            Image.new(mode, size).save(buffer, "PNG")
+            return buffer.getvalue()
+
+    (cut,) = made(WithIt(), remove_background=True, upscaler_1="None")
+    assert sizes([cut]) == [size]
+    if mode == "RGBA":
+        assert np.array(seen(cut))[..., 3].max() == 0
 
 
 def test_an_opaque_picture_has_no_opacity_to_carry() -> None:

@@ -43,7 +43,7 @@ MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, eq=False)
-class Detection:
+class Landmarks:
     """Something in a picture."""
 
     box: tuple[float, float, float, float]
@@ -74,7 +74,7 @@ class Detectors:
     residents: Residents
     folder: Path = PACKAGES
 
-    def faces(self, picture: Bytes, score: float = FACE_SCORE) -> list[Detection]:
+    def faces(self, picture: Bytes, score: float = FACE_SCORE) -> list[Landmarks]:
         """The surest first, all that there are."""
         region = whole(picture)
         with lent(self.residents, FACES, self.folder) as run:
@@ -90,13 +90,13 @@ class Detectors:
         found = suppressed(np.stack(parts, 1).astype(np.float32), mixed=False)
         return list(_placed(found, region, picture, FACE_SIDE))
 
-    def hands(self, picture: Bytes) -> list[Detection]:
+    def hands(self, picture: Bytes) -> list[Landmarks]:
         """The surest first, at most `MOST`."""
         region = whole(picture)
         hands = (self._fingers(picture, palm) for palm in self._palms(picture, region)[:MOST])
         return sorted(filter(None, hands), key=lambda hand: -hand.score)
 
-    def persons(self, picture: Bytes, faces: Sequence[Detection] = ()) -> list[Detection]:
+    def persons(self, picture: Bytes, faces: Sequence[Landmarks] = ()) -> list[Landmarks]:
         """The surest first, at most `MOST`. faces: where else to look, for those who are small in the picture."""
         found = self._persons(picture, whole(picture))
         for face in sorted(faces, key=lambda face: -face.side):
@@ -110,9 +110,9 @@ class Detectors:
                         found = _with(found, person)
         return sorted(found, key=lambda person: -person.score)[:MOST]
 
-    def hands_of(self, picture: Bytes, person: Detection) -> tuple[Detection | None, Detection | None]:
+    def hands_of(self, picture: Bytes, person: Landmarks) -> tuple[Landmarks | None, Landmarks | None]:
         """The person's left and right one, looked for where the arms end."""
-        found: list[Detection | None] = []
+        found: list[Landmarks | None] = []
         for wrist, first, last in WRISTS:
             hand = None
             if person.visible[wrist]:
@@ -127,7 +127,7 @@ class Detectors:
             found.append(hand)
         return found[0], found[1]
 
-    def mesh_of(self, picture: Bytes, face: Detection) -> Points | None:
+    def mesh_of(self, picture: Bytes, face: Landmarks) -> Points | None:
         """(468, 2): the points of MediaPipe's mesh; None: it does not look like a face."""
         region = around(np.array(face.box, np.float32).reshape(2, 2), turned(face.points[0], face.points[1], 0.0))
         region, mesh = region.grown(1.25), None
@@ -159,10 +159,10 @@ class Detectors:
 
     # ------------------------------------------------------------ one after the other
 
-    def _persons(self, picture: Bytes, where: Region) -> list[Detection]:
+    def _persons(self, picture: Bytes, where: Region) -> list[Landmarks]:
         with lent(self.residents, PERSONS, self.folder) as run:
             found = decoded(run(planes(where.seen(picture, 224), -1, 1)).values(), 224, (8, 16, 32, 32, 32))
-        persons: list[Detection] = []
+        persons: list[Landmarks] = []
         for each in found[:MOST]:
             hips, above = where.back(each[5:9].reshape(2, 2))
             reach = 2 * float(np.linalg.norm(above - hips))
@@ -172,7 +172,7 @@ class Detectors:
                 persons = _with(persons, person)
         return persons
 
-    def _points(self, picture: Bytes, region: Region) -> Detection | None:
+    def _points(self, picture: Bytes, region: Region) -> Landmarks | None:
         """The 33 points of a person in a square; None: nobody is there."""
         with lent(self.residents, POINTS, self.folder) as run:
             outputs = run(planes(region.seen(picture, 256)))
@@ -181,7 +181,7 @@ class Detectors:
             return None
         points, sure = region.back(marks[:BODY, :2] / 256), probability(marks[:BODY, 3])
         visible = (sure > SEEN) & _inside(points, picture)
-        return Detection(_box(points[visible], picture), score, points, visible) if visible.any() else None
+        return Landmarks(_box(points[visible], picture), score, points, visible) if visible.any() else None
 
     def _palms(self, picture: Bytes, where: Region) -> list[NDArray[np.float32]]:
         """(score, left, top, right, bottom, seven points) in pixels."""
@@ -189,7 +189,7 @@ class Detectors:
             found = decoded(run(planes(where.seen(picture, 192))).values(), 192, (8, 16, 16, 16))
         return [np.concatenate([each[:1], where.back(each[1:].reshape(-1, 2)).ravel()]) for each in found]
 
-    def _fingers(self, picture: Bytes, palm: NDArray[np.float32]) -> Detection | None:
+    def _fingers(self, picture: Bytes, palm: NDArray[np.float32]) -> Landmarks | None:
         """The 21 points of a hand."""
         points = palm[5:].reshape(-1, 2)
         left, top, right, bottom = palm[1:5]
@@ -203,16 +203,16 @@ class Detectors:
             return None
         marks = region.back(outputs["Identity"].reshape(21, 3)[:, :2] / 224)
         inside = _inside(marks, picture)
-        return Detection(_box(marks[inside], picture), score, marks, inside) if inside.any() else None
+        return Landmarks(_box(marks[inside], picture), score, marks, inside) if inside.any() else None
 
 
-def _placed(found: Sequence[NDArray[np.float32]], where: Region, picture: Bytes, size: int) -> Iterator[Detection]:
+def _placed(found: Sequence[NDArray[np.float32]], where: Region, picture: Bytes, size: int) -> Iterator[Landmarks]:
     """In the picture: what was found in a square that was seen in so many pixels."""
     for each in found:
         points = where.back(each[1:].reshape(-1, 2) / size)
         box = _box(points[:2], picture)
         if box[2] > box[0] and box[3] > box[1]:
-            yield Detection(box, float(each[0]), points[2:], _inside(points[2:], picture))
+            yield Landmarks(box, float(each[0]), points[2:], _inside(points[2:], picture))
 
 
 def _box(points: Points, picture: Bytes) -> tuple[float, float, float, float]:
@@ -227,14 +227,14 @@ def _inside(points: Points, picture: Bytes) -> NDArray[np.bool_]:
     return np.asarray((points >= 0).all(1) & (points < (wide, high)).all(1), np.bool_)
 
 
-def _has_face(person: Detection, face: Detection) -> bool:
+def _has_face(person: Landmarks, face: Landmarks) -> bool:
     """Whether the person's nose lies in the face."""
     left, top, right, bottom = face.box
     x, y = person.points[0]
     return bool(left <= x <= right and top <= y <= bottom)
 
 
-def _with(persons: list[Detection], more: Detection) -> list[Detection]:
+def _with(persons: list[Landmarks], more: Landmarks) -> list[Landmarks]:
     """Of two that are one person, the surer."""
     same = [each for each in persons if _are_one(each, more)]
     if any(each.score >= more.score for each in same):
@@ -242,7 +242,7 @@ def _with(persons: list[Detection], more: Detection) -> list[Detection]:
     return [each for each in persons if each not in same] + [more]
 
 
-def _are_one(a: Detection, b: Detection) -> bool:
+def _are_one(a: Landmarks, b: Landmarks) -> bool:
     both = a.visible & b.visible
     if not both.any():
         return False

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from webui.engine.detectors.detectors import MOST, Detection, Detectors
+from webui.engine.detectors.detectors import MOST, Detectors, Landmarks
 from webui.engine.preprocessors.picture import Bytes, Map, Options, levels, scaled
 from webui.request.poses import BODY, HAND, Figure, Point, Points, Poses
 
@@ -109,7 +109,7 @@ def figures(picture: Bytes, detectors: Detectors, *, hands: bool, faces: bool) -
     return found
 
 
-def _is_of(face: Detection, person: Detection) -> bool:
+def _is_of(face: Landmarks, person: Landmarks) -> bool:
     left, top, right, bottom = face.box
     x, y = person.points[0]
     return bool(left <= x <= right and top <= y <= bottom)
@@ -120,7 +120,7 @@ def _part(point: NDArray[np.float32], size: NDArray[np.float32]) -> Point:
     return (x, y) if 0 <= x < 1 and 0 <= y < 1 else None
 
 
-def _body(person: Detection, size: NDArray[np.float32]) -> Points:
+def _body(person: Landmarks, size: NDArray[np.float32]) -> Points:
     found: list[Point] = [
         _part(person.points[place], size) if place is not None and person.visible[place] else None for place in OF_BODY
     ]
@@ -129,11 +129,11 @@ def _body(person: Detection, size: NDArray[np.float32]) -> Points:
     return tuple(found) if len(found) == BODY else ()
 
 
-def _hand(hand: Detection | None, size: NDArray[np.float32]) -> Points:
+def _hand(hand: Landmarks | None, size: NDArray[np.float32]) -> Points:
     return () if hand is None else tuple(_part(point, size) for point in hand.points[:HAND])
 
 
-def _face(picture: Bytes, detectors: Detectors, face: Detection, size: NDArray[np.float32]) -> Points:
+def _face(picture: Bytes, detectors: Detectors, face: Landmarks, size: NDArray[np.float32]) -> Points:
     mesh = detectors.mesh_of(picture, face)
     if mesh is None:
         return ()

@@ -10,7 +10,7 @@ from webui.engine.residents import Residents
 from webui.engine.start import opened
 from webui.engine.upscalers.resize import enlarged_size
 from webui.jobs.extras.request import ExtrasPreview
-from webui.jobs.extras.work import Worked, as_given, results_of
+from webui.jobs.extras.work import Worked, as_given, begun, results_of
 from webui.request.messages import AsidePicture, AsideResult
 
 LARGE, SMALL = 640, 320
@@ -19,13 +19,13 @@ SHOWN = 12
 """So many are seen."""
 
 
-def aside(plan: ExtrasPreview, _residents: Residents | None = None) -> AsideResult:
+def aside(plan: ExtrasPreview, residents: Residents) -> AsideResult:
     """
     Raises:
-        UserError: the picture would become too large, or too small.
+        UserError: the picture would become too large, or too small, or a network was not fetched.
     """
     comments = list(plan.comments)
-    picture = as_given(opened(plan.picture))
+    picture = begun(as_given(opened(plan.picture)), plan.request, residents).picture
     given = Worked(picture, plan.size, most=max(*picture.size, LARGE))
     results = results_of(given, plan.request, _resized, plan.names, plan.most_pixels, comments.append)
     if len(results) > SHOWN:

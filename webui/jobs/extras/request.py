@@ -25,7 +25,7 @@ MOST_PARTS = 1000
 
 
 class Extras(JobRequest):
-    """Pictures that are enlarged, cropped or mirrored."""
+    """Pictures that are enlarged, cut out, cropped or mirrored."""
 
     kind: ClassVar[str] = "extras"
 
@@ -57,6 +57,8 @@ class Extras(JobRequest):
         float, Slider(ui="Upscaler 2 visibility", min=0, max=1, step=0.001, ge=0, le=1)
     ] = 0.0
     """The visibility of the second upscaler's result: 0 is none, 1 is only that result."""
+    remove_background: Annotated[bool, Toggle(ui="Remove background")] = False
+    """Keeps what stands out, and makes everything around it transparent, before the picture is enlarged."""
     split_oversized: Annotated[bool, Toggle(ui="Split oversized images")] = False
     """Splits pictures that are longer than the target size into parts of that size."""
     split_threshold: Annotated[float, Slider(ui="Threshold", min=0, max=1, step=0.05, ge=0, le=1)] = 0.5
@@ -89,7 +91,7 @@ class Extras(JobRequest):
         """Whether anything but their files becomes different."""
         enlarges = self.upscaler_1 not in ("", NONE)
         copies = self.flip_horizontal or self.flip_vertical or self.flip_both
-        return enlarges or self.split_oversized or self.autosized_crop or copies
+        return enlarges or self.remove_background or self.split_oversized or self.autosized_crop or copies
 
     @property
     def previewed(self) -> Self:

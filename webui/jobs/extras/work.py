@@ -1,4 +1,4 @@
-"""The Extras tab's job: finished pictures made larger, cut, mirrored. No checkpoint is needed."""
+"""The Extras tab's job: finished pictures made larger, cut, cut out, mirrored. No checkpoint is needed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from itertools import product
 from PIL import Image, ImageOps
 
 from webui.base.errors import UserError
+from webui.engine.detectors.cut_out import cut_out
+from webui.engine.detectors.detectors import Detectors
 from webui.engine.house import House
 from webui.engine.levels import rows_of
+from webui.engine.residents import Residents
 from webui.engine.start import opened
 from webui.engine.upscaler_shelf import UpscalerShelf
 from webui.engine.upscalers.resize import enlarged
@@ -102,7 +105,7 @@ def retouched(plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch) -> Iterator[
 
 def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch) -> list[Worked]:
     """What becomes of one picture."""
-    given = as_given(opened(plan.images[one.image]))
+    given = begun(as_given(opened(plan.images[one.image])), one.request, shelf.residents)
     tiles = _Tiles(watch, 2 if has_second(one.request) else 1)
     enlargers = shelf.enlargers(plan.upscalers, plan.tile, plan.tile_overlap, tiles)
 
@@ -115,7 +118,18 @@ def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch)
         return worked.to(large, large.size)
 
     names = {name: ref.name for name, ref in plan.upscalers.items()}
-    return results_of(Worked(given, given.size), one.request, enlarge, names, plan.most_pixels, watch.remark)
+    return results_of(given, one.request, enlarge, names, plan.most_pixels, watch.remark)
+
+
+def begun(picture: Image.Image, request: Extras, residents: Residents) -> Worked:
+    """What enlarging begins with: the picture, without its background if that is not wanted.
+
+    Raises:
+        ModelError: the network that finds it was not fetched, or cannot be opened.
+    """
+    if not request.remove_background:
+        return Worked(picture, picture.size)
+    return Worked(cut_out(picture, Detectors(residents)), picture.size, {"Postprocess background": "removed"})
 
 
 def as_given(picture: Image.Image) -> Image.Image:

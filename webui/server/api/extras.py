@@ -54,6 +54,8 @@ class ExtrasBody(Forgiving):
     """A second upscaler whose result is blended in."""
     extras_upscaler_2_visibility: float = Field(default=0, ge=0, le=1)
     """The visibility of the second upscaler's result: 0 is none, 1 is only that result."""
+    remove_background: bool = False
+    """Makes everything around the subject transparent. An addition to A1111's fields."""
     upscale_first: bool = False
     """Accepted, without effect."""
 
@@ -166,5 +168,5 @@ def _answer(app: App, job: Job) -> tuple[str, list[str]]:
 
 def _done(text: str) -> str:
     """The end of an infotext that says what was done last; "" where nothing was."""
-    at = text.rfind("Postprocess upscale ")
-    return text[at:] if at >= 0 else ""
+    found = [at for at in map(text.rfind, ("Postprocess background: ", "Postprocess upscale ")) if at >= 0]
+    return text[min(found) :] if found else ""

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import count
 
-from webui.base.errors import Busy, EngineCrashed, NotFound, UserError, WebuiError
+from webui.base.errors import Busy, EngineCrashed, ModelError, NotFound, UserError, WebuiError
 from webui.catalog.settings_store import SettingsStore
 from webui.request.jobs import AsidePlan, JobRequest
 from webui.request.messages import Aside, AsideDone, AsideResult
@@ -134,5 +134,5 @@ def _begun() -> Future[AsideResult]:
 
 
 def _error(heard: AsideDone) -> WebuiError:
-    kind = {UserError.code: UserError, NotFound.code: NotFound}.get(heard.code, WebuiError)
+    kind = {each.code: each for each in (UserError, NotFound, ModelError)}.get(heard.code, WebuiError)
     return kind(heard.message, hint=heard.hint)

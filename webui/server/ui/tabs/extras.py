@@ -122,6 +122,7 @@ def _upscale(controls: Controls) -> None:
         to.select(None, None, controls[MODE], js=f"() => {RESIZE_TO}", **QUIET)
         with gr.Row():
             controls.add_all(UPSCALERS, min_width=150)
+    controls.add("remove_background")
 
 
 def _more(controls: Controls) -> None:
