@@ -29,7 +29,7 @@ def chunked(text, **options):
 @pytest.mark.parametrize("case", golden("tokenize"), ids=lambda case: case["prompt"][:40])
 def test_chunks_are_those_of_a1111(case):
     text = case["prompt"]
-    chunks, token_count = chunk_tokens(
+    chunks, token_count, _ = chunk_tokens(
         [Span(text, 1.0)] if case.get("emphasis") == "None" else parse_attention(text),
         clip_tokenizer(),
         comma_backtrack=case.get("comma_padding_backtrack", 20),
@@ -45,7 +45,7 @@ def test_chunks_are_those_of_a1111(case):
 
 @given(prompts, st.integers(0, 74))
 def test_every_chunk_has_the_encoders_size_and_no_token_is_lost(text, comma_backtrack):
-    chunks, token_count = chunked(text, comma_backtrack=comma_backtrack)
+    chunks, token_count, _ = chunked(text, comma_backtrack=comma_backtrack)
     assert all(len(chunk.tokens) == len(chunk.multipliers) == CHUNK_LENGTH + 2 for chunk in chunks)
     assert all((chunk.tokens[0], chunk.tokens[-1]) == (START, END) for chunk in chunks)
     inside = [token for chunk in chunks for token in chunk.tokens[1:-1] if token != END]
@@ -79,29 +79,29 @@ def test_old_emphasis_never_raises(text):
 def test_what_follows_the_last_comma_goes_to_the_next_chunk():
     text = "cat " * 60 + ", " + "dog " * 20
     cat, dog = clip_tokenizer().encode("cat dog")
-    near, _ = chunked(text, comma_backtrack=20)
+    near, *_ = chunked(text, comma_backtrack=20)
     assert dog not in near[0].tokens
     assert near[1].tokens.count(dog) == 20
-    far, _ = chunked(text, comma_backtrack=10)
+    far, *_ = chunked(text, comma_backtrack=10)
     assert far[0].tokens.count(cat) == 60
     assert far[0].tokens.count(dog) == 14
 
 
 def test_weights_move_with_their_tokens():
-    (first, second), _ = chunked("cat " * 70 + ", (dog dog dog dog dog:1.5)")
+    (first, second), *_ = chunked("cat " * 70 + ", (dog dog dog dog dog:1.5)")
     assert 1.5 not in first.multipliers
     assert second.multipliers[:7] == (1.0, 1.5, 1.5, 1.5, 1.5, 1.5, 1.0)
 
 
 def test_an_embedding_is_not_parted_and_longer_names_go_first():
     find_embedding = embedding_finder({"style": 4, "style of mine": 8, "": 3}, clip_tokenizer())
-    chunks, token_count = chunked("cat " * 70 + "Style of Mine style", find_embedding=find_embedding)
+    chunks, token_count, _ = chunked("cat " * 70 + "Style of Mine style", find_embedding=find_embedding)
     assert [[tuple(fix) for fix in chunk.fixes] for chunk in chunks] == [[], [(0, "style of mine"), (8, "style")]]
     assert token_count == CHUNK_LENGTH + 12
 
 
 def test_an_embedding_longer_than_a_chunk_fills_one():
-    chunks, token_count = chunked("a big b", find_embedding=embedding_finder({"big": 200}, clip_tokenizer()))
+    chunks, token_count, _ = chunked("a big b", find_embedding=embedding_finder({"big": 200}, clip_tokenizer()))
     assert [len(chunk.tokens) for chunk in chunks] == [77, 77, 77]
     assert token_count == 2 * CHUNK_LENGTH + 1
 
@@ -111,7 +111,7 @@ def test_an_embedding_moved_by_a_comma_stays_behind():
     def find_embedding(tokens, position):
         return FoundEmbedding("x", 1, 1) if tokens[position] == clip_tokenizer().encode("x")[0] else None
 
-    (first, second), _ = chunked("cat " * 70 + ", x dog dog dog dog", find_embedding=find_embedding)
+    (first, second), *_ = chunked("cat " * 70 + ", x dog dog dog dog", find_embedding=find_embedding)
     assert [tuple(fix) for fix in first.fixes] == [(71, "x")]
     assert first.tokens[72] == END
     assert second.fixes == ()

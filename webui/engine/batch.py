@@ -205,6 +205,8 @@ class Pass:
     """(width, height) in pixels, as asked for."""
     networks: tuple[NetworkTag, ...] = ()
     """Tags of the first picture's prompt, and of the settings. A1111: they hold for the whole batch."""
+    tagged: tuple[str, ...] = ()
+    """The positive texts, still with their tags."""
     start: Start | None = None
     beside: Beside = nothing_beside
     keeps: bool = True

@@ -83,6 +83,8 @@ class Row(NamedTuple):
     """Of the prompt's parts between AND, from 0."""
     weight: float
     """Of that part."""
+    ends: tuple[int, ...] = ()
+    """As `Encoded` has them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,14 +98,17 @@ class Stacked:
     weights: tuple[float, ...]
     sides: tuple[Side, ...]
     """Whether it is the prompt's, or the negative prompt's."""
+    ends: tuple[tuple[int, ...], ...] = ()
+    """As `Encoded` has them, of each row; (): nobody knows."""
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
         """The same, one by one; a row of a picture that another one of the same side came before is its next part."""
         found: list[Row] = []
-        for picture, side, weight in zip(self.images, self.sides, self.weights, strict=True):
+        ends = self.ends or ((),) * len(self.images)
+        for picture, side, weight, own in zip(self.images, self.sides, self.weights, ends, strict=True):
             part = sum(1 for row in found if (row.picture, row.side) == (picture, side))
-            found.append(Row(picture, side, part, weight))
+            found.append(Row(picture, side, part, weight, own))
         return tuple(found)
 
 
@@ -136,6 +141,7 @@ class Prompts:
                 tuple(image for image, _, _ in rows),
                 tuple(weight for _, _, weight in rows),
                 (side,) * len(rows),
+                tuple(encoded.ends for _, encoded, _ in rows),
             )
         return self._stacked[key]
 

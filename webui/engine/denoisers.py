@@ -135,6 +135,9 @@ class Prompted:
     """InstructPix2Pix: how strongly the given picture guides. Brooks et al. 2022, arXiv:2211.09800, eq. 3."""
     empty: Callable[[], Tensor] | None = None
     """Tokens of an empty text: (n, width)."""
+    areas: Sequence[Tensor | None] = ()
+    """One a picture: where each of its prompt's parts guides, (parts, h, w) from 0 to 1; None, or no picture at all:
+    all of them guide everywhere."""
     wrapped: Callable[[Stacked, Tensor, Tensor, Conditioning], Tensor] | None = None
     """What features make of a call of the network; None: no feature has a say in it."""
 
@@ -222,7 +225,8 @@ def guided(source: Source, process: Process, guidance: Guidance, clock: Clock, w
         single = positive.images == tuple(range(len(x))) and set(positive.weights) == {1.0}
         if _skips(guidance, process, clock, call, sigma, note):
             conditional = network.asked(x, sigma, positive)
-            return _combined(conditional, _first_rows(conditional, positive, len(x)), positive, 1.0), None
+            first = _first_rows(conditional, positive, len(x))
+            return _combined(conditional, first, positive, 1.0, network.areas), None
         if guidance.scale == 1.0 and single and not both:
             return network.asked(x, sigma, positive), None
         negative = network.prompts.negative_at(call)
@@ -235,7 +239,7 @@ def guided(source: Source, process: Process, guidance: Guidance, clock: Clock, w
         else:
             conditional = network.asked(x, sigma, positive)
             unconditional = network.asked(x, sigma, negative)
-        return _combined(conditional, unconditional, positive, guidance.scale), unconditional
+        return _combined(conditional, unconditional, positive, guidance.scale, network.areas), unconditional
 
     def answer(x: Tensor, sigma: Tensor) -> Tensor:
         return answers(x, sigma, both=False)[0]
@@ -276,13 +280,24 @@ def _skips(guidance: Guidance, process: Process, clock: Clock, call: int, sigma:
     return False
 
 
-def _combined(conditional: Tensor, unconditional: Tensor, positive: Stacked, scale: float) -> Tensor:
-    """u + sum of w scale (c - u); conditional: (rows, c, h, w), unconditional: (b, c, h, w)."""
+def _combined(
+    conditional: Tensor,
+    unconditional: Tensor,
+    positive: Stacked,
+    scale: float,
+    areas: Sequence[Tensor | None] = (),
+) -> Tensor:
+    """u + sum of w scale (c - u); conditional: (rows, c, h, w), unconditional: (b, c, h, w).
+
+    areas: see `Prompted`; where one has no part of its own for a row, that guides everywhere.
+    """
     if positive.images == tuple(range(len(unconditional))) and set(positive.weights) == {1.0}:
         return unconditional + (conditional - unconditional) * scale
     x0 = unconditional.clone()
-    for row, (image, weight) in enumerate(zip(positive.images, positive.weights, strict=True)):
-        x0[image] += (conditional[row] - unconditional[image]) * (weight * scale)
+    for answer, (image, _, part, weight, _) in zip(conditional, positive.rows, strict=True):
+        apart = (answer - unconditional[image]) * (weight * scale)
+        own = areas[image] if areas else None
+        x0[image] += apart if own is None or part >= len(own) else apart * own[part].to(apart)
     return x0
 
 
@@ -301,6 +316,7 @@ def _joined(positive: Stacked, negative: Stacked) -> Stacked:
         positive.images + negative.images,
         positive.weights + negative.weights,
         positive.sides + negative.sides,
+        positive.ends + negative.ends,
     )
 
 
@@ -371,7 +387,7 @@ def asking_again(source: Source, clock: Clock) -> Callable[[Prediction, Patch, T
                 return network.asked(x, prediction.sigma, network.prompts.negative_at(call))
             positive = network.prompts.positive_at(call)
             conditional = network.asked(x, prediction.sigma, positive)
-        return _combined(conditional, prediction.unconditional, positive, 1.0)
+        return _combined(conditional, prediction.unconditional, positive, 1.0, network.areas)
 
     return ask
 

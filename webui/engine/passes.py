@@ -209,13 +209,11 @@ def prompted(batch: Batch, this: Pass, loaded: Loaded, process: Process, service
     """The model with its texts for this pass."""
     services.watch.check()
     render, beside = batch.render, this.beside(loaded.model)
-    embeddings = {**services.embeddings, **loaded.patches.embeddings}
-    positive, negative = text_options(loaded.model, this, render)
     if loaded.model.family.bears(Capability.DISTILLED_GUIDANCE):
         batch.facts.note("Distilled CFG Scale", render.distilled_cfg_scale)
-    encoder = Encoder(loaded.model, (loaded.key, loaded.patches.key), positive, embeddings, services.cache, negative)
+    encoder = encoder_of(batch, this, loaded, services)
     prompts = encoder.prompts(this.positive, this.negative, this.timeline)
-    _note_embeddings(batch, [embeddings[name] for name in prompts.embeddings])
+    _note_embeddings(batch, [encoder.embeddings[name] for name in prompts.embeddings])
     return Prompted(
         loaded.model,
         on_device(process, loaded.model.device),
@@ -225,6 +223,13 @@ def prompted(batch: Batch, this: Pass, loaded: Loaded, process: Process, service
         image_scale=image_scale_of(batch, loaded.model),
         empty=encoder.empty,
     )
+
+
+def encoder_of(batch: Batch, this: Pass, loaded: Loaded, services: Services) -> Encoder:
+    """What reads texts for a pass, with the networks that are active in the model now."""
+    embeddings = {**services.embeddings, **loaded.patches.embeddings}
+    positive, negative = text_options(loaded.model, this, batch.render)
+    return Encoder(loaded.model, (loaded.key, loaded.patches.key), positive, embeddings, services.cache, negative)
 
 
 def text_options(model: PictureMaker, this: Pass, render: RenderSettings) -> tuple[TextOptions, TextOptions]:

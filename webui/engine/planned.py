@@ -31,6 +31,7 @@ def planned(batch: Batch) -> Pass:
         negative=tuple(text_of(picture.request.negative_prompt, render) for picture in batch.pictures),
         timeline=Timeline(request.steps * entry.calls_per_step, old=render.use_old_scheduling),
         size=(request.width, request.height),
+        tagged=tuple(text_of(picture.request.prompt, render) for picture in batch.pictures),
         networks=() if request.disable_extra_networks else tags_of(request.prompt, render),
     )
 

@@ -10,5 +10,7 @@ The order in which a picture's prompt passes through it is A1111's:
 6. `attention.parse_attention`      `(word:1.2)`, `[word]`, `BREAK`
 7. `chunks.chunk_tokens`            75-token chunks, multipliers, embeddings (with `tokens.clip_tokenizer`)
 
-No function here raises for any text.
+`regions.layout` says which part of a prompt holds in which part of the picture; it comes before all of these.
+
+No function here raises for any prompt; only ratios that are no numbers, and too many regions, are refused.
 """

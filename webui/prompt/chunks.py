@@ -53,6 +53,8 @@ class Chunks(NamedTuple):
 
     chunks: tuple[PromptChunk, ...]
     token_count: int
+    ends: tuple[int, ...] = ()
+    """Behind how many chunks each part between the words `BREAK` ends; the last one behind all of them."""
 
 
 class Count(NamedTuple):
@@ -77,7 +79,7 @@ def chunk_tokens(
     filling = _Filling()
     for span in spans:
         if span.is_break:
-            filling.end_chunk()
+            filling.end_part()
             continue
         tokens = tokenizer.encode(span.text)
         position = 0
@@ -178,6 +180,7 @@ class _Filling:
         self.multipliers: list[float] = []
         self.fixes: list[Fix] = []
         self.last_comma: int | None = None
+        self.ends: list[int] = []
 
     @property
     def is_full(self) -> bool:
@@ -197,6 +200,10 @@ class _Filling:
         self.fixes.append(Fix(len(self.tokens), embedding.name))
         for _ in range(vectors):
             self.add(0, weight)
+
+    def end_part(self) -> None:
+        self.end_chunk()
+        self.ends.append(len(self.done))
 
     def end_chunk(self) -> None:
         missing = CHUNK_LENGTH - len(self.tokens)
@@ -219,4 +226,4 @@ class _Filling:
         full, rest = len(self.done), len(self.tokens)
         if rest or not full:
             self.end_chunk()
-        return Chunks(tuple(self.done), full * CHUNK_LENGTH + rest)
+        return Chunks(tuple(self.done), full * CHUNK_LENGTH + rest, (*self.ends, len(self.done)))

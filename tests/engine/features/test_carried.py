@@ -41,6 +41,7 @@ ELSEWHERE = {
     "ControlNet": "tests/golden/test_pictures.py",
     "Film": "tests/engine/test_film.py",
     "Refiner": "tests/engine/test_partners.py",
+    "Regional Prompter": "tests/engine/features/test_regional_prompter.py",
     "Soft inpainting": "tests/golden/test_pictures.py",
     "Tiled Diffusion": "tests/engine/features/test_tiled_diffusion.py",
     "ADetailer": "tests/engine/features/test_detailer.py",

@@ -18,9 +18,11 @@ from webui.engine.families.ldm import check_complete, fill, unfilled
 from webui.engine.families.weights import WeightsFile
 from webui.engine.networks.embeddings import Embedding
 from webui.prompt.attention import Span, parse_attention
-from webui.prompt.chunks import PromptChunk, chunk_tokens, chunk_with_brackets, embedding_finder
+from webui.prompt.chunks import Chunks, PromptChunk, chunk_tokens, chunk_with_brackets, embedding_finder
 from webui.prompt.tokens import END, ClipTokenizer
 
+TOKENS = 77
+"""Of a chunk."""
 HEAD_WIDTH = 64
 """Of every CLIP text tower; head counts are in no shape."""
 
@@ -126,17 +128,18 @@ class ClipText:
         mine = {name: vectors for name, e in embeddings.items() if (vectors := self._vectors(e)) is not None}
         finder = embedding_finder({name: len(vectors) for name, vectors in mine.items()}, self.tokenizer)
 
-        def chunked(text: str) -> tuple[PromptChunk, ...]:
+        def chunked(text: str) -> Chunks:
             weighs = options.emphasis != "None"
             if options.old_emphasis:
-                return (chunk_with_brackets(text, self.tokenizer, emphasis=weighs, find_embedding=finder),)
+                alone = chunk_with_brackets(text, self.tokenizer, emphasis=weighs, find_embedding=finder)
+                return Chunks((alone,), 0, (1,))
             spans = parse_attention(text) if weighs else (Span(text, 1.0),)
-            return chunk_tokens(
-                spans, self.tokenizer, comma_backtrack=options.comma_backtrack, find_embedding=finder
-            ).chunks
+            backtrack = options.comma_backtrack
+            return chunk_tokens(spans, self.tokenizer, comma_backtrack=backtrack, find_embedding=finder)
 
-        prompts = [chunked(text) for text in texts]
-        empty = chunked("")[0]
+        known = [chunked(text) for text in texts]
+        prompts = [each.chunks for each in known]
+        empty = chunked("").chunks[0]
         used: list[list[str]] = [[] for _ in texts]
         parts = []
         pooled: Tensor | None = None
@@ -150,8 +153,8 @@ class ClipText:
         joined = torch.cat(parts, dim=1)
         whole_texts: Sequence[Tensor | None] = [None] * len(texts) if pooled is None else list(pooled)
         return [
-            Encoded(tokens, vector, tuple(names))
-            for tokens, vector, names in zip(joined, whole_texts, used, strict=True)
+            Encoded(tokens, vector, tuple(names), tuple(end * TOKENS for end in each.ends))
+            for tokens, vector, names, each in zip(joined, whole_texts, used, known, strict=True)
         ]
 
     def _vectors(self, embedding: Embedding) -> Tensor | None:

@@ -90,6 +90,8 @@ class Encoded:
     vector: Tensor | None = None
     embeddings: tuple[str, ...] = ()
     """Names of the textual inversion embeddings in it, one a use."""
+    ends: tuple[int, ...] = ()
+    """Behind how many tokens each part between the words `BREAK` ends, where the family knows the word."""
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,13 @@ class FusedProcessor:
 
     @property
     def holds(self) -> bool:
-        """Whether the layers' weights are still parts of the fused one, and nobody looks at what goes in."""
+        """Whether the layers' weights are still parts of the fused one, and nobody looks at what goes in or
+        comes out."""
         at = self.weight.data_ptr()
         for layer in self.layers:
             weight = layer.weight
-            if weight.data_ptr() != at or weight.dtype != self.weight.dtype or layer._forward_pre_hooks:
+            hooked = layer._forward_pre_hooks or layer._forward_hooks
+            if weight.data_ptr() != at or weight.dtype != self.weight.dtype or hooked:
                 return False
             at += weight.nbytes
         return True

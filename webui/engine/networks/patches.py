@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +56,13 @@ class BrokenNetwork(ModelError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self.ref, self.message, self.hint))
+
+
+class AddedWeights(NamedTuple):
+    """A layer's weights with networks in them, or what these add to them: float32."""
+
+    weight: Tensor
+    bias: Tensor | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +119,41 @@ class Patches:
         key = tuple((source, one.te, one.unet, one.rank) for one, source, _ in opened)
         if key == self.key:
             return
+        layers, fit, embeddings = self._laid(model, opened, strict=strict)
+        try:
+            self._change(model, {home: tuple(acting) for home, acting in layers.items()})
+        except BaseException:
+            self._take_off(model)
+            raise
+        self.key, self.fit, self.embeddings = key, tuple(fit), embeddings
+
+    def changes(self, model: Model, wanted: Sequence[WantedNetwork]) -> dict[str, AddedWeights]:
+        """What these networks would make of the weights of the UNet or transformer, by the names of its layers; the
+        weights stay as they are. Networks that do not fit are left out.
+
+        Raises:
+            BrokenNetwork: as `apply_networks`.
+        """
+        opened = [(one, *self._opened(one.ref)) for one in wanted]
+        layers, _, _ = self._laid(model, opened, strict=False)
+        found: dict[str, AddedWeights] = {}
+        for home, acting in layers.items():
+            if any(part.startswith("text") for part, _ in home):
+                continue
+            for (part, name), after in self._merged(model, home, tuple(acting)):
+                own = {**_parameters(model, part, name), **exact_weights(model.parts[part].get_submodule(name))}
+                bias = None if after.bias is None else after.bias - own["bias"].detach().to(after.bias)
+                found[name] = AddedWeights(after.weight - own["weight"].detach().to(after.weight), bias)
+        return found
+
+    def _laid(
+        self, model: Model, opened: Sequence[tuple[WantedNetwork, Hashable, Adapter]], *, strict: bool
+    ) -> tuple[dict[Home, list[_Layer]], list[Fit], dict[str, Embedding]]:
+        """Which layers of the files act where.
+
+        Raises:
+            UserError: see `apply_networks`.
+        """
         if self._targets is None:
             self._targets = Targets.of(model.parts)
         layers: dict[Home, list[_Layer]] = {}
@@ -130,16 +173,11 @@ class Patches:
                     "in addition to the noise, which is not supported yet.",
                     hint=f"Remove {one.ref.name} from the prompt.",
                 )
-            for layer in found:
+            for layer in (each for each in found if each.strength):
                 layers.setdefault(self._targets.homes[_key(layer.target[0])], []).append(layer)
             fit.append(Fit(one.ref, len(found), len(adapter.layers)))
             embeddings.update(adapter.embeddings)
-        try:
-            self._change(model, {home: tuple(acting) for home, acting in layers.items()})
-        except BaseException:
-            self._take_off(model)
-            raise
-        self.key, self.fit, self.embeddings = key, tuple(fit), embeddings
+        return layers, fit, embeddings
 
     def _opened(self, ref: NetworkRef) -> tuple[Hashable, Adapter]:
         try:
@@ -183,7 +221,17 @@ class Patches:
                     parameter.data.copy_(original)
 
     def _merge(self, model: Model, home: Home, layers: tuple[_Layer, ...]) -> None:
-        """The weights of the checkpoint, and the layers' changes one after the other, in float32."""
+        """The weights of the checkpoint, and the layers' changes one after the other."""
+        for (part, module), after in self._merged(model, home, layers):
+            own = _parameters(model, part, module)
+            own["weight"].data.copy_(after.weight)
+            if after.bias is not None:
+                own["bias"].data.copy_(after.bias)
+
+    def _merged(
+        self, model: Model, home: Home, layers: tuple[_Layer, ...]
+    ) -> list[tuple[tuple[str, str], AddedWeights]]:
+        """((part, module), its weights with the layers' changes one after the other), in float32."""
         modules = [_parameters(model, part, module) for part, module in home]
         kept = [exact_weights(model.parts[part].get_submodule(module)) for part, module in home]
         weights = [exact.get("weight", own["weight"].detach()) for exact, own in zip(kept, modules, strict=True)]
@@ -197,8 +245,6 @@ class Patches:
             key: slice(end - own["weight"].shape[0], end) for key, own, end in zip(home, modules, ends, strict=True)
         }
         for layer in layers:
-            if layer.strength == 0.0:
-                continue
             mine = slice(rows[_key(layer.target[0])].start, rows[_key(layer.target[-1])].stop)
             swap = layer.target[0].halves_swapped
             change = self._computed(layer, _swapped(whole[mine], swap))
@@ -206,10 +252,7 @@ class Patches:
             own_bias = bias_change(layer.tensors)
             if own_bias is not None and bias is not None and own_bias.numel() == bias[mine].numel():
                 bias[mine] += _swapped(own_bias.to(bias).flatten(), swap) * layer.strength
-        for key, own in zip(home, modules, strict=True):
-            own["weight"].data.copy_(whole[rows[key]])
-            if bias is not None:
-                own["bias"].data.copy_(bias[rows[key]])
+        return [(key, AddedWeights(whole[rows[key]], None if bias is None else bias[rows[key]])) for key in home]
 
     def _computed(self, layer: _Layer, weight: Tensor) -> Tensor:
         """The layer's change at full strength."""

@@ -103,6 +103,7 @@ def planned_hires(batch: Batch, hires: SecondPass) -> Pass:
         schedule=registry.schedule(hires.scheduler),
         positive=tuple(text_of(own.prompt, render, networks=True) for own in asked),
         negative=tuple(text_of(own.negative_prompt, render) for own in asked),
+        tagged=tuple(text_of(own.prompt, render) for own in asked),
         timeline=Timeline(first.timeline.steps, hires.steps * entry.calls_per_step, render.use_old_scheduling),
         networks=first.networks
         if render.hires_fix_use_firstpass_conds or request.disable_extra_networks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from webui.engine.batch import Loaded, Refs
+from webui.engine.batch import Facts, Loaded, Refs
 from webui.engine.families.family import PictureMaker
 from webui.engine.feature import FeatureEngine, PassContext, PassFeature
 from webui.engine.networks.patches import BrokenNetwork, Patches, WantedNetwork
@@ -27,10 +27,15 @@ class ActiveLoras(PassFeature):
         hashes = apply_adapters(
             loaded.patches, loaded.model, this.networks, services.networks, services.watch.remark, strict=is_first
         )
-        if hashes and is_first:
-            # A1111: those of the first pass and those of the second, each once.
-            before = facts.noted.get(HASHES, "")
-            facts.note(HASHES, ", ".join(dict.fromkeys([*filter(None, before.split(", ")), *hashes.split(", ")])))
+        if is_first:
+            note_hashes(facts, hashes)
+
+
+def note_hashes(facts: Facts, hashes: str) -> None:
+    """Have the infotext say them beside those before, each once. A1111: those of both passes."""
+    if hashes:
+        before = facts.noted.get(HASHES, "")
+        facts.note(HASHES, ", ".join(dict.fromkeys([*filter(None, before.split(", ")), *hashes.split(", ")])))
 
 
 class Engine(FeatureEngine[Params]):
@@ -54,6 +59,22 @@ def apply_adapters(
     Raises:
         UserError: `strict`, and a LoRA is for another family.
     """
+    wanted = wanted_of(tags, refs, remark)
+    while True:
+        try:
+            patches.apply_networks(model, wanted, strict=strict)
+            break
+        except BrokenNetwork as error:
+            remark(f"{error.ref.name} was left out: {error.message}")
+            wanted = [one for one in wanted if one.ref != error.ref]
+    for fit in patches.fit:
+        remark(f"{fit.ref.name}: applied {fit.applied} of {fit.total} keys.")
+    hashes = {_plain(fit.ref.name): fit.ref.short_hash for fit in patches.fit if fit.ref.short_hash}
+    return ", ".join(f"{name}: {short}" for name, short in hashes.items())
+
+
+def wanted_of(tags: Sequence[NetworkTag], refs: Refs, remark: Remark) -> list[WantedNetwork]:
+    """The LoRAs that the tags mean; one that is not there is remarked upon."""
     wanted, missing = [], []
     for tag in tags:
         if tag.kind not in LORA_KINDS:
@@ -70,17 +91,7 @@ def apply_adapters(
         wanted.append(WantedNetwork(ref, weights.te, weights.unet, weights.rank))
     if missing:
         remark(f"Lora not found: {', '.join(missing)}")
-    while True:
-        try:
-            patches.apply_networks(model, wanted, strict=strict)
-            break
-        except BrokenNetwork as error:
-            remark(f"{error.ref.name} was left out: {error.message}")
-            wanted = [one for one in wanted if one.ref != error.ref]
-    for fit in patches.fit:
-        remark(f"{fit.ref.name}: applied {fit.applied} of {fit.total} keys.")
-    hashes = {_plain(fit.ref.name): fit.ref.short_hash for fit in patches.fit if fit.ref.short_hash}
-    return ", ".join(f"{name}: {short}" for name, short in hashes.items())
+    return wanted
 
 
 def _plain(name: str) -> str:

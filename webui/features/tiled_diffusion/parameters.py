@@ -82,7 +82,7 @@ class Params(FeatureParams):
     title: ClassVar[str] = "Tiled Diffusion"
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.UNET})
     touches: ClassVar[frozenset[Touched]] = frozenset({"call"})
-    after: ClassVar[tuple[str, ...]] = ("ControlNet",)
+    after: ClassVar[tuple[str, ...]] = ("ControlNet", "Regional Prompter")
 
     method: Annotated[str, Choice(label="Method", choices=METHODS, radio=True, by_fact=True)] = MULTI
     """How overlapping tiles are brought together: MultiDiffusion averages them, Mixture of Diffusers gives the middle
