@@ -179,6 +179,21 @@ def test_prompts_are_separated_taken_over_and_left_out(detailing: Detailing) -> 
         detailing.plan(with_unit({**TWO, "ad_prompt": "a[SEP]" * 99}))
 
 
+def test_the_prompt_itself_may_ask_for_a_unit(detailing: Detailing) -> None:
+    """As in SwarmUI: what follows such a tag is the prompt of what it finds."""
+    plan = detailing.plan(with_unit(TWO, prompt="a fox <segment:x,0.7,0.4> its face <segment:yolo-x>"))
+    (picture,) = plan.batches[0]
+    units = picture.request.features["ADetailer"]
+    assert picture.request.prompt == "a fox" and [wish.unit for wish in picture.wishes] == [0, 1, 2]
+    told = [(unit["ad_prompt"], unit["ad_denoising_strength"], unit["ad_confidence"]) for unit in units]  # type: ignore[attr-defined]
+    assert told == [("", 0.4, 0.5), ("its face", 0.7, 0.4), ("", 0.6, 0.3)]
+    assert [inner.batches[0][0].request.prompt for inner in plan.inner] == ["a fox", "its face", "a fox"]
+    plan = detailing.plan(request(**SMALL, prompt="a <segment:nobody's> b"))
+    assert "nobody's" in plan.remarks[0] and "left out" in plan.remarks[0]
+    with pytest.raises(UserError, match="high"):
+        detailing.plan(request(**SMALL, prompt="a <segment:x,high>"))
+
+
 def test_a_unit_asks_for_what_it_says_otherwise_and_else_as_the_picture() -> None:
     unit = {
         **TWO, "ad_use_steps": True, "ad_steps": 9, "ad_use_sampler": True, "ad_sampler": "DPM++ 2M Karras",

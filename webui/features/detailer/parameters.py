@@ -5,7 +5,10 @@ Names, values and their limits are those of the extension ADetailer, whose reque
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from random import Random
 from types import MappingProxyType
 from typing import Annotated, ClassVar, NamedTuple, Self
 
@@ -15,8 +18,8 @@ from webui.features.feature import FeatureParams, Touched
 from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, Generation, Img2Img
 from webui.request.jobs import Demand
 from webui.request.model_ref import ModelRef
-from webui.request.params import Choice, Param, Slider, Text, Toggle, always, shortened
-from webui.request.plan import Resolving
+from webui.request.params import Choice, Param, Slider, Text, Toggle, always, shortened, units_in
+from webui.request.plan import Picture, Resolving
 from webui.request.settings import LimitSettings, RenderSettings, UiSettings
 
 NO_MODEL, PASSTHROUGH = "None", "Passthrough"
@@ -28,6 +31,8 @@ MOST_PARTS = 64
 """Of a prompt."""
 CONTROLNET = "ControlNet"
 CONTROL_FIELDS = ("model", "module", "weight", "guidance_start", "guidance_end")
+SEGMENT = re.compile(r"<segment:([^<>]*)>")
+"""As SwarmUI has it."""
 OF_THE_PAGE = frozenset({"ad_tab_enable", "is_api"})
 OLD_NAMES: Mapping[str, str] = {"ad_mask_k_largest": "ad_mask_k", "ad_conf": "ad_confidence"}
 """What the extension has called its values."""
@@ -357,6 +362,8 @@ class Params(DetailerFields):
     after: ClassVar[tuple[str, ...]] = ("Hires. fix", "Face restoration", "Colour correction", "Inpainting")
     unit_of_programs: ClassVar[Mapping[str, object]] = MappingProxyType({"ad_model": NO_MODEL, "ad_tab_enable": True})
 
+    in_prompt: bool = False
+    """It stands for the units that the prompt asks for (`<segment:face,0.6>`), which take its place (`prepare`)."""
     asked: tuple[tuple[Img2Img, bool], ...] = ()
     """What each part of the prompts asks for, and whether it is left out."""
     detector: ModelRef | None = None
@@ -380,6 +387,8 @@ class Params(DetailerFields):
         }
         for unit, params in super().units_of(request, render):
             yield unit, params.model_copy(update={"asked": params.requests(request), **settings})
+        if SEGMENT.search(request.prompt):
+            yield len(units_in(request.features.get(cls.title))), cls(in_prompt=True)
 
     @classmethod
     def of_arguments(cls, given: Sequence[object]) -> object:
@@ -502,6 +511,17 @@ class Params(DetailerFields):
             found[CONTROLNET] = [{**unit, "save_detected_map": False, "impossible": "Leave out"}]
         return found
 
+    def prepare(self, picture: Picture, _stream: Random) -> Picture:
+        """Each `<segment:detector,strength,confidence>` of the prompt is a unit, and what follows is its prompt."""
+        if not self.in_prompt:
+            return picture
+        request = picture.request
+        first, *rest = SEGMENT.split(request.prompt)
+        units = [_segment(*pair) for pair in zip(rest[::2], rest[1::2], strict=True)]
+        asked = [*units_in(request.features.get(self.title)), *units]
+        features = {**request.features, self.title: asked}
+        return replace(picture, request=request.changed(prompt=first.strip(), features=features))
+
     def resolve(self, resolving: Resolving) -> Self:
         if self.unread:
             resolving.remark(f"ADetailer: {self.unread} is unknown here and was ignored.")
@@ -550,6 +570,24 @@ def _unit(given: Mapping[object, object]) -> dict[str, object] | None:
     if isinstance(classes, list | tuple):
         found["ad_model_classes"] = ", ".join(map(str, classes))
     return {**found, "impossible": LEAVE_OUT, "unread": ", ".join(unread)}
+
+
+def _segment(told: str, prompt: str) -> dict[str, object]:
+    """The unit of a tag of SwarmUI's: detector, strength and confidence, of which the last two may be missing.
+
+    Raises:
+        UserError: they are no numbers.
+    """
+    name, *numbers = (part.strip() for part in told.split(","))
+    values = dict(zip(("ad_denoising_strength", "ad_confidence"), filter(None, numbers), strict=False))
+    model = name.removeprefix("yolo-")
+    return {
+        "ad_model": model,
+        "ad_prompt": prompt.strip(),
+        "ad_denoising_strength": 0.6,
+        "impossible": LEAVE_OUT,
+        **values,
+    }
 
 
 def _ordinal(number: int) -> str:
