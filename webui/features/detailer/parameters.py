@@ -82,6 +82,7 @@ class DetailerFields(FeatureParams):
             ui="Prompt",
             absent="",
             lines=2,
+            axis=False,
             placeholder="Empty: the prompt of the picture. [PROMPT] stands for it, [SEP] separates faces.",
         ),
     ] = ""
@@ -94,6 +95,7 @@ class DetailerFields(FeatureParams):
             ui="Negative prompt",
             absent="",
             lines=2,
+            axis=False,
             placeholder="Empty: the negative prompt of the picture",
         ),
     ] = ""
