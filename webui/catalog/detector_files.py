@@ -18,7 +18,7 @@ ENDINGS = (".pt", ".safetensors", ".onnx")
 PACKAGED: Mapping[str, tuple[str, ...]] = {
     "face": ("centerface.onnx",),
     "hand": ("palm_detection_full.tflite", "hand_landmark_full.tflite"),
-    "person": ("pose_detection.onnx", "pose_landmark_full.tflite"),
+    "person": ("pose_detection.onnx", "pose_landmark_full.tflite", "selfie_segmentation.tflite"),
     "eyes": ("centerface.onnx", "face_landmark.tflite"),
 }
 """Packaged detector -> its files."""

@@ -216,6 +216,9 @@ def test_a_unit_asks_for_what_it_says_otherwise_and_else_as_the_picture() -> Non
     ]
     (control,) = asked.features["ControlNet"]  # type: ignore[misc]
     assert (control["model"], control["image"]) == ("tile", "")
+    features = {"CFG rescale": {"share": 0.5}, "FreeU": {}, "Refiner": {"checkpoint": "other"}}
+    ((kept, _),) = Params.made(ad_model="x").requests(request(features=features))
+    assert kept.features.keys() == {"CFG rescale"}, "what guides the model; not what belongs to the whole picture"
     ((plain, _),) = Params.made(ad_model="x").requests(whole)
     assert (plain.steps, plain.width, plain.height, plain.features) == (2, 128, 64, {})
 

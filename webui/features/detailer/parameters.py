@@ -498,14 +498,15 @@ class Params(DetailerFields):
         return found
 
     def _features(self, request: Generation) -> dict[str, object]:
-        """Those of the picture that belong to how its model is guided, and its texts; a control network of its own."""
+        """Those of the picture that belong to how its model is guided, or that vary its texts; a control network of its
+        own."""
         found = {}
         for name, values in request.features.items():
             entry = registry.feature(name)
             if entry is not None and entry.name != self.title and entry.is_for("img2img"):
-                touched = entry.params.touches
+                touched, varies = entry.params.touches, entry.params.prepare is not FeatureParams.prepare
                 passes = self.ad_controlnet_model == PASSTHROUGH and entry.name == CONTROLNET
-                if passes or (touched and touched <= {"guidance", "text"}):
+                if passes or varies or (touched and touched <= {"guidance"}):
                     found[name] = values
         if self.ad_controlnet_model not in ("", NO_MODEL, PASSTHROUGH):
             unit = {name: getattr(self, f"ad_controlnet_{name}") for name in CONTROL_FIELDS}
