@@ -359,3 +359,6 @@ Event = (
     | Finished
     | Failed
 )
+
+EVENT_MODULES = frozenset((__name__, Poses.__module__))
+"""Where the classes of all events and of their values are defined: an engine's pipe is read with no others."""

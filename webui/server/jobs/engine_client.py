@@ -27,6 +27,7 @@ from typing import IO, Any, Literal, Protocol
 from webui.base.paths import PROGRAM
 from webui.request.engine_options import EngineOptions
 from webui.request.messages import (
+    EVENT_MODULES,
     Command,
     Configure,
     Event,
@@ -263,7 +264,7 @@ class _Reader(pickle.Unpickler):
     """Reads events. A class of another module would be imported with all that hangs on it, torch for one."""
 
     def find_class(self, module: str, name: str) -> object:
-        if module not in ("builtins", "webui.request.messages"):
+        if module != "builtins" and module not in EVENT_MODULES:
             raise pickle.UnpicklingError(f"The engine sent a {module}.{name}, which is not a message.")
         return super().find_class(module, name)
 
