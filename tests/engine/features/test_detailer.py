@@ -15,7 +15,10 @@ from PIL import Image
 from tests.engine.conftest import Engine, Names, levels, most_apart
 from tests.engine.detectors.published import save, tensors
 from tests.engine.test_generate import CLOSE, png, request
+from tests.packaged import have_detectors
 from webui.base.errors import NotFound, UserError
+from webui.catalog.detector_files import PACKAGED
+from webui.engine.detectors.by_name import look
 from webui.engine.detectors.found import Detection
 from webui.engine.generate import pictures
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
@@ -31,7 +34,7 @@ from webui.scripts.xyz import axes
 from webui.server.api.alwayson import features_in
 from webui.server.jobs.limits import within
 
-SMALL: dict[str, Any] = {"width": 128, "height": 64, "steps": 2, "sampler_name": "Euler"}
+SMALL: dict[str, Any] = {"width": 128, "height": 64, "steps": 1, "sampler_name": "Euler"}
 TWO: dict[str, Any] = {
     "ad_model": "x",
     "ad_confidence": 0.5,
@@ -49,6 +52,8 @@ class Detecting(Names):
     detectors: Mapping[str, Path] = field(default_factory=dict)
 
     def detector(self, name: str) -> ModelRef:
+        if name in PACKAGED:
+            return ModelRef("", name)
         if name not in self.detectors:
             raise NotFound(f"There is no detector named {name!r}.")
         return ModelRef(str(self.detectors[name]), name)
@@ -125,9 +130,9 @@ def test_where_nothing_is_found_the_picture_is_as_without(detailing: Detailing) 
 
 
 def test_each_picture_of_a_batch_is_as_it_is_alone(detailing: Detailing) -> None:
-    both = detailing.run(with_unit(TWO, batch_size=2))
-    asked = with_unit(TWO, batch_size=2)
-    alone = detailing.run(with_unit(TWO, seed=asked.seed + 1))[0]
+    one = {**TWO, "ad_mask_k": 1}
+    asked = with_unit(one, batch_size=2)
+    both, alone = detailing.run(asked), detailing.run(with_unit(one, seed=asked.seed + 1))[0]
     assert most_apart(both[1], alone) <= 4 * CLOSE < most_apart(both[0], alone)  # rounded twice
     plain = detailing.engine.run(request(**SMALL, batch_size=2))
     assert all(most_apart(*pair) > CLOSE for pair in zip(plain, both, strict=True))
@@ -220,7 +225,7 @@ def test_a_unit_asks_for_what_it_says_otherwise_and_else_as_the_picture() -> Non
     ((kept, _),) = Params.made(ad_model="x").requests(request(features=features))
     assert kept.features.keys() == {"CFG rescale"}, "what guides the model; not what belongs to the whole picture"
     ((plain, _),) = Params.made(ad_model="x").requests(whole)
-    assert (plain.steps, plain.width, plain.height, plain.features) == (2, 128, 64, {})
+    assert (plain.steps, plain.width, plain.height, plain.features) == (1, 128, 64, {})
 
 
 # ---------------------------------------------------------------- img2img
@@ -237,6 +242,22 @@ def test_a_given_picture_is_looked_at_itself_where_img2img_is_skipped(detailing:
     none = {**TWO, "ad_skip_img2img": True, "ad_confidence": 1.0}
     same = detailing.run(asked.changed(features={"ADetailer": [none]}), given)[0]
     assert (levels(same) == drawn[..., :3]).all()
+
+
+def test_the_face_of_an_old_photograph_is_painted_anew_and_nothing_else(detailing: Detailing) -> None:
+    """Without any file of one's own: by the detector that comes in a package."""
+    have_detectors()
+    photo = Path(__file__).parents[2] / "pictures" / "astronaut.jpg"
+    given = np.asarray(Image.open(photo).convert("RGB")).astype(int)
+    unit = {"ad_model": "face", "ad_skip_img2img": True, "ad_mask_blur": 0, "ad_dilate_erode": 0}
+    asked = Img2Img.made(**SMALL, init_images=("a",), features={"ADetailer": [unit]})
+    made = detailing.run(asked, {"a": photo.read_bytes()})[0]
+    assert "1 face found" in detailing.remarks[0]
+    rows, columns = np.nonzero((levels(made) != given).any(-1))
+    (face,) = look(ModelRef("", "face"), detailing.engine.models.residents, given.astype(np.uint8), 0.3)
+    left, top, right, bottom = face.box
+    assert left <= columns.min() and columns.max() < right and top <= rows.min() and rows.max() < bottom
+    assert len(rows) > (right - left) * (bottom - top) / 2
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 700)])
