@@ -16,7 +16,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.engine.conftest import Engine, Names, most_apart
+from tests.engine.conftest import OPTIONS, Engine, Names, most_apart, reference
+from tests.engine.families.published import small
 from tests.engine.test_generate import GRADIENT, png, request
 from webui.base.errors import ModelError, UserError
 from webui.engine.control.image_prompts import Acting, ImageTokens, blocks, image_prompt_of
@@ -24,9 +25,11 @@ from webui.engine.control.networks import opened
 from webui.engine.control.vision import Tower, chosen, framed
 from webui.engine.control.vision import opened as opened_tower
 from webui.engine.families.weights import open_weights
+from webui.engine.memory import profile_of
 from webui.engine.model_manager import ModelManager
 from webui.features.controlnet.parameters import WEIGHT_TYPES, Params
 from webui.features.controlnet.prompting import share
+from webui.features.controlnet.telling import pooled_width
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.model_ref import ModelRef
 from webui.request.plan import Plan, resolve
@@ -387,6 +390,74 @@ def test_what_cannot_be_is_said_in_words(prompting: Prompting) -> None:
     prompting.towers_there = []
     with pytest.raises(ModelError, match=r"clip_h\.pth is missing"):
         prompting.run(asked({}), IMAGES)
+
+
+STYLE = {
+    "style_embedding": (1, 4, SEES), "proj": (SEES, TEXT), "ln_pre.weight": (SEES,), "ln_pre.bias": (SEES,),
+    "ln_post.weight": (SEES,), "ln_post.bias": (SEES,), "transformer_layes.0.attn.in_proj_weight": (3 * SEES, SEES),
+    "transformer_layes.0.attn.in_proj_bias": (3 * SEES,), "transformer_layes.0.attn.out_proj.weight": (SEES, SEES),
+    "transformer_layes.0.attn.out_proj.bias": (SEES,), "transformer_layes.0.ln_1.weight": (SEES,),
+    "transformer_layes.0.ln_1.bias": (SEES,), "transformer_layes.0.ln_2.weight": (SEES,),
+    "transformer_layes.0.ln_2.bias": (SEES,), "transformer_layes.0.mlp.c_fc.weight": (4 * SEES, SEES),
+    "transformer_layes.0.mlp.c_fc.bias": (4 * SEES,), "transformer_layes.0.mlp.c_proj.weight": (SEES, 4 * SEES),
+    "transformer_layes.0.mlp.c_proj.bias": (SEES,),
+}  # fmt: skip
+"""A style T2I-Adapter in its published names."""
+
+
+def test_a_style_is_told_behind_the_text(prompting: Prompting) -> None:
+    with prompting.models.lend(prompting.ref, None) as lent:
+        text = int(lent.model.parts["unet"].config.cross_attention_dim)
+    save_file(drawn({**STYLE, "proj": (SEES, text)}), prompting.folder / "style.safetensors")
+    (without,) = prompting.run(request(cfg_scale=5))
+    unit = {"module": "clip_vision", "model": "style.safetensors"}
+    (styled,) = prompting.run(asked(unit), IMAGES)
+    (other,) = prompting.run(asked({**unit, "image": "left"}), IMAGES)
+    assert most_apart(without, styled) > 0 and most_apart(styled, other) > 0
+    (never,) = prompting.run(asked({**unit, "guidance_start": 1.0}), IMAGES)
+    assert most_apart(without, never) == 0
+    save_file(drawn(STYLE | {"proj": (SEES, text + 1)}), prompting.folder / "style.safetensors")
+    with pytest.raises(UserError, match="was made for another kind of model"):
+        prompting.run(asked(unit), IMAGES)
+
+
+@pytest.fixture(scope="module")
+def sdxl(tmp_path_factory: pytest.TempPathFactory) -> Prompting:
+    folder = tmp_path_factory.mktemp("sdxl")
+    models = ModelManager(profile_of(OPTIONS), budget=2**32)
+    found = Prompting(models, reference(small("SDXL", folder / "small.safetensors")))
+    found.folder, found.towers_there = folder, [folder / "clip_g.safetensors"]
+    with models.lend(found.ref, None) as lent:
+        width = pooled_width(lent.model.parts["unet"])
+    save_file(drawn(tower(projection=width)), folder / "clip_g.safetensors")
+    return found
+
+
+def revised(module: str, prompt: str, **values: Any) -> Txt2Img:
+    unit = {"module": module, "image": "given", **values}
+    return Txt2Img.made(
+        prompt=prompt, width=64, height=64, steps=1, seed=7, sampler_name="Euler", cfg_scale=3.0,
+        features={"ControlNet": [unit]},
+    )  # fmt: skip
+
+
+def test_revision_takes_the_place_of_the_text(sdxl: Prompting) -> None:
+    (cat,) = sdxl.run(revised("revision_clipvision", "a cat"), IMAGES)
+    (dog,) = sdxl.run(revised("revision_clipvision", "a dog"), IMAGES)
+    (left,) = sdxl.run(revised("revision_clipvision", "a cat", image="left"), IMAGES)
+    assert most_apart(cat, dog) > 0 and most_apart(cat, left) > 0
+    (one,) = sdxl.run(revised("revision_ignore_prompt", "a cat"), IMAGES)
+    (other,) = sdxl.run(revised("revision_ignore_prompt", "a dog"), IMAGES)
+    assert most_apart(one, other) == 0, "of the prompt nothing is left"
+
+
+def test_revision_needs_sdxl_and_its_encoder(prompting: Prompting, sdxl: Prompting) -> None:
+    with pytest.raises(UserError, match="Revision needs an SDXL checkpoint"):
+        prompting.run(revised("revision_clipvision", "a cat"), IMAGES)
+    there, sdxl.towers_there = sdxl.towers_there, []
+    with pytest.raises(ModelError, match="is missing"):
+        sdxl.run(revised("revision_clipvision", "a cat"), IMAGES)
+    sdxl.towers_there = there
 
 
 def test_programs_send_several_pictures_as_the_extension_takes_them() -> None:

@@ -171,6 +171,20 @@ TABLE: tuple[Preprocessor, ...] = (
         a=Range("Max Faces", 1, 1, 10, 1),
         b=Range("Min Face Confidence", 0.5, 0.01, 1.0, 0.01),
     ),
+    Preprocessor(
+        "clip_vision", f"{_P}.colours:untouched", label="t2ia_style_clipvision", describes=True, marks=("T2I-Adapter",)
+    ),
+    *(
+        Preprocessor(
+            name,
+            f"{_P}.colours:untouched",
+            a=Range("Noise Augmentation", 0.0, 0.0, 1.0, 0.01),
+            model_free=True,
+            describes=True,
+            marks=("Revision",),
+        )
+        for name in ("revision_clipvision", "revision_ignore_prompt")
+    ),
 )
 
 
@@ -210,9 +224,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
         "anime_face_segment": "seg_anime_face",
         "mobile_sam": "",
         "facexlib": "",
-        "clip_vision": "t2ia_style_clipvision",
-        "revision_clipvision": "",
-        "revision_ignore_prompt": "",
         "ip-adapter_face_id": "",
         "ip-adapter_face_id_plus": "",
         "ip-adapter_pulid": "",

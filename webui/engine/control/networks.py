@@ -18,6 +18,7 @@ from webui.engine.control.adapters import ControlAdapter, adapter_names
 from webui.engine.control.encoders import Renamed, controlnet_names, union_names
 from webui.engine.control.image_prompts import ImagePrompt, image_prompt_of
 from webui.engine.control.lllite import LLLite, lllite_of
+from webui.engine.control.styles import StyleAdapter, style_adapter_of
 from webui.engine.families import ldm
 from webui.engine.families.family import Conditioning
 from webui.engine.families.weights import WeightsFile, open_weights
@@ -172,7 +173,7 @@ class ControlPart:
         return self.file.tensor(full) if full in self.file.shapes else None
 
 
-Control = ControlEncoder | ControlPart | ControlAdapter | LLLite | ImagePrompt
+Control = ControlEncoder | ControlPart | ControlAdapter | LLLite | ImagePrompt | StyleAdapter
 
 
 def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Control:
@@ -209,6 +210,8 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Control:
             return adapter
         case ControlKind.LLLITE:
             return lllite_of(file, device, dtype)
+        case ControlKind.STYLE_ADAPTER:
+            return style_adapter_of(file, device, dtype)
         case ControlKind.IP_ADAPTER:
             return image_prompt_of(file, device, dtype)
         case kind if kind in OF_FACES:
@@ -279,6 +282,8 @@ def fits(control: Control, unet: UNet2DConditionModel) -> bool:
             )
         case LLLite() | ImagePrompt():
             return control.fits(unet)
+        case StyleAdapter():
+            return int(unet.config.cross_attention_dim) == control.proj.shape[1]
         case _:
             return True
 

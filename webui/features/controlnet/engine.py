@@ -20,6 +20,8 @@ from webui.engine.control.image_prompts import ImagePrompt, ImageTokens
 from webui.engine.control.latents import Drawn, Turn, encoded_once
 from webui.engine.control.lllite import LLLite
 from webui.engine.control.networks import CONTROL, ControlPart, UnionEncoder, fits
+from webui.engine.control.styles import StyleAdapter
+from webui.engine.control.vision import Tower
 from webui.engine.denoisers import Ask
 from webui.engine.feature import FeatureEngine, FinishedPicture, PassContext, PassFeature
 from webui.engine.preprocessors.picture import Bytes, levels
@@ -29,6 +31,7 @@ from webui.features.controlnet.parameters import LEAVE_OUT, Params
 from webui.features.controlnet.picture import hint_of, is_grey, pictures_of, region_of
 from webui.features.controlnet.prompting import Prompting, shown_to
 from webui.features.controlnet.referring import Referring
+from webui.features.controlnet.telling import Revised, noised, pooled_width, seen_by, styled
 from webui.request.messages import ExtraPicture
 from webui.request.preprocessors import preprocessor
 
@@ -86,6 +89,8 @@ class Engine(FeatureEngine[Params]):
             region = region_of(wish, context)
             if self._check(wish, context, unet):
                 return self._prompted(wish, context, _as_mask(region))
+            if wish.revises:
+                return self._revised(context, unet)
             hint = hint_of(wish, context)
         except WebuiError as error:
             if wish.impossible != LEAVE_OUT:
@@ -110,11 +115,31 @@ class Engine(FeatureEngine[Params]):
         assert residents is not None and network is not None
         if not is_for(wish, context.this):
             return None
-        if self.pictured is None:
-            with residents.lend(CONTROL, network) as lent:
-                assert isinstance(lent, ImagePrompt)
+        with residents.lend(CONTROL, network) as lent:
+            if isinstance(lent, StyleAdapter):
+                return styled(lent, wish, pictures_of(wish, context)[0], context)
+            assert isinstance(lent, ImagePrompt)
+            if self.pictured is None:
                 self.pictured = shown_to(lent, wish, pictures_of(wish, context), context)
         return Prompting(wish, context, self.pictured, region)
+
+    def _revised(self, context: PassContext, unet: UNet2DConditionModel) -> PassFeature | None:
+        """What all units do together whose pictures stand for the text: the first of them does it.
+
+        Raises:
+            UserError: the checkpoint is none of SDXL, or there is no picture.
+            ModelError: the image encoder is missing, or damaged.
+        """
+        wishes = [(wish.unit, wish.params) for wish in context.batch.pictures[0].wishes]
+        units = [(unit, params) for unit, params in wishes if isinstance(params, Params) and params.revises]
+        if self.unit != units[0][0]:
+            return None
+        tower, found = Tower(projection=pooled_width(unet)), list[tuple[Params, torch.Tensor]]()
+        for _, params in units:
+            if is_for(params, context.this):
+                vision = seen_by(params, tower, pictures_of(params, context)[0], context)
+                found.append((params, noised(vision.embedded, params.threshold_a, context.stream)))
+        return Revised(found, context) if found else None
 
     def _check(self, wish: Params, context: PassContext, unet: UNet2DConditionModel) -> bool:
         """Whether the unit's network takes pictures for a prompt.
@@ -126,7 +151,7 @@ class Engine(FeatureEngine[Params]):
         if wish.effective_region_mask and wish.impossible == LEAVE_OUT and is_grey(wish, context):
             # A1111's extension fails on it, and programs have seen the picture without
             raise UserError("The effective region must be a color picture, not a grayscale one.")
-        if wish.is_model_free and wish.effective_region_mask:
+        if wish.refers and wish.effective_region_mask:
             raise UserError(
                 "A reference has no effective region.", hint="Remove the mask of the region.", field="features"
             )
@@ -144,10 +169,11 @@ class Engine(FeatureEngine[Params]):
                 )
             elif isinstance(lent, UnionEncoder):
                 kind_of_map(wish, lent)
-            elif preprocessor(wish.module).describes and not isinstance(lent, ImagePrompt):
+            elif preprocessor(wish.module).describes and not isinstance(lent, ImagePrompt | StyleAdapter):
                 raise UserError(
-                    f"The preprocessor {wish.module} is for IP-Adapters, and {wish.network.title} is none.",
-                    hint="Choose an IP-Adapter, or another preprocessor.",
+                    f"The preprocessor {wish.module} is for IP-Adapters and style T2I-Adapters, and "
+                    f"{wish.network.title} is neither.",
+                    hint="Choose one of those, or another preprocessor.",
                     field="features",
                 )
             elif isinstance(lent, LLLite) and wish.effective_region_mask:
@@ -156,7 +182,7 @@ class Engine(FeatureEngine[Params]):
                     hint="Remove the mask of the region.",
                     field="features",
                 )
-            return isinstance(lent, ImagePrompt)
+            return isinstance(lent, ImagePrompt | StyleAdapter)
 
     def _parts(self, wish: Params, context: PassContext, hint: Hint, region: Bytes | None) -> list[PassFeature]:
         """What the unit does in this pass."""
@@ -164,7 +190,7 @@ class Engine(FeatureEngine[Params]):
         device = context.loaded.model.device
         if wish.network is not None:
             parts.append(Networked(wish, context, hint, _as_mask(region), self.made))
-        if wish.is_model_free:
+        if wish.refers:
             latents = encoded_once(hint.pixels, context, turn)
             parts.append(Referring(wish, context, latents, Drawn(context, turn, hint.pixels)))
         hole = None if hint.hole is None else hint.hole.to(device)
@@ -214,8 +240,8 @@ def _turn(unit: int, context: PassContext) -> Turn:
     """Where a unit stands among those that draw."""
     units = [(wish.unit, wish.params) for wish in context.batch.pictures[0].wishes if isinstance(wish.params, Params)]
     units = [(number, _fallen_back(params, context.batch)) for number, params in units]
-    drawing = [number for number, params in units if params.is_model_free]
-    encoding = [number for number, params in units if params.is_model_free or preprocessor(params.module).holds]
+    drawing = [number for number, params in units if params.refers]
+    encoding = [number for number, params in units if params.refers or preprocessor(params.module).holds]
     return Turn(
         sum(number < unit for number in encoding),
         len(encoding),

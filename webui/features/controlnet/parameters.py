@@ -257,6 +257,18 @@ class Params(FeatureParams):
         """It acts without a network."""
         return preprocessor(self.module).model_free
 
+    @property
+    def refers(self) -> bool:
+        """The UNet looks at its picture before each step."""
+        known = preprocessor(self.module)
+        return known.model_free and not known.describes
+
+    @property
+    def revises(self) -> bool:
+        """Its picture stands for the text."""
+        known = preprocessor(self.module)
+        return known.model_free and known.describes
+
     def unreadable(self, error: UserError) -> str:
         if self.impossible == REFUSE:
             raise error
@@ -275,7 +287,7 @@ class Params(FeatureParams):
                 ),
             )
         if self.is_model_free:
-            return self
+            return self.model_copy(update={"towers": resolving.names.towers()}) if self.revises else self
         if self.model in ("", NO_MODEL):
             return self._without(
                 resolving,

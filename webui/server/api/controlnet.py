@@ -265,6 +265,12 @@ def _wanted(body: DetectBody) -> Preprocessor:
         which = preprocessor(body.controlnet_module)
     except NotFound as error:
         raise UserError("Module not available", hint=error.hint, field="controlnet_module") from error
+    if which.describes:
+        raise UserError(
+            f"Module not supported: the preprocessor {which.title} makes no map.",
+            hint="It has an image encoder describe the picture to a network.",
+            field="controlnet_module",
+        )
     if not which.code and which.name not in KEEPS:
         raise UserError(
             f"Module not supported: the preprocessor {which.title} is not available in this version.",
