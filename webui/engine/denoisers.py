@@ -97,6 +97,15 @@ class Call:
         each = len(self.x) // len(parts)
         return torch.cat([part.expand(each, *part.shape[1:]) for part in parts])
 
+    def told(self, rows: Sequence[int], tokens: Tensor, vector: Tensor | None) -> Call:
+        """Some of its rows alone, with other texts; it sees all."""
+        at = list(rows)
+        told = self.conditioning
+        concat = None if told.concat is None else told.concat[at]
+        inner = replace(told, tokens=tokens, vector=vector, concat=concat)
+        kept = tuple(self.rows[row] for row in at)
+        return replace(self, x=self.x[at], sigma=self.sigma[at], rows=kept, conditioning=inner)
+
     def through(self, *windows: Window) -> Call:
         """The same call for parts of what it sees, from where they count; it sees all, or one part. Its rows are there
         once for each of them."""

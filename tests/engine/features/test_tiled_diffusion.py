@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from tests.engine.conftest import Engine, most_apart
+from tests.engine.conftest import Engine, levels, most_apart
 from tests.engine.test_generate import CLOSE, GRADIENT, png, request
 from tests.engine.test_memory_plan import GIB, SD15
 from webui.base.errors import UserError
@@ -26,7 +27,7 @@ from webui.catalog.catalog import Catalog
 from webui.catalog.settings_store import SettingsStore
 from webui.engine.denoisers import Window
 from webui.engine.memory_plan import Machine, plan
-from webui.features.tiled_diffusion.engine import bell, shares, windows_of
+from webui.features.tiled_diffusion.engine import bell, feathered, shares, windows_of
 from webui.features.tiled_diffusion.parameters import METHODS, MIXTURE, MULTI, Params, batches, grid
 from webui.jobs.txt2img.server import Server
 from webui.request.facts import facts_of
@@ -208,13 +209,97 @@ def test_the_size_of_the_request_may_be_overwritten(engine: Engine) -> None:
     assert (picture.request.width, picture.request.height) == (200, 136)
 
 
-@pytest.mark.parametrize(("place", "value", "said"), [(12, [True], "noise inversion"), (18, [True], "regions")])
-def test_what_is_not_there_is_refused_in_words(place: int, value: list[bool], said: str) -> None:
-    args = [*RECORDED[:place], *value, *RECORDED[place + 1 :], *REGION]
-    with pytest.raises(UserError, match=said):
+def test_what_is_not_there_is_refused_in_words() -> None:
+    args = [*RECORDED[:12], True, *RECORDED[13:], *REGION]
+    with pytest.raises(UserError, match="noise inversion"):
         features_in({"Tiled Diffusion": {"args": args}})
-    off = [*RECORDED[:18], True, False, False, False, *REGION[1:]]
-    assert features_in({"Tiled Diffusion": {"args": off}})
+
+
+# ---------------------------------------------------------------- regions
+
+LEFT = {"x": 0, "y": 0, "w": 0.5, "h": 1, "prompt": "a blue dog"}
+RIGHT = {"x": 0.5, "y": 0, "w": 0.5, "h": 1, "prompt": "a green bird", "neg_prompt": "snow"}
+
+
+def region_control(*regions: dict[str, Any], **values: Any) -> dict[str, Any]:
+    numbered = {f"Region {number}": each for number, each in enumerate(regions, 1)}
+    return tiled(regions=json.dumps(numbered), **values)
+
+
+def test_a_program_s_regions_are_those_that_are_on() -> None:
+    off = [False, *REGION[1:]]
+    (found,) = features_in({"Tiled Diffusion": {"args": [*RECORDED[:18], True, True, False, *off, *REGION]}}).values()
+    made = Params.made(**found)  # type: ignore[arg-type]
+    assert json.loads(made.regions).keys() == {"Region 2"} and made.draw_background
+    assert made.control[0].prompt == "a blue dog"
+    for control in (False, True):
+        args = [*RECORDED[:18], control, True, False, *(REGION if not control else off)]
+        (found,) = features_in({"Tiled Diffusion": {"args": args}}).values()
+        assert Params.made(**found).control == ()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("regions", "said"),
+    [
+        ("{", "not valid JSON"),
+        ("[1]", "no object of regions"),
+        ('{"a": 1}', "no object of regions"),
+        ('{"Region 1": {"x": 2}}', "Region 1 of Tiled Diffusion: x cannot be 2"),
+        ('{"Region 1": {"z": 2}}', "no parameter named 'z'"),
+        (json.dumps({str(number): {} for number in range(40)}), "has 40 regions"),
+    ],
+)
+def test_regions_that_make_no_sense_are_refused_in_words(regions: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        Params.made(regions=regions)
+
+
+def test_the_edge_of_a_region_is_soft() -> None:
+    found = feathered(8, 12, 0.5)
+    assert found[0].tolist() == [0] * 12
+    assert found[4].tolist() == [0, 0.25, *[1] * 8, 0.25, 0]
+    assert torch.equal(feathered(8, 12, 0), torch.ones(8, 12))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_region_has_its_own_text_and_lies_where_it_is_said(engine: Engine, method: str) -> None:
+    wish = {**WIDE, "steps": 1, "prompt": "a cat", "negative_prompt": "blurry"}
+    one = engine.run(request(**wish, features=region_control(LEFT, RIGHT, method=method)))[0]
+    other = {**RIGHT, "prompt": "a green tree"}
+    two = engine.run(request(**wish, features=region_control(LEFT, other, method=method)))[0]
+    apart = np.abs(levels(one) - levels(two)).mean(axis=(0, 2))
+    assert apart[len(apart) // 2 :].mean() > 2 * apart[: len(apart) // 2].mean()
+
+
+@pytest.mark.parametrize("mode", ["Background", "Foreground"])
+def test_a_region_that_is_all_of_the_picture_is_the_picture(engine: Engine, mode: str) -> None:
+    """Whatever lies below it; with its text behind a comma."""
+    whole = {"x": 0, "y": 0, "w": 1, "h": 1, "prompt": "a dog", "feather_ratio": 0, "blend_mode": mode}
+    wish = region_control(whole, method=MULTI, draw_background=mode == "Foreground")
+    made = engine.run(request(**WIDE, prompt="a cat AND a bird", features=wish))[0]
+    assert most_apart(made, engine.run(request(**WIDE, prompt="a cat AND a bird, a dog"))[0]) <= CLOSE
+
+
+def test_regions_with_long_texts_and_without_a_place(engine: Engine) -> None:
+    long = {**LEFT, "prompt": "word " * 90, "neg_prompt": "x"}
+    nowhere = {**RIGHT, "x": 1.0}
+    one = engine.run(request(**WIDE, features=region_control(long, nowhere, draw_background=True)))[0]
+    assert one.rgb == engine.run(request(**WIDE, features=region_control(long, draw_background=True)))[0].rgb
+
+
+def test_multidiffusion_with_regions_refuses_samplers_of_timesteps(engine: Engine) -> None:
+    wish = {**WIDE, "sampler_name": "DDIM"}
+    with pytest.raises(UserError, match="DDIM"):
+        engine.plan(request(**wish, features=region_control(LEFT, method=MULTI)))
+    engine.plan(request(**wish, features=region_control(LEFT, method=MIXTURE)))
+
+
+def test_regions_are_in_the_infotext_and_come_back(engine: Engine) -> None:
+    wish = region_control(LEFT, RIGHT, method=MIXTURE)
+    text = infotext_of(engine, request(**{**WIDE, "width": 128}, features=wish))
+    assert '"Region control": {"Region 1": {"x": 0, "y": 0, "w": 0.5, "h": 1, "prompt": "a blue dog"}' in text
+    again: Any = fields_of(read(text), Txt2Img)["features"]
+    assert infotext_of(engine, request(**{**WIDE, "width": 128}, features=again)) == text
 
 
 def test_multidiffusion_refuses_unipc_where_there_are_tiles(engine: Engine) -> None:
@@ -241,7 +326,13 @@ def test_the_infotext_is_the_extension_s_and_gives_all_back(engine: Engine) -> N
     )
     assert told in text
     (values,) = fields_of(read(text), Txt2Img)["features"].values()  # type: ignore[attr-defined]
-    assert values == {**wish["Tiled Diffusion"], "upscaler": "None", "scale_factor": 2.0, "keep_input_size": False}
+    assert values == {
+        **wish["Tiled Diffusion"],
+        "upscaler": "None",
+        "scale_factor": 2.0,
+        "keep_input_size": False,
+        "regions": "",
+    }
     enlarged = tiled(upscaler="Lanczos", scale_factor=3.5)
     base = {**WIDE, "init_images": ("given",), "features": enlarged}
     text = infotext_of(engine, Img2Img.model_validate(base))

@@ -9,16 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import NamedTuple
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from webui.engine.batch import Loaded, Services
+from webui.engine.conditioning import Prompts
 from webui.engine.denoisers import Ask, Call, Window
 from webui.engine.feature import FeatureEngine, PassContext, PassFeature
+from webui.engine.passes import encoder_of
 from webui.engine.upscalers.resize import enlarged
-from webui.features.tiled_diffusion.parameters import MIXTURE, NO_UPSCALER, Grid, Params, batches
+from webui.features.tiled_diffusion.parameters import (
+    BACKGROUND,
+    MIXTURE,
+    NO_UPSCALER,
+    Grid,
+    Params,
+    TiledRegion,
+    batches,
+)
+from webui.prompt.networks import extract_networks
 
 VARIANCE = 0.01
 """Of the Gaussian, in widths of a tile."""
@@ -46,6 +58,129 @@ def shares(windows: Sequence[Window], size: tuple[int, int], weight: Tensor) -> 
         at = window.at(together)
         together[at] = torch.logaddexp(together[at], weight)
     return [(weight - window.of(together)).exp().float() for window in windows]
+
+
+def feathered(height: int, width: int, ratio: float) -> Tensor:
+    """How much a region of this size covers what lies below it: (height, width), 0 at its edge, 1 from `ratio` of half
+    its shorter side on. As in the extension, the middle row and column of odd sides cover all along."""
+    radius = int(min(width // 2, height // 2) * ratio)
+    if not radius:
+        return torch.ones(height, width)
+    near = torch.minimum(_to_edge(height, radius)[:, None], _to_edge(width, radius)[None])
+    covers = (near / radius).clamp(max=1) ** 2
+    for side, line in ((height, covers), (width, covers.T)):
+        if side % 2:
+            line[side // 2] = 1
+    return covers
+
+
+def _to_edge(side: int, most: int) -> Tensor:
+    along = torch.arange(side, dtype=torch.float32)
+    return torch.minimum(along, along.flip(0)).clamp(max=most)
+
+
+class PlacedRegion(NamedTuple):
+    """A region in a pass."""
+
+    window: Window
+    region: TiledRegion
+    prompts: Prompts
+
+
+class WithRegions(PassFeature):
+    """One pass with regions: each is looked at with its own texts, and the tiles with those of the picture.
+
+    Those in the background are averaged with all else that lies there, those in the foreground laid over it.
+    """
+
+    def __init__(self, params: Params, context: PassContext, grid: Grid, size: tuple[int, int]) -> None:
+        self.params, self.context, self.size = params, context, size
+        self.grid = windows_of(grid) if params.draw_background else ()
+        self.batches = batches(len(self.grid), params.batch_size) if self.grid else ()
+        self.is_mixture = params.method == MIXTURE
+        self.placed: tuple[PlacedRegion, ...] = ()
+
+    def enter(self, loaded: Loaded) -> None:
+        this = self.context.this
+        encoder = encoder_of(self.context.batch, this, loaded, self.context.services)
+
+        def behind(texts: Sequence[str], own: str) -> list[str]:
+            return [f"{text}, {own}" if own else text for text in texts]
+
+        found = []
+        for region in self.params.control:
+            window = Window(*region.on(*self.size))
+            if window.height < 1 or window.width < 1:
+                continue
+            own, tags = extract_networks(region.prompt)
+            if tags:
+                told = "Tiled Diffusion: LoRAs in the prompts of regions have no effect. Regional Prompter knows them."
+                self.context.services.watch.remark(told)
+            positive, negative = behind(this.positive, own), behind(this.negative, region.neg_prompt)
+            found.append(PlacedRegion(window, region, encoder.prompts(positive, negative, this.timeline)))
+        self.placed = tuple(found)
+
+    def predict(self, ask: Ask) -> Ask:
+        placed = self.placed
+
+        def asked(call: Call) -> Tensor:
+            if call.windows or call.x.shape[-2:] != self.size:
+                return ask(call)
+            whole, weight = torch.zeros_like(call.x), torch.zeros(self.size, device=call.x.device)
+            over, cover, count = torch.zeros_like(call.x), torch.zeros_like(weight), torch.zeros_like(weight)
+            for batch in self.batches:
+                self.context.services.watch.check()
+                answers = ask(call.through(*(self.grid[number] for number in batch)))
+                for number, answer in zip(batch, answers.chunk(len(batch)), strict=True):
+                    self._averaged(whole, weight, self.grid[number], answer)
+            for window, region, prompts in placed:
+                self.context.services.watch.check()
+                answer = _told(ask, call, window, prompts)
+                if region.blend_mode == BACKGROUND:
+                    self._averaged(whole, weight, window, answer)
+                    continue
+                mask = feathered(window.height, window.width, region.feather_ratio).to(weight)
+                over[window.at(over)] += answer
+                cover[window.at(cover)] += mask
+                count[window.at(count)] += 1
+            # Mixture averages what the network answers: where that is nothing, there is nothing to take off x
+            empty = call.x if self.is_mixture else torch.zeros_like(call.x)
+            below = torch.where(weight > 0, whole / weight.clamp(min=1e-30), empty)
+            many = count.clamp(min=1)
+            return torch.lerp(below, over / many, cover / many)
+
+        return asked
+
+    def _averaged(self, whole: Tensor, weight: Tensor, window: Window, answer: Tensor) -> None:
+        own = torch.ones(window.height, window.width, dtype=torch.float64)
+        if self.is_mixture:
+            own = bell(window.height, window.width).clamp(min=-60).exp()
+        own = own.to(weight)
+        whole[window.at(whole)] += answer * own
+        weight[window.at(weight)] += own
+
+
+def _told(ask: Ask, call: Call, window: Window, prompts: Prompts) -> Tensor:
+    """What the network answers to a part of what a call sees, with other texts: rows of one length are asked
+    together. A part between AND that the region's text has more of than the picture's does not count."""
+    texts = {"positive": prompts.positive_at(call.number), "negative": prompts.negative_at(call.number)}
+    places = {
+        (side, row.picture, row.part): place for side, told in texts.items() for place, row in enumerate(told.rows)
+    }
+    by_length: dict[int, list[int]] = {}
+    for number, row in enumerate(call.rows):
+        by_length.setdefault(texts[row.side].tokens.shape[1], []).append(number)
+    found: Tensor | None = None
+    for rows in by_length.values():
+        own = [(texts[row.side], places[row.side, row.picture, row.part]) for row in (call.rows[each] for each in rows)]
+        vectors = [told.vector[place] for told, place in own if told.vector is not None]
+        tokens = torch.stack([told.tokens[place] for told, place in own])
+        answers = ask(call.told(rows, tokens, torch.stack(vectors) if vectors else None).through(window))
+        if found is None:
+            found = torch.empty(len(call.rows), *answers.shape[1:], dtype=answers.dtype, device=answers.device)
+        found[rows] = answers
+    assert found is not None
+    return found
 
 
 class Tiled(PassFeature):
@@ -108,4 +243,6 @@ class Engine(FeatureEngine[Params]):
             return None
         size = (height // factor, width // factor)
         grid = self.params.grid(size, wraps=context.batch.render.tiling)
+        if self.params.control:
+            return WithRegions(self.params, context, grid, size)
         return Tiled(self.params, context, grid, size) if grid.tiles > 1 else None

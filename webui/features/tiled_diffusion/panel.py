@@ -20,3 +20,4 @@ def panel(_app: App, form: Controls) -> None:
     for names in ROWS:
         with gr.Row():
             form.add_all(names, min_width=140)
+    form.add_all(("regions", "draw_background"))

@@ -13,11 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, NamedTuple, Self
 
+from pydantic import model_validator
+
+from webui import registry
 from webui.base.errors import UserError
 from webui.features.feature import FeatureParams, Touched
 from webui.request.capabilities import Capability
 from webui.request.fields import Generation
-from webui.request.params import Choice, Param, Slider, Toggle
+from webui.request.params import Choice, Declared, Param, Slider, Text, Toggle
 from webui.request.plan import Picture, Plan, Resolving
 from webui.request.workload import Workload
 
@@ -25,9 +28,14 @@ MULTI, MIXTURE = METHODS = ("MultiDiffusion", "Mixture of Diffusers")
 NO_UPSCALER = "None"
 FACTOR = 8
 """Pixels along a side of what one latent of a UNet stands for."""
-INVERTS, CONTROLS, REGIONS, REGION = 12, 18, 21, 10
-"""Among a script's values: whether noise inversion is on, whether regions are; where these begin, and how many values
-each of them has."""
+INVERTS, CONTROLS, DRAWS, REGIONS = 12, 18, 19, 21
+"""Among a script's values: whether noise inversion is on, whether regions are, and whether the tiles are drawn beside
+them; where the regions begin."""
+REGION = ("enable", "x", "y", "w", "h", "prompt", "neg_prompt", "blend_mode", "feather_ratio", "seed")
+"""The values of a region, one after the other."""
+MOST_REGIONS = 32
+CONTROL = "Region control"
+FOREGROUND, BACKGROUND = "Foreground", "Background"
 
 LEAST_NEW = 4
 """Of a tile's smaller side, at least so much does not overlap with the next one."""
@@ -68,6 +76,62 @@ def _around(side: int, tile: int, overlap: int) -> tuple[int, ...]:
     """The same where the side begins again behind its end: at least two, so that each has its edges within another."""
     count = max(math.ceil(side / (tile - overlap)), 2)
     return tuple(number * side // count for number in range(count))
+
+
+class TiledRegion(Declared):
+    """A part of the picture with a prompt of its own."""
+
+    enable: bool = True
+    x: Annotated[float, Param(ui="x", ge=0, le=1)] = 0.4
+    """Of its left edge, as a share of the picture's width."""
+    y: Annotated[float, Param(ui="y", ge=0, le=1)] = 0.4
+    """Of its upper edge, as a share of the picture's height."""
+    w: Annotated[float, Param(ui="w", ge=0, le=1)] = 0.2
+    """Its width."""
+    h: Annotated[float, Param(ui="h", ge=0, le=1)] = 0.2
+    """Its height."""
+    prompt: Annotated[str, Text(ui="Prompt")] = ""
+    """Stands behind the picture's, after a comma."""
+    neg_prompt: Annotated[str, Text(ui="Negative Prompt")] = ""
+    """The same for the negative prompt."""
+    blend_mode: Annotated[str, Choice(ui="Type", choices=(FOREGROUND, BACKGROUND))] = BACKGROUND
+    """Background: averaged with what else lies there; Foreground: laid over it."""
+    feather_ratio: Annotated[float, Param(ui="Feather", ge=0, le=1)] = 0.2
+    """How far the edge of one in the foreground is soft, as a share of half its shorter side."""
+    seed: Annotated[int, Param(ui="Seed")] = -1
+    """Has no effect, as in the extension."""
+
+    def on(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """(top, left, height, width) in pixels of latents of this size; one that has no place there has no height or
+        no width."""
+        top, left = int(self.y * height), int(self.x * width)
+        return top, left, min(math.ceil(self.h * height), height - top), min(math.ceil(self.w * width), width - left)
+
+
+def regions_in(text: str) -> tuple[TiledRegion, ...]:
+    """Those of an object as infotexts have it: `{"Region 1": {"x": 0, ...}, ...}`; only those that are on.
+
+    Raises:
+        UserError: it is none.
+    """
+    if not text.strip():
+        return ()
+    hint = 'Write {"Region 1": {"x": 0, "y": 0, "w": 0.5, "h": 1, "prompt": "a cat"}}, for example.'
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError("Region control is not valid JSON.", hint=hint, field="features") from error
+    if not isinstance(told, Mapping) or not all(isinstance(each, Mapping) for each in told.values()):
+        raise UserError("Region control is no object of regions.", hint=hint, field="features")
+    if len(told) > MOST_REGIONS:
+        raise UserError(f"Region control has {len(told)} regions.", hint=f"At most {MOST_REGIONS}.", field="features")
+    found = []
+    for name, values in told.items():
+        try:
+            found.append(TiledRegion.made(**values))
+        except UserError as error:
+            raise UserError(f"{name} of Tiled Diffusion: {error.message}", hint=error.hint, field="features") from error
+    return tuple(each for each in found if each.enable)
 
 
 def batches(count: int, most: int) -> tuple[range, ...]:
@@ -148,18 +212,41 @@ class Params(FeatureParams):
         ),
     ] = 2.0
     """How many times larger the upscaler makes it along each side."""
+    regions: Annotated[str, Text(label=CONTROL, ui="Regions", axis=False, by_fact=True, absent="", lines=3)] = ""
+    """Parts of the picture with prompts of their own, as infotexts have them: {"Region 1": {"x": 0, "y": 0, "w": 0.5,
+    "h": 1, "prompt": "a cat"}}."""
+    draw_background: Annotated[bool, Toggle(ui="Draw full canvas background", axis=False)] = False
+    """Where there are regions: the tiles are drawn beside them, with the picture's own prompt."""
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        """Raises UserError: the regions are none."""
+        self.control  # noqa: B018 - raises
+        return self
+
+    @property
+    def control(self) -> tuple[TiledRegion, ...]:
+        """The regions that are on. Raises UserError: they are none."""
+        return regions_in(self.regions)
 
     @classmethod
     def of_arguments(cls, given: Sequence[object]) -> object:
         """
         Raises:
-            UserError: noise inversion is on, or regions are.
+            UserError: noise inversion is on.
         """
         if given and given[0] and len(given) > INVERTS:
             _refuse(given[INVERTS] is True, "noise inversion is", "it")
-            regions = given[CONTROLS : CONTROLS + 1] == [True] and any(each is True for each in given[REGIONS::REGION])
-            _refuse(regions, "regions are", "them")
-        return super().of_arguments(given)
+        found = super().of_arguments(given[:INVERTS] if len(given) > 1 else given)
+        if not isinstance(found, dict) or given[CONTROLS : CONTROLS + 1] != [True]:
+            return found
+        values = given[REGIONS:]
+        numbered = enumerate((values[start : start + len(REGION)] for start in range(0, len(values), len(REGION))), 1)
+        regions = {f"Region {no}": dict(zip(REGION, each, strict=False)) for no, each in numbered if each[0] is True}
+        if not regions:
+            return found
+        draws = given[DRAWS : DRAWS + 1] == [True]
+        return {**found, "regions": json.dumps(regions, ensure_ascii=False), "draw_background": draws}
 
     @classmethod
     def labels_in(cls, labels: Mapping[str, str]) -> Mapping[str, str]:
@@ -170,7 +257,10 @@ class Params(FeatureParams):
             return {}
         if not isinstance(told, Mapping):
             return {}
-        return {str(label): str(value) for label, value in told.items() if isinstance(value, str | int | float)}
+        plain = {str(label): str(value) for label, value in told.items() if isinstance(value, str | int | float)}
+        regions = told.get(CONTROL)
+        deep = {CONTROL: json.dumps(regions, ensure_ascii=False)} if isinstance(regions, Mapping) else {}
+        return {**plain, **deep}
 
     def grid(self, size: tuple[int, int], *, wraps: bool = False) -> Grid:
         """The tiles of latents of this (height, width)."""
@@ -184,6 +274,12 @@ class Params(FeatureParams):
         if self.method == MULTI and request.sampler_name == "UniPC" and self._is_tiled(picture.request):
             raise UserError(
                 "MultiDiffusion cannot be used with the sampler UniPC.",
+                hint=f"Choose {MIXTURE}, or another sampler.",
+                field="features",
+            )
+        if self.method == MULTI and self.control and registry.sampler(request.sampler_name).timesteps:
+            raise UserError(
+                f"MultiDiffusion with regions cannot be used with the sampler {request.sampler_name}.",
                 hint=f"Choose {MIXTURE}, or another sampler.",
                 field="features",
             )
@@ -225,7 +321,10 @@ class Params(FeatureParams):
             told |= {"Upscaler": self.upscaler, "Upscale factor": factor}
         if request.is_img2img and self.keep_input_size:
             told["Keep input size"] = True
-        return {**found, self.title: json.dumps(told, ensure_ascii=False)} if self._is_tiled(request) else found
+        if self.control:
+            told[CONTROL] = json.loads(self.regions)
+        acts = bool(self.control) or self._is_tiled(request)
+        return {**found, self.title: json.dumps(told, ensure_ascii=False)} if acts else found
 
     def cost(self, work: Workload) -> Workload:
         return replace(work, seen=self.tile_height * self.tile_width * FACTOR**2 * self.batch_size)
