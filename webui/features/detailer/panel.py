@@ -54,10 +54,9 @@ def panel(_app: App, form: Controls) -> None:
     with gr.Accordion("Own settings", open=False, elem_id=f"{form.prefix}_own", elem_classes="fold"):
         form.add("ad_inpaint_only_masked", container=False)
         for switch, *values in OWN:
+            form.add(switch, container=False)
             with gr.Row():
-                form.add(switch, container=False, min_width=160)
-                with gr.Column(min_width=280, scale=2), gr.Row():
-                    form.add_all(values, min_width=120)
+                form.add_all(values, min_width=140)
         form.add("ad_restore_face", container=False)
     _fold(form, "ControlNet", "controlnet", CONTROL)
     refresh.click(lambda: gr.update(choices=form.choices("detectors")), None, detector, **QUIET)
