@@ -59,9 +59,13 @@ def test_a_unit_is_set_up_with_its_map_beside_and_acts(visitor: Visitor, tmp_pat
     assert f'ControlNet 0: "Module: canny, Model: {CANNY}' in said, said
     assert "Threshold A: 1, Threshold B: 2" in said and "Pixel Perfect: True" in said
 
-    # The picture may be followed by the next one.
+    # The picture may be followed by the next one: it goes to the first unit that has none, or to the one that is named.
     page.click("#txt2img_send_to_controlnet")
-    visitor.until("id => document.querySelector(`#${id}_image img`)?.naturalHeight === 64", UNIT)
+    visitor.until("id => document.querySelector(`#${id}_image img`)?.naturalHeight === 64", UNIT.replace("0", "1"))
+    visitor.choose("txt2img_controlnet_target", "Unit 0")
+    before = page.get_attribute(f"#{UNIT}_image img", "src")
+    page.click("#txt2img_send_to_controlnet")
+    visitor.until("([id, src]) => document.querySelector(`#${id}_image img`)?.src !== src", [UNIT, before])
     visitor.see(f"#{UNIT}_map figcaption:text-is('Preview, 96x64')")
     assert visitor.comes_to_rest
 
@@ -70,13 +74,13 @@ def test_a_unit_is_set_up_with_its_map_beside_and_acts(visitor: Visitor, tmp_pat
     assert not page.inner_text(f"#{UNIT}_map").strip(), "the map is the picture itself, and nothing is wrong with that"
 
     # It comes back into a form in which the unit's tab has never been opened.
-    visitor.write("txt2img_prompt", said.replace("ControlNet 0:", "ControlNet 1:"))
+    visitor.write("txt2img_prompt", said.replace("ControlNet 0:", "ControlNet 2:"))
     page.click("#txt2img_paste")
     visitor.until("id => !document.querySelector(`#${id}_enabled input`).checked", UNIT)
     visitor.see("#txt2img_controlnet_badge :text-is('1')")
-    page.click("#txt2img_controlnet_1_tab-button")
-    second = UNIT.replace("0", "1")
-    visitor.see(f"#{second}_threshold_b :text('High Threshold')")
-    assert page.is_checked(f"#{second}_enabled input") and page.is_checked(f"#{second}_pixel_perfect input")
-    assert visitor.value(f"{second}_module") == "canny" and visitor.value(f"{second}_model").startswith(CANNY)
-    assert page.input_value(f"#{second}_threshold_b input[type=number]") == "2"
+    page.click("#txt2img_controlnet_2_tab-button")
+    third = UNIT.replace("0", "2")
+    visitor.see(f"#{third}_threshold_b :text('High Threshold')")
+    assert page.is_checked(f"#{third}_enabled input") and page.is_checked(f"#{third}_pixel_perfect input")
+    assert visitor.value(f"{third}_module") == "canny" and visitor.value(f"{third}_model").startswith(CANNY)
+    assert page.input_value(f"#{third}_threshold_b input[type=number]") == "2"

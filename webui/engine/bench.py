@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 import torch
-from diffusers import ControlNetModel, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -275,6 +275,8 @@ def stand_in(path: Path) -> Path:
 
 def controlnet_for(unet: UNet2DConditionModel, path: Path) -> Path:
     """A ControlNet of this UNet's shape with random weights, in the names of diffusers."""
+    from diffusers import ControlNetModel  # it imports half of transformers
+
     torch.manual_seed(0)
     network = ControlNetModel.from_unet(unet, load_weights_from_unet=False)
     save_file({name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}, path)

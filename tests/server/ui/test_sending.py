@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from webui.base.errors import NotFound
+from webui.server.ui.parts import FIRST_FREE, taking
 from webui.server.ui.sending import PARAMETERS, PICTURE, Kind, Receiver, Sender, Sending, Sent, connect_all, opens
 
 SENT = Sent(b"picture", "a.png", "a cat")
@@ -59,6 +60,27 @@ def test_each_sender_has_a_button_for_all_that_take_what_it_sends_and_none_for_w
     (gallery, looked_at), _ = built(make)
     assert gallery == ["Send to place", "Send to look"]
     assert looked_at == ["Send to form", "Send to place"]
+
+
+def test_a_place_is_given_what_it_asks_for_besides() -> None:
+    def make() -> tuple[Any, Receiver]:
+        notice, which, shown = gr.HTML(), gr.Textbox(), gr.Textbox()
+        place = Receiver(
+            "place", "Send to place", "image", frozenset((PICTURE,)), "place", (shown,),
+            lambda sent, _request, chosen: {shown: f"{sent.name} in {chosen}"}, asked=(which,),
+        )  # fmt: skip
+        connect_all([Sending((place,), (sender(notice, PICTURE),))])
+        return notice, place
+
+    (notice, place), page = built(make)
+    (send,) = [event.fn for event in page.fns.values()]
+    assert send(gr.Request(), "unit 2") == {place.shows[0]: "a.png in unit 2", notice: gr.update()}
+
+
+def test_a_picture_goes_to_the_chosen_unit_or_the_first_free_one() -> None:
+    assert taking("Unit 2", ["a", "b", "c"]) == 2
+    assert taking(FIRST_FREE, ["a", None, None]) == 1
+    assert taking(FIRST_FREE, [None, "b"]) == taking(FIRST_FREE, ["a", "b"]) == taking("nonsense", ["a"]) == 0
 
 
 def test_a_press_shows_what_was_sent_or_says_why_not() -> None:

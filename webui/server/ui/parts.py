@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -153,17 +153,23 @@ def _feature(app: App, controls: Controls, entry: FeatureEntry) -> None:
 
 def _units(app: App, controls: Controls, entry: FeatureEntry, receivers: list[Receiver]) -> None:
     """A tab for each unit, and how many are on beside the title. What is in a unit is seen whether it is on or not:
-    people set it up first. `receivers` gets the place for a picture in the first unit."""
+    people set it up first. `receivers` gets the place for pictures, which is a unit that people choose."""
     own = _elem_id(controls, entry)
     units = []
     with gr.Column(elem_id=f"{own}_block", elem_classes="units"):
-        with (
-            gr.Accordion(entry.name, open=False, elem_id=own, elem_classes="fold") as fold,
-            gr.Tabs(elem_id=f"{own}_units", elem_classes="small"),
-        ):
-            for unit in range(entry.params.shown(app.settings.current.ui)):
-                with gr.Tab(f"Unit {unit}", elem_id=f"{own}_{unit}_tab"):
-                    units.append(_unit(app, controls, entry, f"{own}_{unit}"))
+        with gr.Accordion(entry.name, open=False, elem_id=own, elem_classes="fold") as fold:
+            count_shown = entry.params.shown(app.settings.current.ui)
+            with gr.Tabs(elem_id=f"{own}_units", elem_classes="small") as tabs:
+                for unit in range(count_shown):
+                    with gr.Tab(f"Unit {unit}", id=unit, elem_id=f"{own}_{unit}_tab"):
+                        units.append(_unit(app, controls, entry, f"{own}_{unit}"))
+            target = gr.Dropdown(
+                [FIRST_FREE, *(f"Unit {unit}" for unit in range(count_shown))],
+                value=FIRST_FREE,
+                label="Pictures that are sent here go to",
+                elem_id=f"{own}_target",
+                interactive=True,
+            )
         badge = gr.HTML(elem_id=f"{own}_badge", elem_classes="bare units-on")
     controls.part(entry.name, units, listed=True)
     switches = [switch for switch, _ in units]
@@ -175,20 +181,28 @@ def _units(app: App, controls: Controls, entry: FeatureEntry, receivers: list[Re
         return {badge: gr.update(value=_badge(sum(unit is not None for unit in asked)))}
 
     controls.follow([badge], count)
-    receivers += _receivers(app, controls, entry, units[0][1], fold)
+    receivers += _receivers(app, controls, entry, [unit for _, unit in units], (fold, tabs, target))
     for switch in switches:
         switch.input(lambda *on: _badge(sum(map(bool, on))), switches, badge, **QUIET)
 
 
 def _receivers(
-    app: App, controls: Controls, entry: FeatureEntry, unit: Controls, fold: Component
+    app: App,
+    controls: Controls,
+    entry: FeatureEntry,
+    units: Sequence[Controls],
+    around: tuple[Component, Component, Component],
 ) -> Iterator[Receiver]:
-    picture = next((unit[name] for name, param in entry.params.params().items() if isinstance(param, Image)), None)
-    if picture is None:
+    """around: the fold, the tabs of the units, and what says which of them takes a picture."""
+    name = next((name for name, param in entry.params.params().items() if isinstance(param, Image)), "")
+    if not name:
         return
+    pictures, (fold, tabs, target) = [unit[name] for unit in units], around
 
-    def take(sent: Sent, request: gr.Request) -> Shown:
-        return {picture: copy_for(app, request, sent.picture, sent.name), fold: gr.update(open=True)}
+    def take(sent: Sent, request: gr.Request, chosen: object, *there: object) -> Shown:
+        unit = taking(chosen, there)
+        picture = copy_for(app, request, sent.picture, sent.name)
+        return {pictures[unit]: picture, fold: gr.update(open=True), tabs: gr.update(selected=unit)}
 
     yield Receiver(
         _elem_id(controls, entry).removeprefix(f"{controls.prefix}_"),
@@ -196,11 +210,24 @@ def _receivers(
         "stack",
         frozenset((PICTURE,)),
         controls.prefix,
-        (picture, fold),
+        (*pictures, fold, tabs),
         take,
-        holds=picture,
+        holds=pictures[0],
+        asked=(target, *pictures),
         words=f"Send to {entry.name}",
     )
+
+
+FIRST_FREE = "First free unit"
+
+
+def taking(chosen: object, there: Sequence[object]) -> int:
+    """The unit that takes a picture: the chosen one, else the first that has none, else the first of all. there: the
+    pictures of the units."""
+    options = [FIRST_FREE, *(f"Unit {unit}" for unit in range(len(there)))]
+    if chosen in options[1:]:
+        return options.index(str(chosen)) - 1
+    return next((unit for unit, picture in enumerate(there) if not picture), 0)
 
 
 def _badge(count: int) -> str:

@@ -45,8 +45,9 @@ class Sent:
     """The picture of ours that it is; None: a file that somebody dropped in."""
 
 
-Take = Callable[[Sent, gr.Request], Mapping[Component, object]]
-"""What a receiver shows then. It may raise WebuiError."""
+Take = Callable[..., Mapping[Component, object]]
+"""(what is sent, the request, values of the receiver's `asked`) -> what a receiver shows then. It may raise
+WebuiError."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Receiver:
     """Where its picture stands: nothing is sent to where it comes from."""
     words: str = ""
     """What buttons with words say, where that is not "Send to NAME"."""
+    asked: tuple[Component, ...] = ()
+    """Components whose values say what it does with what is sent."""
 
     @property
     def short(self) -> str:
@@ -115,13 +118,14 @@ def connect_all(panes: Iterable[Sending]) -> None:
 def _connect(sender: Sender, receiver: Receiver) -> None:
     def send(request: gr.Request, *given: object) -> Mapping[Component, object]:
         try:
-            taken = receiver.take(sender.gathered(str(request.username or ""), *given), request)
+            sent = sender.gathered(str(request.username or ""), *given[: len(sender.given)])
+            taken = receiver.take(sent, request, *given[len(sender.given) :])
             return {sender.notice: gr.update(), **taken}  # Gradio takes an empty answer for one that lacks values.
         except WebuiError as error:
             return {sender.notice: notices.failure(error)}
 
     shown = list(dict.fromkeys((*receiver.shows, sender.notice)))
-    sender.button(receiver).click(send, list(sender.given), shown, js=sender.script(receiver), **QUIET)
+    sender.button(receiver).click(send, [*sender.given, *receiver.asked], shown, js=sender.script(receiver), **QUIET)
 
 
 def sends_shown_picture(

@@ -326,15 +326,15 @@ command("results.enlarge", (tab) => {
 });
 
 // Opens another tab (and the sub-tab `place` of it) and tells which picture goes there.
-command("results.send", (from, to, place) => {
+command("results.send", (from, to, place, _before, ...asked) => {
   const picture = picked(from);
   if (!picture) {
     nothing();
-    return [""];
+    return ["", ...asked];
   }
   openTab(to);
   if (place) openSubTab(place);
-  return [picture.id];
+  return [picture.id, ...asked];
 });
 
 command("results.seed", (tab, which, now) => {
