@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from PIL import Image
 from tests.api.conftest import Api, opened
 from tests.packaged import have_detectors
 from webui.engine.aside import AsideLane
+from webui.request.messages import Event
+from webui.server.jobs.engine_client import _Reader
 
 SMALL = {"prompt": "a red apple", "width": 64, "height": 64, "steps": 1, "seed": 3}
 ON = {"enabled": True, "module": "none", "model": "canny [1]"}
@@ -88,6 +91,12 @@ RECORDED = json.loads((Path(__file__).parent / "controlnet.json").read_text("utf
 PICTURES = Path(__file__).parents[1] / "golden" / "pictures"
 
 
+def through_the_pipe(event: Event) -> Event:
+    """As the server gets it from an engine, whose pipe lets messages pass and nothing else."""
+    found: Event = _Reader(io.BytesIO(pickle.dumps(event))).load()
+    return found
+
+
 @pytest.fixture(scope="module")
 def controls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """An installation with networks by the recorded names, whose engine really looks at pictures beside jobs."""
@@ -97,7 +106,7 @@ def controls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     for title in RECORDED["models"]:
         (folder / f"{bare(title)}.safetensors").write_bytes(b"never opened")
     with opened(data) as api:
-        lane = AsideLane(api.engine._hear)
+        lane = AsideLane(lambda event: api.engine._hear(through_the_pipe(event)))
         api.engine.look = lane.put  # type: ignore[method-assign]
         yield api
 
@@ -238,6 +247,13 @@ def test_a_pose_is_found_told_and_drawn_again(controls: Api, module: str, parts:
             again = rendered(controls, {**pose, "people": [{**person, "pose_keypoints_2d": scaled}]}).json()
             assert (again["info"], len(again["images"])) == ("Success", 1), name
             assert np.array_equal(pixels_of(again["images"][0]), pixels_of(found["images"][0])), name
+    if module == "openpose_full":
+        asked = {**body, "controlnet_module": "dw_openpose_full"}
+        again = controls.client.post("/controlnet/detect", json=asked).json()
+        assert again["images"] == found["images"]
+        assert again["comments"] == [
+            "DWPose is not available in this version. The pose was found by MediaPipe's networks instead."
+        ]
     drawn = pixels_of(found["images"][0])
     assert drawn.shape == (256, 256, 3) and drawn[:20].max() == 0
     assert (drawn == 255).all(2).any() == ("face" in parts), "the points of a face are white"

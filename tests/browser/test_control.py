@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tests.browser.visitor import TINY, Visitor
-from tests.conftest import RunningServer, made_controls
+from tests.conftest import ROOT, RunningServer, made_controls
+from tests.packaged import have_detectors
 
 UNIT = "txt2img_controlnet_0"
 CANNY = "control_v11p_sd15_canny_tiny"
@@ -84,3 +85,23 @@ def test_a_unit_is_set_up_with_its_map_beside_and_acts(visitor: Visitor, tmp_pat
     assert page.is_checked(f"#{third}_enabled input") and page.is_checked(f"#{third}_pixel_perfect input")
     assert visitor.value(f"{third}_module") == "canny" and visitor.value(f"{third}_model").startswith(CANNY)
     assert page.input_value(f"#{third}_threshold_b input[type=number]") == "2"
+
+
+@pytest.mark.usefixtures("networks")
+def test_a_pose_is_found_by_what_comes_with_the_setup_and_followed(visitor: Visitor) -> None:
+    have_detectors()
+    page = visitor.set("txt2img", **TINY).page
+    page.click("#txt2img_controlnet > button")
+    page.set_input_files(f"#{UNIT}_image input[type=file]", ROOT / "tests" / "pictures" / "astronaut.jpg")
+    page.locator(f"#{UNIT}_type label", has_text="OpenPose").click()
+    visitor.until("id => document.querySelector(`#${id}_module input`).value === 'openpose_full'", UNIT)
+    visitor.see(f"#{UNIT}_map figcaption:text-is('Preview, 512x512')")
+    visitor.see(f"#{UNIT}_map :text('The pose was found by MediaPipe')")
+    page.locator(f"#{UNIT}_type label", has_text="All").click()
+    visitor.until("id => document.querySelector(`#${id}_module input`).value === 'none'", UNIT)
+    visitor.choose(f"{UNIT}_module", "openpose_full")
+    visitor.choose(f"{UNIT}_model", CANNY)
+    page.check(f"#{UNIT}_enabled input")
+    job = visitor.job(visitor.generate())
+    assert job["state"] == "done" and "openpose_full: The pose was found by" in " ".join(job["comments"]), job
+    assert f"Module: openpose_full, Model: {CANNY}" in visitor.infotext()

@@ -64,7 +64,7 @@ _UNBUILT_MARKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "Lineart": ("lineart", "lineart_coarse", "lineart_anime_denoise", "lineart_anime"),
         "MLSD": ("mlsd",),
         "NormalMap": ("normal_bae", "normal_map", "normal_dsine"),
-        "OpenPose": ("dw_openpose_full", "densepose_parula", "densepose", "animal_openpose"),
+        "OpenPose": ("densepose_parula", "densepose", "animal_openpose"),
         "Reference": ("reference_only", "reference_adain+attn", "reference_adain"),
         "Revision": ("revision_clipvision", "revision_ignore_prompt"),
         "Scribble": ("pidinet_scribble", "scribble_xdog", "scribble_hed"),

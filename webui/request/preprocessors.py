@@ -163,7 +163,10 @@ TABLE: tuple[Preprocessor, ...] = (
     ),
     *(
         Preprocessor(name, f"{_P}.openpose:{name}", marks=("OpenPose",))
-        for name in ("openpose", "openpose_face", "openpose_faceonly", "openpose_hand", "openpose_full")
+        for name in (
+            *("openpose_full", "openpose_hand", "openpose_faceonly", "openpose_face", "openpose"),
+            "dw_openpose_full",
+        )
     ),
     Preprocessor(
         "mediapipe_face",
@@ -209,7 +212,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
         "normal_map": "normal_midas",
         "normal_bae": "",
         "normal_dsine": "",
-        "dw_openpose_full": "",
         "animal_openpose": "",
         "densepose": "densepose (pruple bg & purple torso)",
         "densepose_parula": "densepose_parula (black bg & blue torso)",

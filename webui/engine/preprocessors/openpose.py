@@ -10,6 +10,7 @@ from __future__ import annotations
 import colorsys
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -41,6 +42,7 @@ STICK, JOINT, LINE, DOT = 4, 4, 2, 3
 FAINT = 0.6
 """Of a limb's colour, so that joints stand out."""
 ANSWERED = "The pose was found by MediaPipe's networks, which come with the setup."
+INSTEAD = "DWPose is not available in this version. The pose was found by MediaPipe's networks instead."
 
 
 def openpose(picture: Bytes, options: Options) -> Map:
@@ -66,6 +68,12 @@ def openpose_hand(picture: Bytes, options: Options) -> Map:
 def openpose_full(picture: Bytes, options: Options) -> Map:
     """Bodies, hands and faces."""
     return posed(picture, options, hands=True, faces=True)
+
+
+def dw_openpose_full(picture: Bytes, options: Options) -> Map:
+    """Bodies, hands and faces, for programs that ask for the pose as DWPose sees it."""
+    made = openpose_full(picture, options)
+    return replace(made, remarks=tuple(INSTEAD if remark == ANSWERED else remark for remark in made.remarks))
 
 
 def posed(picture: Bytes, options: Options, *, bodies: bool = True, hands: bool = False, faces: bool = False) -> Map:
