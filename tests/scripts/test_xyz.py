@@ -83,6 +83,8 @@ def test_every_axis_changes_what_it_names(cls: type[Generation]) -> None:
     own |= {"[ControlNet] Weight Type": "style transfer"}
     own |= {"[ADetailer] Which of them": "Confidence", "[ADetailer] Merge masks": "Merge"}
     own |= {f"[ADetailer] {side}": "64" for side in ("Width", "Height")}
+    own |= {"[Regional Prompter] Regions by": "Mask", "[Regional Prompter] Main Splitting": "Rows"}
+    own |= {"[Regional Prompter] Prompt mode": "Prompt-Ex", "[Regional Prompter] Generation Mode": "Latent"}
     own |= {"[Tiled Diffusion] Method": "Mixture of Diffusers"}
     own |= {f"[Tiled Diffusion] Latent tile {side}": "32" for side in ("width", "height")}
     own |= {f"[Tiled VAE] {part} Tile Size": "32" for part in ("Encoder", "Decoder")}

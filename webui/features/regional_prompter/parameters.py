@@ -81,10 +81,12 @@ class Params(FeatureParams):
         Choice(label="RP Prompt submode", ui="Prompt mode", choices=("Prompt", "Prompt-Ex"), radio=True, by_fact=True),
     ] = "Prompt"
     """Prompt: regions may overlap; Prompt-Ex: a later one takes its place from those before."""
-    ratios: Annotated[str, Text(label="RP Ratios", ui="Divide Ratio", by_fact=True, longest=1000)] = "1,1"
+    ratios: Annotated[str, Text(label="RP Ratios", ui="Divide Ratio", axis=False, by_fact=True, longest=1000)] = "1,1"
     """Sizes of the regions: 1,2,1 for three columns; 1,1,1;2,1 for rows: a semicolon begins the next one, whose first
     number is its height, and the others the widths in it."""
-    base_ratios: Annotated[str, Text(label="RP Base Ratios", ui="Base Ratio", by_fact=True, longest=1000)] = "0.2"
+    base_ratios: Annotated[
+        str, Text(label="RP Base Ratios", ui="Base Ratio", axis=False, by_fact=True, longest=1000)
+    ] = "0.2"
     """How much of each region follows the base prompt, from 0 to 1: one number, or one for each region."""
     use_base: Annotated[bool, Toggle(label="RP Use Base", ui="Use base prompt", by_fact=True)] = False
     """The first part of the prompt holds for the whole picture."""
