@@ -74,7 +74,7 @@ def test_a_saved_table_lies_among_the_sheets(api: Api) -> None:
     [
         ([4, "many", [], 0, "", [], 0, "", [], *BEHIND], 422, "Steps: 'many'"),
         ([9, "Euler, Eular", [], 0, "", [], 0, "", [], *BEHIND], 404, "Sampler not found"),
-        ([99, "1", [], 0, "", [], 0, "", [], *BEHIND], 422, "no axis 99"),
+        ([999, "1", [], 0, "", [], 0, "", [], *BEHIND], 422, "no axis 999"),
         ([], 422, "18 values"),
     ],
 )

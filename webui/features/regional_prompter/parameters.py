@@ -131,8 +131,6 @@ class Params(FeatureParams):
 
     @classmethod
     def of_arguments(cls, given: Sequence[object]) -> object:
-        if len(given) == 1 and isinstance(given[0], Mapping):
-            return super().of_arguments(given)
         """The second value is nothing that anybody sets; options are a text, a list of them, or false."""
         if not given or not given[0]:
             return None
