@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.engine.conftest import OPTIONS, Engine, Names, levels, reference
+from tests.engine.detectors.published import save, tensors
 from tests.engine.families.pipelines import z_image
 from tests.engine.families.published import small, written
 from tests.engine.families.test_flows import SMALL_FLUX, SMALL_SD3, furnished
@@ -26,6 +27,7 @@ from webui.engine.model_manager import ModelManager
 from webui.request import capabilities
 from webui.request.capabilities import Capability, known, of_family
 from webui.request.fields import Img2Img, Txt2Img
+from webui.request.model_ref import ModelRef
 from webui.request.plan import CheckpointRef, NetworkRef, Plan, resolve
 from webui.request.settings import Settings
 
@@ -50,6 +52,7 @@ ON: dict[str, dict[str, Any]] = {
     "Tiling": {"override_settings": {"tiling": True}},
     "Refiner": {"refiner_checkpoint": "itself", "refiner_switch_at": 0.5},
     "ControlNet": {"features": {"ControlNet": [{"module": "reference_only", "image": "given"}]}},
+    "ADetailer": {"features": {"ADetailer": [{"ad_model": "face", "ad_confidence": 0.5, "ad_mask_k": 1}]}},
     "Hires. fix": {"enable_hr": True, "hr_scale": 1.5},
     "Face restoration": {"override_settings": {"face_restoration": True}},
     "Soft inpainting": {"soft_inpainting": True, "mask": "mask"},
@@ -70,6 +73,9 @@ class Known(Names):
     def checkpoint(self, name: str) -> CheckpointRef:
         return self.others.get(name, self.ref)
 
+    def detector(self, name: str) -> ModelRef:
+        return ModelRef(self.networks[name].path, name)
+
 
 class Planning(Engine):
     def plan(self, request: Txt2Img | Img2Img, images: object = None) -> Plan:
@@ -78,7 +84,8 @@ class Planning(Engine):
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def tried(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planning]:
-    """An engine that knows a small model of the family, with a LoRA and a hypernetwork that fit nobody well."""
+    """An engine that knows a small model of the family, with a LoRA and a hypernetwork that fit nobody well, and a
+    detector that finds something anywhere."""
     folder = tmp_path_factory.mktemp("family")
     path = made(request.param, folder)
     parts = {f"lora_unet_{end}": torch.ones(4, 4) for end in ("x.lora_up.weight", "x.lora_down.weight")}
@@ -88,6 +95,7 @@ def tried(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     networks = {
         "ink": NetworkRef(str(folder / "ink.safetensors"), "ink"),
         "bend": NetworkRef(str(folder / "bend.pt"), "bend"),
+        "face": NetworkRef(str(save(folder / "face.pt", tensors(seed=3))), "face"),
     }
     components = furnished(folder) if request.param in ("SD3", "Flux") else Components(folder)
     models = ModelManager(profile_of(OPTIONS), budget=2**32, components=components)
