@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -154,8 +154,8 @@ def _feature(app: App, controls: Controls, entry: FeatureEntry) -> None:
 def _units(app: App, controls: Controls, entry: FeatureEntry, receivers: list[Receiver]) -> None:
     """A tab for each unit, and how many are on beside the title. What is in a unit is seen whether it is on or not:
     people set it up first. `receivers` gets the place for pictures, which is a unit that people choose."""
-    own = _elem_id(controls, entry)
-    units = []
+    own, picture = _elem_id(controls, entry), _picture_of(entry)
+    units, target = [], None
     with gr.Column(elem_id=f"{own}_block", elem_classes="units"):
         with gr.Accordion(entry.name, open=False, elem_id=own, elem_classes="fold") as fold:
             count_shown = entry.params.shown(app.settings.current.ui)
@@ -163,13 +163,14 @@ def _units(app: App, controls: Controls, entry: FeatureEntry, receivers: list[Re
                 for unit in range(count_shown):
                     with gr.Tab(f"Unit {unit}", id=unit, elem_id=f"{own}_{unit}_tab"):
                         units.append(_unit(app, controls, entry, f"{own}_{unit}"))
-            target = gr.Dropdown(
-                [FIRST_FREE, *(f"Unit {unit}" for unit in range(count_shown))],
-                value=FIRST_FREE,
-                label="Pictures that are sent here go to",
-                elem_id=f"{own}_target",
-                interactive=True,
-            )
+            if picture:
+                target = gr.Dropdown(
+                    [FIRST_FREE, *(f"Unit {unit}" for unit in range(count_shown))],
+                    value=FIRST_FREE,
+                    label="Pictures that are sent here go to",
+                    elem_id=f"{own}_target",
+                    interactive=True,
+                )
         badge = gr.HTML(elem_id=f"{own}_badge", elem_classes="bare units-on")
     controls.part(entry.name, units, listed=True)
     switches = [switch for switch, _ in units]
@@ -181,30 +182,33 @@ def _units(app: App, controls: Controls, entry: FeatureEntry, receivers: list[Re
         return {badge: gr.update(value=_badge(sum(unit is not None for unit in asked)))}
 
     controls.follow([badge], count)
-    receivers += _receivers(app, controls, entry, [unit for _, unit in units], (fold, tabs, target))
+    if target is not None:
+        receivers.append(_receiver(app, controls, entry, [unit[picture] for _, unit in units], (fold, tabs, target)))
     for switch in switches:
         switch.input(lambda *on: _badge(sum(map(bool, on))), switches, badge, **QUIET)
 
 
-def _receivers(
+def _picture_of(entry: FeatureEntry) -> str:
+    """The name of the first picture that a unit takes; "" where it takes none."""
+    return next((name for name, param in entry.params.params().items() if isinstance(param, Image)), "")
+
+
+def _receiver(
     app: App,
     controls: Controls,
     entry: FeatureEntry,
-    units: Sequence[Controls],
+    pictures: Sequence[Component],
     around: tuple[Component, Component, Component],
-) -> Iterator[Receiver]:
-    """around: the fold, the tabs of the units, and what says which of them takes a picture."""
-    name = next((name for name, param in entry.params.params().items() if isinstance(param, Image)), "")
-    if not name:
-        return
-    pictures, (fold, tabs, target) = [unit[name] for unit in units], around
+) -> Receiver:
+    """pictures: of the units; around: the fold, the tabs of the units, and what says which of them takes a picture."""
+    fold, tabs, target = around
 
     def take(sent: Sent, request: gr.Request, chosen: object, *there: object) -> Shown:
         unit = taking(chosen, there)
         picture = copy_for(app, request, sent.picture, sent.name)
         return {pictures[unit]: picture, fold: gr.update(open=True), tabs: gr.update(selected=unit)}
 
-    yield Receiver(
+    return Receiver(
         _elem_id(controls, entry).removeprefix(f"{controls.prefix}_"),
         f"Send picture to {entry.name}, {controls.prefix}",
         "stack",
