@@ -89,6 +89,7 @@ def test_a_picture_made_from_the_command_line_is_the_one_made_from_python(instal
     assert read_infotext(target.read_bytes())[0] == again.infotext
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_names_its_size_is_asked_for_that_size(installation: Path) -> None:
     plain = next((installation / "models" / "Stable-diffusion").glob("tiny*.safetensors"))
     with safe_open(plain, "np") as file:

@@ -95,6 +95,7 @@ def families(page_server: RunningServer, request: pytest.FixtureRequest) -> Iter
 
 @pytest.mark.long
 @pytest.mark.usefixtures("library", "families")
+@pytest.mark.long
 def test_three_families_take_turns_and_two_loras_are_clicked_for_the_last(visitor: Visitor) -> None:
     page = visitor.page
     page.click("#refresh_sd_model_checkpoint")

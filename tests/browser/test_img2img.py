@@ -70,7 +70,9 @@ def test_a_picture_is_sent_as_a_mask(visitor: Visitor, photo: Path) -> None:
     assert visitor.job(visitor.generate("img2img"))["state"] == "done"
 
 
-@pytest.mark.parametrize(("button", "mode"), [("inpaint", "inpaint"), ("mask", "inpaint_upload")])
+@pytest.mark.parametrize(
+    ("button", "mode"), [("inpaint", "inpaint"), pytest.param("mask", "inpaint_upload", marks=pytest.mark.long)]
+)
 def test_a_sub_tab_without_room_is_opened_from_its_menu(enter: Enter, button: str, mode: str) -> None:
     """On a phone the bar of img2img has no room for all of them."""
     visitor = enter(width=390, height=844).write("txt2img_prompt", "a small window").set("txt2img", **TINY, seed=34)

@@ -57,6 +57,7 @@ def test_a_page_of_an_edition_that_is_gone_is_fetched_anew_once(enter: Enter) ->
     assert visitor.page.locator("script[type=module][src$='/main.js']").get_attribute("src") not in ("", None)
 
 
+@pytest.mark.long
 def test_below_a_subpath(serving: Callable[..., RunningServer], enter: Enter) -> None:
     server = serving("--subpath", "studio/art")
     server.wait_for_page()

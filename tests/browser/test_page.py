@@ -13,7 +13,7 @@ from tests.conftest import RunningServer
 TABS = ("txt2img", "img2img", "extras", "pnginfo", "merge", "settings")
 
 
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("width", [390, pytest.param(1440, marks=pytest.mark.long)])
 def test_nothing_is_wider_than_the_window(enter: Enter, width: int) -> None:
     visitor = enter(width=width, height=844, dark=width == 390)
     for tab in TABS:
