@@ -62,5 +62,6 @@ PATCHES = (WALK, EVENTS)
 def remembering(script: str) -> str:
     """One of Gradio's scripts, with those places replaced that are in it; a script without any stays as it is."""
     for place, instead in PATCHES:
-        script = place.sub(lambda found, instead=instead: instead.replace("NAME", found["name"]), script, count=1)
+        if found := place.search(script):
+            script = script[: found.start()] + instead.replace("NAME", found["name"]) + script[found.end() :]
     return script
