@@ -67,7 +67,7 @@ class Params(FeatureParams):
         str,
         Choice(label="RP Divide mode", place=LAST_PLACE + 1, ui="Regions by", choices=MODES, radio=True, by_fact=True),
     ] = MATRIX
-    """Matrix: columns and rows by ratios; Mask: painted colors; Prompt: wherever a word of the prompt is seen."""
+    """Matrix: columns and rows by ratios; Mask: painted colors. Prompt: not available yet; requests are refused."""
     splitting: Annotated[
         str, Choice(label="RP Matrix submode", ui="Main Splitting", choices=SPLITTINGS, radio=True, by_fact=True)
     ] = COLUMNS
