@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from tests.annotators import written
 from tests.packaged import have_detectors
 from webui.base.errors import UserError
 from webui.engine.control.hints import sized
@@ -13,21 +16,27 @@ from webui.engine.preprocessors.picture import Options, mapped
 from webui.engine.residents import Residents
 from webui.features.controlnet.parameters import RESIZE_MODES
 from webui.request.engine_options import EngineOptions
+from webui.request.model_ref import ModelRef
 from webui.request.preprocessors import TABLE, Preprocessor
 
 BUILT = [known for known in TABLE if known.code]
 LENDING = Residents(profile_of(EngineOptions(device="cpu")), budget=2**28)
 SHAPES = [(1, 1), (1, 9000), (9000, 1), (3, 2), (64, 500)]
+SMALL = [(1, 1), (1, 9000), (3, 2), (40, 64)]
+"""For those with networks, which take a while."""
 
 
 @pytest.mark.parametrize("known", BUILT, ids=lambda known: known.name)
-def test_pictures_of_any_shape_give_a_map_or_a_sentence(known: Preprocessor) -> None:
+def test_pictures_of_any_shape_give_a_map_or_a_sentence(known: Preprocessor, tmp_path: Path) -> None:
     if known.code.startswith("webui.engine.preprocessors.openpose:"):
         have_detectors()
-    for shape in SHAPES:
+    paths = [written(known.name, tmp_path)] if known.weights else []
+    files = tuple(ModelRef(str(path), path.name) for path in paths)
+    side = 64 if files else 512
+    for shape in SMALL if files else SHAPES:
         black = np.zeros((*shape, 3), np.uint8)
         for levels in (black, np.random.default_rng(1).integers(0, 256, black.shape, np.uint8)):
-            options = Options(512, known.value_of(known.a, -1), known.value_of(known.b, -1), 1, LENDING)
+            options = Options(side, known.value_of(known.a, -1), known.value_of(known.b, -1), 1, LENDING, files)
             try:
                 seen = mapped(known.code, levels, options).pixels
             except UserError as error:
@@ -35,7 +44,7 @@ def test_pictures_of_any_shape_give_a_map_or_a_sentence(known: Preprocessor) -> 
                 assert "too long" in error.message
             else:
                 assert seen.dtype == np.uint8
-                assert seen.shape[:2] == shape or min(seen.shape[:2]) == 512, (known.name, shape, seen.shape)
+                assert seen.shape[:2] == shape or min(seen.shape[:2]) == side, (known.name, shape, seen.shape)
 
 
 @pytest.mark.parametrize("mode", RESIZE_MODES)

@@ -10,6 +10,7 @@ from pathlib import Path
 from webui import registry
 from webui.base.errors import NotFound
 from webui.base.paths import Paths
+from webui.catalog.annotator_files import AnnotatorFiles
 from webui.catalog.checkpoints import Checkpoints
 from webui.catalog.control_networks import ControlNetworks, ImageEncoders
 from webui.catalog.database import Database
@@ -69,6 +70,7 @@ class Catalog:
         self.upscalers = Upscalers(paths, folders)
         self.control_networks = ControlNetworks(paths, folders)
         self.image_encoders = ImageEncoders(paths, folders)
+        self.annotator_files = AnnotatorFiles(paths, folders)
         self.detectors = DetectorFiles(paths, folders)
         self.uploads = PictureStore(paths.uploads)
         self.visitor_files = VisitorFiles(paths.page_files / "visitors")
@@ -99,13 +101,14 @@ class Catalog:
         self.loras.hash_in_background(self.checkpoints.hashing)
 
     def look_for_control(self, ui: UiSettings) -> None:
-        """Control networks and image encoders lie in the folders that the settings name, too."""
+        """Control networks, image encoders and preprocessors' files lie in the folders that the settings name, too."""
         own, annotators = (
             tuple(place for place in (self.paths.data / name,) if name and not self.paths.is_private(place))
             for name in (ui.control_net_models_path, ui.control_net_modules_path)
         )
         self.control_networks.also_in = own
         self.image_encoders.also_in = tuple(place / "clip_vision" for place in annotators)
+        self.annotator_files.also_in = annotators
 
     def look_for_pictures(self, save: SaveSettings) -> None:
         """Bring pictures that lie in the output folders into the history, in a thread of its own."""
@@ -173,6 +176,10 @@ class Catalog:
     def towers(self) -> tuple[ModelRef, ...]:
         """The image encoders that are there."""
         return self.image_encoders.refs()
+
+    def annotators(self, module: str) -> tuple[ModelRef, ...]:
+        """The files of a preprocessor, in the order of its line in the table. Raises NotFound."""
+        return self.annotator_files.refs(module)
 
     def detector(self, name: str) -> ModelRef:
         """The detector of this name; without a path where it is a packaged one. Raises NotFound."""

@@ -51,27 +51,22 @@ _FIRST = frozenset(
 """The usual ones of their kinds."""
 _UNBUILT_MARKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "Depth": (
-            *("depth", "depth_zoe", "depth_leres++", "depth_leres", "depth_hand_refiner"),
-            *("depth_anything_v2", "depth_anything"),
-        ),
+        "Depth": ("depth_zoe", "depth_leres++", "depth_leres", "depth_hand_refiner"),
         "IP-Adapter": (
             *("ip-adapter-auto", "ip-adapter_clip_sd15", "ip-adapter_pulid", "ip-adapter_face_id_plus"),
             *("ip-adapter_face_id", "ip-adapter_clip_sdxl_plus_vith", "ip-adapter_clip_sdxl"),
         ),
         "Inpaint": ("inpaint_only", "inpaint_only+lama", "inpaint"),
         "Instant-ID": ("instant_id_face_keypoints", "instant_id_face_embedding"),
-        "Lineart": ("lineart", "lineart_coarse", "lineart_anime_denoise", "lineart_anime"),
-        "MLSD": ("mlsd",),
+        "Lineart": ("lineart_anime_denoise",),
         "NormalMap": ("normal_bae", "normal_map", "normal_dsine"),
         "OpenPose": ("densepose_parula", "densepose", "animal_openpose"),
         "Reference": ("reference_only", "reference_adain+attn", "reference_adain"),
         "Revision": ("revision_clipvision", "revision_ignore_prompt"),
-        "Scribble": ("pidinet_scribble", "scribble_xdog", "scribble_hed"),
         "Segmentation": ("oneformer_ade20k", "segmentation", "oneformer_coco", "anime_face_segment", "mobile_sam"),
-        "SoftEdge": ("pidinet", "softedge_teed", "pidinet_safe", "hed_safe", "hed", "softedge_anyline"),
-        "SparseCtrl": ("pidinet_scribble", "scribble_xdog", "scribble_hed"),
-        "T2I-Adapter": ("clip_vision", "pidinet_sketch"),
+        "SoftEdge": ("softedge_teed", "softedge_anyline"),
+        "SparseCtrl": ("scribble_xdog",),
+        "T2I-Adapter": ("clip_vision",),
         "Tile": ("tile_colorfix+sharp", "tile_colorfix"),
     }
 )
@@ -88,10 +83,6 @@ _UNBUILT_RANGES: Mapping[str, tuple[Range, ...]] = MappingProxyType(
         "reference_only": (_FIDELITY,),
         "reference_adain": (_FIDELITY,),
         "reference_adain+attn": (_FIDELITY,),
-        "mlsd": (
-            Range("MLSD Value Threshold", 0.1, 0.01, 2.0, 0.01),
-            Range("MLSD Distance Threshold", 0.1, 0.01, 20.0, 0.01),
-        ),
         "tile_colorfix": (_VARIATION,),
         "tile_colorfix+sharp": (_VARIATION, Range("Sharpness", 1.0, 0.0, 2.0, 0.01)),
         "softedge_teed": (_SAFE_STEPS,),

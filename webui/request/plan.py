@@ -142,6 +142,10 @@ class Names(Protocol):
         """The image encoders that are there."""
         ...
 
+    def annotators(self, module: str) -> tuple[ModelRef, ...]:
+        """The files of a preprocessor, in the order of its line in the table. Raises NotFound."""
+        ...
+
     def detector(self, name: str) -> ModelRef:
         """The detector of this name; without a path where it is a packaged one. Raises NotFound."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from webui.request.model_ref import ModelRef
 from webui.request.poses import Poses
 from webui.request.preprocessors import TABLE, Real
 
@@ -42,6 +43,8 @@ class Preprocessing:
     """Pixels of the longer side of the picture that comes back, at most; 0: it is the map as it is."""
     as_given: bool = False
     """It is looked at as A1111's own route looks at it, not as a unit does."""
+    annotators: tuple[ModelRef, ...] = ()
+    """The preprocessor's files."""
 
 
 @dataclass(frozen=True)

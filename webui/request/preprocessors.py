@@ -32,6 +32,18 @@ NEUTRAL = 0.5
 
 
 @dataclass(frozen=True)
+class WeightsOf:
+    """A file of weights that a preprocessor needs."""
+
+    folder: str
+    """Below models/ControlNetPreprocessor, as A1111's extension has them below annotator/downloads."""
+    names: tuple[str, ...]
+    """What it is called, the usual name first; the first that is there serves."""
+    optional: bool = False
+    """Without it, something else serves."""
+
+
+@dataclass(frozen=True)
 class Preprocessor:
     """A line of the table; `code` is a function of (picture, options), run by the engine."""
 
@@ -54,6 +66,8 @@ class Preprocessor:
     """It makes no map: an image encoder says what the picture shows, to a network that takes that for a prompt."""
     marks: tuple[str, ...] = ()
     """Kinds of control that list it."""
+    weights: tuple[WeightsOf, ...] = ()
+    """The files that people bring for it."""
 
     @property
     def title(self) -> str:
@@ -175,6 +189,68 @@ TABLE: tuple[Preprocessor, ...] = (
         b=Range("Min Face Confidence", 0.5, 0.01, 1.0, 0.01),
     ),
     Preprocessor(
+        "depth",
+        f"{_P}.midas:depth",
+        label="depth_midas",
+        marks=("Depth",),
+        weights=(WeightsOf("midas", ("dpt_hybrid-midas-501f0c75.pt",)),),
+    ),
+    Preprocessor(
+        "depth_anything",
+        f"{_P}.depth_anything:depth_anything",
+        marks=("Depth",),
+        weights=(WeightsOf("depth_anything", tuple(f"depth_anything_vit{size}14.pth" for size in "lbs")),),
+    ),
+    Preprocessor(
+        "depth_anything_v2",
+        f"{_P}.depth_anything:depth_anything_v2",
+        marks=("Depth",),
+        weights=(WeightsOf("depth_anything_v2", tuple(f"depth_anything_v2_vit{size}.pth" for size in "lbsg")),),
+    ),
+    *(
+        Preprocessor(
+            name, f"{_P}.hed:{name}", label=label, marks=marks, weights=(WeightsOf("hed", ("ControlNetHED.pth",)),)
+        )
+        for name, label, marks in (
+            ("hed", "softedge_hed", ("SoftEdge",)),
+            ("hed_safe", "softedge_hedsafe", ("SoftEdge",)),
+            ("scribble_hed", "", ("Scribble", "SparseCtrl")),
+        )
+    ),
+    *(
+        Preprocessor(
+            name,
+            f"{_P}.pidinet:{name}",
+            label=label,
+            marks=marks,
+            weights=(WeightsOf("pidinet", ("table5_pidinet.pth",)),),
+        )
+        for name, label, marks in (
+            ("pidinet", "softedge_pidinet", ("SoftEdge",)),
+            ("pidinet_safe", "softedge_pidisafe", ("SoftEdge",)),
+            ("pidinet_scribble", "scribble_pidinet", ("Scribble", "SparseCtrl")),
+            ("pidinet_sketch", "t2ia_sketch_pidi", ("T2I-Adapter",)),
+        )
+    ),
+    *(
+        Preprocessor(
+            name, f"{_P}.drawings:{code}", label=label, marks=("Lineart",), weights=(WeightsOf(folder, (file,)),)
+        )
+        for name, code, label, folder, file in (
+            ("lineart", "lineart", "lineart_realistic", "lineart", "sk_model.pth"),
+            ("lineart_coarse", "lineart", "", "lineart", "sk_model2.pth"),
+            ("lineart_anime", "lineart_anime", "", "lineart_anime", "netG.pth"),
+        )
+    ),
+    Preprocessor(
+        "mlsd",
+        f"{_P}.straight_lines:mlsd",
+        a=Range("MLSD Value Threshold", 0.1, 0.01, 2.0, 0.01),
+        b=Range("MLSD Distance Threshold", 0.1, 0.01, 20.0, 0.01),
+        marks=("MLSD",),
+        weights=(WeightsOf("mlsd", ("mlsd_large_512_fp32.pth",)),),
+    ),
+    Preprocessor(
         "clip_vision", f"{_P}.colours:untouched", label="t2ia_style_clipvision", describes=True, marks=("T2I-Adapter",)
     ),
     *(
@@ -193,32 +269,18 @@ TABLE: tuple[Preprocessor, ...] = (
 
 UNBUILT: Mapping[str, str] = MappingProxyType(
     {
-        "hed": "softedge_hed",
-        "hed_safe": "softedge_hedsafe",
-        "pidinet": "softedge_pidinet",
-        "pidinet_safe": "softedge_pidisafe",
-        "pidinet_scribble": "scribble_pidinet",
-        "pidinet_sketch": "t2ia_sketch_pidi",
-        "scribble_hed": "",
         "softedge_teed": "",
         "softedge_anyline": "",
-        "depth": "depth_midas",
         "depth_zoe": "",
         "depth_leres": "",
         "depth_leres++": "",
         "depth_hand_refiner": "",
-        "depth_anything": "",
-        "depth_anything_v2": "",
         "normal_map": "normal_midas",
         "normal_bae": "",
         "normal_dsine": "",
         "animal_openpose": "",
         "densepose": "densepose (pruple bg & purple torso)",
         "densepose_parula": "densepose_parula (black bg & blue torso)",
-        "mlsd": "",
-        "lineart": "lineart_realistic",
-        "lineart_coarse": "",
-        "lineart_anime": "",
         "lineart_anime_denoise": "",
         "segmentation": "seg_ufade20k",
         "oneformer_ade20k": "seg_ofade20k",

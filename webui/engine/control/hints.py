@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from webui.base.errors import UserError
+from webui.engine.preprocessors.lines import ridges
 from webui.engine.preprocessors.picture import Bytes, levels, whole
 from webui.features.controlnet.parameters import ResizeMode
 
@@ -156,7 +157,7 @@ def resized(picture: Bytes, size: tuple[int, int]) -> Bytes:
         return out
     grey = out.astype(np.float32).mean(axis=2).clip(0, 255).astype(np.uint8)
     if is_thin:
-        grey = _ridges(grey)
+        grey = ridges(grey)
     lines = levels(cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1])
     return whole(_thinned(lines, spurs=shrinks) if is_thin else lines)
 
@@ -173,25 +174,6 @@ def _is_thin(picture: Bytes) -> bool:
     opened = cv2.morphologyEx(picture, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     white, left = int((picture > 127).sum()), int((opened > 127).sum())
     return left * 2 < white
-
-
-_DIRECTIONS = tuple(
-    np.array(rows, np.uint8)
-    for rows in (
-        ((0, 0, 0), (1, 1, 1), (0, 0, 0)),
-        ((0, 1, 0), (0, 1, 0), (0, 1, 0)),
-        ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
-        ((0, 0, 1), (0, 1, 0), (1, 0, 0)),
-    )
-)
-
-
-def _ridges(grey: Bytes) -> Bytes:
-    """Non-maximum suppression: what is the greatest in one of four directions stays."""
-    kept = np.zeros_like(grey)
-    for direction in _DIRECTIONS:
-        np.putmask(kept, cv2.dilate(grey, direction) == grey, grey)
-    return kept
 
 
 _CORNERS = (

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from webui.engine.preprocessors.picture import Bytes, Options, at_resolution, levels
+
+N = TypeVar("N", np.uint8, np.float32)
+STEPS = 2
+"""Of a soft edge that hides what could be seen through it."""
+BLUR, SEEN, STROKE = 3.0, 127, 4
+"""Of a scribble: the deviation of its blurs in pixels; the level from which an edge is drawn; that of the pen's rim."""
+_DIRECTIONS = tuple(
+    np.array(rows, np.uint8)
+    for rows in (
+        ((0, 0, 0), (1, 1, 1), (0, 0, 0)),
+        ((0, 1, 0), (0, 1, 0), (0, 1, 0)),
+        ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+        ((0, 0, 1), (0, 1, 0), (1, 0, 0)),
+    )
+)
 
 
 def canny(picture: Bytes, options: Options) -> Bytes:
@@ -51,3 +69,27 @@ def threshold(picture: Bytes, options: Options) -> Bytes:
 def invert(picture: Bytes, _options: Options) -> Bytes:
     """White for black: what is drawn with a dark pen on white paper becomes what the networks know."""
     return 255 - picture
+
+
+# ---------------------------------------------------------------- of edges that were found
+
+
+def ridges(grey: NDArray[N]) -> NDArray[N]:
+    """Non-maximum suppression: what is the greatest in one of four directions stays."""
+    kept = np.zeros_like(grey)
+    for direction in _DIRECTIONS:
+        np.putmask(kept, cv2.dilate(grey, direction) == grey, grey)
+    return kept
+
+
+def in_steps(found: NDArray[np.float32]) -> NDArray[np.float32]:
+    """From 0..1: in `STEPS` levels above black."""
+    return np.asarray(np.floor(found * (STEPS + 1)) / STEPS, np.float32)
+
+
+def scribbled(edges: Bytes) -> Bytes:
+    """(h, w), soft edges: their middles, as thick as a pen draws."""
+    soft = np.asarray(cv2.GaussianBlur(edges.astype(np.float32), (0, 0), BLUR), np.float32)
+    drawn = np.where(ridges(soft) > SEEN, np.uint8(255), np.uint8(0))
+    thick = levels(cv2.GaussianBlur(drawn, (0, 0), BLUR))
+    return np.where(thick > STROKE, np.uint8(255), np.uint8(0))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
@@ -13,9 +14,12 @@ from numpy.typing import NDArray
 from webui.base.errors import UserError
 from webui.base.paths import PACKAGES
 from webui.engine.detectors.detectors import Detectors
-from webui.engine.residents import Residents
+from webui.engine.residents import ResidentKind, Residents
 from webui.registry import resolved
+from webui.request.model_ref import ModelRef
 from webui.request.poses import Poses
+
+T = TypeVar("T")
 
 Bytes: TypeAlias = NDArray[np.uint8]
 """(h, w, 3), RGB; maps may be (h, w)."""
@@ -38,12 +42,29 @@ class Options:
     """For those that draw; None: they draw anew each time."""
     residents: Residents | None = None
     """Lends networks to those that need some."""
+    annotators: tuple[ModelRef, ...] = ()
+    """The files of the preprocessor, in the order of its line in the table."""
+
+    @property
+    def lending(self) -> Residents:
+        if self.residents is None:
+            raise RuntimeError("A preprocessor with networks was asked for where none are lent.")
+        return self.residents
 
     @property
     def detectors(self) -> Detectors:
-        if self.residents is None:
-            raise RuntimeError("A preprocessor with networks was asked for where none are lent.")
-        return Detectors(self.residents, PACKAGES)
+        return Detectors(self.lending, PACKAGES)
+
+    @contextmanager
+    def network(self, kind: ResidentKind[T]) -> Iterator[T]:
+        """The network of the preprocessor's first file, for the length of the block.
+
+        Raises:
+            ModelError: the file cannot be opened.
+            OutOfMemory: there is no room for it.
+        """
+        with self.lending.lend(kind, self.annotators[0]) as network:
+            yield network
 
 
 @dataclass(frozen=True, eq=False)

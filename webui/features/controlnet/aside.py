@@ -42,6 +42,7 @@ def aside(plan: Preprocessing | Drawing, residents: Residents) -> AsideResult:
         known.value_of(known.a, plan.a),
         known.value_of(known.b, plan.b),
         residents=residents,
+        annotators=plan.annotators,
     )
     made = mapped(code, picture, options)
     seen = Image.fromarray(made.pixels).convert("RGB")

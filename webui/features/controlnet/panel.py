@@ -156,6 +156,7 @@ def _shows_map(app: App, form: Controls, allowed: Component, seen: Component) ->
             (width, height) if is_perfect else None,
             text_in(data[form[RESIZE]]),
             side=SEEN,
+            annotators=app.catalog.annotators(which.name),
         )
         return app.queue.asides.ask_for(key, plan)
 

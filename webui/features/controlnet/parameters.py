@@ -192,6 +192,8 @@ class Params(FeatureParams):
     network: ModelRef | None = None
     towers: tuple[ModelRef, ...] = ()
     """The image encoders that are there."""
+    annotators: tuple[ModelRef, ...] = ()
+    """The preprocessor's files."""
 
     @model_validator(mode="after")
     def _held(self) -> Self:
@@ -297,9 +299,11 @@ class Params(FeatureParams):
             )
         try:
             network = resolving.names.control_network(self.model)
+            annotators = resolving.names.annotators(self.module) if preprocessor(self.module).weights else ()
         except NotFound as error:
             return self._without(resolving, error)
-        return self.model_copy(update={"network": network, "towers": resolving.names.towers()})
+        found = {"network": network, "towers": resolving.names.towers(), "annotators": annotators}
+        return self.model_copy(update=found)
 
     def _without(self, resolving: Resolving, error: UserError | NotFound) -> Self:
         if self.impossible == REFUSE:

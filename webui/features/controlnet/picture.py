@@ -36,7 +36,7 @@ def hint_of(wish: Params, context: PassContext) -> Hint:
     if wish.pixel_perfect:
         resolution = perfect_resolution((picture.shape[1], picture.shape[0]), size, mode)
     residents = context.services.residents
-    options = Options(resolution, wish.threshold_a, wish.threshold_b, _seed(context), residents)
+    options = Options(resolution, wish.threshold_a, wish.threshold_b, _seed(context), residents, wish.annotators)
     made = mapped(known.code, picture, options)
     for sentence in made.remarks:
         context.services.watch.remark(f"{known.title}: {sentence}")

@@ -25,6 +25,7 @@ from webui.request.control_types import (
     usual_preprocessor,
 )
 from webui.request.messages import AsidePicture, AsideResult
+from webui.request.model_ref import ModelRef
 from webui.request.poses import poses_of
 from webui.request.preprocessing import INPAINTS, KEEPS, Drawing, Preprocessing
 from webui.request.preprocessors import Preprocessor, Range, Real, preprocessor
@@ -308,7 +309,19 @@ def _plan(app: App, body: DetectBody, which: Preprocessor, number: int) -> Prepr
         body.controlnet_threshold_b,
         mask=mask,
         as_given=True,
+        annotators=_annotators(app, which),
     )
+
+
+def _annotators(app: App, which: Preprocessor) -> tuple[ModelRef, ...]:
+    """
+    Raises:
+        UserError: a file is missing or broken.
+    """
+    try:
+        return app.catalog.annotators(which.name)
+    except NotFound as error:
+        raise UserError(error.message, hint=error.hint, field="controlnet_module") from error
 
 
 async def _pngs(made: AsideResult) -> list[str]:

@@ -1,0 +1,248 @@
+"""Small files of the preprocessors' networks: random numbers under the names that the published files have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+Tensors = dict[str, Tensor]
+
+
+class Named:
+    """Tensors that are drawn as they are named; the same ones for the same seed."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.found: Tensors = {}
+        self._random = torch.Generator().manual_seed(seed)
+
+    def add(self, name: str, *shape: int) -> None:
+        fan = max(torch.Size(shape[1:]).numel(), 1) if len(shape) > 1 else 100
+        self.found[name] = torch.randn(shape, generator=self._random) / fan**0.5
+
+    def layer(self, name: str, *shape: int, bias: bool = True) -> None:
+        """A convolution's or a matrix's weight, (out, in, ...)."""
+        self.add(f"{name}.weight", *shape)
+        if bias:
+            self.add(f"{name}.bias", shape[0])
+
+    def norm(self, name: str, width: int, *, running: bool = False) -> None:
+        self.layer(name, width)
+        self.found[f"{name}.weight"] += 1
+        if running:
+            self.add(f"{name}.running_mean", width)
+            self.found[f"{name}.running_var"] = torch.ones(width)
+            self.found[f"{name}.num_batches_tracked"] = torch.tensor(3)
+
+    def transformer(self, name: str, width: int, *, scaled: bool) -> None:
+        self.norm(f"{name}.norm1", width)
+        self.layer(f"{name}.attn.qkv", 3 * width, width)
+        self.layer(f"{name}.attn.proj", width, width)
+        self.norm(f"{name}.norm2", width)
+        self.layer(f"{name}.mlp.fc1", 2 * width, width)
+        self.layer(f"{name}.mlp.fc2", width, 2 * width)
+        for scale in ("ls1", "ls2") if scaled else ():
+            self.add(f"{name}.{scale}.gamma", width)
+
+    def scratch(self, name: str, widths: tuple[int, ...], joined: int) -> None:
+        for number, width in enumerate(widths, 1):
+            self.layer(f"{name}.layer{number}_rn", joined, width, 3, 3, bias=False)
+            for unit in (1, 2):
+                for convolution in (1, 2):
+                    own = f"{name}.refinenet{number}.resConfUnit{unit}.conv{convolution}"
+                    self.layer(own, joined, joined, 3, 3)
+            self.layer(f"{name}.refinenet{number}.out_conv", joined, joined, 1, 1)
+
+
+def depth_anything(layers: int = 12, patches: int = 5, width: int = 128) -> Tensors:
+    """Of the first version and the second: LiheYoung/Depth-Anything."""
+    made = Named()
+    made.add("pretrained.cls_token", 1, 1, width)
+    made.add("pretrained.pos_embed", 1, patches**2 + 1, width)
+    made.add("pretrained.mask_token", 1, width)
+    made.layer("pretrained.patch_embed.proj", width, 3, 14, 14)
+    for number in range(layers):
+        made.transformer(f"pretrained.blocks.{number}", width, scaled=True)
+    made.norm("pretrained.norm", width)
+    outer = (8, 12, 16, 20)
+    for number, out in enumerate(outer):
+        made.layer(f"depth_head.projects.{number}", out, width, 1, 1)
+    made.layer("depth_head.resize_layers.0", outer[0], outer[0], 4, 4)
+    made.layer("depth_head.resize_layers.1", outer[1], outer[1], 2, 2)
+    made.layer("depth_head.resize_layers.3", outer[3], outer[3], 3, 3)
+    made.scratch("depth_head.scratch", outer, 16)
+    made.layer("depth_head.scratch.output_conv1", 8, 16, 3, 3)
+    made.layer("depth_head.scratch.output_conv2.0", 32, 8, 3, 3)
+    made.layer("depth_head.scratch.output_conv2.2", 1, 32, 1, 1)
+    made.found["depth_head.scratch.output_conv2.2.bias"] += 1  # else all may be below zero, and cut off
+    return made.found
+
+
+def midas(layers: int = 4, patches: int = 4, width: int = 128) -> Tensors:
+    """dpt_hybrid-midas-501f0c75.pt: isl-org/DPT."""
+    made = Named()
+    model, stages = "pretrained.model", (128, 256, 512)
+    made.add(f"{model}.cls_token", 1, 1, width)
+    made.add(f"{model}.pos_embed", 1, patches**2 + 1, width)
+    made.layer(f"{model}.patch_embed.backbone.stem.conv", 64, 3, 7, 7, bias=False)
+    made.norm(f"{model}.patch_embed.backbone.stem.norm", 64)
+    given = 64
+    for number, out in enumerate(stages):
+        for block in range(2):
+            name, inner = f"{model}.patch_embed.backbone.stages.{number}.blocks.{block}", out // 4
+            for at, shape in enumerate(((inner, given, 1, 1), (inner, inner, 3, 3), (out, inner, 1, 1)), 1):
+                made.layer(f"{name}.conv{at}", *shape, bias=False)
+                made.norm(f"{name}.norm{at}", shape[0])
+            if not block:
+                made.layer(f"{name}.downsample.conv", out, given, 1, 1, bias=False)
+                made.norm(f"{name}.downsample.norm", out)
+            given = out
+    made.layer(f"{model}.patch_embed.proj", width, given, 1, 1)
+    for number in range(layers):
+        made.transformer(f"{model}.blocks.{number}", width, scaled=False)
+    made.norm(f"{model}.norm", width)
+    made.layer(f"{model}.head", 10, width)
+    for number in (3, 4):
+        made.layer(f"pretrained.act_postprocess{number}.0.project.0", width, 2 * width)
+        made.layer(f"pretrained.act_postprocess{number}.3", width, width, 1, 1)
+    made.layer("pretrained.act_postprocess4.4", width, width, 3, 3)
+    made.scratch("scratch", (*stages[:2], width, width), 32)
+    made.layer("scratch.output_conv.0", 16, 32, 3, 3)
+    made.layer("scratch.output_conv.2", 32, 16, 3, 3)
+    made.layer("scratch.output_conv.4", 1, 32, 1, 1)
+    made.found["scratch.output_conv.4.bias"] += 1
+    return made.found
+
+
+def hed() -> Tensors:
+    """ControlNetHED.pth: lllyasviel/Annotators."""
+    made = Named()
+    made.add("norm", 1, 3, 1, 1)
+    given = 3
+    for number, (width, convolutions) in enumerate(((8, 2), (12, 2), (16, 3), (16, 3), (16, 3)), 1):
+        for at in range(convolutions):
+            made.layer(f"block{number}.convs.{at}", width, given, 3, 3)
+            given = width
+        made.layer(f"block{number}.projection", 1, width, 1, 1)
+    return made.found
+
+
+def pidinet(width: int = 6) -> dict[str, Tensors]:
+    """table5_pidinet.pth: hellozhuo/pidinet."""
+    made = Named()
+    made.add("init_block.weight", width, 3, 3, 3)
+    given = width
+    for scale, blocks, out in ((1, 3, width), (2, 4, 2 * width), (3, 4, 4 * width), (4, 4, 4 * width)):
+        for at in range(1, blocks + 1):
+            name = f"block{scale}_{at}"
+            made.add(f"{name}.conv1.weight", given, 1, 3, 3)
+            made.add(f"{name}.conv2.weight", out, given, 1, 1)
+            if scale > 1 and at == 1:
+                made.layer(f"{name}.shortcut", out, given, 1, 1)
+            given = out
+        place = scale - 1
+        made.layer(f"dilations.{place}.conv1", 5, out, 1, 1)
+        for at in range(1, 5):
+            made.add(f"dilations.{place}.conv2_{at}.weight", 5, 5, 3, 3)
+        made.layer(f"attentions.{place}.conv1", 4, 5, 1, 1)
+        made.add(f"attentions.{place}.conv2.weight", 1, 4, 3, 3)
+        made.layer(f"conv_reduces.{place}.conv", 1, 5, 1, 1)
+    made.layer("classifier", 1, 4, 1, 1)
+    made.found["classifier.weight"] *= 8  # sure of itself
+    return {"state_dict": {f"module.{name}": tensor for name, tensor in made.found.items()}}
+
+
+def lineart(width: int = 8) -> Tensors:
+    """sk_model.pth and sk_model2.pth: carolineec/informative-drawings."""
+    made = Named()
+    made.layer("model0.1", width, 3, 7, 7)
+    made.layer("model1.0", 2 * width, width, 3, 3)
+    made.layer("model1.3", 4 * width, 2 * width, 3, 3)
+    for block in range(3):
+        for at in (1, 5):
+            made.layer(f"model2.{block}.conv_block.{at}", 4 * width, 4 * width, 3, 3)
+    for at, wide in ((0, 4 * width), (3, 2 * width)):
+        made.add(f"model3.{at}.weight", wide, wide // 2, 3, 3)
+        made.add(f"model3.{at}.bias", wide // 2)
+    made.layer("model4.1", 1, width, 7, 7)
+    return made.found
+
+
+def lineart_anime(width: int = 4) -> Tensors:
+    """netG.pth: Mukosame/Anime2Sketch, eight levels deep."""
+    made = Named()
+    widths = [3, width, 2 * width, 4 * width, *[8 * width] * 5]
+    name = "model.model"
+    for level in range(8):
+        given, inner = widths[level], widths[level + 1]
+        is_last = level == 7
+        down, up, out = (1, 3 if is_last else 5, given) if level else (0, 3, 1)
+        made.layer(f"{name}.{down}", inner, given, 4, 4)
+        made.add(f"{name}.{up}.weight", inner if is_last else 2 * inner, out, 4, 4)
+        made.add(f"{name}.{up}.bias", out)
+        name += f".{3 if level else 1}.model"
+    return {f"module.{name}": tensor for name, tensor in made.found.items()}
+
+
+def mlsd() -> Tensors:
+    """mlsd_large_512_fp32.pth: navervision/mlsd, in lhwcv/mlsd_pytorch's form."""
+    made = Named()
+
+    def normed(name: str, *shape: int, bias: bool = False) -> None:
+        made.layer(f"{name}.0", *shape, bias=bias)
+        made.norm(f"{name}.1", shape[0], running=True)
+
+    normed("backbone.features.0", 32, 4, 3, 3)
+    given, number = 32, 1
+    for wider, out, count in ((1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3)):
+        for _ in range(count):
+            name, inner, at = f"backbone.features.{number}.conv", given * wider, 0
+            if wider > 1:
+                normed(f"{name}.0", inner, given, 1, 1)
+                at = 1
+            normed(f"{name}.{at}", inner, 1, 3, 3)
+            made.layer(f"{name}.{at + 1}", out, inner, 1, 1, bias=False)
+            made.norm(f"{name}.{at + 2}", out, running=True)
+            given, number = out, number + 1
+    for block, fine, coarse in ((15, 64, 96), (17, 32, 64), (19, 24, 64), (21, 16, 64)):
+        normed(f"block{block}.conv1", 64, coarse, 1, 1, bias=True)
+        normed(f"block{block}.conv2", 64, fine, 1, 1, bias=True)
+        normed(f"block{block + 1}.conv1", 128, 128, 3, 3, bias=True)
+        normed(f"block{block + 1}.conv2", 64, 128, 3, 3, bias=True)
+    normed("block23.conv1", 64, 64, 3, 3, bias=True)
+    normed("block23.conv2", 64, 64, 3, 3, bias=True)
+    made.layer("block23.conv3", 16, 64, 1, 1)
+    made.found["block23.conv3.weight"][8:] *= 20  # long lines
+    return made.found
+
+
+def small_depth_anything() -> Tensors:
+    return depth_anything(layers=4, width=64)
+
+
+FILES: Mapping[str, tuple[str, str, Callable[[], object]]] = {
+    "depth": ("midas", "dpt_hybrid-midas-501f0c75.pt", midas),
+    "depth_anything": ("depth_anything", "depth_anything_vitl14.pth", small_depth_anything),
+    **dict.fromkeys(("hed", "hed_safe", "scribble_hed"), ("hed", "ControlNetHED.pth", hed)),
+    **dict.fromkeys(
+        ("pidinet", "pidinet_safe", "pidinet_scribble", "pidinet_sketch"), ("pidinet", "table5_pidinet.pth", pidinet)
+    ),
+    "lineart": ("lineart", "sk_model.pth", lineart),
+    "lineart_coarse": ("lineart", "sk_model2.pth", lineart),
+    "lineart_anime": ("lineart_anime", "netG.pth", lineart_anime),
+    "mlsd": ("mlsd", "mlsd_large_512_fp32.pth", mlsd),
+    "depth_anything_v2": ("depth_anything_v2", "depth_anything_v2_vitl.pth", small_depth_anything),
+}
+"""Preprocessor -> the folder and the name of its file, and what it holds."""
+
+
+def written(module: str, place: Path) -> Path:
+    """The preprocessor's file below a folder of annotators."""
+    folder, name, make = FILES[module]
+    path = place / folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        torch.save(make(), path)
+    return path

@@ -1,0 +1,344 @@
+"""Preprocessors with networks of one's own files: each on a small file with the published names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    BitConfig,
+    DepthAnythingConfig,
+    DepthAnythingForDepthEstimation,
+    Dinov2Config,
+    DPTConfig,
+    DPTForDepthEstimation,
+)
+
+from tests import annotators
+from tests.annotators import FILES, Tensors, written
+from webui.base.errors import ModelError
+from webui.engine.memory import profile_of
+from webui.engine.preprocessors import depth_anything, drawings, hed, midas, pidinet, straight_lines
+from webui.engine.preprocessors.lines import scribbled
+from webui.engine.preprocessors.network import MapNetwork
+from webui.engine.preprocessors.picture import Options, mapped
+from webui.engine.residents import ResidentKind, Residents
+from webui.request.engine_options import EngineOptions
+from webui.request.model_ref import ModelRef
+from webui.request.preprocessors import TABLE, preprocessor
+
+PROFILE = profile_of(EngineOptions(device="cpu"))
+LENDING = Residents(PROFILE, budget=2**30)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("annotators")
+
+
+def options(module: str, path: Path, resolution: int = 64) -> Options:
+    known = preprocessor(module)
+    a, b = known.value_of(known.a, -1), known.value_of(known.b, -1)
+    return Options(resolution, a, b, 1, LENDING, (ModelRef(str(path), path.name),))
+
+
+def test_each_preprocessor_with_a_file_is_tried_here() -> None:
+    assert {each.name for each in TABLE if each.weights} == set(FILES)
+    for module, (folder, name, _) in FILES.items():
+        assert any(folder == own.folder and name in own.names for own in preprocessor(module).weights)
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_a_file_with_the_published_names_gives_a_map(module: str, place: Path) -> None:
+    path = written(module, place)
+    picture = np.random.default_rng(1).integers(0, 256, (50, 90, 3), np.uint8)
+    made = mapped(preprocessor(module).code, picture, options(module, path)).pixels
+    assert (made.dtype, made.shape[:2]) == (np.uint8, (64, 115))
+    assert made.min() < made.max(), "what there is to see is seen"
+    again = mapped(preprocessor(module).code, picture, options(module, path)).pixels
+    assert np.array_equal(made, again)
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_another_file_under_the_name_is_refused_in_words(module: str, tmp_path: Path) -> None:
+    path = tmp_path / Path(FILES[module][1]).with_suffix(".pth")
+    picture = np.zeros((8, 8, 3), np.uint8)
+    for content in (b"", b"no model", b"PK\x03\x04 damaged"):
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match=path.name):
+            mapped(preprocessor(module).code, picture, options(module, path))
+    torch.save({"something.else": torch.zeros(2)}, path)
+    with pytest.raises(ModelError, match=f"{path.name} cannot be loaded: it is no "):
+        mapped(preprocessor(module).code, picture, options(module, path))
+    whole = {name: tensor for name, tensor in _flat(FILES[module][2]()).items() if tensor.ndim}
+    lacking = dict(list(whole.items())[:-1])
+    torch.save(lacking, path)
+    with pytest.raises(ModelError, match=path.name):
+        mapped(preprocessor(module).code, picture, options(module, path))
+
+
+def _flat(content: object) -> Tensors:
+    while isinstance(content, dict) and not all(isinstance(each, torch.Tensor) for each in content.values()):
+        content = next(each for each in content.values() if isinstance(each, dict))
+    assert isinstance(content, dict)
+    return content
+
+
+def opened(kind: ResidentKind[MapNetwork], content: object, folder: Path) -> MapNetwork:
+    path = folder / "network.pth"
+    torch.save(content, path)
+    return kind.open(path, PROFILE)
+
+
+# ---------------------------------------------------------------- depth, beside transformers' own
+
+
+def fused(tensors: Tensors, prefix: str, names: tuple[str, str, str]) -> Tensors:
+    """The three matrices that transformers has for the one of published files."""
+    made: Tensors = {}
+    for part in ("weight", "bias"):
+        parts = tensors[f"{prefix}.{part}"].chunk(3)
+        made |= {f"{name}.{part}": each for name, each in zip(names, parts, strict=True)}
+    return made
+
+
+def scratch_names(ours: str) -> Tensors | dict[str, str]:
+    found = {}
+    for number in range(1, 5):
+        found[f"{ours}layer{number}_rn"] = f"neck.convs.{number - 1}"
+        own, theirs = f"{ours}refinenet{number}", f"neck.fusion_stage.layers.{4 - number}"
+        found[f"{own}.out_conv"] = f"{theirs}.projection"
+        for unit in (1, 2):
+            for at in (1, 2):
+                found[f"{own}.resConfUnit{unit}.conv{at}"] = f"{theirs}.residual_layer{unit}.convolution{at}"
+    return found
+
+
+def in_their_names(tensors: Tensors, names: dict[str, str]) -> Tensors:
+    found: Tensors = {}
+    for name, tensor in tensors.items():
+        stem, _, part = name.rpartition(".")
+        if name in names:
+            found[names[name]] = tensor
+        elif stem in names:
+            found[f"{names[stem]}.{part}"] = tensor
+    return found
+
+
+def in_transformers(tensors: Tensors, layers: int) -> Tensors:
+    """A published Depth Anything file under the names of transformers."""
+    names = {
+        "pretrained.cls_token": "backbone.embeddings.cls_token",
+        "pretrained.mask_token": "backbone.embeddings.mask_token",
+        "pretrained.pos_embed": "backbone.embeddings.position_embeddings",
+        "pretrained.patch_embed.proj": "backbone.embeddings.patch_embeddings.projection",
+        "pretrained.norm": "backbone.layernorm",
+        "depth_head.scratch.output_conv1": "head.conv1",
+        "depth_head.scratch.output_conv2.0": "head.conv2",
+        "depth_head.scratch.output_conv2.2": "head.conv3",
+        **scratch_names("depth_head.scratch."),
+    }
+    made: Tensors = {}
+    for at in range(4):
+        names[f"depth_head.projects.{at}"] = f"neck.reassemble_stage.layers.{at}.projection"
+        names[f"depth_head.resize_layers.{at}"] = f"neck.reassemble_stage.layers.{at}.resize"
+    for number in range(layers):
+        own, theirs = f"pretrained.blocks.{number}", f"backbone.encoder.layer.{number}"
+        names[f"{own}.ls1.gamma"] = f"{theirs}.layer_scale1.lambda1"
+        names[f"{own}.ls2.gamma"] = f"{theirs}.layer_scale2.lambda1"
+        names |= {f"{own}.{each}": f"{theirs}.{each}" for each in ("norm1", "norm2", "mlp.fc1", "mlp.fc2")}
+        names[f"{own}.attn.proj"] = f"{theirs}.attention.o_proj"
+        made |= fused(tensors, f"{own}.attn.qkv", tuple(f"{theirs}.attention.{at}_proj" for at in "qkv"))
+    return made | in_their_names(tensors, names)
+
+
+@pytest.mark.parametrize(
+    ("kind", "out"), [(depth_anything.FIRST, (9, 10, 11, 12)), (depth_anything.SECOND, (3, 6, 9, 12))]
+)
+def test_depth_anything_is_what_transformers_makes_of_it(
+    kind: ResidentKind[MapNetwork], out: tuple[int, ...], tmp_path: Path
+) -> None:
+    tensors = annotators.depth_anything()
+    backbone = Dinov2Config(
+        hidden_size=128,
+        num_hidden_layers=12,
+        num_attention_heads=2,
+        mlp_ratio=2,
+        image_size=70,
+        patch_size=14,
+        out_indices=list(out),
+        apply_layernorm=True,
+        reshape_hidden_states=False,
+    )
+    config = DepthAnythingConfig(
+        backbone_config=backbone,
+        reassemble_hidden_size=128,
+        patch_size=14,
+        neck_hidden_sizes=[8, 12, 16, 20],
+        fusion_hidden_size=16,
+    )
+    theirs = DepthAnythingForDepthEstimation(config).eval()
+    missing = theirs.load_state_dict(in_transformers(tensors, 12), strict=False)
+    assert not missing.missing_keys and not missing.unexpected_keys
+    picture = torch.randn(1, 3, 70, 70, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected = theirs(picture).predicted_depth
+    network = opened(kind, tensors, tmp_path)
+    assert network.unused == ()
+    assert expected.std() > 0
+    assert torch.allclose(network(picture)[:, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_midas_is_what_transformers_makes_of_it(tmp_path: Path) -> None:
+    tensors = annotators.midas()
+    backbone = BitConfig(
+        global_padding="same",
+        layer_type="bottleneck",
+        embedding_size=64,
+        hidden_sizes=[128, 256, 512],
+        depths=[2, 2, 2],
+        out_features=["stage1", "stage2", "stage3"],
+        embedding_dynamic_padding=True,
+    )
+    config = DPTConfig(
+        is_hybrid=True,
+        backbone_config=backbone,
+        hidden_size=128,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        intermediate_size=256,
+        layer_norm_eps=1e-6,
+        image_size=64,
+        backbone_featmap_shape=[1, 512, 4, 4],
+        backbone_out_indices=[0, 1, 2, 3],
+        reassemble_factors=[1, 1, 1, 0.5],
+        neck_hidden_sizes=[128, 256, 128, 128],
+        fusion_hidden_size=32,
+    )
+    theirs = DPTForDepthEstimation(config).eval()
+    missing = theirs.load_state_dict(hybrid_in_transformers(tensors, 4), strict=False)
+    assert not [name for name in missing.missing_keys if "pooler" not in name] and not missing.unexpected_keys
+    picture = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected = theirs(picture).predicted_depth
+    network = opened(midas.MIDAS, tensors, tmp_path)
+    assert set(network.unused) == {"pretrained.model.head.weight", "pretrained.model.head.bias"} | {
+        f"pretrained.model.norm.{part}" for part in ("weight", "bias")
+    }
+    assert expected.std() > 0
+    assert torch.allclose(network(picture)[:, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+def hybrid_in_transformers(tensors: Tensors, layers: int) -> Tensors:
+    model, bit = "pretrained.model", "dpt.embeddings.backbone.bit"
+    names = {
+        f"{model}.cls_token": "dpt.embeddings.cls_token",
+        f"{model}.pos_embed": "dpt.embeddings.position_embeddings",
+        f"{model}.patch_embed.proj": "dpt.embeddings.projection",
+        f"{model}.patch_embed.backbone.stem.conv": f"{bit}.embedder.convolution",
+        f"{model}.patch_embed.backbone.stem.norm": f"{bit}.embedder.norm",
+        f"{model}.norm": "dpt.layernorm",
+        **{f"scratch.output_conv.{at}": f"head.head.{at}" for at in (0, 2, 4)},
+        **scratch_names("scratch."),
+    }
+    for stage in range(3):
+        for block in range(2):
+            own = f"{model}.patch_embed.backbone.stages.{stage}.blocks.{block}"
+            theirs = f"{bit}.encoder.stages.{stage}.layers.{block}"
+            parts = [f"{kind}{at}" for kind in ("conv", "norm") for at in (1, 2, 3)]
+            names |= {f"{own}.{part}": f"{theirs}.{part}" for part in (*parts, "downsample.conv", "downsample.norm")}
+    for at in (2, 3):
+        own, stage = f"pretrained.act_postprocess{at + 1}", "neck.reassemble_stage"
+        names[f"{own}.0.project.0"] = f"{stage}.readout_projects.{at}.0"
+        names[f"{own}.3"], names[f"{own}.4"] = f"{stage}.layers.{at}.projection", f"{stage}.layers.{at}.resize"
+    made: Tensors = {}
+    for number in range(layers):
+        own, theirs = f"{model}.blocks.{number}", f"dpt.encoder.layer.{number}"
+        names[f"{own}.norm1"], names[f"{own}.norm2"] = f"{theirs}.layernorm_before", f"{theirs}.layernorm_after"
+        names[f"{own}.mlp.fc1"], names[f"{own}.mlp.fc2"] = f"{theirs}.intermediate.dense", f"{theirs}.output.dense"
+        names[f"{own}.attn.proj"] = f"{theirs}.attention.output.dense"
+        attention = f"{theirs}.attention.attention"
+        made |= fused(tensors, f"{own}.attn.qkv", tuple(f"{attention}.{at}" for at in ("query", "key", "value")))
+    return made | in_their_names(tensors, names)
+
+
+# ---------------------------------------------------------------- laws of the others
+
+
+def test_all_names_of_published_files_are_of_use(tmp_path: Path) -> None:
+    kinds = (
+        (hed.HED, annotators.hed()),
+        (pidinet.PIDINET, annotators.pidinet()),
+        (drawings.LINEART, annotators.lineart()),
+        (drawings.ANIME, annotators.lineart_anime()),
+        (straight_lines.MLSD, annotators.mlsd()),
+    )
+    for kind, content in kinds:
+        assert opened(kind, content, tmp_path).unused == (), kind.name
+
+
+@pytest.mark.parametrize("kind", [pidinet.CENTRAL, pidinet.ANGULAR, pidinet.RADIAL, pidinet.PLAIN])
+def test_kernels_over_differences_do_what_the_paper_says(kind: int) -> None:
+    """Each weight is multiplied with a difference of two pixels: to the middle, to the next one around, along a ray."""
+    random = torch.Generator().manual_seed(5)
+    plane, weights = torch.randn(5, 5, generator=random), torch.randn(3, 3, generator=random)
+    ring = [(-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1)]
+    at = {place: float(plane[2 + place[0], 2 + place[1]]) for place in [(0, 0), *ring]}
+    expected = 0.0
+    for number, (down, across) in enumerate(ring):
+        weight = float(weights[1 + down, 1 + across])
+        if kind == pidinet.PLAIN:
+            expected += weight * at[down, across]
+        elif kind == pidinet.CENTRAL:
+            expected += weight * (at[down, across] - at[0, 0])
+        elif kind == pidinet.ANGULAR:
+            expected += weight * (at[down, across] - at[ring[(number + 1) % 8]])
+    if kind == pidinet.PLAIN:
+        expected += float(weights[1, 1]) * at[0, 0]
+    if kind == pidinet.RADIAL:  # the kernel's middle has no ray, and its places are counted on without it
+        rays = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if (down, across) != (0, 0)]
+        for weight, (down, across) in zip(weights.flatten()[1:], rays, strict=True):
+            expected += float(weight) * (float(plane[2 + 2 * down, 2 + 2 * across]) - at[down, across])
+    kernel = pidinet.over_differences(weights[None, None], kind)
+    margin = (5 - kernel.shape[-1]) // 2
+    found = (kernel[0, 0] * plane[margin : 5 - margin, margin : 5 - margin]).sum()
+    assert float(found) == pytest.approx(expected, abs=1e-5)
+
+
+def test_soft_edges_lie_where_the_picture_changes(tmp_path: Path) -> None:
+    """HED with weights set by hand: its first scale takes the difference to the left, the others see nothing."""
+    tensors = {name: torch.zeros_like(tensor) for name, tensor in annotators.hed().items()}
+    tensors["block1.convs.0.weight"][0, :, 1, 1], tensors["block1.convs.0.weight"][0, :, 1, 0] = 1, -1
+    tensors["block1.convs.1.weight"][0, 0, 1, 1] = 1
+    tensors["block1.projection.weight"][0, 0] = 1
+    for number in range(1, 6):
+        tensors[f"block{number}.projection.bias"][:] = -8
+    path = tmp_path / "ControlNetHED.pth"
+    torch.save(tensors, path)
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[:, 32:] = 200
+    edges = mapped(preprocessor("hed").code, picture, options("hed", path)).pixels
+    assert (edges[:, 32] == 255).all() and edges[:, 1:31].max() == 0 and edges[:, 34:].max() == 0
+    steps = mapped(preprocessor("hed_safe").code, picture, options("hed_safe", path)).pixels
+    assert set(np.unique(steps)) <= {0, 127, 255} and (steps[:, 32] == 255).all()
+    strokes = mapped(preprocessor("scribble_hed").code, picture, options("scribble_hed", path)).pixels
+    assert set(np.unique(strokes)) <= {0, 255}
+
+
+def test_a_scribble_follows_the_middle_of_an_edge() -> None:
+    edge = np.zeros((64, 64), np.uint8)
+    edge[:, 24:40] = 255
+    drawn = scribbled(edge)
+    assert (drawn[:, 30:34] == 255).all() and drawn[:, :16].max() == 0 and drawn[:, 48:].max() == 0
+
+
+def test_straight_lines_go_from_their_middles_to_both_ends() -> None:
+    answers = torch.zeros(1, 5, 32, 32)
+    answers[:, 0] = -9
+    answers[0, :, 10, 16] = torch.tensor([4.0, -12.0, 0.0, 12.0, 0.0])
+    answers[0, :, 11, 16] = torch.tensor([3.0, 0.0, -9.0, 0.0, 9.0])  # beside a surer one
+    answers[0, :, 25, 5] = torch.tensor([4.0, 0.0, 0.0, 0.0, 0.0])  # no longer than a point
+    found = straight_lines.lines_in(lambda planes: answers, np.zeros((64, 64, 3), np.uint8), 0.1, 0.1)
+    assert found.tolist() == [[8.0, 20.0, 56.0, 20.0]]

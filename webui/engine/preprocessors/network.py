@@ -1,0 +1,136 @@
+"""Networks that make maps: built for the tensors of a file under its own names, filled, and lent like every other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import batch_norm
+
+from webui.engine.families import ldm
+from webui.engine.families.weights import WeightsFile, open_weights
+from webui.engine.memory import Profile
+from webui.engine.preprocessors.picture import Bytes
+from webui.engine.residents import ResidentKind
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's colours."""
+WRAPPED = ("model.module.", "module.")
+"""What training programs put before names."""
+Build = Callable[[WeightsFile], nn.Module]
+"""The network for the shapes of a file, unfilled, its parameters under the file's names. Raises KeyError, ValueError,
+StopIteration, IndexError: it is none of the kind."""
+
+
+@dataclass(frozen=True, eq=False)
+class MapNetwork:
+    """A network in memory."""
+
+    module: nn.Module
+    device: torch.device
+    dtype: torch.dtype
+    unused: tuple[str, ...]
+    """Names in its file that it has no use for."""
+
+    def __call__(self, planes: Tensor) -> Tensor:
+        """(1, channels, height, width) -> what the network gives, float32, on the CPU."""
+        with torch.inference_mode():
+            found: Tensor = self.module(planes.to(self.device, self.dtype))
+        return found.float().cpu()
+
+
+class BatchNorm(nn.Module):
+    """As it is after training: without the count of batches, which not all files have."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, width: int, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.epsilon)
+
+
+def network_kind(name: str, build: Build, *, exact: bool = False) -> ResidentKind[MapNetwork]:
+    """exact: its numbers become too large for half precision."""
+
+    def placed(path: Path, profile: Profile) -> MapNetwork:
+        halved = profile.device.type == "cuda" and not exact
+        return opened(path, build, name, profile.device, profile.half if halved else torch.float32)
+
+    return ResidentKind(name, open=placed, size=lambda network: ldm.parameter_bytes(network.module))
+
+
+def opened(path: Path, build: Build, name: str, device: torch.device, dtype: torch.dtype) -> MapNetwork:
+    """
+    Raises:
+        ModelError: it is of another kind, or damaged.
+    """
+    file = open_weights(path)
+    names = {_bare(full): full for full in file.shapes}
+    bare = WeightsFile(file.path, {own: file.shapes[full] for own, full in names.items()}, {}, file.tensor)
+    try:
+        with ldm.unfilled():
+            module = build(bare)
+    except (KeyError, ValueError, StopIteration, IndexError) as error:
+        raise file.error(
+            f"it is no {name} (no {error})" if str(error) else f"it is no {name}",
+            "If it is another kind of model, move it away.",
+        ) from error
+    ldm.check_complete(module, names, file, name)
+    ldm.fill(module, names, file, device, dtype)
+    own = module.state_dict()
+    unused = tuple(each for each in names if each not in own and not each.endswith("num_batches_tracked"))
+    return MapNetwork(module, device, dtype, unused)
+
+
+def _bare(name: str) -> str:
+    for wrapping in WRAPPED:
+        if name.startswith(wrapping):
+            return name.removeprefix(wrapping)
+    return name
+
+
+# ---------------------------------------------------------------- pictures and planes
+
+
+def planes_of(picture: Bytes, scale: float = 1 / 255) -> Tensor:
+    """(h, w, 3) -> (1, 3, h, w), times `scale`."""
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).float()[None] * scale
+
+
+def normal_planes_of(picture: Bytes) -> Tensor:
+    """(h, w, 3) -> (1, 3, h, w), as networks trained on ImageNet want it."""
+    return (planes_of(picture) - torch.tensor(MEAN)[:, None, None]) / torch.tensor(DEVIATION)[:, None, None]
+
+
+def map_of(found: NDArray[np.floating]) -> Bytes:
+    """From 0..1."""
+    return (np.asarray(found, np.float32) * 255.0).clip(0, 255).astype(np.uint8)
+
+
+def spread(found: NDArray[np.float32]) -> Bytes:
+    """(h, w) of any range: its least is black, its greatest white; all black where there is but one."""
+    low, high = float(found.min()), float(found.max())
+    return map_of((found - low) / max(high - low, 1e-12)) if high > low else np.zeros(found.shape, np.uint8)
+
+
+def count_of(file: WeightsFile, pattern: str) -> int:
+    """One more than the largest number that names have there.
+
+    Raises:
+        ValueError: none has.
+    """
+    found = (re.match(pattern, name) for name in file.shapes)
+    return 1 + max(int(match[1]) for match in found if match)
