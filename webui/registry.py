@@ -384,8 +384,8 @@ FEATURES: tuple[FeatureEntry, ...] = (
     FeatureEntry("Soft inpainting", f"{_F}.soft_inpainting", kinds=("img2img",)),
     FeatureEntry("Colour correction", f"{_F}.colour_correction", kinds=("img2img",)),
     FeatureEntry("Inpainting", f"{_F}.inpainting", kinds=("img2img",)),
-    FeatureEntry("ADetailer", f"{_F}.detailer", panel=True),
     FeatureEntry("Film", f"{_F}.film"),
+    FeatureEntry("ADetailer", f"{_F}.detailer", panel=True),
 )
 """In the order in which they act."""
 

@@ -75,6 +75,20 @@ def test_blur_spreads_and_keeps_the_sum() -> None:
     assert np.array_equal(np.asarray(inpaint.blurred(mask, 0, 0)), np.asarray(mask))
 
 
+@pytest.mark.parametrize("painted", [(120, 90, 60), (250, 10, 70), (0, 0, 0)])
+def test_a_seam_is_nowhere_darker_or_brighter_than_both_sides_of_it(painted: tuple[int, int, int]) -> None:
+    mask = Image.new("L", (64, 48), 0)
+    mask.paste(255, (20, 10, 50, 40))
+    before = Image.new("RGB", mask.size, (120, 90, 60))
+    overlay = inpaint.overlay_of(before, inpaint.blurred(mask, 6, 6), None)
+    made = np.asarray(overlay.over(Image.new("RGB", mask.size, painted))).astype(int)
+    for channel, (one, other) in enumerate(zip((120, 90, 60), painted, strict=True)):
+        levels = made[..., channel]
+        assert min(one, other) - 1 <= levels.min() and levels.max() <= max(one, other) + 1
+        row = np.diff(levels[25, :35])
+        assert (row * np.sign(other - one) >= -1).all(), "it goes from one side to the other without turning back"
+
+
 def test_a_result_is_cut_out_along_its_mask() -> None:
     mask = Image.new("L", (16, 16))
     mask.paste(255, (0, 0, 8, 16))

@@ -22,7 +22,9 @@ from PIL import Image
 from websockets.sync.client import connect
 
 from tests.conftest import PATIENCE, RunningServer, until
+from tests.engine.detectors.published import save, tensors
 from webui.base.paths import Paths
+from webui.catalog.job_folders import JobFolders
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
@@ -75,6 +77,31 @@ def test_an_engine_killed_at_any_moment_costs_nothing(server: RunningServer) -> 
     assert calls == [undisturbed]
     assert len(saved(server.data)) == len(before) + 12, "each picture once"
     assert server.engine().pid not in victims
+
+
+def test_a_picture_is_not_lost_over_what_is_painted_within_it(server: RunningServer) -> None:
+    """Two engines end over it; the third one gives the picture as it was before."""
+    folder = server.data / "models" / "adetailer"
+    folder.mkdir(exist_ok=True)
+    save(folder / "mine.pt", tensors(seed=3))
+    (plain,), _ = made(server, n_iter=1)
+    unit = {"ad_model": "mine.pt", "ad_mask_k": 9, "ad_use_steps": True, "ad_steps": 150, "ad_denoising_strength": 1}
+    request = {name: value for name, value in BATCH.items() if name not in ("n_iter", "save_images")}
+    request = {**request, "features": {"ADetailer": [unit]}}
+    with server.client() as client:
+        answer = client.post("/api/v1/jobs", json={"kind": "txt2img", "request": request})
+        assert answer.status_code == 202, answer.text
+        job_id, reached = answer.json()["id"], 0
+        points = JobFolders(Paths(data=server.data).jobs).points(job_id)
+        for _ in range(2):
+            until(lambda seen=reached: points.reached > seen, "a resume point", server.process)
+            reached, engine = points.reached, server.engine()
+            engine.kill()
+            until(lambda e=engine: server.engine().pid != e.pid, "another engine", server.process)
+        job = until(lambda: (now := client.get(f"/api/v1/jobs/{job_id}").json())["finished"] and now, "the end")
+        assert job["state"] == "done" and any("the engine ended 2 times" in each for each in job["comments"]), job
+        content = client.get(f"/api/v1/pictures/{job['pictures'][0]['id']}").content
+    assert Image.open(io.BytesIO(content)).convert("RGB").tobytes() == plain
 
 
 LOOPS = 3

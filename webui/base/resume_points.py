@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,14 @@ class ResumePoints:
     def __init__(self, folder: Path) -> None:
         """The folder is made by the first `save`."""
         self.folder = folder
+
+    def of(self, part: str) -> ResumePoints:
+        """Those of one part of the work, which is done by itself; part: a file name."""
+        return ResumePoints(self.folder / part)
+
+    def forget(self) -> None:
+        """None of them is needed any more."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def save(self, write: Callable[[Path], None]) -> str:
         """Keep a new one, and forget those older than the last -> its name. `write` makes the file.
@@ -63,6 +72,15 @@ class ResumePoints:
     def number(self) -> int:
         """Of the newest one, whole or not; 0: there is none. It grows by one with each that is saved."""
         return next((int(name.partition("-")[0]) for name in self._names()), 0)
+
+    @property
+    def reached(self) -> int:
+        """Like `number`, with those of all parts."""
+        try:
+            parts = [path for path in self.folder.iterdir() if path.is_dir()]
+        except OSError:
+            parts = []
+        return self.number + sum(ResumePoints(part).number for part in parts)
 
     def _names(self) -> list[str]:
         """The newest first."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
@@ -71,8 +71,8 @@ class FinishedPicture:
     """Of the batch."""
     batch: Batch
     services: Services
-    latent: Tensor
-    """(c, h, w); empty where a pipeline has run the model as a whole."""
+    latent: Tensor = field(default_factory=partial(torch.empty, 0))
+    """(c, h, w); empty where a pipeline has run the model as a whole, or an earlier engine has made the picture."""
     start: Start | None = None
     given: InitPicture | None = None
     """What img2img began with."""
@@ -127,7 +127,8 @@ class FeatureEngine(Generic[P]):
 
     borrows: ClassVar[bool] = False
     """Its `finish` makes pictures of its own (`Services.made`), so that the models of the passes are given back before:
-    all pictures of the batch are decoded first."""
+    all pictures of the batch are decoded first. They are kept on the disk then, so that an engine that ends over it
+    costs nothing that was there: the next one begins with this `finish`, and has made no passes."""
 
     def __init__(self, params: P, unit: int = 0) -> None:
         self.params = params

@@ -33,17 +33,18 @@ class DecodedPicture(NamedTuple):
 
 
 def finish(
-    features: Features, made: DecodedPicture, index: int, batch: Batch, services: Services, *, stopped: bool = False
+    features: Features, finished: FinishedPicture, *, whole: bool = True, stopped: bool = False
 ) -> tuple[FinishedPicture, bool]:
-    """What the features make of the decoded picture at this place of the batch, and whether nothing of it is missing.
-    Where somebody stops it and wants what is half done, the picture is as the features before have left it.
+    """What the features make of a picture, and whether nothing of it is missing. Where somebody stops it and wants what
+    is half done, the picture is as the features before have left it.
 
-    stopped: the batch was stopped before, so that no more pictures are made within pictures.
+    whole: nothing of it is missing yet. stopped: the batch was stopped before, so that no more pictures are made within
+    pictures.
 
     Raises:
         Interrupted, Skipped: somebody stopped it and does not want what is half done.
     """
-    finished, watch, whole = _begun(made, index, batch, services), services.watch, made.whole
+    watch = finished.watch
     for feature in features:
         if feature.borrows and (stopped or not whole or watch.cancel.gives_half_done):
             whole = False
@@ -58,8 +59,8 @@ def finish(
     return finished, whole
 
 
-def _begun(made: DecodedPicture, index: int, batch: Batch, services: Services) -> FinishedPicture:
-    """The picture before any feature."""
+def begun(made: DecodedPicture, index: int, batch: Batch, services: Services) -> FinishedPicture:
+    """The picture at this place of the batch before any feature."""
     finished = FinishedPicture(made.picture, made.picture, index, batch, services, made.latent)
     if made.beginning is None:
         return finished

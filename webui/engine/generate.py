@@ -6,7 +6,7 @@ decoded one by one, and each picture leaves as soon as it is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,15 +17,18 @@ import torch
 from PIL import Image
 
 from webui.base.errors import Interrupted
+from webui.base.resume_points import ResumePoints
+from webui.catalog import image_files
 from webui.engine.batch import Batch, Denoised, Lent, Loaded, Pass, Services, stepwise
 from webui.engine.conditioning import TextCache
 from webui.engine.families.family import Family, Model
-from webui.engine.feature import Further
-from webui.engine.finished import DecodedPicture, finish, pictured
+from webui.engine.feature import FinishedPicture, Further
+from webui.engine.finished import DecodedPicture, begun, finish, pictured
 from webui.engine.levels import picture_of
 from webui.engine.memory_plan import Use
 from webui.engine.networks.embeddings import Embedding, EmbeddingShelf
 from webui.engine.passes import Features, denoised, features_of, shaped
+from webui.engine.picture_points import ENGINES, PicturePoints
 from webui.engine.planned import planned
 from webui.engine.previews import as_chosen
 from webui.engine.residents import Residents
@@ -67,6 +70,8 @@ class Tools:
     upscalers: UpscalerShelf | None = None
     small_vaes: SmallVaes = field(default_factory=SmallVaes)
     residents: Residents | None = None
+    points: ResumePoints | None = None
+    """Where pictures are kept before features make pictures within them."""
 
 
 def pictures(
@@ -78,6 +83,7 @@ def pictures(
     upscalers: UpscalerShelf | None = None,
     small_vaes: SmallVaes | None = None,
     residents: Residents | None = None,
+    points: ResumePoints | None = None,
 ) -> Iterator[Pictured]:
     """Every picture of the plan, in order, as soon as it is finished.
 
@@ -85,7 +91,7 @@ def pictures(
         Interrupted: the user stopped the job; what was finished has been given out.
         WebuiError: it cannot be done; the text is for the person.
     """
-    tools = Tools(models, cache, shelf, watch, upscalers, small_vaes or SmallVaes(), residents)
+    tools = Tools(models, cache, shelf, watch, upscalers, small_vaes or SmallVaes(), residents, points)
     embeddings, beginnings = shelf.read(plan.embeddings), Beginnings(plan.images, watch)
     for number, together in enumerate(plan.batches):
         if watch.cancel.ends_now:
@@ -122,24 +128,64 @@ def _batch_pictures(
             plan=plan,
             lend=lending.partner,
             networks=plan.networks,
-            made=partial(_made_within, tools),
+            made=partial(made_within, replace(tools, points=None)),
             residents=tools.residents,
             enlargers=_enlargers(plan, tools.upscalers, render, watch),
         )
-        decoded = _made(features, batch, lending, plan, beginnings, services)
-        if any(feature.borrows for feature in features):
+        make = partial(_made, features, batch, lending, plan, beginnings, services)
+        first = next((at for at, feature in enumerate(features) if feature.borrows), len(features))
+        before, within = features[:first], features[first:]
+        if not within:
+            for picture, (finished, whole) in zip(together, _finished(before, make(), batch, services), strict=True):
+                yield pictured(picture, finished, half_done=not whole)
+            return
+        points = PicturePoints(tools.points, plan, together, watch)
+        ready = [(finished, True) for finished in points.found(batch, services)]
+        if not ready:
             with watch.within():
-                decoded = iter(list(decoded))
+                decoded = list(make())
             loans.close()
-        stopped = False
-        for index, (picture, made) in enumerate(zip(together, decoded, strict=True)):
-            finished, whole = finish(features, made, index, batch, services, stopped=stopped)
-            stopped = stopped or not whole
-            yield pictured(picture, finished, half_done=not whole)
+            ready = list(_finished(before, decoded, batch, services))
+            if all(whole for _, whole in ready):
+                points.keep([finished for finished, _ in ready])
+        yield from _with_pictures_within(together, within, ready, points)
 
 
-def _made_within(tools: Tools, inner: Plan, picture: Image.Image, mask: Image.Image | None, seed: int) -> Image.Image:
-    """For `Services.made`."""
+def _finished(
+    features: Features, made: Iterable[DecodedPicture], batch: Batch, services: Services
+) -> Iterator[tuple[FinishedPicture, bool]]:
+    """Each picture as the features leave it, and whether nothing of it is missing."""
+    for index, each in enumerate(made):
+        yield finish(features, begun(each, index, batch, services), whole=each.whole)
+
+
+def _with_pictures_within(
+    together: tuple[Picture, ...],
+    features: Features,
+    ready: Sequence[tuple[FinishedPicture, bool]],
+    points: PicturePoints,
+) -> Iterator[Pictured]:
+    """The pictures of a batch whose models have been given back, after features that make pictures within them."""
+    stopped = False
+    for index, (picture, (finished, whole)) in enumerate(zip(together, ready, strict=True)):
+        on = features
+        if not points.may_begin(index):
+            on = [feature for feature in features if not feature.borrows]
+            names = ", ".join(dict.fromkeys(feature.params.title for feature in features if feature.borrows))
+            finished.watch.remark(f"{names}: the engine ended {ENGINES} times over it. The picture is as before.")
+        finished, whole = finish(on, finished, whole=whole, stopped=stopped)
+        stopped = stopped or not whole
+        yield pictured(picture, finished, half_done=not whole)
+    points.forget()
+
+
+def made_within(tools: Tools, inner: Plan, picture: Image.Image, mask: Image.Image | None, seed: int) -> Image.Image:
+    """For `Services.made`, and for kinds of jobs that are about something else.
+
+    Raises:
+        Interrupted, Skipped: somebody stopped it.
+        WebuiError: it cannot be done; the text is for the person.
+    """
     images = {**inner.images, GIVEN: encoded_png(picture, compress_level=0)}
     if mask is not None:
         images[GIVEN_MASK] = encoded_png(mask, compress_level=0)
@@ -149,7 +195,7 @@ def _made_within(tools: Tools, inner: Plan, picture: Image.Image, mask: Image.Im
     with tools.watch.within(), tools.watch.cancel.whole_or_not_at_all():
         embeddings, beginnings = tools.shelf.read(plan.embeddings), Beginnings(images, tools.watch)
         (made,) = _batch_pictures(plan.batches[0], plan, embeddings, beginnings, tools)
-    return Image.frombytes("RGB", (made.width, made.height), made.rgb)
+    return image_files.picture_of(made.width, made.height, made.rgb, made.alpha)
 
 
 @dataclass(eq=False)

@@ -150,7 +150,7 @@ def test_a_failure_never_costs_the_picture(
     def full(*_anything: object) -> Image.Image:
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr("webui.engine.generate._made_within", full)
+    monkeypatch.setattr("webui.engine.generate.made_within", full)
     assert detailing.run(with_unit(TWO))[0].rgb == plain.rgb
     assert "out of memory" in detailing.remarks[-1] and "left as it was" in detailing.remarks[-1]
 
@@ -260,12 +260,35 @@ def test_the_face_of_an_old_photograph_is_painted_anew_and_nothing_else(detailin
     assert len(rows) > (right - left) * (bottom - top) / 2
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 700)])
-def test_odd_pictures_come_back(size: tuple[int, int], detailing: Detailing) -> None:
+@pytest.mark.parametrize(
+    ("mode", "size"), [("RGB", (1, 1)), ("RGB", (3, 700)), ("I;16", (40, 30)), ("LA", (40, 30)), ("P", (40, 30))]
+)
+def test_odd_pictures_come_back(mode: str, size: tuple[int, int], detailing: Detailing) -> None:
     unit = {"ad_model": "x", "ad_confidence": 0.0, "ad_mask_k": 2, "ad_skip_img2img": True}
     asked = Img2Img.made(**SMALL, init_images=("a",), features={"ADetailer": [unit]})
-    made = detailing.run(asked, {"a": png(Image.new("RGB", size, "red"))})[0]
+    made = detailing.run(asked, {"a": png(Image.new(mode, size, 99))})[0]
     assert (made.width, made.height) == size
+    assert "found (" in detailing.remarks[0] and len(detailing.remarks) == 1
+
+
+def test_as_many_things_as_there_are_are_told_in_a_sentence_and_painted(
+    detailing: Detailing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a network that finds something everywhere, at the edges too."""
+    masks_seen: list[Image.Image] = []
+
+    def seen(_tools: object, _inner: object, picture: Image.Image, mask: Image.Image, _seed: int) -> Image.Image:
+        masks_seen.append(mask)
+        return picture
+
+    monkeypatch.setattr("webui.engine.generate.made_within", seen)
+    plain = detailing.engine.run(request(**SMALL))[0]
+    made = detailing.run(with_unit({"ad_model": "x", "ad_confidence": 0.0}))[0]
+    (told,) = detailing.remarks
+    boxes = [mask.getbbox() for mask in masks_seen]
+    assert made.rgb == plain.rgb and len(boxes) >= 60 and all(boxes)
+    assert any(box and min(box[:2]) == 0 for box in boxes), "some are at an edge"
+    assert len(told) < 600 and f", and {len(masks_seen) - 8} more" in told
 
 
 def test_outside_the_mask_of_inpainting_nothing_is_painted(detailing: Detailing) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
+from webui.features.detailer.parameters import OWN
 from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.toprow import tool_button
 
@@ -20,17 +21,6 @@ DETECTION = (
 )
 MASK = (("ad_x_offset", "ad_y_offset", "ad_dilate_erode"), ("ad_mask_merge_invert",))
 PAINTING = ("ad_denoising_strength", "ad_mask_blur", "ad_inpaint_only_masked_padding")
-OWN = (
-    ("ad_use_inpaint_width_height", "ad_inpaint_width", "ad_inpaint_height"),
-    ("ad_use_steps", "ad_steps"),
-    ("ad_use_cfg_scale", "ad_cfg_scale"),
-    ("ad_use_sampler", "ad_sampler", "ad_scheduler"),
-    ("ad_use_checkpoint", "ad_checkpoint"),
-    ("ad_use_vae", "ad_vae"),
-    ("ad_use_clip_skip", "ad_clip_skip"),
-    ("ad_use_noise_multiplier", "ad_noise_multiplier"),
-)
-"""A switch, and what it switches on."""
 CONTROL = (
     ("ad_controlnet_model", "ad_controlnet_module"),
     ("ad_controlnet_weight", "ad_controlnet_guidance_start", "ad_controlnet_guidance_end"),
@@ -53,7 +43,7 @@ def panel(_app: App, form: Controls) -> None:
     _fold(form, "Mask", "mask", MASK)
     with gr.Accordion("Own settings", open=False, elem_id=f"{form.prefix}_own", elem_classes="fold"):
         form.add("ad_inpaint_only_masked", container=False)
-        for switch, *values in OWN:
+        for switch, values in OWN.items():
             form.add(switch, container=False)
             with gr.Row():
                 form.add_all(values, min_width=140)

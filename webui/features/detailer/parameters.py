@@ -42,16 +42,20 @@ OLD_LABELS: Mapping[str, str] = {
     "ADetailer mask merge/invert": "ADetailer mask merge invert",
     "ADetailer use inpaint width/height": "ADetailer use inpaint width height",
 }
-SWITCHES: Mapping[str, tuple[str, ...]] = {
-    "ad_inpaint_only_masked": ("ad_inpaint_only_masked_padding",),
+OWN: Mapping[str, tuple[str, ...]] = {
     "ad_use_inpaint_width_height": ("ad_inpaint_width", "ad_inpaint_height"),
     "ad_use_steps": ("ad_steps",),
     "ad_use_cfg_scale": ("ad_cfg_scale",),
+    "ad_use_sampler": ("ad_sampler", "ad_scheduler"),
     "ad_use_checkpoint": ("ad_checkpoint",),
     "ad_use_vae": ("ad_vae",),
-    "ad_use_sampler": ("ad_sampler", "ad_scheduler"),
-    "ad_use_noise_multiplier": ("ad_noise_multiplier",),
     "ad_use_clip_skip": ("ad_clip_skip",),
+    "ad_use_noise_multiplier": ("ad_noise_multiplier",),
+}
+"""What may be otherwise than in the picture: a switch, and what it switches on."""
+SWITCHES: Mapping[str, tuple[str, ...]] = {
+    **OWN,
+    "ad_inpaint_only_masked": ("ad_inpaint_only_masked_padding",),
     "ad_mask_k": ("ad_mask_filter_method",),
 }
 """Value -> those that matter only where it is set."""
@@ -361,7 +365,7 @@ class Params(DetailerFields):
     title: ClassVar[str] = "ADetailer"
     units: ClassVar[int] = 2
     touches: ClassVar[frozenset[Touched]] = frozenset({"picture"})
-    after: ClassVar[tuple[str, ...]] = ("Hires. fix", "Face restoration", "Colour correction", "Inpainting")
+    after: ClassVar[tuple[str, ...]] = ("Hires. fix", "Face restoration", "Colour correction", "Inpainting", "Film")
     unit_of_programs: ClassVar[Mapping[str, object]] = MappingProxyType({"ad_model": NO_MODEL, "ad_tab_enable": True})
 
     in_prompt: bool = False

@@ -51,6 +51,7 @@ def _pictures(plan: Plan, house: House) -> Iterator[Pictured]:
         house.upscalers,
         house.small_vaes,
         house.residents,
+        house.state,
     )
 
 

@@ -317,7 +317,7 @@ class Runs:
             work.stopped = True
             self.conclude(work)
             return
-        reached = self._catalog.job_folders.points(work.job.id).number
+        reached = self._catalog.job_folders.points(work.job.id).reached
         if reached > left.begun_at:  # Not what was heard counts, but what lies on the disk.
             left.crashes, left.begun_at = 0, reached
         left.crashes += 1

@@ -180,7 +180,7 @@ class Scheduler:
         chunk = work.waiting.popleft()
         worker.job_id, worker.chunk, worker.since, worker.others_wait = work.job.id, chunk, time.monotonic(), False
         points = self._folders.points(work.job.id)
-        chunk.begun_at = points.number
+        chunk.begun_at = points.reached
         plan = work.plan.only(chunk.positions)
         worker.checkpoint = plan.model or worker.checkpoint
         half_done = work.job.called or work.settings.save.save_incomplete_images

@@ -28,7 +28,7 @@ class Chunk:
     fraction: float = 0.0
     """How far it is, 0 to 1."""
     begun_at: int = 0
-    """The number of the resume point that was there when an engine took it up."""
+    """How far its resume points had come when an engine took it up (`ResumePoints.reached`)."""
 
     @property
     def count(self) -> int:
