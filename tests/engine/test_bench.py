@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tests.engine.conftest import reference
+from tests.packaged import have_detectors
 from webui.engine import bench
 from webui.engine.bench import Bench, speed, swap
 from webui.engine.families.weights import open_weights
@@ -16,6 +18,7 @@ from webui.engine.model_manager import ModelManager
 from webui.engine.prefetch import Prefetcher
 from webui.engine.stand_ins import _written, sd15_shapes
 from webui.engine.throughput import Measured, Speeds
+from webui.engine.upscalers.esrgan import Compact
 from webui.request.plan import CheckpointRef
 
 
@@ -42,6 +45,20 @@ def test_a_unit_of_controlnet_is_measured_beside_its_network(
     measured = Bench(models, reference(tiny_checkpoint))
     assert bench.control(measured, tmp_path, repeats=1) > 1
     assert (tmp_path / "random.safetensors").is_file()
+
+
+def test_what_is_painted_anew_is_measured_beside_its_networks(
+    models: ModelManager, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    have_detectors()
+    monkeypatch.setattr(bench, "SIZE", 32)
+    assert bench.detail(Bench(models, reference(tiny_checkpoint)), repeats=1) > 1
+
+
+def test_enlarging_is_measured_beside_its_network(models: ModelManager, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    save_file(Compact(3, 4, 2, 2).state_dict(), path)
+    assert bench.upscale(models, path, side=32) > 1
 
 
 def test_stand_ins_hold_finite_numbers(tmp_path: Path) -> None:

@@ -12,11 +12,13 @@ import io
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import psutil
 import torch
 from diffusers import UNet2DConditionModel
@@ -24,10 +26,13 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from webui import registry
-from webui.base.errors import UserError
-from webui.base.paths import PROGRAM
+from webui.base.errors import ModelError, UserError
+from webui.base.paths import PACKAGES, PROGRAM
+from webui.catalog.detector_files import PACKAGED
+from webui.catalog.packaged import COMMAND
 from webui.engine.batch import Batch, Services, stepwise
 from webui.engine.conditioning import TextCache
+from webui.engine.detectors.by_name import look
 from webui.engine.families.ldm_model import LdmModel
 from webui.engine.generate import first_pass, pictures
 from webui.engine.memory import profile_of
@@ -35,17 +40,22 @@ from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.passes import features_of
 from webui.engine.previews import cheap
+from webui.engine.residents import Residents
 from webui.engine.stand_ins import sd15
 from webui.engine.throughput import Measured, Speeds, speeds
 from webui.engine.training.config import Networks
 from webui.engine.training.export import sd1_tensors, write_checkpoint
 from webui.engine.training.networks import build_text_tower, build_unet, build_vae
+from webui.engine.upscaler_shelf import UPSCALER, UpscalerShelf
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.features.controlnet.parameters import Params as ControlParams
+from webui.features.detailer.parameters import PaintedPart
+from webui.features.detailer.parameters import Params as DetailParams
+from webui.features.feature import FeatureParams
 from webui.request.engine_options import EngineOptions
-from webui.request.fields import Txt2Img
+from webui.request.fields import Generation, Txt2Img
 from webui.request.model_ref import ModelRef
-from webui.request.plan import CheckpointRef, Picture, Plan, Wish, wished
+from webui.request.plan import GIVEN, GIVEN_MASK, CheckpointRef, Picture, Plan, UpscalerRef, Wish, wished
 from webui.request.settings import RenderSettings
 
 DEMO = PROGRAM / "models" / "Stable-diffusion" / "emoji-3d.safetensors"
@@ -53,6 +63,11 @@ OVERHEAD_LIMIT = 1.05
 SAMPLER_LIMIT = 1.06
 FILM_LIMIT = 1.1
 CONTROL_LIMIT = 1.03
+DETAIL_LIMIT = 1.05
+UPSCALE_LIMIT = 1.05
+LOOK_LIMIT = 150.0
+"""Milliseconds that a detector may look at a picture."""
+X4PLUS = "RealESRGAN_x4plus.safetensors"
 SIZE = 128
 """Of the pictures, in pixels: the smaller, the heavier weighs what is not network."""
 
@@ -71,10 +86,11 @@ class Timing:
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit of ControlNet, and its pictures by name."""
+    """A unit of a feature, and what it needs of the plan."""
 
-    params: ControlParams
-    images: Mapping[str, bytes]
+    params: FeatureParams
+    images: Mapping[str, bytes] = field(default_factory=dict)
+    inner: tuple[Plan, ...] = ()
 
 
 @dataclass
@@ -87,14 +103,16 @@ class Bench:
     shelf: EmbeddingShelf = field(default_factory=EmbeddingShelf)
 
     def generate(self, request: Txt2Img, *, known: bool = False, unit: Unit | None = None) -> Timing:
-        """One batch of the request. known: its prompts have been read for the picture before. unit: of ControlNet."""
+        """One batch of the request. known: its prompts have been read for the picture before. unit: of a feature."""
         stopwatch = Stopwatch(self.models.profile.device)
         watch = Watch("bench", lambda _event: None, Cancel(), Viewing(), stopwatch)
         batch = _batch(request)
         if unit is not None:
             wish = Wish(unit.params.title, 0, unit.params)
             batch = tuple(replace(picture, wishes=(*picture.wishes, wish)) for picture in batch)
-        plan = Plan((batch,), self.checkpoint, images={} if unit is None else unit.images)
+        plan = Plan((batch,), self.checkpoint)
+        if unit is not None:
+            plan = replace(plan, images=unit.images, inner=unit.inner)
         if not known:
             self.cache.forget()
         start = time.perf_counter()
@@ -113,10 +131,14 @@ class Bench:
             first_pass(features_of(batch.pictures[0]), batch, stepwise(loaded), services)
 
 
-def _batch(request: Txt2Img) -> tuple[Picture, ...]:
+def _batch(request: Generation) -> tuple[Picture, ...]:
     render = RenderSettings()
     wishes = wished(request, render)
-    return tuple(Picture(request, render, request.seed + i, 0, i, wishes=wishes) for i in range(request.batch_size))
+    first = next(iter(request.begins_with), "")
+    return tuple(
+        Picture(request, render, request.seed + i, 0, i, init_image=first, wishes=wishes)
+        for i in range(request.batch_size)
+    )
 
 
 # ---------------------------------------------------------------- measures
@@ -155,6 +177,55 @@ def control(bench: Bench, folder: Path, repeats: int = 3) -> float:
     request = Txt2Img(prompt="a red apple", steps=20, batch_size=4, width=2 * SIZE, height=2 * SIZE, seed=1)
     bench.generate(request.changed(steps=2), unit=unit)
     return statistics.median(bench.generate(request, unit=unit).ratio for _ in range(repeats))
+
+
+def detail(bench: Bench, repeats: int = 3) -> float:
+    """The time of a generation of 20 steps in which one thing is painted anew over that of its networks alone (UNet and
+    VAE of both): the median.
+
+    Raises:
+        ModelError: the detector was not fetched.
+    """
+    request = Txt2Img(prompt="a red apple", steps=20, width=2 * SIZE, height=2 * SIZE, seed=1)
+    params = DetailParams(ad_confidence=0.0, ad_mask_k=1, detector=ModelRef("", "face"), parts=(PaintedPart(0),))
+    ((asked, _),) = params.requests(request)
+    inner = Plan((_batch(asked.changed(init_images=(GIVEN,), mask=GIVEN_MASK)),), bench.checkpoint)
+    unit = Unit(params, inner=(inner,))
+    look(ModelRef("", "face"), bench.models.residents, np.zeros((64, 64, 3), np.uint8), 0.0)
+    bench.generate(request.changed(steps=2), unit=unit)
+    return statistics.median(bench.generate(request, unit=unit).ratio for _ in range(repeats))
+
+
+def looks(residents: Residents, side: int = 512, repeats: int = 7) -> dict[str, float]:
+    """Per packaged detector: milliseconds until it has looked at a picture, the fastest. Raises ModelError."""
+    levels = np.random.default_rng(1).integers(0, 256, (side // 16, side // 16, 3)).astype(np.uint8)
+    picture = np.asarray(Image.fromarray(levels).resize((side, side), Image.Resampling.BICUBIC))
+    found = {}
+    for name in PACKAGED:
+        look_once = partial(look, ModelRef("", name), residents, picture, 0.3)
+        look_once()
+        found[name] = 1000 * _fastest(look_once, repeats)
+    return found
+
+
+def upscale(models: ModelManager, path: Path, side: int = 256) -> float:
+    """The time until a picture is four times as large, from pixels to pixels, over that of the network alone."""
+    levels = np.random.default_rng(1).integers(0, 256, (side // 8, side // 8, 3)).astype(np.uint8)
+    picture = Image.fromarray(levels).resize((side, side), Image.Resampling.BICUBIC)
+    ref, render = UpscalerRef(path.stem, str(path)), RenderSettings()
+    tile, overlap = render.upscaler_tile, render.upscaler_tile_overlap
+    enlarge = UpscalerShelf(models.residents).enlargers({"x4": ref}, tile, overlap, lambda _done, _of: None)["x4"]
+    times: list[float] = []
+    with torch.inference_mode(), models.residents.lend(UPSCALER, ref.model) as upscaler:
+        enlarge(picture.resize((16, 16)), 4.0)
+        begun = upscaler.network.register_forward_pre_hook(lambda *_: times.append(-time.perf_counter()))
+        ended = upscaler.network.register_forward_hook(lambda *_: times.append(time.perf_counter()))
+        start = time.perf_counter()
+        enlarge(picture, 4.0)
+        whole = time.perf_counter() - start
+        begun.remove()
+        ended.remove()
+    return whole / sum(times)
 
 
 def samplers(bench: Bench, steps: int = 10) -> dict[str, float]:
@@ -322,7 +393,7 @@ def speed(models: ModelManager, checkpoint: CheckpointRef, job: Measured) -> Spe
         return speeds(loaded.model, lambda: bench.sample(request), job)
 
 
-MEASURES = ("overhead", "film", "control", "swap", "samplers", "cpu", "gpu")
+MEASURES = ("overhead", "film", "control", "detail", "upscale", "swap", "samplers", "cpu", "gpu")
 SWAP_LIMIT = 1.3
 FLAT = 100 * 2**20
 """Bytes by which 50 switches may let the process grow."""
@@ -343,27 +414,11 @@ def main(argv: list[str]) -> int:
         parser.error(f"there is no measure {', '.join(sorted(unknown))}")
     options = EngineOptions(device="cpu" if chosen.use_cpu else "", no_half=chosen.no_half)
     within = True
-    if {"overhead", "film", "control", "samplers"} & set(wanted):
+    if {"overhead", "film", "control", "detail", "samplers"} & set(wanted):
         with checkpoints(chosen.checkpoint) as (first, *_):
-            bench = Bench(ModelManager(profile_of(options)), first)
-            _print_machine(bench.models, first.name)
-            if "overhead" in wanted:
-                ratio = overhead(bench)
-                within &= ratio <= OVERHEAD_LIMIT
-                print(f"overhead   {ratio:.3f}   generation over networks, 20 steps, batch 4; limit {OVERHEAD_LIMIT}")
-            if "film" in wanted:
-                ratio = film(bench)
-                within &= ratio <= FILM_LIMIT
-                print(f"film       {ratio:.3f}   filmed over not, 20 steps of {2 * SIZE} pixels; limit {FILM_LIMIT}")
-            if "control" in wanted:
-                with tempfile.TemporaryDirectory() as folder:
-                    ratio = control(bench, Path(folder))
-                within &= ratio <= CONTROL_LIMIT
-                print(f"control    {ratio:.3f}   with a ControlNet over the networks alone; limit {CONTROL_LIMIT}")
-            if "samplers" in wanted:
-                for name, ratio in samplers(bench).items():
-                    within &= ratio <= SAMPLER_LIMIT
-                    print(f"samplers   {ratio:.3f}   {name}; limit {SAMPLER_LIMIT}")
+            within &= _print_generations(Bench(ModelManager(profile_of(options)), first), wanted)
+    if "upscale" in wanted:
+        within &= _print_upscale(ModelManager(profile_of(options)))
     if "swap" in wanted:
         with large_checkpoints(chosen.checkpoint, 2) as refs:
             within &= _print_swap(ModelManager(profile_of(options)), refs)
@@ -373,6 +428,45 @@ def main(argv: list[str]) -> int:
         if measure in wanted:
             _print_speed(measure, chosen.checkpoint, Measured(chosen.side, 1, chosen.steps))
     return 0 if within else 1
+
+
+def _print_generations(bench: Bench, wanted: Sequence[str]) -> bool:
+    """Those measures that make pictures with a checkpoint."""
+    within = True
+    _print_machine(bench.models, bench.checkpoint.name)
+
+    def tell(name: str, ratio: float, limit: float, what: str) -> None:
+        nonlocal within
+        within &= ratio <= limit
+        print(f"{name:<10} {ratio:.3f}   {what}; limit {limit}", flush=True)
+
+    if "overhead" in wanted:
+        tell("overhead", overhead(bench), OVERHEAD_LIMIT, "generation over networks, 20 steps, batch 4")
+    if "film" in wanted:
+        tell("film", film(bench), FILM_LIMIT, f"filmed over not, 20 steps of {2 * SIZE} pixels")
+    if "control" in wanted:
+        with tempfile.TemporaryDirectory() as folder:
+            tell("control", control(bench, Path(folder)), CONTROL_LIMIT, "with a ControlNet over the networks alone")
+    if "detail" in wanted:
+        tell("detail", detail(bench), DETAIL_LIMIT, "with a thing painted anew over the networks alone, 20 steps each")
+        for name, milliseconds in looks(bench.models.residents).items():
+            within &= milliseconds <= LOOK_LIMIT
+            print(f"detail     {milliseconds:3.0f} ms  {name}, looked for in 512 x 512 pixels; limit {LOOK_LIMIT:g} ms")
+    if "samplers" in wanted:
+        for name, ratio in samplers(bench).items():
+            tell("samplers", ratio, SAMPLER_LIMIT, name)
+    return within
+
+
+def _print_upscale(models: ModelManager) -> bool:
+    """Raises ModelError: the upscaler was not fetched."""
+    path = PACKAGES / X4PLUS
+    if not path.is_file():
+        raise ModelError(f"{X4PLUS} is not there to measure with.", hint=f"Fetch it with: {COMMAND}")
+    _print_machine(models, X4PLUS)
+    ratio = upscale(models, path)
+    print(f"upscale    {ratio:.3f}   256 pixels four times as large over the network alone; limit {UPSCALE_LIMIT}")
+    return ratio <= UPSCALE_LIMIT
 
 
 def _print_machine(models: ModelManager, name: str) -> None:
