@@ -12,7 +12,8 @@ from PIL import Image, PngImagePlugin
 
 from tests.api.conftest import Api
 from webui.catalog.image_files import read_infotext
-from webui.jobs.extras.request import Extras
+from webui.jobs.extras.request import Extras, ExtrasPlan
+from webui.request.fields import Img2Img
 from webui.request.messages import Run
 
 TEXT = "a red apple\nSteps: 20, Sampler: Euler a, CFG scale: 7.0, Seed: 77, Size: 8x8, Model: emoji"
@@ -57,6 +58,39 @@ def test_a_background_is_asked_to_be_removed(api: Api) -> None:
     assert asked(api).remove_background
 
 
+def with_detector(api: Api) -> None:
+    folder = api.app.paths.models / "adetailer"
+    folder.mkdir(exist_ok=True)
+    (folder / "mine.pt").write_bytes(b"\x80\x02}.")
+
+
+def test_things_are_painted_anew_as_the_picture_was_made(api: Api) -> None:
+    with_detector(api)
+    wish = {"images": [ENCODED], "detail_model": "mine", "detail_prompt": "[PROMPT], shiny", "detail_strength": 0.7}
+    job = api.client.post("/api/v1/jobs", json={"kind": "extras", "request": wish}).json()
+    api.client.get(f"/api/v1/jobs/{job['id']}", params={"wait": 60})
+    plan = next(command for command in reversed(api.engine.sent) if isinstance(command, Run)).plan
+    assert isinstance(plan, ExtrasPlan)
+    (inner,) = plan.details.values()
+    assert plan.model == inner.model, "so that the queue knows which checkpoint it needs"
+    outer = inner.batches[0][0].request
+    assert (outer.prompt, outer.steps, outer.sampler_name, outer.seed) == ("a red apple", 20, "Euler a", 77)
+    asked = inner.inner[0].batches[0][0].request
+    assert isinstance(asked, Img2Img)
+    assert (asked.prompt, asked.denoising_strength, asked.width) == ("a red apple, shiny", 0.7, 512)
+
+
+def test_a_picture_that_was_made_by_what_is_not_here_is_painted_all_the_same(api: Api) -> None:
+    with_detector(api)
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", TEXT.replace("Euler a", "Nobody's"))
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, "PNG", pnginfo=info)
+    wish = {"images": [base64.b64encode(buffer.getvalue()).decode()], "detail_model": "mine"}
+    answer = api.client.post("/api/v1/jobs", json={"kind": "extras", "request": wish})
+    assert answer.status_code == 202, answer.text
+
+
 def test_several_pictures_are_one_job(api: Api) -> None:
     pictures = [{"data": ENCODED, "name": f"{name}.png"} for name in "ab"]
     body = {"imageList": pictures, "resize_mode": 1, "upscaling_resize_w": 64, "upscaling_resize_h": 32}
@@ -76,6 +110,7 @@ def test_several_pictures_are_one_job(api: Api) -> None:
         ({"upscaling_resize": -1}, 422, ""),
         ({"resize_mode": 1, "upscaling_resize_w": 60000, "upscaling_resize_h": 60000}, 422, "upscaling_resize_w"),
         ({"codeformer_visibility": 1}, 422, "codeformer_visibility"),
+        ({"detail_model": "nobody's.pt"}, 404, "detail_model"),
     ],
 )
 def test_what_cannot_be_is_refused(standing: Api, body: dict[str, Any], status: int, field: str) -> None:

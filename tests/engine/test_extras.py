@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,20 @@ import torch
 from PIL import Image
 
 from tests.engine.conftest import OPTIONS
+from tests.engine.features.test_detailer import Detailing, detailing  # noqa: F401 - a fixture
+from tests.engine.test_generate import png
 from tests.packaged import have_detectors
 from webui.base.errors import NotFound, UserError
+from webui.base.resume_points import ResumePoints
 from webui.catalog.image_files import picture_of
+from webui.engine.house import House
 from webui.engine.memory import profile_of
 from webui.engine.residents import Residents
+from webui.engine.small_vae import SmallVaes
 from webui.engine.upscaler_shelf import UpscalerShelf
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.jobs.extras.request import MOST_PARTS, RESIZE_TO, Extras, resolve_extras
-from webui.jobs.extras.work import retouched
+from webui.jobs.extras.work import retouched, work
 from webui.request.messages import Pictured
 from webui.request.plan import UpscalerRef
 from webui.request.settings import Settings
@@ -183,3 +189,38 @@ def test_a_background_of_anything_is_removed_and_what_was_transparent_stays_so(s
 
 def test_an_opaque_picture_has_no_opacity_to_carry() -> None:
     assert made()[0].alpha == b""
+
+
+def test_a_face_in_an_old_picture_is_painted_anew(detailing: Detailing, tmp_path: Path) -> None:  # noqa: F811
+    have_detectors()
+    photo = Path(__file__).parents[1] / "pictures" / "astronaut.jpg"
+    given = Image.open(photo).convert("RGB")
+    request = Extras(images=("face", "none"), upscaler_1="None", detail_model="face", detail_prompt="a [PROMPT]")
+    inner = detailing.plan(request.detailing({"prompt": "fox", "steps": 2}, 64))
+    assert inner.inner[0].batches[0][0].request.prompt == "a fox"
+    pictures = {"face": photo.read_bytes(), "none": png(Image.new("RGBA", (40, 20), (9, 9, 9, 99)))}
+    plan = replace(
+        resolve_extras(request, Settings(), Names()), images=pictures, details=dict.fromkeys(pictures, inner)
+    )
+    engine, said = detailing.engine, list[tuple[str, ...]]()
+    watch = Watch("job", lambda _event: None, Cancel(), Viewing(), Stopwatch(torch.device("cpu")))
+    house = House(
+        engine.models.profile,
+        engine.models,
+        engine.cache,
+        engine.shelf,
+        SmallVaes(),
+        UpscalerShelf(engine.models.residents),
+        watch,
+        ResumePoints(tmp_path / "points"),
+        others_wait=lambda: False,
+    )
+    with torch.inference_mode():
+        face, none = [(each, said.append(each.comments))[0] for each in work(plan, house)]
+    painted = np.asarray(picture_of(face.width, face.height, face.rgb)) != np.asarray(given)
+    rows, columns = np.nonzero(painted.any(-1))
+    assert 0 < len(rows) < given.width * given.height / 4
+    assert rows.max() - rows.min() < given.height / 2 and columns.max() - columns.min() < given.width / 2
+    assert "1 face found" in said[0][0] and "nothing was found" in said[1][0]
+    assert dict(face.facts)["Postprocess detailer"] == "face"
+    assert none.rgb == bytes((9,)) * 2400 and set(none.alpha) == {99}

@@ -221,6 +221,7 @@ class Catalog:
             "upscalers": self.upscalers.names,
             "control_networks": self.control_networks.titles,
             "detectors": self.detectors.names,
+            "detectors_or_none": lambda: ["None", *self.detectors.names()],
             "detailer_control_networks": lambda: ["None", "Passthrough", *self.control_networks.titles()[1:]],
             "preprocessors": preprocessors.titles,
             "face_restorers": lambda: [entry.name for entry in registry.restorers()],

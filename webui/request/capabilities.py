@@ -89,6 +89,8 @@ class Capabilities:
     """Its text encoders."""
     variants: tuple[Capabilities, ...] = ()
     """Families of their own that the same code opens."""
+    side: int = 1024
+    """Pixels along the sides of the pictures that most of its checkpoints were trained with."""
 
     @property
     def is_whole(self) -> bool:
@@ -109,8 +111,8 @@ class Need(NamedTuple):
 _OWN = frozenset({Capability.STEPS})
 _UNETS = _OWN | {Capability.UNET}
 
-SD1 = Capabilities("SD1", "SD1", _UNETS | {Capability.CLIP_SKIP}, 4, "CLIP, 75 tokens per chunk")
-SD2 = Capabilities("SD2", "SD2", _UNETS, 4, "OpenCLIP, 75 tokens per chunk")
+SD1 = Capabilities("SD1", "SD1", _UNETS | {Capability.CLIP_SKIP}, 4, "CLIP, 75 tokens per chunk", side=512)
+SD2 = Capabilities("SD2", "SD2", _UNETS, 4, "OpenCLIP, 75 tokens per chunk", side=768)
 SDXL_REFINER = Capabilities(
     "SDXL refiner", "The SDXL refiner", _UNETS | {Capability.SIZE_CONDITIONING}, 4, "OpenCLIP, 75 tokens per chunk"
 )

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Protocol, Self
 
 from webui.base.errors import UserError
+from webui.request.fields import Img2Img
 from webui.request.jobs import Demand, JobRequest
-from webui.request.params import Choice, Image, Number, Slider, Toggle
-from webui.request.plan import UpscalerRef
+from webui.request.params import Choice, Image, Number, Slider, Text, Toggle
+from webui.request.plan import GIVEN, Plan, UpscalerRef
 from webui.request.settings import LimitSettings, Settings
 
 RESIZE_BY, RESIZE_TO = 0, 1
@@ -25,7 +26,7 @@ MOST_PARTS = 1000
 
 
 class Extras(JobRequest):
-    """Pictures that are enlarged, cut out, cropped or mirrored."""
+    """Pictures that are enlarged, cut out, painted anew in places, cropped or mirrored."""
 
     kind: ClassVar[str] = "extras"
 
@@ -59,6 +60,23 @@ class Extras(JobRequest):
     """The visibility of the second upscaler's result: 0 is none, 1 is only that result."""
     remove_background: Annotated[bool, Toggle(ui="Remove background")] = False
     """Keeps what stands out, and makes everything around it transparent, before the picture is enlarged."""
+    detail_model: Annotated[str, Choice(label="Postprocess detailer", ui="Detailer", source="detectors_or_none")] = NONE
+    """What looks for faces, hands or other things, which the checkpoint paints anew after the picture was enlarged, as
+    ADetailer does. None: nothing is painted."""
+    detail_prompt: Annotated[
+        str,
+        Text(
+            ui="Detailer prompt",
+            lines=1,
+            placeholder="Empty: the prompt that the picture was made with. [PROMPT] stands for it.",
+        ),
+    ] = ""
+    """What shall be painted; empty: the prompt that the picture was made with, as far as it says so."""
+    detail_strength: Annotated[
+        float,
+        Slider(label="Postprocess detailer strength", ui="Detailer strength", min=0, max=1, step=0.01, ge=0, le=1),
+    ] = 0.4
+    """How much of it may change: 0 is nothing, 1 everything."""
     split_oversized: Annotated[bool, Toggle(ui="Split oversized images")] = False
     """Splits pictures that are longer than the target size into parts of that size."""
     split_threshold: Annotated[float, Slider(ui="Threshold", min=0, max=1, step=0.05, ge=0, le=1)] = 0.5
@@ -91,7 +109,26 @@ class Extras(JobRequest):
         """Whether anything but their files becomes different."""
         enlarges = self.upscaler_1 not in ("", NONE)
         copies = self.flip_horizontal or self.flip_vertical or self.flip_both
-        return enlarges or self.remove_background or self.split_oversized or self.autosized_crop or copies
+        return (
+            enlarges or self.details or self.remove_background or self.split_oversized or self.autosized_crop or copies
+        )
+
+    @property
+    def details(self) -> bool:
+        """Whether things in the pictures are painted anew."""
+        return self.detail_model not in ("", NONE)
+
+    def detailing(self, values: Mapping[str, object], side: int) -> Img2Img:
+        """How things in a picture are painted anew. values: what the picture says of how it was made. side: pixels that
+        the checkpoint was trained with."""
+        unit = {
+            "ad_model": self.detail_model,
+            "ad_prompt": self.detail_prompt,
+            "ad_denoising_strength": self.detail_strength,
+            "ad_skip_img2img": True,
+        }
+        picture = {"init_images": (GIVEN,), "width": side, "height": side, "features": {"ADetailer": [unit]}}
+        return Img2Img.made(**{**values, **picture})
 
     @property
     def previewed(self) -> Self:
@@ -119,6 +156,7 @@ class Extras(JobRequest):
         pixels = self.upscaling_resize_w * self.upscaling_resize_h if self.resize_mode == RESIZE_TO else 0
         megapixels = round(pixels / 1e6, 2)
         return (
+            Demand(len(self.detail_prompt), limits.most_prompt_characters, "characters in a prompt", "detail_prompt"),
             Demand(self.picture_count, limits.most_pictures, "pictures in one job", "images"),
             Demand(megapixels, limits.most_megapixels, "megapixels in one picture", "upscaling_resize_w"),
         )
@@ -164,6 +202,8 @@ class ExtrasPlan:
     tile_overlap: int = 8
     most_pixels: int = 64_000_000
     """A result may have no more."""
+    details: Mapping[str, Plan] = field(default_factory=dict)
+    """How things in a picture are painted anew, by the picture's key."""
 
     @property
     def count(self) -> int:
@@ -171,8 +211,13 @@ class ExtrasPlan:
 
     @property
     def model(self) -> str:
-        """No checkpoint is needed."""
-        return ""
+        """Path of the checkpoint that paints; "": none is needed."""
+        return next((plan.model for plan in self.details.values()), "")
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What could not be as it was asked for."""
+        return tuple(dict.fromkeys(remark for plan in self.details.values() for remark in plan.remarks))
 
     @property
     def parts(self) -> tuple[ExtrasPlan, ...]:
@@ -225,8 +270,10 @@ class ExtrasNames(Protocol):
         ...
 
 
-def resolve_extras(request: Extras, settings: Settings, names: ExtrasNames) -> ExtrasPlan:
-    """Find the files that the request names.
+def resolve_extras(
+    request: Extras, settings: Settings, names: ExtrasNames, details: Mapping[str, Plan] | None = None
+) -> ExtrasPlan:
+    """Find the files that the request names. details: see `ExtrasPlan`.
 
     Raises:
         NotFound: there is no such picture or upscaler.
@@ -244,6 +291,7 @@ def resolve_extras(request: Extras, settings: Settings, names: ExtrasNames) -> E
         tile=settings.render.upscaler_tile,
         tile_overlap=settings.render.upscaler_tile_overlap,
         most_pixels=int(settings.limits.most_megapixels * 1e6),
+        details=details or {},
     )
 
 

@@ -2,23 +2,67 @@
 
 from __future__ import annotations
 
+import logging
+import random
 import time
 
 from webui import registry
-from webui.base.errors import UserError
+from webui.base.errors import NotFound, UserError
 from webui.catalog.image_files import read_infotext
 from webui.catalog.pictures import NotSaved, SavedPicture
 from webui.jobs.extras.request import Extras, ExtrasPlan, ExtrasPreview, resolve_extras, upscalers_of
-from webui.request.infotext import joined, quoted, read
+from webui.request.capabilities import of_family
+from webui.request.fields import Img2Img
+from webui.request.infotext import fields_of, joined, quoted, read
 from webui.request.messages import Pictured
+from webui.request.plan import LARGEST_RANDOM_SEED, Plan, chosen_models, resolve
 from webui.request.settings import Settings
+from webui.server.jobs.job import Job
 from webui.server.jobs.kind import JobServer
 from webui.server.jobs.work import Work
+
+log = logging.getLogger(__name__)
+
+PROMPTS = ("prompt", "negative_prompt")
+MADE_BY = (*PROMPTS, "steps", "sampler_name", "scheduler", "cfg_scale", "seed")
+"""What is taken over of how a picture says that it was made, where things in it are painted anew."""
 
 
 class Server(JobServer[Extras, ExtrasPlan]):
     def plan(self, request: Extras, settings: Settings, /) -> ExtrasPlan:
-        return resolve_extras(request, settings, self.catalog)
+        details = {name: self._detailing(request, name, settings) for name in request.images if request.details}
+        return resolve_extras(request, settings, self.catalog, details)
+
+    def prepared(self, job: Job, request: Extras, settings: Settings) -> Work:
+        plan = self.plan(request, settings)
+        return Work(job, settings, plan, (request,), comments=list(plan.remarks))
+
+    def _detailing(self, request: Extras, image: str, settings: Settings) -> Plan:
+        """How things in one of the pictures are painted anew: as it was made, where it says so and that can be.
+
+        Raises:
+            NotFound: there is no such detector, or no checkpoint.
+            UserError: the picture cannot be read, or the checkpoint cannot do it.
+        """
+        try:
+            self.catalog.detector(request.detail_model)
+        except NotFound as error:
+            raise NotFound(error.message, hint=error.hint, field="detail_model") from error
+        text = read_infotext(self.catalog.picture(image))[0]
+        found = fields_of(self.catalog.pasted(text, settings), Img2Img, log.debug)
+        checkpoint, _ = chosen_models(settings.render, self.catalog, log.debug)
+        family = of_family(checkpoint.family)
+        side = family.side if family is not None else Img2Img().width
+        said = {name: found[name] for name in MADE_BY if name in found}
+        try:
+            return self._resolved(request.detailing(said, side), settings)
+        except UserError:  # Whatever it was made by need not be here.
+            said = {name: found[name] for name in PROMPTS}
+            return self._resolved(request.detailing(said, side), settings)
+
+    def _resolved(self, request: Img2Img, settings: Settings) -> Plan:
+        folders = tuple(str(folder) for folder in self.catalog.paths.embeddings)
+        return resolve(request, settings, self.catalog, lambda: random.randrange(LARGEST_RANDOM_SEED), folders)
 
     def aside(self, request: Extras, settings: Settings, /) -> ExtrasPreview:
         """Of the first picture."""
@@ -26,6 +70,11 @@ class Server(JobServer[Extras, ExtrasPlan]):
             raise UserError("There is no picture to preview.", field="images")
         names = {name: ref.name for name, ref in upscalers_of(request, self.catalog).items()}
         models = [name for name in names.values() if name not in registry.PIXEL_UPSCALERS]
+        comments = (
+            [f"The preview is resized with Lanczos; the result will use {' and '.join(models)}."] if models else []
+        )
+        if request.details:
+            comments.append("What the detailer paints is not in the preview.")
         small = self.catalog.reduced.of(request.images[0])
         return ExtrasPreview(
             request,
@@ -33,7 +82,7 @@ class Server(JobServer[Extras, ExtrasPlan]):
             (small.width, small.height),
             names,
             int(settings.limits.most_megapixels * 1e6),
-            (f"The preview is resized with Lanczos; the result will use {' and '.join(models)}.",) if models else (),
+            tuple(comments),
         )
 
     def keep(self, work: Work, picture: Pictured, /) -> SavedPicture:

@@ -1,4 +1,5 @@
-"""The Extras tab's job: finished pictures made larger, cut, cut out, mirrored. No checkpoint is needed."""
+"""The Extras tab's job: finished pictures made larger, cut, cut out, mirrored. A checkpoint is needed
+only to paint things in them anew."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from PIL import Image, ImageOps
 from webui.base.errors import UserError
 from webui.engine.detectors.cut_out import cut_out
 from webui.engine.detectors.detectors import Detectors
+from webui.engine.generate import Tools, made_within
 from webui.engine.house import House
 from webui.engine.levels import rows_of
 from webui.engine.residents import Residents
@@ -22,8 +24,11 @@ from webui.engine.upscalers.transparency import apart
 from webui.engine.watch import Skipped, Watch
 from webui.jobs.extras.request import MOST_PARTS, NONE, OBJECTIVES, RESIZE_TO, Extras, ExtrasPlan, Retouch
 from webui.request.messages import Pictured
+from webui.request.plan import Plan
 
 SMALLEST_SIDE = 8
+UPSCALING = 0.5
+"""The share of the work that upscaling is taken for, where things are painted anew as well."""
 GRID = 64
 """Auto-sized crop goes in steps of so many pixels."""
 Size = tuple[int, int]
@@ -76,12 +81,37 @@ Enlarger = Callable[[Worked, str, float], Worked]
 """(picture, upscaler's name, factor) -> about so many times larger: `enlarged_size`."""
 
 
+Within = Callable[[Plan, Image.Image], Image.Image]
+"""Carries out a plan with a picture, RGB or RGBA -> the picture that comes of it."""
+
+
 def work(plan: ExtrasPlan, house: House) -> Iterator[Pictured]:
     """Every picture of the plan, as soon as it is finished."""
-    return retouched(plan, house.upscalers, house.watch)
+    tools = Tools(
+        house.models,
+        house.cache,
+        house.embeddings,
+        house.watch,
+        house.upscalers,
+        house.small_vaes,
+        house.residents,
+        house.state,
+    )
+    return retouched(
+        plan,
+        house.upscalers,
+        house.watch,
+        lambda one, picture: made_within(tools, one, picture, None, one.batches[0][0].seed),
+    )
 
 
-def retouched(plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch) -> Iterator[Pictured]:
+def _nothing_within(_plan: Plan, _picture: Image.Image) -> Image.Image:
+    raise UserError("Pictures cannot be painted here.")
+
+
+def retouched(
+    plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch, within: Within = _nothing_within
+) -> Iterator[Pictured]:
     """Every picture of the plan, as soon as it is finished.
 
     Raises:
@@ -94,16 +124,16 @@ def retouched(plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch) -> Iterator[
                 watch.cancel.check()
                 return
             watch.begin_batch(number)
-            watch.enter("upscaling", 0.0, 1.0)
+            watch.enter("upscaling", 0.0, UPSCALING if one.request.details else 1.0)
             try:
-                results = _of_plan(one, plan, shelf, watch)
+                results = _of_plan(one, plan, shelf, watch, within)
             except Skipped:
                 continue
             for rank, result in enumerate(results[:MOST_PARTS]):
                 yield _pictured(result, one.position + rank, watch)
 
 
-def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch) -> list[Worked]:
+def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch, within: Within) -> list[Worked]:
     """What becomes of one picture."""
     given = begun(as_given(opened(plan.images[one.image])), one.request, shelf.residents)
     tiles = _Tiles(watch, 2 if has_second(one.request) else 1)
@@ -117,8 +147,18 @@ def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch)
         tiles.finished += 1
         return worked.to(large, large.size)
 
+    def detail(worked: Worked) -> Worked:
+        if (inner := plan.details.get(one.image)) is None:
+            return worked
+        facts = {
+            **worked.facts,
+            "Postprocess detailer": one.request.detail_model,
+            "Postprocess detailer strength": f"{one.request.detail_strength:g}",
+        }
+        return replace(worked, picture=within(inner.moved(one.position), worked.picture), facts=facts)
+
     names = {name: ref.name for name, ref in plan.upscalers.items()}
-    return results_of(given, one.request, enlarge, names, plan.most_pixels, watch.remark)
+    return results_of(given, one.request, enlarge, names, plan.most_pixels, watch.remark, detail)
 
 
 def begun(picture: Image.Image, request: Extras, residents: Residents) -> Worked:
@@ -140,6 +180,11 @@ def as_given(picture: Image.Image) -> Image.Image:
     return rgba if rgba.getchannel("A").getextrema()[0] != 255 else rgba.convert("RGB")
 
 
+def unchanged(worked: Worked) -> Worked:
+    """For `results_of`."""
+    return worked
+
+
 def results_of(
     given: Worked,
     request: Extras,
@@ -147,13 +192,14 @@ def results_of(
     names: Mapping[str, str],
     most_pixels: int,
     remark: Callable[[str], None],
+    detail: Callable[[Worked], Worked] = unchanged,
 ) -> list[Worked]:
-    """What becomes of one picture. names: of upscalers, in words, by those in the request.
+    """What becomes of one picture. names: of upscalers, in words, by those in the request. detail: paints things anew.
 
     Raises:
         UserError: it would become too large, or too small.
     """
-    worked = [_upscaled(given, request, enlarge, names, most_pixels)]
+    worked = [detail(_upscaled(given, request, enlarge, names, most_pixels))]
     if request.split_oversized:
         worked = [part for each in worked for part in _split(each, request, _target(given, request))]
     if request.autosized_crop:

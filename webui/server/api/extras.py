@@ -56,6 +56,12 @@ class ExtrasBody(Forgiving):
     """The visibility of the second upscaler's result: 0 is none, 1 is only that result."""
     remove_background: bool = False
     """Makes everything around the subject transparent. An addition to A1111's fields."""
+    detail_model: str = NONE
+    """A detector of ADetailer: what it finds is painted anew after enlarging. An addition to A1111's fields."""
+    detail_prompt: str = ""
+    """What is painted; empty: the prompt that the picture was made with. An addition to A1111's fields."""
+    detail_strength: float = Field(default=0.4, ge=0, le=1)
+    """How much of it may change. An addition to A1111's fields."""
     upscale_first: bool = False
     """Accepted, without effect."""
 

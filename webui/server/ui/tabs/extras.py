@@ -34,6 +34,7 @@ BY = ("upscaling_resize", "max_side_length")
 TO = ("upscaling_resize_w", "upscaling_resize_h")
 CROP = "upscaling_crop"
 MODE = "resize_mode"
+DETAIL = ("detail_model", "detail_prompt", "detail_strength")
 SPLIT = ("split_oversized", "split_threshold", "split_overlap")
 AUTOSIZED = ("autosized_crop", "crop_objective", "crop_threshold")
 BOUNDS = ("crop_min_side", "crop_max_side", "crop_min_area", "crop_max_area")
@@ -127,6 +128,8 @@ def _upscale(controls: Controls) -> None:
 
 def _more(controls: Controls) -> None:
     """What is done besides; closed until somebody wants it."""
+    with gr.Accordion("Detail", open=False, elem_id="extras_detail", elem_classes="fold"):
+        controls.add_all(DETAIL)
     with gr.Accordion("Split oversized images", open=False, elem_id="extras_split", elem_classes="fold"), gr.Row():
         controls.add_all(SPLIT, min_width=150)
     with gr.Accordion("Auto-sized crop", open=False, elem_id="extras_crop", elem_classes="fold"):
