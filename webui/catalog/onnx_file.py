@@ -12,6 +12,7 @@ from enum import IntEnum
 import numpy as np
 
 from webui.base.errors import ModelError
+from webui.base.protobuf import number, part, text
 from webui.catalog.tflite import Array, Network, Operator, read
 
 IR, OPSET = 7, 13
@@ -64,11 +65,11 @@ class _Writer:
             self._write(operator)
         (given,) = self._network.inputs
         _, height, width, channels = self._network.shapes[given]
-        outputs = b"".join(_part(12, _value(f"t{each}", self._network.shapes[each])) for each in self._network.outputs)
-        graph = b"".join(_part(1, node) for node in self._nodes) + _text(2, "network")
-        graph += b"".join(_part(5, weight) for weight in self._weights.values())
-        graph += _part(11, _value(f"t{given}", (1, channels, height, width))) + outputs
-        return _number(1, IR) + _part(8, _text(1, "") + _number(2, OPSET)) + _part(7, graph)
+        outputs = b"".join(part(12, _value(f"t{each}", self._network.shapes[each])) for each in self._network.outputs)
+        graph = b"".join(part(1, node) for node in self._nodes) + text(2, "network")
+        graph += b"".join(part(5, weight) for weight in self._weights.values())
+        graph += part(11, _value(f"t{given}", (1, channels, height, width))) + outputs
+        return number(1, IR) + part(8, text(1, "") + number(2, OPSET)) + part(7, graph)
 
     def _write(self, operator: Operator) -> None:
         first, (out,) = operator.inputs[0], operator.outputs
@@ -139,9 +140,9 @@ class _Writer:
 
     def _constant(self, name: str, numbers: Array) -> str:
         kind = FLOAT if numbers.dtype == np.float32 else INTEGER
-        dims = b"".join(_number(1, side) for side in numbers.shape)
+        dims = b"".join(number(1, side) for side in numbers.shape)
         content = np.ascontiguousarray(numbers).tobytes()
-        self._weights[name] = dims + _number(2, kind) + _text(8, name) + _part(9, content)
+        self._weights[name] = dims + number(2, kind) + text(8, name) + part(9, content)
         return name
 
     def _node(
@@ -154,14 +155,14 @@ class _Writer:
     ) -> None:
         name = out if isinstance(out, str) else f"t{out}"
         inner = f"{name}_before" if activation else name
-        node = b"".join(_text(1, each) for each in inputs) + _text(2, inner) + _text(3, f"{kind}_{name}")
-        self._nodes.append(node + _text(4, kind) + b"".join(_part(5, each) for each in attributes))
+        node = b"".join(text(1, each) for each in inputs) + text(2, inner) + text(3, f"{kind}_{name}")
+        self._nodes.append(node + text(4, kind) + b"".join(part(5, each) for each in attributes))
         if activation == RELU:
-            self._nodes.append(_text(1, inner) + _text(2, name) + _text(4, "Relu"))
+            self._nodes.append(text(1, inner) + text(2, name) + text(4, "Relu"))
         elif activation == RELU6:
             limits = [self._constant(f"{name}_{end}", np.array(end, np.float32)) for end in (0, 6)]
-            given = b"".join(_text(1, each) for each in (inner, *limits))
-            self._nodes.append(given + _text(2, name) + _text(4, "Clip"))
+            given = b"".join(text(1, each) for each in (inner, *limits))
+            self._nodes.append(given + text(2, name) + text(4, "Clip"))
         elif activation:
             raise ModelError(f"The network's activation {activation} is not supported.")
 
@@ -172,44 +173,19 @@ def _same(side: int, kernel: int, stride: int) -> tuple[int, int]:
     return more // 2, more - more // 2
 
 
-# ---------------------------------------------------------------- Protocol Buffers
-
-
-def _varint(value: int) -> bytes:
-    value &= 2**64 - 1
-    found = bytearray()
-    while value > 127:
-        found.append(value & 127 | 128)
-        value >>= 7
-    found.append(value)
-    return bytes(found)
-
-
-def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
-
-
-def _part(field: int, content: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(content)) + content
-
-
-def _text(field: int, content: str) -> bytes:
-    return _part(field, content.encode())
-
-
 def _integer(name: str, value: int) -> bytes:
-    return _text(1, name) + _number(3, value) + _number(20, 2)
+    return text(1, name) + number(3, value) + number(20, 2)
 
 
 def _integers(name: str, values: Iterable[int]) -> bytes:
-    return _text(1, name) + b"".join(_number(8, value) for value in values) + _number(20, 7)
+    return text(1, name) + b"".join(number(8, value) for value in values) + number(20, 7)
 
 
 def _string(name: str, value: str) -> bytes:
-    return _text(1, name) + _text(4, value) + _number(20, 3)
+    return text(1, name) + text(4, value) + number(20, 3)
 
 
 def _value(name: str, shape: Iterable[int]) -> bytes:
     """The type of an input or an output."""
-    sides = b"".join(_part(1, _number(1, side)) for side in shape)
-    return _text(1, name) + _part(2, _part(1, _number(1, FLOAT) + _part(2, sides)))
+    sides = b"".join(part(1, number(1, side)) for side in shape)
+    return text(1, name) + part(2, part(1, number(1, FLOAT) + part(2, sides)))

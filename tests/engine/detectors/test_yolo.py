@@ -9,11 +9,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.engine.detectors.published import BINS, foreign, save, tensors
+from tests.engine.detectors.published import BINS, foreign, save, tensors, tensors11
 from webui.base.errors import ModelError
 from webui.engine.detectors import yolo, yolo_onnx
 from webui.engine.detectors.found import Detection, within
 from webui.engine.detectors.yolo_answers import Answers, found_in, framed
+from webui.engine.detectors.yolo_blocks import Attention, Tensors
 
 CPU = torch.device("cpu")
 ONNX = Path(__file__).with_name("shapes.onnx")
@@ -33,6 +34,38 @@ def test_a_file_of_the_program_that_trains_them_is_read_without_that_program(tmp
         assert 0 <= left < right <= 200 and 0 <= top < bottom <= 120
         assert each.shape is not None and each.shape.shape == (bottom - top, right - left)
         assert each.mask((200, 120)).getbbox() is not None
+
+
+def test_a_file_of_yolo11_is_read_too(tmp_path: Path) -> None:
+    found = yolo.opened(save(tmp_path / "face.pt", tensors11(), {0: "face", 1: "hand"}), CPU)(PICTURE, 0.3)
+    assert found and {each.label for each in found} <= {"face", "hand"}
+    state = tensors11()
+    changed = {**state, "model.10.m.0.attn.pe.conv.weight": state["model.10.m.0.attn.pe.conv.weight"] * 3}
+    given = torch.rand(1, 3, 64, 96)
+    one, other = (yolo.YoloNetwork(Tensors(tmp_path, each)).eval()(given)[0] for each in (state, changed))
+    assert not torch.allclose(one, other), "the attention has its part in it"
+
+
+def test_attention_is_as_it_is_described(tmp_path: Path) -> None:
+    """By the formula: each place takes from all, as alike as keys and queries are, and what its neighbours have."""
+    drawn, channels, heads, width = torch.Generator().manual_seed(1), 128, 2, 32
+    shapes = {"qkv": (channels + 2 * heads * width, channels, 1, 1), "pe": (channels, 1, 3, 3)}
+    shapes["proj"] = (channels, channels, 1, 1)
+    state = {f"a.{name}.conv.weight": torch.randn(shape, generator=drawn) * 0.1 for name, shape in shapes.items()}
+    state |= {f"a.{name}.conv.bias": torch.randn(shape[0], generator=drawn) for name, shape in shapes.items()}
+    x = torch.randn(2, channels, 3, 4, generator=drawn)
+    found = Attention(Tensors(tmp_path, state), "a")(x)
+
+    def convolved(name: str, given: torch.Tensor, **options: int) -> torch.Tensor:
+        kernel, bias = state[f"a.{name}.conv.weight"], state[f"a.{name}.conv.bias"]
+        return torch.nn.functional.conv2d(given, kernel, bias, **options)  # type: ignore[arg-type]
+
+    each = convolved("qkv", x).flatten(2).reshape(2, heads, 2 * width + channels // heads, 12)
+    query, key, value = each[:, :, :width], each[:, :, width : 2 * width], each[:, :, 2 * width :]
+    alike = torch.einsum("bhcn,bhcm->bhnm", query, key) / width**0.5
+    taken = torch.einsum("bhcm,bhnm->bhcn", value, alike.softmax(-1)).reshape(x.shape)
+    beside = convolved("pe", value.reshape(x.shape), padding=1, groups=channels)
+    assert torch.allclose(found, convolved("proj", taken + beside), atol=1e-4)
 
 
 def test_the_same_tensors_as_safetensors_or_as_a_state_dict_find_the_same(tmp_path: Path) -> None:
@@ -58,12 +91,12 @@ def test_normalizations_that_are_folded_into_their_convolutions_change_nothing(t
         folded[f"{name}.conv.weight"] = state[f"{name}.conv.weight"] * factor[:, None, None, None]
         folded[f"{name}.conv.bias"] = shift - mean * factor
     given = torch.rand(1, 3, 64, 96)
-    both = [yolo.YOLOv8(yolo.Tensors(tmp_path, each)).eval()(given)[0] for each in (state, folded)]
+    both = [yolo.YoloNetwork(Tensors(tmp_path, each)).eval()(given)[0] for each in (state, folded)]
     assert torch.allclose(*both, atol=1e-3)
 
 
 def test_opencv_and_torch_answer_alike() -> None:
-    network = yolo.YOLOv8(yolo.Tensors(Path("x"), tensors(masks=3, width=2))).eval().requires_grad_(False)
+    network = yolo.YoloNetwork(Tensors(Path("x"), tensors(masks=3, width=2))).eval().requires_grad_(False)
     opened = yolo_onnx.opened(ONNX)
     assert opened.described == yolo_onnx.Described((96, 64), {0: "face", 1: "cat"})
     frame = framed(PICTURE, (96, 64))
@@ -101,7 +134,11 @@ def test_what_is_no_such_detector_says_what_to_do_instead(tmp_path: Path) -> Non
     other = {name: each for name, each in tensors().items() if not name.startswith("model.9.")}
     world = {**tensors(), "model.22.cv4.0.logit_scale": torch.ones(())}
     uneven = {**tensors(), "model.12.cv1.conv.weight": torch.zeros(16, 3, 1, 1)}
-    for state, said in ((other, "no YOLOv8 detector"), (world, "YOLO-World"), (uneven, "do not fit together")):
+    for state, said in (
+        (other, "no YOLOv8 or YOLO11 detector"),
+        (world, "YOLO-World"),
+        (uneven, "do not fit together"),
+    ):
         path = save(tmp_path / "odd.pt", state)
         with pytest.raises(ModelError, match=rf"odd\.pt.*{said}") as raised:
             yolo.opened(path, CPU)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from webui.base.errors import NotFound
 from webui.engine.detectors.detectors import Detectors
 from webui.engine.detectors.found import Detection, within
+from webui.engine.detectors.regions import Bytes
 from webui.engine.detectors.yolo import YOLO
 from webui.engine.detectors.yolo_onnx import ONNX_YOLO
 from webui.engine.inpaint import Box
-from webui.engine.preprocessors.picture import Bytes
 from webui.engine.residents import Residents
 from webui.request.model_ref import ModelRef
 

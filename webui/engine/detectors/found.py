@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from webui.engine.detectors.regions import Bytes
 from webui.engine.inpaint import Box
-from webui.engine.preprocessors.picture import Bytes
 
 
 @dataclass(frozen=True, eq=False)

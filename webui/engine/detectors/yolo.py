@@ -1,9 +1,7 @@
-"""YOLOv8 in PyTorch: a network that finds things, and their shapes, built from the tensors of its file.
+"""YOLOv8 and YOLO11 in PyTorch: networks that find things, and their shapes, built from the tensors of their files.
 
-Written from descriptions of the architecture: Reis et al. 2023, arXiv:2305.09972, and Terven et al. 2023,
-arXiv:2304.00501 (C2f blocks, a head without anchors); He et al. 2014, arXiv:1406.4729, in its sequential form (SPPF);
-Li et al. 2020, arXiv:2006.04388 (DFL, distances as distributions); Bolya et al. 2019, arXiv:1904.02689 (masks). The
-widths, the depths and the number of classes are as the tensors have them.
+The blocks and where they are described: `yolo_blocks`. Li et al. 2020, arXiv:2006.04388 (DFL, distances as
+distributions).
 """
 
 from __future__ import annotations
@@ -12,169 +10,53 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from webui.base.errors import ModelError
 from webui.engine.detectors.found import Detection
+from webui.engine.detectors.regions import Bytes
 from webui.engine.detectors.yolo_answers import Answers, found_in, framed
+from webui.engine.detectors.yolo_blocks import (
+    C2PSA,
+    NO_SUCH,
+    SPPF,
+    TO_ONNX,
+    Branch,
+    C2f,
+    Convolution,
+    Prototypes,
+    Tensors,
+)
 from webui.engine.families.pickles import Forbidden, PickledModule, read_modules
 from webui.engine.families.weights import broken, format_of, open_weights, reading
 from webui.engine.memory import Profile, bytes_of
-from webui.engine.preprocessors.picture import Bytes
 from webui.engine.residents import ResidentKind
 
 STRIDES = (8, 16, 32)
 """Pixels of the picture that an answer stands for, in each of the three maps."""
-EPSILON = 1e-3
-"""Of its batch normalizations."""
-HEAD = "model.22"
-TO_ONNX = "Convert it where it was made (yolo export model=NAME.pt format=onnx) and put NAME.onnx here instead."
 WORLD = re.compile(r"model\.\d+\.cv4\.\d\.(?:bias|logit_scale)")
 """What a YOLO-World model has besides: it finds what a text names."""
 
 
-class Tensors:
-    """The tensors of a file, by name, taken one by one."""
+class Places(NamedTuple):
+    """Where the parts lie whose places differ, by their numbers in a file."""
 
-    def __init__(self, path: Path, found: Mapping[str, Tensor]) -> None:
-        self.path, self._found = path, found
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._found
-
-    def take(self, name: str, *sides: int | None) -> Tensor:
-        """A tensor, float32; sides: those that it must have, None for any.
-
-        Raises:
-            ModelError: it is missing, or of another shape.
-        """
-        tensor = self._found.get(name)
-        if tensor is None:
-            raise broken(self.path, f"it is no YOLOv8 detector, or incomplete ({name} is missing)", TO_ONNX)
-        fits = tensor.ndim == len(sides) and all(
-            side in (None, own) for side, own in zip(sides, tensor.shape, strict=False)
-        )
-        if not fits:
-            raise broken(self.path, f"it is no YOLOv8 detector ({name} has the shape {list(tensor.shape)})", TO_ONNX)
-        return tensor.detach().float()
+    neck: tuple[int, int, int, int]
+    again: tuple[int, int]
+    """What makes the maps coarser again."""
+    head: int
+    attention: int | None = None
+    neck_adds: bool = False
 
 
-def _convolution(tensors: Tensors, name: str, stride: int = 1) -> nn.Conv2d:
-    """With the batch normalization beside it, if there is one, folded in."""
-    kernel = tensors.take(f"{name}.conv.weight", None, None, None, None)
-    out = kernel.shape[0]
-    if f"{name}.bn.weight" in tensors:
-        scale, shift, mean, spread = (
-            tensors.take(f"{name}.bn.{part}", out) for part in ("weight", "bias", "running_mean", "running_var")
-        )
-        factor = scale / (spread + EPSILON).sqrt()
-        kernel, bias = kernel * factor[:, None, None, None], shift - mean * factor
-    else:
-        bias = tensors.take(f"{name}.conv.bias", out)
-    return _filled(kernel, bias, stride)
+YOLO8 = Places(neck=(12, 15, 18, 21), again=(16, 19), head=22)
+YOLO11 = Places(neck=(13, 16, 19, 22), again=(17, 20), head=23, attention=10, neck_adds=True)
 
 
-def _filled(kernel: Tensor, bias: Tensor, stride: int = 1) -> nn.Conv2d:
-    out, into, high, wide = kernel.shape
-    layer = nn.Conv2d(into, out, (high, wide), stride, (high // 2, wide // 2), device="meta")
-    layer.weight, layer.bias = nn.Parameter(kernel), nn.Parameter(bias)
-    return layer
-
-
-class Convolution(nn.Module):
-    """A convolution and SiLU."""
-
-    def __init__(self, tensors: Tensors, name: str, stride: int = 1) -> None:
-        super().__init__()
-        self.layer = _convolution(tensors, name, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.silu(self.layer(x))
-
-
-class Bottleneck(nn.Module):
-    """Two convolutions; within the backbone, what they are given is added."""
-
-    def __init__(self, tensors: Tensors, name: str, *, adds: bool) -> None:
-        super().__init__()
-        self.first, self.second = Convolution(tensors, f"{name}.cv1"), Convolution(tensors, f"{name}.cv2")
-        self.adds = adds
-
-    def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.second(self.first(x))
-        return x + made if self.adds else made
-
-
-class C2f(nn.Module):
-    """Half of the channels goes through bottlenecks one after the other; all that comes on the way is put together."""
-
-    def __init__(self, tensors: Tensors, name: str, *, adds: bool) -> None:
-        super().__init__()
-        self.first, self.last = Convolution(tensors, f"{name}.cv1"), Convolution(tensors, f"{name}.cv2")
-        blocks: list[nn.Module] = []
-        while f"{name}.m.{len(blocks)}.cv1.conv.weight" in tensors:
-            blocks.append(Bottleneck(tensors, f"{name}.m.{len(blocks)}", adds=adds))
-        self.blocks = nn.ModuleList(blocks)
-
-    def forward(self, x: Tensor) -> Tensor:
-        parts = list(self.first(x).chunk(2, dim=1))
-        for block in self.blocks:
-            parts.append(block(parts[-1]))
-        whole: Tensor = self.last(torch.cat(parts, dim=1))
-        return whole
-
-
-class SPPF(nn.Module):
-    """Ever wider surroundings of each place: the largest within 5, 9 and 13 pixels."""
-
-    def __init__(self, tensors: Tensors, name: str) -> None:
-        super().__init__()
-        self.first, self.last = Convolution(tensors, f"{name}.cv1"), Convolution(tensors, f"{name}.cv2")
-
-    def forward(self, x: Tensor) -> Tensor:
-        parts = [self.first(x)]
-        for _ in range(3):
-            parts.append(nn.functional.max_pool2d(parts[-1], 5, stride=1, padding=2))
-        whole: Tensor = self.last(torch.cat(parts, dim=1))
-        return whole
-
-
-class Branch(nn.Module):
-    """Two convolutions and a linear layer at each place of a map."""
-
-    def __init__(self, tensors: Tensors, name: str) -> None:
-        super().__init__()
-        kernel = tensors.take(f"{name}.2.weight", None, None, 1, 1)
-        self.layers = nn.Sequential(
-            Convolution(tensors, f"{name}.0"),
-            Convolution(tensors, f"{name}.1"),
-            _filled(kernel, tensors.take(f"{name}.2.bias", kernel.shape[0])),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.layers(x).flatten(2)
-        return made
-
-
-class Prototypes(nn.Module):
-    """The shapes that masks are sums of, at a quarter of the picture's size."""
-
-    def __init__(self, tensors: Tensors, name: str) -> None:
-        super().__init__()
-        self.first, self.second, self.last = (Convolution(tensors, f"{name}.cv{number}") for number in (1, 2, 3))
-        kernel = tensors.take(f"{name}.upsample.weight", None, None, 2, 2)
-        self.larger = nn.ConvTranspose2d(kernel.shape[0], kernel.shape[1], 2, stride=2, device="meta")
-        self.larger.weight = nn.Parameter(kernel)
-        self.larger.bias = nn.Parameter(tensors.take(f"{name}.upsample.bias", kernel.shape[1]))
-
-    def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.last(self.second(self.larger(self.first(x))))
-        return made
-
-
-class YOLOv8(nn.Module):
+class YoloNetwork(nn.Module):
     """The network: (1, 3, h, w) in 0..1, with sides that are multiples of 32."""
 
     def __init__(self, tensors: Tensors) -> None:
@@ -183,18 +65,20 @@ class YOLOv8(nn.Module):
             ModelError: these are the tensors of another network.
         """
         super().__init__()
-        names = [f"model.{number}" for number in range(22)]
-        self.down = nn.ModuleList(Convolution(tensors, names[at], stride=2) for at in (0, 1, 3, 5, 7))
-        self.backbone = nn.ModuleList(C2f(tensors, names[at], adds=True) for at in (2, 4, 6, 8))
-        self.pooling = SPPF(tensors, names[9])
-        self.neck = nn.ModuleList(C2f(tensors, names[at], adds=False) for at in (12, 15, 18, 21))
-        self.again = nn.ModuleList(Convolution(tensors, names[at], stride=2) for at in (16, 19))
+        places = YOLO11 if f"model.{YOLO11.head}.cv2.0.2.weight" in tensors else YOLO8
+        head = f"model.{places.head}"
+        self.down = nn.ModuleList(Convolution(tensors, f"model.{at}", stride=2) for at in (0, 1, 3, 5, 7))
+        self.backbone = nn.ModuleList(C2f(tensors, f"model.{at}", adds=True) for at in (2, 4, 6, 8))
+        self.pooling = SPPF(tensors, "model.9")
+        self.attention = nn.Identity() if places.attention is None else C2PSA(tensors, f"model.{places.attention}")
+        self.neck = nn.ModuleList(C2f(tensors, f"model.{at}", adds=places.neck_adds) for at in places.neck)
+        self.again = nn.ModuleList(Convolution(tensors, f"model.{at}", stride=2) for at in places.again)
         levels = range(len(STRIDES))
-        self.distances = nn.ModuleList(Branch(tensors, f"{HEAD}.cv2.{at}") for at in levels)
-        self.kinds = nn.ModuleList(Branch(tensors, f"{HEAD}.cv3.{at}") for at in levels)
-        has_masks = f"{HEAD}.proto.cv1.conv.weight" in tensors
-        self.shapes = nn.ModuleList(Branch(tensors, f"{HEAD}.cv4.{at}") for at in levels if has_masks)
-        self.prototypes = Prototypes(tensors, f"{HEAD}.proto") if has_masks else None
+        self.distances = nn.ModuleList(Branch(tensors, f"{head}.cv2.{at}") for at in levels)
+        self.kinds = nn.ModuleList(Branch(tensors, f"{head}.cv3.{at}") for at in levels)
+        has_masks = f"{head}.proto.cv1.conv.weight" in tensors
+        self.shapes = nn.ModuleList(Branch(tensors, f"{head}.cv4.{at}") for at in levels if has_masks)
+        self.prototypes = Prototypes(tensors, f"{head}.proto") if has_masks else None
 
     def _maps(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """At each of the strides."""
@@ -203,7 +87,7 @@ class YOLOv8(nn.Module):
         for narrower, block in zip(self.down[1:], self.backbone, strict=True):
             x = block(narrower(x))
             seen.append(x)
-        coarse = self.pooling(x)
+        coarse = self.attention(self.pooling(x))
         _, fine, middle, _ = seen
         up, last, down, end = self.neck
         middle = up(torch.cat((_doubled(coarse), middle), dim=1))
@@ -247,7 +131,7 @@ def _boxes(answer: Tensor, level: Tensor, stride: int) -> Tensor:
 class Yolo:
     """A network with the names of what it finds."""
 
-    network: YOLOv8
+    network: YoloNetwork
     names: Mapping[int, str]
     device: torch.device
 
@@ -269,11 +153,11 @@ def opened(path: Path, device: torch.device) -> Yolo:
     """
     with reading(path):
         tensors, names = _contents(path)
-        network = YOLOv8(Tensors(path, tensors)).eval().requires_grad_(False)
+        network = YoloNetwork(Tensors(path, tensors)).eval().requires_grad_(False)
         try:
             network(torch.zeros(1, 3, 64, 64))
         except RuntimeError as error:
-            raise broken(path, "its tensors do not fit together, so it is no YOLOv8 detector", TO_ONNX) from error
+            raise broken(path, f"its tensors do not fit together, so {NO_SUCH}", TO_ONNX) from error
         return Yolo(network.to(device), names, device)
 
 

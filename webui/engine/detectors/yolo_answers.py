@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from webui.engine.detectors.found import Detection, within
+from webui.engine.detectors.regions import Bytes
 from webui.engine.inpaint import Box
-from webui.engine.preprocessors.picture import Bytes
 
 Floats = NDArray[np.float32]
 SIDE = 640

@@ -4,18 +4,19 @@ segmenters (YOLOv8 and later ones whose answers are alike)."""
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from webui.base.protobuf import below, fields, number_in, text_in
 from webui.engine.detectors.found import Detection
+from webui.engine.detectors.regions import Bytes
 from webui.engine.detectors.yolo_answers import SIDE, Answers, Floats, found_in, framed
 from webui.engine.families.weights import broken, reading
 from webui.engine.memory import Profile
-from webui.engine.preprocessors.picture import Bytes
 from webui.engine.residents import ResidentKind
 
 LARGEST_SIDE = 4096
@@ -24,8 +25,6 @@ HINT = "Export it again (yolo export model=NAME.pt format=onnx), without nms=Tru
 GRAPH, NOTE = 7, 14
 INPUT, TYPE, TENSOR, SHAPE, DIMENSION, LENGTH, INITIALIZER, NAME = 11, 2, 1, 2, 1, 1, 5, 1
 INITIALIZER_NAME = 8
-DEEPEST_VARINT = 10
-"""Bytes of a number."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +105,9 @@ def described(path: Path, content: bytes) -> Described:
     """
     names: Mapping[int, str] = {}
     frame = (SIDE, SIDE)
-    for number, value in _fields(memoryview(content)):
+    for number, value in fields(memoryview(content)):
         if number == NOTE and isinstance(value, memoryview):
-            key, text = (_text(value, each) for each in (1, 2))
+            key, text = (text_in(value, each) for each in (1, 2))
             names = _names(text) if key == "names" else names
         if number == GRAPH and isinstance(value, memoryview):
             frame = _frame(path, value) or frame
@@ -117,75 +116,18 @@ def described(path: Path, content: bytes) -> Described:
 
 def _frame(path: Path, graph: memoryview) -> tuple[int, int] | None:
     """(width, height) of its input, where these are fixed."""
-    within = list(_fields(graph))
-    weights = {_text(value, INITIALIZER_NAME) for number, value in within if number == INITIALIZER}
+    within = list(fields(graph))
+    weights = {text_in(value, INITIALIZER_NAME) for number, value in within if number == INITIALIZER}
     for number, value in within:
-        if number != INPUT or _text(value, NAME) in weights:
+        if number != INPUT or text_in(value, NAME) in weights:
             continue
-        sides = [_number(each, LENGTH) for each in _below(value, TYPE, TENSOR, SHAPE, DIMENSION)]
+        sides = [number_in(each, LENGTH) for each in below(value, TYPE, TENSOR, SHAPE, DIMENSION)]
         if len(sides) != 4 or sides[1] not in (0, 3):
             raise broken(path, f"it takes no pictures (its input has the shape {sides})", HINT)
         if max(sides) > LARGEST_SIDE:
             raise broken(path, f"it takes pictures of {sides[3]}x{sides[2]} pixels, which is too large", HINT)
         return (sides[3], sides[2]) if sides[2] and sides[3] else None
     return None
-
-
-def _below(value: object, *path: int) -> list[memoryview]:
-    """The messages that lie there within a message."""
-    found = [value] if isinstance(value, memoryview) else []
-    for number in path:
-        inner = [pair for each in found for pair in _fields(each)]
-        found = [value for own, value in inner if own == number and isinstance(value, memoryview)]
-    return found
-
-
-def _number(message: memoryview, number: int) -> int:
-    return next((value for own, value in _fields(message) if own == number and isinstance(value, int)), 0)
-
-
-def _text(message: object, number: int) -> str:
-    within = _fields(message) if isinstance(message, memoryview) else iter(())
-    found = next((value for own, value in within if own == number and isinstance(value, memoryview)), None)
-    return bytes(found).decode("utf-8", "replace") if found is not None else ""
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """(number, value) of a message in the wire format of protocol buffers.
-
-    Raises:
-        ValueError: it is none.
-    """
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        kind = tag & 7
-        if kind == 0:
-            value, at = _varint(message, at)
-            yield tag >> 3, value
-            continue
-        if kind == 2:
-            length, at = _varint(message, at)
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-        else:
-            raise ValueError("it is not an ONNX file")
-        if at + length > len(message):
-            raise ValueError("it is incomplete")
-        yield tag >> 3, message[at : at + length]
-        at += length
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for place in range(DEEPEST_VARINT):
-        if at >= len(message):
-            raise ValueError("it is incomplete")
-        value |= (message[at] & 0x7F) << (7 * place)
-        at += 1
-        if not message[at - 1] & 0x80:
-            return value, at
-    raise ValueError("it is not an ONNX file")
 
 
 def _names(text: str) -> Mapping[int, str]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from webui.base.errors import UserError
 from webui.base.paths import PACKAGES
+from webui.engine.detectors import regions
 from webui.engine.detectors.detectors import Detectors
 from webui.engine.residents import ResidentKind, Residents
 from webui.registry import resolved
@@ -21,7 +22,7 @@ from webui.request.poses import Poses
 
 T = TypeVar("T")
 
-Bytes: TypeAlias = NDArray[np.uint8]
+Bytes: TypeAlias = regions.Bytes
 """(h, w, 3), RGB; maps may be (h, w)."""
 LONGEST = 8192
 """Pixels of a side of a map."""
