@@ -14,7 +14,7 @@ from webui.base.errors import ModelError
 from webui.engine.detectors import yolo, yolo_onnx
 from webui.engine.detectors.found import Detection, within
 from webui.engine.detectors.yolo_answers import Answers, found_in, framed
-from webui.engine.detectors.yolo_blocks import Attention, Tensors
+from webui.engine.detectors.yolo_blocks import PlaceAttention, Tensors
 
 CPU = torch.device("cpu")
 ONNX = Path(__file__).with_name("shapes.onnx")
@@ -54,7 +54,7 @@ def test_attention_is_as_it_is_described(tmp_path: Path) -> None:
     state = {f"a.{name}.conv.weight": torch.randn(shape, generator=drawn) * 0.1 for name, shape in shapes.items()}
     state |= {f"a.{name}.conv.bias": torch.randn(shape[0], generator=drawn) for name, shape in shapes.items()}
     x = torch.randn(2, channels, 3, 4, generator=drawn)
-    found = Attention(Tensors(tmp_path, state), "a")(x)
+    found = PlaceAttention(Tensors(tmp_path, state), "a")(x)
 
     def convolved(name: str, given: torch.Tensor, **options: int) -> torch.Tensor:
         kernel, bias = state[f"a.{name}.conv.weight"], state[f"a.{name}.conv.bias"]

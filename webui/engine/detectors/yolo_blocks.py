@@ -141,7 +141,7 @@ def _bottlenecks(tensors: Tensors, name: str, *, adds: bool) -> list[nn.Module]:
     return blocks
 
 
-class Attention(nn.Module):
+class PlaceAttention(nn.Module):
     """Each place looks at all others; what is there is told as well (Wang et al. 2024, arXiv:2405.14458)."""
 
     def __init__(self, tensors: Tensors, name: str) -> None:
@@ -173,7 +173,7 @@ class C2PSA(nn.Module):
         after: list[nn.Module] = []
         while f"{name}.m.{len(attentions)}.attn.qkv.conv.weight" in tensors:
             place = f"{name}.m.{len(attentions)}"
-            attentions.append(Attention(tensors, f"{place}.attn"))
+            attentions.append(PlaceAttention(tensors, f"{place}.attn"))
             wider, narrower = Convolution(tensors, f"{place}.ffn.0"), f"{place}.ffn.1"
             after.append(nn.Sequential(wider, Convolution(tensors, narrower, is_linear=True)))
         self.attentions, self.after = nn.ModuleList(attentions), nn.ModuleList(after)
