@@ -78,11 +78,19 @@ def test_the_map_s_table_of_families_is_the_generated_one() -> None:
     assert shown.group(1).strip() == table(), "webui.request.capabilities.table() is what webui/README.md shall hold"
 
 
-@pytest.mark.parametrize("document", ["README.md", "webui/README.md", "models/README.md", "webui/DECISIONS.md"])
+@pytest.mark.parametrize(
+    "document",
+    [
+        *("README.md", "webui/README.md", "models/README.md", "webui/DECISIONS.md", "webui/docs/API.md"),
+        *("webui/docs/CONTROL.md", "webui/docs/WITHOUT_DOWNLOADS.md"),
+    ],
+)
 def test_links_between_documents_lead_somewhere(document: str) -> None:
     path = ROOT / document
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text("utf-8"))
     assert all((path.parent / link).exists() for link in links), [x for x in links if not (path.parent / x).exists()]
+    pictures = [path.parent / link for link in links if link.startswith("pictures/")]
+    assert all(picture.stat().st_size < 60_000 for picture in pictures), pictures
 
 
 def test_the_map_names_only_what_exists() -> None:
