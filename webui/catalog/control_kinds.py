@@ -99,12 +99,7 @@ def _kind(names: Shapes) -> ControlKind | None:
 
 def _family(kind: ControlKind, shapes: Shapes) -> str:
     if kind is ControlKind.FLOW:
-        return (
-            "SD3"
-            if any(name.startswith("transformer_blocks.0.attn.add_q") for name in shapes)
-            and ("pos_embed.proj.weight" in shapes)
-            else "Flux"
-        )
+        return "SD3" if "pos_embed_input.proj.weight" in shapes else "Flux"
     if kind in (ControlKind.ADAPTER, ControlKind.LIGHT_ADAPTER):
         first = next(
             (shapes[name] for name in shapes if name.endswith(("conv_in.weight", "body.0.in_conv.weight"))), ()

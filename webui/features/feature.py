@@ -64,11 +64,10 @@ class FeatureParams(Declared):
     after: ClassVar[tuple[str, ...]] = ()
     """Names of features that must stand before it in the registry, whose order is that of all hooks."""
 
-    @classmethod
-    def wanted(cls) -> tuple[Need, ...]:
+    def wanted(self) -> tuple[Need, ...]:
         """What it needs, with the words to refuse it by."""
-        switch_off = cls.switch_off or f"switch {cls.called or cls.title} off"
-        return tuple(Need(what, switch_off, cls.field) for what in Capability if what in cls.needs)
+        switch_off = self.switch_off or f"switch {self.called or self.title} off"
+        return tuple(Need(what, switch_off, self.field) for what in Capability if what in self.needs)
 
     @classmethod
     def of(cls, request: Generation, render: RenderSettings) -> Self | None:

@@ -82,6 +82,14 @@ class SD3Transformer2DModel(ModelMixin):
 class FluxTransformer2DModel(ModelMixin):
     def __init__(self, **config: Any) -> None: ...
 
+class SD3ControlNetModel(ModelMixin):
+    def __init__(self, **config: Any) -> None: ...
+    pos_embed: nn.Module | None
+    context_embedder: nn.Module | None
+
+class FluxControlNetModel(ModelMixin):
+    def __init__(self, **config: Any) -> None: ...
+
 class _DiagonalGaussian:
     mean: Tensor
     std: Tensor

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from webui.catalog.control_kinds import OF_FACES, ControlKind, told
 from webui.engine.control.adapters import ControlAdapter, adapter_names
 from webui.engine.control.encoders import Renamed, controlnet_names, union_names
+from webui.engine.control.flow import FlowControl, flow_control_of
 from webui.engine.control.image_prompts import ImagePrompt, image_prompt_of
 from webui.engine.control.lllite import LLLite, lllite_of
 from webui.engine.control.styles import StyleAdapter, style_adapter_of
@@ -173,7 +174,7 @@ class ControlPart:
         return self.file.tensor(full) if full in self.file.shapes else None
 
 
-Control = ControlEncoder | ControlPart | ControlAdapter | LLLite | ImagePrompt | StyleAdapter
+Control = ControlEncoder | ControlPart | ControlAdapter | LLLite | ImagePrompt | StyleAdapter | FlowControl
 
 
 def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Control:
@@ -214,6 +215,8 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Control:
             return style_adapter_of(file, device, dtype)
         case ControlKind.IP_ADAPTER:
             return image_prompt_of(file, device, dtype)
+        case ControlKind.FLOW:
+            return flow_control_of(file, found.family, device, dtype)
         case kind if kind in OF_FACES:
             raise file.error(
                 f"it is a network for {kind.value}, which follows a face as a network for recognising faces "
@@ -267,9 +270,15 @@ def _of_level(attentions: Mapping[str, Attention], name: str) -> Attention | Non
     return next((layer for other, layer in attentions.items() if other.startswith(level)), None)
 
 
-def fits(control: Control, unet: UNet2DConditionModel) -> bool:
-    """Whether a network can act on this UNet, by the widths of both; what its file is called says nothing. A part of a
-    network is looked at where it is put together (`ControlPart.on`)."""
+def fits(control: Control, unet: nn.Module) -> bool:
+    """Whether a network can act on this UNet or transformer, by the widths of both; what its file is called says
+    nothing. A part of a network is looked at where it is put together (`ControlPart.on`)."""
+    if isinstance(control, FlowControl):
+        return control.fits(unet)
+    return isinstance(unet, UNet2DConditionModel) and _fits_unet(control, unet)
+
+
+def _fits_unet(control: Control, unet: UNet2DConditionModel) -> bool:
     match control:
         case ControlEncoder():
             ours = [int(layer.weight.shape[0]) for layer in control.network.controlnet_down_blocks]
@@ -303,6 +312,8 @@ def _size(control: Control) -> int:
             return control.nbytes
         case ControlPart():
             return 0  # its tensors stay in the file
+        case FlowControl():
+            return ldm.parameter_bytes(control.network)
         case _:
             return ldm.parameter_bytes(control)
 

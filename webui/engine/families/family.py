@@ -50,6 +50,11 @@ class Conditioning:
     order in which they are made, and last to its middle; (b, c, h, w) each."""
     within: tuple[Tensor, ...] = ()
     """What T2I-Adapters add to a UNet: to what leaves each level of its encoder; (b, c, h, w) each."""
+    behind: tuple[Tensor, ...] = ()
+    """What control networks add to a transformer: to the picture's tokens behind each of its blocks, (b, n, width)
+    each; of Flux its double ones."""
+    behind_single: tuple[Tensor, ...] = ()
+    """Likewise, behind each of Flux's single blocks."""
 
 
 @dataclass(frozen=True)

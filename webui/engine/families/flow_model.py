@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 from webui.catalog.model_families import TRANSFORMERS
 from webui.engine.families.clip_text import ClipText
 from webui.engine.families.components import Components
-from webui.engine.families.family import Encoded, TextOptions, vae_names
+from webui.engine.families.family import Conditioning, Encoded, TextOptions, vae_names
 from webui.engine.families.ldm_model import LdmModel
 from webui.engine.families.t5_text import PreparedT5, T5Text, t5_view
 from webui.engine.families.weights import WeightsFile
@@ -39,6 +39,19 @@ class FlowModel(LdmModel):
         height, width = x.shape[-2:]
         missing = (0, -width % self.patch, 0, -height % self.patch)
         return pad(x, missing, mode="circular") if any(missing) else x
+
+    def told(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> dict[str, Any]:
+        """What its transformer is called with, and control networks of its kind as well. x: (b, c, h, w) of whole
+        patches."""
+        raise NotImplementedError
+
+    def added(self, outputs: Sequence[Tensor]) -> list[Tensor] | None:
+        """What control networks add, in the transformer's precision."""
+        return [each.to(self.placement.dtype) for each in outputs] or None
+
+    def patched(self, latents: Tensor) -> Tensor:
+        """(b, c, h, w) of whole patches as the transformer takes them."""
+        raise NotImplementedError
 
 
 def under(file: WeightsFile, key: str) -> Mapping[str, str]:

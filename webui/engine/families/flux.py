@@ -62,29 +62,39 @@ _NAMES = (
 class FluxModel(FlowModel):
     def predict(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         self.staging.use("unet")
-        dtype, height, width = self.placement.dtype, *x.shape[-2:]
+        height, width = x.shape[-2:]
         x = self.even(x)
+        output: Tensor = self.unet(
+            **self.told(x, t, conditioning),
+            controlnet_block_samples=self.added(conditioning.behind),
+            controlnet_single_block_samples=self.added(conditioning.behind_single),
+            return_dict=False,
+        )[0]
         rows, columns = x.shape[-2] // 2, x.shape[-1] // 2
-        packed = (
-            x.reshape(len(x), -1, rows, 2, columns, 2).permute(0, 2, 4, 1, 3, 5).reshape(len(x), rows * columns, -1)
-        )
+        patches = output.float().reshape(len(x), rows, columns, -1, 2, 2).permute(0, 3, 1, 4, 2, 5)
+        return patches.reshape(x.shape)[..., :height, :width]
+
+    def told(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> dict[str, Any]:
+        dtype, rows, columns = self.placement.dtype, x.shape[-2] // 2, x.shape[-1] // 2
         places = torch.zeros(rows, columns, 3, device=x.device)
         places[..., 1] = torch.arange(rows, device=x.device)[:, None]
         places[..., 2] = torch.arange(columns, device=x.device)[None]
         vector = conditioning.vector if conditioning.vector is not None else x.new_zeros(len(x), self.numbers)
         pooled = vector[:, : vector.shape[1] - self.numbers]
-        output: Tensor = self.unet(
-            hidden_states=packed.to(dtype),
-            encoder_hidden_states=conditioning.tokens.to(dtype),
-            pooled_projections=pooled.to(dtype),
-            timestep=(t / 1000).to(dtype),
-            img_ids=places.flatten(0, 1),
-            txt_ids=torch.zeros(conditioning.tokens.shape[1], 3, device=x.device),
-            guidance=vector[:, -1] if self.numbers else None,
-            return_dict=False,
-        )[0]
-        patches = output.float().reshape(len(x), rows, columns, -1, 2, 2).permute(0, 3, 1, 4, 2, 5)
-        return patches.reshape(x.shape)[..., :height, :width]
+        return {
+            "hidden_states": self.patched(x).to(dtype),
+            "encoder_hidden_states": conditioning.tokens.to(dtype),
+            "pooled_projections": pooled.to(dtype),
+            "timestep": (t / 1000).to(dtype),
+            "img_ids": places.flatten(0, 1),
+            "txt_ids": torch.zeros(conditioning.tokens.shape[1], 3, device=x.device),
+            "guidance": vector[:, -1] if self.numbers else None,
+        }
+
+    def patched(self, latents: Tensor) -> Tensor:
+        count, _, height, width = latents.shape
+        squares = latents.reshape(count, -1, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
+        return squares.reshape(count, height // 2 * (width // 2), -1)
 
 
 def detect(file: WeightsFile) -> bool:

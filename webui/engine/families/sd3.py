@@ -57,16 +57,23 @@ _NAMES = (
 class Sd3Model(FlowModel):
     def predict(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         self.staging.use("unet")
-        dtype, height, width = self.placement.dtype, *x.shape[-2:]
-        pooled = conditioning.vector
-        output: Tensor = self.unet(
-            hidden_states=self.even(x).to(dtype),
-            encoder_hidden_states=conditioning.tokens.to(dtype),
-            pooled_projections=pooled.to(dtype) if pooled is not None else None,
-            timestep=t,
-            return_dict=False,
-        )[0]
+        height, width = x.shape[-2:]
+        told = self.told(self.even(x), t, conditioning)
+        behind = self.added(conditioning.behind)
+        output: Tensor = self.unet(**told, block_controlnet_hidden_states=behind, return_dict=False)[0]
         return output.float()[..., :height, :width]
+
+    def told(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> dict[str, Any]:
+        dtype, pooled = self.placement.dtype, conditioning.vector
+        return {
+            "hidden_states": x.to(dtype),
+            "encoder_hidden_states": conditioning.tokens.to(dtype),
+            "pooled_projections": pooled.to(dtype) if pooled is not None else None,
+            "timestep": t,
+        }
+
+    def patched(self, latents: Tensor) -> Tensor:
+        return latents
 
 
 def detect(file: WeightsFile) -> bool:

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 from PIL import Image
+from torch import nn
 
 from webui.base.errors import UserError, WebuiError
 from webui.engine.batch import Batch, Loaded
+from webui.engine.control.flow import FlowControl
 from webui.engine.control.hints import MASKED, Hint
 from webui.engine.control.holding import Beside, Holding, beside_of, coloured, outside
 from webui.engine.control.image_prompts import ImagePrompt, ImageTokens
@@ -23,9 +25,11 @@ from webui.engine.control.networks import CONTROL, ControlPart, UnionEncoder, fi
 from webui.engine.control.styles import StyleAdapter
 from webui.engine.control.vision import Tower
 from webui.engine.denoisers import Ask
+from webui.engine.families.flow_model import FlowModel
 from webui.engine.feature import FeatureEngine, FinishedPicture, PassContext, PassFeature
 from webui.engine.preprocessors.picture import Bytes, levels
 from webui.engine.start import INPAINTING, encoded_png
+from webui.features.controlnet.flow import BesideTransformer, kind_for
 from webui.features.controlnet.network import Made, Networked, is_for, kind_of_map, part_on
 from webui.features.controlnet.parameters import LEAVE_OUT, Params
 from webui.features.controlnet.picture import hint_of, is_grey, pictures_of, region_of
@@ -81,7 +85,7 @@ class Engine(FeatureEngine[Params]):
     def begin(self, context: PassContext) -> PassFeature | None:
         wish, services = _fallen_back(self.params, context.batch), context.services
         unet = context.loaded.model.parts.get("unet")
-        if not isinstance(unet, UNet2DConditionModel) or (wish.network is None and not wish.is_model_free):
+        if unet is None or (wish.network is None and not wish.is_model_free):
             return None
         if wish.network is not None and services.residents is None:
             raise RuntimeError("A picture with ControlNet was asked for where no networks are lent.")
@@ -89,7 +93,7 @@ class Engine(FeatureEngine[Params]):
             region = region_of(wish, context)
             if self._check(wish, context, unet):
                 return self._prompted(wish, context, _as_mask(region))
-            if wish.revises:
+            if wish.revises and isinstance(unet, UNet2DConditionModel):
                 return self._revised(context, unet)
             hint = hint_of(wish, context)
         except WebuiError as error:
@@ -141,7 +145,7 @@ class Engine(FeatureEngine[Params]):
                 found.append((params, noised(vision.embedded, params.threshold_a, context.stream)))
         return Revised(found, context) if found else None
 
-    def _check(self, wish: Params, context: PassContext, unet: UNet2DConditionModel) -> bool:
+    def _check(self, wish: Params, context: PassContext, unet: nn.Module) -> bool:
         """Whether the unit's network takes pictures for a prompt.
 
         Raises:
@@ -159,9 +163,9 @@ class Engine(FeatureEngine[Params]):
         if wish.network is None or residents is None:
             return False
         with residents.lend(CONTROL, wish.network) as lent:
-            if isinstance(lent, ControlPart):
+            if isinstance(lent, ControlPart) and isinstance(unet, UNet2DConditionModel):
                 part_on(self.made, lent, context.loaded)
-            elif not fits(lent, unet):
+            elif isinstance(lent, ControlPart) or not fits(lent, unet):
                 raise UserError(
                     f"{wish.network.title} cannot be used with this checkpoint: it was made for another kind of model.",
                     hint="Choose another network, or turn the unit off.",
@@ -169,6 +173,8 @@ class Engine(FeatureEngine[Params]):
                 )
             elif isinstance(lent, UnionEncoder):
                 kind_of_map(wish, lent)
+            elif isinstance(lent, FlowControl):
+                kind_for(wish, lent)
             elif preprocessor(wish.module).describes and not isinstance(lent, ImagePrompt | StyleAdapter):
                 raise UserError(
                     f"The preprocessor {wish.module} is for IP-Adapters and style T2I-Adapters, and "
@@ -188,6 +194,8 @@ class Engine(FeatureEngine[Params]):
         """What the unit does in this pass."""
         turn, parts = _turn(self.unit, context), list[PassFeature]()
         device = context.loaded.model.device
+        if isinstance(context.loaded.model, FlowModel):
+            return [BesideTransformer(wish, context, hint, _as_mask(region))]
         if wish.network is not None:
             parts.append(Networked(wish, context, hint, _as_mask(region), self.made))
         if wish.refers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import torch
@@ -17,7 +17,6 @@ from webui.engine.control.adapters import ControlAdapter
 from webui.engine.control.hints import Hint
 from webui.engine.control.lllite import LLLite
 from webui.engine.control.networks import (
-    CONTROL,
     Control,
     ControlEncoder,
     ControlPart,
@@ -25,8 +24,9 @@ from webui.engine.control.networks import (
     like_its_unet,
 )
 from webui.engine.denoisers import Ask, Call, Window
-from webui.engine.feature import PassContext, PassFeature
+from webui.engine.feature import PassContext
 from webui.engine.sampling.process import Process
+from webui.features.controlnet.borrowing import Borrowing
 from webui.features.controlnet.parameters import MODES, Params
 from webui.request.control_types import OF_UNION, union_number
 from webui.request.preprocessors import preprocessor
@@ -55,14 +55,21 @@ def is_for(params: Params, this: Pass) -> bool:
     return params.hr_option == "Both" or (params.hr_option == "High res only") == (this.phase == "hires")
 
 
-class Networked(PassFeature):
-    """A unit's network in one pass. A1111: it acts on the checkpoint that the pass begins with, not on a refiner."""
+def is_soft(params: Params, context: PassContext) -> bool:
+    """Whether what a network says counts the less the farther out it is added."""
+    is_second = context.this.phase == "hires"
+    fades = is_second and any(name in params.module.lower() for name in SOFT_IN_HIRES)
+    return fades or params.control_mode != BALANCED
+
+
+class Networked(Borrowing):
+    """A unit's network in one pass."""
 
     def __init__(self, params: Params, context: PassContext, hint: Hint, region: Tensor | None, made: Made) -> None:
-        self.params, self.context, self.region, self.made = params, context, region, made
+        super().__init__(params, context)
+        self.region, self.made = region, made
         self.hint = hint.seen.to(context.loaded.model.device)
         """(1, 3, h, w)"""
-        self.entered: Loaded | None = None
         self.lent: Control | None = None
         self.seen: dict[Window | None, tuple[Tensor, ...]] = {}
         """What the network makes of the hint, or of what a window shows of it, once a pass; (1, c, h, w) each."""
@@ -70,22 +77,11 @@ class Networked(PassFeature):
         """Of the call in work."""
         self.is_on = False
 
-    def patch(self, loaded: Loaded) -> AbstractContextManager[None]:
-        self.entered = loaded
-        return self._ready(loaded)
-
     @contextmanager
-    def _ready(self, loaded: Loaded) -> Iterator[None]:
-        """Within the block the network is in memory, as it is for this model."""
-        residents, network = self.context.services.residents, self.params.network
-        if loaded is not self.context.loaded:
-            yield
-            return
-        assert residents is not None and network is not None
+    def beside(self, lent: Control, loaded: Loaded) -> Iterator[None]:
         unet = loaded.model.parts["unet"]
         assert isinstance(unet, UNet2DConditionModel)
         with ExitStack() as held:
-            lent: Control | None = held.enter_context(residents.lend(CONTROL, network))
             if isinstance(lent, ControlPart):
                 lent = part_on(self.made, lent, loaded)
             if isinstance(lent, UnionEncoder):
@@ -104,10 +100,7 @@ class Networked(PassFeature):
     def _lllite_strength(self) -> float:
         return self.params.weight if self.is_on else 0.0
 
-    def predict(self, ask: Ask) -> Ask:
-        if self.entered is not self.context.loaded:
-            return ask
-
+    def asking(self, ask: Ask) -> Ask:
         def asked(call: Call) -> Tensor:
             self.is_on, self.windows = acts_in(self.params, call), call.windows
             try:
@@ -159,7 +152,7 @@ class Networked(PassFeature):
         own = self.params.layer_weights
         if own is not None:
             return (*own[:count], *[0.0] * (count - len(own)))
-        if self._is_soft():
+        if is_soft(self.params, self.context):
             return [self.params.weight * SOFT ** (OUTPUTS - 1 - number) for number in range(count)]
         return [self.params.weight] * count
 
@@ -167,13 +160,8 @@ class Networked(PassFeature):
         own = self.params.layer_weights
         if own is not None:
             return (*own[:4], *[0.0] * (4 - len(own)))
-        factors = SOFT_ADAPTER if self._is_soft() else (1.0,) * 4
+        factors = SOFT_ADAPTER if is_soft(self.params, self.context) else (1.0,) * 4
         return [self.params.weight * factor for factor in factors]
-
-    def _is_soft(self) -> bool:
-        is_second = self.context.this.phase == "hires"
-        fades = is_second and any(name in self.params.module.lower() for name in SOFT_IN_HIRES)
-        return fades or self.params.control_mode != BALANCED
 
     def _weighted(
         self, outputs: Sequence[Tensor], call: Call, weights: Sequence[float], *, pools: bool

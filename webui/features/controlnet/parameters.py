@@ -14,7 +14,7 @@ from pydantic import model_validator
 
 from webui.base.errors import NotFound, UserError
 from webui.features.feature import MOST_UNITS, FeatureParams, Touched
-from webui.request.capabilities import Capability
+from webui.request.capabilities import Capability, Need
 from webui.request.control_types import UNION_TYPES, UNKNOWN
 from webui.request.model_ref import ModelRef
 from webui.request.params import Choice, Image, Param, Slider, Text, Toggle, always, shortened
@@ -123,7 +123,7 @@ class Params(FeatureParams):
 
     title: ClassVar[str] = "ControlNet"
     units: ClassVar[int] = 3
-    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.UNET})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.STEPS})
     touches: ClassVar[frozenset[Touched]] = frozenset({"call", "network"})
     unit_of_programs: ClassVar[Mapping[str, object]] = TOLD
 
@@ -253,6 +253,11 @@ class Params(FeatureParams):
                 own = {OLD_LABELS.get(name, name): labels[prefix + name] for name in _SINGLE if prefix + name in labels}
                 found[together] = ", ".join(f"{name}: {value}" for name, value in own.items())
         return found
+
+    def wanted(self) -> tuple[Need, ...]:
+        """What acts without a network acts on a UNet; for what a network was made, its file tells (`fits`)."""
+        needs = super().wanted()
+        return (*needs, Need(Capability.UNET, f"switch {self.title} off", self.field)) if self.is_model_free else needs
 
     @property
     def is_model_free(self) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import MappingProxyType
 
 import torch
@@ -14,11 +14,12 @@ from webui.base.errors import UserError
 from webui.engine.batch import Loaded
 from webui.engine.control.image_prompts import Acting, ImagePrompt, ImageTokens
 from webui.engine.control.lllite import grid_of
-from webui.engine.control.networks import CONTROL
+from webui.engine.control.networks import Control
 from webui.engine.control.vision import IMAGE_ENCODER, chosen
 from webui.engine.denoisers import Ask, Call
-from webui.engine.feature import PassContext, PassFeature
+from webui.engine.feature import PassContext
 from webui.engine.preprocessors.picture import Bytes
+from webui.features.controlnet.borrowing import Borrowing
 from webui.features.controlnet.network import acts_in
 from webui.features.controlnet.parameters import (
     COMPOSITION,
@@ -60,35 +61,20 @@ def shown_to(prompt: ImagePrompt, wish: Params, pictures: Sequence[Bytes], conte
         return prompt.told(encoder, [encoder.seen(each) for each in pictures])
 
 
-class Prompting(PassFeature):
-    """A1111's extension: control modes mean nothing here; it acts on the checkpoint that the pass begins with."""
+class Prompting(Borrowing):
+    """A1111's extension: control modes mean nothing here."""
 
     def __init__(self, params: Params, context: PassContext, pictured: ImageTokens, region: Tensor | None) -> None:
         """region: (1, 1, h, w), 0 to 1."""
-        self.params, self.context, self.pictured, self.region = params, context, pictured, region
+        super().__init__(params, context)
+        self.pictured, self.region = pictured, region
         self.acting = Acting(self._weight)
-        self.entered: Loaded | None = None
 
-    def patch(self, loaded: Loaded) -> AbstractContextManager[None]:
-        self.entered = loaded
-        return self._ready(loaded)
+    def beside(self, lent: Control, loaded: Loaded) -> AbstractContextManager[None]:
+        assert isinstance(lent, ImagePrompt)
+        return lent.beside(loaded.model.parts["unet"], self.pictured, self.acting)
 
-    @contextmanager
-    def _ready(self, loaded: Loaded) -> Iterator[None]:
-        residents, network = self.context.services.residents, self.params.network
-        if loaded is not self.context.loaded:
-            yield
-            return
-        assert residents is not None and network is not None
-        with residents.lend(CONTROL, network) as prompt:
-            assert isinstance(prompt, ImagePrompt)
-            with prompt.beside(loaded.model.parts["unet"], self.pictured, self.acting):
-                yield
-
-    def predict(self, ask: Ask) -> Ask:
-        if self.entered is not self.context.loaded:
-            return ask
-
+    def asking(self, ask: Ask) -> Ask:
         def asked(call: Call) -> Tensor:
             acting = self.acting
             acting.is_on = acts_in(self.params, call)
