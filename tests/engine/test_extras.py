@@ -222,5 +222,6 @@ def test_a_face_in_an_old_picture_is_painted_anew(detailing: Detailing, tmp_path
     assert 0 < len(rows) < given.width * given.height / 4
     assert rows.max() - rows.min() < given.height / 2 and columns.max() - columns.min() < given.width / 2
     assert "1 face found" in said[0][0] and "nothing was found" in said[1][0]
-    assert dict(face.facts)["Postprocess detailer"] == "face"
+    told = {"": "face", " prompt": "a [PROMPT]", " strength": "0.4"}
+    assert dict(face.facts) == {f"Postprocess detailer{name}": text for name, text in told.items()}
     assert none.rgb == bytes((9,)) * 2400 and set(none.alpha) == {99}

@@ -66,6 +66,7 @@ class Extras(JobRequest):
     detail_prompt: Annotated[
         str,
         Text(
+            label="Postprocess detailer prompt",
             ui="Detailer prompt",
             lines=1,
             placeholder="Empty: the prompt that the picture was made with. [PROMPT] stands for it.",

@@ -155,6 +155,8 @@ def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch,
             "Postprocess detailer": one.request.detail_model,
             "Postprocess detailer strength": f"{one.request.detail_strength:g}",
         }
+        if one.request.detail_prompt:
+            facts["Postprocess detailer prompt"] = one.request.detail_prompt
         return replace(worked, picture=within(inner.moved(one.position), worked.picture), facts=facts)
 
     names = {name: ref.name for name, ref in plan.upscalers.items()}
