@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from webui.catalog.onnx_file import FLOAT, INTEGER, IR, OPSET, _number, _part, _text, _value
 
 Tensors = dict[str, Tensor]
 
@@ -220,6 +224,51 @@ def mlsd() -> Tensors:
 
 def small_depth_anything() -> Tensors:
     return depth_anything(layers=4, width=64)
+
+
+# ---------------------------------------------------------------- ONNX
+
+
+def constant_onnx(size: tuple[int, int], outputs: Mapping[str, NDArray[np.float32]]) -> bytes:
+    """A network for pictures of (width, height), which answers so to each: the mean of the picture, times nothing, is
+    added."""
+    weights = {"nothing": np.zeros((1, 3, 1, 1), np.float32), "flat": np.array([1, 1, 1], np.int64), **outputs}
+    nodes = [
+        ("GlobalAveragePool", ("picture",), "mean"),
+        ("Conv", ("mean", "nothing"), "zero"),
+        ("Reshape", ("zero", "flat"), "number"),
+        *(("Add", (f"{name}_weights", "number"), name) for name in outputs),
+    ]
+    graph = b""
+    for kind, inputs, output in nodes:
+        given = b"".join(_text(1, each) for each in inputs)
+        graph += _part(1, given + _text(2, output) + _text(3, f"{kind}_{output}") + _text(4, kind))
+    graph += _text(2, "network")
+    for name, numbers in weights.items():
+        own = f"{name}_weights" if name in outputs else name
+        dims = b"".join(_number(1, side) for side in numbers.shape)
+        kind_number = FLOAT if numbers.dtype == np.float32 else INTEGER
+        graph += _part(5, dims + _number(2, kind_number) + _text(8, own) + _part(9, numbers.tobytes()))
+    graph += _part(11, _value("picture", (1, 3, size[1], size[0])))
+    graph += b"".join(_part(12, _value(name, numbers.shape)) for name, numbers in outputs.items())
+    return _number(1, IR) + _part(8, _text(1, "") + _number(2, OPSET)) + _part(7, graph)
+
+
+def yolox(persons: Sequence[tuple[int, int, float, float]]) -> bytes:
+    """yolox_l.onnx. persons: column and row of a cell of 8 pixels, in whose middle one is, and its width and height in
+    pixels of the 640 of a side."""
+    told = np.zeros((1, 8400, 85), np.float32)
+    for column, row, width, height in persons:
+        told[0, 80 * row + column, :6] = (0.5, 0.5, np.log(width / 8), np.log(height / 8), 0.9, 0.9)
+    return constant_onnx((640, 640), {"output": told})
+
+
+def dwpose(points: Mapping[int, tuple[int, int]]) -> bytes:
+    """dw-ll_ucoco_384.onnx. points: number -> its place in the 288x384 pixels around a person."""
+    across, down = np.zeros((1, 133, 576), np.float32), np.zeros((1, 133, 768), np.float32)
+    for number, (x, y) in points.items():
+        across[0, number, 2 * x] = down[0, number, 2 * y] = 0.8
+    return constant_onnx((288, 384), {"simcc_x": across, "simcc_y": down})
 
 
 FILES: Mapping[str, tuple[str, str, Callable[[], object]]] = {

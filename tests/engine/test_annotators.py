@@ -45,7 +45,7 @@ def options(module: str, path: Path, resolution: int = 64) -> Options:
 
 
 def test_each_preprocessor_with_a_file_is_tried_here() -> None:
-    assert {each.name for each in TABLE if each.weights} == set(FILES)
+    assert {each.name for each in TABLE if each.weights} == {*FILES, "dw_openpose_full"}
     for module, (folder, name, _) in FILES.items():
         assert any(folder == own.folder and name in own.names for own in preprocessor(module).weights)
 
@@ -342,3 +342,37 @@ def test_straight_lines_go_from_their_middles_to_both_ends() -> None:
     answers[0, :, 25, 5] = torch.tensor([4.0, 0.0, 0.0, 0.0, 0.0])  # no longer than a point
     found = straight_lines.lines_in(lambda planes: answers, np.zeros((64, 64, 3), np.uint8), 0.1, 0.1)
     assert found.tolist() == [[8.0, 20.0, 56.0, 20.0]]
+
+
+# ---------------------------------------------------------------- DWPose
+
+
+def test_dwpose_s_people_are_told_in_parts_of_the_picture(place: Path) -> None:
+    """A person in the middle of a picture of 320x160, seen by the detector at twice its size."""
+    refs = []
+    whole = dict.fromkeys(range(133), (144, 192))
+    whole |= {5: (244, 92), 6: (44, 92), 0: (144, 92)}
+    for name, content in (
+        ("yolox_l.onnx", annotators.yolox([(40, 20, 120, 160)])),
+        ("dw.onnx", annotators.dwpose(whole)),
+    ):
+        (place / name).write_bytes(content)
+        refs.append(ModelRef(str(place / name), name))
+    picture = np.full((160, 320, 3), 60, np.uint8)
+    wish = Options(160, 0, 0, 1, LENDING, tuple(refs))
+    made = mapped(preprocessor("dw_openpose_full").code, picture, wish)
+    assert made.poses is not None and made.remarks == ()
+    (person,) = made.poses.people
+    # The box is 60x80 around (162, 82); with a quarter more it is seen as 75x100, which is as wide as 288x384.
+    scale = 100 / 384
+    assert person.body[1] == pytest.approx((162 / 320, (82 - 100 * scale) / 160), abs=1e-3), "between the shoulders"
+    assert person.body[2] == pytest.approx(((162 - 100 * scale) / 320, (82 - 100 * scale) / 160), abs=1e-3), "the right"
+    assert person.body[8] == pytest.approx((162 / 320, 82 / 160), abs=1e-3)
+    assert (len(person.body), len(person.face), len(person.left_hand), len(person.right_hand)) == (18, 70, 21, 21)
+    assert made.pixels.shape == (160, 320, 3) and made.pixels.any()
+    (place / "yolox_l.onnx").write_bytes(annotators.yolox([]))
+    nobody = mapped(preprocessor("dw_openpose_full").code, picture, wish)
+    assert nobody.remarks == ("Nobody was found in the picture.",) and not nobody.pixels.any()
+    (place / "yolox_l.onnx").write_bytes((place / "dw.onnx").read_bytes())
+    with pytest.raises(ModelError, match=r"yolox_l\.onnx cannot be loaded"):
+        mapped(preprocessor("dw_openpose_full").code, picture, wish)

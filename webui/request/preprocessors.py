@@ -177,10 +177,15 @@ TABLE: tuple[Preprocessor, ...] = (
     ),
     *(
         Preprocessor(name, f"{_P}.openpose:{name}", marks=("OpenPose",))
-        for name in (
-            *("openpose_full", "openpose_hand", "openpose_faceonly", "openpose_face", "openpose"),
-            "dw_openpose_full",
-        )
+        for name in ("openpose_full", "openpose_hand", "openpose_faceonly", "openpose_face", "openpose")
+    ),
+    Preprocessor(
+        "dw_openpose_full",
+        f"{_P}.openpose:dw_openpose_full",
+        marks=("OpenPose",),
+        weights=tuple(
+            WeightsOf("openpose", (name,), optional=True) for name in ("yolox_l.onnx", "dw-ll_ucoco_384.onnx")
+        ),
     ),
     Preprocessor(
         "mediapipe_face",

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webui.engine.detectors.detectors import MOST, Detectors, Landmarks
+from webui.engine.preprocessors.dwpose import whole_people
 from webui.engine.preprocessors.picture import Bytes, Map, Options, levels, scaled
 from webui.request.poses import BODY, HAND, Figure, Point, Points, Poses
 
@@ -42,7 +43,10 @@ STICK, JOINT, LINE, DOT = 4, 4, 2, 3
 FAINT = 0.6
 """Of a limb's colour, so that joints stand out."""
 ANSWERED = "The pose was found by MediaPipe's networks, which come with the setup."
-INSTEAD = "DWPose is not available in this version. The pose was found by MediaPipe's networks instead."
+INSTEAD = (
+    "The pose was found by MediaPipe's networks instead of DWPose's, whose files yolox_l.onnx and dw-ll_ucoco_384.onnx "
+    "are not in models/ControlNetPreprocessor/openpose."
+)
 
 
 def openpose(picture: Bytes, options: Options) -> Map:
@@ -71,7 +75,9 @@ def openpose_full(picture: Bytes, options: Options) -> Map:
 
 
 def dw_openpose_full(picture: Bytes, options: Options) -> Map:
-    """Bodies, hands and faces, for programs that ask for the pose as DWPose sees it."""
+    """Bodies, hands and faces, as DWPose sees them where its files are there."""
+    if len(options.annotators) == 2:
+        return _shown(whole_people(picture, options), picture, options)
     made = openpose_full(picture, options)
     return replace(made, remarks=tuple(INSTEAD if remark == ANSWERED else remark for remark in made.remarks))
 
@@ -83,14 +89,20 @@ def posed(picture: Bytes, options: Options, *, bodies: bool = True, hands: bool 
         ModelError: a network was not fetched, or cannot be opened.
         UserError: the picture is too long.
     """
-    high, wide = scaled(picture, options.resolution).shape[:2]
+    scaled(picture, options.resolution)  # before the networks look: it may be too long
     people = figures(picture, options.detectors, hands=hands, faces=faces)
     shown = [figure if bodies else Figure(face=figure.face) for figure in people]
-    poses = Poses(tuple(figure for figure in shown if figure != Figure()), wide, high)
-    remarks = [ANSWERED if poses.people else "Nobody was found in the picture."]
+    return _shown([figure for figure in shown if figure != Figure()], picture, options, ANSWERED)
+
+
+def _shown(people: Sequence[Figure], picture: Bytes, options: Options, answered: str = "") -> Map:
+    """answered: what is said where somebody was found."""
+    high, wide = scaled(picture, options.resolution).shape[:2]
+    poses = Poses(tuple(people), wide, high)
+    remarks = [answered if people else "Nobody was found in the picture."]
     if len(people) >= MOST:
         remarks.append(f"At most {MOST} people are drawn.")
-    return Map(drawn(poses), tuple(remarks), poses)
+    return Map(drawn(poses), tuple(filter(None, remarks)), poses)
 
 
 def figures(picture: Bytes, detectors: Detectors, *, hands: bool, faces: bool) -> list[Figure]:
