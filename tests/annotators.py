@@ -222,6 +222,43 @@ def mlsd() -> Tensors:
     return made.found
 
 
+def normal_bae() -> dict[str, Tensors]:
+    """scannet.pt: baegwangbin/surface_normal_uncertainty, over a small EfficientNet."""
+    made = Named()
+    root = "encoder.original_model"
+
+    def convolution(name: str, norm: str, *shape: int) -> None:
+        made.layer(name, *shape, bias=False)
+        made.norm(norm, shape[0], running=True)
+
+    convolution(f"{root}.conv_stem", f"{root}.bn1", 8, 3, 3, 3)
+    given = 8
+    for stage, (out, side) in enumerate(((4, 3), (6, 3), (8, 5), (10, 3), (12, 5), (14, 5), (16, 3))):
+        for block in range(2):
+            name, inner = f"{root}.blocks.{stage}.{block}", given * (3 if stage else 1)
+            if stage:
+                convolution(f"{name}.conv_pw", f"{name}.bn1", inner, given, 1, 1)
+            convolution(f"{name}.conv_dw", f"{name}.bn{2 if stage else 1}", inner, 1, side, side)
+            made.layer(f"{name}.se.conv_reduce", 2, inner, 1, 1)
+            made.layer(f"{name}.se.conv_expand", inner, 2, 1, 1)
+            last = "conv_pwl" if stage else "conv_pw"
+            convolution(f"{name}.{last}", f"{name}.bn{3 if stage else 2}", out, inner, 1, 1)
+            given = out
+    convolution(f"{root}.conv_head", f"{root}.bn2", 32, given, 1, 1)
+    made.layer("decoder.conv2", 32, 32, 1, 1)
+    coarse = 32
+    for number, (fine, out) in enumerate(((12, 24), (8, 16), (6, 12), (4, 8)), 1):
+        for at, wide in ((0, coarse + fine), (3, out)):
+            made.layer(f"decoder.up{number}._net.{at}", out, wide, 3, 3)
+            made.norm(f"decoder.up{number}._net.{at + 1}", out, running=True)
+        coarse = out
+    made.layer("decoder.out_conv_res8", 4, 16, 3, 3)
+    for part, wide in ((4, 16), (2, 12), (1, 8)):
+        for at, (out, into) in zip((0, 2, 4, 6), ((9, wide + 4), (9, 9), (9, 9), (4, 9)), strict=True):
+            made.layer(f"decoder.out_conv_res{part}.{at}", out, into, 1)
+    return {"model": {f"module.{name}": tensor for name, tensor in made.found.items()}}
+
+
 def small_depth_anything() -> Tensors:
     return depth_anything(layers=4, width=64)
 
@@ -281,6 +318,7 @@ FILES: Mapping[str, tuple[str, str, Callable[[], object]]] = {
     "lineart": ("lineart", "sk_model.pth", lineart),
     "lineart_coarse": ("lineart", "sk_model2.pth", lineart),
     "lineart_anime": ("lineart_anime", "netG.pth", lineart_anime),
+    "normal_bae": ("normal_bae", "scannet.pt", normal_bae),
     "mlsd": ("mlsd", "mlsd_large_512_fp32.pth", mlsd),
     "depth_anything_v2": ("depth_anything_v2", "depth_anything_v2_vitl.pth", small_depth_anything),
 }

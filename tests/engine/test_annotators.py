@@ -20,7 +20,7 @@ from tests import annotators
 from tests.annotators import FILES, Tensors, written
 from webui.base.errors import ModelError
 from webui.engine.memory import profile_of
-from webui.engine.preprocessors import depth_anything, drawings, hed, midas, pidinet, straight_lines
+from webui.engine.preprocessors import depth_anything, drawings, hed, midas, normals, pidinet, straight_lines
 from webui.engine.preprocessors.lines import scribbled
 from webui.engine.preprocessors.network import MapNetwork
 from webui.engine.preprocessors.picture import Options, mapped
@@ -277,6 +277,16 @@ def test_all_names_of_published_files_are_of_use(tmp_path: Path) -> None:
     )
     for kind, content in kinds:
         assert opened(kind, content, tmp_path).unused == (), kind.name
+    unused = opened(normals.NORMALS, annotators.normal_bae(), tmp_path).unused
+    assert all(name.startswith("encoder.original_model.bn2.") for name in unused), unused
+
+
+def test_normals_have_the_length_one_wherever_they_point(tmp_path: Path) -> None:
+    picture = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(2))
+    found = opened(normals.NORMALS, annotators.normal_bae(), tmp_path)(picture)
+    assert found.shape == (1, 4, 64, 96)
+    assert torch.allclose(found[:, :3].square().sum(1), torch.ones(1, 64, 96), atol=1e-4)
+    assert (found[:, 3] > 0).all() and found[:, :3].std() > 0
 
 
 @pytest.mark.parametrize("kind", [pidinet.CENTRAL, pidinet.ANGULAR, pidinet.RADIAL, pidinet.PLAIN])

@@ -59,7 +59,7 @@ _UNBUILT_MARKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "Inpaint": ("inpaint_only", "inpaint_only+lama", "inpaint"),
         "Instant-ID": ("instant_id_face_keypoints", "instant_id_face_embedding"),
         "Lineart": ("lineart_anime_denoise",),
-        "NormalMap": ("normal_bae", "normal_map", "normal_dsine"),
+        "NormalMap": ("normal_map", "normal_dsine"),
         "OpenPose": ("densepose_parula", "densepose", "animal_openpose"),
         "Reference": ("reference_only", "reference_adain+attn", "reference_adain"),
         "Revision": ("revision_clipvision", "revision_ignore_prompt"),

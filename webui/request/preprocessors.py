@@ -248,6 +248,12 @@ TABLE: tuple[Preprocessor, ...] = (
         )
     ),
     Preprocessor(
+        "normal_bae",
+        f"{_P}.normals:normal_bae",
+        marks=("NormalMap",),
+        weights=(WeightsOf("normal_bae", ("scannet.pt",)),),
+    ),
+    Preprocessor(
         "mlsd",
         f"{_P}.straight_lines:mlsd",
         a=Range("MLSD Value Threshold", 0.1, 0.01, 2.0, 0.01),
@@ -281,7 +287,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
         "depth_leres++": "",
         "depth_hand_refiner": "",
         "normal_map": "normal_midas",
-        "normal_bae": "",
         "normal_dsine": "",
         "animal_openpose": "",
         "densepose": "densepose (pruple bg & purple torso)",

@@ -129,7 +129,7 @@ def persons_in(network: OnnxNet, picture: Bytes) -> Floats:
     size = (max(int(wide * factor), 1), max(int(high * factor), 1))
     seen = np.full((SIDE, SIDE, 3), GREY, np.uint8)
     seen[: size[1], : size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
-    answers = network(seen[..., ::-1].transpose(2, 0, 1)[None])[0].reshape(-1)
+    answers = network(np.asarray(seen[..., ::-1].transpose(2, 0, 1)[None], np.float32))[0].reshape(-1)
     places = np.concatenate([_places(SIDE // stride, stride) for stride in STRIDES])
     if answers.size % len(places) or answers.size // len(places) < 6 or not np.isfinite(answers).all():
         raise broken(network.path, "its answers are not those of a YOLOX detector")
@@ -163,7 +163,8 @@ def points_in(network: OnnxNet, picture: Bytes, box: Floats) -> tuple[Floats, Fl
     turned = np.array([[1 / scale, 0, wide / 2 - middle[0] / scale], [0, 1 / scale, high / 2 - middle[1] / scale]])
     seen = np.asarray(cv2.warpAffine(picture, turned, FRAME, flags=cv2.INTER_LINEAR), np.float32)
     given = (seen - np.array(MEAN, np.float32)) / np.array(DEVIATION, np.float32)
-    found = {each.shape[-1]: each.reshape(-1, each.shape[-1]) for each in network(given.transpose(2, 0, 1)[None])}
+    answers = network(np.asarray(given.transpose(2, 0, 1)[None], np.float32))
+    found = {each.shape[-1]: each.reshape(-1, each.shape[-1]) for each in answers}
     across, down = (found.get(FINER * side) for side in FRAME)
     if across is None or down is None or len(across) != POINTS or len(down) != POINTS:
         raise broken(network.path, "its answers are not those of DWPose")

@@ -24,7 +24,7 @@ STANDARD = 1e-8
 """Added to the variance of weights."""
 
 
-def _surrounded(x: Tensor, side: int, stride: int, value: float = 0.0) -> Tensor:
+def surrounded(x: Tensor, side: int, stride: int, value: float = 0.0) -> Tensor:
     """With as much around it as makes the result's sides the plane's over `stride`, more of it right and below."""
     missing = [max((-(-length // stride) - 1) * stride + side - length, 0) for length in reversed(x.shape[-2:])]
     return pad(x, [each for length in missing for each in (length // 2, length - length // 2)], value=value)
@@ -36,7 +36,7 @@ class Standardized(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         variance, mean = torch.var_mean(self.weight.float(), dim=(1, 2, 3), keepdim=True, correction=0)
         weight = ((self.weight - mean) / (variance + STANDARD).sqrt()).to(self.weight.dtype)
-        return conv2d(_surrounded(x, self.kernel_size[0], self.stride[0]), weight, None, self.stride)
+        return conv2d(surrounded(x, self.kernel_size[0], self.stride[0]), weight, None, self.stride)
 
 
 class Normal(nn.GroupNorm):
@@ -105,7 +105,7 @@ class ResidualStages(nn.Module):
         """Of each stage."""
         first = self.stem.get_submodule("conv")(picture)
         x = relu(self.stem.get_submodule("norm")(first))
-        x = max_pool2d(_surrounded(x, 3, 2, float("-inf")), 3, 2)
+        x = max_pool2d(surrounded(x, 3, 2, float("-inf")), 3, 2)
         found: list[Tensor] = []
         for stage in self.stages:
             x = stage(x)
