@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
+from playwright.sync_api import expect
 
 from tests.browser.visitor import TINY, Visitor
 from tests.conftest import ROOT, RunningServer, made_controls
@@ -105,3 +107,74 @@ def test_a_pose_is_found_by_what_comes_with_the_setup_and_followed(visitor: Visi
     job = visitor.job(visitor.generate())
     assert job["state"] == "done" and "openpose_full: The pose was found by" in " ".join(job["comments"]), job
     assert f"Module: openpose_full, Model: {CANNY}" in visitor.infotext()
+
+
+@pytest.mark.usefixtures("networks")
+def test_a_pose_is_edited_and_becomes_the_unit_s_picture(visitor: Visitor, tmp_path: Path) -> None:
+    """From nothing: somebody who stands, whose joints are dragged, hidden and saved; then another, out of a file."""
+    page = visitor.set("txt2img", **TINY).page
+    page.click("#txt2img_controlnet > button")
+    assert not page.is_visible(f"#{UNIT}_pose"), "nothing here is about poses yet"
+    page.locator(f"#{UNIT}_type label", has_text="OpenPose").click()
+    page.click(f"#{UNIT}_pose")
+    editor = page.get_by_role("dialog", name="Pose editor")
+    wrist = editor.get_by_role("button", name="Person 1: right wrist")
+    before, sheet = wrist.bounding_box(), editor.locator("rect").bounding_box()
+    assert before and sheet
+    page.mouse.move(before["x"] + before["width"] / 2, before["y"] + before["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(sheet["x"] + sheet["width"] * 0.25, sheet["y"] + sheet["height"] * 0.1, steps=3)
+    page.mouse.up()
+    editor.get_by_role("button", name="Person 1: left ankle").press("Delete")
+    editor.get_by_role("button", name="Person 1: nose").press("ArrowUp")
+    with page.expect_download() as saving:
+        editor.get_by_role("button", name="Save JSON").click()
+    saved = json.loads(Path(saving.value.path()).read_text("utf-8"))
+    (person,) = saved["people"]
+    joints = [person["pose_keypoints_2d"][at : at + 3] for at in range(0, 54, 3)]
+    assert joints[4] == pytest.approx([0.25, 0.1, 1], abs=0.02)
+    assert joints[13] == [0, 0, 0]
+
+    editor.get_by_role("button", name="Use as picture").click()
+    visitor.until("id => document.querySelector(`#${id}_image img`)?.naturalWidth > 0", UNIT)
+    assert not editor.is_visible()
+    visitor.until("id => document.querySelector(`#${id}_module input`).value === 'none'", UNIT)
+    first = page.get_attribute(f"#{UNIT}_image img", "src")
+
+    pose = tmp_path / "pose.json"
+    pose.write_text(json.dumps({**saved, "people": [person, person]}), "utf-8")
+    page.click(f"#{UNIT}_pose")
+    editor.locator("input[type=file]").set_input_files(pose)
+    expect(editor.get_by_role("button", name="Person 2: nose")).to_be_visible()
+    editor.get_by_role("button", name="Person 2: nose").press("Shift+ArrowRight")
+    editor.get_by_role("button", name="Use as picture").click()
+    visitor.until("([id, src]) => document.querySelector(`#${id}_image img`)?.src !== src", [UNIT, first])
+
+    page.locator(f"#{UNIT}_type label", has_text="All").click()
+    visitor.choose(f"{UNIT}_model", CANNY)
+    page.check(f"#{UNIT}_enabled input")
+    job = visitor.job(visitor.generate())
+    assert job["state"] == "done", job
+    assert f"Module: none, Model: {CANNY}" in visitor.infotext()
+
+
+@pytest.mark.usefixtures("networks")
+def test_a_pose_that_was_found_is_edited(visitor: Visitor, tmp_path: Path) -> None:
+    have_detectors()
+    page = visitor.set("txt2img", **TINY).page
+    page.click("#txt2img_controlnet > button")
+    page.set_input_files(f"#{UNIT}_image input[type=file]", ROOT / "tests" / "pictures" / "astronaut.jpg")
+    visitor.choose(f"{UNIT}_module", "openpose_full")
+    visitor.see(f"#{UNIT}_map figcaption:text-is('Preview, 512x512')")
+    page.click(f"#{UNIT}_pose")
+    editor = page.get_by_role("dialog", name="Pose editor")
+    expect(editor.get_by_role("button", name="Person 1: nose")).to_be_visible()
+    assert not editor.get_by_role("button", name="Person 1: left knee").count(), "it is not in the picture"
+    editor.get_by_role("button", name="Add missing joints").click()
+    expect(editor.get_by_role("button", name="Person 1: left knee")).to_be_visible()
+    editor.get_by_role("button", name="Undo").click()
+    expect(editor.get_by_role("button", name="Person 1: left knee")).to_have_count(0)
+    editor.get_by_role("button", name="Add person").click()
+    editor.get_by_role("button", name="Use as picture").click()
+    visitor.until("id => document.querySelector(`#${id}_module input`).value === 'none'", UNIT)
+    visitor.until("id => document.querySelector(`#${id}_image img`)?.src.includes('pose')", UNIT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
@@ -110,11 +111,13 @@ def shows_preview(
 
 
 def markup(made: AsideResult) -> str:
-    """The pictures with the sizes that they stand for, and what is to be said of them."""
+    """The pictures with the sizes that they stand for, the poses in them for the pose editor, and what is to be said of
+    them."""
     figures = "".join(_figure(picture, number) for number, picture in enumerate(made.pictures, 1))
     remarks = "".join(_remark(sentence) for sentence in made.comments)
     count = " several" if len(made.pictures) > 1 else ""
-    return f"<section class='gesso-preview{count}' aria-label='Preview'>{figures}</section>{remarks}"
+    poses = "" if made.poses is None else f" data-poses='{escape(json.dumps(made.poses.json))}'"
+    return f"<section class='gesso-preview{count}' aria-label='Preview'{poses}>{figures}</section>{remarks}"
 
 
 def _figure(picture: AsidePicture, number: int) -> str:

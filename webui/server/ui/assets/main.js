@@ -10,6 +10,7 @@ import "./buttons.js";
 import "./bar.js";
 import "./forms.js";
 import "./mask.js";
+import "./poseeditor.js";
 import "./prompt.js";
 import "./shortcuts.js";
 import "./styles.js";
