@@ -86,9 +86,21 @@ class FinishedPicture:
     def watch(self) -> Watch:
         return self.services.watch
 
+    @property
+    def is_last(self) -> bool:
+        """No picture of the job comes after it."""
+        batch, plan = self.batch.pictures, self.services.plan
+        return plan is not None and batch is plan.batches[-1] and self.index == len(batch) - 1
+
 
 class PassFeature:
     """What a feature does in one pass."""
+
+    @property
+    def bends(self) -> bool:
+        """Whether its `patch` changes what the network answers in this pass, although the feature mostly leaves it
+        alone (`FeatureParams.touches`)."""
+        return False
 
     def enter(self, loaded: Loaded) -> None:
         """A model enters the pass (the first one, or a refiner), before it reads the texts: LoRA."""

@@ -97,7 +97,7 @@ def denoised(features: Features, batch: Batch, this: Pass, loaded: Loaded, servi
             part = expected(each.begin(context), (PassFeature, NoneType), each, "begin")
             if part is not None:
                 on.append(part)
-                is_patched = is_patched or "network" in each.params.touches
+                is_patched = is_patched or part.bends or "network" in each.params.touches
         base = enter(loaded)
         _note_storage(batch, loaded, watch)
         source: Source = lambda _sigma: base  # noqa: E731

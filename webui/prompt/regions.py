@@ -18,7 +18,11 @@ BREAK, AND, COLUMN, ROW, BASE, COMMON = "BREAK", "AND", "ADDCOL", "ADDROW", "ADD
 MOST_REGIONS = 64
 NOTHING = "_"
 """The text of a region without one."""
+MOST_TOKENS = 75
+"""Of the words that say where a region lies."""
 _WORDS = re.compile(rf"\b(?:{BREAK}|{AND}|{COLUMN}|{ROW}|{BASE}|{COMMON})\b")
+_KEYS = re.compile(rf"\b(?:{COLUMN}|{ROW}|{BASE}|{COMMON})\b")
+_PARTING = re.compile(rf"\b(?:{BREAK}|{COLUMN}|{ROW}|{BASE}|{COMMON})\b")
 _AND, _BREAK, _BORDERS = re.compile(rf"\b{AND}\b"), re.compile(rf"\b{BREAK}\b"), re.compile(rf"\b({COLUMN}|{ROW})\b")
 
 Ratios = tuple[tuple[float, ...], ...]
@@ -47,6 +51,8 @@ class Layout(NamedTuple):
     """One a region; (): a mask says where they are."""
     base: str | None = None
     """The prompt of the whole picture, of which each region keeps its share."""
+    targets: tuple[str, ...] = ()
+    """One a region that lies where words of the base are looked at: these words; (): regions lie elsewhere."""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -72,6 +78,11 @@ class Keys(NamedTuple):
 def is_regional(prompt: str) -> bool:
     """Whether the prompt has a word that parts it."""
     return _WORDS.search(prompt) is not None
+
+
+def without_and(text: str) -> str:
+    """The text in which AND is BREAK."""
+    return _AND.sub(BREAK, text)
 
 
 def breaks_in(text: str) -> int:
@@ -147,6 +158,36 @@ def layout(prompt: str, keys: Keys, ratios: Ratios | None, *, by_rows: bool = Fa
     )
 
 
+def layout_by_words(prompt: str, keys: Keys) -> Layout:
+    """What a prompt says whose regions lie where words of its first part are looked at: behind the last comma of each
+    further part stand those words.
+
+    Raises:
+        UserError: there are too many regions.
+    """
+    text = prompt if keys.keeps_and else without_and(prompt)
+    first, *rest = (_KEYS if keys.keeps_break else _PARTING).split(text)
+    if rest and (keys.has_common or COMMON in text):
+        first, *rest = (_behind(first, each) for each in rest)
+    if len(rest) > MOST_REGIONS:
+        raise UserError(f"The prompt has {len(rest)} regions.", hint=f"At most {MOST_REGIONS}.", field="prompt")
+    if keys.is_reversed:
+        rest.reverse()
+    regions = tuple(each if each.strip() else NOTHING for each in rest)
+    return Layout(regions, (), first, tuple(each.rpartition(",")[2].strip() for each in regions))
+
+
+def places_of(words: Sequence[int], text: Sequence[int]) -> tuple[int, ...]:
+    """Where the tokens of some words stand in a text: all of them where they follow one another, else the first place
+    of each; (): nowhere."""
+    sought = list(words[:MOST_TOKENS])
+    for start, token in enumerate(text):
+        if sought and token == sought[0] and list(text[start : start + len(sought)]) == sought:
+            return tuple(range(start, start + len(sought)))
+    first = {token: place for place, token in reversed(list(enumerate(text)))}
+    return tuple(sorted({first[token] for token in sought if token in first}))
+
+
 def negative_parts(prompt: str, *, has_common: bool) -> tuple[str, ...]:
     """The parts of a negative prompt: one for the whole picture, or one for each region."""
     common, _, regions, _ = _parted(_keyed(prompt, Keys(has_common), None))
@@ -156,7 +197,7 @@ def negative_parts(prompt: str, *, has_common: bool) -> tuple[str, ...]:
 def _keyed(prompt: str, keys: Keys, ratios: Ratios | None, *, by_rows: bool = False) -> str:
     """The prompt with a word for each border in the place of BREAK: the first ones part the common prompt and the base
     off, the next are borders as far as the ratios go. What stands behind a BREAK that is too many is lost."""
-    text = prompt if keys.keeps_and else _AND.sub(BREAK, prompt)
+    text = prompt if keys.keeps_and else without_and(prompt)
     if keys.keeps_break:
         return text
     borders = [COLUMN] * MOST_REGIONS if ratios is None else _borders(ratios, by_rows=by_rows)

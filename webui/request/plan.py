@@ -306,6 +306,11 @@ class Resolving:
     inner: list[Plan] = field(default_factory=list)
     partners: list[CheckpointRef] = field(default_factory=list)
     upscalers: dict[str, UpscalerRef] = field(default_factory=dict)
+    prompts: list[str] = field(default_factory=list)
+
+    def prompt(self, text: str) -> None:
+        """Its tags will name networks, whose files shall be known (`Services.networks`)."""
+        self.prompts.append(text)
 
     def upscaler(self, name: str) -> None:
         """It will enlarge pictures (`Services.enlargers`). Raises NotFound: there is none of this name."""
@@ -388,7 +393,7 @@ def resolve(
         partners=tuple(resolving.partners),
         images={name: names.picture(name) for name in _picture_names(request, pictures)},
         embeddings=embeddings,
-        networks=_networks(pictures, render, names),
+        networks=_networks(pictures, resolving.prompts, render, names),
         upscalers={**_upscalers(request, names), **resolving.upscalers},
         remarks=tuple(remarks),
         inner=tuple(resolving.inner),
@@ -555,10 +560,12 @@ def _upscalers(request: Generation, names: Names) -> dict[str, UpscalerRef]:
     return {} if name in registry.LATENT_UPSCALERS else {name: names.upscaler(name, "hr_upscaler")}
 
 
-def _networks(pictures: Iterable[Picture], render: RenderSettings, names: Names) -> dict[tuple[str, str], NetworkRef]:
-    """The files of the tags in all prompts, and of those that the settings add."""
-    prompts = dict.fromkeys(prompt for picture in pictures for prompt in picture.request.positive_prompts)
-    asked = [(tag.kind, tag.name) for prompt in prompts for tag in extract_networks(prompt)[1]]
+def _networks(
+    pictures: Iterable[Picture], more: Iterable[str], render: RenderSettings, names: Names
+) -> dict[tuple[str, str], NetworkRef]:
+    """The files of the tags in all prompts and `more`, and of those that the settings add."""
+    prompts = [prompt for picture in pictures for prompt in picture.request.positive_prompts]
+    asked = [(tag.kind, tag.name) for prompt in dict.fromkeys([*prompts, *more]) for tag in extract_networks(prompt)[1]]
     asked += [(tag.kind, tag.name) for tag in added_networks(render)]
     found = {key: names.network(*key) for key in dict.fromkeys(asked) if key[0] in (*LORA_KINDS, HYPERNETWORK)}
     return {key: ref for key, ref in found.items() if ref is not None}

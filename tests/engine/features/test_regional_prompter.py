@@ -149,8 +149,6 @@ def test_what_makes_no_sense_is_refused_in_words(values: dict[str, str], said: s
 def test_a_mask_that_is_missing_and_too_many_regions_are_refused_in_words(engine: Engine) -> None:
     with pytest.raises(UserError, match="mask of the regions is missing"):
         engine.plan(request(prompt=TWO, features=regional(mode=MASK)))
-    with pytest.raises(UserError, match="Prompt is not available"):
-        engine.plan(request(prompt=TWO, features=regional(mode="Prompt")))
     with pytest.raises(UserError, match="70 regions"):
         engine.plan(request(prompt=" ADDCOL ".join("a" * 70), features=regional()))
 
@@ -305,6 +303,28 @@ def test_a_lora_of_all_regions_is_that_lora(
     each = engine.run(request(**wish, prompt=f"a cat <lora:a:1> BREAK a cat <lora:a:{other}>"))[0]
     assert most_apart(each, engine.run(request(**WIDE, prompt="a cat <lora:a:1>"))[0]) <= CLOSE
     assert most_apart(each, engine.run(request(**WIDE, prompt="a cat"))[0]) > 20
+
+
+@both
+def test_two_loras_stay_in_their_two_regions_in_both_passes_of_hires_fix(
+    engine: Engine, calculation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = 1.5 if calculation == LATENT else 1.2
+    engine = with_loras(engine, tmp_path, monkeypatch)
+    hires = {"enable_hr": True, "denoising_strength": 0.9, "hr_scale": 1.5, "hr_second_pass_steps": 1}
+    wish = {**WIDE, "width": 256, "steps": 1, **hires, "hr_upscaler": "Latent"}
+
+    def made(prompt: str, *options: str) -> Any:
+        return engine.run(request(**wish, prompt=prompt, features=regional(calculation=calculation, options=options)))[
+            0
+        ]
+
+    for options in ((), (ONLY_HIRES,)):
+        plain = made(TWO, *options)
+        left, right = halves(plain, made("a red cat <lora:a:1> BREAK a blue dog", *options))
+        assert left > times * right
+        left, right = halves(plain, made("a red cat BREAK a blue dog <lora:b:1>", *options))
+        assert right > times * left
 
 
 def test_the_loras_of_regions_stop(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

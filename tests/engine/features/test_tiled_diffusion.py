@@ -19,6 +19,7 @@ from PIL import Image
 from torch import nn
 
 from tests.engine.conftest import Engine, levels, most_apart
+from tests.engine.features.test_regional_prompter import with_loras
 from tests.engine.test_generate import CLOSE, GRADIENT, png, request
 from tests.engine.test_memory_plan import GIB, SD15
 from webui.base.errors import UserError
@@ -269,6 +270,44 @@ def test_a_region_has_its_own_text_and_lies_where_it_is_said(engine: Engine, met
     two = engine.run(request(**wish, features=region_control(LEFT, other, method=method)))[0]
     apart = np.abs(levels(one) - levels(two)).mean(axis=(0, 2))
     assert apart[len(apart) // 2 :].mean() > 2 * apart[: len(apart) // 2].mean()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_lora_of_a_region_acts_in_its_call(
+    engine: Engine, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = with_loras(engine, tmp_path, monkeypatch)
+    wish = {**WIDE, "steps": 1, "prompt": "a cat"}
+
+    def made(left: str, right: str) -> Any:
+        regions = ({**LEFT, "prompt": f"a dog {left}"}, {**RIGHT, "prompt": f"a bird {right}"})
+        return engine.run(request(**wish, features=region_control(*regions, method=method, draw_background=True)))[0]
+
+    def halves(one: Any, other: Any) -> tuple[float, float]:
+        apart = np.abs(levels(one) - levels(other)).mean(axis=(0, 2))
+        middle = len(apart) // 2
+        return float(apart[:middle].mean()), float(apart[middle:].mean())
+
+    plain, left, two = made("", ""), made("<lora:a:1>", ""), made("<lora:a:1>", "<lora:b:1>")
+    in_left, in_right = halves(plain, left)
+    assert in_left > 2 * in_right
+    in_left, in_right = halves(left, two)
+    assert in_right > 2 * in_left
+    assert dict(two.facts)["Lora hashes"] == "a: aaaaaaaaaaaa, b: bbbbbbbbbbbb"
+    assert made("", "").rgb == plain.rgb  # nothing stays behind
+    assert any("Lora not found: nobody" in remark for remark in made("<lora:nobody:1>", "").comments)
+
+
+def test_a_lora_of_a_region_that_is_all_of_the_picture_is_that_lora(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the network and in the text encoder alike."""
+    engine = with_loras(engine, tmp_path, monkeypatch)
+    whole = {"x": 0, "y": 0, "w": 1, "h": 1, "prompt": "a dog <lora:a:1>"}
+    made = engine.run(request(**WIDE, prompt="a cat", cfg_scale=1, features=region_control(whole, method=MULTI)))[0]
+    merged = engine.run(request(**WIDE, prompt="a cat, a dog <lora:a:1>", cfg_scale=1))[0]
+    assert most_apart(made, merged) <= CLOSE
+    assert most_apart(made, engine.run(request(**WIDE, prompt="a cat, a dog", cfg_scale=1))[0]) > 20
 
 
 @pytest.mark.parametrize("mode", ["Background", "Foreground"])

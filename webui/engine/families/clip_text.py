@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -153,7 +154,13 @@ class ClipText:
         joined = torch.cat(parts, dim=1)
         whole_texts: Sequence[Tensor | None] = [None] * len(texts) if pooled is None else list(pooled)
         return [
-            Encoded(tokens, vector, tuple(names), tuple(end * TOKENS for end in each.ends))
+            Encoded(
+                tokens,
+                vector,
+                tuple(names),
+                tuple(end * TOKENS for end in each.ends),
+                tuple(chain.from_iterable(chunk.tokens for chunk in each.chunks)),
+            )
             for tokens, vector, names, each in zip(joined, whole_texts, used, known, strict=True)
         ]
 

@@ -97,6 +97,8 @@ class Encoded:
     """Names of the textual inversion embeddings in it, one a use."""
     ends: tuple[int, ...] = ()
     """Behind how many tokens each part between the words `BREAK` ends, where the family knows the word."""
+    ids: tuple[int, ...] = ()
+    """What each of the tokens was read from, where the family tells: a number of the vocabulary."""
 
 
 @dataclass(frozen=True)

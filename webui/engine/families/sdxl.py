@@ -65,7 +65,7 @@ class SdxlText:
                 tokens, pooled = torch.zeros_like(tokens), torch.zeros_like(pooled)
             # A1111: an embedding counts once for each tower
             names = (*left.embeddings, *right.embeddings) if left else right.embeddings
-            both.append(Encoded(tokens, torch.cat([pooled, numbers]), names, right.ends))
+            both.append(Encoded(tokens, torch.cat([pooled, numbers]), names, right.ends, right.ids))
         return both
 
 

@@ -218,8 +218,7 @@ class Engine(FeatureEngine[Params]):
     def finish(self, finished: FinishedPicture) -> FinishedPicture:
         if self.last is not None:
             finished = replace(finished, picture=self._followed(finished.picture, self.last, finished))
-        plan = finished.services.plan
-        if not self.shown or plan is None or not _is_last(finished, plan.batches):
+        if not self.shown or not finished.is_last:
             return finished
         maps = (
             ExtraPicture(f"control-{self.unit}-{number}", "png", encoded_png(Image.fromarray(each)))
@@ -285,9 +284,3 @@ def around(picture: Image.Image, hint: Hint, reach: int) -> Image.Image:
     hole = np.asarray(cv2.blur(cv2.dilate(sharp, np.ones(square, np.uint8)), square), np.float32)[..., None]
     mixed = hole * made + (1 - hole) * (hint.picture if hint.exact is None else hint.exact)
     return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
-
-
-def _is_last(finished: FinishedPicture, batches: Sequence[Sequence[object]]) -> bool:
-    """Whether no picture of the job comes after it."""
-    batch = finished.batch.pictures
-    return batch is batches[-1] and finished.index == len(batch) - 1

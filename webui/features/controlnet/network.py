@@ -44,10 +44,8 @@ Made = dict[object, ControlEncoder]
 
 
 def acts_in(params: Params, call: Call) -> bool:
-    """Whether a unit acts in this call. A1111 counts steps when they are over."""
-    second = call.number % call.clock.per_step
-    step = call.number // call.clock.per_step if second else max(call.step - 1, 0)
-    return params.guidance_start <= step / call.steps <= params.guidance_end
+    """Whether a unit acts in this call."""
+    return params.guidance_start <= call.clock.told(call.number) / call.steps <= params.guidance_end
 
 
 def is_for(params: Params, this: Pass) -> bool:

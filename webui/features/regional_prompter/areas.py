@@ -10,10 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from webui.features.lora.scoped import Size
 from webui.prompt.regions import Layout, Rectangle, colours
 
-Size = tuple[int, int]
-"""(height, width) of a map."""
 NEAR = 12
 """Levels by which a colour of a mask may differ from a region's."""
 

@@ -13,7 +13,7 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
 
-from webui.features.regional_prompter.areas import Size
+from webui.features.lora.scoped import Size
 
 
 class Look(NamedTuple):

@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
+from diffusers.models.attention_processor import Attention
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -23,20 +25,31 @@ from webui.engine.batch import Loaded, Pass
 from webui.engine.conditioning import Prompts, Row, Timed
 from webui.engine.denoisers import Ask, Call, Prompted, Source
 from webui.engine.families.family import Encoded, PictureMaker
-from webui.engine.feature import FeatureEngine, PassContext, PassFeature
-from webui.engine.networks.patches import AddedWeights, BrokenNetwork
-from webui.engine.passes import encoder_of
-from webui.features.lora.engine import apply_adapters, note_hashes, wanted_of
-from webui.features.regional_prompter.areas import Size, areas_of
+from webui.engine.feature import FeatureEngine, FinishedPicture, PassContext, PassFeature
+from webui.engine.sampling.types import Denoiser, denoiser
+from webui.engine.start import encoded_png
+from webui.features.lora.scoped import ScopedLoras, Size, Tags, acting, on_text
+from webui.features.regional_prompter.areas import areas_of
 from webui.features.regional_prompter.attention import Group, Look, attending, sizes_noted
-from webui.features.regional_prompter.loras import acting
-from webui.features.regional_prompter.parameters import LATENT, MASK, Params
+from webui.features.regional_prompter.drawn import drawn
+from webui.features.regional_prompter.parameters import DRAWN, LATENT, MASK, PROMPT, PROMPT_EX, Params
+from webui.features.regional_prompter.words import POWER, POWER_XL, WordMap, WordMaps, heard, looked_at
+from webui.prompt.attention import parse_attention
 from webui.prompt.composition import split_and
 from webui.prompt.networks import LORA_KINDS, NetworkTag, extract_networks, lora_weights
-from webui.prompt.regions import Layout, breaks_in
+from webui.prompt.regions import Layout, breaks_in, places_of
+from webui.prompt.tokens import clip_tokenizer
+from webui.request.capabilities import Capability
+from webui.request.messages import ExtraPicture
 
-Tags = tuple[NetworkTag, ...]
-"""Of LoRAs that act together."""
+MISSING = (
+    'Regional Prompter: the first part of the prompt has none of the words "{words}", so this region was not found.'
+)
+TOO_FEW = (
+    "Regional Prompter: the regions were not found, because there were too few steps, or no words that say where they "
+    "are."
+)
+IN_TILES = "Regional Prompter: regions by words of the prompt are not found in tiles. The base prompt holds everywhere."
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +65,8 @@ class Regions:
     """size -> (parts, h, w)."""
     loras: tuple[Tags, ...] = ()
     """Of each part, those that act in it alone."""
+    targets: tuple[tuple[int, ...], ...] = ()
+    """Tokens of the words that say where each region lies; (): it is known beforehand."""
 
     @property
     def counts(self) -> list[int]:
@@ -72,6 +87,12 @@ class Regions:
         return self.areas(size)[self.owners]
 
 
+def _leaving_rest(areas: Tensor, count: int) -> Tensor:
+    """Areas of the first `count` parts, the first of which has the rest."""
+    kept = areas[1:count]
+    return torch.cat([1 - kept.sum(dim=0, keepdim=True), kept])
+
+
 def _without_base(areas: Tensor, count: int, *, has_base: bool) -> Tensor:
     """Areas of `count` negative texts: those of the regions, without a share for a base; the last one has the rest."""
     regions = areas[1:] if has_base else areas
@@ -84,8 +105,10 @@ def _without_base(areas: Tensor, count: int, *, has_base: bool) -> Tensor:
 class Regional(PassFeature):
     """One pass with regions."""
 
-    def __init__(self, params: Params, context: PassContext, regions: Sequence[Regions | None]) -> None:
-        self.params, self.context, self.regions = params, context, regions
+    def __init__(
+        self, params: Params, context: PassContext, regions: Sequence[Regions | None], words: WordMaps | None
+    ) -> None:
+        self.params, self.context, self.regions, self.words = params, context, regions, words
         self.is_latent = params.calculation == LATENT
         width, height = context.this.size
         factor = context.loaded.model.latent.factor
@@ -95,46 +118,33 @@ class Regional(PassFeature):
         """The rows and the part that an attention is at."""
         worn = (tags for each in regions if each is not None for tags in each.loras if tags)
         self.sets = list(dict.fromkeys(worn))
+        self.loras = ScopedLoras(context, self.sets)
         self.read: dict[int, Prompts] = {}
         """By the model that reads, where LoRAs of regions change what it reads."""
-        self.changes: dict[int, list[dict[str, AddedWeights]]] = {}
         is_hires = context.this.phase == "hires"
         self.stops = params.stops_after(is_hires=is_hires)
+        self.prompts: Prompts | None = None
+        """The texts of the present call."""
+        self.found: dict[object, list[tuple[int, ...]]] = {}
 
     # -- texts
 
     def enter(self, loaded: Loaded) -> None:
         if not self.sets:
             return
-        this, services, batch = self.context.this, self.context.services, self.context.batch
-        remark, refs, model = services.watch.remark, services.networks, loaded.model
-        is_first = loaded is self.context.loaded
+        this = self.context.this
 
         def reading(tags: Sequence[NetworkTag]) -> Prompts:
-            told = apply_adapters(loaded.patches, model, [*this.networks, *tags], refs, remark, strict=is_first)
-            if is_first:
-                note_hashes(batch.facts, told)
-            return encoder_of(batch, this, loaded, services).prompts(this.positive, this.negative, this.timeline)
+            return self.loras.encoder(loaded, tags).prompts(this.positive, this.negative, this.timeline)
 
-        by_set = [reading([_on_text(tag) for tag in tags]) for tags in self.sets]
+        by_set = [reading([on_text(tag) for tag in tags]) for tags in self.sets]
         negative = [
-            _on_text(tag, self._negative(self.params.negative_te, n))
-            for n, tags in enumerate(self.sets)
-            for tag in tags
+            on_text(tag, self._negative(self.params.negative_te, n)) for n, tags in enumerate(self.sets) for tag in tags
         ]
         plain = reading(negative) if self.is_latent and any(_te(tag) for tag in negative) else None
         bare = reading(())
-        self.read[id(model)] = self._joined(bare, by_set, (plain or bare).negative)
-        self.changes[id(model)] = [self._changes(loaded, tags) for tags in self.sets]
-
-    def _changes(self, loaded: Loaded, tags: Tags) -> dict[str, AddedWeights]:
-        services = self.context.services
-        wanted = wanted_of(tags, services.networks, services.watch.remark)
-        while True:
-            try:
-                return loaded.patches.changes(loaded.model, wanted)
-            except BrokenNetwork as error:
-                wanted = [one for one in wanted if one.ref != error.ref]  # remarked upon where it was read
+        self.read[id(loaded.model)] = self._joined(bare, by_set, (plain or bare).negative)
+        self.loras.learn(loaded)
 
     def _negative(self, said: str, number: int) -> float:
         ratios = self.params.negative_ratios(said)
@@ -155,23 +165,38 @@ class Regional(PassFeature):
         return Prompts(tuple(positive), negative)
 
     def network(self, source: Source) -> Source:
-        areas = [None if each is None else each.guiding(self.size) for each in self.regions] if self.is_latent else []
         known: dict[int, Prompted] = {}
+
+        def areas() -> Sequence[Tensor | None]:
+            return [None if each is None else each.guiding(self.size) for each in self.regions]
 
         def regional(sigma: Tensor) -> Prompted:
             network = source(sigma)
             key = id(network.model)
             if key not in known:
-                known[key] = replace(network, areas=areas, prompts=self.read.get(key, network.prompts))
-            return known[key]
+                prompts = self.read.get(key, network.prompts)
+                known[key] = replace(network, areas=areas() if self.is_latent else (), prompts=prompts)
+            self.prompts = known[key].prompts
+            moves = self.is_latent and self.words is not None
+            return replace(known[key], areas=areas()) if moves else known[key]
 
         return regional
+
+    def denoise(self, denoise: Denoiser) -> Denoiser:
+        words, clock = self.words, self.context.clock
+        if words is None:
+            return denoise
+        return denoiser(
+            denoise.process,
+            lambda x, sigma: denoise(*words.call_of(x, sigma, clock.told(clock.calls))),
+            lambda x, sigma: denoise.both(*words.call_of(x, sigma, clock.told(clock.calls))),
+        )
 
     # -- the network
 
     def patch(self, loaded: Loaded) -> AbstractContextManager[None]:
         unet = loaded.model.parts.get("unet")
-        is_idle = self.is_latent and not self.sets
+        is_idle = self.is_latent and not self.sets and self.words is None
         return nullcontext() if unet is None or is_idle else self._patched(unet, loaded.model)
 
     @contextmanager
@@ -179,10 +204,12 @@ class Regional(PassFeature):
         """Compiled blocks run as they are written."""
         with ExitStack() as held, torch.compiler.set_stance("force_eager"):
             sizes = held.enter_context(sizes_noted(unet))
+            if self.words is not None:
+                held.enter_context(heard(unet, sizes, partial(self.hear, self.words, _power(model))))
             if not self.is_latent:
                 held.enter_context(attending(unet, sizes, self.groups, self.looking))
-            if id(model) in self.changes:
-                held.enter_context(acting(unet, self.changes[id(model)], sizes, self.strength))
+            if (changes := self.loras.changes.get(id(model))) is not None:
+                held.enter_context(acting(unet, changes, sizes, self.strength))
             yield
 
     def predict(self, ask: Ask) -> Ask:
@@ -223,6 +250,9 @@ class Regional(PassFeature):
         areas, ends = self._areas(rows[0], regions, size), self._ends(row)
         if row.side == "positive":
             spans = list(_spans(regions.texts, ends))
+        elif len(regions.negative) > 1 and regions.targets:
+            areas = _leaving_rest(areas, len(regions.negative))
+            spans = list(_spans(regions.negative, ends))[: len(areas)]
         elif len(regions.negative) > 1:
             areas = _without_base(areas, len(regions.negative), has_base=regions.has_base)
             spans = list(_spans(regions.negative, ends))[: len(areas)]
@@ -230,7 +260,8 @@ class Regional(PassFeature):
             spans = [(0, ends[-1])] * len(areas)
         else:
             return None
-        first = int(regions.has_base) if row.side == "negative" and len(regions.negative) > 1 else 0
+        is_apart = row.side == "negative" and len(regions.negative) > 1 and not regions.targets
+        first = int(is_apart and regions.has_base)
         looks = [
             Look(first + part, begin, end, area)
             for part, ((begin, end), area) in enumerate(zip(spans, areas, strict=True))
@@ -254,6 +285,43 @@ class Regional(PassFeature):
         assert self.call is not None
         alike = (each.ends for each in self.call.rows if (each.picture, each.side) == (row.picture, row.side))
         return max(alike, key=len)
+
+    # -- regions by words
+
+    def hear(self, words: WordMaps, power: float, attention: Attention, x: Tensor, tokens: Tensor, size: Size) -> None:
+        """For `heard`: how the places of the map look at the words that say where the regions lie."""
+        call = self.call
+        if call is None or not call.clock.told(call.number) or len(x) != len(call.rows):
+            return
+        if call.windows:  # what a part looks at most says nothing of the whole
+            self.context.services.watch.remark(IN_TILES)
+            return
+        for number, row in enumerate(call.rows):
+            regions, known = self.regions[row.picture], words.maps[row.picture]
+            if regions is None or known is None or row.side == "negative":
+                continue
+            if self.is_latent and regions.owners[row.part]:
+                continue
+            ends = self._ends(row)
+            begin, end = (0, row.ends[-1]) if self.is_latent else next(_spans(regions.texts, ends))
+            places = self._places(regions, row, begin, end)
+            if any(places):
+                with self.looking([number], None if self.is_latent else 0):
+                    looks = looked_at(attention, x[number, None], tokens[number, None, begin:end], places, power)
+                known.add(looks[0].reshape(-1, *size))
+
+    def _places(self, regions: Regions, row: Row, begin: int, end: int) -> list[tuple[int, ...]]:
+        """Where the words of each region stand in the base prompt."""
+        assert self.call is not None and self.prompts is not None
+        read = self.prompts.positive[row.picture][row.part][0].at(self.call.number).ids[begin:end]
+        key = (regions.targets, read)
+        if key not in self.found:
+            self.found[key] = [places_of(words, read) for words in regions.targets]
+            for part, places in enumerate(self.found[key], 1):
+                if not places:
+                    words = regions.texts[part].rpartition(",")[2].strip()
+                    self.context.services.watch.remark(MISSING.format(words=words))
+        return self.found[key]
 
     # -- LoRAs
 
@@ -320,7 +388,7 @@ def _spliced(texts: Sequence[str], place: int, read: Sequence[tuple[tuple[Timed,
         pieces = [encoded.tokens[begin:end] for (begin, end), (_, encoded) in zip(spans, same, strict=False)]
         tokens = torch.cat(pieces)
         whole = tokens if len(tokens) == len(first.tokens) else first.tokens
-        entries.append((until, Encoded(whole, first.vector, first.embeddings, first.ends)))
+        entries.append((until, Encoded(whole, first.vector, first.embeddings, first.ends, first.ids)))
     return Timed(tuple(entries)), read[0][place][1]
 
 
@@ -331,13 +399,18 @@ def _te(tag: NetworkTag) -> float:
         return 0.0
 
 
-def _on_text(tag: NetworkTag, times: float = 1.0) -> NetworkTag:
-    """The same for the text encoder alone; one whose weight is no number stays as it is, to be remarked upon."""
-    try:
-        te, _, rank = lora_weights(tag)
-    except ValueError:
-        return tag
-    return tag._replace(positional=(tag.name, str(te * times), "0", *([] if rank is None else [str(rank)])), named=())
+def _tokens(words: str) -> tuple[int, ...]:
+    """Those of some words, whatever they weigh."""
+    return tuple(clip_tokenizer().encode("".join(span.text for span in parse_attention(words) if not span.is_break)))
+
+
+def _power(model: PictureMaker) -> float:
+    return POWER_XL if model.family.bears(Capability.SIZE_CONDITIONING) else POWER
+
+
+def _pictured(mask: Tensor, size: tuple[int, int]) -> Image.Image:
+    """(h, w) -> white where it is 1; size: (width, height)."""
+    return Image.fromarray((mask * 255).byte().numpy()).resize(size)
 
 
 class Engine(FeatureEngine[Params]):
@@ -345,6 +418,8 @@ class Engine(FeatureEngine[Params]):
         super().__init__(params, unit)
         self.first: Pass | None = None
         """The batch's: that of hires fix has the same texts."""
+        self.words: WordMaps | None = None
+        """Those of both passes."""
 
     def shape(self, this: Pass, loaded: Loaded) -> Pass:
         """The texts as the network reads them: parted by AND or by BREAK. LoRAs of regions are none of the pass's."""
@@ -367,6 +442,8 @@ class Engine(FeatureEngine[Params]):
         is_followed = context.batch.request.hires is not None
         if not self.params.holds_in(context.this.phase, is_followed=is_followed):
             return None
+        if self.params.mode == PROMPT:
+            return self._by_words(context, first)
         mask = self._mask(context)
         known: dict[tuple[str, str, str], Regions | None] = {}
         texts = list(zip(first.positive, first.tagged, first.negative, strict=True))
@@ -374,10 +451,58 @@ class Engine(FeatureEngine[Params]):
             if each not in known:
                 known[each] = self._regions(*each, first, mask)
         regions = [known[each] for each in texts]
-        return Regional(self.params, context, regions) if any(regions) else None
+        return Regional(self.params, context, regions, None) if any(regions) else None
+
+    def _by_words(self, context: PassContext, first: Pass) -> PassFeature | None:
+        """Each picture has regions of its own, whatever its texts."""
+        words = self.words = self.words or WordMaps([self._map(text) for text in first.positive])
+        words.enter()
+        regions: list[Regions | None] = []
+        for known, positive, tagged, negative in zip(
+            words.maps, first.positive, first.tagged, first.negative, strict=True
+        ):
+            layout = self.params.layout(positive)
+            if layout is None or known is None:
+                regions.append(None)
+                continue
+            targets = tuple(_tokens(words) for words in layout.targets)
+            loras, parts = self._loras(tagged, first), self.params.negative(negative)
+            regions.append(Regions(layout.texts, parts, True, known.areas, loras, targets))
+        return Regional(self.params, context, regions, words) if any(regions) else None
+
+    def _map(self, positive: str) -> WordMap | None:
+        layout = self.params.layout(positive)
+        if layout is None or not layout.targets:
+            return None
+        count = len(layout.targets)
+        return WordMap(
+            self.params.thresholds(count),
+            self.params.shares(count) if self.params.use_base else (0.0,) * count,
+            overwrites=self.params.prompt_mode == PROMPT_EX,
+            adds=self.params.calculation != LATENT,
+        )
+
+    def finish(self, finished: FinishedPicture) -> FinishedPicture:
+        """The last of a job brings the masks of its batch along."""
+        words = self.words
+        if words is None or not finished.is_last:
+            return finished
+        if not words.are_heard:
+            finished.watch.remark(TOO_FEW)
+            return finished
+        words.find()
+        size = (finished.batch.request.width, finished.batch.request.height)
+        masks = [mask for each in words.maps if each is not None and each.known is not None for mask in each.known]
+        extras = (
+            ExtraPicture(f"region-{number}", "png", encoded_png(_pictured(mask, size)))
+            for number, mask in enumerate(masks, 1)
+        )
+        return replace(finished, extras=(*finished.extras, *extras))
 
     def _mask(self, context: PassContext) -> Image.Image | None:
         plan = context.services.plan
+        if self.params.mode == DRAWN:
+            return drawn(self.params.drawn, context.this.size)
         if self.params.mode != MASK or plan is None or not self.params.mask:
             return None
         return pixels_of(plan.images[self.params.mask])
@@ -396,12 +521,13 @@ class Engine(FeatureEngine[Params]):
     def _loras(self, tagged: str, first: Pass) -> tuple[Tags, ...]:
         """The LoRAs that act in each part of a prompt alone. Attention: those of the base prompt, or that all parts
         have, act in the whole picture."""
-        layout = self.params.layout(tagged)
+        layout = self.params.layout(tagged, tagged=True)
         if layout is None:
             return ()
-        on = set(first.networks)
+        # those of drawn regions are in no prompt, and so none of the pass's
+        on = None if self.params.mode == DRAWN else set(first.networks)
         tags = [
-            tuple(tag for tag in extract_networks(text)[1] if tag.kind in LORA_KINDS and tag in on)
+            tuple(tag for tag in extract_networks(text)[1] if tag.kind in LORA_KINDS and (on is None or tag in on))
             for text in layout.texts
         ]
         if self.params.calculation == LATENT:

@@ -6,6 +6,7 @@ the same here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, ClassVar, Self
 
@@ -13,25 +14,32 @@ from pydantic import model_validator
 
 from webui.base.errors import UserError
 from webui.features.feature import FeatureParams, Touched
+from webui.features.regional_prompter.drawn import DrawnRegion
+from webui.features.regions import regions_in
 from webui.prompt.comments import strip_comments
+from webui.prompt.networks import extract_networks
 from webui.prompt.regions import (
+    NOTHING,
     Keys,
     Layout,
     Ratios,
     is_regional,
     layout,
+    layout_by_words,
     negative_parts,
     numbers_of,
     ratios_of,
     shares_of,
+    without_and,
 )
 from webui.request.capabilities import Capability
 from webui.request.facts import LAST_PLACE
 from webui.request.infotext import spelt
 from webui.request.params import Choice, Codec, Image, Several, Text, Toggle
-from webui.request.plan import Picture, Plan
+from webui.request.plan import Picture, Plan, Resolving
 
-MATRIX, MASK, PROMPT = MODES = ("Matrix", "Mask", "Prompt")
+MATRIX, MASK, PROMPT, DRAWN = MODES = ("Matrix", "Mask", "Prompt", "Drawn")
+_, PROMPT_EX = PROMPT_MODES = (PROMPT, "Prompt-Ex")
 COLUMNS, ROWS = SPLITTINGS = ("Columns", "Rows")
 ATTENTION, LATENT = CALCULATIONS = ("Attention", "Latent")
 KEEP_AND, LOHA, KEEP_BREAK, FLIP_PROMPTS, COMMENT, ONLY_HIRES, NOT_HIRES = OPTIONS = (
@@ -43,6 +51,9 @@ KEEP_AND, LOHA, KEEP_BREAK, FLIP_PROMPTS, COMMENT, ONLY_HIRES, NOT_HIRES = OPTIO
     "Enabled only in Hires Fix",
     "Disabled in Hires Fix",
 )
+REGIONS = "RP Regions"
+LONGEST = 50_000
+"""Letters of the drawn regions."""
 NO_OPTIONS = "No Options"
 WITHOUT_EFFECT = ("debug", "debug2", NO_OPTIONS)
 
@@ -67,7 +78,9 @@ class Params(FeatureParams):
         str,
         Choice(label="RP Divide mode", place=LAST_PLACE + 1, ui="Regions by", choices=MODES, radio=True, by_fact=True),
     ] = MATRIX
-    """Matrix: columns and rows by ratios; Mask: painted colors. Prompt: not available yet; requests are refused."""
+    """Matrix: columns and rows by ratios; Mask: painted colors; Prompt: a region lies where the words behind the last
+    comma of its text are seen, which must stand in the first part of the prompt; Drawn: regions are drawn here, each
+    with a prompt of its own, and the prompt above is that of the whole picture."""
     splitting: Annotated[
         str, Choice(label="RP Matrix submode", ui="Main Splitting", choices=SPLITTINGS, radio=True, by_fact=True)
     ] = COLUMNS
@@ -78,9 +91,9 @@ class Params(FeatureParams):
     """The kind of mask; there is one."""
     prompt_mode: Annotated[
         str,
-        Choice(label="RP Prompt submode", ui="Prompt mode", choices=("Prompt", "Prompt-Ex"), radio=True, by_fact=True),
-    ] = "Prompt"
-    """Prompt: regions may overlap; Prompt-Ex: a later one takes its place from those before."""
+        Choice(label="RP Prompt submode", ui="Prompt mode", choices=PROMPT_MODES, radio=True, by_fact=True),
+    ] = PROMPT
+    """Regions by words: Prompt: they may overlap; Prompt-Ex: a later one takes its place from those before."""
     ratios: Annotated[str, Text(label="RP Ratios", ui="Divide Ratio", axis=False, by_fact=True, longest=1000)] = "1,1"
     """Sizes of the regions: 1,2,1 for three columns; 1,1,1;2,1 for rows: a semicolon begins the next one, whose first
     number is its height, and the others the widths in it."""
@@ -117,7 +130,7 @@ class Params(FeatureParams):
     ] = "0"
     """With Latent: how strongly they act on the U-net for the negative prompt."""
     threshold: Annotated[str, Text(label="RP threshold", ui="threshold", axis=False, by_fact=True)] = "0.4"
-    """Accepted for compatibility: it belongs to the mode Prompt, which is not available."""
+    """Regions by words: the smaller, the larger they are; one number for all, or one for each: 0.4,0.7."""
     mask: Annotated[str, Image(ui="Mask", axis=False)] = ""
     """In the mode Mask: each color is a region."""
     stop_step: Annotated[str, Text(label="RP LoRA Stop Step", ui="LoRA stop step", axis=False, by_fact=True)] = "0"
@@ -128,6 +141,11 @@ class Params(FeatureParams):
     """The same in the second pass of hires fix."""
     flip: Annotated[bool, Toggle(label="RP Flip", ui='flip "," and ";"', axis=False, by_fact=True)] = False
     """Exchanges the two signs in the ratios, so that columns become rows."""
+    regions: Annotated[
+        str, Text(label=REGIONS, ui="Drawn regions", axis=False, by_fact=True, absent="", lines=3, longest=LONGEST)
+    ] = ""
+    """In the mode Drawn: {"Region 1": {"x": 0, "y": 0, "w": 0.5, "h": 1, "prompt": "a cat", "weight": 0.8}}. A later
+    region lies over those before."""
 
     @classmethod
     def of_arguments(cls, given: Sequence[object]) -> object:
@@ -151,7 +169,16 @@ class Params(FeatureParams):
         self.negative_ratios(self.negative_unet)
         for is_hires in (False, True):
             self.stops_after(is_hires=is_hires)
+        if self.mode == PROMPT:
+            self.thresholds(1)
+        if self.mode == DRAWN:
+            self.drawn  # noqa: B018 - raises
         return self
+
+    @property
+    def drawn(self) -> tuple[DrawnRegion, ...]:
+        """Those of the mode Drawn that are on. Raises UserError: they are none."""
+        return regions_in(self.regions, DrawnRegion, self.title)
 
     @property
     def keys(self) -> Keys:
@@ -165,20 +192,49 @@ class Params(FeatureParams):
 
     def shares(self, count: int) -> tuple[float, ...]:
         """How much of each of the regions is the base prompt's."""
+        if self.mode == DRAWN:
+            return tuple(1 - region.weight for region in self.drawn)
         return shares_of(self.base_ratios, count)
 
-    def layout(self, prompt: str) -> Layout | None:
-        """The regions of a prompt; None: it is not parted.
+    def thresholds(self, count: int) -> tuple[float, ...]:
+        """From which share of the greatest look on a place belongs to each of the regions by words.
+
+        Raises:
+            UserError: one is no number.
+        """
+        hint = "Write 0.4 for all regions, or one number for each: 0.4,0.7."
+        found = numbers_of(self.threshold.strip() or "0.4", "threshold", "features", least=0, most=1, hint=hint)
+        return (*found, *[found[0]] * count)[:count]
+
+    def layout(self, prompt: str, *, tagged: bool = False) -> Layout | None:
+        """The regions of a prompt; None: it is not parted. tagged: it still has its tags of networks.
 
         Raises:
             UserError: there are too many.
         """
         text = strip_comments(prompt) if COMMENT in self.options else prompt
-        return layout(text, self.keys, self.sizes, by_rows=self.splitting == ROWS) if is_regional(text) else None
+        if self.mode == DRAWN:
+            return self._layout_of_drawn(text, tagged=tagged)
+        if not is_regional(text):
+            return None
+        if self.mode == PROMPT:
+            return layout_by_words(text, self.keys)
+        return layout(text, self.keys, self.sizes, by_rows=self.splitting == ROWS)
+
+    def _layout_of_drawn(self, text: str, *, tagged: bool) -> Layout | None:
+        regions = self.drawn
+        if not regions:
+            return None
+        texts = [region.prompt if tagged else extract_networks(region.prompt)[0] for region in regions]
+        base, *own = (each if self.keys.keeps_and else without_and(each) for each in (text, *texts))
+        return Layout(tuple(each if each.strip() else NOTHING for each in own), (), base)
 
     def negative(self, prompt: str) -> tuple[str, ...]:
         """The parts of a negative prompt, which is one of the whole picture or has one for each region."""
         text = strip_comments(prompt) if COMMENT in self.options else prompt
+        if self.mode == DRAWN:
+            own = [region.neg_prompt for region in self.drawn]
+            return tuple(f"{text}, {each}" if each else text for each in own) if any(own) else (text,)
         return negative_parts(text, has_common=self.use_negative_common)
 
     def negative_ratios(self, said: str) -> list[float]:
@@ -199,18 +255,24 @@ class Params(FeatureParams):
         return not is_followed or ONLY_HIRES not in self.options
 
     def sized(self, picture: Picture, size_of: Callable[[str], tuple[int, int]]) -> Picture:
+        if self.mode == DRAWN and not self.drawn:
+            hint = "Draw one, or choose Matrix."
+            raise UserError("Regional Prompter: no region is drawn.", hint=hint, field="features")
         if self.layout(picture.request.prompt) is None:
             return picture
         if self.mode == MASK and not self.mask:
             hint = "Give it a mask, or choose Matrix."
             raise UserError("Regional Prompter: the mask of the regions is missing.", hint=hint, field="features")
-        if self.mode == PROMPT:
-            hint = "Choose Matrix or Mask."
-            raise UserError("Regional Prompter: the mode Prompt is not available.", hint=hint, field="features")
         return picture
 
     def facts(self, picture: Picture, plan: Plan) -> Mapping[str, str]:
         if self.layout(picture.request.prompt) is None:
             return {}
         told = {param.label: spelt(param, getattr(self, name)) for name, param in self.params().items() if param.label}
-        return {"RP Active": "True", **told}
+        told[REGIONS] = json.dumps(json.loads(self.regions), ensure_ascii=False) if self.mode == DRAWN else ""
+        return {"RP Active": "True", **{label: text for label, text in told.items() if text or label != REGIONS}}
+
+    def resolve(self, resolving: Resolving) -> Self:
+        for region in self.drawn if self.mode == DRAWN else ():
+            resolving.prompt(region.prompt)
+        return self

@@ -16,11 +16,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from webui.engine.batch import Loaded, Services
-from webui.engine.conditioning import Prompts
+from webui.engine.conditioning import Encoder, Prompts
 from webui.engine.denoisers import Ask, Call, Window
 from webui.engine.feature import FeatureEngine, PassContext, PassFeature
+from webui.engine.networks.patches import AddedWeights
 from webui.engine.passes import encoder_of
 from webui.engine.upscalers.resize import enlarged
+from webui.features.lora.scoped import ScopedLoras, Size, Tags, acting, on_text
 from webui.features.tiled_diffusion.parameters import (
     BACKGROUND,
     MIXTURE,
@@ -30,7 +32,7 @@ from webui.features.tiled_diffusion.parameters import (
     TiledRegion,
     batches,
 )
-from webui.prompt.networks import extract_networks
+from webui.prompt.networks import LORA_KINDS, extract_networks
 
 VARIANCE = 0.01
 """Of the Gaussian, in widths of a tile."""
@@ -85,6 +87,8 @@ class PlacedRegion(NamedTuple):
     window: Window
     region: TiledRegion
     prompts: Prompts
+    worn: int | None
+    """Which set of LoRAs acts in it."""
 
 
 class WithRegions(PassFeature):
@@ -99,26 +103,66 @@ class WithRegions(PassFeature):
         self.batches = batches(len(self.grid), params.batch_size) if self.grid else ()
         self.is_mixture = params.method == MIXTURE
         self.placed: tuple[PlacedRegion, ...] = ()
+        self.texts = {region: extract_networks(region.prompt) for region in params.control}
+        self.loras = ScopedLoras(context, list(dict.fromkeys(filter(None, map(self._tags, params.control)))))
+        self.worn: int | None = None
+        """The set of LoRAs that acts in the present call."""
+
+    @property
+    def bends(self) -> bool:
+        return bool(self.loras.sets)
+
+    def _tags(self, region: TiledRegion) -> Tags:
+        return tuple(tag for tag in self.texts[region][1] if tag.kind in LORA_KINDS)
 
     def enter(self, loaded: Loaded) -> None:
-        this = self.context.this
-        encoder = encoder_of(self.context.batch, this, loaded, self.context.services)
+        this, sets = self.context.this, self.loras.sets
 
         def behind(texts: Sequence[str], own: str) -> list[str]:
             return [f"{text}, {own}" if own else text for text in texts]
 
+        def read(region: TiledRegion, encoder: Encoder) -> Prompts:
+            positive, negative = behind(this.positive, self.texts[region][0]), behind(this.negative, region.neg_prompt)
+            return encoder.prompts(positive, negative, this.timeline)
+
+        known: dict[TiledRegion, Prompts] = {}
+        for tags in sets:
+            encoder = self.loras.encoder(loaded, [on_text(tag) for tag in tags])
+            known |= {region: read(region, encoder) for region in self.params.control if self._tags(region) == tags}
+        if sets:
+            self.loras.learn(loaded)
+            encoder = self.loras.encoder(loaded, ())
+        else:
+            encoder = encoder_of(self.context.batch, this, loaded, self.context.services)
         found = []
         for region in self.params.control:
-            window = Window(*region.on(*self.size))
+            window, tags = Window(*region.on(*self.size)), self._tags(region)
             if window.height < 1 or window.width < 1:
                 continue
-            own, tags = extract_networks(region.prompt)
-            if tags:
-                told = "Tiled Diffusion: LoRAs in the prompts of regions have no effect. Regional Prompter knows them."
-                self.context.services.watch.remark(told)
-            positive, negative = behind(this.positive, own), behind(this.negative, region.neg_prompt)
-            found.append(PlacedRegion(window, region, encoder.prompts(positive, negative, this.timeline)))
+            prompts = known.get(region) or read(region, encoder)
+            found.append(PlacedRegion(window, region, prompts, sets.index(tags) if tags else None))
         self.placed = tuple(found)
+
+    def patch(self, loaded: Loaded) -> AbstractContextManager[None]:
+        """Compiled blocks run as they are written where LoRAs act in them."""
+        unet, changes = loaded.model.parts.get("unet"), self.loras.changes.get(id(loaded.model))
+        return nullcontext() if unet is None or changes is None else self._patched(unet, changes)
+
+    @contextmanager
+    def _patched(self, unet: nn.Module, changes: Sequence[dict[str, AddedWeights]]) -> Iterator[None]:
+        with torch.compiler.set_stance("force_eager"), acting(unet, changes, {}, self._strength):
+            yield
+
+    def _strength(self, number: int, _output: Tensor, _size: Size | None) -> float:
+        return float(number == self.worn)
+
+    @contextmanager
+    def _wearing(self, worn: int | None) -> Iterator[None]:
+        self.worn = worn
+        try:
+            yield
+        finally:
+            self.worn = None
 
     def predict(self, ask: Ask) -> Ask:
         placed = self.placed
@@ -133,9 +177,10 @@ class WithRegions(PassFeature):
                 answers = ask(call.through(*(self.grid[number] for number in batch)))
                 for number, answer in zip(batch, answers.chunk(len(batch)), strict=True):
                     self._averaged(whole, weight, self.grid[number], answer)
-            for window, region, prompts in placed:
+            for window, region, prompts, worn in placed:
                 self.context.services.watch.check()
-                answer = _told(ask, call, window, prompts)
+                with self._wearing(worn):
+                    answer = _told(ask, call, window, prompts)
                 if region.blend_mode == BACKGROUND:
                     self._averaged(whole, weight, window, answer)
                     continue

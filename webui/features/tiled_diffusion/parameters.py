@@ -18,9 +18,10 @@ from pydantic import model_validator
 from webui import registry
 from webui.base.errors import UserError
 from webui.features.feature import FeatureParams, Touched
+from webui.features.regions import Region, regions_in
 from webui.request.capabilities import Capability
 from webui.request.fields import Generation
-from webui.request.params import Choice, Declared, Param, Slider, Text, Toggle
+from webui.request.params import Choice, Param, Slider, Text, Toggle
 from webui.request.plan import Picture, Plan, Resolving
 from webui.request.workload import Workload
 
@@ -33,7 +34,6 @@ INVERTS, CONTROLS, DRAWS, REGIONS = 12, 18, 19, 21
 them; where the regions begin."""
 REGION = ("enable", "x", "y", "w", "h", "prompt", "neg_prompt", "blend_mode", "feather_ratio", "seed")
 """The values of a region, one after the other."""
-MOST_REGIONS = 32
 CONTROL = "Region control"
 FOREGROUND, BACKGROUND = "Foreground", "Background"
 
@@ -78,22 +78,9 @@ def _around(side: int, tile: int, overlap: int) -> tuple[int, ...]:
     return tuple(number * side // count for number in range(count))
 
 
-class TiledRegion(Declared):
-    """A part of the picture with a prompt of its own."""
+class TiledRegion(Region):
+    """A part of the picture with a prompt of its own, which stands behind the picture's, after a comma."""
 
-    enable: bool = True
-    x: Annotated[float, Param(ui="x", ge=0, le=1)] = 0.4
-    """Of its left edge, as a share of the picture's width."""
-    y: Annotated[float, Param(ui="y", ge=0, le=1)] = 0.4
-    """Of its upper edge, as a share of the picture's height."""
-    w: Annotated[float, Param(ui="w", ge=0, le=1)] = 0.2
-    """Its width."""
-    h: Annotated[float, Param(ui="h", ge=0, le=1)] = 0.2
-    """Its height."""
-    prompt: Annotated[str, Text(ui="Prompt")] = ""
-    """Stands behind the picture's, after a comma."""
-    neg_prompt: Annotated[str, Text(ui="Negative Prompt")] = ""
-    """The same for the negative prompt."""
     blend_mode: Annotated[str, Choice(ui="Type", choices=(FOREGROUND, BACKGROUND))] = BACKGROUND
     """Background: averaged with what else lies there; Foreground: laid over it."""
     feather_ratio: Annotated[float, Param(ui="Feather", ge=0, le=1)] = 0.2
@@ -106,32 +93,6 @@ class TiledRegion(Declared):
         no width."""
         top, left = int(self.y * height), int(self.x * width)
         return top, left, min(math.ceil(self.h * height), height - top), min(math.ceil(self.w * width), width - left)
-
-
-def regions_in(text: str) -> tuple[TiledRegion, ...]:
-    """Those of an object as infotexts have it: `{"Region 1": {"x": 0, ...}, ...}`; only those that are on.
-
-    Raises:
-        UserError: it is none.
-    """
-    if not text.strip():
-        return ()
-    hint = 'Write {"Region 1": {"x": 0, "y": 0, "w": 0.5, "h": 1, "prompt": "a cat"}}, for example.'
-    try:
-        told = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError("Region control is not valid JSON.", hint=hint, field="features") from error
-    if not isinstance(told, Mapping) or not all(isinstance(each, Mapping) for each in told.values()):
-        raise UserError("Region control is no object of regions.", hint=hint, field="features")
-    if len(told) > MOST_REGIONS:
-        raise UserError(f"Region control has {len(told)} regions.", hint=f"At most {MOST_REGIONS}.", field="features")
-    found = []
-    for name, values in told.items():
-        try:
-            found.append(TiledRegion.made(**values))
-        except UserError as error:
-            raise UserError(f"{name} of Tiled Diffusion: {error.message}", hint=error.hint, field="features") from error
-    return tuple(each for each in found if each.enable)
 
 
 def batches(count: int, most: int) -> tuple[range, ...]:
@@ -227,7 +188,7 @@ class Params(FeatureParams):
     @property
     def control(self) -> tuple[TiledRegion, ...]:
         """The regions that are on. Raises UserError: they are none."""
-        return regions_in(self.regions)
+        return regions_in(self.regions, TiledRegion, self.title)
 
     @classmethod
     def of_arguments(cls, given: Sequence[object]) -> object:
@@ -303,6 +264,8 @@ class Params(FeatureParams):
     def resolve(self, resolving: Resolving) -> Self:
         if self.upscaler != NO_UPSCALER:
             resolving.upscaler(self.upscaler)
+        for region in self.control:
+            resolving.prompt(region.prompt)
         return self
 
     def facts(self, picture: Picture, plan: Plan) -> Mapping[str, str]:

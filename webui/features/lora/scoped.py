@@ -1,4 +1,5 @@
-"""LoRAs that act in a region alone: what they add to a layer's weights is added to its output, where they act."""
+"""LoRAs that act in a part of what is computed alone: what they add to a layer's weights is added to its output, where
+they act, and texts are read with them in the text encoder."""
 
 from __future__ import annotations
 
@@ -9,14 +10,67 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
 from torch.nn.functional import group_norm, layer_norm, linear
 
-from webui.engine.networks.patches import AddedWeights
-from webui.features.regional_prompter.areas import Size
+from webui.engine.batch import Loaded
+from webui.engine.conditioning import Encoder
+from webui.engine.feature import PassContext
+from webui.engine.networks.patches import AddedWeights, BrokenNetwork
+from webui.engine.passes import encoder_of
+from webui.features.lora.engine import apply_adapters, note_hashes, wanted_of
+from webui.prompt.networks import NetworkTag, lora_weights
 
 AT_TIME = "time_emb_proj"
 """What diffusers calls the layer of a ResNet that tells it the time."""
+Tags = tuple[NetworkTag, ...]
+"""Of LoRAs that act together."""
+Size = tuple[int, int]
+"""(height, width) of a map."""
 Strength = Callable[[int, Tensor, Size | None], Tensor | float]
 """(number of the set of LoRAs, output of a layer, size of the map that its transformer is at) -> how strongly the set
 acts on each value of the output: a number, or what can be multiplied with it."""
+
+
+class ScopedLoras:
+    """Sets of LoRAs that act in parts of a pass, in the models that enter it."""
+
+    def __init__(self, context: PassContext, sets: Sequence[Tags]) -> None:
+        self.context, self.sets = context, sets
+        self.changes: dict[int, list[dict[str, AddedWeights]]] = {}
+        """By the model: what each set makes of its network's layers."""
+
+    def learn(self, loaded: Loaded) -> None:
+        """Say what the sets make of this model's network, which stays as it is."""
+        self.changes[id(loaded.model)] = [self._changes(loaded, tags) for tags in self.sets]
+
+    def _changes(self, loaded: Loaded, tags: Tags) -> dict[str, AddedWeights]:
+        services = self.context.services
+        wanted = wanted_of(tags, services.networks, services.watch.remark)
+        while True:
+            try:
+                return loaded.patches.changes(loaded.model, wanted)
+            except BrokenNetwork as error:
+                wanted = [one for one in wanted if one.ref != error.ref]  # remarked upon where it was read
+
+    def encoder(self, loaded: Loaded, tags: Sequence[NetworkTag]) -> Encoder:
+        """What reads texts with these LoRAs in the text encoder, beside those of the pass. The last that is asked for
+        has none: it leaves the model as the pass shall have it."""
+        context = self.context
+        this, services, is_first = context.this, context.services, loaded is context.loaded
+        networks = [*this.networks, *tags]
+        told = apply_adapters(
+            loaded.patches, loaded.model, networks, services.networks, services.watch.remark, strict=is_first
+        )
+        if is_first:
+            note_hashes(context.batch.facts, told)
+        return encoder_of(context.batch, this, loaded, services)
+
+
+def on_text(tag: NetworkTag, times: float = 1.0) -> NetworkTag:
+    """The same for the text encoder alone; one whose weight is no number stays as it is, to be remarked upon."""
+    try:
+        te, _, rank = lora_weights(tag)
+    except ValueError:
+        return tag
+    return tag._replace(positional=(tag.name, str(te * times), "0", *([] if rank is None else [str(rank)])), named=())
 
 
 def added(layer: nn.Module, x: Tensor, change: AddedWeights) -> Tensor | None:
