@@ -376,7 +376,7 @@ FEATURES: tuple[FeatureEntry, ...] = (
     FeatureEntry("Dynamic thresholding", f"{_F}.dynamic_thresholding"),
     FeatureEntry("CFG rescale", f"{_F}.cfg_rescale"),
     FeatureEntry("ControlNet", f"{_F}.controlnet", panel=True, aside=True),
-    FeatureEntry("Regional Prompter", f"{_F}.regional_prompter"),
+    FeatureEntry("Regional Prompter", f"{_F}.regional_prompter", panel=True),
     FeatureEntry("Tiled Diffusion", f"{_F}.tiled_diffusion", panel=True),
     FeatureEntry("Tiled VAE", f"{_F}.tiled_vae"),
     FeatureEntry("Hires. fix", f"{_F}.hires", kinds=("txt2img",)),

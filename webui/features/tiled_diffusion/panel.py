@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from webui.server.ui.controls import Controls
+from webui.server.ui.drawing import drawn
 
 if TYPE_CHECKING:
     from webui.app import App
 
+REGIONS = "regions"
 ROWS = (("tile_width", "tile_height"), ("overlap", "batch_size"))
 
 
@@ -20,4 +22,5 @@ def panel(_app: App, form: Controls) -> None:
     for names in ROWS:
         with gr.Row():
             form.add_all(names, min_width=140)
-    form.add_all(("regions", "draw_background"))
+    form.add_all((REGIONS, "draw_background"))
+    drawn(form, REGIONS)

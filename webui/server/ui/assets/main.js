@@ -11,6 +11,7 @@ import "./bar.js";
 import "./forms.js";
 import "./mask.js";
 import "./poseeditor.js";
+import "./regions.js";
 import "./prompt.js";
 import "./shortcuts.js";
 import "./styles.js";
