@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { between, CORNERS, covers, hue, moved, numbersOf, read, resized, stroke, written } from "../../webui/server/ui/assets/regiontext.js";
+import { between, bounds, CORNERS, covers, hue, moved, numbersOf, read, resized, stroke, written } from "../../webui/server/ui/assets/regiontext.js";
 
 const SQUARE = { width: 512, height: 512 };
 const region = (/** @type {object} */ values) => ({ x: 0.2, y: 0.2, w: 0.4, h: 0.2, prompt: "", ...values });
@@ -63,6 +63,13 @@ test("a brush is round in the picture, and what it erases is no longer there", (
   const erased = region({ strokes: [[0.1, 0.2, 0.5, 0.8, 0.5], [-0.05, 0.5, 0.5]] });
   assert.ok(!covers(erased, [0.5, 0.5], SQUARE) && covers(erased, [0.3, 0.5], SQUARE));
   assert.ok(covers(region({}), [0.3, 0.3], SQUARE) && !covers(region({}), [0.7, 0.3], SQUARE));
+});
+
+test("the frame around paint holds all of it, and no more of it than the picture", () => {
+  const wide = { width: 1024, height: 512 };
+  const line = region({ strokes: [[0.1, 0.2, 0.5, 0.98, 0.5], [-0.3, 0.1, 0.1]] });
+  const { x, y, w, h } = bounds(line, wide);
+  assert.deepEqual([x, y, w, h].map((value) => Math.round(value * 1000)), [150, 400, 850, 200]);
 });
 
 test("a stroke has as many places as its brush needs, and always its end", () => {

@@ -2,9 +2,9 @@
 // Drawing the regions of a picture, each with its prompt: rectangles, and what a brush paints. The form's own text field
 // carries them all; what is typed into it or pasted is shown here, and what is drawn here stands there.
 import { command } from "./commands.js";
-import { byId, field, iconButton, make, type, when } from "./dom.js";
+import { byId, iconButton, make, type, when } from "./dom.js";
 import { placeIn } from "./geometry.js";
-import { between, CORNERS, covers, hue, isPainted, moved, numbersOf, read, resized, stroke, written } from "./regiontext.js";
+import { between, bounds, CORNERS, covers, hue, isPainted, moved, numbersOf, read, resized, stroke, written } from "./regiontext.js";
 import { say } from "./say.js";
 
 /** @import { Corner, Place, Region } from "./regiontext.js" */
@@ -61,7 +61,7 @@ class Editor {
     this.shapes = make("div.region-shapes");
     this.frame = make("div.region-frame", { role: "group", "aria-label": "The picture's frame: drag to draw a region" },
       this.canvas, this.shapes);
-    this.slider = make("input", { type: "range", min: "1", max: "40", value: "12", title: "Brush size", "aria-label": "Brush size" });
+    this.slider = make("input", { type: "range", min: "1", max: "40", value: "8", title: "Brush size", "aria-label": "Brush size" });
     /** @type {Record<Tool, HTMLButtonElement>} */
     this.tools = {
       draw: this.toolButton("draw", "Rectangles", "Drag over the frame to draw a rectangle"),
@@ -101,6 +101,13 @@ class Editor {
     this.root.classList.toggle("painting", tool !== "draw");
   }
 
+  /** The form's own, which carries the regions; this editor lies beside it, with fields of its own. */
+  get field() {
+    /** @type {HTMLTextAreaElement | null} */
+    const found = this.box.querySelector("label.container textarea");
+    return found;
+  }
+
   /** The picture's size, as the form has it. */
   get extent() {
     const [width, height] = ["width", "height"].map((side) => {
@@ -113,7 +120,7 @@ class Editor {
 
   /** What the form's text says now. */
   show() {
-    const text = field(this.box.id)?.value ?? "";
+    const text = this.field?.value ?? "";
     if (text === this.text) return;
     const found = read(text);
     this.note.textContent = found ? "" : "The text below holds no regions that can be drawn.";
@@ -145,7 +152,7 @@ class Editor {
     this.chosen = Math.min(this.chosen, regions.length - 1);
     this.text = written(regions);
     this.note.textContent = "";
-    type(field(this.box.id), this.text);
+    type(this.field, this.text);
     if (quietly) this.paint();
     else this.draw();
   }
@@ -333,7 +340,7 @@ class Editor {
       shape.setAttribute("aria-pressed", String(at === this.chosen));
       shape.classList.toggle("painted", isPainted(region));
       shape.classList.toggle("chosen", at === this.chosen);
-      const place = isPainted(region) ? bounds(region) : region;
+      const place = isPainted(region) ? bounds(region, this.extent) : region;
       Object.assign(shape.style, {
         left: `${place.x * 100}%`, top: `${place.y * 100}%`, width: `${place.w * 100}%`, height: `${place.h * 100}%`, borderColor: colour(at),
       });
@@ -484,17 +491,6 @@ class Editor {
     else return;
     event.preventDefault();
   }
-}
-
-/**
- * The rectangle around what is painted.
- * @param {Region} region
- */
-function bounds(region) {
-  const places = (region.strokes ?? []).filter(([radius = 0]) => radius > 0).flatMap(([, ...each]) => each);
-  const [across, down] = [places.filter((_, at) => at % 2 === 0), places.filter((_, at) => at % 2)];
-  const [x, y] = [Math.min(...across), Math.min(...down)];
-  return { x, y, w: Math.max(...across) - x, h: Math.max(...down) - y };
 }
 
 for (const kind of KINDS) {

@@ -141,6 +141,27 @@ export function covers(region, [x, y], extent) {
 }
 
 /**
+ * The rectangle around what is painted, within the picture.
+ * @param {Region} region
+ * @param {Extent} extent
+ * @returns {Rectangle}
+ */
+export function bounds(region, { width, height }) {
+  const short = Math.min(width, height);
+  let [left, top, right, bottom] = [1, 1, 0, 0];
+  for (const [radius = 0, ...places] of region.strokes ?? []) {
+    if (radius < 0) continue;
+    places.forEach((value, at) => {
+      const reach = (radius * short) / (at % 2 ? height : width);
+      if (at % 2) [top, bottom] = [Math.min(top, value - reach), Math.max(bottom, value + reach)];
+      else [left, right] = [Math.min(left, value - reach), Math.max(right, value + reach)];
+    });
+  }
+  [left, top, right, bottom] = [held(left), held(top), held(right), held(bottom)];
+  return { x: left, y: top, w: Math.max(right - left, 0), h: Math.max(bottom - top, 0) };
+}
+
+/**
  * From a place to the line between two others.
  * @param {Place} place
  * @param {Place} from
