@@ -21,6 +21,7 @@ from webui.engine.batch import Batch, Denoised, InitPicture, Loaded, Pass, Servi
 from webui.engine.denoisers import Ask, Clock, Guidance, Prediction, Prompted, Source
 from webui.engine.inpaint import Overlay
 from webui.engine.sampling.process import Process
+from webui.engine.sampling.sigma_schedule import SigmaSchedule
 from webui.engine.sampling.types import Denoiser
 from webui.engine.watch import Watch
 from webui.features.feature import FeatureParams
@@ -39,6 +40,10 @@ class PassContext:
     services: Services
     process: Process
     guidance: Guidance
+    way: SigmaSchedule
+    """The noise levels of the pass."""
+    noise: Tensor
+    """What is drawn to begin with: (b, c, h, w)."""
     clock: Clock
     enter: Callable[[Loaded], Prompted]
     """Brings another model into the pass: every feature acts on it, too, and it reads the pass's texts."""

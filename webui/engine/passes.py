@@ -92,7 +92,8 @@ def denoised(features: Features, batch: Batch, this: Pass, loaded: Loaded, servi
             network = prompted(batch, this, other, process_of(other.model, entry, render, shape), services)
             return network.wrapped_by([_around(each) for each in on if has(each, PassFeature.predict)], clock)
 
-        context = PassContext(batch, this, loaded, services, process, guidance, clock, enter)
+        first = noise.first()
+        context = PassContext(batch, this, loaded, services, process, guidance, way, first, clock, enter)
         for each in features:
             part = expected(each.begin(context), (PassFeature, NoneType), each, "begin")
             if part is not None:
@@ -110,7 +111,7 @@ def denoised(features: Features, batch: Batch, this: Pass, loaded: Loaded, servi
             denoise = expected(feature.denoise(denoise), Denoiser, feature, "denoise")
         denoise, seen = remembered(denoise)
         denoise = observed(denoise, clock, entry.calls_per_step, services.previewer(model), watch)
-        x = begun_with(way, noise.first(), this, batch)
+        x = begun_with(way, first, this, batch)
         for feature in on:
             x = tensor_like(feature.first(x), x, feature, "first")
         watch.enter(this.phase, *this.share)

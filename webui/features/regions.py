@@ -17,7 +17,7 @@ MOST_REGIONS = 32
 EXAMPLE = '{"Region 1": {"x": 0, "y": 0, "w": 0.5, "h": 1, "prompt": "a cat"}}'
 
 
-class Region(Declared):
+class PromptedRegion(Declared):
     """A rectangle of the picture with a prompt of its own."""
 
     enable: bool = True
@@ -34,7 +34,7 @@ class Region(Declared):
     """Stands behind the picture's negative prompt, after a comma."""
 
 
-R = TypeVar("R", bound=Region)
+R = TypeVar("R", bound=PromptedRegion)
 
 
 def regions_in(text: str, cls: type[R], what: str) -> tuple[R, ...]:

@@ -309,7 +309,7 @@ def test_a_lora_of_all_regions_is_that_lora(
 def test_two_loras_stay_in_their_two_regions_in_both_passes_of_hires_fix(
     engine: Engine, calculation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    times = 1.5 if calculation == LATENT else 1.2
+    times = 1.5 if calculation == LATENT else 1.1  # self-attention tells one region of the other, and twice
     engine = with_loras(engine, tmp_path, monkeypatch)
     hires = {"enable_hr": True, "denoising_strength": 0.9, "hr_scale": 1.5, "hr_second_pass_steps": 1}
     wish = {**WIDE, "width": 256, "steps": 1, **hires, "hr_upscaler": "Latent"}

@@ -29,6 +29,7 @@ from webui.catalog.settings_store import SettingsStore
 from webui.engine.denoisers import Window
 from webui.engine.memory_plan import Machine, plan
 from webui.features.tiled_diffusion.engine import bell, feathered, shares, windows_of
+from webui.features.tiled_diffusion.inversion import details
 from webui.features.tiled_diffusion.parameters import METHODS, MIXTURE, MULTI, Params, batches, grid
 from webui.jobs.txt2img.server import Server
 from webui.request.facts import facts_of
@@ -210,10 +211,78 @@ def test_the_size_of_the_request_may_be_overwritten(engine: Engine) -> None:
     assert (picture.request.width, picture.request.height) == (200, 136)
 
 
-def test_what_is_not_there_is_refused_in_words() -> None:
-    args = [*RECORDED[:12], True, *RECORDED[13:], *REGION]
-    with pytest.raises(UserError, match="noise inversion"):
-        features_in({"Tiled Diffusion": {"args": args}})
+# ---------------------------------------------------------------- noise inversion
+
+
+def inverting(**values: Any) -> dict[str, Any]:
+    return {
+        "init_images": ("given",),
+        "width": 64,
+        "height": 64,
+        "prompt": "a cat",
+        "steps": 20,
+        "denoising_strength": 1,
+        "cfg_scale": 1,
+        "sampler_name": "Euler",
+        "features": {"Tiled Diffusion": {"inversion": True, "inversion_steps": 20, "renoise_strength": 0, **values}},
+    }
+
+
+def again(engine: Engine, given: Image.Image, **values: Any) -> Any:
+    return engine.run(Img2Img(**{"seed": 7, **values}), {"given": png(given)})[0]
+
+
+@pytest.mark.parametrize("sampler", ["Euler", "DPM++ 2M", "DDIM"])
+def test_the_noise_that_is_found_gives_the_picture_back(engine: Engine, sampler: str) -> None:
+    """As it comes out of the VAE; whatever would be drawn."""
+    seen = again(engine, GRADIENT, **{**inverting(), "denoising_strength": 0, "features": {}})
+    wish = {**inverting(), "sampler_name": sampler}
+    found = [again(engine, GRADIENT, **wish, seed=seed) for seed in (7, 8)]
+    drawn = again(engine, GRADIENT, **{**wish, "features": {}})
+    apart = [np.abs(levels(each) - levels(seen)).mean() for each in (*found, drawn)]
+    assert apart[0] < apart[2] / 2
+    assert most_apart(*found) <= CLOSE
+
+
+def test_where_there_are_no_details_noise_is_drawn_as_ever(engine: Engine) -> None:
+    plain = Image.new("RGB", (64, 64), "#808080")
+    wish = {**inverting(renoise_strength=1), "steps": 4}
+    drawn = again(engine, plain, **{**wish, "features": {}})
+    assert most_apart(again(engine, plain, **wish), drawn) <= CLOSE
+    assert most_apart(again(engine, plain, **{**wish, **inverting()}), drawn) > CLOSE
+
+
+def test_details_are_what_a_filter_takes_away() -> None:
+    lines = np.zeros((32, 32), np.uint8)
+    lines[16] = 60
+    found = details(Image.fromarray(lines), 8)
+    assert found.shape == (32, 32) and found[0].max() == 0
+    assert found[15:18].max() > 0.5
+
+
+def test_the_noise_is_looked_for_in_tiles_and_with_regions(engine: Engine) -> None:
+    wish = {**inverting(**SMALL_TILES, inversion_steps=2, retouch=1.5), "width": 192, "height": 128, "steps": 2}
+    one = again(engine, GRADIENT, **wish)
+    values = {**wish["features"]["Tiled Diffusion"], "keep_input_size": False}
+    two = again(engine, GRADIENT, **{**wish, "features": {"Tiled Diffusion": values}})
+    assert (two.width, two.height) == (192, 128) != (one.width, one.height)
+    control = region_control(LEFT, RIGHT)["Tiled Diffusion"]
+    three = again(engine, GRADIENT, **{**wish, "features": {"Tiled Diffusion": {**values, **control}}})
+    assert most_apart(two, three) > CLOSE
+
+
+def test_a_program_asks_for_it_as_it_asks_the_extension_and_the_infotext_gives_it_back(engine: Engine) -> None:
+    args = [*RECORDED[:12], True, 12, 1.5, 0.5, 32, *RECORDED[17:]]
+    (found,) = features_in({"Tiled Diffusion": {"args": args}}).values()
+    made = Params.made(**found)  # type: ignore[arg-type]
+    assert (made.inversion, made.inversion_steps, made.retouch) == (True, 12, 1.5)
+    assert (made.renoise_strength, made.renoise_kernel) == (0.5, 32)
+    wish = Img2Img(**{**inverting(), "features": {"Tiled Diffusion": found}})
+    text = infotext_of(engine, wish)
+    told = '"NoiseInv": true, "NoiseInv Steps": 12, "NoiseInv Retouch": 1.5, "NoiseInv Renoise strength": 0.5, '
+    assert told + '"NoiseInv Kernel size": 32' in text
+    back: Any = fields_of(read(text), Img2Img)["features"]
+    assert infotext_of(engine, wish.changed(features=back)) == text
 
 
 # ---------------------------------------------------------------- regions
@@ -370,6 +439,11 @@ def test_the_infotext_is_the_extension_s_and_gives_all_back(engine: Engine) -> N
         "upscaler": "None",
         "scale_factor": 2.0,
         "keep_input_size": False,
+        "inversion": False,
+        "inversion_steps": 10,
+        "retouch": 1.0,
+        "renoise_strength": 1.0,
+        "renoise_kernel": 64,
         "regions": "",
     }
     enlarged = tiled(upscaler="Lanczos", scale_factor=3.5)

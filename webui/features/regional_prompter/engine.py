@@ -28,10 +28,10 @@ from webui.engine.families.family import Encoded, PictureMaker
 from webui.engine.feature import FeatureEngine, FinishedPicture, PassContext, PassFeature
 from webui.engine.sampling.types import Denoiser, denoiser
 from webui.engine.start import encoded_png
+from webui.features.drawn_regions import drawn
 from webui.features.lora.scoped import ScopedLoras, Size, Tags, acting, on_text
 from webui.features.regional_prompter.areas import areas_of
 from webui.features.regional_prompter.attention import Group, Look, attending, sizes_noted
-from webui.features.regional_prompter.drawn import drawn
 from webui.features.regional_prompter.parameters import DRAWN, LATENT, MASK, PROMPT, PROMPT_EX, Params
 from webui.features.regional_prompter.words import POWER, POWER_XL, WordMap, WordMaps, heard, looked_at
 from webui.prompt.attention import parse_attention

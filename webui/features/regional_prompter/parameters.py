@@ -13,8 +13,8 @@ from typing import Annotated, ClassVar, Self
 from pydantic import model_validator
 
 from webui.base.errors import UserError
+from webui.features.drawn_regions import DrawnRegion
 from webui.features.feature import FeatureParams, Touched
-from webui.features.regional_prompter.drawn import DrawnRegion
 from webui.features.regions import regions_in
 from webui.prompt.comments import strip_comments
 from webui.prompt.networks import extract_networks

@@ -23,6 +23,7 @@ from webui.engine.networks.patches import AddedWeights
 from webui.engine.passes import encoder_of
 from webui.engine.upscalers.resize import enlarged
 from webui.features.lora.scoped import ScopedLoras, Size, Tags, acting, on_text
+from webui.features.tiled_diffusion.inversion import Inverting
 from webui.features.tiled_diffusion.parameters import (
     BACKGROUND,
     MIXTURE,
@@ -288,6 +289,11 @@ class Engine(FeatureEngine[Params]):
             return None
         size = (height // factor, width // factor)
         grid = self.params.grid(size, wraps=context.batch.render.tiling)
+        inverts = self.params.inverts(request)
         if self.params.control:
-            return WithRegions(self.params, context, grid, size)
-        return Tiled(self.params, context, grid, size) if grid.tiles > 1 else None
+            inner: PassFeature = WithRegions(self.params, context, grid, size)
+        elif grid.tiles > 1 or inverts:
+            inner = Tiled(self.params, context, grid, size)
+        else:
+            return None
+        return Inverting(inner, self.params, context) if inverts else inner

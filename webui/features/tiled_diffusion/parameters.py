@@ -18,7 +18,7 @@ from pydantic import model_validator
 from webui import registry
 from webui.base.errors import UserError
 from webui.features.feature import FeatureParams, Touched
-from webui.features.regions import Region, regions_in
+from webui.features.regions import PromptedRegion, regions_in
 from webui.request.capabilities import Capability
 from webui.request.fields import Generation
 from webui.request.params import Choice, Param, Slider, Text, Toggle
@@ -29,9 +29,9 @@ MULTI, MIXTURE = METHODS = ("MultiDiffusion", "Mixture of Diffusers")
 NO_UPSCALER = "None"
 FACTOR = 8
 """Pixels along a side of what one latent of a UNet stands for."""
-INVERTS, CONTROLS, DRAWS, REGIONS = 12, 18, 19, 21
-"""Among a script's values: whether noise inversion is on, whether regions are, and whether the tiles are drawn beside
-them; where the regions begin."""
+INVERTED, CONTROLS, DRAWS, REGIONS = 17, 18, 19, 21
+"""Among a script's values: behind those of noise inversion; whether regions are on, and whether the tiles are drawn
+beside them; where the regions begin."""
 REGION = ("enable", "x", "y", "w", "h", "prompt", "neg_prompt", "blend_mode", "feather_ratio", "seed")
 """The values of a region, one after the other."""
 CONTROL = "Region control"
@@ -78,7 +78,7 @@ def _around(side: int, tile: int, overlap: int) -> tuple[int, ...]:
     return tuple(number * side // count for number in range(count))
 
 
-class TiledRegion(Region):
+class TiledRegion(PromptedRegion):
     """A part of the picture with a prompt of its own, which stands behind the picture's, after a comma."""
 
     blend_mode: Annotated[str, Choice(ui="Type", choices=(FOREGROUND, BACKGROUND))] = BACKGROUND
@@ -173,6 +173,80 @@ class Params(FeatureParams):
         ),
     ] = 2.0
     """How many times larger the upscaler makes it along each side."""
+    inversion: Annotated[
+        bool,
+        Toggle(label="NoiseInv", ui="Noise Inversion", axis=False, by_fact=True, absent=False, kinds=("img2img",)),
+    ] = False
+    """In img2img: begins with the noise of which the model itself would make the given picture, so that an enlarged
+    picture stays like it."""
+    inversion_steps: Annotated[
+        int,
+        Slider(
+            label="NoiseInv Steps",
+            ui="Inversion steps",
+            axis=False,
+            by_fact=True,
+            absent=10,
+            kinds=("img2img",),
+            min=1,
+            max=200,
+            step=1,
+            ge=1,
+            le=1000,
+        ),
+    ] = 10
+    """How many steps that noise takes to find, each as long as a step of sampling without negative prompt."""
+    retouch: Annotated[
+        float,
+        Slider(
+            label="NoiseInv Retouch",
+            ui="Retouch",
+            axis=False,
+            by_fact=True,
+            absent=1.0,
+            kinds=("img2img",),
+            min=1,
+            max=100,
+            step=0.1,
+            ge=1,
+            le=100,
+        ),
+    ] = 1.0
+    """Above 1, the model is told less noise than there is: more is changed."""
+    renoise_strength: Annotated[
+        float,
+        Slider(
+            label="NoiseInv Renoise strength",
+            ui="Renoise strength",
+            axis=False,
+            by_fact=True,
+            absent=1.0,
+            kinds=("img2img",),
+            min=0,
+            max=2,
+            step=0.01,
+            ge=0,
+            le=2,
+        ),
+    ] = 1.0
+    """How much noise is drawn as ever where the picture has few details; 0: none."""
+    renoise_kernel: Annotated[
+        int,
+        Slider(
+            label="NoiseInv Kernel size",
+            ui="Renoise kernel size",
+            axis=False,
+            by_fact=True,
+            absent=64,
+            kinds=("img2img",),
+            min=2,
+            max=512,
+            step=1,
+            ge=2,
+            le=512,
+        ),
+    ] = 64
+    """In pixels: what is smaller counts as detail."""
     regions: Annotated[str, Text(label=CONTROL, ui="Regions", axis=False, by_fact=True, absent="", lines=3)] = ""
     """Parts of the picture with prompts of their own, as infotexts have them: {"Region 1": {"x": 0, "y": 0, "w": 0.5,
     "h": 1, "prompt": "a cat"}}."""
@@ -192,13 +266,7 @@ class Params(FeatureParams):
 
     @classmethod
     def of_arguments(cls, given: Sequence[object]) -> object:
-        """
-        Raises:
-            UserError: noise inversion is on.
-        """
-        if given and given[0] and len(given) > INVERTS:
-            _refuse(given[INVERTS] is True, "noise inversion is", "it")
-        found = super().of_arguments(given[:INVERTS] if len(given) > 1 else given)
+        found = super().of_arguments(given[:INVERTED] if len(given) > 1 else given)
         if not isinstance(found, dict) or given[CONTROLS : CONTROLS + 1] != [True]:
             return found
         values = given[REGIONS:]
@@ -258,6 +326,10 @@ class Params(FeatureParams):
         width, height = size_of(picture.init_image) if self.keep_input_size else (request.width, request.height)
         return width * factor, height * factor
 
+    def inverts(self, request: Generation) -> bool:
+        """Whether the noise of the given picture is looked for."""
+        return self.inversion and request.is_img2img
+
     def _is_tiled(self, request: Generation) -> bool:
         return self.grid((request.height // FACTOR, request.width // FACTOR)).tiles > 1
 
@@ -286,13 +358,16 @@ class Params(FeatureParams):
             told["Keep input size"] = True
         if self.control:
             told[CONTROL] = json.loads(self.regions)
-        acts = bool(self.control) or self._is_tiled(request)
+        if self.inverts(request):
+            told |= {
+                "NoiseInv": True,
+                "NoiseInv Steps": self.inversion_steps,
+                "NoiseInv Retouch": self.retouch,
+                "NoiseInv Renoise strength": self.renoise_strength,
+                "NoiseInv Kernel size": self.renoise_kernel,
+            }
+        acts = bool(self.control) or self._is_tiled(request) or self.inverts(request)
         return {**found, self.title: json.dumps(told, ensure_ascii=False)} if acts else found
 
     def cost(self, work: Workload) -> Workload:
         return replace(work, seen=self.tile_height * self.tile_width * FACTOR**2 * self.batch_size)
-
-
-def _refuse(is_on: bool, what: str, it: str) -> None:
-    if is_on:
-        raise UserError(f"Tiled Diffusion: {what} not in this version.", hint=f"Switch {it} off.", field="features")

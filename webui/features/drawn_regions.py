@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from pydantic import model_validator
 
 from webui.base.errors import UserError
-from webui.features.regions import Region
+from webui.features.regions import PromptedRegion
 from webui.prompt.regions import colours
 from webui.request.params import Param
 
@@ -21,7 +21,7 @@ LARGEST = 4.0
 WHITE = (255, 255, 255)
 
 
-class DrawnRegion(Region):
+class DrawnRegion(PromptedRegion):
     """A part of the picture that follows a prompt of its own instead of the picture's."""
 
     weight: Annotated[float, Param(ui="Weight", ge=0, le=1)] = 0.8
