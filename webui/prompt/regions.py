@@ -167,10 +167,10 @@ def layout_by_words(prompt: str, keys: Keys) -> Layout:
     """
     text = prompt if keys.keeps_and else without_and(prompt)
     first, *rest = (_KEYS if keys.keeps_break else _PARTING).split(text)
-    if rest and (keys.has_common or COMMON in text):
-        first, *rest = (_behind(first, each) for each in rest)
     if len(rest) > MOST_REGIONS:
         raise UserError(f"The prompt has {len(rest)} regions.", hint=f"At most {MOST_REGIONS}.", field="prompt")
+    if rest and (keys.has_common or COMMON in text):
+        first, *rest = (_behind(first, each) for each in rest)
     if keys.is_reversed:
         rest.reverse()
     regions = tuple(each if each.strip() else NOTHING for each in rest)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
@@ -99,7 +100,7 @@ class Inverting(PassFeature):
         return (x - whole / total) / told[:, None, None, None]
 
 
-def details(picture: Image.Image, kernel: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def details(picture: Image.Image, kernel: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     """How much of each pixel a guided filter takes away: (h, w), from 0 to 1.
 
     A1111: what is darker than its surroundings counts from the other end, as numbers below 0 do in 8 bits.
@@ -110,4 +111,6 @@ def details(picture: Image.Image, kernel: int) -> np.ndarray[tuple[int, int], np
     variance = square - mean * mean
     slope = variance / (variance + SMOOTH)
     change = slope * grey + (mean - slope * mean) - grey
-    return ((change * 255).astype(np.int32) & 255).astype(np.float32) / 255
+    found = ((change * 255).astype(np.int32) & 255).astype(np.float32)
+    found /= 255
+    return found
