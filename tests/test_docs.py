@@ -38,7 +38,8 @@ def test_an_infotext_label_means_one_thing() -> None:
     for cls in REQUESTS.values():
         labels = [p.label for c in (cls, *Settings.sections().values()) for p in c.params().values() if p.label]
         twice = {label for label in labels if labels.count(label) > 1}
-        assert twice <= {"Mask blur"}, twice  # the one label stands for both directions
+        # The one stands for both directions; the other says whether faces are restored, and by what.
+        assert twice <= {"Mask blur", "Face restoration"}, twice
 
 
 def test_names_of_samplers_and_schedules_are_unambiguous() -> None:

@@ -63,6 +63,12 @@ class Flags:
         tuple[Path, ...],
         Flag("Folders", "an additional folder with control networks; may be repeated", "DIR"),
     ] = ()
+    gfpgan_models_path: Annotated[Path | None, Flag("Folders", "an additional folder with files of GFPGAN", "DIR")] = (
+        None
+    )
+    codeformer_models_path: Annotated[
+        Path | None, Flag("Folders", "an additional folder with files of CodeFormer", "DIR")
+    ] = None
     styles_file: Annotated[tuple[Path, ...], Flag("Folders", "a file with saved styles; may be repeated", "FILE")] = ()
     ui_config_file: Annotated[Path | None, Flag("Folders", "the file with the saved defaults of the form", "FILE")] = (
         None
@@ -182,6 +188,9 @@ class Flags:
             vae_dirs=tuple(folder.resolve() for folder in vaes),
             lora_dirs=tuple(folder.resolve() for folder in self.lora_dir),
             control_dirs=tuple(folder.resolve() for folder in self.controlnet_dir),
+            restorer_dirs=tuple(
+                folder.resolve() for folder in (self.codeformer_models_path, self.gfpgan_models_path) if folder
+            ),
             embeddings_dir=self.embeddings_dir.resolve() if self.embeddings_dir else None,
             styles_files=tuple(file.resolve() for file in self.styles_file),
             settings_path=self.ui_settings_file.resolve() if self.ui_settings_file else None,
@@ -301,12 +310,8 @@ WITHOUT_EFFECT: tuple[Ignored, ...] = (
         "folders cannot be hidden yet: admins see and change them on the Settings tab",
         ("--hide-ui-dir-config",),
     ),
-    Ignored("face restoration is not available yet", ("--unload-gfpgan",)),
-    Ignored(
-        "face restoration is not available yet",
-        ("--gfpgan-dir", "--gfpgan-model", "--gfpgan-models-path", "--codeformer-models-path"),
-        takes=1,
-    ),
+    Ignored("the setting face_restoration_unload says it", ("--unload-gfpgan",)),
+    Ignored("files of GFPGAN are listed, and chosen in the settings", ("--gfpgan-dir", "--gfpgan-model"), takes=1),
     Ignored(
         "handled automatically, as the machine and the picture require",
         (

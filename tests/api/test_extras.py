@@ -109,7 +109,7 @@ def test_several_pictures_are_one_job(api: Api) -> None:
         ({"resize_mode": 2}, 422, ""),
         ({"upscaling_resize": -1}, 422, ""),
         ({"resize_mode": 1, "upscaling_resize_w": 60000, "upscaling_resize_h": 60000}, 422, "upscaling_resize_w"),
-        ({"codeformer_visibility": 1}, 422, "codeformer_visibility"),
+        ({"codeformer_visibility": 1}, 404, "codeformer_visibility"),
         ({"detail_model": "nobody's.pt"}, 404, "detail_model"),
     ],
 )

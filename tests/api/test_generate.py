@@ -117,7 +117,7 @@ def test_fields_that_are_settings_reach_the_picture(standing: Api) -> None:
     )
     render = planned(standing).render
     assert (render.eta_ancestral, render.eta_ddim, render.s_churn, render.s_noise) == (0.5, 0.5, 3, 1.1)
-    assert (render.tiling, render.clip_skip, render.face_restoration) == (True, 2, True)
+    assert (render.tiling, render.clip_skip, render.face_restoration) == (True, 2, False)
     assert render.sd_model_checkpoint.startswith("second.safetensors [")
     assert standing.app.settings.current.render.clip_skip == 1
 

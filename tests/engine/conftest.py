@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from webui import registry
 from webui.base.errors import NotFound, did_you_mean
 from webui.catalog.image_files import size_of
 from webui.engine.conditioning import TextCache
@@ -22,6 +23,7 @@ from webui.registry import PIXEL_UPSCALERS
 from webui.request.engine_options import EngineOptions
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.messages import Event, Pictured, Progress
+from webui.request.model_ref import ModelRef
 from webui.request.plan import CheckpointRef, NetworkRef, Plan, UpscalerRef, resolve
 from webui.request.settings import Settings
 
@@ -42,6 +44,7 @@ class Names:
     ref: CheckpointRef
     images: Mapping[str, bytes] = field(default_factory=dict)
     networks: Mapping[str, NetworkRef] = field(default_factory=dict)
+    restorers: Mapping[str, Path] = field(default_factory=dict)
 
     def checkpoint(self, name: str) -> CheckpointRef:
         return self.ref
@@ -67,6 +70,14 @@ class Names:
                 f"There is no upscaler named {name!r}.", hint=did_you_mean(name, PIXEL_UPSCALERS), field=field
             )
         return UpscalerRef(name)
+
+    def restorer(self, name: str, field: str = "") -> ModelRef:
+        if name in self.restorers:
+            return ModelRef(str(self.restorers[name]), name)
+        entry = next((each for each in registry.restorers() if each.name.casefold() == name.casefold()), None)
+        if entry is None:
+            raise NotFound("There is no face restorer.", field=field)
+        return ModelRef("", entry.name)
 
 
 @dataclass

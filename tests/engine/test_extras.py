@@ -29,6 +29,7 @@ from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.jobs.extras.request import MOST_PARTS, RESIZE_TO, Extras, resolve_extras
 from webui.jobs.extras.work import retouched, work
 from webui.request.messages import Pictured
+from webui.request.model_ref import ModelRef
 from webui.request.plan import UpscalerRef
 from webui.request.settings import Settings
 
@@ -42,6 +43,9 @@ class Names:
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
         return buffer.getvalue()
+
+    def restorer(self, name: str, field: str = "") -> ModelRef:
+        raise NotFound(f"There is no face restorer named {name!r}.", field=field)
 
     def upscaler(self, name: str, field: str = "") -> UpscalerRef:
         if name not in ("Lanczos", "Nearest"):

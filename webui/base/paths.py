@@ -25,6 +25,8 @@ class Paths:
     vae_dirs: tuple[Path, ...] = ()
     lora_dirs: tuple[Path, ...] = ()
     control_dirs: tuple[Path, ...] = ()
+    restorer_dirs: tuple[Path, ...] = ()
+    """Of networks that restore faces."""
     embeddings_dir: Path | None = None
     styles_files: tuple[Path, ...] = ()
     settings_path: Path | None = None

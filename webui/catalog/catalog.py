@@ -30,6 +30,7 @@ from webui.catalog.loras import Loras
 from webui.catalog.pictures import Pictures
 from webui.catalog.problems import Problems
 from webui.catalog.reduced import ReducedPictures
+from webui.catalog.restorer_files import RestorerFiles
 from webui.catalog.styles import Styles
 from webui.catalog.ui_defaults import UiDefaults
 from webui.catalog.uploads import PictureStore
@@ -72,6 +73,7 @@ class Catalog:
         self.image_encoders = ImageEncoders(paths, folders)
         self.annotator_files = AnnotatorFiles(paths, folders)
         self.detectors = DetectorFiles(paths, folders)
+        self.restorers = RestorerFiles(paths, folders)
         self.uploads = PictureStore(paths.uploads)
         self.visitor_files = VisitorFiles(paths.page_files / "visitors")
         self.pictures = Pictures(self.database, paths)
@@ -186,6 +188,11 @@ class Catalog:
         found = self.detectors.ref(name)
         return self.known(found) if found.path else found
 
+    def restorer(self, name: str, field: str = "") -> ModelRef:
+        """The face restorer of this name, "" is the first; `field` asked for it. Raises NotFound."""
+        found = self.restorers.ref(name, field)
+        return self.known(found) if found.path else found
+
     def known(self, ref: ModelRef) -> ModelRef:
         """It by its content; where nobody has read that yet, it is read in the background for the next time."""
         path = Path(ref.path)
@@ -224,7 +231,7 @@ class Catalog:
             "detectors_or_none": lambda: ["None", *self.detectors.names()],
             "detailer_control_networks": lambda: ["None", "Passthrough", *self.control_networks.titles()[1:]],
             "preprocessors": preprocessors.titles,
-            "face_restorers": lambda: [entry.name for entry in registry.restorers()],
+            "face_restorers": self.restorers.names,
             "hires_upscalers": lambda: [*registry.LATENT_UPSCALERS, *self.upscalers.names()],
             "infotext_labels": paste_labels,
             "settings": lambda: list(Settings().options()),

@@ -171,6 +171,16 @@ class Residents:
             self._held = OrderedDict((key, other) for key, other in self._held.items() if other is not resident)
             self.tell()
 
+    def put_away(self, kind: ResidentKind[T], ref: ModelRef) -> None:
+        """The model no longer stays in memory, unless it is on loan.
+
+        Raises:
+            ModelError: as `lend`, where the file cannot be read.
+        """
+        for found in filter(None, map(self._held.get, _keys(kind.name, ref))):
+            self.drop(found)
+        give_back(self.profile.device)
+
     def tell(self) -> None:
         """Bring up to date what others read."""
         self.titles = tuple((type(resident), resident.title) for resident in reversed(self._held.values()))

@@ -58,6 +58,9 @@ CHECKPOINT = Codec(
     read=str,
 )
 
+NAME_OR_NONE = Codec(write=str, read=lambda text: text.strip().casefold() not in ("", "none", "false"))
+"""A switch that infotexts name what it switches on by. A1111: "Face restoration: CodeFormer"."""
+
 
 def _has_even_blur(request: Img2Img) -> bool:
     # A1111: one label for both directions, so an uneven blur is not written.
@@ -175,6 +178,19 @@ class Generation(JobRequest):
     n_iter: Annotated[int, Slider(ui="Batch count", axis=False, min=1, max=100, ge=1, le=100000, firm=True)] = 1
     """The number of batches generated one after another."""
 
+    restore_faces: Annotated[
+        bool,
+        Toggle(
+            label="Face restoration",
+            ui="Restore faces",
+            axis=False,
+            place=15,
+            by_fact=True,
+            absent=False,
+            codec=NAME_OR_NONE,
+        ),
+    ] = False
+    """Restores faces in the finished picture with the model that the settings name; see Settings, Face restoration."""
     disable_extra_networks: Annotated[bool, Toggle(ui="Disable extra networks", axis=False)] = False
     """Ignores tags such as <lora:name:1> in the prompt."""
     override_settings: Annotated[dict[str, object], Param(axis=False)] = Field(default_factory=dict)

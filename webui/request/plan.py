@@ -150,6 +150,11 @@ class Names(Protocol):
         """The detector of this name; without a path where it is a packaged one. Raises NotFound."""
         ...
 
+    def restorer(self, name: str, field: str = "") -> ModelRef:
+        """The face restorer of this name, "" is the first; without a path where an installed package adds it. Raises
+        NotFound."""
+        ...
+
 
 class Wish(NamedTuple):
     """What is asked of a feature."""

@@ -12,11 +12,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from webui import registry
 from webui.base.errors import NotFound, UserError, did_you_mean
 from webui.request.params import (
     Choice,
-    Codec,
     Colour,
     Declared,
     Number,
@@ -39,13 +37,6 @@ MEMORY_PROFILES: Mapping[str, Literal["none", "medium", "low", "leaf"]] = Mappin
     }
 )
 """Choices of the setting of this name, and the engine's names for them."""
-
-NAME_OR_NONE = Codec(write=str, read=lambda text: text.strip().casefold() not in ("", "none", "false"))
-"""A switch that infotexts name what it switches on by. A1111: "Face restoration: CodeFormer"."""
-
-
-def _wants_restorer() -> str:
-    return "" if registry.restorers() else "No face restorer is installed."
 
 
 def _wants_save_button() -> str:
@@ -231,7 +222,7 @@ class RenderSettings(Declared):
     )
     """Saved next to the picture as NAME-before-highres-fix.png."""
     save_images_before_face_restoration: Annotated[
-        bool, Toggle(ui="Save a copy of image before doing face restoration.", without_effect=_wants_restorer)
+        bool, Toggle(ui="Save a copy of image before doing face restoration.")
     ] = False
     """Saved next to the picture as NAME-before-face-restoration.png."""
     sd_vae_encode_method: Annotated[
@@ -484,21 +475,21 @@ class RenderSettings(Declared):
         Slider(ui="Tile overlap for upscalers", alias="ESRGAN_tile_overlap", min=0, max=48, step=1, ge=0, le=512),
     ] = 8
     """Overlap of neighboring tiles in pixels; if it is too small, seams are visible."""
-    face_restoration: Annotated[
-        bool,
-        Toggle(
-            label="Face restoration",
-            ui="Restore faces",
-            by_fact=True,
-            codec=NAME_OR_NONE,
-            without_effect=_wants_restorer,
-        ),
-    ] = False
-    """Restores faces in the finished picture with the model selected below."""
+    face_restoration: Annotated[bool, Toggle(ui="Restore faces")] = False
+    """Restores faces in every finished picture with the model selected below."""
     face_restoration_model: Annotated[
-        str, Choice(ui="Face restoration model", source="face_restorers", without_effect=_wants_restorer)
+        str,
+        Choice(label="Face restoration", place=15, ui="Face restoration model", source="face_restorers", by_fact=True),
     ] = ""
-    """The model that restores faces; empty: the first one installed."""
+    """The model that restores faces: a file in models/Codeformer or models/GFPGAN; empty: the first one there."""
+    code_former_weight: Annotated[
+        float, Slider(label="CodeFormer weight", by_fact=True, min=0, max=1, step=0.01, ge=0, le=1)
+    ] = 0.5
+    """How closely CodeFormer follows the picture: 0 is the strongest effect, 1 the weakest."""
+    face_restoration_unload: Annotated[
+        bool, Toggle(ui="Move face restoration model from VRAM into RAM after processing")
+    ] = False
+    """Frees the memory of the model after each picture."""
     sd_lora: Annotated[str, Choice(ui="Add network to prompt", source="loras_or_none")] = "None"
     """A LoRA that is added to every picture whose prompt does not already use it."""
     sd_hypernetwork: Annotated[str, Choice(ui="Add hypernetwork to prompt", source="hypernetworks_or_none")] = "None"

@@ -14,15 +14,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from webui.base.errors import ModelError
-from webui.engine.families.weights import format_of, load_pickle, open_weights, reading
+from webui.engine.families.weights import reading
+from webui.engine.families.wrapped import bare_tensors
 from webui.engine.upscalers.esrgan import network_of
 
 log = logging.getLogger(__name__)
 
 SMALLEST_TILE = 32
 """Pixels; where even these do not fit into memory, the picture cannot be made larger."""
-WRAPPED = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net")
-"""What training programs put the weights under."""
 
 OnTile = Callable[[int, int], None]
 """(tiles done, of how many); may raise to stop."""
@@ -49,7 +48,7 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Upscaler:
 
 
 def _opened(path: Path, device: torch.device, dtype: torch.dtype) -> Upscaler:
-    state = _state(path)
+    state = bare_tensors(path)
     ours = network_of(state)
     network, scale, channels = (ours, ours.scale, ours.channels) if ours else _by_spandrel(path, state)
     if channels not in ((1, 1), (3, 3), (4, 4)) or scale < 1:
@@ -60,21 +59,6 @@ def _opened(path: Path, device: torch.device, dtype: torch.dtype) -> Upscaler:
         )
     placed = network.eval().requires_grad_(False).to(device, dtype)
     return Upscaler(placed if channels[0] == 3 else _Coloured(placed, channels[0]).eval(), scale, dtype)
-
-
-def _state(path: Path) -> dict[str, Tensor]:
-    if format_of(path) != "pickle":
-        weights = open_weights(path)
-        return {name: weights.tensor(name) for name in weights.shapes}
-    content = load_pickle(path)
-    for key in WRAPPED:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    tensors = content.items() if isinstance(content, dict) else ()
-    state = {name: value for name, value in tensors if isinstance(name, str) and isinstance(value, Tensor)}
-    if not state:
-        raise ModelError(f"{path.name} cannot be loaded: it does not contain any tensors.", hint="Download it again.")
-    return {name.removeprefix("module.").removeprefix("netG."): tensor for name, tensor in state.items()}
 
 
 class _Coloured(nn.Module):

@@ -1,44 +1,56 @@
-"""A restorer of the registry mends the faces of a decoded picture."""
+"""A restorer makes the faces of a decoded picture whole."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from PIL import Image
-
-from webui import registry
+from webui.base.errors import OutOfMemory, UserError
 from webui.engine.feature import FeatureEngine, FinishedPicture
+from webui.engine.memory import give_back, is_out_of_memory
+from webui.engine.restorers.faces import Faces, RestoredFaces
 from webui.engine.start import copy
-from webui.entry_points import expected
 from webui.features.face_restoration.parameters import Params
-from webui.registry import RestorerEntry
 
 
 class Engine(FeatureEngine[Params]):
-    """The picture with its faces mended; as it is, with a remark, where nothing can."""
+    """The picture with its faces restored; as it is, with a remark, where nothing can."""
 
     def finish(self, finished: FinishedPicture) -> FinishedPicture:
-        entry = chosen(self.params.model)
-        if entry is None:
-            finished.watch.remark(f"Faces were not restored: {_lacking(self.params.model)}")
+        restorer, residents = self.params.restorer, finished.services.residents
+        if restorer is None:
+            finished.watch.remark(f"Faces were not restored: {self.params.lacking}")
             return finished
-        finished.batch.facts.note("Face restoration", entry.name)
-        restored: Image.Image = expected(
-            registry.resolved(entry.code)(finished.picture), Image.Image, entry, entry.name
-        )
-        if restored is finished.picture or not self.params.keeps_before:
-            return replace(finished, picture=restored)
+        if residents is None:
+            raise RuntimeError("A picture with restored faces was asked for where no networks are lent.")
+        try:
+            restored = self._restored(finished, Faces(residents, restorer, self.params.weight, self.params.unloads))
+        except (UserError, OutOfMemory) as error:
+            finished.watch.remark(f"Faces were not restored: {error}")
+            return finished
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            finished.watch.remark("Faces were not restored: there was not enough memory.")
+            restored = None
+        if restored is None:  # Beyond the handler, so that nothing holds on to what was made.
+            give_back(residents.profile.device)
+            return finished
+        self._say(restored, restorer.title, finished)
+        if restored.picture is finished.picture or not self.params.keeps_before:
+            return replace(finished, picture=restored.picture)
         before = copy("before-face-restoration", finished.picture)
-        return replace(finished, picture=restored, extras=(*finished.extras, before))
+        return replace(finished, picture=restored.picture, extras=(*finished.extras, before))
 
+    def _restored(self, finished: FinishedPicture, faces: Faces) -> RestoredFaces:
+        def on_face(_done: int, _of: int) -> None:
+            finished.watch.check()
 
-def chosen(name: str) -> RestorerEntry | None:
-    """The restorer of this name, in any letter case; "" is the first. None: there is none."""
-    return next((e for e in registry.restorers() if not name or e.name.casefold() == name.casefold()), None)
+        return faces.restored(finished.picture, on_face)
 
-
-def _lacking(name: str) -> str:
-    known = [entry.name for entry in registry.restorers()]
-    if not known:
-        return "nothing that does it is installed."
-    return f"there is no face restorer named {name!r}; available: {', '.join(known)}."
+    def _say(self, restored: RestoredFaces, restorer: str, finished: FinishedPicture) -> None:
+        note = finished.batch.facts.note
+        note("Face restoration", restorer)
+        if restored.weighed:
+            note("CodeFormer weight", self.params.weight)
+        if not restored.count:
+            finished.watch.remark("Faces were not restored: none was found that is large enough.")

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Protocol, Self
 from webui.base.errors import UserError
 from webui.request.fields import Img2Img
 from webui.request.jobs import Demand, JobRequest
+from webui.request.model_ref import ModelRef
 from webui.request.params import Choice, Image, Number, Slider, Text, Toggle
 from webui.request.plan import GIVEN, Plan, UpscalerRef
 from webui.request.settings import LimitSettings, Settings
@@ -60,6 +61,14 @@ class Extras(JobRequest):
     """The visibility of the second upscaler's result: 0 is none, 1 is only that result."""
     remove_background: Annotated[bool, Toggle(ui="Remove background")] = False
     """Keeps what stands out, and makes everything around it transparent, before the picture is enlarged."""
+    gfpgan_visibility: Annotated[float, Slider(label="GFPGAN visibility", min=0, max=1, step=0.001, ge=0, le=1)] = 0.0
+    """Restores faces with GFPGAN: 0 leaves them as they are, 1 shows the new faces alone."""
+    codeformer_visibility: Annotated[
+        float, Slider(label="CodeFormer visibility", min=0, max=1, step=0.001, ge=0, le=1)
+    ] = 0.0
+    """Restores faces with CodeFormer: 0 leaves them as they are, 1 shows the new faces alone."""
+    codeformer_weight: Annotated[float, Slider(label="CodeFormer weight", min=0, max=1, step=0.001, ge=0, le=1)] = 0.0
+    """How closely CodeFormer follows the picture: 0 is the strongest effect, 1 the weakest."""
     detail_model: Annotated[str, Choice(label="Postprocess detailer", ui="Detailer", source="detectors_or_none")] = NONE
     """What looks for faces, hands or other things, which the checkpoint paints anew after the picture was enlarged, as
     ADetailer does. None: nothing is painted."""
@@ -110,9 +119,9 @@ class Extras(JobRequest):
         """Whether anything but their files becomes different."""
         enlarges = self.upscaler_1 not in ("", NONE)
         copies = self.flip_horizontal or self.flip_vertical or self.flip_both
-        return (
-            enlarges or self.details or self.remove_background or self.split_oversized or self.autosized_crop or copies
-        )
+        repaints = self.details or bool(restorers_of(self))
+        cuts = self.remove_background or self.split_oversized or self.autosized_crop
+        return enlarges or repaints or cuts or copies
 
     @property
     def details(self) -> bool:
@@ -198,6 +207,8 @@ class ExtrasPlan:
     images: Mapping[str, bytes] = field(default_factory=dict)
     upscalers: Mapping[str, UpscalerRef] = field(default_factory=dict)
     """By the names in the request."""
+    restorers: Mapping[str, ModelRef] = field(default_factory=dict)
+    """Of faces, by A1111's names; without a path where an installed package adds it."""
     tile: int = 192
     """Pixels that a model sees at once; 0: all."""
     tile_overlap: int = 8
@@ -270,6 +281,10 @@ class ExtrasNames(Protocol):
         """The upscaler of this name. Raises NotFound."""
         ...
 
+    def restorer(self, name: str, field: str = "") -> ModelRef:
+        """The face restorer of this name. Raises NotFound."""
+        ...
+
 
 def resolve_extras(
     request: Extras, settings: Settings, names: ExtrasNames, details: Mapping[str, Plan] | None = None
@@ -277,7 +292,7 @@ def resolve_extras(
     """Find the files that the request names. details: see `ExtrasPlan`.
 
     Raises:
-        NotFound: there is no such picture or upscaler.
+        NotFound: there is no such picture, upscaler or face restorer.
         UserError: there is no picture.
     """
     if not request.images:
@@ -289,6 +304,7 @@ def resolve_extras(
         ),
         images={name: names.picture(name) for name in request.images},
         upscalers=upscalers_of(request, names),
+        restorers={name: names.restorer(name, f"{name.lower()}_visibility") for name in restorers_of(request)},
         tile=settings.render.upscaler_tile,
         tile_overlap=settings.render.upscaler_tile_overlap,
         most_pixels=int(settings.limits.most_megapixels * 1e6),
@@ -301,6 +317,12 @@ def upscalers_of(request: Extras, names: ExtrasNames) -> dict[str, UpscalerRef]:
     fields = ("upscaler_1", "upscaler_2")
     asked = {getattr(request, name): name for name in reversed(fields) if getattr(request, name) not in ("", NONE)}
     return {name: names.upscaler(name, field) for name, field in asked.items()}
+
+
+def restorers_of(request: Extras) -> dict[str, float]:
+    """Name -> how much of its faces is seen, of those that are asked for, in the order in which they act."""
+    seen = {"GFPGAN": request.gfpgan_visibility, "CodeFormer": request.codeformer_visibility}
+    return {name: visibility for name, visibility in seen.items() if visibility > 0}
 
 
 def _names(request: Extras) -> tuple[str, ...]:

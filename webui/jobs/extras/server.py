@@ -10,7 +10,7 @@ from webui import registry
 from webui.base.errors import NotFound, UserError
 from webui.catalog.image_files import read_infotext
 from webui.catalog.pictures import NotSaved, SavedPicture
-from webui.jobs.extras.request import Extras, ExtrasPlan, ExtrasPreview, resolve_extras, upscalers_of
+from webui.jobs.extras.request import Extras, ExtrasPlan, ExtrasPreview, resolve_extras, restorers_of, upscalers_of
 from webui.request.capabilities import of_family
 from webui.request.fields import Img2Img
 from webui.request.infotext import fields_of, joined, quoted, read
@@ -75,6 +75,8 @@ class Server(JobServer[Extras, ExtrasPlan]):
         )
         if request.details:
             comments.append("What the detailer paints is not in the preview.")
+        if restorers_of(request):
+            comments.append("Restored faces are not in the preview.")
         small = self.catalog.reduced.of(request.images[0])
         return ExtrasPreview(
             request,

@@ -17,12 +17,13 @@ from webui.engine.generate import Tools, made_within
 from webui.engine.house import House
 from webui.engine.levels import rows_of
 from webui.engine.residents import Residents
+from webui.engine.restorers.faces import Faces
 from webui.engine.start import opened
 from webui.engine.upscaler_shelf import UpscalerShelf
 from webui.engine.upscalers.resize import enlarged
 from webui.engine.upscalers.transparency import apart
 from webui.engine.watch import Skipped, Watch
-from webui.jobs.extras.request import MOST_PARTS, NONE, OBJECTIVES, RESIZE_TO, Extras, ExtrasPlan, Retouch
+from webui.jobs.extras.request import MOST_PARTS, NONE, OBJECTIVES, RESIZE_TO, Extras, ExtrasPlan, Retouch, restorers_of
 from webui.request.messages import Pictured
 from webui.request.plan import Plan
 
@@ -79,6 +80,8 @@ class Worked:
 
 Enlarger = Callable[[Worked, str, float], Worked]
 """(picture, upscaler's name, factor) -> about so many times larger: `enlarged_size`."""
+Restorer = Callable[[Worked, str], Worked]
+"""(picture, restorer's name) -> with other faces."""
 
 
 Within = Callable[[Plan, Image.Image], Image.Image]
@@ -159,8 +162,19 @@ def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch,
             facts["Postprocess detailer prompt"] = one.request.detail_prompt
         return replace(worked, picture=within(inner.moved(one.position), worked.picture), facts=facts)
 
+    def restore(worked: Worked, name: str) -> Worked:
+        def on_face(_done: int, _of: int) -> None:
+            watch.check()
+
+        made = Faces(shelf.residents, plan.restorers[name], one.request.codeformer_weight).restored(
+            worked.picture, on_face
+        )
+        if not made.count:
+            watch.remark("Faces were not restored: none was found that is large enough.")
+        return worked.to(made.picture, worked.size)
+
     names = {name: ref.name for name, ref in plan.upscalers.items()}
-    return results_of(given, one.request, enlarge, names, plan.most_pixels, watch.remark, detail)
+    return results_of(given, one.request, enlarge, names, plan.most_pixels, watch.remark, detail, restore)
 
 
 def begun(picture: Image.Image, request: Extras, residents: Residents) -> Worked:
@@ -182,7 +196,7 @@ def as_given(picture: Image.Image) -> Image.Image:
     return rgba if rgba.getchannel("A").getextrema()[0] != 255 else rgba.convert("RGB")
 
 
-def unchanged(worked: Worked) -> Worked:
+def unchanged(worked: Worked, _name: str = "") -> Worked:
     """For `results_of`."""
     return worked
 
@@ -195,13 +209,15 @@ def results_of(
     most_pixels: int,
     remark: Callable[[str], None],
     detail: Callable[[Worked], Worked] = unchanged,
+    restore: Restorer = unchanged,
 ) -> list[Worked]:
-    """What becomes of one picture. names: of upscalers, in words, by those in the request. detail: paints things anew.
+    """What becomes of one picture. names: of upscalers, in words, by those in the request. detail: paints things anew; restore:
+    restores faces.
 
     Raises:
         UserError: it would become too large, or too small.
     """
-    worked = [detail(_upscaled(given, request, enlarge, names, most_pixels))]
+    worked = [detail(_with_faces(_upscaled(given, request, enlarge, names, most_pixels), request, restore))]
     if request.split_oversized:
         worked = [part for each in worked for part in _split(each, request, _target(given, request))]
     if request.autosized_crop:
@@ -258,6 +274,20 @@ def _upscaled(worked: Worked, request: Extras, enlarge: Enlarger, names: Mapping
         large = large.to(mixed, large.size)
         facts["Postprocess upscaler 2"] = names[request.upscaler_2]
     return replace(large, facts=facts)
+
+
+def _with_faces(worked: Worked, request: Extras, restore: Restorer) -> Worked:
+    """With the faces that restorers make, each as visible as is asked for."""
+    for name, visibility in restorers_of(request).items():
+        restored = restore(worked, name)
+        seen = restored.picture
+        if visibility < 1:
+            seen = Image.blend(worked.picture, seen, visibility)
+        facts = {**worked.facts, f"{name} visibility": f"{visibility:g}"}
+        if name == "CodeFormer":
+            facts["CodeFormer weight"] = f"{request.codeformer_weight:g}"
+        worked = replace(worked, picture=seen, facts=facts)
+    return worked
 
 
 def _enlarged(worked: Worked, request: Extras, upscaler: str, enlarge: Enlarger, facts: dict[str, str]) -> Worked:

@@ -34,8 +34,6 @@ class Envelope(Forgiving):
 
     sampler_index: str = "Euler"
     """The sampler if `sampler_name` is missing."""
-    restore_faces: bool | None = None
-    """Restores faces, if a restorer is installed; if not, `comments` says so. Null: the setting."""
     tiling: bool | None = None
     """Makes opposite edges match, so that the picture can be tiled."""
     eta: float | None = Field(default=None, ge=0)
@@ -238,7 +236,7 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
         values["script"] = script.title
         if script.first_alone and not body.save_images:
             values["batch_size"] = values["n_iter"] = 1  # the others would be seen by nobody
-    overrides |= _overrides_in(body)
+    overrides |= _overrides_in(body, given)
     scripted, names = features_in(body.alwayson_scripts, cls.kind), registry.flat_names(cls.kind)
     shown = cls.unfolded(values)
     # What the request names itself goes before what a script says by place: all of a feature that it switches on, or
@@ -268,7 +266,7 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
     return cls.made(**values)
 
 
-def _overrides_in(body: Body) -> dict[str, object]:
+def _overrides_in(body: Body, given: frozenset[str]) -> dict[str, object]:
     """Fields of the body that are settings here."""
     fields = {
         "eta_ancestral": body.eta,
@@ -280,7 +278,8 @@ def _overrides_in(body: Body) -> dict[str, object]:
         "s_noise": body.s_noise,
         "tiling": body.tiling,
         "distilled_cfg_scale": body.distilled_cfg_scale,
-        "face_restoration": body.restore_faces,
+        # What is not sent leaves it to the setting.
+        "face_restoration": False if "restore_faces" in given and not body.restore_faces else None,
         "initial_noise_multiplier": body.initial_noise_multiplier if isinstance(body, Img2ImgBody) else None,
     }
     return {name: value for name, value in fields.items() if value is not None}

@@ -10,7 +10,6 @@ from fastapi import Request
 from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from webui.base.errors import UserError
 from webui.jobs.extras.request import NONE, Extras
 from webui.server.api.bodies import decoded
 from webui.server.api.documented import Documented
@@ -25,6 +24,10 @@ if TYPE_CHECKING:
     from webui.app import App
 
 
+DONE = ("Postprocess background: ", "Postprocess upscale ", "GFPGAN visibility: ", "CodeFormer visibility: ")
+"""How an infotext begins to say what was done last."""
+
+
 class ExtrasBody(Forgiving):
     """How pictures are to be enlarged: by a factor, or to a size."""
 
@@ -35,11 +38,11 @@ class ExtrasBody(Forgiving):
     show_extras_results: bool = True
     """Accepted, without effect."""
     gfpgan_visibility: float = Field(default=0, ge=0, le=1)
-    """Face restoration is not available yet: only 0 is accepted."""
+    """Restores faces with GFPGAN: 0 leaves them as they are, 1 shows the new faces alone."""
     codeformer_visibility: float = Field(default=0, ge=0, le=1)
-    """Face restoration is not available yet: only 0 is accepted."""
+    """Restores faces with CodeFormer, likewise."""
     codeformer_weight: float = Field(default=0, ge=0, le=1)
-    """Accepted, without effect, because face restoration is not available yet."""
+    """How closely CodeFormer follows the picture: 0 is the strongest effect, 1 the weakest."""
     upscaling_resize: float = Field(default=2, ge=0.01, le=64)
     """The factor by which each side is enlarged."""
     upscaling_resize_w: int = Field(default=512, ge=1, le=65535)
@@ -148,19 +151,7 @@ async def _made(app: App, body: ExtrasBody, texts: list[str], field: str, reques
 
 
 def request_of(body: ExtrasBody) -> Extras:
-    """The request that a body stands for, but for its pictures.
-
-    Raises:
-        UserError: faces shall be restored.
-    """
-    visible = {"gfpgan_visibility": body.gfpgan_visibility, "codeformer_visibility": body.codeformer_visibility}
-    for name, value in visible.items():
-        if value > 0:
-            raise UserError(
-                f"{name} cannot be {value:g}: restoring faces is not supported yet.",
-                hint="Send 0, or leave it out.",
-                field=name,
-            )
+    """The request that a body stands for, but for its pictures."""
     return Extras.made(**{name: getattr(body, name) for name in Extras.model_fields if name in type(body).model_fields})
 
 
@@ -174,5 +165,5 @@ def _answer(app: App, job: Job) -> tuple[str, list[str]]:
 
 def _done(text: str) -> str:
     """The end of an infotext that says what was done last; "" where nothing was."""
-    found = [at for at in map(text.rfind, ("Postprocess background: ", "Postprocess upscale ")) if at >= 0]
+    found = [at for at in map(text.rfind, DONE) if at >= 0]
     return text[min(found) :] if found else ""

@@ -14,6 +14,7 @@ from webui.base.errors import ModelError
 from webui.base.text import named
 from webui.catalog.embeddings import describe
 from webui.catalog.loras import Lora
+from webui.catalog.restorer_files import folder_of
 from webui.catalog.upscalers import PACKAGED
 from webui.features.feature import FeatureParams
 from webui.registry import SamplerEntry, ScheduleEntry
@@ -86,8 +87,11 @@ def _upscaling(app: App) -> Routes:
 
     @router.get("/face-restorers", "user", response_model=list[answers.RestorerItem])
     def face_restorers() -> list[dict[str, object]]:
-        """Face restorers; installed packages provide them."""
-        return [{"name": entry.name, "cmd_dir": None} for entry in registry.restorers()]
+        """Face restorers: files in models/Codeformer and models/GFPGAN, and what installed packages add."""
+        own: list[dict[str, object]] = [
+            {"name": name, "cmd_dir": folder_of(ref)} for name, ref in catalog.restorers.files().items()
+        ]
+        return own + [{"name": entry.name, "cmd_dir": None} for entry in registry.restorers()]
 
     return router
 

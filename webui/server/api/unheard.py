@@ -24,7 +24,6 @@ FIELDS: Mapping[str, str] = MappingProxyType(
 EXTRAS_FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "show_extras_results": "the pictures are in the response",
-        "codeformer_weight": "restoring faces is not supported yet",
         "upscale_first": "nothing else is done first, as in A1111",
     }
 )

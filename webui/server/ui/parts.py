@@ -36,6 +36,7 @@ SEED = "seed"
 VARIATION = ("subseed", "subseed_strength")
 RESIZE = ("seed_resize_from_w", "seed_resize_from_h")
 FILM = "show_film"
+RESTORES = "restore_faces"
 OVERRIDES = "override_settings"
 
 
@@ -313,7 +314,8 @@ def seed(controls: Controls) -> None:
 
 
 def film(controls: Controls) -> None:
-    """Whether the picture's way from noise is shown."""
+    """Whether faces are restored, and whether the picture's way from noise is shown."""
+    controls.add(RESTORES, container=False)
     controls.add(FILM, container=False)
 
 

@@ -38,6 +38,7 @@ DETAIL = ("detail_model", "detail_prompt", "detail_strength")
 SPLIT = ("split_oversized", "split_threshold", "split_overlap")
 AUTOSIZED = ("autosized_crop", "crop_objective", "crop_threshold")
 BOUNDS = ("crop_min_side", "crop_max_side", "crop_min_area", "crop_max_area")
+FACES = ("gfpgan_visibility", "codeformer_visibility", "codeformer_weight")
 FLIPS = ("flip_horizontal", "flip_vertical", "flip_both")
 
 
@@ -128,6 +129,8 @@ def _upscale(controls: Controls) -> None:
 
 def _more(controls: Controls) -> None:
     """What is done besides; closed until somebody wants it."""
+    with gr.Accordion("Restore faces", open=False, elem_id="extras_faces", elem_classes="fold"), gr.Row():
+        controls.add_all(FACES, min_width=150)
     with gr.Accordion("Detail", open=False, elem_id="extras_detail", elem_classes="fold"):
         controls.add_all(DETAIL)
     with gr.Accordion("Split oversized images", open=False, elem_id="extras_split", elem_classes="fold"), gr.Row():
