@@ -32,7 +32,15 @@ PUBLISHED: Mapping[str, str] = {
     "DAT x2": "DAT_x2",
     "DAT x3": "DAT_x3",
     "DAT x4": "DAT_x4",
+    "ScuNET GAN": "scunet_color_real_gan",
+    "ScuNET PSNR": "scunet_color_real_psnr",
 }
+ALSO: Mapping[str, tuple[str, ...]] = {
+    "SwinIR_4x": ("003_realSR_BSRGAN_DFOWMFC_s64w8_SwinIR-L_x4_GAN",),
+    "ScuNET GAN": ("ScuNET", "ScuNET_GAN"),
+    "ScuNET PSNR": ("ScuNET_PSNR",),
+}
+"""What else such a file's stem may be: what its authors call it, or A1111, which downloads it."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class Upscalers:
     def files(self) -> list[UpscalerFile]:
         """Model files, folder by folder; a name that occurs twice stands for the first."""
         published = {stem.casefold(): name for name, stem in PUBLISHED.items()}
+        published |= {stem.casefold(): name for name, stems in ALSO.items() for stem in stems}
         found: dict[str, UpscalerFile] = {}
         places = {folder: self._models / folder for folder in FOLDERS} | {PACKAGED: self._packages}
         for folder, place in places.items():
@@ -83,7 +92,12 @@ class Upscalers:
         for file in files:
             if folded in (file.name.casefold(), *(named(part).casefold() for part in (file.path.stem, file.path.name))):
                 return UpscalerRef(file.name, str(file.path), file.stamp)
-        stem = PUBLISHED.get(name)
+        # A1111 offers "SwinIR 4x" while there is no file, and calls that which it downloads "SwinIR_4x".
+        spelt = {_spelt(each.name): each for each in reversed(files)}
+        if _spelt(name) in spelt:
+            file = spelt[_spelt(name)]
+            return UpscalerRef(file.name, str(file.path), file.stamp)
+        stem = next((stem for each, stem in PUBLISHED.items() if _spelt(each) == _spelt(name)), None)
         if stem:
             packaged = f"{stem}.safetensors" in (file.becomes for wheel in table() for file in wheel.files)
             hint = f"Put {stem}.pth (or .safetensors) into models/{_folder_for(name)}" + (
@@ -95,4 +109,8 @@ class Upscalers:
 
 
 def _folder_for(name: str) -> str:
-    return next((folder for folder in ("SwinIR", "DAT") if name.startswith(folder)), "RealESRGAN")
+    return next((folder for folder in ("SwinIR", "DAT", "ScuNET") if name.startswith(folder)), "RealESRGAN")
+
+
+def _spelt(name: str) -> str:
+    return name.casefold().replace(" ", "_")

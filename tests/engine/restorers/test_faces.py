@@ -74,7 +74,7 @@ def test_a_face_becomes_another_and_the_rest_stays(file: Path, unloads: bool) ->
     )
     change = np.abs(np.array(found.picture).astype(int) - np.array(given)).max(2)
     left, top, right, bottom = FACE
-    assert (found.count, found.weighed, told) == (1, True, [(0, 1), (1, 1)])
+    assert (found.faces, found.weighed, told) == (1, True, [(0, 1), (1, 1)])
     assert change[top:bottom, left:right].mean() > 20
     assert not change[:, 200:].any() and not change[180:].any()
     assert ("CodeFormer" in [title for _, title in residents.titles]) is not unloads
@@ -97,7 +97,7 @@ def test_a_picture_without_a_face_is_given_back_as_it_is(file: Path, size: tuple
     given = Image.new("RGB", size, "navy")
     faces = Faces(Residents(profile_of(OPTIONS), budget=2**30), ModelRef(str(file), "x"))
     found = faces.restored(given, lambda *_: None)
-    assert found.picture is given and not found.count
+    assert found.picture is given and not found.faces
 
 
 @dataclass

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from webui.engine.restorers.parts import Attention, Codebook, Larger, ResidualBlock, Smaller, conv, normal
+from webui.engine.restorers.parts import Codebook, GlobalAttention, Larger, ResidualBlock, Smaller, conv, normal
 
 HEADS = 8
 """Of the transformer's attention."""
@@ -81,7 +81,7 @@ class _Blocks(nn.Module):
             if weight is not None:
                 self.blocks.append(normal(weight[0]) if len(weight) == 1 else conv(weight[1], weight[0]))
             elif f"{own}.q.weight" in shapes:
-                self.blocks.append(Attention(shapes[f"{own}.q.weight"][0], 1))
+                self.blocks.append(GlobalAttention(shapes[f"{own}.q.weight"][0], 1))
             elif f"{own}.conv.weight" in shapes:
                 self.blocks.append(resized(shapes[f"{own}.conv.weight"][0]))
             else:

@@ -49,8 +49,8 @@ class RestoredFaces(NamedTuple):
     """What has become of a picture."""
 
     picture: Image.Image
-    count: int
-    """Of the faces that are new; of what an installed package makes, 1."""
+    faces: int
+    """How many are new; of what an installed package makes, 1."""
     weighed: bool = False
     """Whether the network can be told how much to keep to the picture."""
 
@@ -131,11 +131,11 @@ def _seen(levels: Bytes, square: Region, side: int) -> Bytes:
     """The square upright; beyond the picture its edge goes on."""
     left, top, right, bottom = _around(square)
     high, wide = levels.shape[:2]
-    beyond = [max(each, 0) for each in (-top, bottom - high, -left, right - wide)]
-    if not any(beyond):
+    above, below, before, behind = (max(each, 0) for each in (-top, bottom - high, -left, right - wide))
+    if not (above or below or before or behind):
         return square.seen(levels, side)
-    larger = np.asarray(cv2.copyMakeBorder(levels, *beyond, borderType=cv2.BORDER_REPLICATE), np.uint8)
-    moved = Region(square.x + beyond[2], square.y + beyond[0], square.side, square.angle)
+    larger = np.asarray(cv2.copyMakeBorder(levels, above, below, before, behind, cv2.BORDER_REPLICATE), np.uint8)
+    moved = Region(square.x + before, square.y + above, square.side, square.angle)
     return moved.seen(larger, side)
 
 

@@ -22,10 +22,11 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inner = self.conv1(silu(self.norm1(x)))
         past: Tensor = self.conv_out(x)
-        return past + self.conv2(silu(self.norm2(inner)))
+        change: Tensor = self.conv2(silu(self.norm2(inner)))
+        return past + change
 
 
-class Attention(nn.Module):
+class GlobalAttention(nn.Module):
     """Every place looks at every other; where `asked` is given, that asks, as RestoreFormer has it."""
 
     def __init__(self, channels: int, heads: int, *, asked: bool = False) -> None:
@@ -47,7 +48,8 @@ class Attention(nn.Module):
 
     def _apart(self, x: Tensor) -> Tensor:
         """(b, heads, places, channels of a head)"""
-        return x.flatten(2).unflatten(1, (self.heads, -1)).transpose(-1, -2)
+        batch, channels = x.shape[:2]
+        return x.reshape(batch, self.heads, channels // self.heads, -1).transpose(-1, -2)
 
 
 class Smaller(nn.Module):
@@ -84,7 +86,7 @@ class Codebook(nn.Module):
     def spelt(self, words: Tensor, side: int) -> Tensor:
         """(b, places) of numbers of words -> (b, channels, side, side)"""
         found: Tensor = self.embedding(words)
-        return found.transpose(1, 2).unflatten(2, (side, -1))
+        return found.transpose(1, 2).reshape(len(words), found.shape[2], side, -1)
 
     def nearest(self, x: Tensor) -> Tensor:
         """(b, channels, h, w) -> each place by the word that is nearest to it."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from webui.engine.restorers.parts import Attention, Codebook, Larger, ResidualBlock, Smaller, conv, normal
+from webui.engine.restorers.parts import Codebook, GlobalAttention, Larger, ResidualBlock, Smaller, conv, normal
 
 HEADS = 8
 Shapes = Mapping[str, torch.Size]
@@ -77,7 +77,7 @@ class _Middle(nn.Module):
     def __init__(self, shapes: Shapes, where: str) -> None:
         super().__init__()
         self.block_1, self.block_2 = (_residual_of(shapes, f"{where}.block_{number}") for number in (1, 2))
-        self.attn_1 = Attention(shapes[f"{where}.attn_1.q.weight"][0], HEADS, asked=True)
+        self.attn_1 = GlobalAttention(shapes[f"{where}.attn_1.q.weight"][0], HEADS, asked=True)
 
 
 class _Level(nn.Module):
@@ -91,7 +91,7 @@ class _Level(nn.Module):
         if len(attention) not in (0, len(names)):
             raise ValueError(f"{where} has {len(names)} blocks, and {len(attention)} of attention")
         self.attn = nn.ModuleList(
-            Attention(shapes[f"{where}.attn.{number}.q.weight"][0], HEADS, asked=True) for number in attention
+            GlobalAttention(shapes[f"{where}.attn.{number}.q.weight"][0], HEADS, asked=True) for number in attention
         )
         end = shapes.get(f"{where}.{resized}.conv.weight")
         if end is not None:
@@ -103,7 +103,7 @@ class _Level(nn.Module):
             x = block(x)
             if len(self.attn):
                 x = self.attn[number](x, asked)
-        return self.get_submodule(self.resized)(x) if self.resized else x  # type: ignore[no-any-return]
+        return self.get_submodule(self.resized)(x) if self.resized else x
 
 
 def restoreformer_of(state: Mapping[str, Tensor]) -> RestoreFormer | None:

@@ -14,12 +14,17 @@ from PIL import Image
 from torch import Tensor, nn
 
 from webui.base.errors import ModelError
+from webui.engine.families.tried import filled
 from webui.engine.families.weights import reading
 from webui.engine.families.wrapped import bare_tensors
-from webui.engine.upscalers.esrgan import network_of
+from webui.engine.upscalers.esrgan import Compact, Rrdb, network_of
+from webui.engine.upscalers.scunet import ScuNet, scunet_of
+from webui.engine.upscalers.swinir import SwinIR, swinir_of
 
 log = logging.getLogger(__name__)
 
+TRIED = 64
+"""Pixels of a side that a network is tried with."""
 SMALLEST_TILE = 32
 """Pixels; where even these do not fit into memory, the picture cannot be made larger."""
 
@@ -49,7 +54,7 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Upscaler:
 
 def _opened(path: Path, device: torch.device, dtype: torch.dtype) -> Upscaler:
     state = bare_tensors(path)
-    ours = network_of(state)
+    ours = _ours(state)
     network, scale, channels = (ours, ours.scale, ours.channels) if ours else _by_spandrel(path, state)
     if channels not in ((1, 1), (3, 3), (4, 4)) or scale < 1:
         raise ModelError(
@@ -59,6 +64,17 @@ def _opened(path: Path, device: torch.device, dtype: torch.dtype) -> Upscaler:
         )
     placed = network.eval().requires_grad_(False).to(device, dtype)
     return Upscaler(placed if channels[0] == 3 else _Coloured(placed, channels[0]).eval(), scale, dtype)
+
+
+def _ours(state: dict[str, Tensor]) -> Rrdb | Compact | SwinIR | ScuNet | None:
+    """The network of these weights, if it is one of our own; None: it is another."""
+    return network_of(state) or filled(swinir_of, state, _works) or filled(scunet_of, state, _works)
+
+
+def _works(network: SwinIR | ScuNet) -> bool:
+    channels, out = network.channels
+    large = TRIED * network.scale
+    return bool(network(torch.empty(1, channels, TRIED, TRIED)).shape == (1, out, large, large))
 
 
 class _Coloured(nn.Module):
@@ -80,13 +96,13 @@ class _Coloured(nn.Module):
 
 
 def _by_spandrel(path: Path, state: dict[str, Tensor]) -> tuple[nn.Module, int, tuple[int, int]]:
-    """SwinIR, DAT, HAT and many others, by a library that need not be there -> network, scale, channels in and out."""
+    """DAT, HAT and many others, by a library that need not be there -> network, scale, channels in and out."""
     try:
         spandrel = importlib.import_module("spandrel")
     except ImportError as error:
         raise ModelError(
-            f"{path.name} is not an ESRGAN, Real-ESRGAN or compact model, and other kinds are opened by the package "
-            f"spandrel, which is not installed ({error}).",
+            f"{path.name} is not an ESRGAN, Real-ESRGAN, compact, SwinIR or ScuNET model, and other kinds are opened "
+            f"by the package spandrel, which is not installed ({error}).",
             hint="Install it in the program's environment: pip install '.[upscalers]'. The torchvision that it needs "
             "must be of the same build as torch.",
         ) from error

@@ -52,5 +52,5 @@ class Engine(FeatureEngine[Params]):
         note("Face restoration", restorer)
         if restored.weighed:
             note("CodeFormer weight", self.params.weight)
-        if not restored.count:
+        if not restored.faces:
             finished.watch.remark("Faces were not restored: none was found that is large enough.")

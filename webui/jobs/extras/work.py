@@ -169,7 +169,7 @@ def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch,
         made = Faces(shelf.residents, plan.restorers[name], one.request.codeformer_weight).restored(
             worked.picture, on_face
         )
-        if not made.count:
+        if not made.faces:
             watch.remark("Faces were not restored: none was found that is large enough.")
         return worked.to(made.picture, worked.size)
 
@@ -211,8 +211,9 @@ def results_of(
     detail: Callable[[Worked], Worked] = unchanged,
     restore: Restorer = unchanged,
 ) -> list[Worked]:
-    """What becomes of one picture. names: of upscalers, in words, by those in the request. detail: paints things anew; restore:
-    restores faces.
+    """What becomes of one picture.
+
+    names: of upscalers, in words, by those in the request; detail: paints things anew; restore: other faces, by name.
 
     Raises:
         UserError: it would become too large, or too small.
