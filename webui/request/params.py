@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from webui.base.errors import UserError
 from webui.base.text import cleaned
+from webui.request.documented import Documented
 
 
 class _Missing:
@@ -190,12 +191,10 @@ class Home(NamedTuple):
     """Of the form, where it is not the owner's."""
 
 
-class Declared(BaseModel):
+class Declared(Documented):
     """A frozen record whose fields are declared with `Param`. Validation errors become `UserError`s by `made`."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, validate_default=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=False)
 
     @model_validator(mode="before")
     @classmethod

@@ -13,8 +13,9 @@ from starlette.requests import HTTPConnection
 from webui.base.errors import WebuiError
 from webui.base.text import path_named
 from webui.catalog.history import HistoryPicture, Wanted
+from webui.request.documented import Documented
 from webui.request.infotext import Mark, marks
-from webui.server.api.documented import Documented, PictureId
+from webui.server.api.documented import PictureId
 from webui.server.guard import caller_of
 from webui.server.routes import Routes
 

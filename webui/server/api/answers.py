@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webui.server.api.documented import Documented
+from webui.request.documented import Documented
 
 
 class SamplerItem(Documented):

@@ -19,7 +19,7 @@ from webui.catalog.catalog import Catalog
 from webui.request import infotext
 from webui.request.fields import Generation, Img2Img, Txt2Img, with_pictures_kept
 from webui.request.fitting import fitted, fitted_options
-from webui.request.params import MISSING, Declared, by_name, schema_of
+from webui.request.params import MISSING, Declared, by_name, help_of, schema_of
 from webui.request.settings import Settings
 from webui.scripts.script import Script
 from webui.server.api.alwayson import features_in, left_out
@@ -104,7 +104,7 @@ def _defaults_of_api(schema: dict[str, Any], cls: type[BaseModel]) -> None:
             shown["default"] = param.api_default
         elif name == "sampler_name":
             shown["default"] = NO_SAMPLER
-            shown["description"] += " Left out: that of `sampler_index`."
+            shown["description"] = f"{help_of(cls, name)} Left out: that of `sampler_index`."
         if param.title:
             shown["title"] = param.title
     for name in cls.offered().keys() - cls.model_fields.keys():
@@ -114,7 +114,6 @@ def _defaults_of_api(schema: dict[str, Any], cls: type[BaseModel]) -> None:
 _CONFIG = ConfigDict(
     extra="ignore",
     frozen=True,
-    use_attribute_docstrings=True,
     allow_inf_nan=False,
     json_schema_extra=_defaults_of_api,
 )

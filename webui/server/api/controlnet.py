@@ -24,13 +24,13 @@ from webui.request.control_types import (
     usual_model,
     usual_preprocessor,
 )
+from webui.request.documented import Documented
 from webui.request.messages import AsidePicture, AsideResult
 from webui.request.model_ref import ModelRef
 from webui.request.poses import poses_of
 from webui.request.preprocessing import INPAINTS, KEEPS, Drawing, Preprocessing
 from webui.request.preprocessors import Preprocessor, Range, Real, preprocessor
 from webui.server.api.bodies import decoded
-from webui.server.api.documented import Documented
 from webui.server.api.forgiving import Forgiving
 from webui.server.guard import caller_of
 from webui.server.previews import awaited

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webui.features.detailer.parameters import OF_THE_PAGE, Params
+from webui.request.documented import Documented
 from webui.request.params import Param, schema_of
-from webui.server.api.documented import Documented
 from webui.server.routes import Routes
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webui.base.errors import NotFound, UserError, WebuiError
 from webui.base.memory import LEFTOVERS, NOTED
 from webui.entry_points import blamed, origin_of
+from webui.request.documented import Documented
 
 log = logging.getLogger(__name__)
 
@@ -165,10 +165,8 @@ class NotServed(WebuiError):
     status = 501
 
 
-class Complaint(BaseModel):
+class Complaint(Documented):
     """What is wrong with one value, in FastAPI's format."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: str
     """The kind of error."""
@@ -178,10 +176,8 @@ class Complaint(BaseModel):
     """A readable message."""
 
 
-class ErrorAnswer(BaseModel):
+class ErrorAnswer(Documented):
     """Why a call was refused."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     error: str
     """The kind of error."""

@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from webui.jobs.extras.request import NONE, Extras
+from webui.request.documented import Documented
 from webui.server.api.bodies import decoded
-from webui.server.api.documented import Documented
 from webui.server.api.forgiving import Forgiving
 from webui.server.api.generate import STATUS, JobFailed, ended
 from webui.server.api.unheard import unheard_extras
@@ -31,7 +31,7 @@ DONE = ("Postprocess background: ", "Postprocess upscale ", "GFPGAN visibility: 
 class ExtrasBody(Forgiving):
     """How pictures are to be enlarged: by a factor, or to a size."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     resize_mode: int = Field(default=0, ge=0, le=1)
     """0: by `upscaling_resize`. 1: to `upscaling_resize_w` x `upscaling_resize_h`."""

@@ -6,8 +6,8 @@ from typing import Self
 
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, model_validator
 
+from webui.request.documented import Documented
 from webui.request.fitting import fitted
-from webui.server.api.documented import Documented
 
 
 class Forgiving(Documented):

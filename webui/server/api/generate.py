@@ -19,6 +19,7 @@ from webui.catalog import grid
 from webui.catalog.image_files import read_infotext
 from webui.catalog.pictures import Pictures
 from webui.request import infotext
+from webui.request.documented import Documented
 from webui.request.fields import Generation
 from webui.scripts.script import chosen
 from webui.server.api.answers import PngInfoAnswer
@@ -32,7 +33,6 @@ from webui.server.api.bodies import (
     request_of,
     settings_for,
 )
-from webui.server.api.documented import Documented
 from webui.server.api.unheard import unheard
 from webui.server.guard import caller_of, require_admin
 from webui.server.jobs.job import Job, JobPicture

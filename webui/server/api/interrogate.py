@@ -9,9 +9,9 @@ from starlette.concurrency import run_in_threadpool
 
 from webui.base.errors import NotFound
 from webui.jobs.interrogate.request import DEEPBOORU, MODELS, Interrogate
+from webui.request.documented import Documented
 from webui.server.api.answers import CaptionAnswer
 from webui.server.api.bodies import decoded
-from webui.server.api.documented import Documented
 from webui.server.api.errors import NotServed
 from webui.server.api.generate import STATUS, JobFailed, ended
 from webui.server.guard import caller_of

@@ -18,12 +18,13 @@ from webui import registry
 from webui.base.errors import NotFound
 from webui.catalog.job_table import State
 from webui.jobs.extras.request import Extras
+from webui.request.documented import Documented
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.jobs import JobRequest
 from webui.server import history
 from webui.server.api import pictures, previews
 from webui.server.api.bodies import decoded, folders_in
-from webui.server.api.documented import Documented, JobId
+from webui.server.api.documented import JobId
 from webui.server.guard import StreamRight, caller_of, require_admin
 from webui.server.jobs.job import Job
 from webui.server.jobs.stream import server_sent
@@ -41,7 +42,7 @@ LONGEST_WAIT = 60.0
 class NewJob(Documented):
     """A job to submit."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
     save: bool | None = None
     """Whether the pictures are saved in the output folder; if left out, the settings decide. Unsaved pictures are kept

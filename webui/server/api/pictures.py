@@ -9,7 +9,8 @@ from fastapi import Path, Request, Response
 
 from webui.base.errors import NotFound, UserError
 from webui.catalog.decoding import TooManyPixels
-from webui.server.api.documented import Documented, PictureId
+from webui.request.documented import Documented
+from webui.server.api.documented import PictureId
 from webui.server.guard import caller_of
 from webui.server.routes import Routes
 

@@ -11,10 +11,10 @@ from starlette.concurrency import run_in_threadpool
 
 from webui import registry
 from webui.base.errors import UserError
+from webui.request.documented import Documented
 from webui.request.jobs import JobRequest, request_class
 from webui.request.params import pictures_in
 from webui.server.api.bodies import decoded
-from webui.server.api.documented import Documented
 from webui.server.guard import caller_of, require_admin
 from webui.server.previews import awaited
 from webui.server.routes import Routes
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class PreviewWish(Documented):
     """A preview to make."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
     kind: str
     """The kind of request: "extras", or a kind from an installed package that has previews."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webui.catalog.survey import problems_in
-from webui.server.api.documented import Documented
+from webui.request.documented import Documented
 from webui.server.routes import Routes
 
 if TYPE_CHECKING:

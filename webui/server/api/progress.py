@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Query, Request
 
 from webui.base.errors import NotFound
-from webui.server.api.documented import Documented
+from webui.request.documented import Documented
 from webui.server.guard import caller_of
 from webui.server.jobs.job import Job
 from webui.server.jobs.runs import PreviewImage

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from webui import registry
+from webui.request.documented import Documented
 from webui.request.settings import Settings, setting_title
 from webui.server.api.alwayson import ALWAYS_ON, arguments
 from webui.server.api.bodies import Body
-from webui.server.api.documented import Documented
 
 FIELDS: Mapping[str, str] = MappingProxyType(
     {
