@@ -74,6 +74,7 @@ def test_exit_ends_before_anything_is_begun(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.long
 def test_a_picture_made_from_the_command_line_is_the_one_made_from_python(installation: Path, tmp_path: Path) -> None:
     machine = ("--data-dir", str(installation), "--use-cpu", "all", "--no-half")
     target = tmp_path / "new folder" / "apple.png"

@@ -639,8 +639,8 @@ def test_the_doctor_fails_where_something_has_to_be_installed_and_no_index_answe
     ("line", "said"),
     [
         ("--port abc", "'abc'"),
-        ("--port 99999", "no port 99999"),
-        ("--data-dir", "--data-dir"),
+        pytest.param("--port 99999", "no port 99999", marks=pytest.mark.long),
+        pytest.param("--data-dir", "--data-dir", marks=pytest.mark.long),
         ("--prot 7861", "Did you mean --port"),
         ("--theme dark", ""),
     ],
@@ -868,7 +868,14 @@ def _with_half_a_pip(venv: Path) -> None:
 
 
 @posix
-@pytest.mark.parametrize("moment", [_skeleton, _without_pip, _with_half_a_pip])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(_skeleton, marks=pytest.mark.long),
+        pytest.param(_without_pip, marks=pytest.mark.long),
+        _with_half_a_pip,
+    ],
+)
 def test_an_environment_whose_making_was_cut_off_is_made_to_its_end(
     checkout: Checkout, moment: Callable[[Path], None]
 ) -> None:
@@ -878,6 +885,7 @@ def test_an_environment_whose_making_was_cut_off_is_made_to_its_end(
     assert done.returncode == 1 and "There is no package" in done.stderr, done.stdout + done.stderr
 
 
+@pytest.mark.long
 @posix
 def test_the_former_environment_outlives_two_reinstallations_that_were_cut_off(checkout: Checkout) -> None:
     checkout.install("echo the old one")

@@ -1068,24 +1068,24 @@ def run_checks(home: Environment, arguments: Sequence[str]) -> int:
     workers = min((os.cpu_count() or 1) + 1, MOST_TEST_WORKERS)
     failed = []
     lint, types = "ruff check webui tests launch.py", "mypy --strict webui launch.py"
+    # In the order of tests/conftest.py: the longest files first.
+    several = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
+    command = [home.python, "-m", "pytest", *several, *arguments]
     with tempfile.TemporaryFile() as told:
-        # mypy takes one core; the others are for the checks beside it.
+        # mypy takes one core for a minute; everything else goes on beside it.
         typing = subprocess.Popen([home.python, "-m", *types.split()], cwd=PROGRAM, env=env, stdout=told, stderr=told)
         say(f"== {lint}")
         if subprocess.run([home.python, "-m", *lint.split()], cwd=PROGRAM, env=env, check=False).returncode:
             failed.append(lint)
         failed += check_page(home)
+        say("== pytest")
+        if subprocess.run(command, cwd=PROGRAM, env=env, check=False).returncode:
+            failed.append("pytest")
         say(f"== {types}")
         if typing.wait():
             failed.append(types)
         told.seek(0)
         say(told.read().decode("utf-8", "replace").rstrip())
-    # In the order of tests/conftest.py: the longest files first.
-    several = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
-    command = [home.python, "-m", "pytest", *several, *arguments]
-    say("== pytest")
-    if subprocess.run(command, cwd=PROGRAM, env=env, check=False).returncode:
-        failed.append("pytest")
     say(f"== failed: {', '.join(failed)}" if failed else "== all checks passed")
     return 1 if failed else 0
 

@@ -358,6 +358,7 @@ def test_extra_networks_can_be_left_out(client: httpx.Client) -> None:
     assert "<lora:none such:1>" in left_out["infotexts"][0]
 
 
+@pytest.mark.long
 def test_fifty_clients_are_all_answered_and_lists_do_not_wait(server: RunningServer) -> None:
     """Fifty clients ask for pictures at once; meanwhile every list answers."""
     limits = httpx.Limits(max_connections=60)

@@ -40,6 +40,7 @@ def library(page_server: RunningServer) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_two_loras_are_added_by_their_cards_and_the_picture_names_them(visitor: Visitor, library: Path) -> None:
     page = visitor.page
     visitor.write("txt2img_prompt", "a red cat").set("txt2img", **TINY)

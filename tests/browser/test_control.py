@@ -26,6 +26,7 @@ def networks(page_server: RunningServer, request: pytest.FixtureRequest) -> None
         folder.symlink_to(made_controls(request))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("networks")
 def test_a_unit_is_set_up_with_its_map_beside_and_acts(visitor: Visitor, tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"

@@ -20,6 +20,7 @@ def detector(page_server: RunningServer) -> str:
     return "tiny.pt"
 
 
+@pytest.mark.long
 def test_a_unit_is_set_up_and_acts_and_says_what_was_found(visitor: Visitor, detector: str) -> None:
     page = visitor.set("txt2img", **TINY).page
     page.click("#txt2img_detailer > button")

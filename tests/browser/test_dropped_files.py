@@ -25,7 +25,7 @@ DROP = """([content, type, kind]) => {
 }"""
 
 
-@pytest.mark.parametrize(("kind", "way"), [("jpg", "drop"), ("webp", "paste")])
+@pytest.mark.parametrize(("kind", "way"), [pytest.param("jpg", "drop", marks=pytest.mark.long), ("webp", "paste")])
 def test_it_fills_the_form(visitor: Visitor, kind: Format, way: str) -> None:
     content = base64.b64encode(encode(Image.new("RGB", (64, 72)), kind, TEXT).content).decode()
     prompts = visitor.page.locator("#txt2img_hires_prompts")

@@ -33,6 +33,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(mounted)], check=True)
 
 
+@pytest.mark.long
 def test_pictures_outlive_a_full_disk_and_are_saved_or_given_up(
     visitor: Visitor, page_server: RunningServer, small_disk: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_a_picture_comes_by_itself_is_found_sent_on_and_deleted(visitor: Visitor
     visitor.until("id => !modules.live.job(id).pictures.length", child)
 
 
+@pytest.mark.long
 def test_a_file_that_is_gone_and_one_that_is_damaged_are_told_apart(visitor: Visitor, server: RunningServer) -> None:
     """The page asks for nothing that is not there: the console would show it."""
     visitor.set("txt2img", **TINY, n_iter=2).write("txt2img_prompt", "a vase that breaks")
@@ -126,7 +127,7 @@ def test_the_page_says_when_there_is_nothing(visitor: Visitor) -> None:
     assert "No pictures match" in visitor.see(".history-empty").inner_text()
 
 
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("width", [390, pytest.param(1440, marks=pytest.mark.long)])
 def test_history_and_queue_fit_into_the_window(enter: Enter, width: int) -> None:
     visitor = enter(width=width, height=844, dark=width == 390).set("txt2img", **TINY)
     visitor.write("txt2img_prompt", "word " * 60)

@@ -22,6 +22,7 @@ def photo(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
+@pytest.mark.long
 def test_from_an_uploaded_file_at_its_own_size(visitor: Visitor, photo: Path) -> None:
     visitor.open("img2img")
     visitor.page.set_input_files("#img2img_image input[type=file]", photo)
@@ -43,6 +44,7 @@ def test_without_a_picture_it_says_so(visitor: Visitor) -> None:
     assert "There is no picture to start from." in visitor.notice("img2img")
 
 
+@pytest.mark.long
 def test_a_result_is_sent_over_with_its_parameters(visitor: Visitor) -> None:
     visitor.write("txt2img_prompt", "a green house").set("txt2img", **TINY, seed=31)
     visitor.generate()
@@ -221,6 +223,7 @@ def results_of_batch(visitor: Visitor, said: str) -> list[dict[str, Any]]:
     return [job for job in visitor.jobs() if job["id"] not in known]
 
 
+@pytest.mark.long
 def test_a_batch_makes_a_job_of_each_picture_of_a_folder(visitor: Visitor, tmp_path: Path) -> None:
     (tmp_path / "in" / "trip").mkdir(parents=True)
     plain = Image.new("RGB", (64, 64), "#ffffff")

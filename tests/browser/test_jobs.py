@@ -12,6 +12,7 @@ LONG = {"width": 64, "height": 64, "steps": 12, "n_iter": 60}
 """A job during which there is time for something."""
 
 
+@pytest.mark.long
 def test_a_reloaded_page_and_a_second_one_show_the_job_in_work(visitor: Visitor, enter: Enter) -> None:
     visitor.set("txt2img", **LONG)
     job = visitor.submit()
@@ -32,6 +33,7 @@ def test_a_reloaded_page_and_a_second_one_show_the_job_in_work(visitor: Visitor,
     visitor.see("#txt2img_results .stage.full .layer.on")
 
 
+@pytest.mark.long
 def test_esc_interrupts_and_what_is_finished_stays(visitor: Visitor) -> None:
     visitor.set("txt2img", **LONG)
     job = visitor.submit()
@@ -72,6 +74,7 @@ def test_alt_enter_skips_to_the_next_picture(visitor: Visitor) -> None:
     assert len(visitor.job(job)["pictures"]) == 1
 
 
+@pytest.mark.long
 def test_the_checkpoint_is_switched_and_one_that_cannot_be_loaded_is_taken_back(
     visitor: Visitor, enter: Enter, page_server: RunningServer
 ) -> None:

@@ -42,6 +42,7 @@ def test_shift_enter_in_a_prompt_generates_and_adds_no_line(visitor: Visitor) ->
     assert visitor.value("txt2img_prompt") == "a chair\n"
 
 
+@pytest.mark.long
 def test_ctrl_enter_while_a_picture_is_made_interrupts_it_and_begins_anew(visitor: Visitor) -> None:
     visitor.set("txt2img", **LONG).write("txt2img_prompt", "the first")
     first = visitor.submit()
@@ -74,6 +75,7 @@ def test_ctrl_enter_adds_a_job_where_the_settings_say_so(visitor: Visitor, page_
     visitor.until("() => modules.facts.begins_anew === true")
 
 
+@pytest.mark.long
 def test_the_counter_counts_styles_and_obeys_the_settings_at_once(visitor: Visitor, page_server: RunningServer) -> None:
     page = visitor.page
     page.click("#txt2img_style_edit")

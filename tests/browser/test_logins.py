@@ -13,6 +13,7 @@ from tests.conftest import RunningServer
 LOGIN = {"username": "anna", "password": "one"}
 
 
+@pytest.mark.long
 def test_a_person_sees_and_ends_logins_and_logs_out(enter: Enter, serving: Callable[..., RunningServer]) -> None:
     running = serving("--gradio-auth", "anna:one")
     visitor = enter(url=running.url, stranger=True, arrive=False, strict=False)

@@ -22,6 +22,7 @@ def tidied(page_server: RunningServer) -> Iterator[RunningServer]:
         path.unlink()
 
 
+@pytest.mark.long
 def test_a_merged_checkpoint_is_in_the_list_and_makes_pictures(visitor: Visitor, tidied: RunningServer) -> None:
     own = str(visitor.page.input_value("#setting_sd_model_checkpoint input"))
     visitor.open("merge").see("#merge_generate")

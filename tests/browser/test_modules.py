@@ -20,6 +20,7 @@ def test_the_page_leaves_nothing_in_the_window(enter: Enter) -> None:
     assert found == []
 
 
+@pytest.mark.long
 def test_what_is_pressed_before_the_modules_are_there_is_done_when_they_are(enter: Enter) -> None:
     """Gradio's own scripts are ready first, as on a slow network."""
     held: list[Route] = []

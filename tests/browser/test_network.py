@@ -85,6 +85,7 @@ def pictures(visitor: Visitor, job_id: str) -> int:
     return len(visitor.job(job_id)["pictures"])
 
 
+@pytest.mark.long
 def test_a_page_catches_up_after_its_network_and_after_a_sleep(wire: Wire, enter: Enter) -> None:
     away = enter(url=wire.url, strict=False)
     away.set("txt2img", **LONG)

@@ -14,6 +14,7 @@ def waiting(visitor: Visitor) -> list[str]:
     return visitor.page.locator(f"{WAITING} .job-prompt").all_inner_texts()
 
 
+@pytest.mark.long
 def test_waiting_jobs_change_places_and_all_are_cancelled(visitor: Visitor) -> None:
     visitor.set("txt2img", **LONG)
     for prompt in ("in work", "one", "two", "three"):
@@ -32,6 +33,7 @@ def test_waiting_jobs_change_places_and_all_are_cancelled(visitor: Visitor) -> N
     visitor.until("() => !document.querySelector('.gesso-jobs li.queued')")
 
 
+@pytest.mark.long
 def test_a_job_goes_again_and_is_edited_while_the_queue_rests(visitor: Visitor) -> None:
     visitor.set("txt2img", **TINY, cfg_scale=5.5).write("txt2img_prompt", "as it was")
     first = visitor.generate()

@@ -13,6 +13,7 @@ from webui.request import infotext
 SHEETS = "#txt2img_results [aria-label='Additional pictures of this result'] a"
 
 
+@pytest.mark.long
 def test_a_table_of_steps_and_scales_comes_with_its_sheet(visitor: Visitor) -> None:
     visitor.set("txt2img", **TINY, seed=3).write("txt2img_prompt", "a red apple")
     assert visitor.page.locator(".script-body >> visible=true").count() == 0

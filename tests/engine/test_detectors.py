@@ -176,7 +176,7 @@ def test_a_network_that_is_not_there_or_broken_is_named(tmp_path: Path) -> None:
             look(np.zeros((9, 9, 3), np.uint8))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_cut_turned_and_mistyped_networks_are_refused_in_words(detectors: Detectors, data: st.DataObject) -> None:
     content = (detectors.folder / PERSON).read_bytes()

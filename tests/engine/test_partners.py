@@ -108,6 +108,7 @@ def test_one_that_takes_over_at_once_makes_the_picture_that_it_makes_alone(pair:
     assert not np.array_equal(alone(pair, pair.ref, request), wanted), "the first by itself makes another"
 
 
+@pytest.mark.long
 def test_hires_fix_goes_on_with_the_other_or_with_a_refiner(pair: Pair) -> None:
     hires = FROM_TEXT.changed(enable_hr=True, hr_scale=1.5, denoising_strength=0.6)
     other = picture(pair, hires.changed(hr_checkpoint_name="second", hr_upscaler="Lanczos"))

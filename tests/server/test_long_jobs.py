@@ -150,6 +150,7 @@ def test_what_jobs_kept_that_are_over_is_removed_at_start(office: Open) -> None:
     assert not here.catalog.job_folders.of("of-an-earlier-time").exists()
 
 
+@pytest.mark.long
 def test_a_real_engine_and_a_real_server_are_killed_over_it(tmp_path: Path, tiny_checkpoint: Path) -> None:
     """As often as GESSO_TEST_KILLS says: each new engine takes a few seconds."""
     kills, data = int(os.environ.get("GESSO_TEST_KILLS", "1")), furnish(tmp_path / "data", tiny_checkpoint)

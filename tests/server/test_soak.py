@@ -11,6 +11,7 @@ from tests.conftest import RunningServer
 from webui.server.bench_jobs import GROWN, MeasuredServer, Round, course_of, growth
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="resident memory means another thing there")
 def test_memory_is_flat_after_the_third_change_of_the_checkpoint(server: RunningServer) -> None:
     folder = server.data / "models" / "Stable-diffusion"

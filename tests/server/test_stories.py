@@ -187,6 +187,7 @@ def test_a_loopback_makes_the_same_pictures_whatever_is_killed_at_any_step(
     assert looped(disturbed, job_id) == undisturbed
 
 
+@pytest.mark.long
 def test_the_server_killed_goes_on_at_the_next_start_with_two_engines(serving: Serving) -> None:
     """As often as GESSO_TEST_KILLS says."""
     kills = int(os.environ.get("GESSO_TEST_KILLS", "1"))

@@ -371,6 +371,7 @@ def test_the_doctor_names_it_too(site: Path, tmp_path: Path, monkeypatch: pytest
     assert not any("gesso-sample" in each.text for each in found)
 
 
+@pytest.mark.long
 def test_what_a_package_has_left_behind_is_kept_when_it_is_gone(storey: RunningServer, client: httpx.Client) -> None:
     """The last test here: it ends the server, and starts another one on the same data, without the packages."""
     job_id = client.post("/sample/count", params={"most": 3}).json()["id"]

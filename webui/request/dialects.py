@@ -74,7 +74,7 @@ _LABELS = (
     "VAE", "Clip skip", "Denoising strength", "Hires upscale", "Hires upscaler", "Hires steps", "Variation seed",
     "Variation seed strength", "Version",
 )  # fmt: skip
-_SPELLINGS: Mapping[str, str] = {
+SPELLINGS: Mapping[str, str] = {
     **{label.casefold(): label for label in _LABELS},
     "cfgscale": "CFG scale",
     "guidance scale": "CFG scale",
@@ -94,7 +94,7 @@ def _spelt(labels: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The labels as A1111 spells them; where it has both spellings, its own counts."""
     for label, text in labels.items():
         # A1111: in small letters they are no labels of its own.
-        spelt = _SPELLINGS.get(label.casefold(), label) if label != label.casefold() else label
+        spelt = SPELLINGS.get(label.casefold(), label) if label != label.casefold() else label
         yield (label if spelt in labels else spelt), text
 
 

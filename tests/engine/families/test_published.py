@@ -25,6 +25,8 @@ from webui.engine.sampling.process import Diffusion, Edm
 from webui.request.fields import Img2Img, Txt2Img
 
 FAMILY = {"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL", "refiner": "SDXL"}
+FIRST_OF_ALL = ("SD 1.5", "SD 2.1", "SDXL", "SDXL inpainting")
+"""Each way of building networks is in one of them."""
 ANY = Placement(torch.device("cpu"))
 
 
@@ -66,7 +68,14 @@ def picture() -> bytes:
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("name", [name for name in PUBLISHED if name != "SD 2 depth"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in FIRST_OF_ALL else pytest.mark.long)
+        for name in PUBLISHED
+        if name != "SD 2 depth"
+    ],
+)
 def test_a_small_one_makes_pictures_from_text_and_from_a_picture(
     name: str, tmp_path: Path, models: ModelManager
 ) -> None:

@@ -52,6 +52,7 @@ def params(**values: Any) -> Params:
     return Params.made(**{"encoder_tile_size": 64, "decoder_tile_size": 16, **values})
 
 
+@pytest.mark.long
 def test_side_by_side_is_nearer_to_the_whole_than_an_estimate(vae: AutoencoderKL) -> None:
     apart: dict[bool, list[float]] = {}
     with torch.inference_mode():
