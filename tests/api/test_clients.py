@@ -116,7 +116,6 @@ def test_webuiapi_s_extensions_are_answered_as_by_an_installation_without_them(l
         control.txt2img, control.img2img,
         library.list_prompt_gen_models, library.prompt_gen, webuiapi.ModelKeywordInterface(library).get_keywords,
         lambda: webuiapi.InstructPix2PixInterface(library).img2img([image]),
-        lambda: webuiapi.RemBGInterface(library).rembg(image),
         segment.heartbeat, segment.get_sam_models, lambda: segment.sam_predict(image),
         lambda: segment.dino_predict(image, "x"), lambda: segment.dilate_mask(image, image),
         lambda: segment.generate_semantic_segmentation(image),
@@ -130,6 +129,12 @@ def test_webuiapi_s_extensions_are_answered_as_by_an_installation_without_them(l
         (answer,) = answers[count:]
         assert answer.status_code == 404
         assert re.search(r"extension .* is not available here|There is no route", answer.json()["detail"]), answer.text
+
+
+def test_webuiapi_s_rembg_gives_a_picture_of_the_same_size(library: Any) -> None:
+    given = Image.new("RGB", (24, 16), "teal")
+    made = webuiapi.RemBGInterface(library).rembg(given)
+    assert made.image.size == given.size
 
 
 def test_webuiapi_s_control_methods_work(library: Any) -> None:

@@ -91,6 +91,26 @@ def test_a_picture_that_was_made_by_what_is_not_here_is_painted_all_the_same(api
     assert answer.status_code == 202, answer.text
 
 
+@pytest.mark.parametrize(
+    ("body", "removes"),
+    [({}, True), ({"model": "isnet-anime", "alpha_matting": True}, True), ({"model": "None"}, False)],
+)
+def test_the_extension_rembg_s_route_removes_a_background(api: Api, body: dict[str, Any], removes: bool) -> None:
+    answer = api.client.post("/rembg", json={"input_image": ENCODED, **body})
+    assert answer.status_code == 200, answer.text
+    made = Image.open(io.BytesIO(base64.b64decode(answer.json()["image"])))
+    assert made.format == "PNG"
+    assert asked(api).remove_background is removes
+    mask = api.client.post("/rembg", json={"input_image": ENCODED, "return_mask": True, **body}).json()["image"]
+    seen = Image.open(io.BytesIO(base64.b64decode(mask)))
+    assert (seen.mode, seen.size) == ("L", made.size)
+
+
+def test_the_route_of_rembg_names_a_picture_that_is_none(standing: Api) -> None:
+    answer = standing.client.post("/rembg", json={"input_image": "!!"})
+    assert (answer.status_code, answer.json()["field"]) == (422, "input_image")
+
+
 def test_several_pictures_are_one_job(api: Api) -> None:
     pictures = [{"data": ENCODED, "name": f"{name}.png"} for name in "ab"]
     body = {"imageList": pictures, "resize_mode": 1, "upscaling_resize_w": 64, "upscaling_resize_h": 32}

@@ -334,7 +334,7 @@ def test_the_documentation_says_what_everything_means(standing: Api) -> None:
         ("DELETE", "/api/v1/jobs", 405, "takes GET, POST"),
         ("GET", "/controlnet/detect", 405, "takes POST, not GET"),
         ("GET", "/controlnet/nothing", 404, "no route /controlnet/nothing"),
-        ("POST", "/rembg", 404, "rembg is not available"),
+        ("POST", "/reactor", 404, "ReActor is not available"),
         ("GET", "/", 404, "no such route"),
         ("PUT", "/internal/ping", 405, "no such route"),
     ],

@@ -116,20 +116,20 @@ def routes(app: App) -> Routes:
     @router.post("/extra-single-image", "user")
     async def extra_single(body: SingleBody, request: Request) -> SingleAnswer:
         """Enlarge a picture. Answers when it is finished."""
-        html, images = await _made(app, body, [body.image], "image", request)
+        html, images = await made(app, body, [body.image], "image", request)
         return SingleAnswer(html_info=html, image=images[0])
 
     @router.post("/extra-batch-images", "user")
     async def extra_batch(body: BatchBody, request: Request) -> BatchAnswer:
         """Enlarge pictures. Answers when all are finished."""
-        html, images = await _made(app, body, [one.data for one in body.imageList], "imageList", request)
+        html, images = await made(app, body, [one.data for one in body.imageList], "imageList", request)
         return BatchAnswer(html_info=html, images=images)
 
     return router
 
 
-async def _made(app: App, body: ExtrasBody, texts: list[str], field: str, request: Request) -> tuple[str, list[str]]:
-    """(what was done, as HTML; the pictures in base64)"""
+async def made(app: App, body: ExtrasBody, texts: list[str], field: str, request: Request) -> tuple[str, list[str]]:
+    """(what was done, as HTML; the pictures in base64). field: of the body, where they stand."""
 
     def submitted() -> str:
         current = app.settings.current

@@ -23,7 +23,6 @@ EXTENSIONS: Mapping[str, str] = {
     "model_keyword": "Model Keyword",
     "promptgen": "Promptgen",
     "reactor": "ReActor",
-    "rembg": "rembg",
     "sam": "Segment Anything",
     "tagger": "Tagger",
 }
