@@ -6,6 +6,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+import torch
 
 from webui.engine.training.data import (
     COLOURS,
@@ -21,9 +22,10 @@ from webui.engine.training.data import (
     plural,
     recoloured_scene,
     scenes,
-    to_batch,
+    several_scene,
 )
 from webui.engine.training.usual import USUAL
+from webui.engine.training.vae import on
 
 
 def disc(colour: tuple[int, int, int], size: int = 32) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -73,19 +75,36 @@ def test_a_recoloured_apple_is_named_and_painted_in_its_new_colour(emoji: Emoji,
 
 
 def test_a_pair_stands_as_its_caption_says(emoji: Emoji) -> None:
-    for seed in range(12):
+    seen = set()
+    for seed in range(60):
         scene = pair_scene(emoji, 0, 1, np.random.default_rng(seed))
         picture = emoji.paint(scene)
-        assert picture[16, 8, 0] > 200 and picture[16, 24, 2] > 200  # the apple left, the book right
-        if "right of" in scene.caption:
-            assert scene.caption.startswith("a blue book")
-        else:
-            assert scene.caption.startswith("a red apple")
+        upright = any(word in scene.caption for word in (" above ", " below ", " over ", " under "))
+        first, second = (picture[8, 16], picture[24, 16]) if upright else (picture[16, 8], picture[16, 24])
+        assert first[0] > 200 and second[2] > 200  # the apple left or above, the book right or below
+        turned = any(word in scene.caption for word in ("right of", " below ", " under "))
+        assert scene.caption.startswith(("a blue book", "a book") if turned else ("a red apple", "an apple"))
+        seen |= {upright, f"turned {turned}", scene.caption.startswith("an apple and a")}
+    assert len(seen) == 4, seen
+
+
+def test_several_of_a_kind_are_as_many_as_the_caption_says(emoji: Emoji) -> None:
+    for seed in range(12):
+        scene = several_scene(emoji, 0, np.random.default_rng(seed))
+        count, _, name = scene.caption.partition(" ")
+        assert len(scene.parts) == {"two": 2, "three": 3, "four": 4}[count]
+        assert name in ("apples", "red apples")
+        picture = emoji.paint(scene)
+        for part in scene.parts:
+            assert picture[round(32 * part.y), round(32 * part.x), 1] < 50  # red, not white
 
 
 def test_every_kind_of_scene_comes(emoji: Emoji) -> None:
-    captions = [scene.caption for scene in islice(scenes(emoji, np.random.default_rng(0)), 300)]
-    for part in (" on a blue background", " and a", " small ", " big ", "a green apple", "left of"):
+    captions = [scene.caption for scene in islice(scenes(emoji, np.random.default_rng(0)), 2000)]
+    for part in (
+        " on a blue background", ", blue background", " and a", " small ", " big ", "a green apple", "left of", "two ",
+        " above ", " on the left and ", "a small green apple",
+    ):
         assert any(part in caption for caption in captions), part
 
 
@@ -97,8 +116,8 @@ def test_the_same_seed_gives_the_same_scenes(emoji: Emoji) -> None:
 def test_articles_codes_and_batches() -> None:
     assert (article("octopus"), article("red apple")) == ("an octopus", "a red apple")
     assert plain_code("1F3F4-e0067_e0062-FE0F") == "1f3f4-e0067-e0062"
-    batch = to_batch([np.full((4, 4, 3), level, np.uint8) for level in (0, 255)])
-    assert batch.shape == (2, 3, 4, 4)
+    batch = on(torch.device("cpu"), np.stack([np.full((4, 6, 3), level, np.uint8) for level in (0, 255)]))
+    assert batch.shape == (2, 3, 4, 6)
     assert (batch.min(), batch.max()) == (-1.0, 1.0)
 
 
@@ -109,7 +128,7 @@ def test_the_usual_nouns_take_half_of_the_lessons_and_go_by_what_people_call_the
     assert known.weights.sum() == pytest.approx(1.0)
     assert known.weights[0] == pytest.approx(0.5 + 0.125)
     rng = np.random.default_rng(0)
-    asked = [phrase(known, 0, rng) for _ in range(300)]
+    asked = [phrase(known, 0, rng) for _ in range(600)]
     for way in ("a car", "an automobile", "cars", "the car", "A car", "a picture of a car", "a cute car"):
         assert way in asked, way
 

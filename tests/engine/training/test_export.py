@@ -112,7 +112,7 @@ def test_a_preview_has_the_colours_of_the_files_own_vae(tmp_path: Path) -> None:
     factors = preview_factors(cast("AutoencoderKL", Plain()), latents)
     path = tmp_path / "a.safetensors"
     write_checkpoint(path, {"x": torch.zeros(2)}, 128, factors)
-    rows, bias = ldm.preview_of(open_weights(path), sd1.PREVIEW)
+    rows, bias = ldm.preview_of(open_weights(path), sd1.PREVIEW, 4)
     shown = torch.einsum("bchw,cr->brhw", latents, torch.tensor(rows)) + torch.tensor(bias)[:, None, None]
     assert torch.allclose(shown, latents[:, :3] / LATENT_SCALE * 0.5 + 0.25, atol=1e-3)
 
@@ -122,4 +122,4 @@ def test_damaged_preview_colours_are_an_error(said: str, tmp_path: Path) -> None
     path = tmp_path / "odd.safetensors"
     save_file({"x": torch.zeros(2)}, path, {"gesso.preview_rgb": said})
     with pytest.raises(ModelError, match="odd"):
-        ldm.preview_of(open_weights(path), sd1.PREVIEW)
+        ldm.preview_of(open_weights(path), sd1.PREVIEW, 4)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 VOCABULARY = 49408
 TOKENS = 77
@@ -28,7 +29,7 @@ class Networks:
     """Widths and depths. Everything else is SD1's convention, but that a latent stands for 16x16 pixels: then 256
     pixels cost the UNet what 128 cost with SD1's 8x8."""
 
-    vae_widths: tuple[int, ...] = (16, 32, 64, 128, 192)
+    vae_widths: tuple[int, ...] = (16, 32, 64, 128, 128)
     vae_depth: int = 1
     latent_channels: int = 16
     unet_widths: tuple[int, ...] = (128, 256, 256)
@@ -56,12 +57,16 @@ class TrainingPace:
     span: int = 20_000
     """Lessons over which the weights are averaged."""
     warmup: int = 2_000
-    """Lessons in which the rate rises."""
+    """Lessons in which the rate rises, at the beginning and at each restart."""
+    restarts: int = 0
+    """How often the rate falls to nothing and rises again; each part is as long as all before it."""
+    seconds: float = math.inf
+    """It ends after so long, too, with a rate that has fallen."""
 
 
 @dataclass(frozen=True)
 class VaeTraining(TrainingPace):
-    lessons: int = 120_000
+    lessons: int = 60_000
     rate: float = 6.0e-4
     batch: int = 8
     """Crops of half the sides in a step; every second step takes a quarter as many whole pictures."""
@@ -77,6 +82,8 @@ class TextTraining(TrainingPace):
     rate: float = 1.5e-3
     batch: int = 64
     warmup: int = 6_000
+    renewed: float = 0.02
+    """New scenes painted for each lesson; each takes the place of an old one."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +91,11 @@ class DenoiserTraining(TrainingPace):
     lessons: int = 2_700_000
     rate: float = 8.0e-4
     batch: int = 32
-    span: int = 60_000
+    span: int = 100_000
     warmup: int = 6_000
+    restarts: int = 4
+    renewed: float = 0.12
+    """New scenes painted for each lesson: each is seen about three times."""
     text_share: float = 0.2
     """Of `rate`: how fast the text tower still learns along with the UNet. 0 would spare its backward pass, but with it
     the right things come much sooner."""
@@ -122,8 +132,8 @@ class Training:
     seed: int = 20240613
     composed: int = 6_000
     """Composed scenes whose latents are at hand at one time."""
-    renewed: float = 0.04
-    """New scenes painted for each lesson of the UNet; each takes the place of an old one."""
+    together: int = 16
+    """Pictures that are painted and encoded at once."""
     networks: Networks = field(default_factory=Networks)
     vae: VaeTraining = field(default_factory=VaeTraining)
     text: TextTraining = field(default_factory=TextTraining)
@@ -133,10 +143,21 @@ class Training:
 
 ON_CPU = Training()
 ON_CUDA = Training(
-    composed=40_000,
+    composed=20_000,
+    together=64,
     vae=VaeTraining(lessons=600_000, batch=64, rate=8.0e-4),
     text=TextTraining(lessons=1_500_000, batch=512),
-    denoiser=DenoiserTraining(batch=256, rate=1.2e-3),
-    finish=FinishTraining(lessons=120_000, batch=32, pictures=8000),
+    denoiser=DenoiserTraining(lessons=4_000_000, batch=512, rate=1.5e-3, restarts=0),
+    finish=FinishTraining(lessons=120_000, batch=32, pictures=4000),
 )
-"""The same networks, for a large card: about half an hour of it."""
+"""The same networks, for a large card: about half an hour of it, see `in_minutes` for less."""
+SHARES = {"vae": 0.28, "text": 0.08, "denoiser": 0.48, "finish": 0.16}
+"""Of the minutes that a run may take."""
+
+
+def in_minutes(training: Training, minutes: float) -> Training:
+    """The same, done after so many minutes, whatever has been learned by then."""
+    limited = {
+        stage: replace(getattr(training, stage), seconds=60 * minutes * share) for stage, share in SHARES.items()
+    }
+    return replace(training, **limited)

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -36,12 +36,15 @@ COLOURS: dict[str, Colour] = {
     "purple": (138, 76, 200),
     "pink": (250, 150, 190),
     "black": (24, 24, 28),
+    "gray": (150, 152, 158),
+    "brown": (134, 84, 50),
+    "turquoise": (64, 200, 196),
 }
-"""The eight background colours that the model knows by name, beside white."""
+"""The background colours that the model knows by name, beside white."""
 WHITE: Colour = (255, 255, 255)
-HUES = {"red": 357, "orange": 28, "yellow": 50, "green": 125, "blue": 215, "purple": 275, "pink": 328}
+HUES = {"red": 357, "orange": 28, "yellow": 50, "green": 125, "turquoise": 178, "blue": 215, "purple": 275, "pink": 328}
 """Hue of a recoloured object in degrees."""
-COLOUR_WORD = re.compile(r"\b(red|orange|yellow|green|blue|purple|pink|black|white|brown)\b")
+COLOUR_WORD = re.compile(r"\b(red|orange|yellow|green|blue|purple|pink|black|white|brown|gray|turquoise)\b")
 POPULAR = {"Smileys & Emotion": 1.6, "Animals & Nature": 1.6, "Food & Drink": 1.6, "Flags": 0.7}
 """Sampling weight of a group; 1 where it is not named."""
 USUAL_SHARE = 0.5
@@ -140,14 +143,46 @@ def dominant_hue(pixels: NDArray[np.uint8]) -> float | None:
 FRAMES = (
     "a picture of {}", "a photo of {}", "an icon of {}", "a 3d emoji of {}", "an emoji of {}", "{}, 3d render",
     "a drawing of {}", "an image of {}", "a cute {0}", "a beautiful {0}", "a nice {0}", "{}, high quality",
+    "an illustration of {}", "a cartoon of {}", "a 3d render of {}", "{0} emoji", "{0} icon", "3d {0}", "one {0}",
+    "a single {0}", "a shiny {0}", "a funny {0}", "a lovely {0}", "a pretty {0}", "a cool {0}", "my {0}", "draw {}",
+    "show me {}", "{}, cute", "{}, detailed, best quality", "{}, emoji", "{} in the style of a 3d emoji",
+    "a picture of the {0}", "{} please",
 )  # fmt: skip
 """Ways to ask; "{0}" stands where no article fits."""
+GROUNDS = (
+    "{} on {a} background", "{} on {a} background", "{} on {a} background", "{} with {a} background",
+    "{}, {colour} background", "{} on {colour}", "{} in front of {a} background", "{} against {a} background",
+)  # fmt: skip
+"""Ways to ask for a ground."""
+SIZES = (
+    ("small", 0.45), ("small", 0.45), ("tiny", 0.45), ("little", 0.45),
+    ("large", 1.3), ("big", 1.3), ("huge", 1.3),
+)  # fmt: skip
+SIDE_BY_SIDE = (
+    "{a} and {b}", "{a} and {b}", "{a} and {b}", "{a} and {b}", "{a} with {b}", "{a}, {b}", "{a} next to {b}",
+    "{a} beside {b}", "{a} to the left of {b}", "{b} to the right of {a}", "{a} on the left and {b} on the right",
+    "{a} on the left, {b} on the right",
+)  # fmt: skip
+"""Ways to ask for two things; the first stands on the left, but for "right of"."""
+UPON_EACH_OTHER = ("{a} above {b}", "{b} below {a}", "{a} over {b}", "{b} under {a}")
+COUNTS = {
+    "two": ((0.25, 0.5), (0.75, 0.5)),
+    "three": ((0.25, 0.27), (0.75, 0.27), (0.5, 0.74)),
+    "four": ((0.25, 0.27), (0.75, 0.27), (0.25, 0.74), (0.75, 0.74)),
+}
+"""Where the middles of several of a kind lie."""
 
 
 def plural(name: str) -> str:
     if name.endswith(("s", "x", "ch", "sh")):
         return f"{name}es"
     return f"{name[:-1]}ies" if name.endswith("y") and name[-2:-1] not in "aeiou" else f"{name}s"
+
+
+def named(emoji: Emoji, index: int, rng: np.random.Generator) -> str:
+    """What a person might call one emoji: a usual word where there is one, else its name. Never a colour alone."""
+    words = [word for word in emoji.words[index] if not COLOUR_WORD.fullmatch(word)]
+    return str(rng.choice(words)) if words and rng.random() < 0.6 else emoji.names[index]
 
 
 def phrase(emoji: Emoji, index: int, rng: np.random.Generator) -> str:
@@ -160,16 +195,23 @@ def phrase(emoji: Emoji, index: int, rng: np.random.Generator) -> str:
     kind = rng.random()
     if kind < 0.50:
         asked = article(name)
-    elif kind < 0.68:
+    elif kind < 0.66:
         asked = name
-    elif kind < 0.74:
+    elif kind < 0.71:
         asked = f"the {name}"
-    elif kind < 0.79:
+    elif kind < 0.75:
         asked = plural(name)
     else:
         frame = str(rng.choice(FRAMES))
         asked = frame.format(name if "{0}" in frame else article(name))
+    if rng.random() < 0.05:
+        asked = grounded(asked, "white", rng)
     return asked[0].upper() + asked[1:] if rng.random() < 0.1 else asked
+
+
+def grounded(asked: str, colour: str, rng: np.random.Generator) -> str:
+    """The caption with its ground."""
+    return str(rng.choice(GROUNDS)).format(asked, a=article(colour), colour=colour)
 
 
 def plain_scene(emoji: Emoji, index: int, rng: np.random.Generator) -> Scene:
@@ -178,59 +220,78 @@ def plain_scene(emoji: Emoji, index: int, rng: np.random.Generator) -> Scene:
 
 def on_background(scene: Scene, rng: np.random.Generator) -> Scene:
     colour = str(rng.choice(list(COLOURS)))
-    return replace(scene, caption=f"{scene.caption} on {article(colour)} background", background=COLOURS[colour])
+    return replace(scene, caption=grounded(scene.caption, colour, rng), background=COLOURS[colour])
 
 
-def recoloured_scene(emoji: Emoji, index: int, rng: np.random.Generator) -> Scene | None:
+def recoloured_scene(emoji: Emoji, index: int, rng: np.random.Generator, *, sized: bool = False) -> Scene | None:
     """The emoji in another colour, or None when it has no clear hue."""
     hue = emoji.hues[index]
     if hue is None:
         return None
     colour = str(rng.choice(list(HUES)))
-    name = emoji.names[index]
-    named = COLOUR_WORD.sub(colour, name) if COLOUR_WORD.search(name) else f"{colour} {name}"
-    if named in emoji.names:
+    name = named(emoji, index, rng)
+    name = COLOUR_WORD.sub(colour, name) if COLOUR_WORD.search(name) else f"{colour} {name}"
+    if name in emoji.names:
         return None  # "a green apple" has a picture of its own
-    return Scene(article(named), (ScenePart(index, hue=HUES[colour]),))
+    size, scale = _size(rng) if sized else ("", 1.0)
+    return Scene(article(f"{size} {name}".strip()), (ScenePart(index, scale=scale, hue=HUES[colour]),))
 
 
 def sized_scene(emoji: Emoji, index: int, rng: np.random.Generator) -> Scene:
-    name = emoji.names[index]
-    if rng.random() < 0.6:
-        word = rng.choice(["small", "small", "tiny", "little"])
-        return Scene(article(f"{word} {name}"), (ScenePart(index, scale=0.45),))
-    return Scene(article(f"{rng.choice(['large', 'large', 'big', 'huge'])} {name}"), (ScenePart(index, scale=1.3),))
+    word, scale = _size(rng)
+    return Scene(article(f"{word} {named(emoji, index, rng)}"), (ScenePart(index, scale=scale),))
+
+
+def _size(rng: np.random.Generator) -> tuple[str, float]:
+    return SIZES[int(rng.integers(len(SIZES)))]
 
 
 def pair_scene(emoji: Emoji, first: int, second: int, rng: np.random.Generator) -> Scene:
-    a, b = article(emoji.names[first]), article(emoji.names[second])
-    placed = [f"{a} to the left of {b}", f"{b} to the right of {a}", f"{a} next to {b}"]
-    caption = str(rng.choice([f"{a} and {b}", f"{a} and {b}", *placed]))
+    """Two things, one left and one right, or one above the other."""
+    a, b = (article(named(emoji, index, rng)) for index in (first, second))
+    if rng.random() < 0.15:
+        caption = str(rng.choice(UPON_EACH_OTHER)).format(a=a, b=b)
+        return Scene(caption, (ScenePart(first, y=0.25, scale=0.5), ScenePart(second, y=0.75, scale=0.5)))
+    caption = str(rng.choice(SIDE_BY_SIDE)).format(a=a, b=b)
     return Scene(caption, (ScenePart(first, x=0.25, scale=0.5), ScenePart(second, x=0.75, scale=0.5)))
 
 
+def several_scene(emoji: Emoji, index: int, rng: np.random.Generator) -> Scene:
+    """Two to four of a kind."""
+    count = str(rng.choice(list(COUNTS)))
+    parts = tuple(ScenePart(index, x=x, y=y, scale=0.48) for x, y in COUNTS[count])
+    return Scene(f"{count} {plural(named(emoji, index, rng))}", parts)
+
+
 def scenes(emoji: Emoji, rng: np.random.Generator) -> Iterator[Scene]:
-    """Composed scenes without end: backgrounds, colours, sizes and pairs (plain ones are added by the caller)."""
+    """Composed scenes without end: grounds, colours, sizes, pairs, several of a kind (plain ones are added by the
+    caller)."""
     weights = emoji.weights
     clear = np.array([hue is not None for hue in emoji.hues])
     objects = np.isin(emoji.groups, ["Smileys & Emotion", "Animals & Nature", "Food & Drink", "Objects", "Activities"])
     pair_weights = weights * np.where(objects, 1.0, 0.15)
     pair_weights /= pair_weights.sum()
     hue_weights = weights * clear / (weights * clear).sum()
+
+    def drawn(by: NDArray[np.float64]) -> int:
+        return int(rng.choice(len(by), p=by))
+
     while True:
         kind = rng.random()
-        if kind < 0.48:
-            scene: Scene | None = on_background(plain_scene(emoji, int(rng.choice(len(weights), p=weights)), rng), rng)
-        elif kind < 0.66:
-            scene = recoloured_scene(emoji, int(rng.choice(len(weights), p=hue_weights)), rng)
-        elif kind < 0.80:
-            scene = sized_scene(emoji, int(rng.choice(len(weights), p=weights)), rng)
-        else:
+        if kind < 0.42:
+            scene: Scene | None = on_background(plain_scene(emoji, drawn(weights), rng), rng)
+        elif kind < 0.60:
+            scene = recoloured_scene(emoji, drawn(hue_weights), rng, sized=rng.random() < 0.15)
+        elif kind < 0.72:
+            scene = sized_scene(emoji, drawn(weights), rng)
+        elif kind < 0.93:
             first, second = rng.choice(len(weights), size=2, p=pair_weights)
             scene = pair_scene(emoji, int(first), int(second), rng)
+        else:
+            scene = several_scene(emoji, drawn(pair_weights), rng)
         if scene is None:
             continue
-        composed = scene.background == WHITE and kind >= 0.48
+        composed = scene.background == WHITE and kind >= 0.42
         yield on_background(scene, rng) if composed and rng.random() < 0.25 else scene
 
 
@@ -296,9 +357,3 @@ def load_emoji(cache: Path, size: int) -> Emoji:
 def plain_code(code: str) -> str:
     """A code point sequence without variation selectors and end marks, which the packages use differently."""
     return "-".join(part for part in code.lower().replace("_", "-").split("-") if part not in ("fe0f", "e007f"))
-
-
-def to_batch(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Pictures (h, w, 3) uint8 as one array (n, 3, h, w) in -1..1."""
-    stacked: NDArray[np.float32] = np.stack(pictures).astype(np.float32).transpose(0, 3, 1, 2) / 127.5 - 1
-    return stacked

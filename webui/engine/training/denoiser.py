@@ -13,21 +13,24 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 from webui.engine.training.budget import Budget, averaged, decay
-from webui.engine.training.config import END_TOKEN, LATENT_SCALE, VOCABULARY, DenoiserTraining, Training
-from webui.engine.training.data import Emoji, Scene, phrase, plain_scene, scenes, to_batch
+from webui.engine.training.config import END_TOKEN, LATENT_SCALE, VOCABULARY, DenoiserTraining, TextTraining, Training
+from webui.engine.training.data import Emoji, Scene, ScenePart, phrase, scenes
 from webui.engine.training.networks import build_text_tower, build_unet
+from webui.engine.training.streams import streamed, workers_for
 from webui.engine.training.tokens import token_ids
-from webui.engine.training.vae import SAVED_EVERY, autocast, encoded, save_state
+from webui.engine.training.vae import SAVED_EVERY, autocast, encoded, save_state, standing
 
 log = logging.getLogger(__name__)
 
@@ -53,24 +56,46 @@ class TextConditionedUNet(nn.Module):
 
 @dataclass
 class Latents:
-    """Pictures at hand, scaled to deviation 1, float16: each plain emoji, and composed scenes with captions."""
+    """Pictures at hand, scaled to deviation 1, float16: each plain emoji, and composed scenes with their captions."""
 
     plain: Tensor
     composed: Tensor
-    captions: list[str]
+    ids: Tensor
+    """(scenes, 77) int64"""
+
+    def to(self, device: torch.device) -> Latents:
+        return Latents(self.plain.to(device), self.composed.to(device), self.ids.to(device))
 
 
 @dataclass
 class Painter:
-    """Paints scenes and encodes them: (n, c, h, w) float16, scaled to deviation 1."""
+    """Paints scenes and encodes them."""
 
     vae: AutoencoderKL
     emoji: Emoji
     device: torch.device
+    together: int = 16
 
-    def __call__(self, wanted: Sequence[Scene]) -> Tensor:
-        pictures = to_batch([self.emoji.paint(scene) for scene in wanted])
-        return (encoded(self.vae, pictures, self.device) * LATENT_SCALE).half().cpu()
+    def scenes(self, seed: tuple[int, ...]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Composed scenes without end, `together` at a time: latents (n, c, h, w) float16 scaled to deviation 1, and
+        token ids (n, 77), both on the device."""
+        painted = partial(_painted, self.emoji, self.together)
+        for pictures, ids in streamed(painted, seed, workers_for(self.device)):
+            yield self.latents(pictures), torch.from_numpy(ids).to(self.device)
+
+    def latents(self, pictures: NDArray[np.uint8]) -> Tensor:
+        """Of pictures (n, h, w, 3)."""
+        return (encoded(self.vae, pictures, self.device) * LATENT_SCALE).half()
+
+
+def _painted(
+    emoji: Emoji, together: int, rng: np.random.Generator
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    source = scenes(emoji, rng)
+    while True:
+        wanted = [next(source) for _ in range(together)]
+        ids = token_ids([scene.caption for scene in wanted])
+        yield np.stack([emoji.paint(scene) for scene in wanted]), ids.numpy()
 
 
 def first_latents(training: Training, painter: Painter, cache: Path) -> Latents:
@@ -80,19 +105,17 @@ def first_latents(training: Training, painter: Painter, cache: Path) -> Latents:
     saved = torch.load(state, weights_only=True) if state.exists() else {}
     if not math.isclose(saved.get("encoder", math.inf), encoder, rel_tol=1e-5):  # other machines round otherwise
         log.info("encoding %d pictures", len(emoji.names) + training.composed)
-        source = scenes(emoji, np.random.default_rng([training.seed, 1]))
-        composed = [next(source) for _ in range(training.composed)]
-        rng = np.random.default_rng(training.seed)
-        plain = [plain_scene(emoji, index, rng) for index in range(len(emoji.names))]
-        captions = [scene.caption for scene in composed]
-        saved = {"encoder": encoder, "plain": _painted(plain, painter), "captions": captions}
-        save_state({**saved, "composed": _painted(composed, painter)}, state)
-        saved = torch.load(state, weights_only=True)
-    return Latents(saved["plain"], saved["composed"], list(saved["captions"]))
-
-
-def _painted(wanted: Sequence[Scene], painter: Painter) -> Tensor:
-    return torch.cat([painter(wanted[start : start + 16]) for start in range(0, len(wanted), 16)])
+        some = [
+            np.stack([emoji.paint(Scene("", (ScenePart(index),))) for index in indices])
+            for indices in np.array_split(np.arange(len(emoji.names)), -(-len(emoji.names) // painter.together))
+        ]
+        plain = torch.cat([painter.latents(pictures).cpu() for pictures in some])
+        source = painter.scenes((training.seed, 1))
+        parts = [next(source) for _ in range(-(-training.composed // painter.together))]
+        composed, ids = (torch.cat(of_all)[: training.composed].cpu() for of_all in zip(*parts, strict=True))
+        saved = {"encoder": encoder, "plain": plain, "composed": composed, "ids": ids}
+        save_state(saved, state)
+    return Latents(saved["plain"], saved["composed"], saved["ids"])
 
 
 def signal_shares() -> Tensor:
@@ -108,44 +131,40 @@ class Lessons:
     training: Training
     emoji: Emoji
     latents: Latents
-    rng: np.random.Generator
     painter: Painter | None = None
     """Without it the composed scenes stay."""
-    _due: float = field(default=0.0, init=False)
-    """Scenes to be painted, as soon as they fill a batch."""
 
-    def __post_init__(self) -> None:
-        self._source = scenes(self.emoji, self.rng)
+    def batches(self, plan: TextTraining | DenoiserTraining, done: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Latents (batch, c, h, w) float32 and token ids (batch, 77), where the latents are. done: lessons before; a
+        run that goes on from them has others."""
+        seed, size, share = (self.training.seed, 2, done), plan.batch, self.training.denoiser
+        held, device = self.latents, self.latents.plain.device
+        rng, due = np.random.default_rng(seed), 0.0
+        asked = streamed(partial(_asked, self.emoji, size), (*seed, 0), workers_for(device))
+        fresh = self.painter.scenes((*seed, 1)) if self.painter is not None else None
+        empty = token_ids([""]).to(device)
+        for chosen, said in asked:
+            due += size * plan.renewed
+            while fresh is not None and due >= self.training.together:
+                pictures, ids = next(fresh)
+                due -= len(ids)
+                places = torch.from_numpy(rng.choice(len(held.ids), len(ids), replace=len(ids) > len(held.ids)))
+                held.composed[places.to(device)], held.ids[places.to(device)] = pictures, ids
+            latents, ids = held.plain[torch.from_numpy(chosen).to(device)], torch.from_numpy(said).to(device)
+            composed = torch.from_numpy(np.flatnonzero(rng.random(size) >= share.plain_pictures)).to(device)
+            places = torch.from_numpy(rng.integers(0, len(held.ids), len(composed))).to(device)
+            latents[composed], ids[composed] = held.composed[places], held.ids[places]
+            ids[torch.from_numpy(rng.random(size) < share.empty_captions).to(device)] = empty
+            yield latents.float(), ids
 
-    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Latents (size, c, h, w) float32 and token ids (size, 77)."""
-        plan, weights = self.training.denoiser, self.emoji.weights
-        while True:
-            self._renew(size)
-            plain = self.rng.random(size) < plan.plain_pictures
-            chosen = self.rng.choice(len(weights), size=size, p=weights)
-            pictures, captions = [], []
-            for number in range(size):
-                if plain[number]:
-                    index = int(chosen[number])
-                    pictures.append(self.latents.plain[index])
-                    caption = phrase(self.emoji, index, self.rng)
-                else:
-                    index = int(self.rng.integers(len(self.latents.captions)))
-                    pictures.append(self.latents.composed[index])
-                    caption = self.latents.captions[index]
-                captions.append("" if self.rng.random() < plan.empty_captions else caption)
-            yield torch.stack(pictures).float(), token_ids(captions)
 
-    def _renew(self, size: int) -> None:
-        self._due += size * self.training.renewed if self.painter is not None else 0.0
-        while self.painter is not None and self._due >= 16:
-            self._due -= 16
-            fresh = [next(self._source) for _ in range(16)]
-            places = self.rng.integers(0, len(self.latents.captions), 16)
-            self.latents.composed[torch.from_numpy(places)] = self.painter(fresh)
-            for place, scene in zip(places, fresh, strict=True):
-                self.latents.captions[int(place)] = scene.caption
+def _asked(
+    emoji: Emoji, size: int, rng: np.random.Generator
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Plain emoji without end, as they are asked for: (size,), and the captions' token ids, (size, 77)."""
+    while True:
+        chosen = rng.choice(len(emoji.weights), size=size, p=emoji.weights)
+        yield chosen, token_ids([phrase(emoji, int(index), rng) for index in chosen]).numpy()
 
 
 def patches(latents: Tensor) -> Tensor:
@@ -165,15 +184,18 @@ def teach_text(model: TextConditionedUNet, lessons: Lessons, cache: Path, device
     plan, text, state = lessons.training.text, model.text, cache / "text.pt"
     head = nn.Linear(text.config.hidden_size, lessons.latents.plain[0].numel() // GRID**2).to(device)
     optimizer = torch.optim.AdamW([*text.parameters(), *head.parameters()], plan.rate, weight_decay=0.0)
-    budget, recent, last_save = Budget(plan.lessons), 1.0, time.monotonic()
+    budget, recent, last_save = Budget.of(plan), 1.0, time.monotonic()
     if state.exists():
         saved = torch.load(state, map_location=device, weights_only=True)
         text.load_state_dict(saved["text"])
         head.load_state_dict(saved["head"])
         optimizer.load_state_dict(saved["optimizer"])
         budget.done, recent = saved["done"], saved["recent"]
-    for step, (pictures, ids) in enumerate(lessons.batches(plan.batch), start=1):
-        if budget.over:
+        if saved.get("enough", 0) >= plan.lessons:
+            return
+    over = budget.done >= budget.planned
+    for step, (pictures, ids) in enumerate(lessons.batches(plan, budget.done), start=1):
+        if over:
             break
         for group in optimizer.param_groups:
             group["lr"] = plan.rate * budget.rate(plan.warmup)
@@ -190,10 +212,11 @@ def teach_text(model: TextConditionedUNet, lessons: Lessons, cache: Path, device
         recent += (loss.item() - recent) * max(0.02, 1 / step)
         if step % 50 == 0:
             log.info("text: %d of %d lessons, left unexplained %.3f", budget.done, budget.planned, recent)
-        if budget.over or time.monotonic() - last_save > SAVED_EVERY:
+        over = budget.over
+        if over or time.monotonic() - last_save > SAVED_EVERY:
             last_save = time.monotonic()
-            kept = {"text": text.state_dict(), "head": head.state_dict(), "done": budget.done, "recent": recent}
-            save_state({**kept, "optimizer": optimizer.state_dict()}, state)
+            kept = {"text": text.state_dict(), "head": head.state_dict(), "recent": recent}
+            save_state({**kept, "optimizer": optimizer.state_dict(), **standing(budget)}, state)
 
 
 def from_velocity(x: Tensor, velocity: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
@@ -243,30 +266,42 @@ def _optimizer(model: TextConditionedUNet, plan: DenoiserTraining) -> torch.opti
 
 
 def train_denoiser(
-    training: Training, lessons: Lessons, cache: Path, device: torch.device, begun: TextConditionedUNet | None = None
+    training: Training,
+    lessons: Lessons,
+    cache: Path,
+    device: torch.device,
+    begun: TextConditionedUNet | None = None,
+    *,
+    compiled: bool = False,
 ) -> TextConditionedUNet:
     """The trained networks, averaged over lessons; resumes from `cache/denoiser.pt` and leaves it complete.
 
-    begun: weights to go on from, instead of random ones and a text tower that is taught first.
+    begun: weights to go on from, instead of random ones and a text tower that is taught first. compiled: the networks'
+    calls are compiled before the first lesson.
     """
     plan, state = training.denoiser, cache / "denoiser.pt"
     model = (begun or new_denoiser(training)).to(device)
+    model.unet.to(memory_format=torch.channels_last)
+    predict = torch.compile(model) if compiled else model
     saved = torch.load(state, map_location=device, weights_only=True) if state.exists() else None
     if saved is None and begun is None:
         teach_text(model, lessons, cache, device)
     mean = copy.deepcopy(model).requires_grad_(False).eval()
     optimizer = _optimizer(model, plan)
-    budget, step = Budget(plan.lessons), 0
+    budget, step = Budget.of(plan), 0
     if saved is not None:
         model.load_state_dict(saved["model"])
         mean.load_state_dict(saved["mean"])
         optimizer.load_state_dict(saved["optimizer"])
         budget.done, step = saved["done"], saved["step"]
+        if saved.get("enough", 0) >= plan.lessons:
+            return mean
     torch.manual_seed(training.seed + step)
     shares = signal_shares().to(device)
     recent, last_save = 0.0, time.monotonic()
-    for pictures, ids in lessons.batches(plan.batch):
-        if budget.over:
+    over = budget.done >= budget.planned
+    for pictures, ids in lessons.batches(plan, budget.done):
+        if over:
             break
         x0, ids = pictures.to(device), ids.to(device)
         t = (1000 * torch.rand(len(x0), device=device) ** 0.7).long()  # more of the high noise: there text is heard
@@ -275,7 +310,7 @@ def train_denoiser(
         for group in optimizer.param_groups:
             group["lr"] = group["share"] * plan.rate * budget.rate(plan.warmup)
         with autocast(device):
-            predicted = model(share.sqrt() * x0 + (1 - share).sqrt() * noise, t, ids)
+            predicted = predict(share.sqrt() * x0 + (1 - share).sqrt() * noise, t, ids)
         loss = (predicted.float() - (share.sqrt() * noise - (1 - share).sqrt() * x0)).square().mean()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -288,10 +323,11 @@ def train_denoiser(
         recent += (loss.item() - recent) * max(0.01, 1 / step)
         if step % 50 == 0:
             log.info("denoiser: %d of %d lessons, loss %.4f", budget.done, budget.planned, recent)
-        if budget.over or time.monotonic() - last_save > SAVED_EVERY:
+        over = budget.over
+        if over or time.monotonic() - last_save > SAVED_EVERY:
             last_save = time.monotonic()
             mean.seen.copy_(model.seen)
-            kept = {"model": model.state_dict(), "mean": mean.state_dict(), "done": budget.done, "step": step}
-            save_state({**kept, "optimizer": optimizer.state_dict()}, state)
+            kept = {"model": model.state_dict(), "mean": mean.state_dict(), "step": step}
+            save_state({**kept, "optimizer": optimizer.state_dict(), **standing(budget)}, state)
     mean.seen.copy_(model.seen)
     return mean

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from numpy.typing import NDArray
 from torch import Tensor
 
 from webui.engine.training.adversary import Adversary, balanced, perceived
 from webui.engine.training.config import LATENT_SCALE, Training
-from webui.engine.training.data import Emoji, Scene, plain_scene, scenes, to_batch
+from webui.engine.training.data import Emoji, plain_scene, scenes
 from webui.engine.training.denoiser import TextConditionedUNet, denoised, signal_shares
+from webui.engine.training.streams import streamed, workers_for
 from webui.engine.training.vae import Lesson, autocast, difference, encoded, opened_decoder, save_state, trained
 
 log = logging.getLogger(__name__)
@@ -28,7 +32,6 @@ log = logging.getLogger(__name__)
 LOWEST = 60
 """Of the schedule's 1000 steps: from where, at least, the latents are denoised."""
 GUIDANCE = (4.0, 8.0)
-AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,7 @@ def finished(
     training: Training, model: TextConditionedUNet, vae: AutoencoderKL, emoji: Emoji, cache: Path
 ) -> AutoencoderKL:
     """The autoencoder with a decoder for this denoiser; resumes from `cache/finish.pt`, and leaves it complete."""
-    if training.finish.lessons <= 0:
-        return vae
-    base = model.unet.conv_out.weight.double().abs().sum().item()
+    base = _base(model)
     parameters = opened_decoder(vae)
     device = parameters[0].device
     guesses = _guessed(training, model, vae, emoji, cache / "guesses.pt", base)
@@ -54,6 +55,21 @@ def finished(
         return _Finish(training, guesses, np.random.default_rng([training.seed, 5, done]), device)
 
     return trained(vae, parameters, lessons, training.finish, cache / "finish.pt", base=base)
+
+
+def finished_before(model: TextConditionedUNet, vae: AutoencoderKL, cache: Path) -> AutoencoderKL:
+    """The autoencoder as far as its decoder has been taught for this denoiser; else as it is."""
+    state = cache / "finish.pt"
+    if state.exists():
+        saved = torch.load(state, map_location=next(vae.parameters()).device, weights_only=True)
+        if math.isclose(saved["base"], _base(model), rel_tol=1e-9):
+            vae.load_state_dict(saved["mean"])
+    return vae
+
+
+def _base(model: TextConditionedUNet) -> float:
+    """Tells denoisers apart."""
+    return model.unet.conv_out.weight.double().abs().sum().item()
 
 
 @dataclass
@@ -67,15 +83,17 @@ class _Finish:
 
     def __post_init__(self) -> None:
         torch.manual_seed(self.training.seed)
+        self._sees_wholes = True
         self._adversary = Adversary().to(self.device)
         rate = self.training.finish.adversary_rate
         self._learning = torch.optim.AdamW(self._adversary.parameters(), rate, betas=(0.5, 0.99))
         self._alone = self.training.finish.adversary_alone
         """Lessons for which it still learns by itself: anew where a run is resumed, for it is not kept."""
 
-    def __call__(self, vae: AutoencoderKL, step: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, vae: AutoencoderKL) -> tuple[Tensor, Tensor]:
         plan = self.training.finish
-        latents, wanted = self._crops(whole=step % 2 == 1)
+        self._sees_wholes = not self._sees_wholes
+        latents, wanted = self._crops(whole=self._sees_wholes)
         with autocast(self.device):
             drawn = vae.decode(latents / LATENT_SCALE).sample
             perceptual = perceived(vae, drawn, wanted)
@@ -120,16 +138,16 @@ def _guessed(
     if not math.isclose(saved.get("base", math.inf), base, rel_tol=1e-9):
         rng = np.random.default_rng([training.seed, 4])
         torch.manual_seed(training.seed)
-        wanted = _scenes(emoji, training.finish.pictures, rng)
+        wanted, device = training.finish.pictures, next(vae.parameters()).device
         latents, pictures = [], []
-        for start in range(0, len(wanted), AT_ONCE):
-            part = wanted[start : start + AT_ONCE]
-            painted = np.stack([emoji.paint(scene) for scene in part])
-            latents.append(_guess(training, model, vae, painted, [scene.caption for scene in part], rng))
+        source = streamed(partial(_painted, emoji, training.together), (training.seed, 4, 0), workers_for(device))
+        for start in range(0, wanted, training.together):
+            painted, captions = next(source)
+            latents.append(_guess(training, model, vae, painted, captions, rng))
             pictures.append(torch.from_numpy(painted))
-            if start % (20 * AT_ONCE) == 0:
-                log.info("guessed %d of %d pictures", start, len(wanted))
-        saved = {"base": base, "latents": torch.cat(latents), "pictures": torch.cat(pictures)}
+            if start % (20 * training.together) == 0:
+                log.info("guessed %d of %d pictures", start, wanted)
+        saved = {"base": base, "latents": torch.cat(latents)[:wanted], "pictures": torch.cat(pictures)[:wanted]}
         save_state(saved, state)
     return Guesses(saved["latents"], saved["pictures"])
 
@@ -138,23 +156,27 @@ def _guess(
     training: Training,
     model: TextConditionedUNet,
     vae: AutoencoderKL,
-    painted: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
+    painted: NDArray[np.uint8],
     captions: list[str],
     rng: np.random.Generator,
 ) -> Tensor:
     """Latents (n, c, h, w) float16 of pictures (n, height, width, 3), noised by a random amount and denoised again."""
     plan, device = training.finish, next(vae.parameters()).device
-    x0 = encoded(vae, to_batch(list(painted)), device) * LATENT_SCALE
+    x0 = encoded(vae, painted, device) * LATENT_SCALE
     times = np.linspace(rng.integers(LOWEST, plan.highest), 0, plan.denoising_steps + 1).round().astype(int)[:-1]
     share = signal_shares()[times[0]].to(device)
     noised = share.sqrt() * x0 + (1 - share).sqrt() * torch.randn_like(x0)
     return denoised(model, noised, captions, times.tolist(), float(rng.uniform(*GUIDANCE))).half().cpu()
 
 
-def _scenes(emoji: Emoji, count: int, rng: np.random.Generator) -> list[Scene]:
-    """One half plain emoji, the other half composed."""
+def _painted(
+    emoji: Emoji, together: int, rng: np.random.Generator
+) -> Iterator[tuple[NDArray[np.uint8], list[str]]]:
+    """Pictures (n, h, w, 3) and captions without end: one half plain emoji, the other half composed."""
     composed = scenes(emoji, rng)
-    return [
-        next(composed) if number % 2 else plain_scene(emoji, int(rng.integers(len(emoji.names))), rng)
-        for number in range(count)
-    ]
+    while True:
+        wanted = [
+            next(composed) if number % 2 else plain_scene(emoji, int(rng.integers(len(emoji.names))), rng)
+            for number in range(together)
+        ]
+        yield np.stack([emoji.paint(scene) for scene in wanted]), [scene.caption for scene in wanted]

@@ -37,7 +37,10 @@ SHEET = (
     "a grinning face", "a smiling face with sunglasses", "a dog face on a yellow background", "an octopus", "a rocket",
     "a pizza", "a hamburger on a pink background", "a unicorn", "a purple heart on a black background", "a sunflower",
     "an automobile", "a green automobile", "a frog", "a robot", "a small red apple", "a strawberry", "a guitar",
-    "an avocado on an orange background",
+    "an avocado on an orange background", "a cat and a rocket on a blue background", "a red car", "two dogs", "an owl",
+    "a tiny house", "a birthday cake on a turquoise background", "a tree", "a bird and a flower", "a snowman",
+    "a picture of a lion", "a blue butterfly", "a wizard", "a soccer ball", "an elephant on a gray background",
+    "a castle above a cloud", "ice cream",
 )  # fmt: skip
 
 

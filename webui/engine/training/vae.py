@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,8 +21,9 @@ from torch.nn import functional as F
 
 from webui.engine.training.budget import Budget, averaged, decay
 from webui.engine.training.config import LATENT_SCALE, Training, TrainingPace
-from webui.engine.training.data import Emoji, Scene, ScenePart, scenes, to_batch
+from webui.engine.training.data import Emoji, Scene, ScenePart, scenes
 from webui.engine.training.networks import build_vae
+from webui.engine.training.streams import streamed, workers_for
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +61,24 @@ def train_vae(training: Training, emoji: Emoji, cache: Path, device: torch.devic
     vae = build_vae(training.networks).to(device, memory_format=torch.channels_last)
 
     def lessons(done: int) -> Lesson:
-        return _Reproduction(training, emoji, np.random.default_rng([training.seed, done]), device)
+        batches = streamed(partial(_batches, training, emoji), (training.seed, done), workers_for(device))
+        return _Reproduction(training, batches, device)
 
     return trained(vae, vae.parameters(), lessons, training.vae, cache / "vae.pt")
+
+
+def _batches(training: Training, emoji: Emoji, rng: np.random.Generator) -> Iterator[NDArray[np.uint8]]:
+    """(n, h, w, 3): crops of half the sides, and every second time a quarter as many whole pictures."""
+    source, count = pictures(emoji, rng), training.vae.batch
+    while True:
+        yield np.stack([cropped(next(source), training.size // 2, rng) for _ in range(count)])
+        yield np.stack([next(source) for _ in range(max(count // 4, 1))])
+
+
+def on(device: torch.device, pictures: NDArray[np.uint8]) -> Tensor:
+    """Pictures (n, h, w, 3) -> (n, 3, h, w) in -1..1 there."""
+    sent = torch.from_numpy(pictures).to(device)
+    return (sent.permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
 def opened_decoder(vae: AutoencoderKL) -> list[nn.Parameter]:
@@ -73,8 +90,8 @@ def opened_decoder(vae: AutoencoderKL) -> list[nn.Parameter]:
     return ends
 
 
-Lesson: TypeAlias = Callable[[AutoencoderKL, int], tuple[Tensor, Tensor]]
-"""(autoencoder, number of the step) -> the error of its pictures, and what is to be made less."""
+Lesson: TypeAlias = Callable[[AutoencoderKL], tuple[Tensor, Tensor]]
+"""Autoencoder -> the error of its pictures, and what is to be made less."""
 
 
 @dataclass
@@ -82,20 +99,13 @@ class _Reproduction:
     """Pictures come out as they went in."""
 
     training: Training
-    emoji: Emoji
-    rng: np.random.Generator
+    batches: Iterator[NDArray[np.uint8]]
+    """(n, h, w, 3)"""
     device: torch.device
 
-    def __post_init__(self) -> None:
-        self._source = pictures(self.emoji, self.rng)
-
-    def __call__(self, vae: AutoencoderKL, step: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, vae: AutoencoderKL) -> tuple[Tensor, Tensor]:
         plan = self.training.vae
-        if step % 2 == 1:
-            batch = [next(self._source) for _ in range(max(plan.batch // 4, 1))]
-        else:
-            batch = [cropped(next(self._source), self.training.size // 2, self.rng) for _ in range(plan.batch)]
-        wanted = torch.from_numpy(to_batch(batch)).to(self.device, memory_format=torch.channels_last)
+        wanted = on(self.device, next(self.batches))
         with autocast(self.device):
             posterior = vae.encode(wanted).latent_dist
             decoded = vae.decode(posterior.sample()).sample
@@ -132,19 +142,22 @@ def trained(
     device = parameters[0].device
     mean = copy.deepcopy(vae).requires_grad_(False).eval()
     optimizer = torch.optim.AdamW(parameters, plan.rate, betas=(0.9, 0.99), weight_decay=1e-4)
-    budget, step = Budget(plan.lessons), 0
+    budget, step = Budget.of(plan), 0
     saved = torch.load(state, map_location=device, weights_only=True) if state.exists() else None
     if saved is not None and math.isclose(saved.get("base", 0.0), base, rel_tol=1e-9):
         vae.load_state_dict(saved["vae"])
         mean.load_state_dict(saved["mean"])
         optimizer.load_state_dict(saved["optimizer"])
         budget.done, step = saved["done"], saved["step"]
+        if saved.get("enough", 0) >= plan.lessons:
+            return mean
     lesson = lessons(budget.done)
     recent, last_save = 0.0, time.monotonic()
-    while not budget.over:
+    over = budget.done >= budget.planned
+    while not over:
         for group in optimizer.param_groups:
             group["lr"] = plan.rate * budget.rate(plan.warmup)
-        error, loss = lesson(vae, step)
+        error, loss = lesson(vae)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
@@ -155,11 +168,17 @@ def trained(
         recent += (error.item() - recent) * max(0.02, 1 / step)
         if step % 50 == 0:
             log.info("%s: %d of %d lessons, error %.4f", state.stem, budget.done, budget.planned, recent)
-        if budget.over or time.monotonic() - last_save > SAVED_EVERY:
+        over = budget.over
+        if over or time.monotonic() - last_save > SAVED_EVERY:
             last_save = time.monotonic()
-            kept = {"base": base, "vae": vae.state_dict(), "mean": mean.state_dict(), "done": budget.done, "step": step}
-            save_state({**kept, "optimizer": optimizer.state_dict()}, state)
+            kept = {"base": base, "vae": vae.state_dict(), "mean": mean.state_dict(), "step": step}
+            save_state({**kept, "optimizer": optimizer.state_dict(), **standing(budget)}, state)
     return mean
+
+
+def standing(budget: Budget) -> dict[str, int]:
+    """How far a training is; `enough` is the plan that it has fulfilled, if only by the clock."""
+    return {"done": budget.done, "enough": budget.planned if budget.over else 0}
 
 
 def save_state(kept: dict[str, object], state: Path) -> None:
@@ -169,18 +188,20 @@ def save_state(kept: dict[str, object], state: Path) -> None:
     half.replace(state)
 
 
-def encoded(vae: AutoencoderKL, pictures: NDArray[np.float32], device: torch.device) -> Tensor:
-    """The encoder's means of pictures (n, 3, h, w) in -1..1: (n, c, h/factor, w/factor), not scaled, float32."""
-    shown = torch.from_numpy(pictures).to(device, memory_format=torch.channels_last)
+def encoded(vae: AutoencoderKL, pictures: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """The encoder's means of pictures (n, h, w, 3): (n, c, h/factor, w/factor), not scaled, float32."""
     with torch.no_grad(), autocast(device):
-        mean: Tensor = vae.encode(shown).latent_dist.mean
+        mean: Tensor = vae.encode(on(device, pictures)).latent_dist.mean
     return mean.float()
 
 
-def sample_latents(vae: AutoencoderKL, emoji: Emoji, training: Training, device: torch.device) -> Tensor:
-    """The encoder's means of 512 pictures, the same at each call: what `normalise` measures."""
+def sample_latents(
+    vae: AutoencoderKL, emoji: Emoji, training: Training, device: torch.device, count: int = 512
+) -> Tensor:
+    """The encoder's means of so many pictures, the same at each call: what `normalise` measures."""
     source = pictures(emoji, np.random.default_rng([training.seed, 3]))
-    return torch.cat([encoded(vae, to_batch([next(source) for _ in range(16)]), device) for _ in range(32)])
+    batches = (np.stack([next(source) for _ in range(16)]) for _ in range(count // 16))
+    return torch.cat([encoded(vae, batch, device) for batch in batches])
 
 
 def normalise(vae: AutoencoderKL, latents: Tensor) -> None:
