@@ -16,12 +16,12 @@ from typing import Protocol
 import torch
 from PIL import Image
 
-from webui.base.errors import Interrupted
+from webui.base.errors import Interrupted, UserError
 from webui.base.resume_points import ResumePoints
 from webui.catalog import image_files
 from webui.engine.batch import Batch, Denoised, Lent, Loaded, Pass, Services, stepwise
 from webui.engine.conditioning import TextCache
-from webui.engine.families.family import Family, Model
+from webui.engine.families.family import Model
 from webui.engine.feature import FinishedPicture, Further
 from webui.engine.finished import DecodedPicture, begun, finish, pictured
 from webui.engine.levels import picture_of
@@ -208,12 +208,12 @@ class _Lending:
     use: Use
     around: Callable[[Loaded], Loaded]
     features: Features
-    _base: Family | None = None
+    _base: Model | None = None
 
     def first(self, checkpoint: CheckpointRef) -> Lent[Model]:
         """The model that the batch begins with."""
         lent = self._lent(checkpoint)
-        self._base = lent.model.family
+        self._base = lent.model
         return lent
 
     def loaded_from(self, lent: Lent[Model]) -> Loaded:
@@ -229,11 +229,31 @@ class _Lending:
         """See `LendPartner`."""
         lent = self._lent(checkpoint)
         if self._base is not None:
-            check_partner(self._base.capabilities, lent.model.family.capabilities, role, latents=latents)
+            check_partner(self._base.family.capabilities, lent.model.family.capabilities, role, latents=latents)
+            if latents:
+                check_formats(self._base, lent.model, role)
         return self.loaded_from(lent)
 
     def _lent(self, checkpoint: CheckpointRef) -> Lent[Model]:
         return self.loans.enter_context(self.models.lend(checkpoint, self.vae, self.use))
+
+
+def check_formats(base: Model, other: Model, role: Role) -> None:
+    """Whether the latents of two files lie alike, which files of one family may not.
+
+    Raises:
+        UserError: they do not.
+    """
+    if base.picture_maker is None or other.picture_maker is None:
+        return
+    ours, theirs = base.picture_maker.latent, other.picture_maker.latent
+    if (ours.channels, ours.factor) != (theirs.channels, theirs.factor):
+        mine, its = (f"{form.channels} channels for {form.factor}x{form.factor} pixels" for form in (ours, theirs))
+        raise UserError(
+            f"This checkpoint works on latents of {its}, the first one on {mine}: it cannot be {role.title} here.",
+            hint=f"Choose a checkpoint of the same kind{role.otherwise}.",
+            field=role.field,
+        )
 
 
 def prompts_of(pictures: tuple[Picture, ...]) -> Iterator[str]:

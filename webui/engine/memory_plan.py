@@ -167,7 +167,8 @@ def plan(machine: Machine, model: ModelSize, work: Workload, wishes: Wishes = Wi
 
 def peak(profile: MemoryProfile, machine: Machine, model: ModelSize, work: Workload) -> int:
     """Bytes that the device holds at the worst moment."""
-    latents = min(work.seen or work.pixels, work.pixels) // model.factor**2
+    latents = work.pixels // model.factor**2
+    latents = min(work.seen or latents, latents)
     sampling = work.rows * latents * model.step
     if machine.holds_scores:
         scores = work.rows * model.scores * latents**2 // 256

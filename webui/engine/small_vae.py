@@ -32,6 +32,8 @@ FOLDERS = ("VAE-taesd", "VAE-approx", "vae_approx")
 ENDINGS = (".safetensors", ".pth", ".pt")
 STEMS: Mapping[str, str] = {"SD1": "taesd", "SD2": "taesd", "SDXL": "taesdxl", "SD3": "taesd3", "Flux": "taef1"}
 """Family -> the beginning of its files' names."""
+FACTOR = 8
+"""Pixels along a side of what one latent of theirs stands for."""
 TAESD = "TAESD"
 
 
@@ -72,7 +74,9 @@ class SmallVaes:
     @contextmanager
     def lent(self, model: Model, side: Side) -> Iterator[nn.Module | None]:
         """The encoder or decoder for a model, on its device; None where there is no file. Raises ModelError."""
-        path = self._file(f"{STEMS.get(model.family.name.removesuffix(' refiner'), '')}_{side}")
+        usual = model.picture_maker is None or has_usual_latents(model.picture_maker)
+        stem = STEMS.get(model.family.name.removesuffix(" refiner"), "") if usual else ""
+        path = self._file(f"{stem}_{side}")
         if path is None or self.residents is None:
             yield None
             return
@@ -114,6 +118,11 @@ KINDS: Mapping[Side, ResidentKind[nn.Module]] = {"encoder": _kind("encoder"), "d
 def _moved(name: str, shift: int) -> str:
     number, _, rest = name.partition(".")
     return f"{int(number) - shift}.{rest}"
+
+
+def has_usual_latents(model: PictureMaker) -> bool:
+    """Whether a file of this family can be for it: its latents lie as the family's usually do."""
+    return model.latent.factor == FACTOR and model.latent.channels == model.family.capabilities.channels
 
 
 class _WithSmallVae:

@@ -67,7 +67,8 @@ def _finish(device: torch.device) -> None:
 def speeds(model: LdmModel, make: Callable[[], object], job: Measured) -> Speeds:
     """make: our generation of the job. Everything but the decoding of pictures is timed, alike in all three."""
     conditioning = _conditioning(model, job)
-    latents = torch.zeros(job.batch, model.latent.channels, job.side // 8, job.side // 8, device=model.device)
+    side = job.side // model.latent.factor
+    latents = torch.zeros(job.batch, model.latent.channels, side, side, device=model.device)
     ours = timed(make, model.device)
     bare = timed(lambda: _bare(model, latents, conditioning, job.steps), model.device)
     pipeline = stock_pipeline(model)

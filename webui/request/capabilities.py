@@ -84,7 +84,7 @@ class Capabilities:
     """What people call it."""
     bears: frozenset[Capability]
     channels: int = 0
-    """Of its latents; 0: they are its own affair."""
+    """Of its latents, where the file's tensors do not say otherwise; 0: they are its own affair."""
     text: str = ""
     """Its text encoders."""
     variants: tuple[Capabilities, ...] = ()

@@ -15,7 +15,7 @@ class Workload:
     rows: int = 2
     """Pictures at once, with guidance twice as many."""
     seen: int = 0
-    """Pixels of each picture that the network sees in one call; 0: all."""
+    """Latents of each picture that the network sees in one call; 0: all."""
     weights: int = 0
     """Bytes of networks that work beside the checkpoint's."""
 

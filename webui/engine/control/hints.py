@@ -25,6 +25,8 @@ MASKED = 127
 LARGEST = 64 * 2**20
 """Pixels, as of every picture that is taken."""
 FEW_COLOURS = 200
+PER_LATENT = 8
+"""Pixels along a side that networks see for one latent, whatever it stands for in the picture."""
 DARK, BRIGHT = 16, 240
 """Of a map that has two colours and no more: one below the first, one above the second."""
 

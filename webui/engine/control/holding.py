@@ -41,8 +41,10 @@ class Holding(PassFeature):
 
 
 def outside(latents: Tensor, hole: Tensor) -> Change:
-    """What lies outside the hole is the given picture. latents: (1, c, h, w), hole: (1, 1, 8 h, 8 w), 1 inside."""
-    inside = max_pool2d(hole, 10, stride=8, padding=1).to(latents.device)
+    """What lies outside the hole is the given picture. latents: (1, c, h, w), hole: in pixels, (1, 1, factor h,
+    factor w), 1 inside."""
+    factor = hole.shape[-1] // latents.shape[-1]
+    inside = max_pool2d(hole, factor + 2, stride=factor, padding=1).to(latents.device)
 
     def changed(x0: Tensor, call: Call) -> Tensor:
         kept, where = call.cut(latents), call.cut(inside)
@@ -88,4 +90,4 @@ class Beside(PassFeature):
 
 def beside_of(latents: Tensor, hole: Tensor) -> Tensor:
     """(1, 5, h, w). latents: of the picture with grey for the hole."""
-    return torch.cat([max_pool2d(hole, 8).to(latents.device), latents], dim=1)
+    return torch.cat([max_pool2d(hole, hole.shape[-1] // latents.shape[-1]).to(latents.device), latents], dim=1)

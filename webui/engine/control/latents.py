@@ -36,7 +36,7 @@ class Turn:
 
 
 def encoded_once(pixels: Tensor, context: PassContext, turn: Turn) -> Tensor:
-    """Latents (1, c, h / 8, w / 8) of a unit's picture (1, 3, h, w) in 0..1: the same for all batches of a job."""
+    """Latents (1, c, h, w) of a unit's picture (1, 3, factor h, factor w) in 0..1; the same for all of a job."""
     posterior = None
     if context.batch.render.randn_source != "NV":
         plan = context.services.plan

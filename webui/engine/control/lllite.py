@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate, relu
 
 from webui.base.errors import UserError
 from webui.catalog.control_kinds import Shapes
+from webui.engine.control.hints import PER_LATENT
 from webui.engine.denoisers import Window
 from webui.engine.families import ldm
 from webui.engine.families.weights import WeightsFile
@@ -124,10 +125,11 @@ class _Unit:
     def _tokens(self, window: Window | None, count: int) -> Tensor:
         """What the part makes of the hint, or of what a window shows of it: (1, count, width)."""
         if (window, count) not in self.fitting:
-            hint = self.hint if window is None else window.of(self.hint, 8)
+            hint = self.hint if window is None else window.of(self.hint, PER_LATENT)
             weight = next(self.part.parameters())
             seen = self.part.seen((hint * 2 - 1).to(weight.device, weight.dtype))
-            self.fitting[window, count] = as_tokens(seen, count, (hint.shape[-2] // 8, hint.shape[-1] // 8))
+            size = (hint.shape[-2] // PER_LATENT, hint.shape[-1] // PER_LATENT)
+            self.fitting[window, count] = as_tokens(seen, count, size)
         return self.fitting[window, count]
 
 

@@ -45,6 +45,11 @@ class ControlEncoder:
         network.controlnet_cond_embedding = nn.Identity()
 
     @property
+    def channels(self) -> int:
+        """Of the latents that it sees."""
+        return int(self.network.config.in_channels)
+
+    @property
     def count(self) -> int:
         """Of its outputs."""
         return len(self.network.controlnet_down_blocks) + 1
@@ -59,15 +64,16 @@ class ControlEncoder:
         return (encoded,)
 
     def outputs(self, x: Tensor, t: Tensor, conditioning: Conditioning, seen: Tensor) -> tuple[Tensor, ...]:
-        """What to add to each skip and, last, to the middle. x: (rows, 4 or more, h, w), t: (rows,); seen: the hint,
-        (1 or rows, width, h, w)."""
+        """What to add to each skip and, last, to the middle. x: (rows, `channels` or more, h, w), t: (rows,); seen: the
+        hint, (1 or rows, width, h, w)."""
         dtype = self.network.dtype
         vector, numbers = conditioning.vector, self._numbers(conditioning.vector)
         told = None
         if vector is not None and numbers is not None:
             pooled = vector.shape[1] - numbers
             told = {"text_embeds": vector[:, :pooled].to(dtype), "time_ids": vector[:, pooled:]}
-        downs, middle = self._asked(x[:, :4].to(dtype), t, conditioning.tokens.to(dtype), seen.to(dtype), told)
+        x = x[:, : self.channels].to(dtype)
+        downs, middle = self._asked(x, t, conditioning.tokens.to(dtype), seen.to(dtype), told)
         return (*downs, middle)
 
     def _asked(
@@ -283,7 +289,8 @@ def _fits_unet(control: Control, unet: UNet2DConditionModel) -> bool:
         case ControlEncoder():
             ours = [int(layer.weight.shape[0]) for layer in control.network.controlnet_down_blocks]
             text = control.network.config.cross_attention_dim
-            return ours == list(_widths(unet)) and text in (1, unet.config.cross_attention_dim)
+            alike = ours == list(_widths(unet)) and control.channels == unet.config.out_channels
+            return alike and text in (1, unet.config.cross_attention_dim)
         case ControlAdapter():
             theirs = [int(width) for width in unet.config.block_out_channels]
             return control.widths == [*theirs, *theirs[-1:]][: len(control.widths)] and (

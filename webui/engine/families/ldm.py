@@ -177,21 +177,22 @@ def norm_groups(file: WeightsFile, part: str) -> int:
 Row = tuple[float, float, float]
 
 
-def preview_of(file: WeightsFile, usual: tuple[Row, ...]) -> tuple[tuple[Row, ...], Row]:
-    """(a row of red, green and blue for each channel of the latents, what is added): by the VAE's metadata, else usual.
+def preview_of(file: WeightsFile, usual: tuple[Row, ...], channels: int) -> tuple[tuple[Row, ...], Row]:
+    """(a row of red, green and blue for each channel of the latents, what is added): by the VAE's metadata, else usual;
+    grey where nobody knows the colours of so many channels.
 
     Raises:
         ModelError: the metadata's numbers are none.
     """
     said = file.metadata.get("gesso.preview_rgb")
     if said is None:
-        return usual, (0.0, 0.0, 0.0)
+        return usual if len(usual) == channels else ((0.0, 0.0, 0.0),) * channels, (0.0, 0.0, 0.0)
     try:
         *rows, bias = [(float(red), float(green), float(blue)) for red, green, blue in json.loads(said)]
     except (ValueError, TypeError) as error:
         raise file.error("the preview's colours in its metadata are damaged") from error
-    if len(rows) != len(usual):
-        raise file.error(f"its metadata gives the preview's colours of {len(rows)} channels instead of {len(usual)}")
+    if len(rows) != channels:
+        raise file.error(f"its metadata gives the preview's colours of {len(rows)} channels instead of {channels}")
     return tuple(rows), bias
 
 

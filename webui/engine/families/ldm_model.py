@@ -260,9 +260,14 @@ class LdmModel:
 
     def with_vae(self, file: WeightsFile) -> LdmModel:
         vae = load_vae(file, self.placement)
-        if vae.config.latent_channels != self.vae.config.latent_channels:
-            raise file.error(f"it is a VAE for {vae.config.latent_channels} channels", "It belongs to another family.")
-        return replace(self, vae=vae)
+        other = replace(self, vae=vae)
+        ours, theirs = self.latent, other.latent
+        if theirs.channels != ours.channels:
+            raise file.error(f"it is a VAE for {theirs.channels} channels", "It belongs to another family.")
+        if theirs.factor != ours.factor:
+            size = f"{theirs.factor}x{theirs.factor}"
+            raise file.error(f"it is a VAE for latents of {size} pixels", "It belongs to another family.")
+        return other
 
     def to(self, device: torch.device) -> None:
         back = device == self.placement.device

@@ -36,7 +36,7 @@ def prepare(file: WeightsFile, _components: Components) -> Prepared:
 
     def load(vae: WeightsFile, placement: Placement) -> LdmModel:
         decoder = load_vae(vae, placement)
-        preview, bias = ldm.preview_of(vae, PREVIEW)
+        preview, bias = ldm.preview_of(vae, PREVIEW, decoder.config.latent_channels)
         return LdmModel(
             unet=unet.load(placement),
             text=ClipText(tower.load(placement), clip_tokenizer()),

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 from webui.base.errors import UserError
 from webui.engine.batch import Loaded, Pass
 from webui.engine.control.adapters import ControlAdapter
-from webui.engine.control.hints import Hint
+from webui.engine.control.hints import PER_LATENT, Hint
 from webui.engine.control.lllite import LLLite
 from webui.engine.control.networks import (
     Control,
@@ -66,8 +66,8 @@ class Networked(Borrowing):
     def __init__(self, params: Params, context: PassContext, hint: Hint, region: Tensor | None, made: Made) -> None:
         super().__init__(params, context)
         self.region, self.made = region, made
-        self.hint = hint.seen.to(context.loaded.model.device)
-        """(1, 3, h, w)"""
+        self.hint = _as_networks_see(hint, context.loaded.model.latent.factor).to(context.loaded.model.device)
+        """(1, 3, h, w): `PER_LATENT` times the latents' sides."""
         self.lent: Control | None = None
         self.seen: dict[Window | None, tuple[Tensor, ...]] = {}
         """What the network makes of the hint, or of what a window shows of it, once a pass; (1, c, h, w) each."""
@@ -133,7 +133,7 @@ class Networked(Borrowing):
         for window in windows:
             if window not in self.seen:
                 with self.context.services.watch.stopwatch.running():
-                    self.seen[window] = look(self.hint if window is None else window.of(self.hint, 8))
+                    self.seen[window] = look(self.hint if window is None else window.of(self.hint, PER_LATENT))
         return [call.spread(parts) for parts in zip(*(self.seen[window] for window in windows), strict=True)]
 
     def _region(self, call: Call, size: Sequence[int]) -> Tensor | None:
@@ -142,7 +142,7 @@ class Networked(Borrowing):
             return None
         region = self.region.to(call.x.device)
         if call.windows:
-            region = call.cut(interpolate(region, size=self.hint.shape[-2:], mode="bilinear"), 8)
+            region = call.cut(interpolate(region, size=self.hint.shape[-2:], mode="bilinear"), PER_LATENT)
         return interpolate(region, size=tuple(size), mode="bilinear")
 
     def _encoder_weights(self, count: int) -> Sequence[float]:
@@ -179,6 +179,12 @@ class Networked(Borrowing):
                 value = value.mean(dim=(2, 3), keepdim=True)
             found.append(value)
         return tuple(found)
+
+
+def _as_networks_see(hint: Hint, factor: int) -> Tensor:
+    """(1, 3, h, w). factor: pixels along a side of what one latent stands for in the picture."""
+    seen = hint.seen
+    return seen if factor == PER_LATENT else interpolate(seen, scale_factor=PER_LATENT / factor, mode="area")
 
 
 def fitted_maps(maps: Sequence[Tensor], size: Sequence[int], halvings: Sequence[int]) -> list[Tensor]:

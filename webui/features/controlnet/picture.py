@@ -29,7 +29,8 @@ def hint_of(wish: Params, context: PassContext) -> Hint:
     Raises:
         UserError: there is no picture, or it cannot be read.
     """
-    size = (context.this.size[0] // 8 * 8, context.this.size[1] // 8 * 8)
+    factor = context.loaded.model.latent.factor
+    size = (context.this.size[0] // factor * factor, context.this.size[1] // factor * factor)
     hint, mode = _chosen(wish, context)
     picture, known = hint.picture, preprocessor(wish.module)
     resolution = int(wish.processor_res)

@@ -97,8 +97,10 @@ class Prompting(Borrowing):
             if count not in kept:
                 region = self.region.to(call.x.device)
                 if call.windows:
-                    whole = self.context.this.size
-                    region = call.cut(interpolate(region, size=(whole[1] // 8, whole[0] // 8), mode="bilinear"))
+                    width, height = self.context.this.size
+                    factor = self.context.loaded.model.latent.factor
+                    latents = (height // factor, width // factor)
+                    region = call.cut(interpolate(region, size=latents, mode="bilinear"))
                 grid = grid_of(count, size)
                 if grid is None:
                     raise UserError(

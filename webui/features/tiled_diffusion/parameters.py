@@ -28,7 +28,7 @@ from webui.request.workload import Workload
 MULTI, MIXTURE = METHODS = ("MultiDiffusion", "Mixture of Diffusers")
 NO_UPSCALER = "None"
 FACTOR = 8
-"""Pixels along a side of what one latent of a UNet stands for."""
+"""Pixels along a side of what one latent of most UNets stands for: as the extension counts, before any file is open."""
 INVERTED, CONTROLS, DRAWS, REGIONS = 17, 18, 19, 21
 """Among a script's values: behind those of noise inversion; whether regions are on, and whether the tiles are drawn
 beside them; where the regions begin."""
@@ -370,4 +370,4 @@ class Params(FeatureParams):
         return {**found, self.title: json.dumps(told, ensure_ascii=False)} if acts else found
 
     def cost(self, work: Workload) -> Workload:
-        return replace(work, seen=self.tile_height * self.tile_width * FACTOR**2 * self.batch_size)
+        return replace(work, seen=self.tile_height * self.tile_width * self.batch_size)

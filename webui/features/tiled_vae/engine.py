@@ -14,7 +14,6 @@ from webui.features.tiled_vae.parameters import Params
 from webui.features.tiled_vae.pieces import (
     DECODER_EDGE,
     ENCODER_EDGE,
-    FACTOR,
     Moments,
     decoding,
     encoding,
@@ -66,6 +65,7 @@ def _replaced(owner: nn.Module, name: str, stand_in: object) -> Iterator[None]:
 
 def _encoder(encoder: Any, params: Params) -> Callable[[Tensor], Tensor]:
     plain, tile = encoder.forward, params.encoder_tile_size
+    factor = 2 ** (len(encoder.down_blocks) - 1)
 
     def forward(x: Tensor) -> Tensor:
         if max(x.shape[-2:]) <= tile + 2 * ENCODER_EDGE:
@@ -76,13 +76,14 @@ def _encoder(encoder: Any, params: Params) -> Callable[[Tensor], Tensor]:
         if params.color_fix:
             known = known[: 2 * len(encoder.down_blocks[0].resnets)]
         is_whole = params.fast_encoder and not params.color_fix
-        return in_tiles(walk_of, x, tile, ENCODER_EDGE, known, whole=is_whole, scaled=lambda n: n // FACTOR)
+        return in_tiles(walk_of, x, tile, ENCODER_EDGE, known, whole=is_whole, scaled=lambda n: n // factor)
 
     return forward
 
 
 def _decoder(decoder: Any, params: Params) -> Callable[..., Tensor]:
     plain, tile = decoder.forward, params.decoder_tile_size
+    factor = 2 ** (len(decoder.up_blocks) - 1)
 
     def forward(x: Tensor, latent_embeds: Tensor | None = None) -> Tensor:
         if max(x.shape[-2:]) <= tile + 2 * DECODER_EDGE:
@@ -90,6 +91,6 @@ def _decoder(decoder: Any, params: Params) -> Callable[..., Tensor]:
             return whole
         walk_of = lambda part: decoding(decoder, part)  # noqa: E731
         known = estimated(walk_of, x, tile) if params.fast_decoder else []
-        return in_tiles(walk_of, x, tile, DECODER_EDGE, known, whole=params.fast_decoder, scaled=lambda n: n * FACTOR)
+        return in_tiles(walk_of, x, tile, DECODER_EDGE, known, whole=params.fast_decoder, scaled=lambda n: n * factor)
 
     return forward

@@ -17,7 +17,6 @@ Walk = Generator[tuple[nn.GroupNorm, Tensor], Tensor, Tensor]
 """A network that halts at each of its norms: it gives the norm with what comes to it, and is sent what leaves it."""
 ENCODER_EDGE, DECODER_EDGE = 32, 11
 """What a tile sees beyond its own part on each side, in pixels of what comes in."""
-FACTOR = 8
 
 
 class Moments(NamedTuple):
@@ -97,7 +96,7 @@ def _stage(resnets: Iterable[nn.Module], resizing: Iterable[nn.Module] | None, x
 
 
 def encoding(encoder: Any, x: Tensor) -> Walk:
-    """(b, 3, h, w) -> (b, c, h / 8, w / 8)."""
+    """(b, 3, h, w) -> (b, c, h / factor, w / factor)."""
     x = encoder.conv_in(x)
     for stage in encoder.down_blocks:
         x = yield from _stage(stage.resnets, stage.downsamplers, x)
@@ -107,7 +106,7 @@ def encoding(encoder: Any, x: Tensor) -> Walk:
 
 
 def decoding(decoder: Any, x: Tensor) -> Walk:
-    """(b, c, h, w) -> (b, 3, 8 h, 8 w)."""
+    """(b, c, h, w) -> (b, 3, factor h, factor w)."""
     x = yield from _middle(decoder.mid_block, decoder.conv_in(x))
     for stage in decoder.up_blocks:
         x = yield from _stage(stage.resnets, stage.upsamplers, x)
