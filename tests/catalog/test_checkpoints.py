@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -232,3 +233,22 @@ def test_a_thousand_files_are_listed_once_each(paths: Paths, checkpoints: Checkp
         model(paths, f"{number % 30}/model {number}.safetensors", b"")
     assert len(checkpoints.scan()) == 1000
     assert checkpoints.find("model 999").name == "9/model 999.safetensors"
+
+
+def test_prompts_to_begin_with_stand_beside_the_file_and_what_is_none_is_passed_over(
+    paths: Paths, checkpoints: Checkpoints
+) -> None:
+    path = model(paths, "m.safetensors")
+    beside = path.with_suffix(".json")
+    assert checkpoints.find("m").examples == ()
+    for said, wanted in (
+        ({"examples": ["a red\n apple", "", 3, None, "a cat", "a cat", "x" * 201]}, ("a red apple", "a cat")),
+        ({"examples": [f"{number} cats" for number in range(50)]}, tuple(f"{number} cats" for number in range(12))),
+        ({"examples": {"a": 1}}, ()),
+        (["a red apple"], ()),
+    ):
+        beside.write_text(json.dumps(said), "utf-8")
+        assert checkpoints.find("m").examples == wanted
+    beside.write_bytes(b"\xff{")
+    assert checkpoints.find("m").examples == ()
+    assert beside.read_bytes() == b"\xff{", "a table that cannot be read stays as it is"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -20,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from webui.base.errors import NotFound, StorageError, UserError
 from webui.base.files import write_atomically
 from webui.base.json_values import Json, JsonObject
-from webui.base.text import cleaned, named
+from webui.base.text import named
 from webui.catalog.checkpoints import Checkpoints
 from webui.catalog.embeddings import Embeddings
 from webui.catalog.files import Found, find_files, natural_key
@@ -29,6 +28,7 @@ from webui.catalog.hypernetworks import Hypernetworks
 from webui.catalog.image_files import FORMATS, decoding
 from webui.catalog.json_file import read_table, write_table
 from webui.catalog.loras import Lora, Loras
+from webui.catalog.said import read_said
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class Cards:
             return {}
         key = (file.path, file.stamp)
         if key not in self._said:
-            self._said[key] = _read_said(file.path)
+            self._said[key] = read_said(file.path)
         return self._said[key]
 
     def write(self, card: Card, values: Mapping[str, object]) -> None:
@@ -316,15 +316,6 @@ def _companions(folders: Collection[Path]) -> dict[str, Found]:
     """What lies beside models: path as text -> file."""
     endings = (".json", ".txt", *PICTURES)
     return {str(file.path): file for folder in folders for file in find_files(folder, endings, deep=False)}
-
-
-def _read_said(path: Path) -> JsonObject:
-    try:
-        found: Json = cleaned(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, RecursionError) as error:
-        log.warning("%s is passed over: %s", path, error)
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _folders(cards: Iterable[Card]) -> list[str]:

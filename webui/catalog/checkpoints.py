@@ -19,6 +19,7 @@ from webui.catalog.hashes import BackgroundHashing, Hashes, Stamp
 from webui.catalog.headers import read_header, read_metadata
 from webui.catalog.model_families import family_of_checkpoint
 from webui.catalog.problems import Problems
+from webui.catalog.said import examples_in, read_said
 from webui.request.plan import CheckpointRef
 
 ENDINGS = (".safetensors", ".ckpt", ".gguf")
@@ -96,6 +97,12 @@ class Checkpoint:
             return _pipeline_size(self.path)
         found = re.fullmatch(r"(\d{2,5})x(\d{2,5})", str(self.metadata.get("modelspec.resolution", "")))
         return (int(found[1]), int(found[2])) if found else None
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """Prompts to begin with, from the table beside it."""
+        beside = self.path.with_suffix(".json")
+        return examples_in(read_said(beside)) if not self.whole and beside.is_file() else ()
 
     @property
     def edits(self) -> bool:

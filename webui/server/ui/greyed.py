@@ -1,8 +1,10 @@
 """Controls that have no effect with the chosen checkpoint are greyed out, with the reason under them; those that it
-alone can honour come up."""
+alone can honour come up, and so do prompts to begin with, where it has some."""
 
 from __future__ import annotations
 
+import html
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,7 +33,8 @@ class Looks:
     app: App
     needs: Mapping[Component, frozenset[Capability]]
     kind: Component
-    """Markup that says of which kind the checkpoint is; the stylesheet goes by it, also in tabs that open later."""
+    """Markup that says of which kind the checkpoint is, and which prompts it has to begin with; the stylesheet and
+    `assets/examples.js` go by it, also in tabs that open later."""
 
     @property
     def affected(self) -> list[Component]:
@@ -54,7 +57,14 @@ class Looks:
 
     def _edited(self, title: str) -> Updates:
         # A1111: Image CFG scale is there for InstructPix2Pix checkpoints alone.
-        return {self.kind: gr.update(value="<i class='edits'></i>" if edits(self.app, title) else "")}
+        try:
+            checkpoint = self.app.catalog.checkpoints.find(title)
+        except NotFound:
+            return {self.kind: gr.update(value="")}
+        said = "<i class='edits'></i>" if checkpoint.edits else ""
+        if prompts := checkpoint.examples:
+            said += f"<i class='examples' data-prompts='{html.escape(json.dumps(prompts), quote=True)}'></i>"
+        return {self.kind: gr.update(value=said)}
 
 
 def grey_out(app: App, bar: Quicksettings, forms: list[Pane]) -> Looks:
@@ -82,14 +92,6 @@ def family_of(app: App, title: str) -> Capabilities | None:
         return of_family(app.catalog.checkpoints.family(app.catalog.checkpoints.find(title)))
     except NotFound:
         return None
-
-
-def edits(app: App, title: str) -> bool:
-    """Whether the checkpoint of this title edits pictures by instruction."""
-    try:
-        return app.catalog.checkpoints.find(title).edits
-    except NotFound:
-        return False
 
 
 def looks(needs: Mapping[Component, frozenset[Capability]], family: Capabilities | None, data: Data) -> Updates:

@@ -16,6 +16,7 @@ import "./prompt.js";
 import "./shortcuts.js";
 import "./styles.js";
 import "./cards.js";
+import "./examples.js";
 import "./settings.js";
 import "./memory.js";
 import "./history.js";
