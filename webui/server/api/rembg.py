@@ -11,7 +11,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from webui.catalog.image_files import open_picture
-from webui.server.api.documented import Documented
+from webui.request.documented import Documented
 from webui.server.api.extras import SingleBody, made
 from webui.server.api.forgiving import Forgiving
 from webui.server.routes import Routes
