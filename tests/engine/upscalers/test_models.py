@@ -99,6 +99,20 @@ def test_what_is_no_upscaler_is_refused_by_name(tmp_path: Path) -> None:
             opened(tmp_path / name, CPU, torch.float32)
 
 
+def test_a_small_file_that_names_a_huge_network_is_refused_at_once(tmp_path: Path) -> None:
+    """Of 80 GB, and of a hundred million layers: nothing of it is made before the file is seen not to have it."""
+    wide = {name: tensor[:1] for name, tensor in Rrdb(3, 3, 2, 2, 1, 1).state_dict().items()}
+    wide["conv_first.weight"] = torch.zeros(60_000, 3, 1, 1)
+    wide["body.0.rdb1.conv1.weight"] = torch.zeros(60_000, 2, 1, 1)
+    deep = {**Rrdb(3, 3, 2, 2, 1, 1).state_dict(), "body.99999999.rdb1.conv1.weight": torch.zeros(1)}
+    long = {"body.0.weight": torch.zeros(2, 3, 3, 3), "body.1.weight": torch.zeros(2)}
+    long["body.99999999.weight"] = torch.zeros(3, 2, 3, 3)
+    for name, state in {"wide": wide, "deep": deep, "long": long}.items():
+        save_file({key: tensor.contiguous() for key, tensor in state.items()}, tmp_path / f"{name}.safetensors")
+        with pytest.raises(ModelError, match=name):
+            opened(tmp_path / f"{name}.safetensors", CPU, torch.float32)
+
+
 def test_tiles_cover_the_picture_and_fade_without_a_seam() -> None:
     assert list(spans(100, 100, 8)) == [(0, 100)]
     found = list(spans(100, 32, 8))

@@ -117,20 +117,24 @@ def network_of(state: Mapping[str, Tensor]) -> Rrdb | Compact | None:
     first, last = named["conv_first.weight"], named.get("conv_last.weight")
     if last is None:
         return None
-    growth = named["body.0.rdb1.conv1.weight"].shape[0]
+    inner = named["body.0.rdb1.conv1.weight"]
     blocks = 1 + max(int(found[1]) for name in named if (found := re.match(r"body\.(\d+)\.", name)))
+    if blocks > len(named) or not first.ndim == last.ndim == inner.ndim == 4:
+        return None
     doublings = sum(bool(re.fullmatch(r"conv_up\d\.weight", name)) for name in named)
-    made = Rrdb(first.shape[1], last.shape[0], first.shape[0], growth, blocks, doublings)
+    with torch.device("meta"):  # What a file says of itself takes no memory.
+        made = Rrdb(first.shape[1], last.shape[0], first.shape[0], inner.shape[0], blocks, doublings)
     return _filled(made, named)
 
 
 def _compact(state: Mapping[str, Tensor]) -> Compact | None:
     count = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("body."))
     first, last = state["body.0.weight"], state.get(f"body.{count - 1}.weight")
-    if last is None or first.ndim != 4 or last.shape[0] % first.shape[1]:
+    if last is None or first.ndim != 4 or not first.shape[1] or last.shape[0] % first.shape[1] or count > len(state):
         return None
     scale = round((last.shape[0] // first.shape[1]) ** 0.5)
-    made = Compact(first.shape[1], first.shape[0], (count - 3) // 2, scale)
+    with torch.device("meta"):
+        made = Compact(first.shape[1], first.shape[0], (count - 3) // 2, scale)
     return _filled(made, state)
 
 
@@ -139,7 +143,7 @@ def _filled(network: N, state: Mapping[str, Tensor]) -> N | None:
     own = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     if own != {name: tuple(tensor.shape) for name, tensor in state.items()}:
         return None
-    network.load_state_dict(dict(state))
+    network.to_empty(device="cpu").load_state_dict(dict(state))
     return network
 
 
