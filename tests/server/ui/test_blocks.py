@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import gradio as gr
+import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from gradio import blocks as gradio_blocks
+from gradio import queueing
 from gradio.blocks import Block
 
-from webui.server.ui.blocks import PageBlocks, remember_signatures, server_functions
+from webui.server.ui.blocks import PageBlocks, RestingQueue, remember_signatures, server_functions
 
 
 def small(root: type[gr.Blocks]) -> gr.Blocks:
@@ -54,7 +57,7 @@ def test_the_app_that_is_mounted_answers_and_gradio_is_as_before() -> None:
 
     async def mounted() -> FastAPI:
         page = _small(PageBlocks)
-        assert gradio_blocks.App is real
+        assert gradio_blocks.App is real and gradio_blocks.queueing is queueing
         return gr.mount_gradio_app(FastAPI(), page, path="/")
 
     server = asyncio.run(mounted())
@@ -76,3 +79,23 @@ def test_the_methods_that_the_browser_may_call_are_all_found() -> None:
         assert server_functions(cls) == marked
         found += len(marked)
     assert found
+
+
+def test_the_queue_of_events_rests_while_none_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = small(PageBlocks)._queue
+    assert isinstance(queue, RestingQueue)
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    assert queue.sleep_when_free == queue.LONGEST
+
+    async def comes() -> None:
+        taken, *_ = await queue.push(queueing.PredictBodyInternal(session_hash="x", data=[]), None, None)
+        assert not taken, "it names no event"
+
+    asyncio.run(comes())
+    assert queue.sleep_when_free <= 0.05  # As Gradio has it; on Windows, longer.
+    shortest = queue.sleep_when_free
+    now += 1.0
+    assert shortest < queue.sleep_when_free or shortest > queue.LONGEST
+    now += 60.0
+    assert queue.sleep_when_free == max(queue.LONGEST, shortest)
