@@ -90,6 +90,7 @@ def test_a_unit_is_set_up_with_its_map_beside_and_acts(visitor: Visitor, tmp_pat
     assert page.input_value(f"#{third}_threshold_b input[type=number]") == "2"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("networks")
 def test_a_pose_is_found_by_what_comes_with_the_setup_and_followed(visitor: Visitor) -> None:
     have_detectors()
@@ -179,3 +180,70 @@ def test_a_pose_that_was_found_is_edited(visitor: Visitor, tmp_path: Path) -> No
     editor.get_by_role("button", name="Use as picture").click()
     visitor.until("id => document.querySelector(`#${id}_module input`).value === 'none'", UNIT)
     visitor.until("id => document.querySelector(`#${id}_image img`)?.src.includes('pose')", UNIT)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("networks")
+def test_what_is_drawn_is_followed(visitor: Visitor) -> None:
+    """From nothing: a line on an empty sheet; then another one on top of it, and a sheet that is begun anew."""
+    page = visitor.set("txt2img", **TINY).page
+    visitor.set("txt2img", width=96, height=64)
+    page.click("#txt2img_controlnet > button")
+    page.click(f"#{UNIT}_draw")
+    board = page.get_by_role("dialog", name="Draw")
+    sheet = board.get_by_label("Sketch: paint on the picture")
+
+    def line(*ends: tuple[float, float]) -> None:
+        box = sheet.bounding_box()
+        assert box
+        for number, (x, y) in enumerate(ends):
+            page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
+            if not number:
+                page.mouse.down()
+        page.mouse.up()
+
+    def levels() -> list[int]:
+        """The darkest of each eighth of a line through the middle of the unit's picture, from left to right."""
+        return visitor.page.evaluate(
+            """async (id) => {
+                const image = document.querySelector(`#${id}_image img`);
+                await image.decode();
+                const canvas = Object.assign(document.createElement("canvas"), { width: 96, height: 64 });
+                const pen = canvas.getContext("2d");
+                pen.drawImage(image, 0, 0);
+                const row = pen.getImageData(0, 32, 96, 1).data.filter((_, at) => at % 4 === 0);
+                return [...Array(8).keys()].map((at) => Math.min(...row.slice(at * 12, at * 12 + 12)));
+            }""",
+            UNIT,
+        )
+
+    line((0.3, 0.1), (0.3, 0.9))
+    board.get_by_role("button", name="Use as picture").click()
+    visitor.until("id => document.querySelector(`#${id}_image img`)?.naturalWidth === 96", UNIT)
+    assert not board.is_visible()
+    first = levels()
+    assert first[0] == first[4] == first[7] == 255 and min(first[1:4]) < 40, first
+
+    page.locator(f"#{UNIT}_type label", has_text="Canny").click()
+    visitor.see(f"#{UNIT}_map img")
+    page.check(f"#{UNIT}_enabled input")
+    job = visitor.job(visitor.generate())
+    assert job["state"] == "done", job
+    assert f'ControlNet 0: "Module: canny, Model: {CANNY}' in visitor.infotext()
+
+    before = page.get_attribute(f"#{UNIT}_image img", "src")
+    page.click(f"#{UNIT}_draw")
+    line((0.7, 0.1), (0.7, 0.9))
+    line((0.9, 0.1), (0.9, 0.9))
+    page.keyboard.press("Control+z")
+    board.get_by_role("button", name="Use as picture").click()
+    visitor.until("([id, src]) => document.querySelector(`#${id}_image img`)?.src !== src", [UNIT, before])
+    second = levels()
+    assert min(second[1:4]) < 40 and min(second[5:7]) < 40 and second[7] == 255, "both lines, and not the third"
+
+    before = page.get_attribute(f"#{UNIT}_image img", "src")
+    page.click(f"#{UNIT}_draw")
+    board.get_by_role("button", name="Black sheet").click()
+    board.get_by_role("button", name="Use as picture").click()
+    visitor.until("([id, src]) => document.querySelector(`#${id}_image img`)?.src !== src", [UNIT, before])
+    assert set(levels()) == {0}

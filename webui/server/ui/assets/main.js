@@ -10,6 +10,7 @@ import "./buttons.js";
 import "./bar.js";
 import "./forms.js";
 import "./mask.js";
+import "./drawboard.js";
 import "./poseeditor.js";
 import "./regions.js";
 import "./prompt.js";

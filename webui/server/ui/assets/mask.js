@@ -8,7 +8,7 @@ import { fitted, isPainted, placeIn, radius, sheet, whitened } from "./geometry.
 /**
  * @typedef {{kind: "invert"} | {kind: "clear"}} Whole
  * @typedef {{kind: "stroke", erasing: boolean, colour: string, radius: number, points: [x: number, y: number][]}} Stroke
- * @typedef {{box: string, value: string, coloured?: boolean}} Surface
+ * @typedef {{box: string, value?: string, coloured?: boolean}} Surface
  */
 
 
@@ -21,7 +21,7 @@ const SURFACES = [
   { box: "img2img_inpaint_sketch_image", value: "img2img_inpaint_sketch_strokes", coloured: true },
 ];
 /** @type {Map<string, Painter>} By the ids of their boxes. */
-const painters = new Map();
+export const painters = new Map();
 
 /**
  * @param {HTMLElement} element
@@ -41,12 +41,12 @@ function drawing(canvas) {
   return pen;
 }
 
-class Painter {
+export class Painter {
   /**
    * @param {HTMLImageElement} image
-   * @param {Surface} surface
+   * @param {Surface} surface Where what is painted goes; without a value, whoever made it asks for it.
    */
-  constructor(image, { value, coloured = false }) {
+  constructor(image, { value = "", coloured = false }) {
     this.image = image;
     this.value = value;
     this.coloured = coloured;
@@ -266,7 +266,7 @@ class Painter {
 
   /** Puts the paint into the form; "" while there is none. */
   tell() {
-    type(field(this.value), this.exported());
+    if (this.value) type(field(this.value), this.exported());
   }
 
   exported() {
@@ -282,7 +282,7 @@ class Painter {
 
   remove() {
     this.bar.remove();
-    type(field(this.value), "");
+    if (this.value) type(field(this.value), "");
   }
 
   get isThere() {

@@ -6,6 +6,7 @@ import { download } from "./downloads.js";
 import { carried, colour, completed, FINGERS, JOINTS, LIMBS, moved, read, withAnother, without, written } from "./poses.js";
 import { failed } from "./say.js";
 import { post, told } from "./server.js";
+import { buttonsBelow, give, withoutPreprocessor } from "./unit.js";
 
 /** @import { Joint, Part, Place, Poses } from "./poses.js" */
 
@@ -48,11 +49,11 @@ class PoseEditor {
     this.file = make("input", { type: "file", accept: ".json,application/json", hidden: true, "aria-label": "Pose as JSON",
       onchange: () => this.open() });
     /** @type {HTMLDialogElement} */
-    this.dialog = make("dialog.pose-dialog", { "aria-label": "Pose editor", onclose: () => { this.dialog.remove(); } },
+    this.dialog = make("dialog.unit-dialog", { "aria-label": "Pose editor", onclose: () => { this.dialog.remove(); } },
       make("header", {}, make("h3", {}, "Pose editor"), iconButton("close", "Close", () => this.dialog.close())),
       this.sheet,
       make("p.pose-help", {}, "Drag the joints; with Shift, the whole person. Delete hides a joint."),
-      make("div.pose-tools", {},
+      make("div.unit-tools", {},
         button("Add person", () => this.change(withAnother(this.poses))),
         ...this.one,
         this.back,
@@ -223,40 +224,6 @@ class PoseEditor {
 }
 
 /**
- * The picture that is given is a map already.
- * @param {string} unit
- */
-async function withoutPreprocessor(unit) {
-  const module = field(`${unit}_module`);
-  if (!module || module.value === "none") return;
-  module.focus();
-  for (let tries = 0; tries < 40; tries += 1) {
-    const option = [...document.querySelectorAll("[role=option]")].find((each) => each.getAttribute("aria-label") === "none");
-    if (option) {
-      option.dispatchEvent(new MouseEvent("mousedown", { bubbles: true }));
-      break;
-    }
-    await new Promise((done) => setTimeout(done, 25));
-  }
-  module.blur();
-}
-
-/**
- * Puts a file into the unit's picture, as if somebody had chosen it.
- * @param {string} unit
- * @param {File} file
- */
-function give(unit, file) {
-  /** @type {HTMLInputElement | null} */
-  const input = document.querySelector(`#${CSS.escape(unit)}_image input[type=file]`);
-  if (!input) throw new Error("Remove the unit's picture first.");
-  const files = new DataTransfer();
-  files.items.add(file);
-  input.files = files.files;
-  input.dispatchEvent(new Event("change", { bubbles: true }));
-}
-
-/**
  * What is edited first: what was found in the unit's picture, else what was last used, else somebody who stands.
  * @param {string} unit
  * @returns {Poses}
@@ -277,5 +244,5 @@ when(".control-pictures > .control-map", (map) => {
       failed(error);
     }
   } }, "Edit pose");
-  map.parentElement?.after(button);
+  buttonsBelow(map).append(button);
 });
