@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from webui.catalog.onnx_file import FLOAT, INTEGER, IR, OPSET, _number, _part, _text, _value
+from webui.base import protobuf
+from webui.catalog.onnx_file import FLOAT, INTEGER, IR, OPSET, _value
 
 Tensors = dict[str, Tensor]
 
@@ -277,18 +278,19 @@ def constant_onnx(size: tuple[int, int], outputs: Mapping[str, NDArray[np.float3
         *(("Add", (f"{name}_weights", "number"), name) for name in outputs),
     ]
     graph = b""
+    part, text = protobuf.part, protobuf.text
     for kind, inputs, output in nodes:
-        given = b"".join(_text(1, each) for each in inputs)
-        graph += _part(1, given + _text(2, output) + _text(3, f"{kind}_{output}") + _text(4, kind))
-    graph += _text(2, "network")
+        given = b"".join(text(1, each) for each in inputs)
+        graph += part(1, given + text(2, output) + text(3, f"{kind}_{output}") + text(4, kind))
+    graph += text(2, "network")
     for name, numbers in weights.items():
         own = f"{name}_weights" if name in outputs else name
-        dims = b"".join(_number(1, side) for side in numbers.shape)
+        dims = b"".join(protobuf.number(1, side) for side in numbers.shape)
         kind_number = FLOAT if numbers.dtype == np.float32 else INTEGER
-        graph += _part(5, dims + _number(2, kind_number) + _text(8, own) + _part(9, numbers.tobytes()))
-    graph += _part(11, _value("picture", (1, 3, size[1], size[0])))
-    graph += b"".join(_part(12, _value(name, numbers.shape)) for name, numbers in outputs.items())
-    return _number(1, IR) + _part(8, _text(1, "") + _number(2, OPSET)) + _part(7, graph)
+        graph += part(5, dims + protobuf.number(2, kind_number) + text(8, own) + part(9, numbers.tobytes()))
+    graph += part(11, _value("picture", (1, 3, size[1], size[0])))
+    graph += b"".join(part(12, _value(name, numbers.shape)) for name, numbers in outputs.items())
+    return protobuf.number(1, IR) + part(8, text(1, "") + protobuf.number(2, OPSET)) + part(7, graph)
 
 
 def yolox(persons: Sequence[tuple[int, int, float, float]]) -> bytes:

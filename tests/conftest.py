@@ -28,8 +28,8 @@ PATIENCE = 300.0
 MACHINE = ("--use-cpu", "all", "--no-half")
 
 
-FIRST = ("browser", "server", "engine", "api", "storey", "golden")
-"""The folders whose files take longest: when they come first, no worker is left alone with one at the end."""
+FIRST = ("test_launch.py", "browser", "server", "engine", "api", "storey", "golden")
+"""The folders and files that take longest: when they come first, no worker is left alone with one at the end."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

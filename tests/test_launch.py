@@ -527,6 +527,7 @@ def test_ctrl_c_while_packages_are_installed_is_one_sentence_and_the_next_start_
     with subprocess.Popen(
         [str(checkout.folder / "webui-user.sh")], env=checkout.env(), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
     ) as stopped:  # fmt: skip
         until((checkout.folder / "again").exists, "pip at work")
         getattr(os, tell)(stopped.pid, number)  # Ctrl+C tells every process of the terminal

@@ -126,6 +126,7 @@ def test_two_regions_are_drawn_and_each_lora_acts_in_its_own(visitor: Visitor) -
     assert visitor.value("txt2img_prompt") == "a park"
 
 
+@pytest.mark.long
 def test_regions_are_drawn_painted_moved_and_taken_back(enter: Enter) -> None:
     visitor = opened(enter(width=390, height=844).set("txt2img", width=96, height=192))
     page, form = visitor.page, f"#{FORM}_regions"

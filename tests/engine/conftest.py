@@ -44,7 +44,7 @@ class Names:
     ref: CheckpointRef
     images: Mapping[str, bytes] = field(default_factory=dict)
     networks: Mapping[str, NetworkRef] = field(default_factory=dict)
-    restorers: Mapping[str, Path] = field(default_factory=dict)
+    restorers: Mapping[str, Path] = field(default_factory=dict, kw_only=True)
 
     def checkpoint(self, name: str) -> CheckpointRef:
         return self.ref

@@ -79,6 +79,7 @@ def test_an_engine_killed_at_any_moment_costs_nothing(server: RunningServer) -> 
     assert server.engine().pid not in victims
 
 
+@pytest.mark.long
 def test_a_picture_is_not_lost_over_what_is_painted_within_it(server: RunningServer) -> None:
     """Two engines end over it; the third one gives the picture as it was before."""
     folder = server.data / "models" / "adetailer"

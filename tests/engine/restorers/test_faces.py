@@ -107,7 +107,7 @@ class Restoring(Engine):
     restorers: Mapping[str, Path] = None  # type: ignore[assignment]
 
     def plan(self, request: Txt2Img | Img2Img, images: Mapping[str, bytes] | None = None) -> Plan:
-        names = Names(self.ref, images or {}, self.networks, self.restorers)
+        names = Names(self.ref, images or {}, self.networks, restorers=self.restorers)
         return resolve(request, Settings(), names, lambda: 1)
 
 
