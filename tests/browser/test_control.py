@@ -15,6 +15,11 @@ from tests.packaged import have_detectors
 
 UNIT = "txt2img_controlnet_0"
 CANNY = "control_v11p_sd15_canny_tiny"
+OTHER = """([id, src]) => {
+    const image = document.querySelector(`#${id}_image img`);
+    return image && image.src !== src;
+}"""
+"""Whether a unit has another picture than before."""
 
 
 @pytest.fixture
@@ -237,7 +242,7 @@ def test_what_is_drawn_is_followed(visitor: Visitor) -> None:
     line((0.9, 0.1), (0.9, 0.9))
     page.keyboard.press("Control+z")
     board.get_by_role("button", name="Use as picture").click()
-    visitor.until("([id, src]) => document.querySelector(`#${id}_image img`)?.src !== src", [UNIT, before])
+    visitor.until(OTHER, [UNIT, before])
     second = levels()
     assert min(second[1:4]) < 40 and min(second[5:7]) < 40 and second[7] == 255, "both lines, and not the third"
 
@@ -245,5 +250,5 @@ def test_what_is_drawn_is_followed(visitor: Visitor) -> None:
     page.click(f"#{UNIT}_draw")
     board.get_by_role("button", name="Black sheet").click()
     board.get_by_role("button", name="Use as picture").click()
-    visitor.until("([id, src]) => document.querySelector(`#${id}_image img`)?.src !== src", [UNIT, before])
+    visitor.until(OTHER, [UNIT, before])
     assert set(levels()) == {0}
