@@ -32,8 +32,6 @@ WORD = "secret-of-somebody"
 LONGEST_FREEZE = 20
 """Times the worst pause in the same run of an idle loop, or of the server while the page sends what it usually does."""
 ROLES = ("visitor", "user", "admin")
-SHARES = {"visitor": slice(None), "user": slice(0, None, 2), "admin": slice(1, None, 2)}
-"""Which events each role tries: all of them with --long."""
 MEMORY_BACK = 1.1
 """Of what it was before."""
 
@@ -143,9 +141,7 @@ def fuzzed(caller: Caller, event: Any, secret: Path) -> tuple[int, list[str]]:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_event_of_the_page_breaks_the_server_or_holds_it_up(
-    tmp_path: Path, role: str, pytestconfig: pytest.Config
-) -> None:
+def test_no_event_of_the_page_breaks_the_server_or_holds_it_up(tmp_path: Path, role: str) -> None:
     secret = tmp_path / f"{WORD}.png"
     secret.write_text(SECRET)
     data = furnished(tmp_path / ("open" if role == "visitor" else "closed"))
@@ -154,15 +150,14 @@ def test_no_event_of_the_page_breaks_the_server_or_holds_it_up(
         usual = usual_pause(page, caller)
         before = page.memory()
         sent, wrong = 0, []
-        tried = caller.events if pytestconfig.getoption("--long") else caller.events[SHARES[role]]
-        for event in tried:
+        for event in caller.events:
             many, bad = fuzzed(caller, event, secret)
             sent, wrong = sent + many, [*wrong, *bad]
         seen, control, after = page.seen(), worst_of(idle), page.memory()
         log.info(
             "%s: %d events, %d requests, longest freeze %.0f ms, with usual values %.0f ms, an idle loop's %.0f ms, "
             "memory %d MB, then %d MB",
-            *(role, len(tried), sent, seen["worst"] * 1000, usual * 1000, control * 1000),
+            *(role, len(caller.events), sent, seen["worst"] * 1000, usual * 1000, control * 1000),
             *(before >> 20, after >> 20),
         )
         assert not wrong, "\n".join(dict.fromkeys(wrong))
