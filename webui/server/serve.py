@@ -233,9 +233,9 @@ def _built_page(app: App, server: FastAPI) -> GradioApp:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    import gradio
-
     blocks = resolved(f"{PAGE}:build")(app)
+    import gradio  # after the page's own modules, which see to it that this is quick
+
     options = {
         "footer_links": [],
         "run_history": False,
