@@ -264,6 +264,44 @@ def small_depth_anything() -> Tensors:
     return depth_anything(layers=4, width=64)
 
 
+def _chain(made: Named, layers: Sequence[tuple[str, int]], width: int, given: int, last: int | None = None) -> int:
+    """layers: names and sides of the kernels, one behind the other; the last gives `last` planes."""
+    for number, (name, side) in enumerate(layers, 1):
+        out = last if last is not None and number == len(layers) else width
+        made.layer(name, out, given, side, side)
+        given = out
+    return given
+
+
+_START = [(f"conv{block}_{at}", 3) for block, count in ((1, 2), (2, 2), (3, 4), (4, 2)) for at in range(1, count + 1)]
+
+
+def body_pose(width: int = 4) -> Tensors:
+    """body_pose_model.pth: CMU's OpenPose, in lllyasviel/Annotators' form."""
+    made = Named()
+    trunk = _chain(made, [*_START, ("conv4_3_CPM", 3), ("conv4_4_CPM", 3)], width, 3)
+    for stage in range(1, 7):
+        for branch, planes in (("L1", 38), ("L2", 19)):
+            if stage == 1:
+                layers = [(f"conv5_{at}_CPM_{branch}", 3 if at < 4 else 1) for at in range(1, 6)]
+            else:
+                layers = [(f"Mconv{at}_stage{stage}_{branch}", 7 if at < 6 else 1) for at in range(1, 8)]
+            _chain(made, layers, width, trunk if stage == 1 else trunk + 57, planes)
+    return made.found
+
+
+def part_pose(planes: int, width: int = 4) -> Tensors:
+    """hand_pose_model.pth (22 planes), facenet.pth (71)."""
+    made = Named()
+    names = ("conv4_3", "conv4_4", "conv5_1", "conv5_2", "conv5_3_CPM")
+    trunk = _chain(made, [*_START, *((name, 3) for name in names)], width, 3)
+    _chain(made, [("conv6_1_CPM", 1), ("conv6_2_CPM", 1)], width, trunk, planes)
+    for stage in range(2, 7):
+        layers = [(f"Mconv{at}_stage{stage}", 7 if at < 6 else 1) for at in range(1, 8)]
+        _chain(made, layers, width, trunk + planes, planes)
+    return made.found
+
+
 # ---------------------------------------------------------------- ONNX
 
 
@@ -325,6 +363,12 @@ FILES: Mapping[str, tuple[str, str, Callable[[], object]]] = {
     "depth_anything_v2": ("depth_anything_v2", "depth_anything_v2_vitl.pth", small_depth_anything),
 }
 """Preprocessor -> the folder and the name of its file, and what it holds."""
+OPENPOSE: Mapping[str, Callable[[], Tensors]] = {
+    "body_pose_model.pth": body_pose,
+    "hand_pose_model.pth": lambda: part_pose(22),
+    "facenet.pth": lambda: part_pose(71),
+}
+"""OpenPose's own files, which its preprocessors can do without."""
 
 
 def written(module: str, place: Path) -> Path:

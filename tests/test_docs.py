@@ -13,6 +13,7 @@ from webui import registry
 from webui.request.capabilities import table
 from webui.request.fields import REQUESTS
 from webui.request.params import Choice, Declared, Several
+from webui.request.preprocessors import table_of_files
 from webui.request.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,6 +78,13 @@ def test_the_map_s_table_of_families_is_the_generated_one() -> None:
     )
     assert shown is not None
     assert shown.group(1).strip() == table(), "webui.request.capabilities.table() is what webui/README.md shall hold"
+
+
+def test_the_docs_name_the_files_of_all_preprocessors() -> None:
+    text = (ROOT / "webui" / "docs" / "CONTROL.md").read_text("utf-8")
+    shown = re.search(r"<!-- annotators -->\n(.*?)<!-- /annotators -->", text, re.DOTALL)
+    assert shown is not None
+    assert shown.group(1).strip() == table_of_files(), "table_of_files() is what webui/docs/CONTROL.md shall hold"
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,8 @@ def options(module: str, path: Path, resolution: int = 64) -> Options:
 
 
 def test_each_preprocessor_with_a_file_is_tried_here() -> None:
-    assert {each.name for each in TABLE if each.weights} == {*FILES, "dw_openpose_full"}
+    poses = {"dw_openpose_full", *(f"openpose{ending}" for ending in ("", "_hand", "_face", "_faceonly", "_full"))}
+    assert {each.name for each in TABLE if each.weights} == {*FILES, *poses}, "poses: here and in test_own_openpose.py"
     for module, (folder, name, _) in FILES.items():
         assert any(folder == own.folder and name in own.names for own in preprocessor(module).weights)
 

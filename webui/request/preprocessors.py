@@ -176,8 +176,19 @@ TABLE: tuple[Preprocessor, ...] = (
         )
     ),
     *(
-        Preprocessor(name, f"{_P}.openpose:{name}", marks=("OpenPose",))
-        for name in ("openpose_full", "openpose_hand", "openpose_faceonly", "openpose_face", "openpose")
+        Preprocessor(
+            name,
+            f"{_P}.openpose:{name}",
+            marks=("OpenPose",),
+            weights=tuple(WeightsOf("openpose", (file,), optional=True) for file in ("body_pose_model.pth", *parts)),
+        )
+        for name, parts in (
+            ("openpose_full", ("hand_pose_model.pth", "facenet.pth")),
+            ("openpose_hand", ("hand_pose_model.pth",)),
+            ("openpose_faceonly", ("facenet.pth",)),
+            ("openpose_face", ("facenet.pth",)),
+            ("openpose", ()),
+        )
     ),
     Preprocessor(
         "dw_openpose_full",
@@ -335,3 +346,16 @@ def preprocessor(name: str) -> Preprocessor:
 
 def titles() -> list[str]:
     return [each.title for each in TABLE]
+
+
+def table_of_files() -> str:
+    """Which preprocessors need which files, in Markdown, for docs/CONTROL.md."""
+    files: dict[tuple[WeightsOf, ...], list[str]] = {}
+    for each in TABLE:
+        if each.weights:
+            files.setdefault(each.weights, []).append(f"`{each.title}`")
+    lines = ["| preprocessor | its files, below `models/ControlNetPreprocessor` |", "|---|---|"]
+    for weights, titles in files.items():
+        named = (" or ".join(f"`{file.folder}/{name}`" for name in file.names) for file in weights)
+        lines.append(f"| {', '.join(titles)} | {'; '.join(named)} |")
+    return "\n".join(lines)

@@ -1,8 +1,9 @@
 """Poses of people, drawn as the control networks for poses have learnt them.
 
 OpenPose, Cao et al. 2018, arXiv:1812.08008: its points, limbs and colours, with hands and faces as ControlNet 1.1 draws
-them. Who is in the picture, MediaPipe's networks say: their 33 points of a body are more than OpenPose's 18, but a
-neck, which is halfway between the shoulders; of their 468 points of a face 68 are those of the iBUG scheme.
+them. Who is in the picture, OpenPose's own networks say where their files are, else MediaPipe's: their 33 points of a
+body are more than OpenPose's 18, but a neck, which is halfway between the shoulders; of their 468 points of a face 68
+are those of the iBUG scheme.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webui.engine.detectors.detectors import MOST, Detectors, Landmarks
+from webui.engine.preprocessors import own_openpose
 from webui.engine.preprocessors.dwpose import whole_people
 from webui.engine.preprocessors.picture import Bytes, Map, Options, levels, scaled
 from webui.request.poses import BODY, HAND, Figure, Point, Points, Poses
@@ -43,6 +45,9 @@ STICK, JOINT, LINE, DOT = 4, 4, 2, 3
 FAINT = 0.6
 """Of a limb's colour, so that joints stand out."""
 ANSWERED = "The pose was found by MediaPipe's networks, which come with the setup."
+LACKING = (
+    "OpenPose's own networks were not used, since these files are not in models/ControlNetPreprocessor/openpose: {}."
+)
 INSTEAD = (
     "The pose was found by MediaPipe's networks instead of DWPose's, whose files yolox_l.onnx and dw-ll_ucoco_384.onnx "
     "are not in models/ControlNetPreprocessor/openpose."
@@ -83,16 +88,24 @@ def dw_openpose_full(picture: Bytes, options: Options) -> Map:
 
 
 def posed(picture: Bytes, options: Options, *, bodies: bool = True, hands: bool = False, faces: bool = False) -> Map:
-    """The people of a picture.
+    """The people of a picture, by OpenPose's own networks where all the files that this needs are there.
 
     Raises:
         ModelError: a network was not fetched, or cannot be opened.
         UserError: the picture is too long.
     """
     scaled(picture, options.resolution)  # before the networks look: it may be too long
-    people = figures(picture, options.detectors, hands=hands, faces=faces)
+    wanted = own_openpose.wanted(hands=hands, faces=faces)
+    lacking = [name for name in wanted if options.file(name) is None]
+    if lacking:
+        people = figures(picture, options.detectors, hands=hands, faces=faces)
+    else:
+        people = own_openpose.people(picture, options, hands=hands, faces=faces)
     shown = [figure if bodies else Figure(face=figure.face) for figure in people]
-    return _shown([figure for figure in shown if figure != Figure()], picture, options, ANSWERED)
+    made = _shown([figure for figure in shown if figure != Figure()], picture, options, ANSWERED if lacking else "")
+    if 0 < len(lacking) < len(wanted):
+        made = replace(made, remarks=(*made.remarks, LACKING.format(", ".join(lacking))))
+    return made
 
 
 def _shown(people: Sequence[Figure], picture: Bytes, options: Options, answered: str = "") -> Map:

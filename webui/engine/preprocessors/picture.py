@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import cv2
@@ -55,6 +56,10 @@ class Options:
     @property
     def detectors(self) -> Detectors:
         return Detectors(self.lending, PACKAGES)
+
+    def file(self, name: str) -> ModelRef | None:
+        """The one of the preprocessor's files that is called so, if it is there."""
+        return next((ref for ref in self.annotators if Path(ref.path).name.casefold() == name.casefold()), None)
 
     @contextmanager
     def network(self, kind: ResidentKind[T]) -> Iterator[T]:
