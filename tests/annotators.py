@@ -121,6 +121,53 @@ def midas(layers: int = 4, patches: int = 4, width: int = 128) -> Tensors:
     return made.found
 
 
+def zoe(layers: int = 4, patches: int = 4, width: int = 32) -> dict[str, Tensors]:
+    """ZoeD_M12_N.pt: isl-org/ZoeDepth, over a small BEiT."""
+    made = Named()
+    model, heads = "core.core.pretrained.model", 2
+    made.add(f"{model}.cls_token", 1, 1, width)
+    made.layer(f"{model}.patch_embed.proj", width, 3, 16, 16)
+    for number in range(layers):
+        name = f"{model}.blocks.{number}"
+        for own in ("gamma_1", "gamma_2", "attn.q_bias", "attn.v_bias"):
+            made.add(f"{name}.{own}", width)
+        made.norm(f"{name}.norm1", width)
+        made.norm(f"{name}.norm2", width)
+        made.add(f"{name}.attn.relative_position_bias_table", (2 * patches - 1) ** 2 + 3, heads)
+        made.found[f"{name}.attn.relative_position_index"] = torch.zeros((patches**2 + 1,) * 2, dtype=torch.int64)
+        made.layer(f"{name}.attn.qkv", 3 * width, width, bias=False)
+        made.layer(f"{name}.attn.proj", width, width)
+        made.layer(f"{name}.mlp.fc1", 2 * width, width)
+        made.layer(f"{name}.mlp.fc2", width, 2 * width)
+    made.norm(f"{model}.fc_norm", width)
+    made.layer(f"{model}.head", 10, width)
+    outer = (8, 12, 16, 20)
+    for number, out in enumerate(outer, 1):
+        name = f"core.core.pretrained.act_postprocess{number}"
+        made.layer(f"{name}.0.project.0", width, 2 * width)
+        made.layer(f"{name}.3", out, width, 1, 1)
+        if number != 3:
+            side = {1: 4, 2: 2, 4: 3}[number]
+            made.layer(f"{name}.4", out, out, side, side)
+    made.scratch("core.core.scratch", outer, 16)
+    for at, (out, given, side) in {0: (8, 16, 3), 2: (6, 8, 3), 4: (1, 6, 1)}.items():
+        made.layer(f"core.core.scratch.output_conv.{at}", out, given, side, side)
+    made.found["conditional_log_binomial.log_binomial_transform.k_idx"] = torch.arange(64).view(1, -1, 1, 1)
+    made.found["conditional_log_binomial.log_binomial_transform.K_minus_1"] = torch.full((1, 1, 1, 1), 63)
+    made.layer("conv2", 16, 16, 1, 1)
+    bins = 12
+    nets = {"seed_bin_regressor": (256, 16, 64), "seed_projector": (128, 16, bins)}
+    nets |= {f"projectors.{at}": (128, 16, bins) for at in range(4)}
+    nets |= {f"attractors.{at}": (bins, bins, count) for at, count in enumerate((16, 8, 4, 1))}
+    for name, (inner, given, out) in nets.items():
+        made.layer(f"{name}._net.0", inner, given, 1, 1)
+        made.layer(f"{name}._net.2", out, inner, 1, 1)
+    joined = bins + 6 + 1
+    made.layer("conditional_log_binomial.mlp.0", joined // 2, joined, 1, 1)
+    made.layer("conditional_log_binomial.mlp.2", 4, joined // 2, 1, 1)
+    return {"model": made.found}
+
+
 def hed() -> Tensors:
     """ControlNetHED.pth: lllyasviel/Annotators."""
     made = Named()
@@ -351,6 +398,7 @@ def dwpose(points: Mapping[int, tuple[int, int]]) -> bytes:
 FILES: Mapping[str, tuple[str, str, Callable[[], object]]] = {
     "depth": ("midas", "dpt_hybrid-midas-501f0c75.pt", midas),
     "depth_anything": ("depth_anything", "depth_anything_vitl14.pth", small_depth_anything),
+    "depth_zoe": ("zoedepth", "ZoeD_M12_N.pt", zoe),
     **dict.fromkeys(("hed", "hed_safe", "scribble_hed"), ("hed", "ControlNetHED.pth", hed)),
     **dict.fromkeys(
         ("pidinet", "pidinet_safe", "pidinet_scribble", "pidinet_sketch"), ("pidinet", "table5_pidinet.pth", pidinet)

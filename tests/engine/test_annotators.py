@@ -20,7 +20,7 @@ from tests import annotators
 from tests.annotators import FILES, Tensors, written
 from webui.base.errors import ModelError
 from webui.engine.memory import profile_of
-from webui.engine.preprocessors import depth_anything, drawings, hed, midas, normals, pidinet, straight_lines
+from webui.engine.preprocessors import depth_anything, drawings, hed, midas, normals, pidinet, straight_lines, zoe
 from webui.engine.preprocessors.lines import scribbled
 from webui.engine.preprocessors.network import MapNetwork
 from webui.engine.preprocessors.picture import Options, mapped
@@ -263,6 +263,43 @@ def hybrid_in_transformers(tensors: Tensors, layers: int) -> Tensors:
         attention = f"{theirs}.attention.attention"
         made |= fused(tensors, f"{own}.attn.qkv", tuple(f"{attention}.{at}" for at in ("query", "key", "value")))
     return made | in_their_names(tensors, names)
+
+
+def test_each_published_name_of_zoedepth_has_its_place(tmp_path: Path) -> None:
+    content = annotators.zoe()
+    network = opened(zoe.ZOE, content, tmp_path)
+    whole, parts = content["model"], network.module.state_dict()
+    assert {name.rsplit(".", 2)[-2] for name in network.unused} == {"fc_norm", "head", "attn", "log_binomial_transform"}
+    assert not [name for name in network.unused if "attn" in name and not name.endswith("relative_position_index")]
+    layer, block = "depth.backbone.beit.layers.2", "core.core.pretrained.model.blocks.2"
+    thirds = whole[f"{block}.attn.qkv.weight"].chunk(3)
+    for part, third in zip("qkv", thirds, strict=True):
+        assert torch.equal(parts[f"{layer}.attention.{part}_proj.weight"], third)
+    for theirs, own in {
+        f"{layer}.lambda_1": f"{block}.gamma_1",
+        f"{layer}.layernorm_after.weight": f"{block}.norm2.weight",
+        f"{layer}.attention.v_proj.bias": f"{block}.attn.v_bias",
+        "depth.neck.reassemble_stage.layers.3.resize.weight": "core.core.pretrained.act_postprocess4.4.weight",
+        "depth.neck.fusion_stage.layers.0.residual_layer1.convolution2.weight": (
+            "core.core.scratch.refinenet4.resConfUnit1.conv2.weight"
+        ),
+        "depth.relative_head.conv2.weight": "core.core.scratch.output_conv.2.weight",
+        "depth.metric_head.attractors.1.conv2.bias": "attractors.1._net.2.bias",
+        "depth.metric_head.conditional_log_binomial.mlp.0.weight": "conditional_log_binomial.mlp.0.weight",
+    }.items():
+        assert torch.equal(parts[theirs], whole[own]), theirs
+    far = network(torch.zeros(1, 3, 64, 96))
+    assert far.shape == (1, 1, 64, 96) and (far > 0).all()
+
+
+def test_a_mirrored_picture_has_the_mirrored_depth(tmp_path: Path) -> None:
+    path = written("depth_zoe", tmp_path)
+    picture = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    made, mirrored = (
+        mapped(preprocessor("depth_zoe").code, each, options("depth_zoe", path)).pixels.astype(int)
+        for each in (picture, picture[:, ::-1])
+    )
+    assert np.abs(made - mirrored[:, ::-1]).max() <= 1
 
 
 # ---------------------------------------------------------------- laws of the others

@@ -212,6 +212,12 @@ TABLE: tuple[Preprocessor, ...] = (
         weights=(WeightsOf("midas", ("dpt_hybrid-midas-501f0c75.pt",)),),
     ),
     Preprocessor(
+        "depth_zoe",
+        f"{_P}.zoe:depth_zoe",
+        marks=("Depth",),
+        weights=(WeightsOf("zoedepth", ("ZoeD_M12_N.pt",)),),
+    ),
+    Preprocessor(
         "depth_anything",
         f"{_P}.depth_anything:depth_anything",
         marks=("Depth",),
@@ -293,7 +299,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
     {
         "softedge_teed": "",
         "softedge_anyline": "",
-        "depth_zoe": "",
         "depth_leres": "",
         "depth_leres++": "",
         "depth_hand_refiner": "",

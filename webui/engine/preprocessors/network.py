@@ -26,6 +26,8 @@ WRAPPED = ("model.module.", "module.")
 Build = Callable[[WeightsFile], nn.Module]
 """The network for the shapes of a file, unfilled, its parameters under the file's names. Raises KeyError, ValueError,
 StopIteration, IndexError: it is none of the kind."""
+Rename = Callable[[WeightsFile], WeightsFile]
+"""The same file under the names of a network that others have written. Raises KeyError, ValueError: as `Build`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,36 +64,43 @@ class BatchNorm(nn.Module):
         return batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.epsilon)
 
 
-def network_kind(name: str, build: Build, *, exact: bool = False) -> ResidentKind[MapNetwork]:
+def network_kind(
+    name: str, build: Build, *, exact: bool = False, renamed: Rename | None = None
+) -> ResidentKind[MapNetwork]:
     """exact: its numbers become too large for half precision."""
 
     def placed(path: Path, profile: Profile) -> MapNetwork:
         halved = profile.device.type == "cuda" and not exact
-        return opened(path, build, name, profile.device, profile.half if halved else torch.float32)
+        return opened(path, build, name, profile.device, profile.half if halved else torch.float32, renamed)
 
     return ResidentKind(name, open=placed, size=lambda network: ldm.parameter_bytes(network.module))
 
 
-def opened(path: Path, build: Build, name: str, device: torch.device, dtype: torch.dtype) -> MapNetwork:
+def opened(
+    path: Path, build: Build, name: str, device: torch.device, dtype: torch.dtype, renamed: Rename | None = None
+) -> MapNetwork:
     """
     Raises:
         ModelError: it is of another kind, or damaged.
     """
     file = open_weights(path)
-    names = {_bare(full): full for full in file.shapes}
-    bare = WeightsFile(file.path, {own: file.shapes[full] for own, full in names.items()}, {}, file.tensor)
+    full = {_bare(name): name for name in file.shapes}
+    own = {bare: file.shapes[name] for bare, name in full.items()}
+    given = WeightsFile(file.path, own, {}, lambda name: file.tensor(full[name]))
     try:
+        seen = renamed(given) if renamed is not None else given
         with ldm.unfilled():
-            module = build(bare)
+            module = build(seen)
     except (KeyError, ValueError, StopIteration, IndexError) as error:
         raise file.error(
             f"it is no {name} (no {error})" if str(error) else f"it is no {name}",
             "If it is another kind of model, move it away.",
         ) from error
-    ldm.check_complete(module, names, file, name)
-    ldm.fill(module, names, file, device, dtype)
-    own = module.state_dict()
-    unused = tuple(each for each in names if each not in own and not each.endswith("num_batches_tracked"))
+    names = {name: name for name in seen.shapes}
+    ldm.check_complete(module, names, seen, name)
+    ldm.fill(module, names, seen, device, dtype)
+    parts = module.state_dict()
+    unused = tuple(each for each in names if each not in parts and not each.endswith("num_batches_tracked"))
     return MapNetwork(module, device, dtype, unused)
 
 
@@ -130,7 +139,10 @@ def count_of(file: WeightsFile, pattern: str) -> int:
     """One more than the largest number that names have there.
 
     Raises:
-        ValueError: none has.
+        ValueError: none has, or there are not so many tensors.
     """
     found = (re.match(pattern, name) for name in file.shapes)
-    return 1 + max(int(match[1]) for match in found if match)
+    count = 1 + max(int(match[1][:9]) for match in found if match)
+    if count > len(file.shapes):
+        raise ValueError(f"{count} layers")
+    return count
