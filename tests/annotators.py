@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from webui.base import protobuf
 from webui.catalog.onnx_file import FLOAT, INTEGER, IR, OPSET, _value
+from webui.engine.preprocessors import oneformer as oneformer_code
 
 Tensors = dict[str, Tensor]
 
@@ -307,6 +309,128 @@ def normal_bae() -> dict[str, Tensors]:
     return {"model": {f"module.{name}": tensor for name, tensor in made.found.items()}}
 
 
+def uniformer(widths: tuple[int, ...] = (8, 12, 128, 64), joined: int = 16) -> dict[str, object]:
+    """upernet_global_small.pth: Sense-X/UniFormer under mmsegmentation's UPerNet."""
+    made = Named()
+    given = 3
+    for stage, width in enumerate(widths, 1):
+        side = 4 if stage == 1 else 2
+        made.layer(f"backbone.patch_embed{stage}.proj", width, given, side, side)
+        made.norm(f"backbone.patch_embed{stage}.norm", width)
+        for at in range(2):
+            name = f"backbone.blocks{stage}.{at}"
+            made.layer(f"{name}.pos_embed", width, 1, 3, 3)
+            if stage < 3:
+                for part in ("norm1", "norm2"):
+                    made.norm(f"{name}.{part}", width, running=True)
+                made.layer(f"{name}.conv1", width, width, 1, 1)
+                made.layer(f"{name}.conv2", width, width, 1, 1)
+                made.layer(f"{name}.attn", width, 1, 5, 5)
+                made.layer(f"{name}.mlp.fc1", 2 * width, width, 1, 1)
+                made.layer(f"{name}.mlp.fc2", width, 2 * width, 1, 1)
+            else:
+                made.transformer(name, width, scaled=False)
+        made.norm(f"backbone.norm{stage}", width)
+        given = width
+
+    def evened(name: str, *shape: int) -> None:
+        made.layer(f"{name}.conv", *shape, bias=False)
+        made.norm(f"{name}.bn", shape[0], running=True)
+
+    head = "decode_head"
+    made.layer("auxiliary_head.conv_seg", 150, 8, 1, 1)
+    made.layer(f"{head}.conv_seg", 150, joined, 1, 1)
+    for at in range(4):
+        evened(f"{head}.psp_modules.{at}.1", joined, widths[-1], 1, 1)
+    evened(f"{head}.bottleneck", joined, widths[-1] + 4 * joined, 3, 3)
+    for at, width in enumerate(widths[:-1]):
+        evened(f"{head}.lateral_convs.{at}", joined, width, 1, 1)
+        evened(f"{head}.fpn_convs.{at}", joined, joined, 3, 3)
+    evened(f"{head}.fpn_bottleneck", joined, 4 * joined, 3, 3)
+    return {"state_dict": made.found, "meta": {"CLASSES": ["wall"], "epoch": 1}}
+
+
+def oneformer(classes: int = 150, width: int = 8, hidden: int = 32) -> dict[str, Tensors]:
+    """250_16_swin_l_oneformer_ade20k_160k.pth: SHI-Labs/OneFormer over a small Swin."""
+    made = Named()
+    made.layer("backbone.patch_embed.proj", width, 3, 4, 4)
+    made.norm("backbone.patch_embed.norm", width)
+    for stage, heads in enumerate((1, 1, 2, 2)):
+        own = width * 2**stage
+        for at in range(2):
+            name = f"backbone.layers.{stage}.blocks.{at}"
+            made.transformer(name, own, scaled=False)
+            made.add(f"{name}.attn.relative_position_bias_table", 25, heads)
+            made.found[f"{name}.attn.relative_position_index"] = torch.zeros(9, 9, dtype=torch.int64)
+        if stage < 3:
+            made.layer(f"backbone.layers.{stage}.downsample.reduction", 2 * own, 4 * own, bias=False)
+            made.norm(f"backbone.layers.{stage}.downsample.norm", 4 * own)
+        made.norm(f"backbone.norm{stage}", own)
+    _pixel_decoder(made, width, hidden)
+    _predictor(made, classes, hidden)
+    made.layer("task_mlp.layers.0", hidden, 77)
+    made.layer("task_mlp.layers.1", hidden, hidden)
+    made.layer("sem_seg_head.predictor.class_embed", classes + 1, hidden)
+    made.found["sem_seg_head.predictor.class_embed.weight"] *= 8  # sure of itself
+    made.found["sem_seg_head.predictor.mask_embed.layers.2.weight"] *= 8
+    return {"model": made.found}
+
+
+def _pixel_decoder(made: Named, width: int, hidden: int, heads: int = 2) -> None:
+    name = "sem_seg_head.pixel_decoder"
+    for at, own in enumerate((8 * width, 4 * width, 2 * width)):
+        made.layer(f"{name}.input_proj.{at}.0", hidden, own, 1, 1)
+        made.norm(f"{name}.input_proj.{at}.1", hidden)
+    made.add(f"{name}.transformer.level_embed", 3, hidden)
+    for at in range(2):
+        layer = f"{name}.transformer.encoder.layers.{at}"
+        made.layer(f"{layer}.self_attn.sampling_offsets", heads * 24, hidden)
+        made.layer(f"{layer}.self_attn.attention_weights", heads * 12, hidden)
+        made.layer(f"{layer}.self_attn.value_proj", hidden, hidden)
+        made.layer(f"{layer}.self_attn.output_proj", hidden, hidden)
+        made.norm(f"{layer}.norm1", hidden)
+        made.layer(f"{layer}.linear1", 40, hidden)
+        made.layer(f"{layer}.linear2", hidden, 40)
+        made.norm(f"{layer}.norm2", hidden)
+    made.layer(f"{name}.mask_features", hidden, hidden, 1, 1)
+    for part, own, side in (("adapter_1", width, 1), ("layer_1", hidden, 3)):
+        made.layer(f"{name}.{part}", hidden, own, side, side, bias=False)
+        made.norm(f"{name}.{part}.norm", hidden)
+
+
+def _predictor(made: Named, classes: int, hidden: int) -> None:
+    name = "sem_seg_head.predictor"
+
+    def attention(own: str) -> None:
+        made.add(f"{own}.in_proj_weight", 3 * hidden, hidden)
+        made.add(f"{own}.in_proj_bias", 3 * hidden)
+        made.layer(f"{own}.out_proj", hidden, hidden)
+
+    def narrowed(own: str) -> None:
+        made.layer(f"{own}.linear1", 48, hidden)
+        made.layer(f"{own}.linear2", hidden, 48)
+
+    layer = f"{name}.class_transformer.decoder.layers.0"
+    attention(f"{layer}.self_attn")
+    attention(f"{layer}.multihead_attn")
+    narrowed(layer)
+    for part in ("norm1", "norm2", "norm3"):
+        made.norm(f"{layer}.{part}", hidden)
+    made.norm(f"{name}.class_transformer.decoder.norm", hidden)
+    for at in range(2):
+        for kind, own in (("self", "self_attn"), ("cross", "multihead_attn")):
+            attention(f"{name}.transformer_{kind}_attention_layers.{at}.{own}")
+            made.norm(f"{name}.transformer_{kind}_attention_layers.{at}.norm", hidden)
+        narrowed(f"{name}.transformer_ffn_layers.{at}")
+        made.norm(f"{name}.transformer_ffn_layers.{at}.norm", hidden)
+    made.norm(f"{name}.decoder_norm", hidden)
+    made.add(f"{name}.query_embed.weight", 7, hidden)
+    made.add(f"{name}.level_embed.weight", 3, hidden)
+    made.layer(f"{name}.class_input_proj", hidden, hidden, 1, 1)
+    for at in range(3):
+        made.layer(f"{name}.mask_embed.layers.{at}", hidden, hidden)
+
+
 def small_depth_anything() -> Tensors:
     return depth_anything(layers=4, width=64)
 
@@ -408,6 +532,9 @@ FILES: Mapping[str, tuple[str, str, Callable[[], object]]] = {
     "lineart_anime": ("lineart_anime", "netG.pth", lineart_anime),
     "normal_bae": ("normal_bae", "scannet.pt", normal_bae),
     "mlsd": ("mlsd", "mlsd_large_512_fp32.pth", mlsd),
+    "segmentation": ("uniformer", "upernet_global_small.pth", uniformer),
+    "oneformer_ade20k": ("oneformer", "250_16_swin_l_oneformer_ade20k_160k.pth", oneformer),
+    "oneformer_coco": ("oneformer", "150_16_swin_l_oneformer_coco_100ep.pth", lambda: oneformer(133)),
     "depth_anything_v2": ("depth_anything_v2", "depth_anything_v2_vitl.pth", small_depth_anything),
 }
 """Preprocessor -> the folder and the name of its file, and what it holds."""
@@ -417,6 +544,12 @@ OPENPOSE: Mapping[str, Callable[[], Tensors]] = {
     "facenet.pth": lambda: part_pose(71),
 }
 """OpenPose's own files, which its preprocessors can do without."""
+
+
+def seen_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks that see pictures at a large size, whatever it is, see them at a smaller one."""
+    monkeypatch.setattr(oneformer_code, "SEEN_ADE20K", (128, 256))
+    monkeypatch.setattr(oneformer_code, "SEEN_COCO", (96, 160))
 
 
 def written(module: str, place: Path) -> Path:

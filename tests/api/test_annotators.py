@@ -12,11 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.annotators import FILES, written
+from tests.annotators import FILES, seen_small, written
 from tests.api.conftest import Api, opened
 from tests.api.test_controlnet import through_the_pipe
 from webui.engine.aside import AsideLane
 from webui.request.preprocessors import preprocessor
+
+
+@pytest.fixture(autouse=True)
+def _seen_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen_small(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -14,16 +14,32 @@ from transformers import (
     Dinov2Config,
     DPTConfig,
     DPTForDepthEstimation,
+    OneFormerForUniversalSegmentation,
+    UperNetConfig,
 )
+from transformers.models.upernet.modeling_upernet import UperNetHead
 
 from tests import annotators
-from tests.annotators import FILES, Tensors, written
+from tests.annotators import FILES, Tensors, seen_small, written
 from webui.base.errors import ModelError
 from webui.engine.memory import profile_of
-from webui.engine.preprocessors import depth_anything, drawings, hed, midas, normals, pidinet, straight_lines, zoe
+from webui.engine.preprocessors import (
+    depth_anything,
+    drawings,
+    hed,
+    midas,
+    normals,
+    oneformer,
+    palettes,
+    pidinet,
+    straight_lines,
+    uniformer,
+    zoe,
+)
 from webui.engine.preprocessors.lines import scribbled
 from webui.engine.preprocessors.network import MapNetwork
 from webui.engine.preprocessors.picture import Options, mapped
+from webui.engine.preprocessors.segments import segmented
 from webui.engine.residents import ResidentKind, Residents
 from webui.request.engine_options import EngineOptions
 from webui.request.model_ref import ModelRef
@@ -31,6 +47,11 @@ from webui.request.preprocessors import TABLE, preprocessor
 
 PROFILE = profile_of(EngineOptions(device="cpu"))
 LENDING = Residents(PROFILE, budget=2**30)
+
+
+@pytest.fixture(autouse=True)
+def _seen_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen_small(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +78,7 @@ def test_a_file_with_the_published_names_gives_a_map(module: str, place: Path) -
     picture = np.random.default_rng(1).integers(0, 256, (50, 90, 3), np.uint8)
     made = mapped(preprocessor(module).code, picture, options(module, path)).pixels
     assert (made.dtype, made.shape[:2]) == (np.uint8, (64, 115))
-    assert made.min() < made.max(), "what there is to see is seen"
+    assert (made != made[:1, :1]).any(), "what there is to see is seen"
     again = mapped(preprocessor(module).code, picture, options(module, path)).pixels
     assert np.array_equal(made, again)
 
@@ -300,6 +321,102 @@ def test_a_mirrored_picture_has_the_mirrored_depth(tmp_path: Path) -> None:
         for each in (picture, picture[:, ::-1])
     )
     assert np.abs(made - mirrored[:, ::-1]).max() <= 1
+
+
+# ---------------------------------------------------------------- segments
+
+
+def test_each_published_name_of_oneformer_has_its_place(tmp_path: Path) -> None:
+    content = annotators.oneformer()
+    network = opened(oneformer.ONEFORMER, content, tmp_path)
+    assert all(name.endswith("relative_position_index") for name in network.unused)
+    whole, parts = content["model"], network.module.state_dict()
+    thirds = whole["backbone.layers.1.blocks.0.attn.qkv.bias"].chunk(3)
+    own = whole["sem_seg_head.predictor.transformer_self_attention_layers.1.self_attn.in_proj_weight"].chunk(3)
+    for at, part in enumerate("qkv"):
+        swin = f"model.pixel_level_module.encoder.swin.encoder.layers.1.blocks.0.attention.{part}_proj.bias"
+        assert torch.equal(parts[swin], thirds[at])
+        decoder = f"model.transformer_module.decoder.layers.1.self_attn.self_attn.{part}_proj.weight"
+        assert torch.equal(parts[decoder], own[at])
+    for theirs, ours in {
+        "pixel_level_module.encoder.hidden_states_norms.stage2.weight": "backbone.norm1.weight",
+        "pixel_level_module.decoder.encoder.layers.1.fc2.weight": (
+            "sem_seg_head.pixel_decoder.transformer.encoder.layers.1.linear2.weight"
+        ),
+        "pixel_level_module.decoder.layer_1.1.weight": "sem_seg_head.pixel_decoder.layer_1.norm.weight",
+        "transformer_module.decoder.mask_embed.layers.2.0.bias": "sem_seg_head.predictor.mask_embed.layers.2.bias",
+        "transformer_module.decoder.layers.0.cross_attn.multihead_attn.in_proj_weight": (
+            "sem_seg_head.predictor.transformer_cross_attention_layers.0.multihead_attn.in_proj_weight"
+        ),
+        "task_encoder.task_mlp.layers.1.0.weight": "task_mlp.layers.1.weight",
+    }.items():
+        assert torch.equal(parts[f"model.{theirs}"], whole[ours]), theirs
+
+
+def test_oneformer_s_answer_is_what_transformers_makes_of_it(tmp_path: Path) -> None:
+    """Beside the same network with its own places of windows and its own way to join masks and classes."""
+    network = opened(oneformer.ONEFORMER, annotators.oneformer(), tmp_path)
+    ours = network.module
+    assert isinstance(ours, oneformer.OneFormer)
+    theirs = OneFormerForUniversalSegmentation(ours.model.config).eval()
+    missing = theirs.load_state_dict(ours.state_dict(), strict=False)
+    assert {name.split(".")[0] for name in missing.missing_keys if "swin.layernorm" not in name} == {"criterion"}
+    picture = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(2))
+    tokens = [49406, 518, 10549, 533, 29119, 1550, 49407]  # of CLIP, for "the task is semantic"
+    task = torch.tensor([tokens + [0] * (77 - len(tokens))])
+    with torch.no_grad():
+        told = theirs(picture, task)
+    masks = torch.nn.functional.interpolate(told.masks_queries_logits, size=(64, 96), mode="bilinear").sigmoid()
+    expected = torch.einsum("bqc,bqhw->bchw", told.class_queries_logits.softmax(-1)[..., :-1], masks)
+    found = network(picture)
+    assert expected.std() > 0
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_upernet_s_head_is_what_transformers_makes_of_it(tmp_path: Path) -> None:
+    tensors = annotators.uniformer()["state_dict"]
+    assert isinstance(tensors, dict)
+    widths = [8, 12, 128, 64]
+    theirs = UperNetHead(UperNetConfig(hidden_size=16, num_labels=150), widths).eval()
+    head = {
+        name.removeprefix("decode_head.").replace(".bn.", ".batch_norm.").replace("conv_seg", "classifier"): tensor
+        for name, tensor in tensors.items()
+        if name.startswith("decode_head.")
+    }
+    theirs.load_state_dict(head)
+    network = opened(uniformer.UNIFORMER, {"state_dict": tensors}, tmp_path)
+    assert all(name.startswith("auxiliary_head.") for name in network.unused)
+    random = torch.Generator().manual_seed(3)
+    seen = [torch.randn(1, width, 24 >> at, 32 >> at, generator=random) for at, width in enumerate(widths)]
+    with torch.no_grad():
+        expected = theirs(seen)
+        found = network.module.get_submodule("decode_head")(seen)
+    assert expected.std() > 0
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_local_blocks_see_what_is_near_and_global_ones_everything(tmp_path: Path) -> None:
+    network = opened(uniformer.UNIFORMER, annotators.uniformer(), tmp_path)
+    plane = torch.randn(1, 12, 16, 16, generator=torch.Generator().manual_seed(3))
+    changed = plane.clone()
+    changed[..., 0, 0] += 9
+    for name, width, reach in (("backbone.blocks2.0", 12, 4), ("backbone.blocks3.0", 128, 16)):
+        block = network.module.get_submodule(name)
+        given, other = (each.repeat(1, -(-width // 12), 1, 1)[:, :width] for each in (plane, changed))
+        with torch.no_grad():
+            apart = (block(given) - block(other)).abs().amax((0, 1))
+        assert (apart[0, :reach] > 0).all()
+        assert apart[reach:].sum() == 0 if reach < 16 else (apart > 0).all()
+
+
+def test_the_surest_class_has_its_colour() -> None:
+    told = torch.zeros(1, 20, 2, 2)
+    told[0, 3, :, 0], told[0, 17, :, 1] = 2, 1
+    found = segmented(told, (4, 4), palettes.ADE20K)
+    assert (found[:, 0] == palettes.ADE20K[3]).all() and (found[:, 3] == palettes.ADE20K[17]).all()
+    assert (len(palettes.ADE20K), len(palettes.COCO)) == (150, 133)
+    assert palettes.ADE20K[2].tolist() == [6, 230, 230] and palettes.COCO[0].tolist() == [220, 20, 60]
+    assert palettes.coloured(np.array([[140]]), palettes.COCO).tolist() == [[[0, 0, 0]]], "a class nobody knows"
 
 
 # ---------------------------------------------------------------- laws of the others

@@ -51,7 +51,7 @@ _FIRST = frozenset(
 """The usual ones of their kinds."""
 _UNBUILT_MARKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "Depth": ("depth_zoe", "depth_leres++", "depth_leres", "depth_hand_refiner"),
+        "Depth": ("depth_leres++", "depth_leres", "depth_hand_refiner"),
         "IP-Adapter": (
             *("ip-adapter-auto", "ip-adapter_clip_sd15", "ip-adapter_pulid", "ip-adapter_face_id_plus"),
             *("ip-adapter_face_id", "ip-adapter_clip_sdxl_plus_vith", "ip-adapter_clip_sdxl"),
@@ -63,7 +63,7 @@ _UNBUILT_MARKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "OpenPose": ("densepose_parula", "densepose", "animal_openpose"),
         "Reference": ("reference_only", "reference_adain+attn", "reference_adain"),
         "Revision": ("revision_clipvision", "revision_ignore_prompt"),
-        "Segmentation": ("oneformer_ade20k", "segmentation", "oneformer_coco", "anime_face_segment", "mobile_sam"),
+        "Segmentation": ("anime_face_segment", "mobile_sam"),
         "SoftEdge": ("softedge_teed", "softedge_anyline"),
         "SparseCtrl": ("scribble_xdog",),
         "T2I-Adapter": ("clip_vision",),

@@ -270,6 +270,32 @@ TABLE: tuple[Preprocessor, ...] = (
         marks=("NormalMap",),
         weights=(WeightsOf("normal_bae", ("scannet.pt",)),),
     ),
+    *(
+        Preprocessor(
+            name,
+            f"{_P}.{code}",
+            label=label,
+            marks=("Segmentation",),
+            weights=(WeightsOf(folder, (file,)),),
+        )
+        for name, label, code, folder, file in (
+            ("segmentation", "seg_ufade20k", "uniformer:segmentation", "uniformer", "upernet_global_small.pth"),
+            (
+                "oneformer_ade20k",
+                "seg_ofade20k",
+                "oneformer:oneformer_ade20k",
+                "oneformer",
+                "250_16_swin_l_oneformer_ade20k_160k.pth",
+            ),
+            (
+                "oneformer_coco",
+                "seg_ofcoco",
+                "oneformer:oneformer_coco",
+                "oneformer",
+                "150_16_swin_l_oneformer_coco_100ep.pth",
+            ),
+        )
+    ),
     Preprocessor(
         "mlsd",
         f"{_P}.straight_lines:mlsd",
@@ -308,9 +334,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
         "densepose": "densepose (pruple bg & purple torso)",
         "densepose_parula": "densepose_parula (black bg & blue torso)",
         "lineart_anime_denoise": "",
-        "segmentation": "seg_ufade20k",
-        "oneformer_ade20k": "seg_ofade20k",
-        "oneformer_coco": "seg_ofcoco",
         "anime_face_segment": "seg_anime_face",
         "mobile_sam": "",
         "facexlib": "",

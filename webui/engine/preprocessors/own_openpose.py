@@ -193,6 +193,5 @@ def _given(picture: Bytes) -> Tensor:
 
 def _points(places: Floats) -> Points:
     """As parts of the picture's sides; none, where none can be seen."""
-    seen = ((places >= 0) & (places < 1)).all(1)
-    found = tuple((float(x), float(y)) if there else None for (x, y), there in zip(places, seen, strict=True))
-    return found if seen.any() else ()
+    found = tuple((float(x), float(y)) if 0 <= x < 1 and 0 <= y < 1 else None for x, y in places)
+    return found if any(found) else ()
