@@ -21,6 +21,7 @@ import webuiapi
 from PIL import Image
 from webuiapi.webuiapi import SegmentAnythingInterface, TaggerInterface
 
+from tests import taggers
 from tests.conftest import PATIENCE, RunningServer
 
 
@@ -108,7 +109,7 @@ def test_webuiapi_s_extensions_are_answered_as_by_an_installation_without_them(l
     answers: list[Any] = []
     library.session.hooks["response"].append(lambda answer, **_: answers.append(answer))
     control = webuiapi.ControlNetInterface(library, show_deprecation_warning=False)
-    segment, tagger = SegmentAnythingInterface(library), TaggerInterface(library)
+    segment = SegmentAnythingInterface(library)
     control.show_deprecation_warning = True
     control.print_deprecation_warning()
     control.show_deprecation_warning = False
@@ -120,7 +121,6 @@ def test_webuiapi_s_extensions_are_answered_as_by_an_installation_without_them(l
         lambda: segment.dino_predict(image, "x"), lambda: segment.dilate_mask(image, image),
         lambda: segment.generate_semantic_segmentation(image),
         lambda: segment.sam_and_semantic_seg_with_cat_id(image, "1"),
-        lambda: tagger.tagger_interrogate(image), tagger.tagger_interrogators,
         library.get_artists, library.get_artist_categories,
     ):  # fmt: skip
         count = len(answers)
@@ -135,6 +135,14 @@ def test_webuiapi_s_rembg_gives_a_picture_of_the_same_size(library: Any) -> None
     given = Image.new("RGB", (24, 16), "teal")
     made = webuiapi.RemBGInterface(library).rembg(given)
     assert made.image.size == given.size
+
+
+def test_webuiapi_s_tagger(library: Any, server: RunningServer) -> None:
+    taggers.put_onnx(server.data / "models")
+    tagger = TaggerInterface(library)
+    (name,) = tagger.tagger_interrogators()["models"]
+    assert name == "wd-v1-4-vit-tagger-v2"
+    assert "blue_sky" in tagger.tagger_interrogate(Image.new("RGB", (64, 64), "blue")).info
 
 
 def test_webuiapi_s_control_methods_work(library: Any) -> None:

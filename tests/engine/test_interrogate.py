@@ -11,12 +11,14 @@ import torch
 from PIL import Image
 
 from webui.base.errors import Interrupted, ModelError, NotFound, UserError
+from webui.engine.describers.described import described
 from webui.engine.memory import profile_of
 from webui.engine.residents import Residents
+from webui.engine.start import opened
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
-from webui.jobs.interrogate.request import CLIP, DEEPBOORU, TAGGER, Interrogate, InterrogatePlan, resolve_interrogate
-from webui.jobs.interrogate.work import described
+from webui.jobs.interrogate.request import Interrogate, InterrogatePlan, resolve_interrogate
 from webui.request.engine_options import EngineOptions
+from webui.request.interrogators import CLIP, DANBOORU, DEEPBOORU
 from webui.request.model_ref import ModelRef
 from webui.request.settings import Settings
 
@@ -62,6 +64,9 @@ class Uploads:
     def known(self, ref: ModelRef) -> ModelRef:
         return ref
 
+    def tagger(self, name: str) -> ModelRef:
+        raise NotFound(f"There is no tagger named {name!r}.")
+
 
 def planned(models: Path, model: str = CLIP, **options: Any) -> InterrogatePlan:
     settings = Settings().with_options(options)
@@ -72,7 +77,7 @@ def told(plan: InterrogatePlan, cancel: Cancel | None = None) -> str:
     residents = Residents(profile_of(EngineOptions(device="cpu")))
     watch = Watch("job", lambda _event: None, cancel or Cancel(), Viewing(), Stopwatch(torch.device("cpu")))
     with torch.inference_mode():
-        return described(plan, residents, watch)
+        return described(opened(plan.image), plan.way, residents, watch)
 
 
 def test_a_picture_becomes_words_of_the_length_that_the_settings_say(blip: Path) -> None:
@@ -133,8 +138,8 @@ def danbooru(tmp_path_factory: pytest.TempPathFactory) -> Path:
     last[3, 0, 0, 0] = 10
     state["n_Conv_178.weight"] = last
     models = tmp_path_factory.mktemp("models")
-    (models / TAGGER).parent.mkdir()
-    torch.save(state, models / TAGGER)
+    (models / DANBOORU).parent.mkdir()
+    torch.save(state, models / DANBOORU)
     return models
 
 
@@ -151,7 +156,7 @@ def test_a_file_that_is_not_the_taggers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="DeepDanbooru") as caught:
         planned(tmp_path, DEEPBOORU)
     assert "model-resnet_custom_v3.pt" in caught.value.hint
-    (tmp_path / TAGGER).parent.mkdir()
-    torch.save({"n_Conv_0.weight": torch.zeros(1)}, tmp_path / TAGGER)
+    (tmp_path / DANBOORU).parent.mkdir()
+    torch.save({"n_Conv_0.weight": torch.zeros(1)}, tmp_path / DANBOORU)
     with pytest.raises(ModelError, match="not DeepDanbooru's"):
         told(planned(tmp_path, DEEPBOORU))

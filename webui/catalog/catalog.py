@@ -32,6 +32,7 @@ from webui.catalog.problems import Problems
 from webui.catalog.reduced import ReducedPictures
 from webui.catalog.restorer_files import RestorerFiles
 from webui.catalog.styles import Styles
+from webui.catalog.tagger_files import TaggerFiles
 from webui.catalog.ui_defaults import UiDefaults
 from webui.catalog.uploads import PictureStore
 from webui.catalog.upscalers import Upscalers
@@ -42,6 +43,7 @@ from webui.request import preprocessors
 from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
 from webui.request.infotext import Parsed, paste_labels
 from webui.request.infotext import pasted as as_pasted
+from webui.request.interrogators import BUILT_IN, FIRST
 from webui.request.model_ref import ModelRef
 from webui.request.plan import CheckpointRef, NetworkRef, UpscalerRef
 from webui.request.settings import SaveSettings, Settings, UiSettings
@@ -74,6 +76,7 @@ class Catalog:
         self.annotator_files = AnnotatorFiles(paths, folders)
         self.detectors = DetectorFiles(paths, folders)
         self.restorers = RestorerFiles(paths, folders)
+        self.taggers = TaggerFiles(paths, folders)
         self.uploads = PictureStore(paths.uploads)
         self.visitor_files = VisitorFiles(paths.page_files / "visitors")
         self.pictures = Pictures(self.database, paths)
@@ -193,6 +196,14 @@ class Catalog:
         found = self.restorers.ref(name, field)
         return self.known(found) if found.path else found
 
+    def tagger(self, name: str) -> ModelRef:
+        """The file of the WD14 tagger of this name. Raises NotFound."""
+        return self.known(self.taggers.ref(name))
+
+    def interrogators(self) -> list[str]:
+        """What describes pictures: A1111's two, whose files may be missing, and the WD14 taggers that are there."""
+        return [*BUILT_IN, *self.taggers.names()]
+
     def known(self, ref: ModelRef) -> ModelRef:
         """It by its content; where nobody has read that yet, it is read in the background for the next time."""
         path = Path(ref.path)
@@ -232,6 +243,9 @@ class Catalog:
             "detailer_control_networks": lambda: ["None", "Passthrough", *self.control_networks.titles()[1:]],
             "preprocessors": preprocessors.titles,
             "face_restorers": self.restorers.names,
+            "taggers": lambda: [FIRST, *self.taggers.names()],
+            "interrogators": self.interrogators,
+            "interrogators_or_none": lambda: ["None", *self.interrogators()],
             "hires_upscalers": lambda: [*registry.LATENT_UPSCALERS, *self.upscalers.names()],
             "infotext_labels": paste_labels,
             "settings": lambda: list(Settings().options()),

@@ -12,7 +12,7 @@ from webui.catalog.catalog import Catalog
 from webui.catalog.checkup import INDEX, check_config, check_model, check_picture, check_table
 from webui.catalog.files import Found
 from webui.catalog.folders import Folders, SearchFolder
-from webui.jobs.interrogate.request import FOLDER, TAGGER
+from webui.request.interrogators import DANBOORU, FOLDER
 from webui.request.settings import Settings
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif")
@@ -22,7 +22,7 @@ PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("text_encoder", (".safetensors", ".json")),
     ("depth", (".safetensors", ".json")),
     (FOLDER, (".safetensors", ".bin", ".json")),
-    (TAGGER.parent.name, (".pt",)),
+    (DANBOORU.parent.name, (".pt",)),
     ("VAE-approx", (".safetensors", ".pt")),
 )
 """Folders below `models` with parts that some checkpoints or tools need."""
@@ -36,6 +36,7 @@ def problems_in(catalog: Catalog) -> tuple[Problem, ...]:
     catalog.hypernetworks.scan()
     catalog.embeddings.scan()
     catalog.upscalers.files()
+    catalog.taggers.files()
     catalog.styles.all()
     catalog.ui_defaults.look()
     folders = Folders(catalog.hashes, catalog.problems)

@@ -136,6 +136,8 @@ class CommandHandler:
                 case Preload():
                     self.models.preload(command.checkpoint, command.vae)
                     self._answer(command)
+                case Unload() if command.part:
+                    self.models.residents.put_away_all(command.part)
                 case Unload():
                     self._cache.forget()
                     self.models.unload()

@@ -181,6 +181,13 @@ class Residents:
             self.drop(found)
         give_back(self.profile.device)
 
+    def put_away_all(self, part: str) -> None:
+        """None of the models that the memory panel calls so stays in memory, unless it is on loan."""
+        for resident in self:
+            if any(use.part == part for use in resident.uses):
+                self.drop(resident)
+        give_back(self.profile.device)
+
     def tell(self) -> None:
         """Bring up to date what others read."""
         self.titles = tuple((type(resident), resident.title) for resident in reversed(self._held.values()))

@@ -77,7 +77,10 @@ class Prefetch:
 
 @dataclass(frozen=True)
 class Unload:
-    """Put all models away and give the memory back."""
+    """Put models away and give the memory back."""
+
+    part: str = ""
+    """What is put away, as the memory panel calls it, such as "tagger"; "": everything."""
 
 
 MemoryWish = Literal["", "none", "medium", "low", "leaf"]

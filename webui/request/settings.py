@@ -787,10 +787,22 @@ class InterrogateSettings(Declared):
         float, Slider(ui="deepbooru: score threshold", min=0, max=1, step=0.01, ge=0, le=1)
     ] = 0.5
     """Tags with a lower score are omitted."""
+    interrogate_wd14_model: Annotated[str, Choice(ui="wd14: tagger", source="taggers")] = "Automatic"
+    """The tagger behind Interrogate WD14. Automatic: the first one in models/wd14."""
+    interrogate_wd14_score_threshold: Annotated[
+        float, Slider(ui="wd14: score threshold", min=0, max=1, step=0.01, ge=0, le=1)
+    ] = 0.35
+    """General tags with a lower score are omitted."""
+    interrogate_wd14_character_threshold: Annotated[
+        float, Slider(ui="wd14: score threshold for characters", min=0, max=1, step=0.01, ge=0, le=1)
+    ] = 0.85
+    """Names of characters with a lower score are omitted."""
+    interrogate_wd14_rating: Annotated[bool, Toggle(ui="wd14: begin with the rating")] = False
+    """Puts the most likely rating (general, sensitive, questionable or explicit) before the tags."""
     deepbooru_sort_alpha: Annotated[bool, Toggle(ui="deepbooru: sort tags alphabetically")] = True
-    """When off, the most likely tags come first."""
+    """When off, the most likely tags come first. Applies to WD14 taggers, too, as do the next three."""
     deepbooru_use_spaces: Annotated[bool, Toggle(ui="deepbooru: use spaces in tags")] = True
-    """Replaces underscores with spaces."""
+    """Replaces underscores with spaces, but for WD14's faces, such as ^_^."""
     deepbooru_escape: Annotated[bool, Toggle(ui="deepbooru: escape (\\) brackets")] = True
     """Prevents brackets in tags from being read as emphasis."""
     deepbooru_filter_tags: Annotated[str, Text(ui="deepbooru: filter out those tags")] = ""

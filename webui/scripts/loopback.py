@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, ClassVar
 
-from webui.jobs.interrogate.request import CLIP, DEEPBOORU, Interrogate
+from webui.jobs.interrogate.request import Interrogate
 from webui.request.fields import Generation
+from webui.request.interrogators import CLIP, DEEPBOORU
 from webui.request.params import Choice, Slider
 from webui.scripts.flow import Flow, Made, Next
 

@@ -24,6 +24,7 @@ from webui.server.api import (
     problems,
     progress,
     rembg,
+    tagger,
     unserved,
 )
 from webui.server.api.errors import LARGEST_BODY, REFUSALS
@@ -37,7 +38,7 @@ def routes(app: App) -> Routes:
     """Every route of the API."""
     router = Routes()
     a1111 = (generate, extras, interrogate, progress, options, listings, machine, extra_networks, unserved)
-    parts = (*a1111, controlnet, detailer, rembg)
+    parts = (*a1111, controlnet, detailer, rembg, tagger)
     for part in parts:
         router.include(part.routes(app), responses=REFUSALS, max_body_size=LARGEST_BODY)
     ours = own.routes(app)

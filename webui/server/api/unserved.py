@@ -24,7 +24,6 @@ EXTENSIONS: Mapping[str, str] = {
     "promptgen": "Promptgen",
     "reactor": "ReActor",
     "sam": "Segment Anything",
-    "tagger": "Tagger",
 }
 """Extensions of A1111 that clients ask for: where their routes lie -> what they are called."""
 
@@ -51,6 +50,7 @@ def nowhere(known: Sequence[BaseRoute]) -> Routes:
     @router.every("/api/{path:path}", "user")
     @router.every("/controlnet/{path:path}", "user")
     @router.every("/adetailer/{path:path}", "user")
+    @router.every("/tagger/{path:path}", "user")
     def unknown(request: Request) -> None:
         path, asked = request.url.path, request.method
         methods = [method for method in ALL_METHODS if _is_taken({**request.scope, "method": method}, known)]

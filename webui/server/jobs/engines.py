@@ -99,9 +99,9 @@ class Engines:
         known = self._catalog.checkpoints.scan() if paths else ()
         return next((checkpoint.title for checkpoint in known if str(checkpoint.path) in paths), "")
 
-    def unload(self) -> None:
+    def unload(self, part: str = "") -> None:
         """Let the engines put all models away."""
-        self.tell(Unload())
+        self.tell(Unload(part))
 
     def note_trouble(self, trouble: str) -> None:
         """No job can be begun, and why; "": all is well. Said once, on the page as well."""

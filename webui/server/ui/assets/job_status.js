@@ -3,6 +3,7 @@
 import { byId, field, make, type, when } from "./dom.js";
 import * as live from "./live.js";
 import { say } from "./say.js";
+import { told, url } from "./server.js";
 import { isOver } from "./stream.js";
 import { openedMode } from "./tabs.js";
 
@@ -61,7 +62,7 @@ function described() {
   else if (job.state === "failed") say(words(job), "bad");
 }
 
-for (const model of ["clip", "deepdanbooru"]) {
+for (const model of ["clip", "deepdanbooru", "wd14"]) {
   when(`#img2img_interrogate_${model}`, (button) => button.addEventListener("click", () => {
     const ask = byId(`img2img_ask_${model}_${openedMode()}`);
     if (!ask) {
@@ -72,6 +73,12 @@ for (const model of ["clip", "deepdanbooru"]) {
     ask.click();
   }));
 }
+// Of the three only this one needs a file that has no name of its own: it is offered where there is one.
+when("#img2img_interrogate_wd14", async (button) => {
+  const there = await fetch(url("tagger/v1/interrogators")).then(told).catch(() => ({}));
+  const names = /** @type {unknown} */ (there.models);
+  button.classList.toggle("there", Array.isArray(names) && names.some((name) => name !== "deepdanbooru"));
+});
 when(".gesso-job-status", draw);
 live.read((what) => {
   draw();

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from webui.jobs.interrogate.request import CLIP, DEEPBOORU, MODELS
+from webui.request.interrogators import CLIP, DEEPBOORU, WD14
 from webui.server.ui.batch import batch_tab, submits_batch
 from webui.server.ui.cards import cards
 from webui.server.ui.components import Component, Shown
@@ -58,7 +58,9 @@ UPLOADED_MASK = "inpaint_upload"
 DESCRIBERS = (
     ("search", "Interrogate CLIP: describe the picture in a sentence", f"interrogate_{CLIP}"),
     ("tag", "Interrogate DeepBooru: find tags for the picture", f"interrogate_{DEEPBOORU}"),
+    ("tags", "Interrogate WD14: find tags for the picture with a tagger of your own", f"interrogate_{WD14}"),
 )
+"""The last one is seen where there is such a tagger."""
 
 
 def img2img(app: App) -> Pane:
@@ -117,7 +119,7 @@ def img2img(app: App) -> Pane:
         inputs = (*mode.inputs, scaling.tab, scaling.factor)
         complete = completed(app, mode, scaling)
         generates(app, run, "img2img", controls, shown.notice, scripts, pictures=inputs, complete=complete)
-        for model in MODELS:
+        for model in (CLIP, DEEPBOORU, WD14):
             ask = gr.Button(f"{model}: {mode.title}", visible="hidden", elem_id=f"img2img_ask_{model}_{mode.name}")
             describes(app, ask, model, mode.picture, shown.notice)
     run = gr.Button("Generate: Batch", visible="hidden", elem_id="img2img_run_batch")

@@ -19,20 +19,24 @@ from torch.nn.functional import conv2d, max_pool2d, pad
 
 from webui.engine.families.weights import broken, load_pickle
 from webui.engine.memory import Profile
+from webui.engine.residents import ResidentKind
 from webui.engine.upscalers.resize import FILL, fitted
 from webui.engine.watch import Watch
+from webui.request.interrogators import ScoredTag
 
 BLOCKS = (3, 8, 20, 20, 3, 3)
 """Bottlenecks a stage; each stage but the first begins by halving the sides."""
 COUNT = 2 + sum(1 + 3 * blocks for blocks in BLOCKS)
 """Convolutions: `n_Conv_0` to `n_Conv_178`."""
 SIDE = 512
+RATING = "rating:"
+"""What the names of ratings begin with."""
 HALVING, CENTRED = (0, 1, 0, 1), (1, 1, 1, 1)
 """What is added around: left, right, top, bottom."""
 
 
 @dataclass(frozen=True, eq=False)
-class Tagger:
+class DanbooruTagger:
     """The network, read as it is used."""
 
     tags: tuple[str, ...]
@@ -45,8 +49,8 @@ class Tagger:
     def nbytes(self) -> int:
         return sum(weight.nbytes for weight in self.weights.values())
 
-    def probabilities(self, picture: Image.Image, watch: Watch) -> dict[str, float]:
-        """How likely each tag is, 0..1. picture: RGB of any size.
+    def scored(self, picture: Image.Image, watch: Watch) -> tuple[ScoredTag, ...]:
+        """How likely each tag is. picture: RGB of any size.
 
         Raises:
             Interrupted: the user stopped it.
@@ -70,7 +74,7 @@ class Tagger:
                 number, done = number + 3, done + 1
                 watch.step(done, sum(BLOCKS))
         found = self._conv(number, x).float().mean((0, 2, 3)).sigmoid()
-        return dict(zip(self.tags, found.tolist(), strict=True))
+        return tuple(_tag(name, likely) for name, likely in zip(self.tags, found.tolist(), strict=True))
 
     def _conv(self, number: int, x: Tensor, stride: int = 1) -> Tensor:
         weight, bias = self.weights[f"n_Conv_{number}.weight"], self.weights.get(f"n_Conv_{number}.bias")
@@ -79,7 +83,12 @@ class Tagger:
         return conv2d(x, weight.to(self.device, self.dtype), bias, stride)
 
 
-def open_tagger(path: Path, profile: Profile) -> Tagger:
+def _tag(name: str, likely: float) -> ScoredTag:
+    rating = name.removeprefix(RATING)
+    return ScoredTag(name, likely) if rating == name else ScoredTag(rating, likely, "rating")
+
+
+def _opened(path: Path, profile: Profile) -> DanbooruTagger:
     """Map the file; its weights are read when they are used.
 
     Raises:
@@ -95,4 +104,7 @@ def open_tagger(path: Path, profile: Profile) -> Tagger:
     if len(tags) != len(weights[names[-1]]):
         raise broken(path, f"it has {len(tags)} tags but {len(weights[names[-1]])} outputs")
     dtype = torch.float32 if profile.device.type == "cpu" else profile.half
-    return Tagger(tags, weights, torch.device(profile.device), dtype)
+    return DanbooruTagger(tags, weights, torch.device(profile.device), dtype)
+
+
+DANBOORU = ResidentKind("tagger", open=_opened, size=lambda tagger: tagger.nbytes)

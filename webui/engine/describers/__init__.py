@@ -1,0 +1,1 @@
+"""Networks that describe pictures in words: captioners and taggers."""
