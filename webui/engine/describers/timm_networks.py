@@ -47,7 +47,7 @@ class TimmConfig:
     """Pixels of the squares that it sees."""
 
 
-class TransformerBlock(nn.Module):
+class TaggerBlock(nn.Module):
     """Attention and two layers, each beside what it was given."""
 
     def __init__(self, width: int, inner: int, activation: Activation, *, has_scales: bool) -> None:
@@ -96,7 +96,7 @@ class TimmViT(nn.Module):
             self.cls_token = nn.Parameter(torch.empty(1, 1, width))
         depth = _count(file, r"blocks\.(\d+)\.norm1\.weight")
         self.blocks = nn.ModuleList(
-            TransformerBlock(width, inner, config.activation, has_scales=has_scales) for _ in range(depth)
+            TaggerBlock(width, inner, config.activation, has_scales=has_scales) for _ in range(depth)
         )
         self.is_mean_normed = "fc_norm.weight" in shapes
         """The mean goes through the last normalisation, not each token before it."""
