@@ -365,6 +365,8 @@ FEATURES: tuple[FeatureEntry, ...] = (
     FeatureEntry("LoRA", f"{_F}.lora"),
     FeatureEntry("Hypernetworks", f"{_F}.hypernetworks"),
     FeatureEntry("Token merging", f"{_F}.token_merging"),
+    FeatureEntry("Hypertile", f"{_F}.hypertile"),
+    FeatureEntry("Upcast attention", f"{_F}.upcast_attention"),
     FeatureEntry("Tiling", f"{_F}.tiling"),
     FeatureEntry("FreeU", f"{_F}.freeu", panel=True),
     FeatureEntry("Kohya HRFix", f"{_F}.hrfix"),

@@ -51,6 +51,8 @@ ON: dict[str, dict[str, Any]] = {
     "LoRA": {"prompt": "a red cat <lora:ink:1>"},
     "Hypernetworks": {"prompt": "a red cat <hypernet:bend:1>"},
     "Token merging": {"override_settings": {"token_merging_ratio": 0.5}},
+    "Hypertile": {"override_settings": {"hypertile_enable_unet": True, "hypertile_max_tile_unet": 16}},
+    "Upcast attention": {"override_settings": {"upcast_attn": True}},
     "Tiling": {"override_settings": {"tiling": True}},
     "Refiner": {"refiner_checkpoint": "itself", "refiner_switch_at": 0.5},
     "ControlNet": {"features": {"ControlNet": [{"module": "reference_only", "image": "given"}]}},

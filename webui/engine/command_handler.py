@@ -144,6 +144,7 @@ class CommandHandler:
                 case Configure():
                     self.models.configure(command.resident_limit, command.budget_bytes)
                     self.models.wanted = command.memory_profile
+                    self.models.wanted_attention = command.attention
                 case _:
                     pass
 

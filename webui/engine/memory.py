@@ -98,7 +98,7 @@ def profile_of(options: EngineOptions) -> Profile:
         device=device,
         half=half,
         vae=torch.float32 if keeps else half,
-        attention=_attention(options.attention, device),
+        attention=attention_on(options.attention, device),
         offload=_offload(options, device),
         compiled=options.compile,
         graphs=options.graphs and device.type == "cuda",
@@ -130,7 +130,8 @@ def _half(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else torch.float32
 
 
-def _attention(wanted: str, device: torch.device) -> Attention:
+def attention_on(wanted: str, device: torch.device) -> Attention:
+    """How attention is computed there, where somebody wants it so: "xformers" as far as it is there; "" is torch's."""
     if wanted == "xformers":
         if device.type == "cuda" and find_spec("xformers") is not None:
             return "xformers"

@@ -21,6 +21,7 @@ from webui.engine.families.weights import WeightsFile, open_weights
 from webui.engine.memory import (
     FP8_NAMES,
     Profile,
+    attention_on,
     bytes_of,
     file_size,
     free_bytes,
@@ -128,6 +129,8 @@ class ModelManager:
     """Networks that the models apply_networks."""
     wanted: OffloadWish = ""
     """How models shall lie in memory, where no flag says so (`Configure.memory_profile`)."""
+    wanted_attention: str = ""
+    """Likewise, of how attention is computed (`Configure.attention`)."""
     ran: MemoryProfile = field(default_factory=MemoryProfile)
     """How the model that was lent last lies in memory."""
     residents: Residents = field(init=False)
@@ -267,7 +270,10 @@ class ModelManager:
     def _wishes(self) -> Wishes:
         """Flags win over the setting."""
         wishes = self.profile.wishes
-        return wishes if wishes.offload else replace(wishes, offload=self.wanted)
+        attention = wishes.attention
+        if not attention and self.wanted_attention:
+            attention = attention_on(self.wanted_attention, self.profile.device)
+        return replace(wishes, offload=wishes.offload or self.wanted, attention=attention)
 
     def _machine(self, resident: CheckpointResident | None = None) -> Machine:
         """What there is for a model: what is free, and what it and those that are not on loan hold already."""

@@ -68,6 +68,7 @@ SETTINGS: Mapping[str, Capability] = MappingProxyType(
         "sd_hypernetwork": Capability.UNET,
         "tiling": Capability.UNET,
         "token_merging_ratio": Capability.UNET,
+        "hypertile_enable_unet": Capability.UNET,
         "distilled_cfg_scale": Capability.DISTILLED_GUIDANCE,
     }
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from webui.request.engine_options import Attention
 from webui.request.jobs import AsidePlan, JobPlan
 from webui.request.plan import CheckpointRef
 from webui.request.poses import Poses
@@ -94,6 +95,8 @@ class Configure:
     budget_bytes: int
     memory_profile: MemoryWish = ""
     """How models shall lie in memory, where no flag says so: "none", "medium", "low", "leaf"; "": as suits."""
+    attention: Attention = ""
+    """How attention is computed, where no flag says so; "": as suits."""
 
 
 @dataclass(frozen=True)

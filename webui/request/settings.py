@@ -28,6 +28,20 @@ from webui.request.params import (
     parsed,
 )
 
+ATTENTIONS: Mapping[str, Literal["", "sdpa", "xformers", "sliced"]] = MappingProxyType(
+    {
+        "Automatic": "",
+        "xformers": "xformers",
+        "sdp - scaled dot product": "sdpa",
+        "sdp-no-mem - scaled dot product without memory efficient attention": "sdpa",
+        "sub-quadratic": "sliced",
+        "V1 - original v1": "sliced",
+        "InvokeAI": "sliced",
+        "Doggettx": "sliced",
+        "None": "sdpa",
+    }
+)
+"""A1111's names for ways to compute attention, and the engine's."""
 MEMORY_PROFILES: Mapping[str, Literal["none", "medium", "low", "leaf"]] = MappingProxyType(
     {
         "Everything on the GPU": "none",
@@ -37,6 +51,30 @@ MEMORY_PROFILES: Mapping[str, Literal["none", "medium", "low", "leaf"]] = Mappin
     }
 )
 """Choices of the setting of this name, and the engine's names for them."""
+
+
+FORM_PARTS = (
+    "prompt",
+    "image",
+    "inpaint",
+    "sampler",
+    "accordions",
+    "dimensions",
+    "cfg",
+    "denoising",
+    "features",
+    "seed",
+    "checkboxes",
+    "batch",
+    "override_settings",
+    "extra_options",
+    "scripts",
+)
+"""The parts of the forms of txt2img and img2img, in their usual order; A1111's names."""
+
+
+def _one_level() -> str:
+    return "The VAE has attention on one level only."
 
 
 def _wants_save_button() -> str:
@@ -98,6 +136,65 @@ class RenderSettings(Declared):
         ),
     ] = 0.0
     """Used for the hires pass unless it is 0."""
+    upcast_attn: Annotated[bool, Toggle(ui="Upcast cross attention layer to float32")] = False
+    """Cures black pictures of some models, such as SD 2.1, in half precision; slower."""
+    hypertile_enable_unet: Annotated[
+        bool, Toggle(label="Hypertile U-Net", by_fact=True, ui="Enable Hypertile U-Net", absent=False)
+    ] = False
+    """Self-attention looks within tiles: faster for large pictures."""
+    hypertile_enable_unet_secondpass: Annotated[
+        bool,
+        Toggle(
+            label="Hypertile U-Net second pass",
+            by_fact=True,
+            ui="Enable Hypertile U-Net for hires fix second pass",
+            absent=False,
+        ),
+    ] = False
+    """The same in the hires pass alone."""
+    hypertile_max_depth_unet: Annotated[
+        int, Slider(label="Hypertile U-Net max depth", by_fact=True, min=0, max=3, step=1, ge=0, le=10, absent=3)
+    ] = 3
+    """The lowest level of the network that has tiles; 0 is the highest resolution alone."""
+    hypertile_max_tile_unet: Annotated[
+        int,
+        Slider(
+            label="Hypertile U-Net max tile size", by_fact=True, min=0, max=512, step=16, ge=0, le=16384, absent=256
+        ),
+    ] = 256
+    """In pixels; smaller tiles are faster, and see less of the picture."""
+    hypertile_swap_size_unet: Annotated[
+        int, Slider(label="Hypertile U-Net swap size", by_fact=True, min=0, max=64, step=1, ge=0, le=64, absent=3)
+    ] = 3
+    """How many sizes of tiles take turns, so that their edges do not show."""
+    hypertile_enable_vae: Annotated[
+        bool, Toggle(label="Hypertile VAE", by_fact=True, ui="Enable Hypertile VAE", absent=False)
+    ] = False
+    """The same in the VAE."""
+    hypertile_max_depth_vae: Annotated[
+        int,
+        Slider(
+            label="Hypertile VAE max depth",
+            by_fact=True,
+            min=0,
+            max=3,
+            step=1,
+            ge=0,
+            le=10,
+            absent=3,
+            without_effect=_one_level,
+        ),
+    ] = 3
+    """The lowest level of the VAE that has tiles."""
+    hypertile_max_tile_vae: Annotated[
+        int,
+        Slider(label="Hypertile VAE max tile size", by_fact=True, min=0, max=512, step=16, ge=0, le=16384, absent=128),
+    ] = 128
+    """In pixels."""
+    hypertile_swap_size_vae: Annotated[
+        int, Slider(label="Hypertile VAE swap size", by_fact=True, min=0, max=64, step=1, ge=0, le=64, absent=3)
+    ] = 3
+    """How many sizes of tiles take turns."""
     control_net_no_detectmap: Annotated[bool, Toggle(ui="ControlNet: leave the maps out of the results")] = False
     """Does not show the preprocessors' maps beside the pictures."""
     controlnet_ignore_noninpaint_mask: Annotated[bool, Toggle(ui="ControlNet: ignore masks except for inpainting")] = (
@@ -624,6 +721,50 @@ class UiSettings(Declared):
         tuple[str, ...], Several(ui="Quicksettings list", source="settings", restart=True)
     ] = ("sd_model_checkpoint", "sd_vae", "CLIP_stop_at_last_layers")
     """The settings shown in the bar at the top of the page."""
+    ui_tab_order: Annotated[tuple[str, ...], Several(ui="UI tab order", source="tabs", restart=True)] = ()
+    """Tabs that come first, in this order; the others follow as usual."""
+    hidden_tabs: Annotated[tuple[str, ...], Several(ui="Hidden UI tabs", source="tabs", restart=True)] = ()
+    """Hide Settings only if you can edit config.json: that is where it can be shown again."""
+    ui_reorder_list: Annotated[
+        tuple[str, ...], Several(ui="UI item order for txt2img/img2img tabs", choices=FORM_PARTS, restart=True)
+    ] = ()
+    """The n-th part named here comes after the n-th in the usual order; the others stay where they are."""
+    extra_options_txt2img: Annotated[
+        tuple[str, ...], Several(ui="Settings for txt2img", source="settings", restart=True)
+    ] = ()
+    """Settings that the txt2img form shows as well. There, they apply to that form's pictures only."""
+    extra_options_img2img: Annotated[
+        tuple[str, ...], Several(ui="Settings for img2img", source="settings", restart=True)
+    ] = ()
+    """Settings that the img2img form shows as well. There, they apply to that form's pictures only."""
+    extra_options_cols: Annotated[
+        int, Slider(ui="Number of columns for added settings", min=1, max=20, ge=1, le=20, restart=True)
+    ] = 1
+    """How many of them stand side by side."""
+    extra_options_accordion: Annotated[bool, Toggle(ui="Place added settings into an accordion", restart=True)] = False
+    """Folds them away."""
+    compact_prompt_box: Annotated[bool, Toggle(ui="Compact prompt layout", restart=True)] = False
+    """Puts the prompts at the top of the form's column, and Generate above the pictures."""
+    samplers_in_dropdown: Annotated[
+        bool, Toggle(ui="Use dropdown for sampler selection instead of radio group", restart=True)
+    ] = True
+    """When off, all samplers are shown at once."""
+    hide_samplers: Annotated[
+        tuple[str, ...], Several(ui="Hide samplers in user interface", source="samplers", restart=True)
+    ] = ()
+    """The form does not list them; pasted infotexts and API calls can still use them."""
+    dimensions_and_batch_together: Annotated[
+        bool, Toggle(ui="Show Width/Height and Batch sliders in same row", restart=True)
+    ] = True
+    """When off, the batch sliders stand below the seed."""
+    txt2img_settings_accordion: Annotated[
+        bool, Toggle(ui="Settings in txt2img hidden under Accordion", restart=True)
+    ] = False
+    """Folds the whole form away."""
+    img2img_settings_accordion: Annotated[
+        bool, Toggle(ui="Settings in img2img hidden under Accordion", restart=True)
+    ] = False
+    """Folds the whole form away."""
     live_previews_enable: Annotated[bool, Toggle(ui="Show live previews of the created image")] = True
     """Shows previews while a picture is being generated."""
     live_preview_refresh_period: Annotated[
@@ -747,6 +888,11 @@ class SystemSettings(Declared):
     ] = "Automatic"
     """Automatic chooses by free memory, model and picture size. Later choices need less memory but are slower.
     Command-line flags take precedence."""
+    cross_attention_optimization: Annotated[
+        str, Choice(ui="Cross attention optimization", choices=tuple(ATTENTIONS))
+    ] = "Automatic"
+    """How attention is computed: by xformers, where it is installed; by torch itself (sdp, None), which is fast; or in
+    slices (all others), which needs the least memory. Command-line flags take precedence."""
     resume_jobs_at_start: Annotated[bool, Toggle(ui="Resume unfinished jobs at startup")] = True
     """Continues jobs that were interrupted by a crash or a restart."""
     unload_after_minutes: Annotated[float, Number(ui="Unload models after this many idle minutes (0: never)", ge=0)] = (
@@ -763,6 +909,11 @@ class SystemSettings(Declared):
     """The User-Agent header of these downloads; empty: Gesso."""
     samples_log_stdout: Annotated[bool, Toggle(ui="Always print all generation info to standard output")] = False
     """Prints the infotext of every picture to the console."""
+
+    @property
+    def attention(self) -> Literal["", "sdpa", "xformers", "sliced"]:
+        """The engine's name for the way to compute attention; "" for Automatic."""
+        return ATTENTIONS[self.cross_attention_optimization]
 
     @property
     def offload(self) -> Literal["", "none", "medium", "low", "leaf"]:

@@ -23,6 +23,7 @@ SETTINGS: Mapping[str, str] = {
     "eta_noise_seed_delta": "ENSD",
     "tiling": "Tiling",
     "token_merging_ratio": "Token merging",
+    "hypertile_enable_unet": "Hypertile",
     "sd_hypernetwork": "The hypernetwork of the settings",
     "sd_lora": "The LoRA of the settings",
 }

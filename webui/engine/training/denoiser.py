@@ -158,9 +158,7 @@ class Lessons:
             yield latents.float(), ids
 
 
-def _asked(
-    emoji: Emoji, size: int, rng: np.random.Generator
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _asked(emoji: Emoji, size: int, rng: np.random.Generator) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Plain emoji without end, as they are asked for: (size,), and the captions' token ids, (size, 77)."""
     while True:
         chosen = rng.choice(len(emoji.weights), size=size, p=emoji.weights)

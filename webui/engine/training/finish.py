@@ -169,9 +169,7 @@ def _guess(
     return denoised(model, noised, captions, times.tolist(), float(rng.uniform(*GUIDANCE))).half().cpu()
 
 
-def _painted(
-    emoji: Emoji, together: int, rng: np.random.Generator
-) -> Iterator[tuple[NDArray[np.uint8], list[str]]]:
+def _painted(emoji: Emoji, together: int, rng: np.random.Generator) -> Iterator[tuple[NDArray[np.uint8], list[str]]]:
     """Pictures (n, h, w, 3) and captions without end: one half plain emoji, the other half composed."""
     composed = scenes(emoji, rng)
     while True:

@@ -31,7 +31,10 @@ EXTRAS_FIELDS: Mapping[str, str] = MappingProxyType(
 ALREADY_SO = ("do_not_save_samples", "do_not_save_grid")
 """Those that wish for what happens anyway unless `save_images` is on."""
 SCRIPTS: Mapping[str, str] = MappingProxyType(
-    {"hypertile": "it is not supported yet", "extra options": "it is not supported yet; use override_settings"}
+    {
+        "hypertile": "the settings of its name count instead, as in A1111; use override_settings",
+        "extra options": "they stand on the page alone, as in A1111; use override_settings",
+    }
 )
 """Always-on scripts that A1111 has, and that do nothing here -> why."""
 

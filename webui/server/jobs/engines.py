@@ -156,7 +156,10 @@ class Engines:
     def configure(self, settings: Settings, workers: Sequence[Worker] | None = None) -> None:
         budget = int(settings.system.model_memory_budget * 2**30)
         for worker in self.workers if workers is None else workers:
-            worker.engine.send(Configure(settings.system.sd_checkpoints_limit, budget, settings.system.offload))
+            system = settings.system
+            worker.engine.send(
+                Configure(system.sd_checkpoints_limit, budget, system.offload, attention=system.attention)
+            )
         self.watch(settings)
 
     def forget_choice(self) -> None:
@@ -211,7 +214,9 @@ class Engines:
             names = ("sd_model_checkpoint", "sd_vae")
             try:
                 self._settings.change(
-                    dict(zip(names, before, strict=True)), only_if=dict(zip(names, self._told, strict=True))
+                    dict(zip(names, before, strict=True)),
+                    only_if=dict(zip(names, self._told, strict=True)),
+                    by_program=True,
                 )
             except StorageError as error:
                 self.set_models(worker, message=f"{why} {error}")

@@ -1,0 +1,1 @@
+"""Attention in 32 bits."""
