@@ -68,7 +68,7 @@ class App:
                 (self.paths.state / "secret.key").unlink()  # Earlier versions signed cookies with it.
             self.access = Access(accounts, self.tokens, Sessions(self.catalog.database))
             begun.callback(self.access.close)
-            self.settings = SettingsStore(self.paths)
+            self.settings = SettingsStore(self.paths, flags.freeze)
             self.queue = JobQueue(
                 self.catalog,
                 self.settings,
@@ -113,7 +113,7 @@ class App:
                 raise NotFound(f"--vae-path: there is no file {self.flags.vae_path}.")
             chosen["sd_vae"] = self.flags.vae_path.name
         if chosen:
-            self.settings.change(chosen)
+            self.settings.change(chosen, by_program=True)
         self.queue.start(preload=not self.flags.skip_load_model_at_start)
         self.catalog.hash_in_background()
         self._housekeeping.start()

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin, get_
 from webui.base.errors import UserError, closest
 from webui.base.paths import PROGRAM, Paths
 from webui.request.engine_options import Attention, EngineOptions, Offload, Precision
+from webui.request.frozen import Freeze
 
 DEFAULT_PORT = 7860
 
@@ -168,6 +169,19 @@ class Flags:
     ] = ""
     cors_allow_origins_regex: Annotated[str, Flag("Access", "the same, as a regular expression", "REGEX")] = ""
 
+    freeze_settings: Annotated[bool, Flag("Access", "nobody can change any setting, on the page or over the API")] = (
+        False
+    )
+    freeze_settings_in_sections: Annotated[
+        str, Flag("Access", "the same for the settings of these sections of A1111, separated by commas", "NAMES")
+    ] = ""
+    freeze_specific_settings: Annotated[
+        str, Flag("Access", "the same for these settings, separated by commas", "KEYS")
+    ] = ""
+    hide_ui_dir_config: Annotated[
+        bool, Flag("Access", "the same for folders and file names, which the page does not show either")
+    ] = False
+
     loglevel: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Flag("Server", "how much to log")] = "INFO"
     dump_sysinfo: Annotated[
         bool, Flag("Server", "write what a bug report needs to a JSON file in the current folder, and exit")
@@ -195,6 +209,16 @@ class Flags:
             styles_files=tuple(file.resolve() for file in self.styles_file),
             settings_path=self.ui_settings_file.resolve() if self.ui_settings_file else None,
             ui_config_path=self.ui_config_file.resolve() if self.ui_config_file else None,
+        )
+
+    @property
+    def freeze(self) -> Freeze:
+        """Which settings stay as they are."""
+        return Freeze(
+            self.freeze_settings,
+            _listed(self.freeze_settings_in_sections),
+            _listed(self.freeze_specific_settings),
+            self.hide_ui_dir_config,
         )
 
     @property
@@ -296,19 +320,6 @@ WITHOUT_EFFECT: tuple[Ignored, ...] = (
             "--use-textbox-seed",
             "--disable-tls-verify",
         ),
-    ),
-    Ignored(
-        "settings cannot be frozen yet: anyone allowed to change them still can",
-        ("--freeze-settings",),
-    ),
-    Ignored(
-        "settings cannot be frozen yet: anyone allowed to change them still can",
-        ("--freeze-settings-in-sections", "--freeze-specific-settings"),
-        takes=1,
-    ),
-    Ignored(
-        "folders cannot be hidden yet: admins see and change them on the Settings tab",
-        ("--hide-ui-dir-config",),
     ),
     Ignored("the setting face_restoration_unload says it", ("--unload-gfpgan",)),
     Ignored("files of GFPGAN are listed, and chosen in the settings", ("--gfpgan-dir", "--gfpgan-model"), takes=1),
@@ -491,19 +502,23 @@ def markdown() -> str:
 
 
 def unheard(flags: Flags) -> list[str]:
-    """A sentence for each reason for which flags that were given have no effect."""
+    """A sentence for each reason for which flags that were given have no effect, and for each unknown name in them."""
     sentences = []
     for why in dict.fromkeys(ignored.why for ignored in WITHOUT_EFFECT):
         names = {name for ignored in WITHOUT_EFFECT if ignored.why == why for name in ignored.names}
         given = [name for name in dict.fromkeys(flags.without_effect) if name in names]
         if given:
             sentences.append(f"Without effect: {', '.join(given)} ({why}).")
-    return sentences
+    return [*sentences, *flags.freeze.unknown()]
 
 
 def spelling(name: str) -> str:
     """The flag of a field: "data_dir" -> "--data-dir"."""
     return "--" + name.replace("_", "-")
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _cores_for_each(engines: int) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from webui.base.errors import UserError
 from webui.base.paths import Paths
 from webui.catalog.json_file import read_table, write_table
+from webui.request.frozen import Freeze
 from webui.request.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -24,8 +25,10 @@ class SettingsStore:
         StorageError: the file cannot be read. (A broken one is moved aside and the defaults hold.)
     """
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, freeze: Freeze | None = None) -> None:
+        """`freeze`: what stays as it is."""
         self.path = paths.settings
+        self.freeze = freeze or Freeze()
         self._lock = threading.RLock()
         self._subscribers: list[Callable[[Settings], None]] = []
         self._seen: Mapping[str, object] = read_table(self.path)
@@ -37,13 +40,20 @@ class SettingsStore:
         return self._current
 
     def change(
-        self, values: Mapping[str, object], *, strict: bool = True, only_if: Mapping[str, object] | None = None
+        self,
+        values: Mapping[str, object],
+        *,
+        strict: bool = True,
+        only_if: Mapping[str, object] | None = None,
+        by_program: bool = False,
     ) -> Settings:
         """New settings with these values, by our names or A1111's; saved before they hold.
 
         `only_if`: nothing is changed unless these settings have these values still.
+        `by_program`: nobody asked for it, so that it may be a frozen one.
 
         Raises:
+            Frozen: one of them is not to be changed.
             NotFound: `strict`, and a key is no setting.
             UserError: a value does not fit.
             StorageError: the file cannot be written; the settings stay as they were.
@@ -55,6 +65,8 @@ class SettingsStore:
             if only_if is not None and standing.with_options(only_if) != standing:
                 return self._current
             changed = standing.with_options(values, strict=strict)
+            if not by_program:
+                self.freeze.check(standing, values)
             written = _merged(table, changed, values)
             if changed == self._current and written == table:
                 return changed

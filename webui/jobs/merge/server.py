@@ -29,7 +29,9 @@ class Server(JobServer[Merge, MergePlan]):
         if not self.settings.current.render.sd_model_checkpoint:
             try:
                 first = self.catalog.checkpoints.find("").title
-                self.settings.change({"sd_model_checkpoint": first}, only_if={"sd_model_checkpoint": ""})
+                self.settings.change(
+                    {"sd_model_checkpoint": first}, only_if={"sd_model_checkpoint": ""}, by_program=True
+                )
             except StorageError as error:
                 log.warning("The current checkpoint could not be saved to the settings: %s", error)
 

@@ -26,6 +26,7 @@ from webui.server.jobs.work import Work
 
 class Server(JobServer[Generation, Plan]):
     def plan(self, request: Generation, settings: Settings, /) -> Plan:
+        self.settings.freeze.check(settings, request.override_settings)
         folders = tuple(str(folder) for folder in self.catalog.paths.embeddings)
         plan = resolve(request, settings, self.catalog, _random_seed, folders)
         for batch in plan.batches:

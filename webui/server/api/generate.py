@@ -118,6 +118,7 @@ async def _made(app: App, body: Body, request: Request) -> dict[str, object]:
         if caller_of(request.scope).role != "admin":
             remarks += tuple(f"{key} has no effect: only an admin may choose the folder." for key in folders)
             folders = {}
+        app.settings.freeze.check(settings, folders)
         job_id = app.queue.submit(wanted, owner, settings={**settings_for(body), **folders}, called=True)
         if not body.override_settings_restore_afterwards:
             app.settings.change(known.override_settings, strict=False)

@@ -251,6 +251,7 @@ def _jobs(app: App) -> Routes:
         settings: dict[str, object] = {} if wish.save is None else {"samples_save": wish.save, "grid_save": wish.save}
         if folders := folders_in(getattr(wish.request, "override_settings", {})):
             require_admin(request.scope)
+            app.settings.freeze.check(app.settings.current, folders)
             settings |= folders
         job_id = queue.submit(_uploaded(app, wish.request), caller_of(request.scope).owner, settings=settings)
         return _told(app, job_id)
