@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from webui.base.errors import NotFound, UserError
 from webui.base.paths import Paths
 from webui.catalog.problems import Problems
-from webui.catalog.ui_defaults import UiDefaults
+from webui.catalog.ui_defaults import ControlLook, UiDefaults
 from webui.request.fields import REQUESTS
 from webui.request.params import default_of
 
@@ -157,3 +157,60 @@ def test_whatever_stands_in_the_file_the_form_has_its_values(paths: Paths, table
         for ends in defaults.ranges(kind).values():
             assert all(abs(end) < 1e12 for end in ends.values())
     defaults.look()
+
+
+def test_what_is_hidden_and_what_a_list_offers(paths: Paths) -> None:
+    defaults, problems = read(
+        paths,
+        {
+            "txt2img/CFG Scale/visible": False,
+            "txt2img/Seed/visible": True,
+            "txt2img/Sampling method/choices": ["Euler a"],
+            "txt2img/Sampling steps/maximum": 40,
+            "txt2img/Sampling steps/visible": False,
+            "img2img/Image CFG Scale/visible": False,
+            "txt2img/Upscaler/choices": ["Latent", "gone"],
+            "txt2img/Width/visible": "yes",
+            "txt2img/Height/choices": [64],
+        },
+    )
+    assert defaults.looks("txt2img") == {
+        "cfg_scale": ControlLook(hidden=True),
+        "seed": ControlLook(),
+        "sampler_name": ControlLook(choices=("Euler a",)),
+        "steps": ControlLook(range={"maximum": 40}, hidden=True),
+    }
+    assert defaults.looks("img2img") == {}  # A1111 writes so of a control that comes by itself.
+    told = {problem.name: problem.reason for problem in problems.all()}
+    assert set(told) == {"txt2img/Upscaler/choices", "txt2img/Width/visible", "txt2img/Height/choices"}
+    assert "'gone'" in told["txt2img/Upscaler/choices"]
+
+
+def test_the_whole_file_can_be_written_and_taken_back(paths: Paths) -> None:
+    mine = {
+        "txt2img/CFG Scale/value": 5,
+        "customscript/other.py/txt2img/Width/value": 1,
+        "extras/Resize/visible": False,
+    }
+    paths.ui_config.write_text(json.dumps(mine))
+    defaults = UiDefaults(paths)
+    before = {kind: (defaults.values(kind), defaults.looks(kind)) for kind in ("txt2img", "extras")}
+    assert defaults.write_whole(["txt2img", "extras"]) > 100
+    table = json.loads(paths.ui_config.read_text())
+    assert table.items() >= mine.items()
+    assert {part for key in table if key.startswith("txt2img/Sampling steps/") for part in [key.rsplit("/", 1)[1]]} == {
+        "value",
+        "visible",
+        "minimum",
+        "maximum",
+        "step",
+    }
+    again = UiDefaults(paths)
+    for kind, (values, looks) in before.items():
+        assert again.values(kind) == values
+        shown = {name: look for name, look in again.looks(kind).items() if look.hidden or name in looks}
+        assert {name: look.hidden for name, look in shown.items()} == {n: look.hidden for n, look in looks.items()}
+    assert again.write_whole(["txt2img", "extras"]) == 0
+    assert again.reset(["txt2img", "extras"]) > 100
+    assert json.loads(paths.ui_config.read_text()) == {"customscript/other.py/txt2img/Width/value": 1}
+    assert UiDefaults(paths).values("txt2img")["cfg_scale"] == 7.0

@@ -249,6 +249,7 @@ class Catalog:
             "hires_upscalers": lambda: [*registry.LATENT_UPSCALERS, *self.upscalers.names()],
             "infotext_labels": paste_labels,
             "settings": lambda: list(Settings().options()),
+            "tabs": lambda: [entry.name for entry in registry.tabs()],
         }
         if source not in lists:
             raise NotFound(f"There is no list named {source!r}.")

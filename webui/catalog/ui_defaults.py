@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
-from webui.base.errors import NotFound, did_you_mean
+from webui.base.errors import NotFound, UserError, did_you_mean
 from webui.base.fence import Problem, read_each
 from webui.base.paths import Paths
 from webui.catalog.json_file import read_table, write_table
 from webui.catalog.problems import Problems
 from webui.registry import sampler_and_schedule
 from webui.request.jobs import request_classes
-from webui.request.params import Choice, Declared, Image, Param, Slider, default_of, parsed, same_choice
+from webui.request.params import Choice, Declared, Image, Param, Several, Slider, default_of, parsed, same_choice
 
 NAME = "ui-config.json"
-PARTS = ("value", "minimum", "maximum", "step")
+OVERRIDES = "override_settings"
+RANGE = ("minimum", "maximum", "step")
+PARTS = ("value", *RANGE, "visible", "choices")
 FORM_SCRIPTS = ("sampler.py", "seed.py", "refiner.py")
 """A1111: parts of its own form that are scripts since its version 1.6."""
 SCHEDULED = {"sampler_name": "scheduler", "hr_sampler_name": "hr_scheduler"}
 """Field of a sampler -> that of its schedule."""
 LARGEST = 1e12
 """No slider reaches so far."""
+COMES_BY_ITSELF = frozenset({"image_cfg_scale", OVERRIDES})
+"""A1111's own file says of these that they are not visible: they come up where they matter."""
+
+
+@dataclass(frozen=True)
+class ControlLook:
+    """What the file says of a control beside its value."""
+
+    range: Mapping[str, float] = field(default_factory=dict)
+    """Of a slider: "minimum", "maximum", "step"."""
+    hidden: bool = False
+    choices: tuple[str, ...] = ()
+    """The only ones that a list offers; (): all."""
+    radio: bool = False
+    """All of them are shown at once."""
 
 
 class UiDefaults:
@@ -66,7 +84,7 @@ class UiDefaults:
         problems: list[Problem] = []
         for entry in self._entries(kind):
             param = params[entry.name]
-            if entry.part == "value" or not isinstance(param, Slider) or entry.value is None:
+            if entry.part not in RANGE or not isinstance(param, Slider) or entry.value is None:
                 continue
             ends = {"minimum": param.min, "maximum": param.max, "step": param.step, **said.get(entry.name, {})}
             limit = _number(entry.value)
@@ -84,11 +102,80 @@ class UiDefaults:
         self._problems.found(f"{NAME} {kind} ranges", problems)
         return said
 
+    def looks(self, kind: str) -> dict[str, ControlLook]:
+        """Field -> how its control looks, where the file says something of it; what makes no sense is told."""
+        entries = [entry for entry in self._entries(kind) if entry.part in ("visible", "choices")]
+        params = _params(_class(kind))
+        found, problems = read_each(
+            NAME, entries, lambda entry: entry.key, lambda entry: self._look(params[entry.name], entry)
+        )
+        self._problems.found(f"{NAME} {kind} looks", problems)
+        looks = {name: ControlLook(limits) for name, limits in self.ranges(kind).items()}
+        for entry, change in found:
+            if entry.name not in COMES_BY_ITSELF:
+                looks[entry.name] = replace(looks.get(entry.name, ControlLook()), **change)
+        return looks
+
+    def _look(self, param: Param, entry: _Entry) -> dict[str, Any]:
+        """The changes of a `ControlLook`.
+
+        Raises:
+            UserError: the line makes no sense.
+        """
+        if entry.part == "visible":
+            if not isinstance(entry.value, bool):
+                raise UserError(f"{entry.value!r:.60} is neither true nor false.")
+            return {"hidden": not entry.value}
+        if not isinstance(param, Choice | Several) or (isinstance(param, Choice) and param.by_index):
+            raise UserError("Its choices cannot be chosen among.")
+        known = self._choices(param.source) if param.source and self._choices is not None else param.choices
+        given = entry.value if isinstance(entry.value, list) else [entry.value]
+        wrong = [item for item in given if item not in known]
+        if wrong or not given:
+            raise UserError(f"There is no {wrong[0]!r:.60}." if wrong else "There is nothing in it.")
+        return {"choices": tuple(given)}
+
     def look(self) -> None:
         """Tell what in the file does not fit."""
         for kind in request_classes():
             self.saved(kind)
-            self.ranges(kind)
+            self.looks(kind)
+
+    def write_whole(self, kinds: Iterable[str]) -> int:
+        """Write a line for everything that the file can say of these forms, as it is now; what is in it stays. It is
+        there to be edited by hand -> how many lines came.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        with self._lock:
+            table: dict[str, object] = {**read_table(self.path)}
+            size = len(table)
+            for kind in kinds:
+                said = {(entry.name, entry.part) for entry in self._entries(kind, table)}
+                for name, param in _params(_class(kind)).items():
+                    for part, value in _whole(_class(kind), name, param).items():
+                        if (name, part) not in said:
+                            table.setdefault(f"{kind}/{param.title}/{part}", value)
+            write_table(self.path, table)
+            self._table = table
+            return len(table) - size
+
+    def reset(self, kinds: Iterable[str]) -> int:
+        """Make the forms begin as they are declared, and look so -> how many lines went.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        with self._lock:
+            table: dict[str, object] = {**read_table(self.path)}
+            lines = [entry.key for kind in kinds for entry in self._entries(kind, table)]
+            for key in lines:
+                table.pop(key, None)
+            if lines:
+                write_table(self.path, table)
+            self._table = table
+            return len(lines)
 
     def save(self, kind: str, values: Mapping[str, object]) -> None:
         """Make these values the defaults of the form; whatever else is in the file stays.
@@ -161,6 +248,15 @@ class _Entry(NamedTuple):
     """The field."""
     part: str
     value: object
+
+
+def _whole(cls: type[Declared], name: str, param: Param) -> dict[str, object]:
+    """All that the file can say of a field, as it is declared."""
+    ends: dict[str, object] = {}
+    if isinstance(param, Slider):
+        ends = {"minimum": param.min, "maximum": param.max, "step": param.step}
+    shown: dict[str, object] = {} if name in COMES_BY_ITSELF else {"visible": True}
+    return {"value": _to_file(param, default_of(cls, name)), **shown, **ends}
 
 
 def _number(value: object) -> float | None:

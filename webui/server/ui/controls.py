@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from dataclasses import replace
+from typing import Protocol, TypeAlias
 
 import gradio as gr
 
 from webui.base.errors import NotFound, UserError
+from webui.catalog.ui_defaults import ControlLook
 from webui.request.params import (
     Choice,
     Colour,
@@ -27,10 +29,10 @@ from webui.request.params import (
     default_of,
     field_of,
     help_of,
-    same_choice,
 )
 from webui.request.settings import Settings
 from webui.server.ui.components import Component, Data, Make, Update, Updates, all_in, number_in, text_in
+from webui.server.ui.offers import NONE, Offers, listed, picked
 
 QUIET: Mapping[str, object] = {
     "queue": False,
@@ -46,8 +48,8 @@ LARGEST_EXACT = 2**53
 PARTS = "features"
 """The field of a request that has the values of features by their names."""
 
-NONE = "None"
-"""What a list offers that has a line for nothing; the request then says ""."""
+OVERRIDES = "override_settings"
+"""The field of a request that has settings otherwise than they are."""
 
 
 def _trusting(component: type) -> Make:
@@ -116,6 +118,22 @@ def nowhere(_name: str) -> str:
     return ""
 
 
+class Embedded(Protocol):
+    """Settings that stand in a form: what they say otherwise than those that hold is overridden in its requests."""
+
+    @property
+    def components(self) -> list[Component]: ...
+
+    def overrides(self, data: Data, /) -> dict[str, object]:
+        """What they say otherwise, of what a handler got."""
+
+    def shown(self, overrides: Mapping[str, object], /) -> Updates:
+        """Updates that put these into the controls, and the settings that hold into all others."""
+
+    def without(self, overrides: Mapping[str, object], /) -> dict[str, object]:
+        """Those that have no control here."""
+
+
 class Controls:
     """The controls of one declared class in one tab, by the names of its fields."""
 
@@ -126,30 +144,39 @@ class Controls:
         choices: Callable[[str], list[str]],
         *,
         defaults: Mapping[str, object] | None = None,
-        ranges: Mapping[str, Mapping[str, float]] | None = None,
+        looks: Mapping[str, ControlLook] | None = None,
         explained: bool = False,
         faithful: bool = False,
+        fixed: frozenset[str] = frozenset(),
         keep: Callable[[str], str] = str,
     ) -> None:
-        """`choices` lists what a source offers now; `defaults` and `ranges` are what people saved.
+        """`choices` lists what a source offers now; `defaults` and `looks` are what people saved.
 
         `explained` puts the help text under each label; else it is the label's tooltip. `faithful` controls show every
-        value, also one that their list does not offer any more. `keep` takes the path of a picture that came to the
-        page -> the name that requests have for it.
+        value, also one that their list does not offer any more. `fixed` ones cannot be changed. `keep` takes the path
+        of a picture that came to the page -> the name that requests have for it.
         """
         self.declared = declared
-        self._offered = declared.offered()
+        self._looks = dict(looks or {})
+        self._offered = {
+            name: replace(param, radio=True) if isinstance(param, Choice) and self._look(name).radio else param
+            for name, param in declared.offered().items()
+        }
         self.prefix = prefix
         self.choices = choices
         self._defaults = dict(defaults or {})
-        self._ranges = dict(ranges or {})
+        self._looks = dict(looks or {})
         self._explained = explained
         self._faithful = faithful
+        self._fixed = fixed
+        self._offers = Offers(choices, {name: look.choices for name, look in self._looks.items()}, faithful=faithful)
         self._made: dict[str, Component] = {}
         self.keep = keep
         self._parts: dict[str, Units] = {}
         self._has_units: set[str] = set()
         self._followers: list[tuple[Sequence[Component], Follow]] = []
+        self.embedded: Embedded | None = None
+        """Settings that stand in this form."""
         self.header: Component | None = None
         """Of a feature's panel: the line with the switch, for whatever shall stand beside that."""
         self.whole: Controls | None = None
@@ -170,6 +197,7 @@ class Controls:
     def components(self) -> list[Component]:
         units = [[switch, *controls.components] for units in self._parts.values() for switch, controls in units]
         own = [*self._made.values(), *(component for unit in units for component in unit)]
+        own += self.embedded.components if self.embedded is not None else []
         return list(dict.fromkeys((*own, *(each for components, _ in self._followers for each in components))))
 
     @property
@@ -187,6 +215,9 @@ class Controls:
     def _param(self, name: str) -> Param:
         return self._offered[name]
 
+    def _look(self, name: str) -> ControlLook:
+        return self._looks.get(name, ControlLook())
+
     def add(self, name: str, **look: object) -> Component:
         """Make the control of a field, here in the layout. `look` overrides how it looks, never what it means."""
         param = self._param(name)
@@ -198,9 +229,13 @@ class Controls:
         }
         why = param.without_effect()
         if self._explained:
-            given["info"] = _explanation(help_of(self.declared, name), why)
+            given["info"] = _explanation(help_of(self.declared, name), why, name in self._fixed)
         if why:
             look = {**look, "interactive": False, "elem_classes": ["without-effect"]}
+        if name in self._fixed:
+            look = {**look, "interactive": False}
+        if self._look(name).hidden:
+            look = {**look, "visible": "hidden"}
         component = self._component(name, param, value, {**given, **look})
         self._made[name] = component
         return component
@@ -232,6 +267,9 @@ class Controls:
                 told = [controls.values(data) if data.get(switch) else None for switch, controls in units]
                 if any(values is not None for values in told):
                     parts[name] = told if name in self._has_units else told[0]
+        if self.embedded is not None:
+            # What came with an infotext was meant for this picture.
+            found[OVERRIDES] = {**self.embedded.overrides(data), **by_name(found.get(OVERRIDES))}
         return found
 
     def show(self, values: Mapping[str, object], copied: Copied = nowhere) -> tuple[Updates, list[str]]:
@@ -243,6 +281,10 @@ class Controls:
         updates: Updates = {}
         remarks: list[str] = []
         following = {each: update for _, of in self._followers for each, update in of(values).items()}
+        if self.embedded is not None and OVERRIDES in values:
+            overrides = by_name(values[OVERRIDES])
+            updates |= self.embedded.shown(overrides)
+            values = {**values, OVERRIDES: self.embedded.without(overrides)}
         for name, value in values.items():
             if name in self._made:
                 update, remark = self._shown(name, value, copied)
@@ -273,34 +315,28 @@ class Controls:
 
     def told_of(self, values: Mapping[str, object]) -> dict[str, object]:
         """What `values` gives of controls in which `show` has put these, where nobody has changed them."""
-        return {name: self._told(name, self._seen(name, values[name])) for name in self._made if name in values}
-
-    def _seen(self, name: str, value: object) -> object:
-        param = self._param(name)
-        match param:
-            case Choice(radio=True):
-                return _listed(param, value)
-            case Choice():
-                return self._on_offer(param, value)[1]
-            case Several():
-                return self._all_on_offer(param, all_in(value))[1]
-            case _:
-                return value
+        return {
+            name: self._told(name, self._offers.seen(name, self._param(name), values[name]))
+            for name in self._made
+            if name in values
+        }
 
     def refreshed(self) -> Updates:
-        """Updates that bring the lists of all controls up to date, and leave their values alone."""
-        return {
-            component: gr.update(choices=self._options(param))
+        """Updates that bring the lists of all controls up to date, and leave their values alone, but for those of
+        embedded settings."""
+        found = {
+            component: gr.update(choices=self._offers.options(name, param, self._defaults.get(name)))
             for name, component in self._made.items()
             if isinstance(param := self._param(name), Choice | Several) and param.source
         }
+        return found if self.embedded is None else {**found, **self.embedded.shown({})}
 
     def _component(self, name: str, param: Param, value: object, given: dict[str, object]) -> Component:
         match param:
             case Slider():
                 here = number_in(value)
                 low, high = _range(param, here)
-                saved = self._ranges.get(name, {})
+                saved = self._look(name).range
                 return _Slider(
                     **{
                         "minimum": min(saved.get("minimum", low), here),
@@ -315,14 +351,14 @@ class Controls:
                 whole = field_of(self.declared, name).annotation is int
                 return _Number(**{"value": value, "precision": 0 if whole else None, **given})
             case Choice(radio=True):
-                return _Radio(**{"choices": self._options(param), "value": _listed(param, value), **given})
+                return _Radio(**{"choices": self._offers.options(name, param), "value": listed(param, value), **given})
             case Choice():
-                options, picked = self._on_offer(param, value)
-                if picked is None:  # what was saved is gone
-                    picked = _picked(param, default_of(self.declared, name), self._names(param))
-                return _Dropdown(**{"choices": options, "value": picked, **given})
+                options, chosen = self._offers.on_offer(name, param, value)
+                if chosen is None:  # what was saved is gone
+                    chosen = picked(param, default_of(self.declared, name), self._offers.all_of(param))
+                return _Dropdown(**{"choices": options, "value": chosen, **given})
             case Several():
-                options, chosen = self._all_on_offer(param, all_in(value))
+                options, chosen = self._offers.all_on_offer(name, param, all_in(value))
                 return _Dropdown(**{"choices": options, "value": chosen, "multiselect": True, **given})
             case Toggle():
                 return _Checkbox(**{"value": value, **given})
@@ -370,15 +406,15 @@ class Controls:
                     )
                 return gr.update(value=value), ""
             case Choice(radio=True):
-                return gr.update(value=_listed(param, value)), ""
+                return gr.update(value=listed(param, value)), ""
             case Choice():
-                options, picked = self._on_offer(param, value)
-                if picked is None and not self._faithful:
+                options, chosen = self._offers.on_offer(name, param, value)
+                if chosen is None and not self._faithful:
                     return {}, f"{param.title}: there is no {str(value)!r}, so it was left as it is."
-                return gr.update(choices=options, value=picked), ""
+                return gr.update(choices=options, value=chosen), ""
             case Several():
                 wanted = all_in(value)
-                options, _ = self._all_on_offer(param, wanted)
+                options, _ = self._offers.all_on_offer(name, param, wanted)
                 missing = [item for item in wanted if item not in options]
                 if missing:
                     return (
@@ -391,31 +427,6 @@ class Controls:
             case _:
                 chips = [chip(key, item) for key, item in by_name(value).items()]
                 return gr.update(choices=chips, value=chips, visible=True if chips else "hidden"), ""
-
-    def _on_offer(self, param: Choice, value: object) -> tuple[Sequence[object], object]:
-        """What a list offers, and the option that this value means, or None."""
-        if param.by_index:
-            return self._options(param), int(number_in(value))
-        options = self._names(param)
-        picked = _picked(param, value, options)
-        if picked is None and self._faithful and value:
-            return [*options, value], value
-        return options, picked
-
-    def _all_on_offer(self, param: Several, values: Sequence[str]) -> tuple[list[str], list[str]]:
-        """What a list offers, and which of the values are in it."""
-        options = self._names(param)
-        if self._faithful:
-            options += [item for item in values if item not in options]
-        return options, [item for item in values if item in options]
-
-    def _options(self, param: Choice | Several) -> Sequence[str | tuple[str, int]]:
-        if isinstance(param, Choice) and param.by_index and not param.source:
-            return [(text, index) for index, text in enumerate(param.choices)]
-        return self._names(param)
-
-    def _names(self, param: Choice | Several) -> list[str]:
-        return self.choices(param.source) if param.source else list(param.choices)
 
 
 def _pictured(param: Image, value: object, copied: Copied) -> tuple[Update, str]:
@@ -437,20 +448,9 @@ def _paths_in(value: object) -> list[str]:
     return [text_in(each[0]) for each in value if isinstance(each, list | tuple) and each and each[0]]
 
 
-def _picked(param: Choice, value: object, options: Sequence[str]) -> str | int | None:
-    """The option that a value means: itself, the line for nothing, or the same in other letters."""
-    if param.by_index:
-        return int(number_in(value))
-    if isinstance(value, str) and value in options:
-        return value
-    if value == "" and options and NONE in options:
-        return NONE
-    # A checkpoint goes by its title; infotexts and settings have its name, with or without the hash.
-    return (same_choice(str(value), options) if value else "") or None
-
-
-def _explanation(help_text: str, why: str) -> str:
-    return f"{help_text} No effect: {why}" if why else help_text
+def _explanation(help_text: str, why: str, fixed: bool) -> str:
+    said = f"{help_text} No effect: {why}" if why else help_text
+    return f"{said} Fixed by the server's command line." if fixed else said
 
 
 def chip(key: str, value: object) -> str:
@@ -486,10 +486,6 @@ def _setting_label(key: str) -> str:
 
 def _range(param: Slider, value: float) -> tuple[float, float]:
     return min(param.min, value), max(param.max, value)
-
-
-def _listed(param: Choice, value: object) -> object:
-    return int(number_in(value)) if param.by_index else value
 
 
 def _spaced(name: str) -> str:

@@ -75,8 +75,9 @@ def grey_out(app: App, bar: Quicksettings, forms: list[Pane]) -> Looks:
         for entry in registry.carried():
             if entry.params.needs:
                 needs |= dict.fromkeys(pane.controls.switches.get(entry.name, ()), entry.params.needs)
+    free = {name: what for name, what in SETTINGS.items() if not app.settings.freeze.why(name)}
     for controls in bar.controls.values():
-        needs |= {controls[name]: frozenset({what}) for name, what in SETTINGS.items() if name in controls}
+        needs |= {controls[name]: frozenset({what}) for name, what in free.items() if name in controls}
     found = Looks(app, needs, gr.HTML(visible="hidden", elem_id="checkpoint_kind"))
     chosen = bar.checkpoint
     if chosen is not None:

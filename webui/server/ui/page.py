@@ -22,6 +22,7 @@ from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.defaults import defaults_page
 from webui.server.ui.greyed import Looks, grey_out
 from webui.server.ui.native_size import Sizes, follow_checkpoint
+from webui.server.ui.order import tabs_of
 from webui.server.ui.quicksettings import Quicksettings, SettingsForm, broken_things, quicksettings
 from webui.server.ui.script import calls
 from webui.server.ui.styles import styles_dialog
@@ -44,7 +45,7 @@ def build(app: App) -> Component:
         bar = quicksettings(app)
         panes = {}
         with gr.Tabs(elem_id="tabs"):
-            for entry in registry.tabs():
+            for entry in tabs_of(registry.tabs(), app.settings.current.ui):
                 with gr.Tab(entry.name, id=entry.elem_id, elem_id=entry.elem_id):
                     panes[entry.name] = _built(app, entry)
         forms = [pane for pane in panes.values() if isinstance(pane, Pane)]

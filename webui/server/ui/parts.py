@@ -14,6 +14,7 @@ from webui.base.fence import fenced, told_of
 from webui.registry import FeatureEntry
 from webui.request.params import Image, Param, Toggle, by_name, units_in
 from webui.request.presets import PRESETS, Preset, values_of
+from webui.request.settings import UiSettings
 from webui.server.ui import notices
 from webui.server.ui.components import Component, Shown, Updates
 from webui.server.ui.controls import PARTS, QUIET, Controls
@@ -88,12 +89,21 @@ def batch(controls: Controls) -> None:
         controls.add_all(BATCH)
 
 
-def batch_and_size(controls: Controls) -> None:
-    """Size on the left, batches on the right."""
+def dimensions(controls: Controls, ui: UiSettings, sides: Callable[[], None]) -> None:
+    """What `sides` lays out, with the batches on its right, unless people want these apart."""
+    if not ui.dimensions_and_batch_together:
+        sides()
+        return
     with gr.Row(elem_classes="dimensions", equal_height=True):
         with gr.Column(scale=4, min_width=240):
-            size(controls)
+            sides()
         batch(controls)
+
+
+def batch_alone(controls: Controls, ui: UiSettings) -> None:
+    """The batches, where they stand apart from the size."""
+    if not ui.dimensions_and_batch_together:
+        controls.add_all(BATCH)
 
 
 def guidance(controls: Controls) -> None:

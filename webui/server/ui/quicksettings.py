@@ -79,7 +79,7 @@ class SettingsForm:
         try:
             before = json.loads(text_in(data[self.note]))
             told = {name: value for controls in self.controls.values() for name, value in controls.values(data).items()}
-            return {name: value for name, value in told.items() if not _same(value, before[name])}
+            return {name: value for name, value in told.items() if not same(value, before[name])}
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise UserError("The page is older than the server.", hint="Reload it.") from error
 
@@ -88,7 +88,7 @@ class SettingsForm:
         return {name: self.effective(name, getattr(values, name)) for name in self.controls[section]}
 
 
-def _same(one: object, other: object) -> bool:
+def same(one: object, other: object) -> bool:
     """Whether two values of a setting are one, as far as a browser keeps it: its numbers have 53 bits."""
     if isinstance(one, int | float) and isinstance(other, int | float):
         return float(one) == float(other)
@@ -114,7 +114,7 @@ class Quicksettings(SettingsForm):
         return frozenset(name for controls in self.controls.values() for name in controls)
 
 
-def _effective(app: App, name: str, value: object) -> object:
+def effective(app: App, name: str, value: object) -> object:
     """A checkpoint by its title, the first one for ""."""
     if name != CHECKPOINT:
         return value
@@ -124,23 +124,24 @@ def _effective(app: App, name: str, value: object) -> object:
         return value
 
 
-def settings_form(app: App, section: str, *, explained: bool) -> Controls:
+def settings_form(app: App, section: str, *, explained: bool, prefix: str = "setting") -> Controls:
     """The controls of a section of the settings, at their current values."""
     values: Declared = getattr(app.settings.current, section)
     return Controls(
         type(values),
-        "setting",
+        prefix,
         app.catalog.choices,
-        defaults={name: _effective(app, name, getattr(values, name)) for name in type(values).params()},
+        defaults={name: effective(app, name, getattr(values, name)) for name in type(values).params()},
         explained=explained,
         faithful=True,
+        fixed=frozenset(name for name in type(values).params() if app.settings.freeze.why(name)),
     )
 
 
 def form_of(app: App, controls: Mapping[str, Controls], elem_id: str) -> SettingsForm:
     """These controls, just made, with their note."""
     note = gr.Textbox(visible="hidden", elem_id=elem_id)
-    form = SettingsForm(controls, note, lambda name, value: _effective(app, name, value))
+    form = SettingsForm(controls, note, lambda name, value: effective(app, name, value))
     note.value = form.noted(app.settings.current)
     return form
 
@@ -153,7 +154,8 @@ def quicksettings(app: App) -> Quicksettings:
         gr.HTML(LOGO, elem_classes="bare logo-box")
         refresh = None
         for key in app.settings.current.ui.quicksettings_list:
-            if key not in keys:
+            # A1111: no bar where nothing in it could be changed.
+            if key not in keys or app.settings.freeze.everything or app.settings.freeze.hides(key):
                 continue
             section, name = keys[key]
             if name in forms[section]:

@@ -5,6 +5,7 @@ The places are laid out here; `assets/results.js` fills them from the event stre
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import gradio as gr
@@ -24,9 +25,10 @@ class ResultsPanel:
     row: Component
 
 
-def results(tab: str) -> ResultsPanel:
-    """Lay out the places of a tab's results."""
+def results(tab: str, above: Callable[[], None] = lambda: None) -> ResultsPanel:
+    """Lay out the places of a tab's results. `above` lays out what stands over them."""
     with gr.Column(scale=1, min_width=320, elem_id=f"{tab}_results", elem_classes="results"):
+        above()
         notice = gr.HTML(elem_id=f"{tab}_notice", elem_classes="notices")
         _place("results", tab, "Results")
         with gr.Row(elem_id=f"{tab}_image_buttons", elem_classes="image-buttons") as row:

@@ -14,7 +14,8 @@ from webui.request.params import Toggle
 from webui.scripts import xyz
 from webui.scripts.script import Script
 from webui.server.ui.components import Component, Data, Shown
-from webui.server.ui.controls import NONE, QUIET, Controls
+from webui.server.ui.controls import QUIET, Controls
+from webui.server.ui.offers import NONE
 from webui.server.ui.script import calls
 from webui.server.ui.toprow import tool_button
 

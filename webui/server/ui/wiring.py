@@ -6,7 +6,7 @@ Every handler is short, runs at once, and treats what it gets as if anybody had 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -16,12 +16,14 @@ import gradio as gr
 
 from webui.base.errors import NotFound, WebuiError
 from webui.catalog.pictures import SavedPicture, read_infotext
+from webui.catalog.ui_defaults import ControlLook
 from webui.jobs.extras.request import Extras
 from webui.jobs.interrogate.request import Interrogate
 from webui.request import infotext
 from webui.request.fields import REQUESTS, Generation
 from webui.request.jobs import JobRequest
-from webui.request.params import Declared, by_name
+from webui.request.params import Choice, Declared, by_name
+from webui.request.settings import setting_title
 from webui.server.ui import notices
 from webui.server.ui.components import Component, Data, Shown
 from webui.server.ui.controls import PARTS, QUIET, Controls
@@ -159,17 +161,32 @@ def form(app: App, kind: str) -> Controls:
         kind,
         app.catalog.choices,
         defaults=saved.values(kind),
-        ranges=saved.ranges(kind),
+        looks=looks_of(app, kind),
         keep=partial(upload, app),
     )
+
+
+SAMPLERS = ("sampler_name", "hr_sampler_name")
+
+
+def looks_of(app: App, kind: str) -> dict[str, ControlLook]:
+    """How the controls of a form look: as the file says, and without the samplers that the settings hide."""
+    looks = app.catalog.ui_defaults.looks(kind)
+    if hidden := set(app.settings.current.ui.hide_samplers):
+        for name, param in REQUESTS[kind].offered().items():
+            if name in SAMPLERS and isinstance(param, Choice):
+                known = looks.get(name, ControlLook()).choices or app.catalog.choices(param.source)
+                left = tuple(item for item in known if item not in hidden)
+                looks[name] = replace(looks.get(name, ControlLook()), choices=left)
+    if not app.settings.current.ui.samplers_in_dropdown:
+        looks[SAMPLERS[0]] = replace(looks.get(SAMPLERS[0], ControlLook()), radio=True)
+    return looks
 
 
 def extras_form(app: App) -> Controls:
     """The controls of the Extras tab, with the defaults that people saved."""
     saved = app.catalog.ui_defaults
-    return Controls(
-        Extras, "extras", app.catalog.choices, defaults=saved.values("extras"), ranges=saved.ranges("extras")
-    )
+    return Controls(Extras, "extras", app.catalog.choices, defaults=saved.values("extras"), looks=saved.looks("extras"))
 
 
 def owner_of(request: gr.Request) -> str:
@@ -233,9 +250,17 @@ def told(app: App, text: str, declared: type[Generation]) -> tuple[dict[str, obj
     values = infotext.fields_of(found, declared, remarks.append)
     if found.labels:
         values.setdefault(PARTS, {})
-        values[OVERRIDES] = infotext.settings_of(found, app.settings.current, remarks.append)
+        values[OVERRIDES] = _thawed(app, infotext.settings_of(found, app.settings.current, remarks.append), remarks)
     values.update(_styles_in(app, values))
     return values, remarks
+
+
+def _thawed(app: App, wanted: Mapping[str, object], remarks: list[str]) -> dict[str, object]:
+    """What a form may have otherwise than the settings; the rest is remarked on."""
+    free = app.settings.freeze.thawed(app.settings.current, wanted)
+    if frozen := [setting_title(key) for key in wanted if key not in free]:
+        remarks.append(f"Left as they are, because the server's settings are frozen: {', '.join(frozen)}.")
+    return free
 
 
 @dataclass(frozen=True)

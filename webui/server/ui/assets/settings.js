@@ -9,15 +9,30 @@ when("#settings_search", (/** @type {HTMLInputElement} */ box) => {
   box.addEventListener("focus", openAll, { once: true });
   box.addEventListener("input", async () => {
     await openAll();
-    search(box.value.trim().toLowerCase().split(/\s+/).filter(Boolean));
+    search(written());
   });
 });
+
+// All pages at once, until the button is pressed again.
+let all = false;
+command("showAllSettings", async () => {
+  all = !all;
+  const button = byId("settings_show_all_pages");
+  if (button) button.textContent = all ? "Show one page" : "Show all pages";
+  await openAll();
+  search(written());
+});
+
+const written = () => {
+  const box = byId("settings_search");
+  return box instanceof HTMLInputElement ? box.value.trim().toLowerCase().split(/\s+/).filter(Boolean) : [];
+};
 
 /** @param {string[]} words */
 function search(words) {
   const pages = byId("settings_pages");
   if (!pages) return;
-  pages.classList.toggle("searching", words.length > 0);
+  pages.classList.toggle("searching", all || words.length > 0);
   let hits = 0;
   for (const block of pages.querySelectorAll("[id^=setting_]")) {
     const text = `${block.textContent} ${block.id}`.toLowerCase();
@@ -43,6 +58,8 @@ function openAll() {
       for (let tries = 0; tries < 200 && !byId(page)?.querySelector("[id^=setting_]"); tries++) {
         await new Promise((wake) => setTimeout(wake, 20));
       }
+      const panel = byId(page);
+      if (panel) panel.dataset.title = tab.textContent?.trim() ?? "";
     }
     shown?.click();
   })();

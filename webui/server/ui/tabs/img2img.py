@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import gradio as gr
 
 from webui.request.interrogators import CLIP, DEEPBOORU, WD14
-from webui.server.ui.batch import batch_tab, submits_batch
-from webui.server.ui.cards import cards
+from webui.server.ui.batch import BatchTab, batch_tab, submits_batch
 from webui.server.ui.components import Component, Shown
-from webui.server.ui.controls import QUIET
+from webui.server.ui.controls import QUIET, Controls
+from webui.server.ui.extra_options import extra_options
+from webui.server.ui.order import Parts, form_frame, lay_out
 from webui.server.ui.parts import (
-    batch,
+    batch_alone,
+    dimensions,
     features,
     film,
     guidance,
@@ -23,12 +27,12 @@ from webui.server.ui.parts import (
     seed,
     size,
 )
-from webui.server.ui.results import results
+from webui.server.ui.results import ResultsPanel, results
 from webui.server.ui.script import calls
 from webui.server.ui.scripts import Scripts
 from webui.server.ui.sending import MASK, Receiver, Sending, Sent, sends_shown_picture
-from webui.server.ui.sources import MASK_EDGE, Scaling, completed, copies, modes
-from webui.server.ui.toprow import toprow
+from webui.server.ui.sources import MASK_EDGE, Mode, Scaling, completed, copies, modes
+from webui.server.ui.toprow import Top
 from webui.server.ui.wiring import ImageSubTab, Pane, copy_for, describes, form, form_receiver, generates
 
 if TYPE_CHECKING:
@@ -65,77 +69,126 @@ DESCRIBERS = (
 
 def img2img(app: App) -> Pane:
     """Build the tab, inside a `gr.Tab`."""
-    controls = form(app, "img2img")
-    top = toprow(controls, before_styles=DESCRIBERS)
-    cards("img2img")
+    controls, ui = form(app, "img2img"), app.settings.current.ui
+    top = Top(controls, compact=ui.compact_prompt_box, before_styles=DESCRIBERS)
+    top.across()
+    places = _Places()
+
+    def image() -> None:
+        with gr.Tabs(elem_id="mode_img2img", elem_classes="small"):
+            places.modes = modes(controls)
+            with gr.Tab("Batch", id="batch", elem_id="mode_img2img_batch"):
+                places.many.append(batch_tab())
+        copies(app, places.modes)
+        controls.add_all(RESIZE)
+
+    def how_strictly() -> None:
+        guidance(controls)
+        controls.add_all(IMAGE_GUIDANCE, elem_classes="edits-only")
+        more_guidance(app, controls)
+
+    parts: Parts = {
+        "prompt": top.in_form,
+        "image": image,
+        "inpaint": lambda: _inpaint(controls),
+        "sampler": lambda: sampling(controls),
+        "accordions": lambda: refiner(controls),
+        "dimensions": lambda: dimensions(controls, ui, lambda: places.scaling.append(_sizes(controls))),
+        "cfg": how_strictly,
+        "denoising": lambda: controls.add_all(DENOISING),
+        "features": lambda: features(app, controls, "img2img"),
+        "seed": lambda: seed(controls),
+        "checkboxes": lambda: film(controls),
+        "batch": lambda: batch_alone(controls, ui),
+        "override_settings": lambda: override_chips(controls),
+        "extra_options": lambda: extra_options(app, controls),
+        "scripts": lambda: places.scripts.append(Scripts(app, "img2img")),
+    }
     with gr.Row(elem_classes="panes", equal_height=False):
-        with gr.Column(scale=1, min_width=320, elem_id="img2img_settings", elem_classes="settings"):
-            with gr.Tabs(elem_id="mode_img2img", elem_classes="small"):
-                found = modes(controls)
-                with gr.Tab("Batch", id="batch", elem_id="mode_img2img_batch"):
-                    many = batch_tab()
-            copies(app, found)
-            with gr.Column(elem_classes="inpaint-only", elem_id="inpaint_controls"):
-                with gr.Row():
-                    controls.add_all(MASK_EDGE, min_width=140)
-                with gr.Row():
-                    controls.add_all(INPAINT, min_width=180)
-                with gr.Row():
-                    controls.add_all(INPAINT_MORE, min_width=180)
-                with gr.Accordion("Soft inpainting", open=False, elem_id="img2img_soft", elem_classes="fold"):
-                    controls.add_all(SOFT_INPAINTING)
-            controls.add_all(RESIZE)
-            sampling(controls)
-            refiner(controls)
-            with gr.Row(elem_classes="dimensions", equal_height=True):
-                with gr.Column(scale=4, min_width=240), gr.Tabs(elem_id="img2img_tabs_resize", elem_classes="small"):
-                    with gr.Tab("Resize to", elem_id="img2img_tab_resize_to") as by_sides:
-                        size(
-                            controls,
-                            ("measure", "Use the size of the picture", "detect_image_size_btn", calls("naturalSize")),
-                        )
-                    with gr.Tab("Resize by", elem_id="img2img_tab_resize_by") as by_factor:
-                        scale = gr.Slider(
-                            0.05, 4, 1, step=0.05, label="Scale", elem_id="img2img_scale", interactive=True, buttons=[]
-                        )
-                        gr.HTML("<span id='img2img_scale_text'></span>", elem_classes="bare from-to")
-                batch(controls)
-            scaling = Scaling(gr.Textbox("to", visible="hidden", label="Resize"), scale)
-            controls.add_all(DENOISING)
-            guidance(controls)
-            controls.add_all(IMAGE_GUIDANCE, elem_classes="edits-only")
-            more_guidance(app, controls)
-            features(app, controls, "img2img")
-            seed(controls)
-            film(controls)
-            override_chips(controls)
-            scripts = Scripts(app, "img2img")
-        shown = results("img2img")
-    by_sides.select(None, None, scaling.tab, js="() => 'to'", **QUIET)
-    by_factor.select(None, None, scaling.tab, js=calls("scaleBy"), **QUIET)
-    scale.change(None, scale, None, js=calls("scaleText"), **QUIET)
-    for mode in found:
+        with (
+            gr.Column(scale=1, min_width=320, elem_id="img2img_settings", elem_classes="settings"),
+            form_frame("img2img", ui.img2img_settings_accordion),
+        ):
+            lay_out(parts, ui.ui_reorder_list)
+        shown = results("img2img", top.over_results)
+    row = top.made()
+    found, (many,), (scaling,), (scripts,) = places.modes, places.many, places.scaling, places.scripts
+    _wire_modes(app, controls, places, shown.notice)
+    run = gr.Button("Generate: Batch", visible="hidden", elem_id="img2img_run_batch")
+    submits_batch(app, run, many, controls, scaling, shown.notice, scripts)
+    masked = next(
+        (mode.picture, mode.second) for mode in found if mode.second is not None and mode.name == UPLOADED_MASK
+    )
+    images = {mode.name: mode.picture for mode in found}
+    sending = _sending(app, controls, shown, images, masked[1])
+    tabs = ("mode_img2img_img2img", f"mode_img2img_{UPLOADED_MASK}")
+    return Pane("img2img", controls, row, shown, sending, images["img2img"], masked, scripts, tabs)
+
+
+def _wire_modes(app: App, controls: Controls, places: _Places, notice: Component) -> None:
+    """Generate, and ask for words, with the picture of each sub-tab."""
+    (scaling,), (scripts,) = places.scaling, places.scripts
+    for mode in places.modes:
         run = gr.Button(f"Generate: {mode.title}", visible="hidden", elem_id=f"img2img_run_{mode.name}")
         inputs = (*mode.inputs, scaling.tab, scaling.factor)
         complete = completed(app, mode, scaling)
-        generates(app, run, "img2img", controls, shown.notice, scripts, pictures=inputs, complete=complete)
+        generates(app, run, "img2img", controls, notice, scripts, pictures=inputs, complete=complete)
         for model in (CLIP, DEEPBOORU, WD14):
             ask = gr.Button(f"{model}: {mode.title}", visible="hidden", elem_id=f"img2img_ask_{model}_{mode.name}")
-            describes(app, ask, model, mode.picture, shown.notice)
-    run = gr.Button("Generate: Batch", visible="hidden", elem_id="img2img_run_batch")
-    submits_batch(app, run, many, controls, scaling, shown.notice, scripts)
-    images = {mode.name: mode.picture for mode in found}
+            describes(app, ask, model, mode.picture, notice)
+
+
+def _sending(
+    app: App, controls: Controls, shown: ResultsPanel, images: Mapping[str, Component], mask: Component
+) -> Sending:
     receives = tuple(
         form_receiver(app, "img2img", controls, shown.notice, ImageSubTab(name, title, icon, images[name]))
         for name, title, icon in TAKES
     )
     sends = (sends_shown_picture(app, "img2img", shown.row, shown.picked, shown.notice),)
-    masked = next(
-        (mode.picture, mode.second) for mode in found if mode.second is not None and mode.name == UPLOADED_MASK
-    )
-    sending = Sending((*receives, _receives_mask(app, masked[1])), sends)
-    places = ("mode_img2img_img2img", f"mode_img2img_{UPLOADED_MASK}")
-    return Pane("img2img", controls, top, shown, sending, images["img2img"], masked, scripts, places)
+    return Sending((*receives, _receives_mask(app, mask)), sends)
+
+
+@dataclass
+class _Places:
+    """What the parts of the form leave for those who wire them."""
+
+    modes: list[Mode] = field(default_factory=list)
+    many: list[BatchTab] = field(default_factory=list)
+    scaling: list[Scaling] = field(default_factory=list)
+    scripts: list[Scripts] = field(default_factory=list)
+
+
+def _inpaint(controls: Controls) -> None:
+    with gr.Column(elem_classes="inpaint-only", elem_id="inpaint_controls"):
+        with gr.Row():
+            controls.add_all(MASK_EDGE, min_width=140)
+        with gr.Row():
+            controls.add_all(INPAINT, min_width=180)
+        with gr.Row():
+            controls.add_all(INPAINT_MORE, min_width=180)
+        with gr.Accordion("Soft inpainting", open=False, elem_id="img2img_soft", elem_classes="fold"):
+            controls.add_all(SOFT_INPAINTING)
+
+
+def _sizes(controls: Controls) -> Scaling:
+    """Sides, or a factor, each on a tab of its own."""
+    with gr.Tabs(elem_id="img2img_tabs_resize", elem_classes="small"):
+        with gr.Tab("Resize to", elem_id="img2img_tab_resize_to") as by_sides:
+            size(
+                controls,
+                ("measure", "Use the size of the picture", "detect_image_size_btn", calls("naturalSize")),
+            )
+        with gr.Tab("Resize by", elem_id="img2img_tab_resize_by") as by_factor:
+            scale = gr.Slider(
+                0.05, 4, 1, step=0.05, label="Scale", elem_id="img2img_scale", interactive=True, buttons=[]
+            )
+            gr.HTML("<span id='img2img_scale_text'></span>", elem_classes="bare from-to")
+    scaling = Scaling(gr.Textbox("to", visible="hidden", label="Resize"), scale)
+    by_sides.select(None, None, scaling.tab, js="() => 'to'", **QUIET)
+    by_factor.select(None, None, scaling.tab, js=calls("scaleBy"), **QUIET)
+    scale.change(None, scale, None, js=calls("scaleText"), **QUIET)
+    return scaling
 
 
 def _receives_mask(app: App, mask: Component) -> Receiver:

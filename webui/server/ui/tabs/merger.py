@@ -30,7 +30,7 @@ METADATA = ("save_metadata", "add_merge_recipe", "copy_metadata_fields")
 def merger(app: App) -> FormPane:
     """Build the tab, inside a `gr.Tab`."""
     saved = app.catalog.ui_defaults
-    controls = Controls(Merge, KIND, app.catalog.choices, defaults=saved.values(KIND), ranges=saved.ranges(KIND))
+    controls = Controls(Merge, KIND, app.catalog.choices, defaults=saved.values(KIND), looks=saved.looks(KIND))
     with gr.Row(elem_classes="panes", equal_height=False):
         with gr.Column(scale=1, min_width=320, elem_id="merge_settings", elem_classes="settings"):
             with gr.Row(elem_classes="merge-models", equal_height=True):

@@ -26,7 +26,8 @@ def settings(app: App) -> SettingsPane:
     """Build the tab, inside a `gr.Tab`."""
     current = app.settings.current
     keys = Settings.keys()
-    in_the_bar = {keys[key] for key in current.ui.quicksettings_list if key in keys}
+    freeze = app.settings.freeze
+    in_the_bar = {keys[key] for key in current.ui.quicksettings_list if key in keys and not freeze.everything}
     with gr.Row(elem_id="settings_bar", elem_classes="settings-bar", equal_height=True):
         apply = gr.Button("Apply settings", variant="primary", elem_id="settings_submit", scale=0, min_width=140)
         restart = gr.Button("Restart", elem_id="settings_restart", scale=0, min_width=100)
@@ -35,6 +36,8 @@ def settings(app: App) -> SettingsPane:
             "aria-label='Search in all settings' autocomplete='off'>",
             elem_classes="bare search",
         )
+        every = gr.Button("Show all pages", elem_id="settings_show_all_pages", scale=0, min_width=140)
+    every.click(None, None, None, js=calls("showAllSettings"), **QUIET)
     notice = gr.HTML(elem_id="settings_result", elem_classes="notices")
     forms: dict[str, Controls] = {}
     with gr.Tabs(elem_id="settings_pages"):
@@ -44,7 +47,9 @@ def settings(app: App) -> SettingsPane:
                 gr.Tab(TITLES.get(section, section.capitalize()), id=section, elem_id=f"settings_{section}"),
                 gr.Column(elem_classes="settings-page"),
             ):
-                form.add_all(name for name in declared.params() if (section, name) not in in_the_bar)
+                form.add_all(
+                    name for name in declared.params() if (section, name) not in in_the_bar and not freeze.hides(name)
+                )
                 if section == "system":
                     gr.HTML(
                         "<h3>Models in memory</h3><div id='memory_parts' aria-live='polite'></div>",
