@@ -26,11 +26,11 @@ CHECKPOINT = "sd_model_checkpoint"
 MOST_BROKEN = 5
 """Broken files that are named after a refresh."""
 LOGO = (
-    "<a class='logo' href='./' aria-label='Gesso'><svg viewBox='0 0 64 64' aria-hidden='true'>"
+    "<h1><a class='logo' href='./' aria-label='Gesso'><svg viewBox='0 0 64 64' aria-hidden='true'>"
     "<rect x='3' y='3' width='58' height='58' rx='14' fill='#4a47dc'/>"
     "<path d='M46 22c-4-5-9-7.5-15-7C21 16 15 23.5 15.5 33S23 49.5 32 49c8.5-.5 14-6 14.5-14.5l-14 .5' fill='none' "
     "stroke='#fbfaf8' stroke-width='7' stroke-linecap='round' stroke-linejoin='round'/>"
-    "<circle cx='48.5' cy='14.5' r='4.5' fill='#f2b134'/></svg><b>Gesso</b></a>"
+    "<circle cx='48.5' cy='14.5' r='4.5' fill='#f2b134'/></svg><b>Gesso</b></a></h1>"
 )
 
 

@@ -15,6 +15,8 @@ import "./poseeditor.js";
 import "./regions.js";
 import "./prompt.js";
 import "./shortcuts.js";
+import "./keysheet.js";
+import "./firststeps.js";
 import "./styles.js";
 import "./cards.js";
 import "./examples.js";

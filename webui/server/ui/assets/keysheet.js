@@ -1,0 +1,63 @@
+// @ts-check
+// All keys of the page on one sheet: "?" opens it, and so does the button beside dark and light.
+import { iconButton, make, when } from "./dom.js";
+
+/** @type {Record<string, [keys: string, what: string][]>} */
+const KEYS = {
+  "Anywhere": [
+    ["Ctrl+Enter", "Generate; while a picture is being made, interrupt it and begin again"],
+    ["Alt+Enter", "Skip to the next picture"],
+    ["Esc", "Close what is open; otherwise interrupt"],
+    ["?", "Show these keys"],
+  ],
+  "In a prompt": [
+    ["Shift+Enter", "Generate"],
+    ["Ctrl+↑ / Ctrl+↓", "Change the weight of the selected words"],
+    ["Alt+← / Alt+→", "Move the part between two commas"],
+  ],
+  "On the results": [
+    ["← / →", "Previous or next picture"],
+    ["Enter", "View it full screen"],
+  ],
+  "Full screen": [
+    ["← / →", "Previous or next picture"],
+    ["Z", "Actual size"],
+    ["+ / −", "Zoom in or out"],
+    ["S", "Save"],
+    ["Esc", "Close"],
+  ],
+  "On a canvas": [
+    ["B / E", "Brush or eraser"],
+    ["Q / W", "Smaller or larger brush (also Ctrl+wheel)"],
+    ["Ctrl+Z / Ctrl+Y", "Undo or redo"],
+  ],
+  "In History": [
+    ["← / →", "Previous or next picture"],
+    ["Delete", "Delete it"],
+  ],
+};
+
+function show() {
+  const name = "Keyboard shortcuts";
+  /** @type {HTMLDialogElement} */
+  const dialog = make("dialog.unit-dialog.key-sheet", { "aria-label": name, onclose: () => dialog.remove() },
+    make("header", {}, make("h2", {}, name), iconButton("close", "Close", () => dialog.close())),
+    ...Object.entries(KEYS).map(([where, keys]) => make("section", {},
+      make("h3", {}, where),
+      make("dl", {}, ...keys.flatMap(([key, what]) => [
+        make("dt", {}, ...key.split(/( \/ |\+(?=.))/).map((part) => (/^( \/ |\+)$/.test(part) ? part : make("kbd", {}, part)))),
+        make("dd", {}, what)])))));
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+when("#theme_toggle", (toggle) => toggle.before(iconButton("help", "Keyboard shortcuts (?)", show)));
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "?" || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  const at = event.target;
+  if (at instanceof HTMLElement && (at.isContentEditable || at.matches("textarea, select, input:not([type=checkbox], [type=radio], [type=range])"))) return;
+  if (document.querySelector("dialog[open]")) return;
+  event.preventDefault();
+  show();
+});
