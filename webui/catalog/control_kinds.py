@@ -28,6 +28,7 @@ class ControlKind(Enum):
     PULID = "PuLID"
     PHOTO_MAKER = "PhotoMaker"
     FLOW = "ControlNet for SD3 or Flux"
+    FLOW_LORA = "Control LoRA for Flux"
 
 
 OF_FACES = frozenset(
@@ -74,9 +75,23 @@ def _image_prompt(shapes: Shapes) -> ControlKind:
 _PATCHES = ("image_proj.proj_in.weight", "image_projection_layers.0.proj_in.weight")
 
 
+WIDENED = 128
+"""Inputs of Flux's first layer where it sees a second picture: twice as many."""
+
+
+def _is_flow_lora(shapes: Shapes) -> bool:
+    firsts = (shape for name, shape in shapes.items() if name.endswith(_FIRST))
+    return any(len(shape) == 2 and shape[1] == WIDENED for shape in firsts)
+
+
+_FIRST = ("img_in.lora_A.weight", "x_embedder.lora_A.weight")
+
+
 def _kind(names: Shapes) -> ControlKind | None:
     if any(name.startswith("lllite") for name in names):
         return ControlKind.LLLITE
+    if _is_flow_lora(names):
+        return ControlKind.FLOW_LORA
     if "lora_controlnet" in names:
         return ControlKind.CONTROL_LORA
     if any(name.startswith(PROMPTS) or ".processor.to_k_ip." in name for name in names):
@@ -98,6 +113,8 @@ def _kind(names: Shapes) -> ControlKind | None:
 
 
 def _family(kind: ControlKind, shapes: Shapes) -> str:
+    if kind is ControlKind.FLOW_LORA:
+        return "Flux"
     if kind is ControlKind.FLOW:
         return "SD3" if "pos_embed_input.proj.weight" in shapes else "Flux"
     if kind in (ControlKind.ADAPTER, ControlKind.LIGHT_ADAPTER):

@@ -16,7 +16,7 @@ from diffusers import FluxControlNetModel, FluxTransformer2DModel, SD3ControlNet
 from torch import Tensor, nn
 
 from webui.base.errors import UserError
-from webui.engine.families import ldm
+from webui.engine.families import flux, ldm
 from webui.engine.families.family import Conditioning
 from webui.engine.families.flow_model import FlowModel
 from webui.engine.families.weights import WeightsFile
@@ -146,7 +146,7 @@ def _sd3_config(file: WeightsFile) -> dict[str, Any]:
         raise file.error("it wants a mask beside the picture", "ControlNets for inpainting are not available for SD3.")
     normed = shapes.get("transformer_blocks.0.attn.norm_q.weight")
     head = normed[0] if normed else HEAD_WIDTH
-    blocks = _count(shapes, "transformer_blocks")
+    blocks = flux.count_blocks(shapes, "transformer_blocks")
     return {
         "patch_size": patch,
         "in_channels": channels,
@@ -168,30 +168,8 @@ def _sd3_config(file: WeightsFile) -> dict[str, Any]:
 
 
 def _flux_config(file: WeightsFile) -> dict[str, Any]:
-    shapes = file.shapes
-    inner, inputs = shapes["x_embedder.weight"]
-    head = next(
-        shapes[name]
-        for kind in ("transformer_blocks", "single_transformer_blocks")
-        if (name := f"{kind}.0.attn.norm_q.weight") in shapes
-    )[0]
-    modes = shapes.get("controlnet_mode_embedder.weight")
-    return {
-        "in_channels": inputs,
-        "num_layers": _count(shapes, "transformer_blocks"),
-        "num_single_layers": _count(shapes, "single_transformer_blocks"),
-        "attention_head_dim": head,
-        "num_attention_heads": inner // head,
-        "joint_attention_dim": shapes["context_embedder.weight"][1],
-        "pooled_projection_dim": shapes["time_text_embed.text_embedder.linear_1.weight"][1],
-        "guidance_embeds": "time_text_embed.guidance_embedder.linear_1.weight" in shapes,
-        "axes_dims_rope": (head // 8, head * 7 // 16, head * 7 // 16),
-        "num_mode": modes[0] if modes else None,
-    }
-
-
-def _count(shapes: Mapping[str, tuple[int, ...]], name: str) -> int:
-    return len({full.split(".")[1] for full in shapes if full.startswith(f"{name}.")})
+    modes = file.shapes.get("controlnet_mode_embedder.weight")
+    return {**flux.sizes_in(file.shapes), "num_mode": modes[0] if modes else None}
 
 
 def mode_of(kind: str, kinds: int) -> int:

@@ -17,6 +17,7 @@ from webui.catalog.control_kinds import OF_FACES, ControlKind, told
 from webui.engine.control.adapters import ControlAdapter, adapter_names
 from webui.engine.control.encoders import Renamed, controlnet_names, union_names
 from webui.engine.control.flow import FlowControl, flow_control_of
+from webui.engine.control.flow_lora import FlowLora, flow_lora_of
 from webui.engine.control.image_prompts import ImagePrompt, image_prompt_of
 from webui.engine.control.lllite import LLLite, lllite_of
 from webui.engine.control.styles import StyleAdapter, style_adapter_of
@@ -180,7 +181,7 @@ class ControlPart:
         return self.file.tensor(full) if full in self.file.shapes else None
 
 
-Control = ControlEncoder | ControlPart | ControlAdapter | LLLite | ImagePrompt | StyleAdapter | FlowControl
+Control = ControlEncoder | ControlPart | ControlAdapter | LLLite | ImagePrompt | StyleAdapter | FlowControl | FlowLora
 
 
 def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Control:
@@ -223,6 +224,8 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Control:
             return image_prompt_of(file, device, dtype)
         case ControlKind.FLOW:
             return flow_control_of(file, found.family, device, dtype)
+        case ControlKind.FLOW_LORA:
+            return flow_lora_of(file, device, dtype)
         case kind if kind in OF_FACES:
             raise file.error(
                 f"it is a network for {kind.value}, which follows a face as a network for recognising faces "
@@ -279,7 +282,7 @@ def _of_level(attentions: Mapping[str, Attention], name: str) -> Attention | Non
 def fits(control: Control, unet: nn.Module) -> bool:
     """Whether a network can act on this UNet or transformer, by the widths of both; what its file is called says
     nothing. A part of a network is looked at where it is put together (`ControlPart.on`)."""
-    if isinstance(control, FlowControl):
+    if isinstance(control, FlowControl | FlowLora):
         return control.fits(unet)
     return isinstance(unet, UNet2DConditionModel) and _fits_unet(control, unet)
 
@@ -319,6 +322,8 @@ def _size(control: Control) -> int:
             return control.nbytes
         case ControlPart():
             return 0  # its tensors stay in the file
+        case FlowLora():
+            return control.nbytes
         case FlowControl():
             return ldm.parameter_bytes(control.network)
         case _:

@@ -32,6 +32,8 @@ SCALE, SHIFT = 0.3611, 0.1159
 TEXT_LENGTH, FAST_TEXT_LENGTH = 512, 256
 """Tokens of T5; the second for schnell."""
 
+LAST_NORM = "final_layer.adaLN_modulation.1"
+"""In published files; it has scale and shift in the other order."""
 _NAMES = (
     (r"^time_in\.", "time_text_embed.timestep_embedder."),
     (r"^vector_in\.", "time_text_embed.text_embedder."),
@@ -106,23 +108,33 @@ def transformer_view(file: WeightsFile) -> WeightsFile:
     """The transformer under the names of `FluxTransformer2DModel`."""
     view = View(file)
     for name, full in flow_model.under(file, KEY).items():
-        if match := re.fullmatch(r"double_blocks\.(\d+)\.(img|txt)_attn\.qkv\.(weight|bias)", name):
-            parts = [f"add_{p}_proj" if match[2] == "txt" else f"to_{p}" for p in "qkv"]
-            names = [f"transformer_blocks.{match[1]}.attn.{part}.{match[3]}" for part in parts]
-            view.split(names, full, file.shapes[full][0] // 3)
-        elif match := re.fullmatch(r"single_blocks\.(\d+)\.linear1\.(weight|bias)", name):
-            block = f"single_transformer_blocks.{match[1]}"
-            parts = ["attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"]
-            inner = file.shapes[full.replace("linear1", "linear2").replace("bias", "weight")][0]
-            view.split([f"{block}.{part}.{match[2]}" for part in parts], full, inner)
-        elif match := re.fullmatch(r"final_layer\.adaLN_modulation\.1\.(weight|bias)", name):
-            view.add(f"norm_out.linear.{match[1]}", full, halves_changed=True)
+        layer, _, part = name.rpartition(".")
+        own = layers_of(layer) if part in ("weight", "bias") else ()
+        if len(own) > 1:
+            single = full.replace("linear1", "linear2").replace("bias", "weight")
+            inner = file.shapes[full][0] // 3 if len(own) == 3 else file.shapes[single][0]
+            view.split([f"{each}.{part}" for each in own], full, inner)
+        elif own and layer == LAST_NORM:
+            view.add(f"{own[0]}.{part}", full, halves_changed=True)
         elif not name.startswith(("first_stage_model.", "text_encoders.", "vae.")) and "scale" not in name[-13:-5]:
-            view.add(_renamed(name), full)
+            view.add(renamed(name), full)
     return view.result()
 
 
-def _renamed(name: str) -> str:
+def layers_of(layer: str) -> tuple[str, ...]:
+    """The layers of `FluxTransformer2DModel` that are one layer of published files; its rows are theirs, one behind the
+    other. Of `LAST_NORM`, the halves change places."""
+    if match := re.fullmatch(r"double_blocks\.(\d+)\.(img|txt)_attn\.qkv", layer):
+        parts = [f"add_{part}_proj" if match[2] == "txt" else f"to_{part}" for part in "qkv"]
+        return tuple(f"transformer_blocks.{match[1]}.attn.{part}" for part in parts)
+    if match := re.fullmatch(r"single_blocks\.(\d+)\.linear1", layer):
+        parts = ["attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"]
+        return tuple(f"single_transformer_blocks.{match[1]}.{part}" for part in parts)
+    return ("norm_out.linear",) if layer == LAST_NORM else (renamed(f"{layer}.")[:-1],)
+
+
+def renamed(name: str) -> str:
+    """A published name of what is one tensor here as well."""
     for pattern, new in _NAMES:
         name = re.sub(pattern, new, name)
     return name
@@ -132,28 +144,36 @@ def config_of(view: WeightsFile) -> dict[str, Any]:
     """Arguments of `FluxTransformer2DModel` by the shapes of a view. Raises ModelError."""
     shapes = view.shapes
     try:
-        inner, inputs = shapes["x_embedder.weight"]
-        head = shapes["transformer_blocks.0.attn.norm_q.weight"][0]
-        if inputs != shapes["proj_out.weight"][0]:
-            raise view.error(
-                f"its transformer takes {inputs} channels", "Flux Fill, Depth and Canny are not supported."
-            )
-        return {
-            "in_channels": inputs,
-            "num_layers": _count(shapes, "transformer_blocks"),
-            "num_single_layers": _count(shapes, "single_transformer_blocks"),
-            "attention_head_dim": head,
-            "num_attention_heads": inner // head,
-            "joint_attention_dim": shapes["context_embedder.weight"][1],
-            "pooled_projection_dim": shapes["time_text_embed.text_embedder.linear_1.weight"][1],
-            "guidance_embeds": "time_text_embed.guidance_embedder.linear_1.weight" in shapes,
-            "axes_dims_rope": (head // 8, head * 7 // 16, head * 7 // 16),
-        }
+        config, outputs = sizes_in(shapes), shapes["proj_out.weight"][0]
     except KeyError as error:
         raise view.error(f"its Flux transformer is not complete (no {error})") from error
+    if config["in_channels"] != outputs:
+        raise view.error(
+            f"its transformer takes {config['in_channels']} channels",
+            "Flux Fill is not supported; for Depth and Canny, use their LoRAs or a ControlNet.",
+        )
+    return config
 
 
-def _count(shapes: Mapping[str, tuple[int, ...]], name: str) -> int:
+def sizes_in(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """What Flux's transformer and its ControlNets are alike in, as arguments of diffusers. Raises KeyError."""
+    inner, inputs = shapes["x_embedder.weight"]
+    norms = [f"{kind}.0.attn.norm_q.weight" for kind in ("transformer_blocks", "single_transformer_blocks")]
+    head = shapes[norms[0] if norms[0] in shapes else norms[1]][0]
+    return {
+        "in_channels": inputs,
+        "num_layers": count_blocks(shapes, "transformer_blocks"),
+        "num_single_layers": count_blocks(shapes, "single_transformer_blocks"),
+        "attention_head_dim": head,
+        "num_attention_heads": inner // head,
+        "joint_attention_dim": shapes["context_embedder.weight"][1],
+        "pooled_projection_dim": shapes["time_text_embed.text_embedder.linear_1.weight"][1],
+        "guidance_embeds": "time_text_embed.guidance_embedder.linear_1.weight" in shapes,
+        "axes_dims_rope": (head // 8, head * 7 // 16, head * 7 // 16),
+    }
+
+
+def count_blocks(shapes: Mapping[str, tuple[int, ...]], name: str) -> int:
     return len({full.split(".")[1] for full in shapes if full.startswith(f"{name}.")})
 
 

@@ -169,9 +169,9 @@ class Patches:
                 if not strict:
                     continue
                 raise UserError(
-                    f"{one.ref.name} is a control LoRA: it needs a picture of edges or depth "
-                    "in addition to the noise, which is not supported yet.",
-                    hint=f"Remove {one.ref.name} from the prompt.",
+                    f"{one.ref.name} is a control LoRA: it needs a picture of edges or depth in addition to the noise.",
+                    hint=f"Remove {one.ref.name} from the prompt, put it into models/ControlNet, and choose it as the "
+                    "model of a ControlNet unit.",
                 )
             for layer in (each for each in found if each.strength):
                 layers.setdefault(self._targets.homes[_key(layer.target[0])], []).append(layer)

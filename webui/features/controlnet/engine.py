@@ -16,6 +16,7 @@ from torch import nn
 from webui.base.errors import UserError, WebuiError
 from webui.engine.batch import Batch, Loaded
 from webui.engine.control.flow import FlowControl
+from webui.engine.control.flow_lora import FlowLora
 from webui.engine.control.hints import MASKED, Hint
 from webui.engine.control.holding import Beside, Holding, beside_of, coloured, outside
 from webui.engine.control.image_prompts import ImagePrompt, ImageTokens
@@ -182,9 +183,10 @@ class Engine(FeatureEngine[Params]):
                     hint="Choose one of those, or another preprocessor.",
                     field="features",
                 )
-            elif isinstance(lent, LLLite) and wish.effective_region_mask:
+            elif isinstance(lent, LLLite | FlowLora) and wish.effective_region_mask:
+                named = "ControlNet-LLLite" if isinstance(lent, LLLite) else "A control LoRA of Flux"
                 raise UserError(
-                    "ControlNet-LLLite has no effective region.",
+                    f"{named} has no effective region.",
                     hint="Remove the mask of the region.",
                     field="features",
                 )

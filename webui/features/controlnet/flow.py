@@ -1,9 +1,10 @@
-"""A control network beside a transformer: what it says is added behind the transformer's blocks, call by call."""
+"""A control network beside a transformer, call by call: what it says is added behind the transformer's blocks, or it
+changes the transformer's layers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn.functional import interpolate
 
 from webui.engine.batch import Loaded
 from webui.engine.control.flow import FlowControl, Said, behind_each, mode_of
+from webui.engine.control.flow_lora import Acting, FlowLora
 from webui.engine.control.hints import Hint
 from webui.engine.control.networks import Control
 from webui.engine.denoisers import Ask, Call
@@ -32,27 +34,60 @@ class BesideTransformer(Borrowing):
         """region: (1, 1, h, w), 0 to 1."""
         super().__init__(params, context)
         self.hint, self.region = hint, region
-        self.lent: FlowControl | None = None
+        self.lent: FlowControl | FlowLora | None = None
         self.seen: Tensor | None = None
         """The hint as the network sees it: (1, c, h, w)."""
+        self.acting = Acting(self._share)
+        """What a control LoRA does in the call in work."""
 
     @contextmanager
     def beside(self, lent: Control, loaded: Loaded) -> Iterator[None]:
         model, watch = loaded.model, self.context.services.watch
-        assert isinstance(lent, FlowControl) and isinstance(model, FlowModel)
+        assert isinstance(lent, FlowControl | FlowLora) and isinstance(model, FlowModel)
         pixels = (self.hint.pixels * 2 - 1).to(model.device)
-        self.lent, self.seen = lent, lent.seen(encoded(model, pixels, self.context.batch.render, watch), model)
+        seen = encoded(model, pixels, self.context.batch.render, watch)
+        self.lent, self.seen = lent, lent.seen(seen, model) if isinstance(lent, FlowControl) else seen
+        transformer = model.parts["unet"]
         try:
-            yield
+            with lent.within(transformer, self.acting) if isinstance(lent, FlowLora) else nullcontext():
+                yield
         finally:
             self.lent = self.seen = None
 
     def asking(self, ask: Ask) -> Ask:
-        return lambda call: ask(self._controlled(call) if acts_in(self.params, call) else call)
+        def asked(call: Call) -> Tensor:
+            if not acts_in(self.params, call):
+                return ask(call)
+            if isinstance(self.lent, FlowControl):
+                return ask(self._controlled(call, self.lent))
+            self._show(call)
+            try:
+                return ask(call)
+            finally:
+                self.acting.hint = self.acting.rows = None
 
-    def _controlled(self, call: Call) -> Call:
-        lent, seen, model, told = self.lent, self.seen, self.context.loaded.model, call.conditioning
-        assert lent is not None and seen is not None and isinstance(model, FlowModel)
+        return asked
+
+    def _show(self, call: Call) -> None:
+        """Let a control LoRA act in a call."""
+        seen, model = self.seen, self.context.loaded.model
+        assert seen is not None and isinstance(model, FlowModel)
+        self.acting.hint = model.patched(model.even(call.cut(seen)).expand(len(call.x), -1, -1, -1))
+        is_one_sided = self.params.control_mode == CONTROL_MODE
+        sides = [not is_one_sided or row.side == "positive" for row in call.rows]
+        self.acting.rows = torch.tensor(sides, dtype=torch.float32)
+
+    def _share(self, layer: str) -> float:
+        """How strongly a control LoRA acts on a layer of the transformer."""
+        kind, _, rest = layer.partition(".")
+        if not kind.endswith("transformer_blocks"):
+            return self.params.weight
+        count = sum(1 for _ in self.context.loaded.model.parts["unet"].get_submodule(kind).children())
+        return self._weight(int(rest.partition(".")[0]), count)
+
+    def _controlled(self, call: Call, lent: FlowControl) -> Call:
+        seen, model, told = self.seen, self.context.loaded.model, call.conditioning
+        assert seen is not None and isinstance(model, FlowModel)
         which = kind_for(self.params, lent)
         x, t = self.context.process.to_input(call.x, call.sigma), self.context.process.timestep(call.sigma)
         with self.context.services.watch.stopwatch.running():
@@ -74,18 +109,21 @@ class BesideTransformer(Borrowing):
 
     def _weighted(self, outputs: Sequence[Tensor], call: Call, region: Tensor | None) -> tuple[Tensor, ...]:
         """(rows, n, width) each, as they are added."""
-        own, count = self.params.layer_weights, len(outputs)
         sides = torch.tensor([row.side == "positive" for row in call.rows], dtype=torch.float32)
         found = []
         for number, output in enumerate(outputs):
-            weight = self.params.weight * (SOFT ** (count - 1 - number) if is_soft(self.params, self.context) else 1.0)
-            if own is not None:
-                weight = own[number] if number < len(own) else 0.0
-            value = output.float() * weight
+            value = output.float() * self._weight(number, len(outputs))
             if self.params.control_mode == CONTROL_MODE:
                 value = value * sides.to(value.device)[:, None, None]
             found.append(value if region is None else value * region)
         return tuple(found)
+
+    def _weight(self, block: int, count: int) -> float:
+        """How strongly the unit acts on a block, one of so many of its kind."""
+        own = self.params.layer_weights
+        if own is not None:
+            return own[block] if block < len(own) else 0.0
+        return self.params.weight * (SOFT ** (count - 1 - block) if is_soft(self.params, self.context) else 1.0)
 
 
 def kind_for(params: Params, lent: FlowControl) -> int:
