@@ -21,7 +21,8 @@ from webui.engine.families import flux
 from webui.engine.families.weights import WeightsFile
 
 PREFIXES = ("transformer.", "model.diffusion_model.", "diffusion_model.", "")
-FIRST = "x_embedder"
+FIRST, EPSILON = "x_embedder", 1e-6
+"""The layer that sees the picture; of the norms of queries and keys."""
 PARTS = {"lora_A.weight": "down", "lora_B.weight": "up", "lora_B.bias": "bias", "alpha": "alpha"}
 _PART = re.compile(rf"(.+)\.({'|'.join(map(re.escape, PARTS))})")
 _NORM = re.compile(r"(.+\.attn\.norm_(?:added_)?[qk])\.weight")
@@ -134,7 +135,7 @@ class _Normed:
         if self.acting.hint is None:
             return output
         own, x = norm.get_parameter("weight"), given[0].float()
-        more = rms_norm(x, own.shape, eps=float(norm.eps)) * (self.weight.to(own.device).float() - own.float())
+        more = rms_norm(x, own.shape, eps=EPSILON) * (self.weight.to(own.device).float() - own.float())
         return output + (more * self.acting.strength(self.name, output)).to(output.dtype)
 
 
@@ -180,7 +181,9 @@ def _changes(file: WeightsFile, layer: str, parts: Mapping[str, Tensor]) -> dict
     sizes.append(len(up) - sum(sizes))
     if sizes[-1] <= 0:
         raise file.error(f"its change to {layer} is damaged", "Download it again.")
-    biases = [None] * len(own) if bias is None else bias.split(sizes)
-    return {
-        name: LowRank(down, rows, own_bias) for name, rows, own_bias in zip(own, up.split(sizes), biases, strict=True)
-    }
+    found, start = dict[str, LowRank](), 0
+    for name, size in zip(own, sizes, strict=True):
+        rows = slice(start, start + size)
+        found[name] = LowRank(down, up[rows], None if bias is None else bias[rows])
+        start += size
+    return found
