@@ -18,7 +18,7 @@ from tests.engine.families.test_flows import SMALL_FLUX, SMALL_SD3, furnished
 from tests.engine.test_control_flow import Controlling, asked, model_pixels
 from webui.base.errors import ModelError, UserError
 from webui.catalog.control_kinds import ControlKind, told
-from webui.engine.control.flow_lora import Acting, FlowLora
+from webui.engine.control.flow_lora import FlowLora, LoraInCall
 from webui.engine.control.networks import fits, opened
 from webui.engine.families.family import Conditioning
 from webui.engine.families.flow_model import FlowModel
@@ -113,7 +113,7 @@ def test_what_it_does_is_what_diffusers_widened_transformer_does(
         vector = torch.randn(2, unet.config.pooled_projection_dim + model.numbers, generator=drawn)
         told_them, t = Conditioning(tokens, vector), torch.tensor([300.0, 300.0])
         before = model.predict(x, t, told_them)
-        acting = Acting(lambda _layer: weight)
+        acting = LoraInCall(lambda _layer: weight)
         with control.within(unet, acting):
             assert torch.equal(model.predict(x, t, told_them), before), "in calls in which it does not act"
             acting.hint, acting.rows = model.patched(hint), torch.ones(2)
@@ -162,7 +162,7 @@ def test_a_unit_acts_as_strongly_and_as_long_as_it_says(engine: Controlling) -> 
     assert levels(made).shape == (64, 72, 3) and most_apart(made, plain) > 2
     assert most_apart(engine.run(asked(model="canny", weight=0.0))[0], plain) == 0
     assert most_apart(engine.run(asked(model="canny", guidance_start=0.9))[0], plain) == 0
-    others: list[dict[str, object]] = [{"weight": 0.5}, {"module": "invert"}, {"advanced_weighting": [0.3]}]
+    others: list[dict[str, object]] = [{"weight": 0.5}, {"module": "invert"}, {"advanced_weighting": "0.3"}]
     others.append({"control_mode": "ControlNet is more important"})
     pictures = [engine.run(asked(model="canny", **other))[0].rgb for other in others]
     assert len({plain.rgb, made.rgb, *pictures}) == 6

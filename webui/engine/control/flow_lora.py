@@ -44,7 +44,7 @@ class LowRank:
 
 
 @dataclass(eq=False)
-class Acting:
+class LoraInCall:
     """What a unit does in the call that is in work."""
 
     share: Callable[[str], float]
@@ -88,7 +88,7 @@ class FlowLora:
         return all(shape is not None and shape.shape == self.norms[name].shape for name, shape in shapes.items())
 
     @contextmanager
-    def within(self, transformer: nn.Module, acting: Acting) -> Iterator[None]:
+    def within(self, transformer: nn.Module, acting: LoraInCall) -> Iterator[None]:
         """Within the block the transformer's layers are changed, in the calls in which the unit acts."""
         with ExitStack() as hooks, torch.compiler.set_stance("force_eager"):
             for name, change in self.changes.items():
@@ -111,7 +111,7 @@ def _layer(transformer: nn.Module, name: str) -> nn.Module | None:
 class _Changed:
     name: str
     change: LowRank
-    acting: Acting
+    acting: LoraInCall
 
     def __call__(self, _layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
         hint = self.acting.hint
@@ -129,7 +129,7 @@ class _Normed:
 
     name: str
     weight: Tensor
-    acting: Acting
+    acting: LoraInCall
 
     def __call__(self, norm: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
         if self.acting.hint is None:

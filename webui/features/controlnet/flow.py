@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 
 from webui.engine.batch import Loaded
 from webui.engine.control.flow import FlowControl, Said, behind_each, mode_of
-from webui.engine.control.flow_lora import Acting, FlowLora
+from webui.engine.control.flow_lora import FlowLora, LoraInCall
 from webui.engine.control.hints import Hint
 from webui.engine.control.networks import Control
 from webui.engine.denoisers import Ask, Call
@@ -37,7 +37,7 @@ class BesideTransformer(Borrowing):
         self.lent: FlowControl | FlowLora | None = None
         self.seen: Tensor | None = None
         """The hint as the network sees it: (1, c, h, w)."""
-        self.acting = Acting(self._share)
+        self.acting = LoraInCall(self._share)
         """What a control LoRA does in the call in work."""
 
     @contextmanager
