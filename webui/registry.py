@@ -418,6 +418,7 @@ JOB_KINDS: tuple[JobKind, ...] = (
     JobKind("extras", "webui.jobs.extras", aside=True),
     JobKind("merge", "webui.jobs.merge", scope="admin"),
     JobKind("interrogate", "webui.jobs.interrogate"),
+    JobKind("caption", "webui.jobs.caption", scope="admin", long=True),
 )
 
 UPSCALERS: tuple[UpscalerEntry, ...] = ()

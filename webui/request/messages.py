@@ -255,6 +255,8 @@ class Pictured:
     """It was stopped halfway: what it would have become, as far as could be seen."""
     alpha: bytes = field(default=b"", repr=False)
     """Opacity, a byte a pixel, in rows like `rgb`; empty: it is opaque."""
+    caption: str = ""
+    """What it shows, in words, where that was asked for."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from webui.base.errors import UserError
 from webui.base.paths import Paths
-from webui.server.ui.batch import _InfoFrom, files_in
+from webui.catalog.batch_pictures import files_in
+from webui.server.ui.batch import _InfoFrom
 
 
 def paint(folder: Path, *names: str) -> None:

@@ -10,7 +10,7 @@ from webui.engine.residents import Residents
 from webui.engine.start import opened
 from webui.engine.upscalers.resize import enlarged_size
 from webui.jobs.extras.request import ExtrasPreview
-from webui.jobs.extras.work import Worked, as_given, begun, results_of
+from webui.jobs.extras.work import Worked, as_given, begun, faces_by, results_of
 from webui.request.messages import AsidePicture, AsideResult
 
 LARGE, SMALL = 640, 320
@@ -27,7 +27,8 @@ def aside(plan: ExtrasPreview, residents: Residents) -> AsideResult:
     comments = list(plan.comments)
     picture = begun(as_given(opened(plan.picture)), plan.request, residents).picture
     given = Worked(picture, plan.size, most=max(*picture.size, LARGE))
-    results = results_of(given, plan.request, _resized, plan.names, plan.most_pixels, comments.append)
+    faces = faces_by(residents, comments.append)
+    results = results_of(given, plan.request, _resized, plan.names, plan.most_pixels, comments.append, faces=faces)
     if len(results) > SHOWN:
         comments.append(f"The first {SHOWN} of {len(results)} pictures are shown.")
     side = LARGE if len(results) == 1 else SMALL

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Protocol, Self
 
 from webui.base.errors import UserError
+from webui.request.captions import KEEP, ExistingCaption
 from webui.request.fields import Img2Img
+from webui.request.interrogators import Way
 from webui.request.jobs import Demand, JobRequest
 from webui.request.model_ref import ModelRef
 from webui.request.params import Choice, Image, Number, Slider, Text, Toggle
@@ -93,6 +95,18 @@ class Extras(JobRequest):
     """How much the aspect ratio may differ before a picture is split: 0 never splits, 1 splits at any difference."""
     split_overlap: Annotated[float, Slider(ui="Overlap ratio", min=0, max=0.9, step=0.05, ge=0, le=0.9)] = 0.2
     """The overlap of neighboring parts."""
+    focal_crop: Annotated[bool, Toggle(ui="Auto focal point crop")] = False
+    """Crops each picture to the target size around what it is about."""
+    focal_face_weight: Annotated[float, Slider(ui="Focal point face weight", min=0, max=1, step=0.05, ge=0, le=1)] = 0.9
+    """How much faces count."""
+    focal_entropy_weight: Annotated[
+        float, Slider(ui="Focal point entropy weight", min=0, max=1, step=0.05, ge=0, le=1)
+    ] = 0.15
+    """How much the part with the most different levels counts."""
+    focal_edges_weight: Annotated[float, Slider(ui="Focal point edges weight", min=0, max=1, step=0.05, ge=0, le=1)] = (
+        0.5
+    )
+    """How much corners count."""
     autosized_crop: Annotated[bool, Toggle(ui="Auto-sized crop")] = False
     """Crops each picture to the best size within the bounds, in steps of 64 pixels."""
     crop_min_side: Annotated[int, Slider(ui="Dimension lower bound", min=64, max=2048, step=8, ge=64, le=8192)] = 384
@@ -113,6 +127,14 @@ class Extras(JobRequest):
     """Adds a copy mirrored vertically."""
     flip_both: Annotated[bool, Toggle(ui="Flipped copy: both")] = False
     """Adds a copy mirrored in both directions."""
+    caption_model: Annotated[str, Choice(ui="Create caption with", source="interrogators_or_none")] = NONE
+    """What describes each result in a text file beside it: clip writes a sentence, the others tags. From a directory,
+    with nothing else set: only the text files are made, in the output directory, or beside the pictures."""
+    existing_caption: ExistingCaption = KEEP
+    """What happens to the text file beside a picture from a directory: Ignore makes a new one, Keep takes it over,
+    Prepend puts it before the new caption, Append behind it."""
+    captions: tuple[str, ...] = ()
+    """What the text files beside the pictures say."""
 
     @property
     def changes_pictures(self) -> bool:
@@ -120,8 +142,13 @@ class Extras(JobRequest):
         enlarges = self.upscaler_1 not in ("", NONE)
         copies = self.flip_horizontal or self.flip_vertical or self.flip_both
         repaints = self.details or bool(restorers_of(self))
-        cuts = self.remove_background or self.split_oversized or self.autosized_crop
+        cuts = self.remove_background or self.split_oversized or self.autosized_crop or self.focal_crop
         return enlarges or repaints or cuts or copies
+
+    @property
+    def describes(self) -> bool:
+        """Whether the results get captions."""
+        return self.caption_model not in ("", NONE)
 
     @property
     def details(self) -> bool:
@@ -196,6 +223,8 @@ class Retouch:
     """What the results' files are called, without ending; "": a number."""
     seed: int = -1
     subseed: int = -1
+    caption: str = ""
+    """What the text file beside it says."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +245,8 @@ class ExtrasPlan:
     """A result may have no more."""
     details: Mapping[str, Plan] = field(default_factory=dict)
     """How things in a picture are painted anew, by the picture's key."""
+    captioning: Way | None = None
+    """How the results are described; None: they are not."""
 
     @property
     def count(self) -> int:
@@ -287,9 +318,13 @@ class ExtrasNames(Protocol):
 
 
 def resolve_extras(
-    request: Extras, settings: Settings, names: ExtrasNames, details: Mapping[str, Plan] | None = None
+    request: Extras,
+    settings: Settings,
+    names: ExtrasNames,
+    details: Mapping[str, Plan] | None = None,
+    captioning: Way | None = None,
 ) -> ExtrasPlan:
-    """Find the files that the request names. details: see `ExtrasPlan`.
+    """Find the files that the request names. details, captioning: see `ExtrasPlan`.
 
     Raises:
         NotFound: there is no such picture, upscaler or face restorer.
@@ -299,8 +334,10 @@ def resolve_extras(
         raise UserError("There is no picture to process.", hint="Add one on the Extras tab.", field="images")
     return ExtrasPlan(
         batches=tuple(
-            (Retouch(request, number * MOST_PARTS, image, name),)
-            for number, (image, name) in enumerate(zip(request.images, _names(request), strict=True))
+            (Retouch(request, number * MOST_PARTS, image, name, caption=caption),)
+            for number, (image, name, caption) in enumerate(
+                zip(request.images, _each(request, request.names), _each(request, request.captions), strict=True)
+            )
         ),
         images={name: names.picture(name) for name in request.images},
         upscalers=upscalers_of(request, names),
@@ -309,6 +346,7 @@ def resolve_extras(
         tile_overlap=settings.render.upscaler_tile_overlap,
         most_pixels=int(settings.limits.most_megapixels * 1e6),
         details=details or {},
+        captioning=captioning,
     )
 
 
@@ -325,8 +363,9 @@ def restorers_of(request: Extras) -> dict[str, float]:
     return {name: visibility for name, visibility in seen.items() if visibility > 0}
 
 
-def _names(request: Extras) -> tuple[str, ...]:
-    return (*request.names, *("" for _ in request.images))[: len(request.images)]
+def _each(request: Extras, given: tuple[str, ...]) -> tuple[str, ...]:
+    """One a picture; "" where none is given."""
+    return (*given, *("" for _ in request.images))[: len(request.images)]
 
 
 Request = Extras

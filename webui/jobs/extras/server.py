@@ -5,15 +5,27 @@ from __future__ import annotations
 import logging
 import random
 import time
+from pathlib import Path
 
 from webui import registry
-from webui.base.errors import NotFound, UserError
+from webui.base.errors import NotFound, StorageError, UserError
+from webui.base.files import write_atomically
 from webui.catalog.image_files import read_infotext
 from webui.catalog.pictures import NotSaved, SavedPicture
-from webui.jobs.extras.request import Extras, ExtrasPlan, ExtrasPreview, resolve_extras, restorers_of, upscalers_of
+from webui.jobs.extras.request import (
+    Extras,
+    ExtrasPlan,
+    ExtrasPreview,
+    Retouch,
+    resolve_extras,
+    restorers_of,
+    upscalers_of,
+)
+from webui.request import captions
 from webui.request.capabilities import of_family
 from webui.request.fields import Img2Img
 from webui.request.infotext import fields_of, joined, quoted, read
+from webui.request.interrogators import way_of
 from webui.request.messages import Pictured
 from webui.request.plan import LARGEST_RANDOM_SEED, Plan, chosen_models, resolve
 from webui.request.settings import Settings
@@ -31,7 +43,9 @@ MADE_BY = (*PROMPTS, "steps", "sampler_name", "scheduler", "cfg_scale", "seed")
 class Server(JobServer[Extras, ExtrasPlan]):
     def plan(self, request: Extras, settings: Settings, /) -> ExtrasPlan:
         details = {name: self._detailing(request, name, settings) for name in request.images if request.details}
-        return resolve_extras(request, settings, self.catalog, details)
+        models = self.catalog.paths.models
+        captioning = way_of(request.caption_model, settings, self.catalog, models) if request.describes else None
+        return resolve_extras(request, settings, self.catalog, details, captioning)
 
     def prepared(self, job: Job, request: Extras, settings: Settings) -> Work:
         plan = self.plan(request, settings)
@@ -110,16 +124,33 @@ class Server(JobServer[Extras, ExtrasPlan]):
         )
         # A1111: the picture's own infotext stays as it was; what was done stands in two chunks of its own.
         chunks = {**items, "parameters": before, "postprocessing": done, "extras": done}
-        stem = retouch.name if work.settings.save.use_original_name_batch else ""
+        save = work.settings.save
+        stem = retouch.name if save.use_original_name_batch else ""
+        if retouch.request.describes:
+            save = save.changed(save_txt=False)  # a file of that name is for the caption
         try:
-            saved = self.catalog.pictures.save_extras(
-                picture.rgb, draft, stem, chunks, work.settings.save, alpha=picture.alpha
-            )
+            saved = self.catalog.pictures.save_extras(picture.rgb, draft, stem, chunks, save, alpha=picture.alpha)
         except NotSaved as error:
             self.catalog.job_pictures.record(error.picture, retouch.seed, retouch.subseed)
             raise
         self.catalog.job_pictures.record(saved, retouch.seed, retouch.subseed)
+        if retouch.request.describes and save.samples_save:
+            _write_caption(Path(saved.path), _caption(retouch, picture.caption), work)
         return saved
+
+
+def _caption(retouch: Retouch, made: str) -> str:
+    """What stands in the text file beside a result."""
+    return captions.joined(retouch.caption, made, retouch.request.existing_caption)
+
+
+def _write_caption(picture: Path, words: str, work: Work) -> None:
+    """Beside a result; what cannot be written is said, and costs no picture."""
+    try:
+        write_atomically(picture.with_suffix(captions.ENDING), words.encode())
+    except StorageError as error:
+        log.warning("The caption of %s was not saved: %s", picture, error)
+        work.comments.append(f"The caption of {picture.name} was not saved: {error.message}")
 
 
 def _number(text: str) -> int:

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 
+import numpy as np
 from PIL import Image, ImageOps
 
-from webui.base.errors import UserError
+from webui.base.errors import ModelError, UserError
+from webui.engine.describers.described import described
 from webui.engine.detectors.cut_out import cut_out
 from webui.engine.detectors.detectors import Detectors
+from webui.engine.focal_point import Box, FocalWeights, crop_around, focal_point
 from webui.engine.generate import Tools, made_within
 from webui.engine.house import House
 from webui.engine.levels import rows_of
@@ -24,6 +27,8 @@ from webui.engine.upscalers.resize import enlarged
 from webui.engine.upscalers.transparency import apart
 from webui.engine.watch import Skipped, Watch
 from webui.jobs.extras.request import MOST_PARTS, NONE, OBJECTIVES, RESIZE_TO, Extras, ExtrasPlan, Retouch, restorers_of
+from webui.request.captions import KEEP
+from webui.request.interrogators import Way
 from webui.request.messages import Pictured
 from webui.request.plan import Plan
 
@@ -82,6 +87,8 @@ Enlarger = Callable[[Worked, str, float], Worked]
 """(picture, upscaler's name, factor) -> about so many times larger: `enlarged_size`."""
 Restorer = Callable[[Worked, str], Worked]
 """(picture, restorer's name) -> with other faces."""
+FaceFinder = Callable[[Image.Image], list[Box]]
+"""picture -> where faces are."""
 
 
 Within = Callable[[Plan, Image.Image], Image.Image]
@@ -133,7 +140,8 @@ def retouched(
             except Skipped:
                 continue
             for rank, result in enumerate(results[:MOST_PARTS]):
-                yield _pictured(result, one.position + rank, watch)
+                caption = _caption(result, one, plan.captioning, shelf.residents, watch)
+                yield _pictured(result, one.position + rank, watch, caption)
 
 
 def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch, within: Within) -> list[Worked]:
@@ -174,7 +182,8 @@ def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch,
         return worked.to(made.picture, worked.size)
 
     names = {name: ref.name for name, ref in plan.upscalers.items()}
-    return results_of(given, one.request, enlarge, names, plan.most_pixels, watch.remark, detail, restore)
+    faces = faces_by(shelf.residents, watch.remark)
+    return results_of(given, one.request, enlarge, names, plan.most_pixels, watch.remark, detail, restore, faces)
 
 
 def begun(picture: Image.Image, request: Extras, residents: Residents) -> Worked:
@@ -201,6 +210,27 @@ def unchanged(worked: Worked, _name: str = "") -> Worked:
     return worked
 
 
+def no_faces(_picture: Image.Image) -> list[Box]:
+    """For `results_of`."""
+    return []
+
+
+def faces_by(residents: Residents, remark: Callable[[str], None]) -> FaceFinder:
+    """Looks for faces; where that network was not fetched, that is remarked."""
+
+    def find(picture: Image.Image) -> list[Box]:
+        wide, high = picture.size
+        try:
+            found = Detectors(residents).faces(np.array(picture.convert("RGB")))
+        except ModelError as error:
+            remark(f"Faces were not looked for: {error.message} {error.hint}".strip())
+            return []
+        boxes = (face.box for face in found)
+        return [(left / wide, top / high, right / wide, bottom / high) for left, top, right, bottom in boxes]
+
+    return find
+
+
 def results_of(
     given: Worked,
     request: Extras,
@@ -210,6 +240,7 @@ def results_of(
     remark: Callable[[str], None],
     detail: Callable[[Worked], Worked] = unchanged,
     restore: Restorer = unchanged,
+    faces: FaceFinder = no_faces,
 ) -> list[Worked]:
     """What becomes of one picture.
 
@@ -221,6 +252,8 @@ def results_of(
     worked = [detail(_with_faces(_upscaled(given, request, enlarge, names, most_pixels), request, restore))]
     if request.split_oversized:
         worked = [part for each in worked for part in _split(each, request, _target(given, request))]
+    if request.focal_crop:
+        worked = [_focused(each, request, _target(given, request), faces) for each in worked]
     if request.autosized_crop:
         worked = [_cropped(each, request, remark) for each in worked]
     return [copy for each in worked for copy in _with_flips(each, request)]
@@ -239,7 +272,15 @@ class _Tiles:
         self.watch.step(self.finished * of + done, self.upscalers * of)
 
 
-def _pictured(worked: Worked, position: int, watch: Watch) -> Pictured:
+def _caption(worked: Worked, one: Retouch, way: Way | None, residents: Residents, watch: Watch) -> str:
+    """What a result shows, in words, where that is asked for. Raises as `described`."""
+    if way is None or (one.caption and one.request.existing_caption == KEEP):
+        return ""
+    with watch.within():
+        return described(worked.picture, way, residents, watch)
+
+
+def _pictured(worked: Worked, position: int, watch: Watch, caption: str = "") -> Pictured:
     rgb, alpha = rows_of(worked.picture)
     return Pictured(
         watch.job_id,
@@ -250,6 +291,7 @@ def _pictured(worked: Worked, position: int, watch: Watch) -> Pictured:
         alpha=alpha,
         facts=tuple(worked.facts.items()),
         comments=tuple(watch.comments),
+        caption=caption,
     )
 
 
@@ -351,6 +393,14 @@ def _split(worked: Worked, request: Extras, target: Size) -> list[Worked]:
     count = math.ceil((length - along * request.split_overlap) / (along * (1.0 - request.split_overlap)))
     begins = [int((length - along) / max(count - 1, 1) * number) for number in range(count)]
     return [fitted.cropped(*((0, at) if upright else (at, 0)), width, height) for at in begins]
+
+
+def _focused(worked: Worked, request: Extras, target: Size, faces: FaceFinder) -> Worked:
+    """Cut to the target's shape around what the picture is about, and resized to the target."""
+    weights = FocalWeights(request.focal_face_weight, request.focal_entropy_weight, request.focal_edges_weight)
+    seen = faces(worked.picture) if weights.faces else []
+    part = crop_around(worked.size, target, focal_point(worked.picture, target, weights, seen))
+    return worked.cropped(*part).resized(target)
 
 
 def _cropped(worked: Worked, request: Extras, remark: Callable[[str], None]) -> Worked:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,12 @@ import gradio as gr
 
 from webui.base.errors import StorageError, UserError, WebuiError
 from webui.base.paths import Paths
-from webui.base.text import named, path_named
-from webui.catalog.files import find_files
-from webui.catalog.image_files import endings, size_of
+from webui.catalog.batch_pictures import BatchPicture, content_of, few, files_in, may_hold_results
+from webui.catalog.image_files import size_of
 from webui.catalog.pictures import read_infotext
+from webui.jobs.caption.request import Caption
 from webui.request import infotext
+from webui.request.captions import PREPEND
 from webui.request.fields import REQUESTS
 from webui.server.ui import notices
 from webui.server.ui.components import Component, Data, all_in, text_in
@@ -27,8 +28,6 @@ from webui.server.ui.wiring import owner_of
 if TYPE_CHECKING:
     from webui.app import App
 
-MOST = 2000
-"""Pictures at one press."""
 RESULT_PATTERN = "[basename]-[generation_number]"
 """A1111: a result in a folder of its own is called like the picture that it was made of; of several each has a
 number."""
@@ -44,28 +43,6 @@ TAKEN = {
     "Steps": "steps",
 }
 PROMPTS = ("prompt", "negative_prompt")
-
-
-@dataclass(frozen=True)
-class BatchPicture:
-    """A picture of a batch."""
-
-    path: Path
-    below: PurePath = field(default_factory=PurePath)
-    """The folder that it lies in, seen from the one that was named; empty for what was dropped."""
-
-    @property
-    def place(self) -> str:
-        """Name and folder without ending: a picture and its mask have the same."""
-        return (self.below / self.path.stem).as_posix()
-
-    @property
-    def stem(self) -> str:
-        """The name without ending, in letters that every system has."""
-        return named(self.path.stem)
-
-    def __str__(self) -> str:
-        return named((self.below / self.path.name).as_posix())
 
 
 @dataclass(frozen=True)
@@ -198,11 +175,28 @@ def submits_batch(
     trigger.click(submit, given, notice, **QUIET)
 
 
-def may_hold_results(folder: str, paths: Paths) -> str:
-    """The folder. Raises UserError: it is the program's own memory."""
-    if folder and paths.is_private(Path(folder).expanduser()):
-        raise UserError(f"Output directory: {folder} is used by Gesso itself.", hint="Choose another one.")
-    return folder
+def captions_batch(app: App, trigger: Component, model: str, batch: BatchTab, notice: Component) -> None:
+    """Wire the button that has all pictures of the input directory described, in text files. A1111: in the output
+    directory, or beside the pictures, behind what is there."""
+
+    def submit(place: str, folder: str, output: str, request: gr.Request) -> str:
+        owner = owner_of(request)
+        try:
+            if place != "folder":
+                raise UserError(
+                    "Captions are text files beside pictures, so the pictures must be in a folder.",
+                    hint="Open From directory.",
+                )
+            app.access.require_admin(owner)
+            wanted = Caption.made(
+                input_dir=folder or "", output_dir=output or "", model=model, existing_caption=PREPEND
+            )
+            app.queue.submit(wanted, owner=owner)
+        except WebuiError as error:
+            return notices.failure(error)
+        return notices.done("1 job submitted.")
+
+    trigger.click(submit, [batch.place, batch.folder, batch.output], notice, **QUIET)
 
 
 def into(folder: str, below: PurePath) -> dict[str, object]:
@@ -278,47 +272,4 @@ def uploaded_files(given: object) -> list[BatchPicture]:
     found = [BatchPicture(Path(path)) for path in all_in(given)]
     if not found:
         raise UserError("There are no pictures.", hint="Drop some here first.", field=INIT)
-    return _few(found)
-
-
-def files_in(folder: str, which: str, paths: Paths, *, but: Iterable[str] = ()) -> list[BatchPicture]:
-    """The pictures in a folder and those in it, in the order in which a person counts; not those in the folders `but`,
-    nor any in the program's own memory.
-
-    Raises:
-        UserError: the folder was not given, is none, or has no picture.
-    """
-    given = (folder or "").strip()
-    if not given:
-        raise UserError(f"{which} directory: no folder was given.", hint="Enter the path of the folder.", field=INIT)
-    root = path_named(given).expanduser()
-    try:
-        next(root.iterdir(), None)
-    except (OSError, ValueError) as error:
-        hint = getattr(error, "strerror", "") or ""
-        raise UserError(f"{which} directory: {given} cannot be read.", hint=hint, field=INIT) from error
-    left_out = [Path(other.strip()).expanduser() for other in but if other.strip()]
-    found = [
-        BatchPicture(file.path, PurePath(file.name).parent)
-        for file in find_files(root, endings())
-        if not any(part.startswith(".") for part in PurePath(file.name).parts)
-        and not paths.is_private(file.path)
-        and not any(file.path.is_relative_to(other) for other in left_out if other != root)
-    ]
-    if not found:
-        raise UserError(f"{which} directory: {given} contains no pictures.", field=INIT)
-    return _few(found)
-
-
-def _few(found: list[BatchPicture]) -> list[BatchPicture]:
-    if len(found) > MOST:
-        raise UserError(f"{len(found)} pictures are too many at once.", hint=f"Use at most {MOST}.", field=INIT)
-    return found
-
-
-def content_of(path: Path) -> bytes:
-    """Its bytes. Raises StorageError."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StorageError(f"The file cannot be read: {error.strerror or error}.") from error
+    return few(found)

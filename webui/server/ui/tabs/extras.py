@@ -5,14 +5,16 @@ from __future__ import annotations
 from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import gradio as gr
 
 from webui.base.errors import StorageError, UserError, WebuiError
+from webui.catalog.batch_pictures import BatchPicture, content_of, files_in, may_hold_results
+from webui.jobs.caption.request import Caption
 from webui.jobs.extras.request import RESIZE_BY, RESIZE_TO, Extras
 from webui.server.ui import notices
-from webui.server.ui.batch import BatchPicture, content_of, files_in, may_hold_results, uploaded_files
+from webui.server.ui.batch import uploaded_files
 from webui.server.ui.components import Component, Data, Shown, all_in, text_in
 from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.previews import shows_preview
@@ -36,9 +38,11 @@ CROP = "upscaling_crop"
 MODE = "resize_mode"
 DETAIL = ("detail_model", "detail_prompt", "detail_strength")
 SPLIT = ("split_oversized", "split_threshold", "split_overlap")
+FOCAL = ("focal_crop", "focal_face_weight", "focal_entropy_weight", "focal_edges_weight")
 AUTOSIZED = ("autosized_crop", "crop_objective", "crop_threshold")
 BOUNDS = ("crop_min_side", "crop_max_side", "crop_min_area", "crop_max_area")
 FACES = ("gfpgan_visibility", "codeformer_visibility", "codeformer_weight")
+CAPTION = ("caption_model", "existing_caption")
 FLIPS = ("flip_horizontal", "flip_vertical", "flip_both")
 
 
@@ -135,6 +139,8 @@ def _more(controls: Controls) -> None:
         controls.add_all(DETAIL)
     with gr.Accordion("Split oversized images", open=False, elem_id="extras_split", elem_classes="fold"), gr.Row():
         controls.add_all(SPLIT, min_width=150)
+    with gr.Accordion("Auto focal point crop", open=False, elem_id="extras_focal", elem_classes="fold"), gr.Row():
+        controls.add_all(FOCAL, min_width=150)
     with gr.Accordion("Auto-sized crop", open=False, elem_id="extras_crop", elem_classes="fold"):
         with gr.Row():
             controls.add_all(AUTOSIZED, min_width=150)
@@ -142,6 +148,8 @@ def _more(controls: Controls) -> None:
             controls.add_all(BOUNDS, min_width=220)
     with gr.Accordion("Create flipped copies", open=False, elem_id="extras_flips", elem_classes="fold"), gr.Row():
         controls.add_all(FLIPS, min_width=120)
+    with gr.Accordion("Create caption", open=False, elem_id="extras_caption", elem_classes="fold"):
+        controls.add_all(CAPTION)
 
 
 def _submits(app: App, trigger: Component, controls: Controls, given: tuple[Component, ...], notice: Component) -> None:
@@ -161,15 +169,19 @@ def _submits(app: App, trigger: Component, controls: Controls, given: tuple[Comp
             if data[place] == FOLDER:
                 app.access.require_admin(owner)
                 chosen = may_hold_results(str(data[output] or "").strip(), app.paths)
+                if request_without.describes and not request_without.changes_pictures:
+                    return _captions(app, request_without, text_in(data[folder]), chosen, owner)
                 given = files_in(text_in(data[folder]), "Input", app.paths, but=[chosen])
             else:
                 given = uploaded_files(data[files])
             kept = _kept(app, given, refused)
-            for below, group in groupby(kept, lambda one: one[0] if chosen else PurePath()):
-                together = [(name, stem) for _, name, stem in group]
+            for below, group in groupby(kept, lambda one: one.below if chosen else PurePath()):
+                together = list(group)
                 for begin in range(0, len(together), AT_ONCE):
-                    names, stems = zip(*together[begin : begin + AT_ONCE], strict=True)
-                    wanted = request_without.changed(images=names, names=stems)
+                    names, stems, captions = zip(
+                        *((one.name, one.stem, one.caption) for one in together[begin : begin + AT_ONCE]), strict=True
+                    )
+                    wanted = request_without.changed(images=names, names=stems, captions=captions)
                     app.queue.submit(wanted, owner=owner, settings=_into(chosen, below) if chosen else None)
         except WebuiError as error:
             return notices.failure(error)
@@ -179,13 +191,30 @@ def _submits(app: App, trigger: Component, controls: Controls, given: tuple[Comp
     trigger.click(submit, {*controls.components, *given}, notice, **QUIET)
 
 
-def _kept(app: App, given: list[BatchPicture], refused: list[str]) -> list[tuple[PurePath, str, str]]:
-    """(folder below the named one, name in the store, stem of the file) of those that are pictures, by folder;
-    `refused` says which are not, and why."""
+def _captions(app: App, asked: Extras, folder: str, output: str, owner: str) -> str:
+    """A job that writes captions alone, for pictures that stay as they are -> what is said of it."""
+    wanted = Caption.made(
+        input_dir=folder, output_dir=output, model=asked.caption_model, existing_caption=asked.existing_caption
+    )
+    app.queue.submit(wanted, owner=owner)
+    return notices.done("1 job submitted: captions alone, since nothing else is set.")
+
+
+class _Kept(NamedTuple):
+    below: PurePath
+    """The folder below the named one."""
+    name: str
+    """In the store."""
+    stem: str
+    caption: str
+
+
+def _kept(app: App, given: list[BatchPicture], refused: list[str]) -> list[_Kept]:
+    """Those that are pictures, by folder; `refused` says which are not, and why."""
     found = []
     for one in sorted(given, key=lambda one: str(one.below)):
         try:
-            found.append((one.below, app.catalog.uploads.put(content_of(one.path)), one.stem))
+            found.append(_Kept(one.below, app.catalog.uploads.put(content_of(one.path)), one.stem, one.caption))
         except (UserError, StorageError) as error:
             refused.append(f"{one}: {error.message}")
     return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from webui.request.interrogators import CLIP, DEEPBOORU, WD14
-from webui.server.ui.batch import BatchTab, batch_tab, submits_batch
+from webui.server.ui.batch import BatchTab, batch_tab, captions_batch, submits_batch
 from webui.server.ui.components import Component, Shown
 from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.extra_options import extra_options
@@ -116,6 +116,9 @@ def img2img(app: App) -> Pane:
     _wire_modes(app, controls, places, shown.notice)
     run = gr.Button("Generate: Batch", visible="hidden", elem_id="img2img_run_batch")
     submits_batch(app, run, many, controls, scaling, shown.notice, scripts)
+    for model in (CLIP, DEEPBOORU, WD14):
+        ask = gr.Button(f"{model}: Batch", visible="hidden", elem_id=f"img2img_ask_{model}_batch")
+        captions_batch(app, ask, model, many, shown.notice)
     masked = next(
         (mode.picture, mode.second) for mode in found if mode.second is not None and mode.name == UPLOADED_MASK
     )

@@ -1,0 +1,1 @@
+"""Captions: a text file for each picture of a folder."""
