@@ -14,6 +14,7 @@ from torch import Tensor
 from webui.base import protobuf
 from webui.catalog.onnx_file import FLOAT, INTEGER, IR, OPSET, _value
 from webui.engine.preprocessors import oneformer as oneformer_code
+from webui.engine.preprocessors import zoe as zoe_code
 
 Tensors = dict[str, Tensor]
 
@@ -168,6 +169,43 @@ def zoe(layers: int = 4, patches: int = 4, width: int = 32) -> dict[str, Tensors
     made.layer("conditional_log_binomial.mlp.0", joined // 2, joined, 1, 1)
     made.layer("conditional_log_binomial.mlp.2", 4, joined // 2, 1, 1)
     return {"model": made.found}
+
+
+def leres(width: int = 8, joined: int = 6) -> dict[str, Tensors]:
+    """res101.pth: aim-uofa/AdelaiDepth, over a small ResNeXt of four groups."""
+    made = Named()
+    encoder, decoder = "module.depth_model.encoder_modules.encoder", "module.depth_model.decoder_modules"
+
+    def even(name: str, norm: str, *shape: int) -> None:
+        made.layer(name, *shape, bias=False)
+        made.norm(norm, shape[0], running=True)
+
+    def transferred(name: str, given: int) -> None:
+        made.layer(f"{name}.conv1", joined, given, 3, 3)
+        made.layer(f"{name}.conv_branch.1", joined, joined, 3, 3)
+        made.norm(f"{name}.conv_branch.2", joined, running=True)
+        made.layer(f"{name}.conv_branch.4", joined, joined, 3, 3)
+
+    even(f"{encoder}.conv1", f"{encoder}.bn1", width, 3, 7, 7)
+    given, widths = width, [2 * width * 2**level for level in range(4)]
+    for level, out in enumerate(widths, 1):
+        for at in range(2):
+            name, inner = f"{encoder}.layer{level}.{at}", out // 4
+            even(f"{name}.conv1", f"{name}.bn1", inner, given, 1, 1)
+            even(f"{name}.conv2", f"{name}.bn2", inner, inner // 4, 3, 3)
+            even(f"{name}.conv3", f"{name}.bn3", out, inner, 1, 1)
+            if not at:
+                even(f"{name}.downsample.0", f"{name}.downsample.1", out, given, 1, 1)
+            given = out
+    transferred(f"{decoder}.conv", widths[-1])
+    made.layer(f"{decoder}.conv1", joined, joined, 3, 3)
+    for at in (2, 1, 0):
+        transferred(f"{decoder}.ffm{at}.ftb1", widths[at])
+        transferred(f"{decoder}.ffm{at}.ftb2", joined)
+    made.layer(f"{decoder}.outconv.adapt_conv.0", joined // 2, joined, 3, 3)
+    made.norm(f"{decoder}.outconv.adapt_conv.1", joined // 2, running=True)
+    made.layer(f"{decoder}.outconv.adapt_conv.3", 1, joined // 2, 3, 3)
+    return {"depth_model": made.found}
 
 
 def hed() -> Tensors:
@@ -522,6 +560,7 @@ def dwpose(points: Mapping[int, tuple[int, int]]) -> bytes:
 FILES: Mapping[str, tuple[str, str, Callable[[], object]]] = {
     "depth": ("midas", "dpt_hybrid-midas-501f0c75.pt", midas),
     "depth_anything": ("depth_anything", "depth_anything_vitl14.pth", small_depth_anything),
+    "depth_leres": ("leres", "res101.pth", leres),
     "depth_zoe": ("zoedepth", "ZoeD_M12_N.pt", zoe),
     **dict.fromkeys(("hed", "hed_safe", "scribble_hed"), ("hed", "ControlNetHED.pth", hed)),
     **dict.fromkeys(
@@ -548,6 +587,8 @@ OPENPOSE: Mapping[str, Callable[[], Tensors]] = {
 
 def seen_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks that see pictures at a large size, whatever it is, see them at a smaller one."""
+    monkeypatch.setattr(zoe_code, "HIGH", 96)
+    monkeypatch.setattr(zoe_code, "WIDE", 128)
     monkeypatch.setattr(oneformer_code, "SEEN_ADE20K", (128, 256))
     monkeypatch.setattr(oneformer_code, "SEEN_COCO", (96, 160))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from transformers import (
     DPTConfig,
     DPTForDepthEstimation,
     OneFormerForUniversalSegmentation,
+    ResNetConfig,
+    ResNetModel,
     UperNetConfig,
 )
 from transformers.models.upernet.modeling_upernet import UperNetHead
@@ -27,6 +30,7 @@ from webui.engine.preprocessors import (
     depth_anything,
     drawings,
     hed,
+    leres,
     midas,
     normals,
     oneformer,
@@ -99,6 +103,31 @@ def test_another_file_under_the_name_is_refused_in_words(module: str, tmp_path: 
     torch.save(lacking, path)
     with pytest.raises(ModelError, match=path.name):
         mapped(preprocessor(module).code, picture, options(module, path))
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "shape"),
+    [
+        ("segmentation", "decode_head.lateral_convs.1.conv.weight", (16, 13, 1, 1)),
+        ("depth_leres", "module.depth_model.decoder_modules.ffm1.ftb1.conv1.weight", (6, 31, 3, 3)),
+        ("oneformer_coco", "backbone.layers.0.blocks.0.attn.relative_position_bias_table", (9999, 1)),
+        (
+            "oneformer_coco",
+            "sem_seg_head.pixel_decoder.transformer.encoder.layers.0.self_attn.attention_weights.weight",
+            (5, 32),
+        ),
+        ("depth_zoe", "core.core.pretrained.model.blocks.0.attn.relative_position_bias_table", (1, 2)),
+    ],
+)
+def test_a_file_with_sizes_that_say_nonsense_is_named(
+    module: str, name: str, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    content = FILES[module][2]()
+    _flat(content)[name] = torch.zeros(shape)
+    path = tmp_path / FILES[module][1]
+    torch.save(content, path)
+    with pytest.raises(ModelError, match=path.name):
+        mapped(preprocessor(module).code, np.zeros((64, 64, 3), np.uint8), options(module, path))
 
 
 def _flat(content: object) -> Tensors:
@@ -321,6 +350,50 @@ def test_a_mirrored_picture_has_the_mirrored_depth(tmp_path: Path) -> None:
         for each in (picture, picture[:, ::-1])
     )
     assert np.abs(made - mirrored[:, ::-1]).max() <= 1
+
+
+def test_leres_s_levels_are_what_transformers_makes_of_them(tmp_path: Path) -> None:
+    """Its blocks are those of a residual network where there is but one group."""
+    tensors = annotators.leres()["depth_model"]
+    root = "module.depth_model.encoder_modules.encoder."
+    whole = {
+        name: torch.cat([tensor] * 4, dim=1) if name.endswith("conv2.weight") else tensor
+        for name, tensor in tensors.items()
+    }
+    network = opened(leres.LERES, {"depth_model": whole}, tmp_path)
+    assert network.unused == ()
+    sizes = {"embedding_size": 8, "hidden_sizes": [16, 32, 64, 128], "depths": [2] * 4}
+    theirs = ResNetModel(ResNetConfig(**sizes, layer_type="bottleneck")).eval()
+    names = {"conv1": "embedder.embedder.convolution", "bn1": "embedder.embedder.normalization"}
+    for level in range(4):
+        for at in range(2):
+            own, other = f"layer{level + 1}.{at}", f"encoder.stages.{level}.layers.{at}"
+            for number in range(3):
+                names[f"{own}.conv{number + 1}"] = f"{other}.layer.{number}.convolution"
+                names[f"{own}.bn{number + 1}"] = f"{other}.layer.{number}.normalization"
+            names[f"{own}.downsample.0"] = f"{other}.shortcut.convolution"
+            names[f"{own}.downsample.1"] = f"{other}.shortcut.normalization"
+    own_names = {name.removeprefix(root): tensor for name, tensor in whole.items() if name.startswith(root)}
+    theirs.load_state_dict(in_their_names(own_names, names))
+    picture = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected = theirs(picture, output_hidden_states=True).hidden_states[1:]
+        found = network.module.get_submodule("encoder_modules.encoder")(picture)
+    for ours, wanted in zip(found, expected, strict=True):
+        assert wanted.std() > 0 and torch.allclose(ours, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_near_or_far_may_be_left_out_of_leres_s_depth(tmp_path: Path) -> None:
+    path = written("depth_leres", tmp_path)
+    picture = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    wish = options("depth_leres", path)
+    whole, near, far = (
+        mapped(preprocessor("depth_leres").code, picture, replace(wish, a=a, b=b)).pixels.astype(int)
+        for a, b in ((0, 0), (40, 0), (0, 40))
+    )
+    assert (whole.min(), whole.max()) == (0, 255)
+    assert np.array_equal(near, np.where(255 - whole > 102, whole, 255)), "what is nearer than that is white"
+    assert np.array_equal(far, np.where(whole > 102, whole, 0)), "what is farther than that is black"
 
 
 # ---------------------------------------------------------------- segments

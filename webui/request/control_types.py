@@ -51,7 +51,7 @@ _FIRST = frozenset(
 """The usual ones of their kinds."""
 _UNBUILT_MARKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "Depth": ("depth_leres++", "depth_leres", "depth_hand_refiner"),
+        "Depth": ("depth_leres++", "depth_hand_refiner"),
         "IP-Adapter": (
             *("ip-adapter-auto", "ip-adapter_clip_sd15", "ip-adapter_pulid", "ip-adapter_face_id_plus"),
             *("ip-adapter_face_id", "ip-adapter_clip_sdxl_plus_vith", "ip-adapter_clip_sdxl"),
@@ -89,7 +89,6 @@ _UNBUILT_RANGES: Mapping[str, tuple[Range, ...]] = MappingProxyType(
         "softedge_anyline": (_SAFE_STEPS,),
         "normal_map": (Range("Normal Background Threshold", 0.4, 0.0, 1.0, 0.01),),
         "normal_dsine": (Range("Fov", 60, 0, 360, 0.1), Range("Iterations", 5, 1, 20, 1)),
-        "depth_leres": (_NEAR, _BACKGROUND),
         "depth_leres++": (_NEAR, _BACKGROUND),
     }
 )

@@ -218,6 +218,14 @@ TABLE: tuple[Preprocessor, ...] = (
         weights=(WeightsOf("zoedepth", ("ZoeD_M12_N.pt",)),),
     ),
     Preprocessor(
+        "depth_leres",
+        f"{_P}.leres:depth_leres",
+        a=Range("Remove Near %", 0, 0, 100, 0.1),
+        b=Range("Remove Background %", 0, 0, 100, 0.1),
+        marks=("Depth",),
+        weights=(WeightsOf("leres", ("res101.pth",)),),
+    ),
+    Preprocessor(
         "depth_anything",
         f"{_P}.depth_anything:depth_anything",
         marks=("Depth",),
@@ -325,7 +333,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
     {
         "softedge_teed": "",
         "softedge_anyline": "",
-        "depth_leres": "",
         "depth_leres++": "",
         "depth_hand_refiner": "",
         "normal_map": "normal_midas",

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
+from webui.base.errors import WebuiError
 from webui.engine.families import ldm
-from webui.engine.families.weights import WeightsFile, open_weights
-from webui.engine.memory import Profile
+from webui.engine.families.weights import WeightsFile, broken, open_weights
+from webui.engine.memory import Profile, is_out_of_memory
 from webui.engine.preprocessors.picture import Bytes
 from webui.engine.residents import ResidentKind
 
@@ -25,7 +26,7 @@ WRAPPED = ("model.module.", "module.")
 """What training programs put before names."""
 Build = Callable[[WeightsFile], nn.Module]
 """The network for the shapes of a file, unfilled, its parameters under the file's names. Raises KeyError, ValueError,
-StopIteration, IndexError: it is none of the kind."""
+StopIteration, IndexError and others: it is none of the kind."""
 Rename = Callable[[WeightsFile], WeightsFile]
 """The same file under the names of a network that others have written. Raises KeyError, ValueError: as `Build`."""
 
@@ -39,11 +40,22 @@ class MapNetwork:
     dtype: torch.dtype
     unused: tuple[str, ...]
     """Names in its file that it has no use for."""
+    path: Path
 
     def __call__(self, planes: Tensor) -> Tensor:
-        """(1, channels, height, width) -> what the network gives, float32, on the CPU."""
-        with torch.inference_mode():
-            found: Tensor = self.module(planes.to(self.device, self.dtype))
+        """(1, channels, height, width) -> what the network gives, float32, on the CPU.
+
+        Raises:
+            ModelError: the file's layers do not fit behind each other.
+        """
+        try:
+            with torch.inference_mode():
+                found: Tensor = self.module(planes.to(self.device, self.dtype))
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            cause = str(error).splitlines()[0][:150]
+            raise broken(self.path, f"its layers do not fit together ({cause})", "Download it again.") from error
         return found.float().cpu()
 
 
@@ -91,7 +103,9 @@ def opened(
         seen = renamed(given) if renamed is not None else given
         with ldm.unfilled():
             module = build(seen)
-    except (KeyError, ValueError, StopIteration, IndexError) as error:
+    except (WebuiError, MemoryError):
+        raise
+    except Exception as error:  # sizes that say nonsense, and nobody knows all the ways to
         raise file.error(
             f"it is no {name} (no {error})" if str(error) else f"it is no {name}",
             "If it is another kind of model, move it away.",
@@ -101,7 +115,7 @@ def opened(
     ldm.fill(module, names, seen, device, dtype)
     parts = module.state_dict()
     unused = tuple(each for each in names if each not in parts and not each.endswith("num_batches_tracked"))
-    return MapNetwork(module, device, dtype, unused)
+    return MapNetwork(module, device, dtype, unused, file.path)
 
 
 def _bare(name: str) -> str:

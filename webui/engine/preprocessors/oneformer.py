@@ -32,6 +32,8 @@ PREFIX = "model."
 TASK = "the task is semantic"
 MULTIPLE, POINTS = 32, 3 * 4
 """Of what sides are multiples; how many places a head of the deformable attention looks at."""
+LARGEST_WINDOW = 32
+"""Places along a side of Swin's windows: all pairs of them are counted."""
 AT_ONCE = 25
 """Masks that are made as large as the picture at a time."""
 SEEN_ADE20K, SEEN_COCO = (640, 2560), (800, 1333)
@@ -147,6 +149,8 @@ def _network(file: WeightsFile) -> OneFormerModel:
     inner, width = shapes[f"{stage}.0.blocks.0.mlp.fc1.weight"]
     windows = {shapes[f"{stage}.{at}.blocks.0.{table}"][0] for at in range(4)}
     side = (math.isqrt(max(windows)) + 1) // 2
+    if side > LARGEST_WINDOW:
+        raise ValueError(f"windows of {side} places")
     backbone = SwinConfig(
         image_size=384,
         patch_size=shapes[f"{_SWIN}swin.embeddings.patch_embeddings.projection.weight"][-1],
