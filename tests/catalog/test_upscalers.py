@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from webui.base.errors import NotFound
 from webui.base.paths import Paths
@@ -46,4 +47,26 @@ def test_one_that_is_missing_says_which_file_goes_where(name: str, said: str, tm
     with pytest.raises(NotFound) as caught:
         catalog.upscaler(name)
     assert said in caught.value.hint
+    catalog.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "like"),
+    [
+        ("SwinIR 4x", "R-ESRGAN 4x+"),
+        ("ESRGAN_4x", "R-ESRGAN 4x+"),
+        ("LDSR", "R-ESRGAN 4x+"),
+        ("dat x4", "DAT light x4"),
+    ],
+)
+def test_a_packaged_one_answers_for_one_that_it_is_like_and_says_so(name: str, like: str, tmp_path: Path) -> None:
+    paths = Paths(data=tmp_path, packages=tmp_path / "packages")
+    paths.packages.mkdir()
+    for stem in ("RealESRGAN_x4plus", "DAT_light_x4"):
+        save_file({"weight": torch.zeros(1)}, paths.packages / f"{stem}.safetensors")
+    catalog = Catalog(paths)
+    found = catalog.upscaler(name)
+    assert (found.name, found.instead_of) == (like, name)
+    assert f"There is no {name} here, so {like}" in found.remark
+    assert not catalog.upscaler(like).remark
     catalog.close()

@@ -14,7 +14,7 @@ from webui import registry
 from webui.base.errors import NotFound, did_you_mean
 from webui.catalog.image_files import size_of
 from webui.engine.conditioning import TextCache
-from webui.engine.generate import pictures
+from webui.engine.generate import Tools, pictures
 from webui.engine.memory import profile_of
 from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
@@ -115,7 +115,9 @@ class Engine:
         )
         made = []
         with torch.inference_mode():
-            for picture in pictures(plan, self.models, self.cache, self.shelf, watch, residents=self.models.residents):
+            for picture in pictures(
+                plan, Tools(self.models, self.cache, self.shelf, watch, residents=self.models.residents)
+            ):
                 made.append(picture)
         return made
 

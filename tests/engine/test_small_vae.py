@@ -16,7 +16,7 @@ from torch import nn
 
 from tests.engine.conftest import SMALL, Engine, levels
 from webui.base.errors import ModelError
-from webui.engine.generate import pictures
+from webui.engine.generate import Tools, pictures
 from webui.engine.previews import as_chosen, cheap, jpeg
 from webui.engine.small_vae import SmallVaes
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
@@ -49,7 +49,7 @@ def made(engine: Engine, request: Txt2Img | Img2Img, models: Path, images: dict[
     watch = Watch("job", lambda _: None, Cancel(), Viewing(), Stopwatch(torch.device("cpu")), batches=1)
     with torch.inference_mode():
         small = SmallVaes(models, engine.models.residents)
-        (found,) = pictures(plan, engine.models, engine.cache, engine.shelf, watch, small_vaes=small)
+        (found,) = pictures(plan, Tools(engine.models, engine.cache, engine.shelf, watch, small_vaes=small))
     return found
 
 

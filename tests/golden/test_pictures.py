@@ -22,7 +22,7 @@ from webui.base.paths import Paths
 from webui.catalog.catalog import Catalog
 from webui.engine.conditioning import TextCache
 from webui.engine.control.networks import ControlEncoder
-from webui.engine.generate import pictures
+from webui.engine.generate import Tools, pictures
 from webui.engine.memory import profile_of
 from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
@@ -65,7 +65,9 @@ class Studio:
         watch = Watch("job", lambda _: None, Cancel(), Viewing(), Stopwatch(torch.device("cpu")), len(plan.batches))
         found = []
         with torch.inference_mode():
-            for made in pictures(plan, self.models, self.cache, self.shelf, watch, residents=self.models.residents):
+            for made in pictures(
+                plan, Tools(self.models, self.cache, self.shelf, watch, residents=self.models.residents)
+            ):
                 picture = next(p for batch in plan.batches for p in batch if p.position == made.position)
                 result = Image.frombytes("RGB", (made.width, made.height), made.rgb)
                 text = self.catalog.job_pictures.infotext(picture, plan, settings, dict(made.facts), "", "")

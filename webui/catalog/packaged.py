@@ -20,7 +20,7 @@ from safetensors.numpy import save
 from webui.base.errors import ModelError
 from webui.base.files import write_atomically
 from webui.base.paths import PROGRAM
-from webui.catalog import ncnn, onnx_file
+from webui.catalog import ncnn, onnx_file, torch_arrays
 
 TABLE = PROGRAM / "webui" / "lock" / "weights.json"
 COMMAND = "python launch.py weights"
@@ -36,7 +36,8 @@ class PackagedFile:
     inside: str
     """Its path in the wheel; of the form ncnn without the ending, for there are two."""
     form: str
-    """"ncnn"; "tflite" for a network of TensorFlow Lite that becomes one of ONNX; "" for a file as it is."""
+    """"ncnn"; "torch" for a file of PyTorch; both become .safetensors; "tflite" for a network of TensorFlow Lite that
+    becomes one of ONNX; "" for a file as it is."""
     becomes: str
     """Its name here."""
     title: str
@@ -105,6 +106,8 @@ def _weights(archive: zipfile.ZipFile, file: PackagedFile) -> bytes:
         param, numbers = _read(archive, f"{file.inside}.param"), _read(archive, f"{file.inside}.bin")
         return save(dict(ncnn.network(param.decode("utf-8", "replace"), numbers)), {"licence": file.licence})
     content = _read(archive, file.inside)
+    if file.form == "torch":
+        return save(dict(torch_arrays.arrays_of(content)), {"licence": file.licence})
     return onnx_file.converted(content) if file.form == "tflite" else content
 
 

@@ -32,6 +32,9 @@ PUBLISHED: Mapping[str, str] = {
     "DAT x2": "DAT_x2",
     "DAT x3": "DAT_x3",
     "DAT x4": "DAT_x4",
+    "DAT light x2": "DAT_light_x2",
+    "DAT light x3": "DAT_light_x3",
+    "DAT light x4": "DAT_light_x4",
     "ScuNET GAN": "scunet_color_real_gan",
     "ScuNET PSNR": "scunet_color_real_psnr",
 }
@@ -41,6 +44,29 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "ScuNET PSNR": ("ScuNET_PSNR",),
 }
 """What else such a file's stem may be: what its authors call it, or A1111, which downloads it."""
+LIKE: Mapping[str, str] = {
+    "DAT x2": "DAT light x2",
+    "DAT x3": "DAT light x3",
+    "DAT x4": "DAT light x4",
+    **dict.fromkeys(
+        (
+            "ESRGAN_4x",
+            "SwinIR_4x",
+            "R-ESRGAN 2x+",
+            "R-ESRGAN General 4xV3",
+            "R-ESRGAN General WDN 4xV3",
+            "ScuNET GAN",
+            "ScuNET PSNR",
+            "LDSR",
+            "4x-UltraSharp",
+            "4x_UltraSharp",
+            "RealESRGAN_x2plus",
+        ),
+        "R-ESRGAN 4x+",
+    ),
+    **dict.fromkeys(("4x-AnimeSharp", "4x_AnimeSharp"), "R-ESRGAN 4x+ Anime6B"),
+}
+"""What programs and presets ask for -> the packaged one that is for the same pictures, where there is no such file."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +105,8 @@ class Upscalers:
         return [*registry.plain_upscalers(), *(file.name for file in self.files())]
 
     def ref(self, name: str, field: str = "") -> UpscalerRef:
-        """The upscaler of this name, or of this file, in any letter case; `field` says where it was asked for.
+        """The upscaler of this name, or of this file, in any letter case; else a packaged one that is like it, which
+        says so (`UpscalerRef.instead_of`). field: where it was asked for.
 
         Raises:
             NotFound: there is none.
@@ -97,6 +124,9 @@ class Upscalers:
         if _spelt(name) in spelt:
             file = spelt[_spelt(name)]
             return UpscalerRef(file.name, str(file.path), file.stamp)
+        like = spelt.get(_spelt(next((LIKE[each] for each in LIKE if _spelt(each) == _spelt(name)), "")))
+        if like is not None:
+            return UpscalerRef(like.name, str(like.path), like.stamp, instead_of=name)
         stem = next((stem for each, stem in PUBLISHED.items() if _spelt(each) == _spelt(name)), None)
         if stem:
             packaged = f"{stem}.safetensors" in (file.becomes for wheel in table() for file in wheel.files)

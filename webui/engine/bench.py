@@ -34,7 +34,7 @@ from webui.engine.batch import Batch, Services, stepwise
 from webui.engine.conditioning import TextCache
 from webui.engine.detectors.by_name import look
 from webui.engine.families.ldm_model import LdmModel
-from webui.engine.generate import first_pass, pictures
+from webui.engine.generate import Tools, first_pass, pictures
 from webui.engine.memory import profile_of
 from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
@@ -57,6 +57,7 @@ from webui.request.fields import Generation, Txt2Img
 from webui.request.model_ref import ModelRef
 from webui.request.plan import GIVEN, GIVEN_MASK, CheckpointRef, Picture, Plan, UpscalerRef, Wish, wished
 from webui.request.settings import RenderSettings
+from webui.request.tiles import tiles_of
 
 DEMO = PROGRAM / "models" / "Stable-diffusion" / "emoji-3d.safetensors"
 OVERHEAD_LIMIT = 1.05
@@ -117,7 +118,7 @@ class Bench:
             self.cache.forget()
         start = time.perf_counter()
         with torch.inference_mode():
-            for _ in pictures(plan, self.models, self.cache, self.shelf, watch, residents=self.models.residents):
+            for _ in pictures(plan, Tools(self.models, self.cache, self.shelf, watch, residents=self.models.residents)):
                 pass
         return Timing(time.perf_counter() - start, stopwatch.seconds)
 
@@ -214,9 +215,10 @@ def upscale(models: ModelManager, path: Path, side: int = 256) -> float:
     """The time until a picture is four times as large, from pixels to pixels, over that of the network alone."""
     levels = np.random.default_rng(1).integers(0, 256, (side // 8, side // 8, 3)).astype(np.uint8)
     picture = Image.fromarray(levels).resize((side, side), Image.Resampling.BICUBIC)
-    ref, render = UpscalerRef(path.stem, str(path)), RenderSettings()
-    tile, overlap = render.upscaler_tile, render.upscaler_tile_overlap
-    enlarge = UpscalerShelf(models.residents).enlargers({"x4": ref}, tile, overlap, lambda _done, _of: None)["x4"]
+    ref = UpscalerRef(path.stem, str(path))
+    enlarge = UpscalerShelf(models.residents).enlargers(
+        {"x4": ref}, tiles_of(RenderSettings()), lambda _done, _of: None
+    )["x4"]
     times: list[float] = []
     with torch.inference_mode(), models.residents.lend(UPSCALER, ref.model) as upscaler:
         enlarge(picture.resize((16, 16)), 4.0)

@@ -24,6 +24,7 @@ from webui.engine.conditioning import TextCache
 from webui.engine.families.family import Model
 from webui.engine.feature import FinishedPicture, Further
 from webui.engine.finished import DecodedPicture, begun, finish, pictured
+from webui.engine.house import House
 from webui.engine.levels import picture_of
 from webui.engine.memory_plan import Use
 from webui.engine.networks.embeddings import Embedding, EmbeddingShelf
@@ -45,6 +46,7 @@ from webui.request.capabilities import Role, check_partner
 from webui.request.messages import Pictured
 from webui.request.plan import GIVEN, GIVEN_MASK, CheckpointRef, Picture, Plan
 from webui.request.settings import RenderSettings
+from webui.request.tiles import tiles_of
 from webui.request.workload import Workload
 
 NOTHING = torch.empty(0)
@@ -74,25 +76,29 @@ class Tools:
     """Where pictures are kept before features make pictures within them."""
 
 
-def pictures(
-    plan: Plan,
-    models: Lender,
-    cache: TextCache,
-    shelf: EmbeddingShelf,
-    watch: Watch,
-    upscalers: UpscalerShelf | None = None,
-    small_vaes: SmallVaes | None = None,
-    residents: Residents | None = None,
-    points: ResumePoints | None = None,
-) -> Iterator[Pictured]:
+def tools_of(house: House) -> Tools:
+    """All that a kind of work is lent."""
+    return Tools(
+        house.models,
+        house.cache,
+        house.embeddings,
+        house.watch,
+        house.upscalers,
+        house.small_vaes,
+        house.residents,
+        house.state,
+    )
+
+
+def pictures(plan: Plan, tools: Tools) -> Iterator[Pictured]:
     """Every picture of the plan, in order, as soon as it is finished.
 
     Raises:
         Interrupted: the user stopped the job; what was finished has been given out.
         WebuiError: it cannot be done; the text is for the person.
     """
-    tools = Tools(models, cache, shelf, watch, upscalers, small_vaes or SmallVaes(), residents, points)
-    embeddings, beginnings = shelf.read(plan.embeddings), Beginnings(plan.images, watch)
+    watch = tools.watch
+    embeddings, beginnings = tools.shelf.read(plan.embeddings), Beginnings(plan.images, watch)
     for number, together in enumerate(plan.batches):
         if watch.cancel.ends_now:
             watch.cancel.check()
@@ -278,8 +284,7 @@ def _enlargers(plan: Plan, shelf: UpscalerShelf | None, render: RenderSettings, 
     """What enlarges pixels, by the name in the request."""
     if shelf is None:
         return plain()
-    tile, overlap = render.upscaler_tile, render.upscaler_tile_overlap
-    return shelf.enlargers(plan.upscalers, tile, overlap, lambda _done, _of: watch.check())
+    return shelf.enlargers(plan.upscalers, tiles_of(render), lambda _done, _of: watch.check())
 
 
 def _made(

@@ -14,6 +14,7 @@ from webui.engine.residents import ResidentKind, Residents
 from webui.engine.upscalers.models import OnTile, Upscaler, enlarged_by, opened
 from webui.engine.upscalers.resize import Enlarge, plain
 from webui.request.plan import UpscalerRef
+from webui.request.tiles import WHOLE, Tiles
 
 
 @dataclass(frozen=True)
@@ -23,18 +24,18 @@ class UpscalerShelf:
     residents: Residents
 
     def enlargers(
-        self, refs: Mapping[str, UpscalerRef], tile: int, overlap: int, on_tile: OnTile
+        self, refs: Mapping[str, UpscalerRef], tiles: Mapping[str, Tiles], on_tile: OnTile
     ) -> dict[str, Enlarge]:
         """Name -> what enlarges by that name: those that need no file, and these. A model is opened when it is used.
 
-        tile, overlap: in pixels; 0: the picture as a whole.
+        tiles: by kinds of networks; a kind that is not among them sees the picture as a whole.
         """
         device = self.residents.profile.device
 
         def enlarger(ref: UpscalerRef) -> Enlarge:
             def enlarge(picture: Image.Image, _factor: float) -> Image.Image:
                 with self.residents.lend(UPSCALER, ref.model) as upscaler:
-                    return enlarged_by(upscaler, picture, tile, overlap, device, on_tile)
+                    return enlarged_by(upscaler, picture, tiles.get(upscaler.kind, WHOLE), device, on_tile)
 
             return enlarge
 

@@ -93,6 +93,15 @@ class UpscalerRef:
     """(mtime in ns, size in bytes): a file that changed is another model."""
     sha256: str = ""
     """Of the file, as in `ModelRef`."""
+    instead_of: str = ""
+    """What was asked for, and is not there, so that this one answers; "": this one was asked for."""
+
+    @property
+    def remark(self) -> str:
+        """What a person is to know of it, in a sentence, or ""."""
+        if not self.instead_of:
+            return ""
+        return f"There is no {self.instead_of} here, so {self.name}, which is like it, enlarged the picture."
 
     @property
     def model(self) -> ModelRef:
@@ -390,6 +399,8 @@ def resolve(
     pictures = _wishing(pictures, resolving)
     hires = names.checkpoint(request.hires.checkpoint) if request.hires and request.hires.checkpoint else None
     _check_family(request, pictures, checkpoint, hires)
+    enlargers = {**_upscalers(request, names), **resolving.upscalers}
+    remarks += [ref.remark for ref in enlargers.values() if ref.remark and ref.remark not in remarks]
     return Plan(
         batches=_batches(pictures, request.batch_size),
         checkpoint=checkpoint,
@@ -399,7 +410,7 @@ def resolve(
         images={name: names.picture(name) for name in _picture_names(request, pictures)},
         embeddings=embeddings,
         networks=_networks(pictures, resolving.prompts, render, names),
-        upscalers={**_upscalers(request, names), **resolving.upscalers},
+        upscalers=enlargers,
         remarks=tuple(remarks),
         inner=tuple(resolving.inner),
     )

@@ -566,12 +566,36 @@ class RenderSettings(Declared):
     upscaler_tile: Annotated[
         int, Slider(ui="Tile size for upscalers", alias="ESRGAN_tile", min=0, max=512, step=16, ge=0, le=4096)
     ] = 192
-    """Side of the tiles that upscaler models process, in pixels; 0: no tiles."""
+    """Side of the tiles that ESRGAN, Real-ESRGAN and other upscaler models process, in pixels; 0: no tiles."""
     upscaler_tile_overlap: Annotated[
         int,
         Slider(ui="Tile overlap for upscalers", alias="ESRGAN_tile_overlap", min=0, max=48, step=1, ge=0, le=512),
     ] = 8
     """Overlap of neighboring tiles in pixels; if it is too small, seams are visible."""
+    dat_tile: Annotated[
+        int, Slider(ui="Tile size for DAT", alias="DAT_tile", min=0, max=512, step=16, ge=0, le=4096)
+    ] = 192
+    """Side of the tiles that DAT models process, in pixels; 0: no tiles."""
+    dat_tile_overlap: Annotated[
+        int, Slider(ui="Tile overlap for DAT", alias="DAT_tile_overlap", min=0, max=48, step=1, ge=0, le=512)
+    ] = 8
+    """Overlap of their tiles in pixels."""
+    swinir_tile: Annotated[
+        int, Slider(ui="Tile size for SwinIR", alias="SWIN_tile", min=0, max=512, step=16, ge=0, le=4096)
+    ] = 192
+    """Side of the tiles that SwinIR models process, in pixels; 0: no tiles."""
+    swinir_tile_overlap: Annotated[
+        int, Slider(ui="Tile overlap for SwinIR", alias="SWIN_tile_overlap", min=0, max=48, step=1, ge=0, le=512)
+    ] = 32
+    """Overlap of their tiles in pixels. A1111 has 8, which leaves seams: such a network sees farther."""
+    scunet_tile: Annotated[
+        int, Slider(ui="Tile size for ScuNET", alias="SCUNET_tile", min=0, max=512, step=16, ge=0, le=4096)
+    ] = 256
+    """Side of the tiles that ScuNET models process, in pixels; 0: no tiles."""
+    scunet_tile_overlap: Annotated[
+        int, Slider(ui="Tile overlap for ScuNET", alias="SCUNET_tile_overlap", min=0, max=64, step=1, ge=0, le=512)
+    ] = 8
+    """Overlap of their tiles in pixels."""
     face_restoration: Annotated[bool, Toggle(ui="Restore faces")] = False
     """Restores faces in every finished picture with the model selected below."""
     face_restoration_model: Annotated[

@@ -107,9 +107,7 @@ def test_hires_fix_cuts_to_the_proportions_asked_for(engine: Engine) -> None:
 @pytest.mark.parametrize("more", [{}, {"mask": "mask"}, {"mask": "mask", "inpaint_full_res": True}])
 def test_sides_that_are_no_multiples_of_sixteen_are_rounded_down(engine: Engine, more: dict[str, Any]) -> None:
     images = {"given": png(GIVEN), "mask": masked((40, 8, 80, 40))}
-    (made,) = engine.run(
-        Img2Img.made(**{**ASKED, "width": 136, "height": 72}, init_images=("given",), **more), images
-    )
+    (made,) = engine.run(Img2Img.made(**{**ASKED, "width": 136, "height": 72}, init_images=("given",), **more), images)
     assert levels(made).shape == (64, 128, 3)
     (made,) = engine.run(Txt2Img.made(**{**ASKED, "width": 136, "height": 72}))
     assert levels(made).shape == (64, 128, 3)

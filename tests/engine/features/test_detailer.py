@@ -20,7 +20,7 @@ from webui.base.errors import NotFound, UserError
 from webui.catalog.detector_files import PACKAGED
 from webui.engine.detectors.by_name import look
 from webui.engine.detectors.found import Detection
-from webui.engine.generate import pictures
+from webui.engine.generate import Tools, pictures
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.features.detailer.choosing import chosen, masks, placed
 from webui.features.detailer.parameters import Params
@@ -81,9 +81,8 @@ class Detailing:
         engine, plan = self.engine, self.plan(asked, images)
         watch = Watch("job", heard, cancel or Cancel(), Viewing(), Stopwatch(torch.device("cpu")), progress_period=0.0)
         with torch.inference_mode():
-            made = list(
-                pictures(plan, engine.models, engine.cache, engine.shelf, watch, residents=engine.models.residents)
-            )
+            lent = Tools(engine.models, engine.cache, engine.shelf, watch, residents=engine.models.residents)
+            made = list(pictures(plan, lent))
         self.remarks = list(watch.comments)
         return made
 

@@ -11,7 +11,7 @@ import torch
 from tests.engine.conftest import levels
 from tests.engine.features.test_detailer import TWO, Detailing, detailing, with_unit  # noqa: F401 - a fixture
 from webui.base.resume_points import ResumePoints
-from webui.engine.generate import pictures
+from webui.engine.generate import Tools, pictures
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.request.fields import Txt2Img
 from webui.request.messages import Event, Pictured, Progress, Saved
@@ -41,10 +41,10 @@ def life(
 
     engine, plan = detailing.engine, detailing.plan(asked)
     watch = Watch("job", hear, Cancel(), Viewing(), Stopwatch(torch.device("cpu")), progress_period=0.0)
-    lent = {"residents": engine.models.residents, "points": points}
+    lent = Tools(engine.models, engine.cache, engine.shelf, watch, residents=engine.models.residents, points=points)
     try:
         with torch.inference_mode():
-            for each in pictures(plan, engine.models, engine.cache, engine.shelf, watch, **lent):  # type: ignore[arg-type]
+            for each in pictures(plan, lent):
                 made.append(each)
     except Killed:
         pass

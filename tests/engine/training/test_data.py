@@ -102,8 +102,17 @@ def test_several_of_a_kind_are_as_many_as_the_caption_says(emoji: Emoji) -> None
 def test_every_kind_of_scene_comes(emoji: Emoji) -> None:
     captions = [scene.caption for scene in islice(scenes(emoji, np.random.default_rng(0)), 2000)]
     for part in (
-        " on a blue background", ", blue background", " and a", " small ", " big ", "a green apple", "left of", "two ",
-        " above ", " on the left and ", "a small green apple",
+        " on a blue background",
+        ", blue background",
+        " and a",
+        " small ",
+        " big ",
+        "a green apple",
+        "left of",
+        "two ",
+        " above ",
+        " on the left and ",
+        "a small green apple",
     ):
         assert any(part in caption for caption in captions), part
 

@@ -1,4 +1,4 @@
-"""SwinIR and ScuNET: files with the published names of tensors, and the answers of their authors' networks."""
+"""SwinIR, DAT and ScuNET: files with the published names of tensors, and the answers of their authors' networks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from tests.engine.restorers.published import Shapes, filled
+from tests.engine.upscalers import dats
 from webui.base.errors import ModelError
 from webui.engine.upscalers.models import opened
 
@@ -98,12 +99,14 @@ def scunet() -> Shapes:
     return found
 
 
-KINDS: dict[str, Callable[[], Shapes]] = {
-    "SwinIR x4": lambda: swinir(CLASSICAL),
-    "SwinIR large x4": lambda: swinir(REAL),
-    "SwinIR light x2": lambda: swinir(LIGHT),
-    "SwinIR x1": lambda: swinir(DENOISING),
-    "ScuNET": scunet,
+KINDS: dict[str, Callable[[], dict[str, Tensor]]] = {
+    "SwinIR x4": lambda: filled(swinir(CLASSICAL)),
+    "SwinIR large x4": lambda: filled(swinir(REAL)),
+    "SwinIR light x2": lambda: filled(swinir(LIGHT)),
+    "SwinIR x1": lambda: filled(swinir(DENOISING)),
+    "DAT x4": lambda: dats.dat(dats.CLASSICAL),
+    "DAT light x3": lambda: dats.dat(dats.LIGHT),
+    "ScuNET": lambda: filled(scunet()),
 }
 
 
@@ -114,7 +117,7 @@ def picture() -> Tensor:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_published_networks_answers_are_met(kind: str, tmp_path: Path) -> None:
-    torch.save({"params": filled(KINDS[kind]())}, tmp_path / "x.pth")
+    torch.save({"params": KINDS[kind]()}, tmp_path / "x.pth")
     upscaler = opened(tmp_path / "x.pth", CPU, torch.float32)
     with torch.inference_mode():
         made = upscaler.network(picture())
@@ -129,18 +132,27 @@ def at_places(made: Tensor) -> list[float]:
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 100)])
 def test_very_small_and_narrow_pictures_are_taken(size: tuple[int, int], tmp_path: Path) -> None:
-    for kind in ("SwinIR light x2", "ScuNET"):
-        torch.save(filled(KINDS[kind]()), tmp_path / "x.pth")
+    for kind in ("SwinIR light x2", "DAT light x3", "ScuNET"):
+        torch.save(KINDS[kind](), tmp_path / "x.pth")
         upscaler = opened(tmp_path / "x.pth", CPU, torch.float32)
         with torch.inference_mode():
             made = upscaler.network(torch.rand(1, 3, *size))
         assert made.shape[2:] == tuple(side * upscaler.scale for side in size)
 
 
-@pytest.mark.parametrize("kind", ["SwinIR x4", "ScuNET"])
+@pytest.mark.parametrize("kind", ["SwinIR x4", "DAT x4", "ScuNET"])
 def test_a_file_that_lacks_a_tensor_is_none_of_ours(kind: str, tmp_path: Path) -> None:
-    state = filled(KINDS[kind]())
+    state = KINDS[kind]()
     del state[next(name for name in state if name.endswith(("qkv.weight", "embedding_layer.weight")))]
     torch.save(state, tmp_path / "odd.pth")
     with pytest.raises(ModelError, match=r"odd\.pth is"):
         opened(tmp_path / "odd.pth", CPU, torch.float32)
+
+
+def test_windows_that_a_file_cannot_mean_make_it_none_of_ours(tmp_path: Path) -> None:
+    state = dats.dat(dats.LIGHT)
+    for first in ([-3.0, -8.0], [float("nan"), -7.0], [-1e9, -7.0]):
+        state["layers.0.blocks.0.attn.attns.0.rpe_biases"][0] = torch.tensor(first)
+        torch.save(state, tmp_path / "odd.pth")
+        with pytest.raises(ModelError, match=r"odd\.pth is"):
+            opened(tmp_path / "odd.pth", CPU, torch.float32)

@@ -1,10 +1,9 @@
-"""Upscaler files: what is opened, and how a large picture is done in tiles."""
+"""Upscaler files: what is opened, and what is refused."""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,9 +18,10 @@ from webui.engine.memory import profile_of
 from webui.engine.residents import Residents
 from webui.engine.upscaler_shelf import UpscalerShelf
 from webui.engine.upscalers.esrgan import Compact, Rrdb
-from webui.engine.upscalers.models import Upscaler, opened, spans, tiled
+from webui.engine.upscalers.models import opened
 from webui.engine.upscalers.resize import enlarged
 from webui.request.plan import UpscalerRef
+from webui.request.tiles import OTHER, Tiles
 
 CPU = torch.device("cpu")
 
@@ -72,7 +72,7 @@ def test_models_for_grey_or_transparent_pictures_are_given_colours(kind: str, ch
     save_file(made[kind].state_dict(), tmp_path / "x2.safetensors")
     shelf = UpscalerShelf(Residents(profile_of(OPTIONS)))
     enlargers = shelf.enlargers(
-        {"x2": UpscalerRef("x2", str(tmp_path / "x2.safetensors"))}, 0, 0, lambda _done, _of: None
+        {"x2": UpscalerRef("x2", str(tmp_path / "x2.safetensors"))}, {}, lambda _done, _of: None
     )
     picture = torch.rand(1, 3, 6, 8)
     with torch.inference_mode():
@@ -113,24 +113,10 @@ def test_a_small_file_that_names_a_huge_network_is_refused_at_once(tmp_path: Pat
             opened(tmp_path / f"{name}.safetensors", CPU, torch.float32)
 
 
-def test_tiles_cover_the_picture_and_fade_without_a_seam() -> None:
-    assert list(spans(100, 100, 8)) == [(0, 100)]
-    found = list(spans(100, 32, 8))
-    assert found[0][0] == 0
-    assert found[-1][1] == 100
-    assert all(nexts[0] <= before[1] - 8 for before, nexts in pairwise(found))
-    plain = Upscaler(torch.nn.Upsample(scale_factor=2), 2, torch.float32)
-    pixels = torch.rand(1, 3, 50, 70)
-    steps: list[tuple[int, int]] = []
-    made = tiled(plain, pixels, 32, 8, lambda done, of: steps.append((done, of)))
-    assert torch.allclose(made, torch.nn.functional.interpolate(pixels, scale_factor=2), atol=1e-6)
-    assert steps[-1] == (6, 6)
-
-
 def test_a_model_is_asked_again_until_the_picture_is_large_enough(tmp_path: Path) -> None:
     torch.save(Compact(3, 4, 1, 2).state_dict(), tmp_path / "x2.pth")
     shelf = UpscalerShelf(Residents(profile_of(OPTIONS)))
-    enlargers = shelf.enlargers({"x2": UpscalerRef("x2", str(tmp_path / "x2.pth"))}, 0, 0, lambda _done, _of: None)
+    enlargers = shelf.enlargers({"x2": UpscalerRef("x2", str(tmp_path / "x2.pth"))}, {}, lambda _done, _of: None)
     with torch.inference_mode():
         assert enlarged(Image.new("RGB", (16, 8)), 3, "x2", enlargers).size == (48, 24)
 
@@ -168,7 +154,9 @@ def test_other_kinds_are_opened_by_spandrel_where_that_is(tmp_path: Path, monkey
     )
     monkeypatch.setitem(sys.modules, "spandrel", names)
     shelf = UpscalerShelf(Residents(profile_of(OPTIONS)))
-    enlarge = shelf.enlargers({"swin": UpscalerRef("swin", str(tmp_path / "swin.pth"))}, 8, 2, lambda done, of: None)
+    enlarge = shelf.enlargers(
+        {"swin": UpscalerRef("swin", str(tmp_path / "swin.pth"))}, {OTHER: Tiles(8, 2)}, lambda done, of: None
+    )
     assert enlarge["swin"](Image.new("RGB", (11, 7)), 2.0).size == (33, 21)
     for name, channels, words in (("swin.weight", 2, "2 channels"), ("other", 3, "no kind")):
         torch.save({name: torch.zeros(channels)}, tmp_path / "other.pth")

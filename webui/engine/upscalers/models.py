@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from webui.base.errors import ModelError
 from webui.engine.families.tried import filled
 from webui.engine.families.weights import reading
 from webui.engine.families.wrapped import bare_tensors
+from webui.engine.upscalers.dat import Dat, dat_of
 from webui.engine.upscalers.esrgan import Compact, Rrdb, network_of
 from webui.engine.upscalers.scunet import ScuNet, scunet_of
 from webui.engine.upscalers.swinir import SwinIR, swinir_of
+from webui.request.tiles import OTHER, Tiles
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,10 @@ class Upscaler:
     """(b, 3, h, w) in 0..1 -> (b, 3, h * scale, w * scale)"""
     scale: int
     dtype: torch.dtype
+    kind: str = OTHER
+    """Whose tiles it sees."""
+    grid: int = 1
+    """Pixels: where tiles begin at multiples of it, they are parted into windows as the whole picture is."""
 
 
 def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Upscaler:
@@ -63,15 +70,18 @@ def _opened(path: Path, device: torch.device, dtype: torch.dtype) -> Upscaler:
             hint="Only models for grayscale pictures, color pictures and color pictures with transparency can be used.",
         )
     placed = network.eval().requires_grad_(False).to(device, dtype)
-    return Upscaler(placed if channels[0] == 3 else _Coloured(placed, channels[0]).eval(), scale, dtype)
+    coloured = placed if channels[0] == 3 else _Coloured(placed, channels[0]).eval()
+    kind, grid = (ours.kind, ours.grid) if ours else (OTHER, 1)
+    return Upscaler(coloured, scale, dtype, kind, grid)
 
 
-def _ours(state: dict[str, Tensor]) -> Rrdb | Compact | SwinIR | ScuNet | None:
+def _ours(state: dict[str, Tensor]) -> Rrdb | Compact | SwinIR | Dat | ScuNet | None:
     """The network of these weights, if it is one of our own; None: it is another."""
-    return network_of(state) or filled(swinir_of, state, _works) or filled(scunet_of, state, _works)
+    attending = (filled(kind, state, _works) for kind in (swinir_of, dat_of, scunet_of))
+    return network_of(state) or next(filter(None, attending), None)
 
 
-def _works(network: SwinIR | ScuNet) -> bool:
+def _works(network: SwinIR | Dat | ScuNet) -> bool:
     channels, out = network.channels
     large = TRIED * network.scale
     return bool(network(torch.empty(1, channels, TRIED, TRIED)).shape == (1, out, large, large))
@@ -96,13 +106,13 @@ class _Coloured(nn.Module):
 
 
 def _by_spandrel(path: Path, state: dict[str, Tensor]) -> tuple[nn.Module, int, tuple[int, int]]:
-    """DAT, HAT and many others, by a library that need not be there -> network, scale, channels in and out."""
+    """HAT and many others, by a library that need not be there -> network, scale, channels in and out."""
     try:
         spandrel = importlib.import_module("spandrel")
     except ImportError as error:
         raise ModelError(
-            f"{path.name} is not an ESRGAN, Real-ESRGAN, compact, SwinIR or ScuNET model, and other kinds are opened "
-            f"by the package spandrel, which is not installed ({error}).",
+            f"{path.name} is not an ESRGAN, Real-ESRGAN, compact, SwinIR, DAT or ScuNET model, and other kinds "
+            f"are opened by the package spandrel, which is not installed ({error}).",
             hint="Install it in the program's environment: pip install '.[upscalers]'. The torchvision that it needs "
             "must be of the same build as torch.",
         ) from error
@@ -136,7 +146,7 @@ class _Called(nn.Module):
 
 
 def enlarged_by(
-    upscaler: Upscaler, picture: Image.Image, tile: int, overlap: int, device: torch.device, on_tile: OnTile
+    upscaler: Upscaler, picture: Image.Image, tiles: Tiles, device: torch.device, on_tile: OnTile
 ) -> Image.Image:
     """The picture `upscaler.scale` times as large; with smaller tiles where memory runs out.
 
@@ -147,56 +157,91 @@ def enlarged_by(
     pixels = (levels.permute(2, 0, 1)[None].float() / 255.0).to(device, upscaler.dtype)
     while True:
         try:
-            large = tiled(upscaler, pixels, tile, overlap, on_tile)
+            large = tiled(upscaler, pixels, tiles, on_tile)
             break
         except torch.OutOfMemoryError:
-            tile = (tile or max(picture.size)) // 2
-            if tile < SMALLEST_TILE:
+            tiles = replace(tiles, side=(tiles.side or max(picture.size)) // 2)
+            if tiles.side < SMALLEST_TILE:
                 raise
-            log.warning("Memory ran out; the picture is made larger in tiles of %d pixels.", tile)
+            log.warning("Memory ran out; the picture is made larger in tiles of %d pixels.", tiles.side)
     made = (large[0].clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).permute(1, 2, 0)
     return Image.fromarray(made.contiguous().numpy())
 
 
-def tiled(upscaler: Upscaler, pixels: Tensor, tile: int, overlap: int, on_tile: OnTile) -> Tensor:
+def tiled(upscaler: Upscaler, pixels: Tensor, tiles: Tiles, on_tile: OnTile) -> Tensor:
     """(1, 3, h, w) in 0..1 -> (1, 3, h * scale, w * scale) in float32 on the CPU.
 
-    Neighbouring tiles share `overlap` pixels, over which one fades into the other.
+    Neighbouring tiles share `tiles.overlap` pixels or more. What a network sees beyond a tile's edge is none of the
+    picture, so that its answers near by are the less like those for the whole, the nearer: only in the middle of what
+    two tiles share does one fade into the other, and its outermost `margin` is not used at all. Where no answer depends
+    on pixels farther away than that, the result is that of the whole picture.
     """
     _, channels, height, width = pixels.shape
     scale = upscaler.scale
-    rows, columns = (list(spans(side, tile or side, overlap)) for side in (height, width))
+    rows, columns = (
+        faded(list(spans(side, tiles.side or side, tiles.overlap, upscaler.grid)), scale) for side in (height, width)
+    )
     total = torch.zeros(1, channels, height * scale, width * scale)
-    weight = torch.zeros(1, 1, height * scale, width * scale)
-    for number, (top, bottom, left, right) in enumerate((*row, *column) for row in rows for column in columns):
+    for number, (row, column) in enumerate((row, column) for row in rows for column in columns):
         on_tile(number, len(rows) * len(columns))
-        large = upscaler.network(pixels[..., top:bottom, left:right]).float().cpu()
-        fade = torch.outer(
-            _fade((bottom - top) * scale, overlap * scale, top > 0, bottom < height),
-            _fade((right - left) * scale, overlap * scale, left > 0, right < width),
-        )
-        where = (..., slice(top * scale, bottom * scale), slice(left * scale, right * scale))
-        total[where] += large * fade
-        weight[where] += fade
+        large = upscaler.network(pixels[..., row.begin : row.end, column.begin : column.end]).float().cpu()
+        total[..., row.large(scale), column.large(scale)] += large * torch.outer(row.weights, column.weights)
     on_tile(len(rows) * len(columns), len(rows) * len(columns))
-    return total / weight
+    return total
 
 
-def spans(side: int, tile: int, overlap: int) -> Iterator[tuple[int, int]]:
-    """(begin, end) of tiles over `side` pixels, spread evenly; each but the first shares `overlap` or more."""
-    if side <= tile:
+def spans(side: int, tile: int, overlap: int, grid: int = 1) -> Iterator[tuple[int, int]]:
+    """(begin, end) of tiles over `side` pixels, spread evenly; each but the first shares `overlap` or more.
+
+    All begin at multiples of `grid`, and all but the last end there; where a tile is too small for that, it is taken
+    larger.
+    """
+    aligned = tile if grid == 1 else max(tile // grid, 2) * grid
+    if side <= max(tile, aligned):
         yield 0, side
         return
-    step = max(tile - overlap, 1)
-    count = -(-(side - tile) // step) + 1
+    tile = aligned
+    step = max((tile - overlap) // grid, 1)
+    last = -(-(side - tile) // grid)
+    count = -(-last // step) + 1
     for number in range(count):
-        begin = number * (side - tile) // (count - 1)
-        yield begin, begin + tile
+        begin = number * last // (count - 1) * grid
+        yield begin, min(begin + tile, side)
 
 
-def _fade(length: int, overlap: int, fades_in: bool, fades_out: bool) -> Tensor:
-    """(length,) weights: 1, rising over the overlap where another tile lies before, falling where one follows."""
-    rise = torch.arange(1, length + 1) / (min(overlap, length) + 1)
-    up = rise.clamp(max=1.0) if fades_in else torch.ones(length)
-    down = rise.flip(0).clamp(max=1.0) if fades_out else torch.ones(length)
-    return torch.minimum(up, down)
+@dataclass(frozen=True, eq=False)
+class Faded:
+    """A tile along one side of the picture."""
+
+    begin: int
+    end: int
+    weights: Tensor
+    """(length * scale,): those of all tiles add up to 1 everywhere."""
+
+    def large(self, scale: int) -> slice:
+        """Where its result lies."""
+        return slice(self.begin * scale, self.end * scale)
+
+
+def margin(shared: int) -> int:
+    """Of so many pixels that two tiles share, how many at each end are not used of the tile that ends there."""
+    return shared * 3 // 8
+
+
+def faded(tiles: Sequence[tuple[int, int]], scale: int) -> list[Faded]:
+    """Tiles one after the other, each of which begins before the one before it ends, with their weights."""
+    weights = [torch.ones((end - begin) * scale) for begin, end in tiles]
+    for place, ((_, end), (begin, _)) in enumerate(pairwise(tiles)):
+        shared, unused = (end - begin) * scale, margin(end - begin) * scale
+        if shared <= 0:
+            continue
+        rise = (torch.arange(shared) - unused + 1) / (shared - 2 * unused + 1)
+        weights[place + 1][:shared] *= rise.clamp(0.0, 1.0)
+        weights[place][-shared:] *= (1.0 - rise).clamp(0.0, 1.0)
+    places = [slice(begin * scale, end * scale) for begin, end in tiles]
+    sums = torch.zeros(tiles[-1][1] * scale)
+    for place, own in zip(places, weights, strict=True):
+        sums[place] += own
+    return [
+        Faded(begin, end, own / sums[place]) for (begin, end), place, own in zip(tiles, places, weights, strict=True)
+    ]

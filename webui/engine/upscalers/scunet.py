@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from webui.engine.upscalers.windows import attended, offsets, padded
+from webui.request.tiles import SCUNET
 
 GRID = 64
 """Both sides of a picture are made multiples of so many pixels; mirrored, as in A1111."""
@@ -23,6 +24,8 @@ class ScuNet(nn.Module):
     """(b, c, h, w) in 0..1 -> the same."""
 
     scale = 1
+    kind = SCUNET
+    grid = GRID
 
     def __init__(self, shapes: Shapes) -> None:
         """shapes: of the tensors of a file. Raises KeyError, ValueError, IndexError: they are of another kind."""
@@ -101,8 +104,10 @@ class _Attention(nn.Module):
         self.embedding_layer, self.linear = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = self.relative_position_params.flatten(1)[:, offsets(self.window, x.device)]
-        found: Tensor = self.linear(attended(self.embedding_layer(x), bias, self.window, shifted=self.shifted))
+        bias = self.relative_position_params.flatten(1)[:, offsets((self.window, self.window), x.device)]
+        found: Tensor = self.linear(
+            attended(self.embedding_layer(x), bias, (self.window, self.window), shifted=self.shifted)
+        )
         return found
 
 

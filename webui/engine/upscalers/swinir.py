@@ -12,60 +12,49 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, interpolate, leaky_relu
 
+from webui.engine.upscalers.residual import SLOPE, Shapes, conv, convs, count, mean_of, shuffled_out
 from webui.engine.upscalers.windows import attended, offsets, padded
-
-MEAN = (0.4488, 0.4371, 0.4040)
-"""Of the colours of the pictures that it was trained on."""
-SLOPE = 0.2
-BUFFERS = (".attn_mask", ".relative_position_index")
-"""How tensors end that follow from the sizes."""
-Shapes = Mapping[str, torch.Size]
+from webui.request.tiles import SWINIR
 
 
 class SwinIR(nn.Module):
     """(b, c, h, w) in 0..1 -> the same, `scale` times as large."""
+
+    kind = SWINIR
 
     def __init__(self, shapes: Shapes) -> None:
         """shapes: of the tensors of a file. Raises KeyError, ValueError, IndexError: they are of another kind."""
         super().__init__()
         width, channels = shapes["conv_first.weight"][:2]
         table = shapes["layers.0.residual_group.blocks.0.attn.relative_position_bias_table"]
-        self.window = (round(table[0] ** 0.5) + 1) // 2
-        self.conv_first = _conv(channels, width)
+        self.window = self.grid = (round(table[0] ** 0.5) + 1) // 2
+        self.conv_first = conv(channels, width)
         self.patch_embed = nn.Module()
         self.patch_embed.norm = nn.LayerNorm(width) if "patch_embed.norm.weight" in shapes else nn.Identity()
-        groups = _count(shapes, r"layers\.(\d+)\..+")
+        groups = count(shapes, r"layers\.(\d+)\..+")
         self.layers = nn.ModuleList(_Group(shapes, f"layers.{number}", width, self.window) for number in range(groups))
         self.norm = nn.LayerNorm(width)
-        self.conv_after_body = _convs(shapes, "conv_after_body", width)
+        self.conv_after_body = convs(shapes, "conv_after_body", width)
         if "conv_before_upsample.0.weight" in shapes:
             inner = shapes["conv_before_upsample.0.weight"][0]
-            self.conv_before_upsample = nn.Sequential(_conv(width, inner), nn.LeakyReLU())
+            self.conv_before_upsample = nn.Sequential(conv(width, inner), nn.LeakyReLU())
         else:
             inner = width
         self.scale, self.nearest = 1, "conv_up1.weight" in shapes
         if self.nearest:
             self.ups = [name for name in ("conv_up1", "conv_up2") if f"{name}.weight" in shapes]
             for name in (*self.ups, "conv_hr"):
-                self.add_module(name, _conv(inner, inner))
+                self.add_module(name, conv(inner, inner))
             self.scale = 2 ** len(self.ups)
         elif "upsample.0.weight" in shapes:
-            steps: list[nn.Module] = []
-            direct = "conv_last.weight" not in shapes
-            for number in range(0, 2 * _count(shapes, r"upsample\.(\d+)\.weight"), 2):
-                out = shapes[f"upsample.{number}.weight"][0]
-                factor = round((out / (channels if direct else inner)) ** 0.5)
-                steps += [_conv(inner, out), nn.PixelShuffle(factor)]
-                self.scale *= factor
-            self.upsample = nn.Sequential(*steps)
+            self.upsample, self.scale = shuffled_out(shapes, inner, channels)
         if "conv_last.weight" in shapes:
-            self.conv_last = _conv(inner, shapes["conv_last.weight"][0])
+            self.conv_last = conv(inner, shapes["conv_last.weight"][0])
         self.channels = channels, channels
 
     def forward(self, picture: Tensor) -> Tensor:
         height, width = picture.shape[-2:]
-        mean = torch.tensor(MEAN if self.channels[0] == 3 else (0.0,), device=picture.device, dtype=picture.dtype)
-        mean = mean[:, None, None]
+        mean = mean_of(picture)
         x = padded(picture, self.window) - mean
         features = self.conv_first(x)
         features = self.conv_after_body(self._body(features)) + features
@@ -96,12 +85,12 @@ class _Group(nn.Module):
     def __init__(self, shapes: Shapes, where: str, width: int, window: int) -> None:
         super().__init__()
         inside = f"{where}.residual_group.blocks"
-        blocks = _count(shapes, rf"{re.escape(inside)}\.(\d+)\..+")
+        blocks = count(shapes, rf"{re.escape(inside)}\.(\d+)\..+")
         self.residual_group = nn.Module()
         self.residual_group.blocks = nn.ModuleList(
             _Layer(shapes, f"{inside}.{number}", width, window, shifted=number % 2 == 1) for number in range(blocks)
         )
-        self.conv = _convs(shapes, f"{where}.conv", width)
+        self.conv = convs(shapes, f"{where}.conv", width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, h, w, c)"""
@@ -141,8 +130,8 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         table = self.relative_position_bias_table
-        bias = table[offsets(self.window, table.device)].permute(2, 0, 1)
-        found: Tensor = self.proj(attended(self.qkv(x), bias, self.window, shifted=self.shifted))
+        bias = table[offsets((self.window, self.window), table.device)].permute(2, 0, 1)
+        found: Tensor = self.proj(attended(self.qkv(x), bias, (self.window, self.window), shifted=self.shifted))
         return found
 
 
@@ -154,25 +143,3 @@ def swinir_of(state: Mapping[str, Tensor]) -> SwinIR | None:
         return SwinIR({name: tensor.shape for name, tensor in state.items()})
     except (KeyError, ValueError, IndexError):
         return None
-
-
-def _convs(shapes: Shapes, name: str, width: int) -> nn.Module:
-    """One convolution, or three of which the middle ones are narrow."""
-    if f"{name}.weight" in shapes:
-        return _conv(width, width)
-    narrow = shapes[f"{name}.0.weight"][0]
-    return nn.Sequential(
-        _conv(width, narrow),
-        nn.LeakyReLU(SLOPE),
-        nn.Conv2d(narrow, narrow, 1),
-        nn.LeakyReLU(SLOPE),
-        _conv(narrow, width),
-    )
-
-
-def _conv(channels: int, out: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, out, 3, padding=1)
-
-
-def _count(shapes: Shapes, pattern: str) -> int:
-    return len({found[1] for name in shapes if (found := re.fullmatch(pattern, name))})

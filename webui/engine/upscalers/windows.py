@@ -13,44 +13,51 @@ FORBIDDEN = -100.0
 """Added where places of a window were no neighbours before the shift."""
 
 
-def attended(qkv: Tensor, bias: Tensor, window: int, *, shifted: bool) -> Tensor:
-    """(b, h, w, 3 * c) of queries, keys and values -> (b, h, w, c). Both sides are multiples of `window`.
+Sides = tuple[int, int]
+"""(height, width) in places."""
 
-    bias: (heads, window**2, window**2), of each place towards each other one.
+
+def attended(qkv: Tensor, bias: Tensor, window: Sides, *, shifted: bool) -> Tensor:
+    """(b, h, w, 3 * c) of queries, keys and values -> (b, h, w, c). Both sides are multiples of the window's.
+
+    bias: (heads, places, places), of each place of a window towards each other one.
     """
     batch, height, width, channels = qkv.shape
     heads, places = bias.shape[:2]
-    shift = window // 2 if shifted else 0
-    moved = qkv.roll((-shift, -shift), (1, 2)) if shift else qkv
+    shift = (window[0] // 2, window[1] // 2)
+    moved = qkv.roll((-shift[0], -shift[1]), (1, 2)) if shifted else qkv
     # (b, rows, columns, places, 3, heads, channels of a head) -> three of (b, windows, heads, places, channels)
-    parts = moved.reshape(batch, height // window, window, width // window, window, channels).transpose(2, 3)
-    q, k, v = parts.reshape(batch, -1, places, 3, heads, channels // (3 * heads)).permute(3, 0, 1, 4, 2, 5)
+    parts = moved.reshape(batch, height // window[0], window[0], width // window[1], window[1], channels)
+    split = parts.transpose(2, 3).reshape(batch, -1, places, 3, heads, channels // (3 * heads))
+    q, k, v = split.permute(3, 0, 1, 4, 2, 5)
     mask = bias[None]
-    if shift:
+    if shifted:
         mask = mask + _borders(height, width, window, shift, bias)[:, None]
     found = scaled_dot_product_attention(q, k, v, attn_mask=mask[None]).transpose(2, 3)
-    rows = found.reshape(batch, height // window, width // window, window, window, channels // 3).transpose(2, 3)
+    rows = found.reshape(batch, height // window[0], width // window[1], *window, channels // 3).transpose(2, 3)
     whole = rows.reshape(batch, height, width, channels // 3)
-    return whole.roll((shift, shift), (1, 2)) if shift else whole
+    return whole.roll(shift, (1, 2)) if shifted else whole
 
 
-def _borders(height: int, width: int, window: int, shift: int, like: Tensor) -> Tensor:
+def _borders(height: int, width: int, window: Sides, shift: Sides, like: Tensor) -> Tensor:
     """(windows, places, places): what must not look at each other, since the shift brought it together."""
     part = torch.zeros(height, width, device=like.device)
-    part[-window:] += 1
-    part[-shift:] += 1
-    part[:, -window:] += 3
-    part[:, -shift:] += 3
-    parts = part.reshape(height // window, window, width // window, window).transpose(1, 2).flatten(2).flatten(0, 1)
+    part[-window[0] :] += 1
+    part[-shift[0] :] += 1
+    part[:, -window[1] :] += 3
+    part[:, -shift[1] :] += 3
+    rows = part.reshape(height // window[0], window[0], width // window[1], window[1])
+    parts = rows.transpose(1, 2).flatten(2).flatten(0, 1)
     return (parts[:, None] != parts[:, :, None]).to(like.dtype) * FORBIDDEN
 
 
-def offsets(window: int, device: torch.device) -> Tensor:
-    """(window**2, window**2): how the way from each place to each other one is counted, of (2 * window - 1)**2."""
-    along = torch.arange(window, device=device)
-    down, across = (each.flatten() for each in torch.meshgrid(along, along, indexing="ij"))
-    ways = [side[:, None] - side[None] + window - 1 for side in (down, across)]
-    return ways[0] * (2 * window - 1) + ways[1]
+def offsets(window: Sides, device: torch.device) -> Tensor:
+    """(places, places): how the way from each place of a window to each other one is counted, row by row, of
+    (2 * height - 1) * (2 * width - 1)."""
+    sides = (torch.arange(side, device=device) for side in window)
+    down, across = (each.flatten() for each in torch.meshgrid(*sides, indexing="ij"))
+    ways = [place[:, None] - place[None] + side - 1 for place, side in zip((down, across), window, strict=True)]
+    return ways[0] * (2 * window[1] - 1) + ways[1]
 
 
 def padded(picture: Tensor, side: int) -> Tensor:

@@ -18,6 +18,7 @@ from webui.request.model_ref import ModelRef
 from webui.request.params import Choice, Image, Number, Slider, Text, Toggle
 from webui.request.plan import GIVEN, Plan, UpscalerRef
 from webui.request.settings import LimitSettings, Settings
+from webui.request.tiles import Tiles, tiles_of
 
 RESIZE_BY, RESIZE_TO = 0, 1
 SIZES = ("Scale by", "Scale to")
@@ -238,9 +239,8 @@ class ExtrasPlan:
     """By the names in the request."""
     restorers: Mapping[str, ModelRef] = field(default_factory=dict)
     """Of faces, by A1111's names; without a path where an installed package adds it."""
-    tile: int = 192
-    """Pixels that a model sees at once; 0: all."""
-    tile_overlap: int = 8
+    tiles: Mapping[str, Tiles] = field(default_factory=dict)
+    """In which a model sees a picture, by kinds of networks."""
     most_pixels: int = 64_000_000
     """A result may have no more."""
     details: Mapping[str, Plan] = field(default_factory=dict)
@@ -260,7 +260,8 @@ class ExtrasPlan:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What could not be as it was asked for."""
-        return tuple(dict.fromkeys(remark for plan in self.details.values() for remark in plan.remarks))
+        swaps = (ref.remark for ref in self.upscalers.values() if ref.remark)
+        return tuple(dict.fromkeys((*swaps, *(remark for plan in self.details.values() for remark in plan.remarks))))
 
     @property
     def parts(self) -> tuple[ExtrasPlan, ...]:
@@ -342,8 +343,7 @@ def resolve_extras(
         images={name: names.picture(name) for name in request.images},
         upscalers=upscalers_of(request, names),
         restorers={name: names.restorer(name, f"{name.lower()}_visibility") for name in restorers_of(request)},
-        tile=settings.render.upscaler_tile,
-        tile_overlap=settings.render.upscaler_tile_overlap,
+        tiles=tiles_of(settings.render),
         most_pixels=int(settings.limits.most_megapixels * 1e6),
         details=details or {},
         captioning=captioning,

@@ -16,7 +16,7 @@ from webui.engine.describers.described import described
 from webui.engine.detectors.cut_out import cut_out
 from webui.engine.detectors.detectors import Detectors
 from webui.engine.focal_point import Box, FocalWeights, crop_around, focal_point
-from webui.engine.generate import Tools, made_within
+from webui.engine.generate import made_within, tools_of
 from webui.engine.house import House
 from webui.engine.levels import rows_of
 from webui.engine.residents import Residents
@@ -97,16 +97,7 @@ Within = Callable[[Plan, Image.Image], Image.Image]
 
 def work(plan: ExtrasPlan, house: House) -> Iterator[Pictured]:
     """Every picture of the plan, as soon as it is finished."""
-    tools = Tools(
-        house.models,
-        house.cache,
-        house.embeddings,
-        house.watch,
-        house.upscalers,
-        house.small_vaes,
-        house.residents,
-        house.state,
-    )
+    tools = tools_of(house)
     return retouched(
         plan,
         house.upscalers,
@@ -148,7 +139,7 @@ def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch,
     """What becomes of one picture."""
     given = begun(as_given(opened(plan.images[one.image])), one.request, shelf.residents)
     tiles = _Tiles(watch, 2 if has_second(one.request) else 1)
-    enlargers = shelf.enlargers(plan.upscalers, plan.tile, plan.tile_overlap, tiles)
+    enlargers = shelf.enlargers(plan.upscalers, plan.tiles, tiles)
 
     def enlarge(worked: Worked, upscaler: str, factor: float) -> Worked:
         rgb, alpha = apart(worked.picture)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from webui.base.errors import OutOfMemory
-from webui.engine.generate import pictures
+from webui.engine.generate import pictures, tools_of
 from webui.engine.house import House
 from webui.engine.memory import is_out_of_memory
 from webui.request.messages import Pictured
@@ -27,7 +27,7 @@ def work(plan: Plan, house: House) -> Iterator[Pictured]:
         return
     done: set[int] = set()
     try:
-        for picture in _pictures(plan, house):
+        for picture in pictures(plan, tools_of(house)):
             done.add(picture.position)
             yield picture
         return
@@ -41,20 +41,6 @@ def work(plan: Plan, house: House) -> Iterator[Pictured]:
     yield from _lean(plan.without(frozenset(done)), house)
 
 
-def _pictures(plan: Plan, house: House) -> Iterator[Pictured]:
-    return pictures(
-        plan,
-        house.models,
-        house.cache,
-        house.embeddings,
-        house.watch,
-        house.upscalers,
-        house.small_vaes,
-        house.residents,
-        house.state,
-    )
-
-
 def _lean(plan: Plan, house: House) -> Iterator[Pictured]:
     """The pictures, one by one and in the way that needs the least memory; they say so."""
     rest = leaner(plan)
@@ -62,7 +48,7 @@ def _lean(plan: Plan, house: House) -> Iterator[Pictured]:
     models = house.models
     models.profile = models.profile.leaner(models.ran.offload)
     try:
-        for picture in _pictures(rest, house):
+        for picture in pictures(rest, tools_of(house)):
             facts = (*picture.facts, (LEAN, "True"))
             yield replace(picture, facts=facts, comments=(*picture.comments, LEAN_REMARK))
     finally:
