@@ -18,6 +18,7 @@ from webui.catalog import onnx_file, tflite
 from webui.engine.detectors.anchors import anchors, decoded, overlaps
 from webui.engine.detectors.detectors import FACES, PALMS, PERSON, Detectors, Landmarks
 from webui.engine.detectors.regions import Bytes, Region, around, turned
+from webui.engine.detectors.subject import packaged, subject_mask
 from webui.engine.memory import profile_of
 from webui.engine.residents import Residents
 from webui.request.engine_options import EngineOptions
@@ -111,7 +112,7 @@ def test_a_person_is_found_with_face_and_shape(detectors: Detectors, astronaut: 
     mesh = detectors.mesh_of(astronaut, face)
     assert mesh is not None and np.linalg.norm(mesh[1] - SEEN_AT[NOSE]) < NEAR
     assert detectors.hands_of(astronaut, person) == (None, None), "both are hidden"
-    for mask in (detectors.subject_mask(astronaut), detectors.person_mask(astronaut)):
+    for mask in (subject_mask(packaged(), detectors.residents, astronaut), detectors.person_mask(astronaut)):
         assert mask.shape == (256, 256) and mask.dtype == np.uint8
         assert mask[90:250, 60:150].mean() > 230 > 25 > mask[:100, 160:].mean()
 
@@ -161,7 +162,7 @@ def test_where_nobody_is_nobody_is_found(detectors: Detectors, shape: tuple[int,
         empty = np.full((*shape, 3), level, np.uint8)
         assert [*detectors.faces(empty), *detectors.persons(empty), *detectors.hands(empty)] == []
         assert detectors.person_mask(empty).shape == shape
-    assert detectors.subject_mask(empty).shape == shape
+    assert subject_mask(packaged(), detectors.residents, empty).shape == shape
 
 
 def test_a_network_that_is_not_there_or_broken_is_named(tmp_path: Path) -> None:

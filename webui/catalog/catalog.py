@@ -13,6 +13,7 @@ from webui.base.paths import Paths
 from webui.catalog.annotator_files import AnnotatorFiles
 from webui.catalog.checkpoints import Checkpoints
 from webui.catalog.control_networks import ControlNetworks, ImageEncoders
+from webui.catalog.cut_out_files import CutOutFiles
 from webui.catalog.database import Database
 from webui.catalog.detector_files import DetectorFiles
 from webui.catalog.embeddings import Embeddings
@@ -40,6 +41,7 @@ from webui.catalog.vaes import Vaes
 from webui.catalog.visitor_files import VisitorFiles
 from webui.prompt.networks import HYPERNETWORK
 from webui.request import preprocessors
+from webui.request.cutting import Cutting, Edge
 from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
 from webui.request.infotext import Parsed, paste_labels
 from webui.request.infotext import pasted as as_pasted
@@ -77,6 +79,7 @@ class Catalog:
         self.detectors = DetectorFiles(paths, folders)
         self.restorers = RestorerFiles(paths, folders)
         self.taggers = TaggerFiles(paths, folders)
+        self.cut_outs = CutOutFiles(paths, folders)
         self.uploads = PictureStore(paths.uploads)
         self.visitor_files = VisitorFiles(paths.page_files / "visitors")
         self.pictures = Pictures(self.database, paths)
@@ -191,6 +194,11 @@ class Catalog:
         found = self.detectors.ref(name)
         return self.known(found) if found.path else found
 
+    def cutting(self, name: str, edge: Edge | None = None, field: str = "") -> Cutting:
+        """By the network for backgrounds of this name; "" is the packaged one. Raises NotFound."""
+        found = self.cut_outs.cutting(name, edge, field)
+        return replace(found, network=self.known(found.network)) if found.network.path else found
+
     def restorer(self, name: str, field: str = "") -> ModelRef:
         """The face restorer of this name, "" is the first; `field` asked for it. Raises NotFound."""
         found = self.restorers.ref(name, field)
@@ -246,6 +254,7 @@ class Catalog:
             "taggers": lambda: [FIRST, *self.taggers.names()],
             "interrogators": self.interrogators,
             "interrogators_or_none": lambda: ["None", *self.interrogators()],
+            "cut_out_models": self.cut_outs.names,
             "hires_upscalers": lambda: [*registry.LATENT_UPSCALERS, *self.upscalers.names()],
             "infotext_labels": paste_labels,
             "settings": lambda: list(Settings().options()),

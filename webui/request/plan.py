@@ -22,6 +22,7 @@ from webui.prompt.comments import strip_comments
 from webui.prompt.networks import HYPERNETWORK, LORA_KINDS, NetworkTag, extract_networks
 from webui.registry import FeatureEntry
 from webui.request.capabilities import AFTER_HIRES, Capabilities, Role, check, check_partner, of_family
+from webui.request.cutting import Cutting, Edge
 from webui.request.fields import Generation, Img2Img
 from webui.request.model_ref import ModelRef
 from webui.request.params import pictures_in
@@ -157,6 +158,10 @@ class Names(Protocol):
 
     def detector(self, name: str) -> ModelRef:
         """The detector of this name; without a path where it is a packaged one. Raises NotFound."""
+        ...
+
+    def cutting(self, name: str, edge: Edge | None = None, field: str = "") -> Cutting:
+        """By the network for backgrounds of this name; "" is the packaged one. Raises NotFound."""
         ...
 
     def restorer(self, name: str, field: str = "") -> ModelRef:

@@ -1,8 +1,8 @@
-"""What there is in a picture: faces, hands, persons, and what stands out of its background.
+"""What there is in a picture: faces, hands and persons.
 
 Networks and the rules between them: MediaPipe (Apache-2.0) of persons, hands and the points of a face, Bazarevsky et
 al. 2020, arXiv:2006.10204, Zhang et al. 2020, arXiv:2006.10214, Kartynnik et al. 2019, arXiv:1907.06724; CenterFace
-(MIT), Xu et al. 2019, arXiv:1911.03599; U2-Net (Apache-2.0), Qin et al. 2020, arXiv:2005.09007.
+(MIT), Xu et al. 2019, arXiv:1911.03599.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST = 20
 """Things of a kind that are looked for in a picture."""
 PERSONS, POINTS, PALMS = "pose_detection.onnx", "pose_landmark_full.tflite", "palm_detection_full.tflite"
 FINGERS, FACES, MESH = "hand_landmark_full.tflite", "centerface.onnx", "face_landmark.tflite"
-SUBJECT, PERSON = "u2netp.onnx", "selfie_segmentation.tflite"
+PERSON = "selfie_segmentation.tflite"
 SEEN, THERE = 0.5, 0.5
 """A point is visible, and a thing is there, from this on."""
 FACE_SCORE, FACE_SIDE = 0.4, 640
@@ -37,9 +37,6 @@ LEFT_EYE, RIGHT_EYE = 263, 33
 """Outer corners in the mesh of a face; left and right as the person has them."""
 WRISTS = ((15, 19, 17), (16, 20, 18))
 """Of a person's points, for the left hand and the right: the wrist, the first and the last finger."""
-EPSILON = 1e-6
-MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's colours, which the network of subjects was trained on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,17 +136,6 @@ class Detectors:
             mesh = region.back(points.reshape(-1, 3)[:, :2] / 192)
             region = around(mesh, turned(mesh[RIGHT_EYE], mesh[LEFT_EYE], 0.0)).grown(1.5)
         return mesh
-
-    def subject_mask(self, picture: Bytes) -> Bytes:
-        """(h, w): how much each pixel belongs to what stands out, of whatever kind."""
-        seen = np.asarray(cv2.resize(picture, (320, 320), interpolation=cv2.INTER_AREA), np.float32)
-        mean, spread = np.array(MEAN, np.float32), np.array(SPREAD, np.float32)
-        normal = (seen / max(float(seen.max()), EPSILON) - mean) / spread
-        with lent(self.residents, SUBJECT, self.folder) as run:
-            outputs = run(np.ascontiguousarray(normal.transpose(2, 0, 1)[None], np.float32))
-        found = next(iter(outputs.values()))[0, 0]
-        found = (found - found.min()) / max(float(np.ptp(found)), EPSILON)
-        return _mask(found, picture)
 
     def person_mask(self, picture: Bytes) -> Bytes:
         """(h, w): how much each pixel belongs to a person near by."""

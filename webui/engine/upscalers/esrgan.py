@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, pad, pixel_unshuffle
 
+from webui.request.tiles import OTHER
+
 N = TypeVar("N", bound=nn.Module)
 
 SLOPE = 0.2
@@ -36,10 +38,12 @@ _SPELLINGS: tuple[tuple[str, str], ...] = (
 class Rrdb(nn.Module):
     """(b, c, h, w) in 0..1 -> the same, `scale` times as large."""
 
+    kind = OTHER
+
     def __init__(self, channels: int, out_channels: int, width: int, growth: int, blocks: int, doublings: int) -> None:
         """channels: of the first convolution: the picture's, times 4 or 16 where the input is unshuffled."""
         super().__init__()
-        self.unshuffle = {4 * out_channels: 2, 16 * out_channels: 4}.get(channels, 1)
+        self.unshuffle = self.grid = {4 * out_channels: 2, 16 * out_channels: 4}.get(channels, 1)
         self.channels = channels // self.unshuffle**2, out_channels
         self.scale = 2**doublings // self.unshuffle
         self.conv_first = _conv(channels, width)
@@ -92,6 +96,9 @@ class _Dense(nn.Module):
 
 class Compact(nn.Module):
     """Real-ESRGAN's small network: convolutions at the small size alone, then the pixels are shuffled out."""
+
+    kind = OTHER
+    grid = 1
 
     def __init__(self, channels: int, width: int, convolutions: int, scale: int) -> None:
         super().__init__()

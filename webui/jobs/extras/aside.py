@@ -25,7 +25,7 @@ def aside(plan: ExtrasPreview, residents: Residents) -> AsideResult:
         UserError: the picture would become too large, or too small, or a network was not fetched.
     """
     comments = list(plan.comments)
-    picture = begun(as_given(opened(plan.picture)), plan.request, residents).picture
+    picture = begun(as_given(opened(plan.picture)), plan.cutting, residents).picture
     given = Worked(picture, plan.size, most=max(*picture.size, LARGE))
     faces = faces_by(residents, comments.append)
     results = results_of(given, plan.request, _resized, plan.names, plan.most_pixels, comments.append, faces=faces)

@@ -11,6 +11,16 @@ from typing import Annotated, ClassVar, Protocol, Self
 
 from webui.base.errors import UserError
 from webui.request.captions import KEEP, ExistingCaption
+from webui.request.cutting import (
+    PACKAGED,
+    AlphaMatting,
+    BackgroundModel,
+    BackgroundThreshold,
+    Cutting,
+    Edge,
+    ErodeSize,
+    ForegroundThreshold,
+)
 from webui.request.fields import Img2Img
 from webui.request.interrogators import Way
 from webui.request.jobs import Demand, JobRequest
@@ -64,6 +74,16 @@ class Extras(JobRequest):
     """The visibility of the second upscaler's result: 0 is none, 1 is only that result."""
     remove_background: Annotated[bool, Toggle(ui="Remove background")] = False
     """Keeps what stands out, and makes everything around it transparent, before the picture is enlarged."""
+    background_model: BackgroundModel = PACKAGED
+    """The network that finds the subject: the included one, or a file in models/rembg."""
+    alpha_matting: AlphaMatting = False
+    """Makes out the edges hair by hair, and takes the background's color out of them. Takes longer."""
+    alpha_matting_foreground_threshold: ForegroundThreshold = 240
+    """Above this level of the mask, a pixel is surely the subject's."""
+    alpha_matting_background_threshold: BackgroundThreshold = 10
+    """Below this level, it is surely not."""
+    alpha_matting_erode_size: ErodeSize = 10
+    """By how many pixels what is sure shrinks: the width within which edges are looked for."""
     gfpgan_visibility: Annotated[float, Slider(label="GFPGAN visibility", min=0, max=1, step=0.001, ge=0, le=1)] = 0.0
     """Restores faces with GFPGAN: 0 leaves them as they are, 1 shows the new faces alone."""
     codeformer_visibility: Annotated[
@@ -247,6 +267,8 @@ class ExtrasPlan:
     """How things in a picture are painted anew, by the picture's key."""
     captioning: Way | None = None
     """How the results are described; None: they are not."""
+    cutting: Cutting | None = None
+    """How the background is removed; None: it stays."""
 
     @property
     def count(self) -> int:
@@ -260,7 +282,8 @@ class ExtrasPlan:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What could not be as it was asked for."""
-        swaps = (ref.remark for ref in self.upscalers.values() if ref.remark)
+        swaps = [ref.remark for ref in self.upscalers.values() if ref.remark]
+        swaps += [self.cutting.remark] if self.cutting and self.cutting.remark else []
         return tuple(dict.fromkeys((*swaps, *(remark for plan in self.details.values() for remark in plan.remarks))))
 
     @property
@@ -300,6 +323,7 @@ class ExtrasPreview:
     """Of the upscalers, by those in the request."""
     most_pixels: int
     comments: tuple[str, ...] = ()
+    cutting: Cutting | None = None
 
 
 class ExtrasNames(Protocol):
@@ -311,6 +335,10 @@ class ExtrasNames(Protocol):
 
     def upscaler(self, name: str, field: str = "") -> UpscalerRef:
         """The upscaler of this name. Raises NotFound."""
+        ...
+
+    def cutting(self, name: str, edge: Edge | None = None, field: str = "") -> Cutting:
+        """By the network for backgrounds of this name. Raises NotFound."""
         ...
 
     def restorer(self, name: str, field: str = "") -> ModelRef:
@@ -347,7 +375,20 @@ def resolve_extras(
         most_pixels=int(settings.limits.most_megapixels * 1e6),
         details=details or {},
         captioning=captioning,
+        cutting=cutting_of(request, names),
     )
+
+
+def cutting_of(request: Extras, names: ExtrasNames) -> Cutting | None:
+    """How the background is removed; None: it stays. Raises NotFound: there is no such network."""
+    if not request.remove_background:
+        return None
+    edge = Edge(
+        request.alpha_matting_foreground_threshold,
+        request.alpha_matting_background_threshold,
+        request.alpha_matting_erode_size,
+    )
+    return names.cutting(request.background_model, edge if request.alpha_matting else None, "background_model")
 
 
 def upscalers_of(request: Extras, names: ExtrasNames) -> dict[str, UpscalerRef]:

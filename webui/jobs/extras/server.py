@@ -17,6 +17,7 @@ from webui.jobs.extras.request import (
     ExtrasPlan,
     ExtrasPreview,
     Retouch,
+    cutting_of,
     resolve_extras,
     restorers_of,
     upscalers_of,
@@ -99,6 +100,7 @@ class Server(JobServer[Extras, ExtrasPlan]):
             names,
             int(settings.limits.most_megapixels * 1e6),
             tuple(comments),
+            cutting_of(request, self.catalog),
         )
 
     def keep(self, work: Work, picture: Pictured, /) -> SavedPicture:

@@ -29,6 +29,7 @@ from webui.engine.watch import Skipped, Watch
 from webui.jobs.extras.request import MOST_PARTS, NONE, OBJECTIVES, RESIZE_TO, Extras, ExtrasPlan, Retouch, restorers_of
 from webui.request.captions import KEEP
 from webui.request.interrogators import Way
+from webui.request.cutting import Cutting
 from webui.request.messages import Pictured
 from webui.request.plan import Plan
 
@@ -137,7 +138,7 @@ def retouched(
 
 def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch, within: Within) -> list[Worked]:
     """What becomes of one picture."""
-    given = begun(as_given(opened(plan.images[one.image])), one.request, shelf.residents)
+    given = begun(as_given(opened(plan.images[one.image])), plan.cutting, shelf.residents)
     tiles = _Tiles(watch, 2 if has_second(one.request) else 1)
     enlargers = shelf.enlargers(plan.upscalers, plan.tiles, tiles)
 
@@ -177,15 +178,20 @@ def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch,
     return results_of(given, one.request, enlarge, names, plan.most_pixels, watch.remark, detail, restore, faces)
 
 
-def begun(picture: Image.Image, request: Extras, residents: Residents) -> Worked:
+def begun(picture: Image.Image, cutting: Cutting | None, residents: Residents) -> Worked:
     """What enlarging begins with: the picture, without its background if that is not wanted.
 
     Raises:
         ModelError: the network that finds it was not fetched, or cannot be opened.
     """
-    if not request.remove_background:
+    if cutting is None:
         return Worked(picture, picture.size)
-    return Worked(cut_out(picture, Detectors(residents)), picture.size, {"Postprocess background": "removed"})
+    facts = {"Postprocess background": "removed"}
+    if cutting.network.path:
+        facts["Background model"] = cutting.network.title
+    if cutting.edge is not None:
+        facts["Alpha matting"] = "True"
+    return Worked(cut_out(picture, cutting, residents), picture.size, facts)
 
 
 def as_given(picture: Image.Image) -> Image.Image:

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from webui.jobs.extras.request import NONE, Extras
+from webui.request.cutting import PACKAGED
 from webui.request.documented import Documented
 from webui.server.api.bodies import decoded
 from webui.server.api.forgiving import Forgiving
@@ -59,6 +60,17 @@ class ExtrasBody(Forgiving):
     """The visibility of the second upscaler's result: 0 is none, 1 is only that result."""
     remove_background: bool = False
     """Makes everything around the subject transparent. An addition to A1111's fields."""
+    background_model: str = PACKAGED
+    """The network that finds the subject: u2netp is included; others are .onnx files in models/rembg. An addition to
+    A1111's fields."""
+    alpha_matting: bool = False
+    """Makes out the edges of the subject hair by hair. An addition to A1111's fields."""
+    alpha_matting_foreground_threshold: int = Field(default=240, ge=0, le=255)
+    """Above this level of the mask, a pixel is surely the subject's."""
+    alpha_matting_background_threshold: int = Field(default=10, ge=0, le=255)
+    """Below this level, it is surely not."""
+    alpha_matting_erode_size: int = Field(default=10, ge=0, le=255)
+    """By how many pixels what is sure shrinks."""
     detail_model: str = NONE
     """A detector of ADetailer: what it finds is painted anew after enlarging. An addition to A1111's fields."""
     detail_prompt: str = ""

@@ -28,17 +28,18 @@ class RembgBody(Forgiving):
     input_image: str = ""
     """Base64, with or without `data:...;base64,` in front."""
     model: str = "u2net"
-    """None leaves the picture as it is. Any other name stands for the packaged network, u2netp."""
+    """None leaves the picture as it is. Others are .onnx files in models/rembg; for one that is not there, the included
+    u2netp stands."""
     return_mask: bool = False
     """Whether the response is the mask, white where the subject is, instead of the picture."""
     alpha_matting: bool = False
-    """Accepted, without effect."""
+    """Makes out the edges of the subject hair by hair, and takes the background's color out of them."""
     alpha_matting_foreground_threshold: int = Field(default=240, ge=0, le=255)
-    """Accepted, without effect."""
+    """Above this level of the mask, a pixel is surely the subject's."""
     alpha_matting_background_threshold: int = Field(default=10, ge=0, le=255)
-    """Accepted, without effect."""
+    """Below this level, it is surely not."""
     alpha_matting_erode_size: int = Field(default=10, ge=0, le=255)
-    """Accepted, without effect."""
+    """By how many pixels what is sure shrinks."""
 
 
 class RembgAnswer(Documented):
@@ -54,7 +55,14 @@ def routes(app: App) -> Routes:
     @router.post("", "user")
     async def rembg(body: RembgBody, request: Request) -> RembgAnswer:
         """Remove the background of a picture. Answers when it is finished."""
-        wanted = SingleBody(remove_background=body.model not in ("", NO_MODEL))
+        wanted = SingleBody(
+            remove_background=body.model not in ("", NO_MODEL),
+            background_model=body.model,
+            alpha_matting=body.alpha_matting,
+            alpha_matting_foreground_threshold=body.alpha_matting_foreground_threshold,
+            alpha_matting_background_threshold=body.alpha_matting_background_threshold,
+            alpha_matting_erode_size=body.alpha_matting_erode_size,
+        )
         _, (image,) = await made(app, wanted, [body.input_image], "input_image", request)
         return RembgAnswer(image=await run_in_threadpool(_mask, image) if body.return_mask else image)
 

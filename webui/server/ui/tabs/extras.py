@@ -41,6 +41,8 @@ SPLIT = ("split_oversized", "split_threshold", "split_overlap")
 FOCAL = ("focal_crop", "focal_face_weight", "focal_entropy_weight", "focal_edges_weight")
 AUTOSIZED = ("autosized_crop", "crop_objective", "crop_threshold")
 BOUNDS = ("crop_min_side", "crop_max_side", "crop_min_area", "crop_max_area")
+BACKGROUND = ("background_model", "alpha_matting")
+EDGES = ("alpha_matting_foreground_threshold", "alpha_matting_background_threshold", "alpha_matting_erode_size")
 FACES = ("gfpgan_visibility", "codeformer_visibility", "codeformer_weight")
 CAPTION = ("caption_model", "existing_caption")
 FLIPS = ("flip_horizontal", "flip_vertical", "flip_both")
@@ -129,6 +131,11 @@ def _upscale(controls: Controls) -> None:
         with gr.Row():
             controls.add_all(UPSCALERS, min_width=150)
     controls.add("remove_background")
+    with gr.Accordion("Background", open=False, elem_id="extras_background", elem_classes="fold"):
+        with gr.Row():
+            controls.add_all(BACKGROUND, min_width=150)
+        with gr.Row():
+            controls.add_all(EDGES, min_width=120)
 
 
 def _more(controls: Controls) -> None:
