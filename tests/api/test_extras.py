@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from tests.api.conftest import Api
+from tests.packaged import have
 from webui.catalog.image_files import read_infotext
 from webui.jobs.extras.request import Extras, ExtrasPlan
 from webui.request.fields import Img2Img
@@ -123,7 +124,9 @@ def test_several_pictures_are_one_job(api: Api) -> None:
     ("body", "status", "field"),
     [
         ({"upscaler_1": "Lanzos"}, 404, "upscaler_1"),
-        ({"upscaler_1": "Lanczos", "upscaler_2": "R-ESRGAN 2x+"}, 404, "upscaler_2"),
+        ({"upscaler_1": "Lanczos", "upscaler_2": "nobody's"}, 404, "upscaler_2"),
+        ({"remove_background": True, "background_model": "nobody's"}, 404, "background_model"),
+        ({"remove_background": True, "alpha_matting_erode_size": -1}, 422, ""),
         ({"image": "!!"}, 422, "image"),
         ({"image": "aGk="}, 422, "image"),
         ({"resize_mode": 2}, 422, ""),
@@ -139,11 +142,12 @@ def test_what_cannot_be_is_refused(standing: Api, body: dict[str, Any], status: 
     assert answer.json()["detail"]
 
 
-def test_a_missing_published_model_says_which_file_goes_where(standing: Api) -> None:
-    body = {"image": ENCODED, "upscaler_1": "R-ESRGAN 2x+"}
-    detail = standing.client.post("/sdapi/v1/extra-single-image", json=body).json()["detail"]
-    assert "RealESRGAN_x2plus" in detail
-    assert "models/RealESRGAN" in detail
+def test_one_that_is_like_a_missing_model_answers_and_the_response_says_so(api: Api) -> None:
+    have("RealESRGAN_x4plus.safetensors")
+    body = {"image": ENCODED, "upscaler_1": "R-ESRGAN 2x+", "remove_background": True, "background_model": "silueta"}
+    said = api.client.post("/sdapi/v1/extra-single-image", json=body).json()["html_info"]
+    assert "There is no R-ESRGAN 2x+ here, so R-ESRGAN 4x+" in said
+    assert "There is no silueta here, so u2netp" in said
 
 
 def test_model_files_are_listed_by_the_names_that_people_know(api: Api) -> None:

@@ -63,7 +63,9 @@ def _is_own(name: object) -> bool:
 class _Tensor:
     """One of floats, whose numbers are not read yet."""
 
-    def __init__(self, storage: Callable[[], bytes], offset: int, shape: tuple[int, ...], strides: tuple[int, ...]):
+    def __init__(
+        self, storage: Callable[[], bytes], offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
+    ) -> None:
         self._storage, self._offset, self._shape, self._strides = storage, offset, shape, strides
 
     def numbers(self) -> Array:

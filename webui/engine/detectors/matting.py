@@ -66,8 +66,9 @@ def _trimap(mask: Bytes, edge: Edge, erode: int) -> tuple[Floats, NDArray[np.boo
     front, back = (mask > edge.foreground).astype(np.uint8), (mask < edge.background).astype(np.uint8)
     if erode:
         kernel = np.ones((erode, erode), np.uint8)
-        # Beyond the picture lies background, and nothing of the subject is cut off there.
-        front, back = (cv2.erode(each, kernel, borderType=cv2.BORDER_REPLICATE) for each in (front, back))
+        # The edge of the picture is none of the subject's.
+        front = np.asarray(cv2.erode(front, kernel, borderType=cv2.BORDER_REPLICATE), np.uint8)
+        back = np.asarray(cv2.erode(back, kernel, borderType=cv2.BORDER_REPLICATE), np.uint8)
     return front.astype(np.float64), (front == 0) & (back == 0)
 
 

@@ -23,7 +23,7 @@ DEEPEST = 8
 
 
 @dataclass(frozen=True)
-class Described:
+class PictureGraph:
     """A graph that takes one picture."""
 
     side: tuple[int, int]
@@ -32,7 +32,7 @@ class Described:
     outputs: tuple[str, ...]
 
 
-def described(path: Path) -> Described:
+def described(path: Path) -> PictureGraph:
     """
     Raises:
         ModelError: it is no such file, it takes no pictures, it is too large, or parts of it lie in other files.
@@ -48,7 +48,7 @@ def described(path: Path) -> Described:
         raise broken(path, str(error) or "it is not an ONNX file", "Download it again.") from error
 
 
-def _graph(path: Path, graph: memoryview, size: int) -> Described:
+def _graph(path: Path, graph: memoryview, size: int) -> PictureGraph:
     weights: set[str] = set()
     pictures: dict[str, list[int]] = {}
     outputs: list[str] = []
@@ -69,7 +69,7 @@ def _graph(path: Path, graph: memoryview, size: int) -> Described:
     name, (_, _, height, width) = given[0]
     if not 0 <= max(width, height) <= LARGEST_SIDE:
         raise broken(path, f"it takes pictures of {width}x{height} pixels, which is too large")
-    return Described((width, height) if width and height else (0, 0), name, tuple(outputs))
+    return PictureGraph((width, height) if width and height else (0, 0), name, tuple(outputs))
 
 
 def _check_nodes(path: Path, graph: memoryview, size: int, depth: int = 0) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from webui.base.errors import ModelError
 from webui.base.paths import PACKAGES
 from webui.catalog.packaged import COMMAND, title_of
-from webui.engine.detectors.onnx_graph import Described, described
+from webui.engine.detectors.onnx_graph import PictureGraph, described
 from webui.engine.detectors.regions import Bytes
 from webui.engine.families.weights import broken, reading
 from webui.engine.memory import Profile
@@ -38,7 +38,7 @@ EXTRA = "Install onnxruntime in the program's environment: pip install '.[tagger
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Normalization:
     """How a network wants a picture."""
 
     side: int
@@ -48,15 +48,15 @@ class Wanted:
 
 
 IMAGENET = (0.485, 0.456, 0.406)
-SMALL = Wanted(320, IMAGENET, (0.229, 0.224, 0.225))
-LARGE = Wanted(1024, (0.5, 0.5, 0.5), (1.0, 1.0, 1.0))
+SMALL = Normalization(320, IMAGENET, (0.229, 0.224, 0.225))
+LARGE = Normalization(1024, (0.5, 0.5, 0.5), (1.0, 1.0, 1.0))
 PUBLISHED = {
     "u2net": SMALL,
     "silueta": SMALL,
-    "isnet-anime": Wanted(1024, IMAGENET, (1.0, 1.0, 1.0)),
+    "isnet-anime": Normalization(1024, IMAGENET, (1.0, 1.0, 1.0)),
     "isnet": LARGE,
     "bria": LARGE,
-    "birefnet": Wanted(1024, IMAGENET, (0.229, 0.224, 0.225)),
+    "birefnet": Normalization(1024, IMAGENET, (0.229, 0.224, 0.225)),
 }
 """How a file's name begins -> what its network wants."""
 
@@ -66,7 +66,7 @@ class SubjectNet:
     """An opened network."""
 
     run: Run
-    wanted: Wanted
+    wanted: Normalization
     size: tuple[int, int]
     """(width, height) of the pictures that it takes."""
     path: Path
@@ -129,7 +129,7 @@ def opened(path: Path) -> SubjectNet:
         return SubjectNet(_runner(path, told, size), wanted, size, path, path.stat().st_size)
 
 
-def _runner(path: Path, told: Described, size: tuple[int, int]) -> Run:
+def _runner(path: Path, told: PictureGraph, size: tuple[int, int]) -> Run:
     """Tried with an empty picture: what cannot be carried out is known when it is opened."""
     empty = np.zeros((1, 3, size[1], size[0]), np.float32)
     try:
@@ -155,7 +155,7 @@ def _runner(path: Path, told: Described, size: tuple[int, int]) -> Run:
     return by_runtime
 
 
-def _by_opencv(path: Path, told: Described) -> Run:
+def _by_opencv(path: Path, told: PictureGraph) -> Run:
     network = cv2.dnn.readNetFromONNX(str(path), cv2.dnn.ENGINE_AUTO)
     names = list(network.getUnconnectedOutLayersNames())
     place = names.index(told.outputs[0]) if told.outputs[0] in names else 0

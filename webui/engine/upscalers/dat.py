@@ -6,6 +6,7 @@ Chen et al. 2023, "Dual Aggregation Transformer for Image Super-Resolution", ICC
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import torch
@@ -118,7 +119,7 @@ class _Gated(nn.Module):
         return found
 
 
-class _Beside(nn.Module):
+class _Beside(nn.Module, ABC):
     """Attention beside a convolution of the values, each weighed by the other. Section 3.2."""
 
     def __init__(self, shapes: Shapes, where: str, width: int) -> None:
@@ -146,13 +147,13 @@ class _Beside(nn.Module):
         found: Tensor = self.proj(both.permute(0, 2, 3, 1))
         return found
 
+    @abstractmethod
     def attention(self, qkv: Tensor) -> Tensor:
         """(b, h, w, 3 * c) -> (b, h, w, c)"""
-        raise NotImplementedError
 
+    @abstractmethod
     def mixed(self, attention: Tensor, convolved: Tensor) -> Tensor:
         """Of (b, c, h, w) each."""
-        raise NotImplementedError
 
 
 class _OfPlaces(_Beside):
@@ -172,7 +173,7 @@ class _OfPlaces(_Beside):
         side = max(side for window in self.windows for side in window)
         # As published: what the windows lack at the edges is filled with queries, keys and values of zero.
         whole = pad(qkv, (0, 0, 0, -width % side, 0, -height % side))
-        halves = whole.unflatten(3, (3, 2, channels // 6)).unbind(4)
+        halves = whole.reshape(*whole.shape[:3], 3, 2, channels // 6).unbind(4)
         found = [
             attended(half.flatten(3), positions(), window, shifted=self.shifted)[:, :height, :width]
             for half, positions, window in zip(halves, self.attns, self.windows, strict=True)
@@ -181,7 +182,8 @@ class _OfPlaces(_Beside):
 
     def mixed(self, attention: Tensor, convolved: Tensor) -> Tensor:
         of_channels, of_places = self.channel_interaction(convolved), self.spatial_interaction(attention)
-        return attention * of_channels.sigmoid() + convolved * of_places.sigmoid()
+        both: Tensor = attention * of_channels.sigmoid() + convolved * of_places.sigmoid()
+        return both
 
 
 class _Positions(nn.Module):
@@ -221,11 +223,13 @@ class _OfChannels(_Beside):
         # three of (b, heads, channels of a head, places)
         q, k, v = qkv.reshape(batch, height * width, 3, self.heads, -1).permute(2, 0, 3, 4, 1)
         ways = (normalize(q, dim=-1) @ normalize(k, dim=-1).transpose(-2, -1) * self.temperature).softmax(-1)
-        return (ways @ v).permute(0, 3, 1, 2).reshape(batch, height, width, channels // 3)
+        found: Tensor = (ways @ v).permute(0, 3, 1, 2).reshape(batch, height, width, channels // 3)
+        return found
 
     def mixed(self, attention: Tensor, convolved: Tensor) -> Tensor:
         of_channels, of_places = self.channel_interaction(attention), self.spatial_interaction(convolved)
-        return attention * of_places.sigmoid() + convolved * of_channels.sigmoid()
+        both: Tensor = attention * of_places.sigmoid() + convolved * of_channels.sigmoid()
+        return both
 
 
 class _Norm(nn.Module):

@@ -77,8 +77,12 @@ def _opened(path: Path, device: torch.device, dtype: torch.dtype) -> Upscaler:
 
 def _ours(state: dict[str, Tensor]) -> Rrdb | Compact | SwinIR | Dat | ScuNet | None:
     """The network of these weights, if it is one of our own; None: it is another."""
-    attending = (filled(kind, state, _works) for kind in (swinir_of, dat_of, scunet_of))
-    return network_of(state) or next(filter(None, attending), None)
+    return (
+        network_of(state)
+        or filled(swinir_of, state, _works)
+        or filled(dat_of, state, _works)
+        or filled(scunet_of, state, _works)
+    )
 
 
 def _works(network: SwinIR | Dat | ScuNet) -> bool:
@@ -238,10 +242,10 @@ def faded(tiles: Sequence[tuple[int, int]], scale: int) -> list[Faded]:
         rise = (torch.arange(shared) - unused + 1) / (shared - 2 * unused + 1)
         weights[place + 1][:shared] *= rise.clamp(0.0, 1.0)
         weights[place][-shared:] *= (1.0 - rise).clamp(0.0, 1.0)
-    places = [slice(begin * scale, end * scale) for begin, end in tiles]
     sums = torch.zeros(tiles[-1][1] * scale)
-    for place, own in zip(places, weights, strict=True):
-        sums[place] += own
+    for (begin, end), own in zip(tiles, weights, strict=True):
+        sums[begin * scale : end * scale] += own
     return [
-        Faded(begin, end, own / sums[place]) for (begin, end), place, own in zip(tiles, places, weights, strict=True)
+        Faded(begin, end, own / sums[begin * scale : end * scale])
+        for (begin, end), own in zip(tiles, weights, strict=True)
     ]

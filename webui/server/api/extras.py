@@ -158,7 +158,7 @@ async def made(app: App, body: ExtrasBody, texts: list[str], field: str, request
     if len(job.pictures) < len(texts):
         raise JobFailed(500, "The job was stopped before all pictures were finished.", "")
     html, images = await run_in_threadpool(_answer, app, job)
-    remarks = (*body.changed_values, *unheard_extras(body))
+    remarks = (*body.changed_values, *unheard_extras(body), *job.comments)
     return html + "".join(f"<p>{escape(sentence)}</p>" for sentence in remarks), images
 
 
