@@ -20,6 +20,7 @@ from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.registry import PIXEL_UPSCALERS
+from webui.request.cutting import INCLUDED, Cutting, Edge
 from webui.request.engine_options import EngineOptions
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.messages import Event, Pictured, Progress
@@ -70,6 +71,9 @@ class Names:
                 f"There is no upscaler named {name!r}.", hint=did_you_mean(name, PIXEL_UPSCALERS), field=field
             )
         return UpscalerRef(name)
+
+    def cutting(self, name: str, edge: Edge | None = None, field: str = "") -> Cutting:
+        return Cutting(INCLUDED, edge)
 
     def restorer(self, name: str, field: str = "") -> ModelRef:
         if name in self.restorers:

@@ -28,6 +28,7 @@ from webui.engine.upscaler_shelf import UpscalerShelf
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.jobs.extras.request import MOST_PARTS, RESIZE_TO, Extras, resolve_extras
 from webui.jobs.extras.work import retouched, work
+from webui.request.cutting import INCLUDED, Cutting, Edge
 from webui.request.messages import Pictured
 from webui.request.model_ref import ModelRef
 from webui.request.plan import UpscalerRef
@@ -43,6 +44,9 @@ class Names:
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
         return buffer.getvalue()
+
+    def cutting(self, name: str, edge: Edge | None = None, field: str = "") -> Cutting:
+        return Cutting(INCLUDED, edge)
 
     def restorer(self, name: str, field: str = "") -> ModelRef:
         raise NotFound(f"There is no face restorer named {name!r}.", field=field)

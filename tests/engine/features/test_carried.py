@@ -45,6 +45,7 @@ ELSEWHERE = {
     "Soft inpainting": "tests/golden/test_pictures.py",
     "Tiled Diffusion": "tests/engine/features/test_tiled_diffusion.py",
     "ADetailer": "tests/engine/features/test_detailer.py",
+    "Remove background": "tests/engine/features/test_remove_background.py",
     "Tiled VAE": "tests/engine/features/test_tiled_vae.py",
 }
 """Those that do not change any picture by themselves -> where they are tried."""

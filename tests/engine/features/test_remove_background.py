@@ -1,0 +1,63 @@
+"""A picture leaves without its background."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.engine.conftest import Engine, Names
+from tests.engine.detectors.graphs import graph
+from tests.engine.test_generate import request
+from webui.base.paths import Paths
+from webui.catalog.catalog import Catalog
+from webui.request.cutting import Cutting, Edge
+from webui.request.model_ref import ModelRef
+
+
+def asked(**values: object) -> dict[str, dict[str, object]]:
+    return {"Remove background": values}
+
+
+def test_a_network_of_one_s_own_leaves_the_subject_and_the_rest_is_transparent(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "redness.onnx"
+    path.write_bytes(graph())
+    ref = ModelRef(str(path), "redness")
+    monkeypatch.setattr(Names, "cutting", lambda _self, _name, edge=None, field="": Cutting(ref, edge))
+    (plain,) = engine.run(request())
+    (made,) = engine.run(request(features=asked(model="redness")))
+    assert made.rgb == plain.rgb
+    assert plain.alpha == b"" != made.alpha
+    levels = np.frombuffer(made.rgb, np.uint8).reshape(-1, 3).astype(int)
+    alpha = np.frombuffer(made.alpha, np.uint8)
+    redder = levels[:, 0] - levels[:, 2]
+    assert redder[alpha > 128].mean() > redder[alpha < 128].mean()
+
+
+def test_a_network_that_cannot_be_opened_costs_the_cut_and_not_the_picture(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"nothing")
+    broken = Cutting(ModelRef(str(tmp_path / "broken.onnx"), "broken"))
+    monkeypatch.setattr(Names, "cutting", lambda _self, _name, edge=None, field="": broken)
+    (made,) = engine.run(request(features=asked()))
+    assert made.alpha == b""
+    assert any("The background was not removed: broken.onnx" in comment for comment in made.comments)
+
+
+def test_what_is_asked_for_is_looked_up(tmp_path: Path) -> None:
+    paths = Paths(data=tmp_path, packages=tmp_path / "none")
+    for folder, name in (("rembg", "mine"), ("u2net", "u2net"), ("rembg", "u2net")):
+        (paths.models / folder).mkdir(parents=True, exist_ok=True)
+        (paths.models / folder / f"{name}.onnx").write_bytes(graph())
+    catalog = Catalog(paths)
+    edge = Edge(1, 2, 3)
+    assert catalog.choices("cut_out_models") == ["u2netp", "mine", "u2net"]
+    assert Path(catalog.cutting("U2Net", edge).network.path).parent.name == "rembg"
+    assert catalog.cutting("mine.onnx", edge).edge == edge
+    assert not catalog.cutting("").network.path
+    assert catalog.cutting("isnet-anime").remark == "There is no isnet-anime here, so u2netp found the subject."
+    catalog.close()
