@@ -14,7 +14,7 @@ from webui.engine.residents import ResidentKind, Residents
 from webui.engine.upscalers.models import OnTile, Upscaler, enlarged_by, opened
 from webui.engine.upscalers.resize import Enlarge, plain
 from webui.request.plan import UpscalerRef
-from webui.request.tiles import WHOLE, Tiles
+from webui.request.tiles import WHOLE, TileSize
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class UpscalerShelf:
     residents: Residents
 
     def enlargers(
-        self, refs: Mapping[str, UpscalerRef], tiles: Mapping[str, Tiles], on_tile: OnTile
+        self, refs: Mapping[str, UpscalerRef], tiles: Mapping[str, TileSize], on_tile: OnTile
     ) -> dict[str, Enlarge]:
         """Name -> what enlarges by that name: those that need no file, and these. A model is opened when it is used.
 

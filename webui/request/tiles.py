@@ -12,7 +12,7 @@ SWINIR, DAT, SCUNET, OTHER = "SwinIR", "DAT", "ScuNET", ""
 
 
 @dataclass(frozen=True)
-class Tiles:
+class TileSize:
     """How large they are, in the pixels of the picture that is enlarged."""
 
     side: int = 192
@@ -21,15 +21,15 @@ class Tiles:
     """At least so many pixels are in both of two neighbours."""
 
 
-WHOLE = Tiles(0, 0)
+WHOLE = TileSize(0, 0)
 """None."""
 
 
-def tiles_of(render: RenderSettings) -> Mapping[str, Tiles]:
+def tiles_of(render: RenderSettings) -> Mapping[str, TileSize]:
     """By the kinds of networks."""
     return {
-        SWINIR: Tiles(render.swinir_tile, render.swinir_tile_overlap),
-        DAT: Tiles(render.dat_tile, render.dat_tile_overlap),
-        SCUNET: Tiles(render.scunet_tile, render.scunet_tile_overlap),
-        OTHER: Tiles(render.upscaler_tile, render.upscaler_tile_overlap),
+        SWINIR: TileSize(render.swinir_tile, render.swinir_tile_overlap),
+        DAT: TileSize(render.dat_tile, render.dat_tile_overlap),
+        SCUNET: TileSize(render.scunet_tile, render.scunet_tile_overlap),
+        OTHER: TileSize(render.upscaler_tile, render.upscaler_tile_overlap),
     }

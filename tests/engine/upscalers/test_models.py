@@ -21,7 +21,7 @@ from webui.engine.upscalers.esrgan import Compact, Rrdb
 from webui.engine.upscalers.models import opened
 from webui.engine.upscalers.resize import enlarged
 from webui.request.plan import UpscalerRef
-from webui.request.tiles import OTHER, Tiles
+from webui.request.tiles import OTHER, TileSize
 
 CPU = torch.device("cpu")
 
@@ -155,7 +155,7 @@ def test_other_kinds_are_opened_by_spandrel_where_that_is(tmp_path: Path, monkey
     monkeypatch.setitem(sys.modules, "spandrel", names)
     shelf = UpscalerShelf(Residents(profile_of(OPTIONS)))
     enlarge = shelf.enlargers(
-        {"swin": UpscalerRef("swin", str(tmp_path / "swin.pth"))}, {OTHER: Tiles(8, 2)}, lambda done, of: None
+        {"swin": UpscalerRef("swin", str(tmp_path / "swin.pth"))}, {OTHER: TileSize(8, 2)}, lambda done, of: None
     )
     assert enlarge["swin"](Image.new("RGB", (11, 7)), 2.0).size == (33, 21)
     for name, channels, words in (("swin.weight", 2, "2 channels"), ("other", 3, "no kind")):

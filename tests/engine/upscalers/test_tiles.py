@@ -15,7 +15,7 @@ from tests.packaged import have
 from webui.base.paths import PACKAGES
 from webui.engine.upscalers.models import Upscaler, faded, margin, opened, spans, tiled
 from webui.request.settings import Settings
-from webui.request.tiles import DAT, SCUNET, SWINIR, Tiles, tiles_of
+from webui.request.tiles import DAT, SCUNET, SWINIR, TileSize, tiles_of
 
 
 def picture(height: int, width: int) -> Tensor:
@@ -23,7 +23,7 @@ def picture(height: int, width: int) -> Tensor:
     return interpolate(torch.rand(1, 3, height // 8, width // 8, generator=stream), (height, width), mode="bicubic")
 
 
-def apart(upscaler: Upscaler, pixels: Tensor, tiles: Tiles) -> tuple[Tensor, Tensor]:
+def apart(upscaler: Upscaler, pixels: Tensor, tiles: TileSize) -> tuple[Tensor, Tensor]:
     """(differences between tiled and whole, whole)"""
     with torch.inference_mode():
         whole = upscaler.network(pixels)
@@ -52,7 +52,7 @@ def test_tiles_cover_the_picture_share_what_they_shall_and_begin_on_the_grid(
 def test_what_sees_one_pixel_alone_comes_out_as_from_the_whole() -> None:
     steps: list[tuple[int, int]] = []
     plain, pixels = Upscaler(torch.nn.Upsample(scale_factor=2), 2, torch.float32), torch.rand(1, 3, 50, 70)
-    made = tiled(plain, pixels, Tiles(32, 8), lambda done, of: steps.append((done, of)))
+    made = tiled(plain, pixels, TileSize(32, 8), lambda done, of: steps.append((done, of)))
     assert torch.allclose(made, interpolate(pixels, scale_factor=2), atol=1e-6)
     assert steps[-1] == (6, 6)
 
@@ -62,9 +62,11 @@ def test_where_the_margin_is_as_wide_as_a_network_sees_nothing_differs() -> None
     torch.manual_seed(0)
     deep = torch.nn.Sequential(*(torch.nn.Conv2d(3, 3, 3, padding=1) for _ in range(11)))
     assert margin(30) == 11
-    wrong, whole = apart(Upscaler(deep, 1, torch.float32), picture(40, 120), Tiles(64, 30))
+    wrong, whole = apart(Upscaler(deep, 1, torch.float32), picture(40, 120), TileSize(64, 30))
     assert wrong.max() < 1e-5 * whole.abs().max()
-    assert apart(Upscaler(deep, 1, torch.float32), picture(40, 120), Tiles(64, 2))[0].max() > 1e-5 * whole.abs().max()
+    assert (
+        apart(Upscaler(deep, 1, torch.float32), picture(40, 120), TileSize(64, 2))[0].max() > 1e-5 * whole.abs().max()
+    )
 
 
 @pytest.mark.parametrize("kind", ["SwinIR x4", "SwinIR light x2", "SwinIR x1"])
@@ -72,16 +74,16 @@ def test_windows_of_tiles_are_those_of_the_whole_picture(kind: str, tmp_path: Pa
     """Four layers with windows of 8 pixels, every other one shifted by 4, and six convolutions see less than 24 far."""
     torch.save(KINDS[kind](), tmp_path / "x.pth")
     upscaler = opened(tmp_path / "x.pth", CPU, torch.float32)
-    wrong, whole = apart(upscaler, picture(72, 168), Tiles(104, 64))
+    wrong, whole = apart(upscaler, picture(72, 168), TileSize(104, 64))
     assert wrong.max() < 1e-4 * (whole.max() - whole.min())
-    usual, _ = apart(upscaler, picture(72, 168), Tiles(104, tiles_of(Settings().render)[SWINIR].overlap))
+    usual, _ = apart(upscaler, picture(72, 168), TileSize(104, tiles_of(Settings().render)[SWINIR].overlap))
     assert usual.max() < (whole.max() - whole.min()) / 255
 
 
 def test_scunet_in_tiles_is_within_a_level_of_the_whole(tmp_path: Path) -> None:
     torch.save(KINDS["ScuNET"](), tmp_path / "x.pth")
     upscaler = opened(tmp_path / "x.pth", CPU, torch.float32)
-    tiles = Tiles(128, tiles_of(Settings().render)[SCUNET].overlap)
+    tiles = TileSize(128, tiles_of(Settings().render)[SCUNET].overlap)
     wrong, whole = apart(upscaler, picture(64, 192), tiles)
     assert wrong.max() < (whole.max() - whole.min()) / 255
 
@@ -90,6 +92,6 @@ def test_dat_in_tiles_is_near_the_whole() -> None:
     """It attends over the channels of the whole picture, so that no overlap makes tiles equal to it."""
     have("DAT_light_x2.safetensors")
     upscaler = opened(PACKAGES / "DAT_light_x2.safetensors", CPU, torch.float32)
-    wrong, _ = apart(upscaler, picture(32, 96), Tiles(64, tiles_of(Settings().render)[DAT].overlap))
+    wrong, _ = apart(upscaler, picture(32, 96), TileSize(64, tiles_of(Settings().render)[DAT].overlap))
     assert wrong.mean() * 255 < 0.1
     assert wrong.max() * 255 < 1

@@ -22,7 +22,7 @@ from webui.engine.upscalers.dat import Dat, dat_of
 from webui.engine.upscalers.esrgan import Compact, Rrdb, network_of
 from webui.engine.upscalers.scunet import ScuNet, scunet_of
 from webui.engine.upscalers.swinir import SwinIR, swinir_of
-from webui.request.tiles import OTHER, Tiles
+from webui.request.tiles import OTHER, TileSize
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class _Called(nn.Module):
 
 
 def enlarged_by(
-    upscaler: Upscaler, picture: Image.Image, tiles: Tiles, device: torch.device, on_tile: OnTile
+    upscaler: Upscaler, picture: Image.Image, tiles: TileSize, device: torch.device, on_tile: OnTile
 ) -> Image.Image:
     """The picture `upscaler.scale` times as large; with smaller tiles where memory runs out.
 
@@ -172,7 +172,7 @@ def enlarged_by(
     return Image.fromarray(made.contiguous().numpy())
 
 
-def tiled(upscaler: Upscaler, pixels: Tensor, tiles: Tiles, on_tile: OnTile) -> Tensor:
+def tiled(upscaler: Upscaler, pixels: Tensor, tiles: TileSize, on_tile: OnTile) -> Tensor:
     """(1, 3, h, w) in 0..1 -> (1, 3, h * scale, w * scale) in float32 on the CPU.
 
     Neighbouring tiles share `tiles.overlap` pixels or more. What a network sees beyond a tile's edge is none of the

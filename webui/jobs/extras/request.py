@@ -28,7 +28,7 @@ from webui.request.model_ref import ModelRef
 from webui.request.params import Choice, Image, Number, Slider, Text, Toggle
 from webui.request.plan import GIVEN, Plan, UpscalerRef
 from webui.request.settings import LimitSettings, Settings
-from webui.request.tiles import Tiles, tiles_of
+from webui.request.tiles import TileSize, tiles_of
 
 RESIZE_BY, RESIZE_TO = 0, 1
 SIZES = ("Scale by", "Scale to")
@@ -259,7 +259,7 @@ class ExtrasPlan:
     """By the names in the request."""
     restorers: Mapping[str, ModelRef] = field(default_factory=dict)
     """Of faces, by A1111's names; without a path where an installed package adds it."""
-    tiles: Mapping[str, Tiles] = field(default_factory=dict)
+    tiles: Mapping[str, TileSize] = field(default_factory=dict)
     """In which a model sees a picture, by kinds of networks."""
     most_pixels: int = 64_000_000
     """A result may have no more."""
