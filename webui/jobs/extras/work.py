@@ -28,8 +28,8 @@ from webui.engine.upscalers.transparency import apart
 from webui.engine.watch import Skipped, Watch
 from webui.jobs.extras.request import MOST_PARTS, NONE, OBJECTIVES, RESIZE_TO, Extras, ExtrasPlan, Retouch, restorers_of
 from webui.request.captions import KEEP
-from webui.request.interrogators import Way
 from webui.request.cutting import Cutting
+from webui.request.interrogators import Way
 from webui.request.messages import Pictured
 from webui.request.plan import Plan
 
