@@ -381,6 +381,7 @@ FEATURES: tuple[FeatureEntry, ...] = (
     FeatureEntry("Regional Prompter", f"{_F}.regional_prompter", panel=True),
     FeatureEntry("Tiled Diffusion", f"{_F}.tiled_diffusion", panel=True),
     FeatureEntry("Tiled VAE", f"{_F}.tiled_vae"),
+    FeatureEntry("Noise recovery", f"{_F}.noise_recovery", kinds=("img2img",)),
     FeatureEntry("Hires. fix", f"{_F}.hires", kinds=("txt2img",)),
     FeatureEntry("Face restoration", f"{_F}.face_restoration"),
     FeatureEntry("Soft inpainting", f"{_F}.soft_inpainting", kinds=("img2img",)),
@@ -407,10 +408,15 @@ TABS: tuple[TabEntry, ...] = (
 )
 
 SCRIPTS: tuple[ScriptEntry, ...] = (
+    ScriptEntry("img2img alternative test", "webui.scripts.img2img_alternative:Img2ImgAlternative"),
     ScriptEntry("Loopback", "webui.scripts.loopback:Loopback"),
+    ScriptEntry("Outpainting mk2", "webui.scripts.outpainting_mk2:OutpaintingMk2"),
+    ScriptEntry("Poor man's outpainting", "webui.scripts.poor_mans_outpainting:PoorMansOutpainting"),
     ScriptEntry("Prompt matrix", "webui.scripts.prompt_matrix:PromptMatrix"),
     ScriptEntry("Prompts from file or textbox", "webui.scripts.prompts_from_file:PromptsFromFile"),
+    ScriptEntry("SD upscale", "webui.scripts.sd_upscale:SdUpscale"),
     ScriptEntry("X/Y/Z plot", "webui.scripts.xyz:XyzPlot"),
+    ScriptEntry("Ultimate SD upscale", "webui.scripts.ultimate_sd_upscale:UltimateSdUpscale"),
 )
 
 JOB_KINDS: tuple[JobKind, ...] = (
@@ -420,6 +426,7 @@ JOB_KINDS: tuple[JobKind, ...] = (
     JobKind("merge", "webui.jobs.merge", scope="admin"),
     JobKind("interrogate", "webui.jobs.interrogate"),
     JobKind("caption", "webui.jobs.caption", scope="admin", long=True),
+    JobKind("compose", "webui.jobs.compose"),
 )
 
 UPSCALERS: tuple[UpscalerEntry, ...] = ()

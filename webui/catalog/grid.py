@@ -84,6 +84,17 @@ def in_a_row(contents: Sequence[bytes], save: SaveSettings) -> Image.Image:
     return image_grid(readable(lambda: [_opened(content) for content in contents]), 1, save.grid_background_color)
 
 
+def in_rows(contents: Sequence[bytes], save: SaveSettings) -> Image.Image:
+    """The pictures of these files in as many rows as the settings say for single pictures.
+
+    Raises:
+        UserError: one of them is broken.
+    """
+    pictures = readable(lambda: [_opened(content) for content in contents])
+    rows = rows_of(len(pictures), 1, save.n_rows, prevent_empty_spots=save.grid_prevent_empty_spots)
+    return image_grid(pictures, rows, save.grid_background_color)
+
+
 def encoded(image: Image.Image, infotext: str, save: SaveSettings) -> EncodedPicture:
     """The file of a sheet."""
     return encode(

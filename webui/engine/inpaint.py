@@ -132,7 +132,9 @@ class Masking:
     """What a mask comes to for one job."""
 
     latent: Picture
-    """At the size of the generation, 8 bits."""
+    """Where latents may change: at the size of the generation, 8 bits."""
+    shown: Picture
+    """What inpainting checkpoints see of the mask, likewise: the same, unless latents were given a mask of their own."""
     overlay: Picture
     """At the size of the given picture."""
     box: Box | None
@@ -146,12 +148,13 @@ def masking(
     if not only_masked:
         at_size = fitted(mask, width, height, resize_mode)
         twice = np.clip(np.asarray(at_size, dtype=np.float32) * 2, 0, 255).astype(np.uint8)
-        return Masking(at_size, Image.fromarray(twice), None)
+        return Masking(at_size, at_size, Image.fromarray(twice), None)
     box = crop_region(mask, padding)
     if box is None:
         return None
     box = expanded(box, width, height, mask.width, mask.height)
-    return Masking(fitted(mask.crop(box), width, height, FILL), mask, box)
+    at_size = fitted(mask.crop(box), width, height, FILL)
+    return Masking(at_size, at_size, mask, box)
 
 
 def latent_mask(mask: Picture, width: int, height: int, *, rounded: bool) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -105,7 +105,7 @@ class Beginnings:
             elif request.inpainting_fill == FILL_NOTHING:
                 latents = latents * (1 - mask)
         each = tuple(givens[name] for name in names)
-        hidden, size, watch = masked.latent if masked else None, tuple(latents.shape[-2:]), self.watch
+        hidden, size, watch = masked.shown if masked else None, tuple(latents.shape[-2:]), self.watch
 
         def beside(other: PictureMaker) -> Tensor | None:
             if other.input_channels <= other.latent.channels:
@@ -158,6 +158,11 @@ class Beginnings:
         )
         if found is None:
             self.watch.remark("The mask is blank, so the whole picture was redrawn.")
+            return None
+        if request.latent_mask:
+            own = mask_of(opened(self.images[request.latent_mask]), rounded=request.rounds_mask)
+            inner = own if found.box is None else own.crop(found.box)
+            found = replace(found, latent=fitted(inner, request.width, request.height, request.resize_mode))
         return found
 
     def _given(

@@ -626,6 +626,9 @@ class Img2Img(Generation):
     """The pictures to start from; each batch uses all of them."""
     mask: Annotated[str, Image(ui="Mask")] = ""
     """White areas may change; without a mask, everything may."""
+    latent_mask: Annotated[str, Image(ui="Latent mask", axis=False)] = ""
+    """A second mask, which alone says where latents may change, while `mask` decides what is shown of the result. It is
+    neither blurred nor inverted. Without one, `mask` stands for both."""
     basename: str = ""
     """The name of the original file without its extension: [basename] in file name patterns."""
     denoising_strength: DenoisingStrength = 0.75

@@ -6,15 +6,17 @@ description follow from them. The queue makes the pictures, all of them one job.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
+from pydantic import BeforeValidator
+
 from webui import registry
-from webui.base.errors import UserError
+from webui.base.errors import UserError, did_you_mean
 from webui.request.fields import Generation
 from webui.request.fitting import fitted
-from webui.request.params import Choice, Declared, Number, Slider, default_of
+from webui.request.params import Choice, Declared, Number, Param, Several, Slider, default_of
 
 Title: TypeAlias = str | tuple[tuple[str, bool], ...]
 """What stands above a column or beside a row: a text, or lines, each with whether it is in force there."""
@@ -97,6 +99,8 @@ class Script(Declared):
     """A1111: an API's answer has the first picture of each request alone, however many it makes."""
     kinds: ClassVar[tuple[str, ...]] = ("txt2img", "img2img")
     """The kinds of generation that it can be picked for."""
+    places: ClassVar[tuple[str, ...]] = ()
+    """A1111: the values by position, where that is not the order of declaration; "": what only shows something."""
 
     @property
     def shows_pictures(self) -> bool:
@@ -113,39 +117,67 @@ class Script(Declared):
 
     @classmethod
     def of_arguments(cls, _request: type[Generation], arguments: Sequence[object]) -> dict[str, object]:
-        """A1111: the values come by position -> by name.
+        """A1111: the values come by position -> by name. The only value may be all of them by name.
 
         Raises:
-            UserError: there are too many.
+            UserError: there are too many, or one has a name that no parameter has.
         """
-        names = list(cls.params())
+        names = cls.places or tuple(cls.params())
+        if len(arguments) == 1 and isinstance(arguments[0], Mapping):
+            by_name = {str(name): value for name, value in arguments[0].items()}
+            for name in by_name:
+                if name not in names:
+                    raise UserError(
+                        f"{cls.title} has no parameter named {name!r}.",
+                        hint=did_you_mean(name, cls.params()),
+                        field="script_args",
+                    )
+            return by_name
         if len(arguments) > len(names):
             raise UserError(
                 f"{cls.title} takes {len(names)} values; {len(arguments)} came.",
                 hint="/sdapi/v1/script-info lists them.",
                 field="script_args",
             )
-        return dict(zip(names, arguments, strict=False))
+        return {name: value for name, value in zip(names, arguments, strict=False) if name}
 
     @classmethod
     def arguments(cls, _request: type[Generation]) -> list[dict[str, object]]:
         """A1111's description of the values by position."""
-        found = []
-        for name, param in cls.params().items():
-            bounds = param if isinstance(param, Slider) else None
-            whole = {"minimum": param.ge, "maximum": param.le} if isinstance(param, Number) else {}
-            found.append(
-                {
-                    "label": param.title,
-                    "value": default_of(cls, name),
-                    "minimum": bounds.min if bounds else None,
-                    "maximum": bounds.max if bounds else None,
-                    "step": bounds.step if bounds else None,
-                    "choices": list(param.choices) if isinstance(param, Choice) else None,
-                    **whole,
-                }
-            )
-        return found
+        params = cls.params()
+        return [_argument(cls, name, params[name]) if name else NOTHING_ASKED for name in cls.places or params]
+
+
+NOTHING_ASKED: dict[str, object] = {
+    "label": "",
+    "value": None,
+    "minimum": None,
+    "maximum": None,
+    "step": None,
+    "choices": None,
+}
+"""A1111: the place of a text that a script shows among its values."""
+
+
+def _argument(cls: type[Script], name: str, param: Param) -> dict[str, object]:
+    """A1111's description of one value."""
+    bounds = param if isinstance(param, Slider) else None
+    whole = {"minimum": param.ge, "maximum": param.le} if isinstance(param, Number) else {}
+    return {
+        "label": param.title,
+        "value": default_of(cls, name),
+        "minimum": bounds.min if bounds else None,
+        "maximum": bounds.max if bounds else None,
+        "step": bounds.step if bounds else None,
+        "choices": list(param.choices) if isinstance(param, Choice | Several) else None,
+        **whole,
+    }
+
+
+def by_place(choices: tuple[str, ...]) -> BeforeValidator:
+    """For a `Choice` by index: a program may also name what it means, in any letters."""
+    known = {choice.casefold(): place for place, choice in enumerate(choices)}
+    return BeforeValidator(lambda value: known.get(value.casefold(), value) if isinstance(value, str) else value)
 
 
 def chosen(request: Generation) -> tuple[Script, tuple[str, ...]]:

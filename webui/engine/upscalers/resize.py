@@ -10,6 +10,7 @@ from webui import registry
 from webui.base.errors import NotFound, did_you_mean
 from webui.entry_points import expected
 from webui.registry import UpscalerEntry
+from webui.request.enlarged import enlarged_size
 
 Picture = Image.Image
 Enlarge = Callable[[Picture, float], Picture]
@@ -92,11 +93,6 @@ def enlarged(picture: Picture, factor: float, upscaler: str, enlargers: Mapping[
         if picture.size == before:
             break
     return picture if picture.size == target else picture.resize(target, Image.Resampling.LANCZOS)
-
-
-def enlarged_size(size: tuple[int, int], factor: float) -> tuple[int, int]:
-    """What `enlarged` makes of a picture of this size."""
-    return int(size[0] * factor) // 8 * 8, int(size[1] * factor) // 8 * 8
 
 
 def _resample(method: Image.Resampling) -> Enlarge:

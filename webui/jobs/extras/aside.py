@@ -8,9 +8,9 @@ from PIL import Image
 
 from webui.engine.residents import Residents
 from webui.engine.start import opened
-from webui.engine.upscalers.resize import enlarged_size
 from webui.jobs.extras.request import ExtrasPreview
 from webui.jobs.extras.work import Worked, as_given, begun, faces_by, results_of
+from webui.request.enlarged import enlarged_size
 from webui.request.messages import AsidePicture, AsideResult
 
 LARGE, SMALL = 640, 320

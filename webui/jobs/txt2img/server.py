@@ -15,7 +15,7 @@ from webui.request.fields import Generation
 from webui.request.messages import Pictured
 from webui.request.plan import LARGEST_RANDOM_SEED, Plan, Plans, resolve
 from webui.request.settings import Settings
-from webui.scripts.flow import Flow, Made, Next, following
+from webui.scripts.flow import Course, Flow, Made, Next, following
 from webui.scripts.script import Table, chosen, refuse_beyond
 from webui.server.jobs.job import Job, JobError, user_name
 from webui.server.jobs.kind import Checked, JobServer
@@ -43,10 +43,11 @@ class Server(JobServer[Generation, Plan]):
             return Checked(request.picture_count, first.model, picture.seed, picture.subseed)
         seed = request.seed if request.seed >= 0 else _random_seed()
         subseed = request.subseed if request.subseed >= 0 else _random_seed()
-        if (flow := _flow(request)) is not None:
-            refuse_beyond(flow.steps(request), settings.limits.most_pictures)
+        if (course := self._course(request)) is not None:
+            within(course, settings.limits)
+            refuse_beyond(course.steps(request), settings.limits.most_pictures)
             first = self.plan(request.changed(script="", script_values={}, **one), settings)
-            return Checked(flow.picture_count(request), first.model, seed, subseed)
+            return Checked(course.picture_count(request), first.model, seed, subseed)
         table = self._table(request, seed, subseed, settings)
         for cell in table.cells:
             within(cell.request, settings.limits)
@@ -73,14 +74,21 @@ class Server(JobServer[Generation, Plan]):
 
     def follow(self, job: Job, request: Generation, made: Sequence[Made], /) -> Next | None:
         """As the request's script says, where that is a flow."""
+        course = self._course(request)
+        if course is None:
+            return None
+        return following(course.follow(request.changed(seed=job.seed, subseed=job.subseed), made), course)
+
+    def steps(self, request: Generation, /) -> int:
+        course = self._course(request)
+        return expected(course.steps(request), int, course, "steps") if course is not None else 1
+
+    def _course(self, request: Generation) -> Course | None:
+        """What the request's script asks for in turn, where that is a flow. Raises as `_flow`, and as `Flow.course`."""
         flow = _flow(request)
         if flow is None:
             return None
-        return following(flow.follow(request.changed(seed=job.seed, subseed=job.subseed), made), flow)
-
-    def steps(self, request: Generation, /) -> int:
-        flow = _flow(request)
-        return expected(flow.steps(request), int, flow, "steps") if flow is not None else 1
+        return expected(flow.course(request, self.catalog, is_fixed=request.seed >= 0), Course, flow, "course")
 
     def mended(self, work: Work, error: JobError, /) -> bool:
         """A checkpoint that nobody has chosen cannot be opened: the next one of the list takes its place."""
@@ -121,27 +129,37 @@ class Server(JobServer[Generation, Plan]):
             self._lay_out_table(work.table, work.plan, work.settings, ended)
             return
         if work.flow is not None:
-            self._lay_out_flow(ended, work.flow.settings)
+            assert isinstance(ended.request, Generation)
+            self._lay_out_flow(ended, ended.request, work.flow.settings)
             return
         assert isinstance(work.plan, Plan) and isinstance(ended.request, Generation)
+        self._lay_out_batches(ended, work.plan, work.settings, ended.request)
+
+    def _lay_out_batches(self, ended: Job, plan: Plan, settings: Settings, request: Generation) -> None:
         self.catalog.job_pictures.keep_sheet(
             [picture.id for picture in ended.pictures],
-            work.plan,
-            work.settings,
-            ended.request,
+            plan,
+            settings,
+            request,
             started=ended.started or ended.created,
             user=user_name(ended.owner),
         )
 
-    def _lay_out_flow(self, ended: Job, settings: Settings) -> None:
-        """A1111: the results in a row, where there are several, even if a call wants no sheets of batches."""
-        if len(ended.pictures) > 1:
-            contents = [self.catalog.pictures.content(picture.id)[0] for picture in ended.pictures]
-            row = grid.in_a_row(contents, settings.save)
-            self.catalog.job_pictures.keep_table(ended.pictures[0].id, [row], (), grid.NAME, settings)
+    def _lay_out_flow(self, ended: Job, request: Generation, settings: Settings) -> None:
+        """The results as the script wants them, where there are several. A1111: Loopback's in a row, even if a call
+        wants no sheets of batches; those of others where the settings want sheets."""
+        flow = _flow(request)
+        sheet = flow.sheet if flow is not None else "none"
+        if len(ended.pictures) < 2 or sheet == "none":
+            return
+        contents = [self.catalog.pictures.content(picture.id)[0] for picture in ended.pictures]
+        laid_out = grid.in_a_row(contents, settings.save) if sheet == "row" else grid.in_rows(contents, settings.save)
+        self.catalog.job_pictures.keep_table(ended.pictures[0].id, [laid_out], (), grid.NAME, settings)
 
     def _lay_out_table(self, table: Table, plans: Plans, settings: Settings, ended: Job) -> None:
         if table.sheets is None:
+            if len(table.cells) == 1:  # A request like others, which a script has changed.
+                self._lay_out_batches(ended, plans.parts[0], settings, plans.requests[0])
             return
         stored = self.catalog.pictures
         contents = {picture.position: stored.content(picture.id)[0] for picture in ended.pictures}

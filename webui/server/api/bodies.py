@@ -145,8 +145,8 @@ class Img2ImgBody(Img2Img, Envelope):
     """Scales the noise that img2img starts from."""
     include_init_images: bool = False
     """Whether `parameters` in the response includes the input pictures."""
-    latent_mask: str | None = None
-    """Accepted, without effect."""
+    latent_mask: str = ""
+    """Accepted, without effect, as in A1111: `mask` stands for both."""
 
 
 Body = Txt2ImgBody | Img2ImgBody
@@ -257,6 +257,7 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
             keep(decoded(text, "init_images", settings), "init_images") for text in body.init_images
         )
         values["mask"] = keep(decoded(body.mask, "mask", settings), "mask") if body.mask else ""
+        values["latent_mask"] = ""
         if body.mask_blur is not None:
             values["mask_blur_x"] = values["mask_blur_y"] = body.mask_blur
     elif body.enable_hr and (body.firstphase_width or body.firstphase_height):

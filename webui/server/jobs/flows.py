@@ -43,6 +43,8 @@ class FlowState:
     kept: dict[int, str] = field(default_factory=dict)
     """Names of its pictures so far, by position."""
     answer: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
+    """What the engine said of the first of them."""
 
     @property
     def positions(self) -> frozenset[int]:
@@ -104,6 +106,7 @@ class Flows:
         flow.kept[picture.position] = self._folders.keep_picture(
             work.job.id, picture.width, picture.height, picture.rgb, picture.alpha
         )
+        flow.facts = flow.facts or picture.facts
         if not flow.now.is_result:
             return None
         return replace(picture, facts=(*picture.facts, *flow.now.labels))
@@ -117,14 +120,15 @@ class Flows:
         """
         flow, job = work.flow, work.job
         assert flow is not None
-        flow.made.append(Made(tuple(flow.kept[each] for each in sorted(flow.kept)), flow.answer))
+        pictures = tuple(flow.kept[each] for each in sorted(flow.kept))
+        flow.made.append(Made(pictures, flow.answer, flow.facts))
         flow.results.append(len(flow.kept) if flow.now.is_result else 0)
         record = [{**asdict(one), "results": count} for one, count in zip(flow.made, flow.results, strict=True)]
         write_atomically(self._record(job.id), json.dumps(record).encode())
         following = self._servers.of(job.kind).follow(job, job.request, flow.made)
         if following is None:
             return False
-        flow.now, flow.kept, flow.answer = following, {}, ""
+        flow.now, flow.kept, flow.answer, flow.facts = following, {}, "", ()
         flow.stage = self._stage(job, following, flow.settings, sum(flow.results))
         work.plan, work.settings = flow.stage.plan, flow.stage.settings
         work.comments += [each for each in (*following.remarks, *flow.stage.comments) if each not in work.comments]
@@ -156,7 +160,8 @@ class Flows:
                     raise ValueError(f"{one['results']!r} is no number of results")
                 if not all(self._folders.has_picture(job_id, name) for name in pictures):
                     break
-                made.append(Made(pictures, str(one["answer"])))
+                facts = tuple((str(label), str(text)) for label, text in map(as_list, as_list(one["facts"])))
+                made.append(Made(pictures, str(one["answer"]), facts))
                 results.append(int(count))
         except FileNotFoundError:
             pass

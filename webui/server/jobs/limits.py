@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol
+
 from webui.base.errors import UserError
-from webui.request.jobs import JobRequest
+from webui.request.jobs import Demand
 from webui.request.settings import LimitSettings
 
 
-def within(request: JobRequest, limits: LimitSettings) -> None:
+class Demanding(Protocol):
+    """A request, or what a script makes of one."""
+
+    def demands(self, limits: LimitSettings, /) -> Iterable[Demand]: ...
+
+
+def within(request: Demanding, limits: LimitSettings) -> None:
     """
     Raises:
         UserError: it asks for too much; says of what, and how much would be taken.
