@@ -102,6 +102,12 @@ class StandIn:
         """What it was given to do; a job is in work a moment before its engine has it."""
         return until(lambda: self._run, "work")
 
+    @property
+    def left(self) -> int:
+        """How many pictures of its work are still to be painted."""
+        self._given()
+        return len(self._left)
+
     def step(self, fraction: float) -> None:
         self._hear(Progress(self._given().job_id, "sampling", 1, 10, 0, 1, fraction))
 

@@ -113,6 +113,48 @@ def test_killed_behind_every_picture_the_same_follow(office: Open, kill: str, ba
     assert pixels[0] == pixels[1]
 
 
+OTHERS: dict[str, dict[str, Any]] = {
+    "SD upscale": {"overlap": 16, "upscaler": "Lanczos", "scale_factor": 6},
+    "Outpainting mk2": {"pixels": 16, "direction": ["left", "down"]},
+    "Poor man's outpainting": {"pixels": 16, "direction": ["right"]},
+    "Ultimate SD upscale": {"target_size_type": 2, "custom_scale": 8, "tile_width": 64, "upscaler": "Lanczos"},
+}
+
+
+@pytest.mark.parametrize("kill", ["engine", "program"])
+@pytest.mark.parametrize("script", OTHERS)
+def test_killed_behind_every_step_of_a_script_with_pictures_the_same_follow(
+    office: Open, kill: str, script: str
+) -> None:
+    def works(office: Office) -> list[str]:
+        return [repr(command.plan) for command in office.engine.sent if isinstance(command, Run)]
+
+    here = office(StandIn(by_itself=False))
+    request = looped(here).changed(script=script, script_values=OTHERS[script])
+    job_id, seen, count = here.queue.submit(request), [], 0
+    while not here.queue.job(job_id).ended:
+        until(lambda h=here, c=count: len(works(h)) > c or h.queue.job(job_id).ended, "what follows")
+        if here.queue.job(job_id).ended:
+            break
+        before = works(here)[-1]
+        if kill == "engine":
+            here.engine.die()
+            here.engine.come_up()
+            until(lambda h=here, c=count: len(works(h)) > c + 1, "the next try")
+        else:
+            here.close()
+            here = office(StandIn(by_itself=False))
+            until(lambda h=here: works(h), "the next try")
+        assert works(here)[-1] == before
+        seen.append(here.engine.kind)
+        count = len(works(here))
+        here.engine.paint(here.engine.left)
+    job = result(here, job_id)
+    assert (job.state, job.count) == ("done", len(job.pictures)), job.error
+    assert {"compose", "img2img"} <= set(seen) <= {"compose", "img2img", "extras"}
+    assert not here.catalog.job_folders.of(job.id).exists()
+
+
 def test_an_interrupt_keeps_what_is_there_and_nothing_follows(office: Open) -> None:
     here = office(StandIn(by_itself=False))
     job_id = here.queue.submit(looped(here))

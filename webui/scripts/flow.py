@@ -42,7 +42,7 @@ class Next:
     """Sentences for the person."""
 
 
-class Known(Protocol):
+class FlowNames(Protocol):
     """What a flow may ask before it begins. The catalog answers."""
 
     def picture_size(self, name: str) -> tuple[int, int]:
@@ -84,7 +84,7 @@ class Flow(Script):
     """How several results are laid out on a sheet: in a row; in rows as the settings say, where they want sheets; not
     at all."""
 
-    def course(self, request: Generation, known: Known, /, *, is_fixed: bool) -> Course:  # noqa: ARG002
+    def course(self, request: Generation, names: FlowNames, /, *, is_fixed: bool) -> Course:  # noqa: ARG002
         """What it asks for where that depends on the pictures that it begins with. is_fixed: the seed was chosen by the
         person.
 

@@ -17,9 +17,9 @@ from webui.request.jobs import Demand
 from webui.request.params import Slider
 from webui.request.settings import LimitSettings
 from webui.scripts.directions import DOWN, GRID, LEFT, RIGHT, SIDES, UP, Directions, Margins
-from webui.scripts.flow import Known, Made, Next, PictureFlow
+from webui.scripts.flow import FlowNames, Made, Next, PictureFlow
 from webui.scripts.matched_noise import matched_noise
-from webui.scripts.sd_upscale import alone, megapixels, picture_of
+from webui.scripts.sd_upscale import alone, img2img, megapixels, picture_of
 from webui.scripts.tiles import Box
 
 EXTENDED, PLACED = "extended", "placed"
@@ -49,9 +49,9 @@ class OutpaintingMk2(PictureFlow):
     color_variation: Annotated[float, Slider(ui="Color variation", min=0, max=1, step=0.01, ge=0, le=1)] = 0.05
     """How colorful the noise is: 0 is grey."""
 
-    def course(self, request: Generation, known: Known, /, *, is_fixed: bool) -> OutpaintingCourse:
+    def course(self, request: Generation, names: FlowNames, /, *, is_fixed: bool) -> OutpaintingCourse:
         given = picture_of(request)
-        size = known.picture_size(given)
+        size = names.picture_size(given)
         return OutpaintingCourse(self, given, size, Margins.around(size, self.pixels, self.direction), is_fixed)
 
     def expansions(self, size: tuple[int, int], request: Generation) -> tuple[Expansion, ...]:
@@ -189,8 +189,8 @@ class OutpaintingCourse:
         return (megapixels(*self.margins.of(self.size), limits, "pixels"),)
 
     def follow(self, request: Generation, made: Sequence[Made], /) -> Next | None:
-        assert isinstance(request, Img2Img)
-        left, expansions = iter(made), self.script.expansions(self.size, request)
+        request, left = img2img(request), iter(made)
+        expansions = self.script.expansions(self.size, request)
         for batch in range(request.n_iter):
             pictures = (self.given,) * request.batch_size
             told: Img2Img | None = None

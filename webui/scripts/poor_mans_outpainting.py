@@ -14,9 +14,9 @@ from webui.request.jobs import Demand
 from webui.request.params import Choice, Slider
 from webui.request.settings import LimitSettings
 from webui.scripts.directions import SIDES, Directions, Margins
-from webui.scripts.flow import Known, Made, Next, PictureFlow
+from webui.scripts.flow import FlowNames, Made, Next, PictureFlow
 from webui.scripts.script import by_place
-from webui.scripts.sd_upscale import alone, megapixels, picture_of
+from webui.scripts.sd_upscale import alone, img2img, megapixels, picture_of
 from webui.scripts.tiles import Box, TileGrid
 
 TILES, JOINED = "tiles", "joined"
@@ -44,9 +44,9 @@ class PoorMansOutpainting(PictureFlow):
     direction: Directions = SIDES
     """On which sides the picture grows."""
 
-    def course(self, request: Generation, known: Known, /, *, is_fixed: bool) -> EdgesCourse:  # noqa: ARG002
+    def course(self, request: Generation, names: FlowNames, /, *, is_fixed: bool) -> EdgesCourse:  # noqa: ARG002
         given = picture_of(request)
-        return EdgesCourse(self, given, self._canvas(known.picture_size(given), request))
+        return EdgesCourse(self, given, self._canvas(names.picture_size(given), request))
 
     def _canvas(self, size: tuple[int, int], request: Generation) -> Canvas:
         margins = Margins.around(size, self.pixels, self.direction)
@@ -135,7 +135,7 @@ class EdgesCourse:
         return (megapixels(self.canvas.grid.width, self.canvas.grid.height, limits, "pixels"),)
 
     def follow(self, request: Generation, made: Sequence[Made], /) -> Next | None:
-        assert isinstance(request, Img2Img)
+        request = img2img(request)
         left, top, right, bottom = self.canvas.inner
         compose = Compose(asked=request, numbers=(right - left, bottom - top), pictures=(self.given,))
         if not made:

@@ -17,7 +17,7 @@ from webui.request.fields import Generation, Img2Img
 from webui.request.jobs import Demand
 from webui.request.params import Choice, Slider
 from webui.request.settings import LimitSettings
-from webui.scripts.flow import Known, Made, Next, PictureFlow
+from webui.scripts.flow import FlowNames, Made, Next, PictureFlow
 from webui.scripts.tiles import TileGrid
 
 TILES, JOINED = "tiles", "joined"
@@ -37,9 +37,9 @@ class SdUpscale(PictureFlow):
     upscaler: Annotated[str, Choice(ui="Upscaler", source="upscalers")] = NONE
     """What enlarges the picture before its tiles are made anew. None leaves its size as it is."""
 
-    def course(self, request: Generation, known: Known, /, *, is_fixed: bool) -> UpscaleCourse:  # noqa: ARG002
-        given, name = picture_of(request), upscaler_named(self.upscaler, known)
-        size = known.picture_size(given)
+    def course(self, request: Generation, names: FlowNames, /, *, is_fixed: bool) -> UpscaleCourse:  # noqa: ARG002
+        given, name = picture_of(request), upscaler_named(self.upscaler, names)
+        size = names.picture_size(given)
         if name != NONE:
             size = enlarged_size(size, self.scale_factor)
         if not all(size):
@@ -78,8 +78,7 @@ class UpscaleCourse:
         return (megapixels(self.grid.width, self.grid.height, limits, "scale_factor"),)
 
     def follow(self, request: Generation, made: Sequence[Made], /) -> Next | None:
-        assert isinstance(request, Img2Img)
-        left, given = iter(made), self.given
+        request, left, given = img2img(request), iter(made), self.given
         if self.upscaler != NONE:
             large = next(left, None)
             if large is None:
@@ -121,12 +120,17 @@ class UpscaleCourse:
         return Next(joined, is_result=True, labels=(*facts, *labels))
 
 
-def picture_of(request: Generation) -> str:
-    """The name of the picture that a script begins with. Raises UserError: there is none."""
+def img2img(request: Generation) -> Img2Img:
+    """It, where it begins with pictures. Raises UserError: it does not."""
     given = request.from_picture
     if given is None or not given.init_images:
         raise UserError("There is no picture to start from.", hint="Add one on the img2img tab.", field="init_images")
-    return given.init_images[0]
+    return given
+
+
+def picture_of(request: Generation) -> str:
+    """The name of the picture that a script begins with. Raises UserError: there is none."""
+    return img2img(request).init_images[0]
 
 
 def alone(request: Img2Img) -> Img2Img:
@@ -139,18 +143,18 @@ def enlarging(picture: str, upscaler: str, factor: float) -> Next:
     return Next(Extras(images=(picture,), upscaler_1=upscaler, upscaling_resize=factor))
 
 
-def upscaler_named(name: str, known: Known) -> str:
+def upscaler_named(name: str, names: FlowNames) -> str:
     """The upscaler that is meant: by its name in any letters, or by its place in the list, as A1111's clients say it.
 
     Raises:
         UserError: there is none.
     """
-    names = known.choices("upscalers")
-    found = next((each for each in names if each.casefold() == name.strip().casefold()), None)
-    if found is None and name.isdecimal() and int(name) < len(names):
-        found = names[int(name)]
+    known = names.choices("upscalers")
+    found = next((each for each in known if each.casefold() == name.strip().casefold()), None)
+    if found is None and name.isdecimal() and len(name) < 9 and int(name) < len(known):
+        found = known[int(name)]
     if found is None:
-        raise UserError(f"There is no upscaler {name!r}.", hint=did_you_mean(name, names), field="upscaler")
+        raise UserError(f"There is no upscaler {name!r}.", hint=did_you_mean(name, known), field="upscaler")
     return found
 
 

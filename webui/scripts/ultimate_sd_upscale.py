@@ -16,9 +16,9 @@ from webui.request.fields import Generation, Img2Img
 from webui.request.jobs import Demand
 from webui.request.params import Choice, Slider, Toggle
 from webui.request.settings import LimitSettings
-from webui.scripts.flow import Known, Made, Next, PictureFlow
+from webui.scripts.flow import FlowNames, Made, Next, PictureFlow
 from webui.scripts.script import by_place
-from webui.scripts.sd_upscale import alone, enlarging, megapixels, picture_of, upscaler_named
+from webui.scripts.sd_upscale import alone, enlarging, img2img, megapixels, picture_of, upscaler_named
 
 SIZES = OF_FORM, CUSTOM, BY_SCALE = ("From img2img2 settings", "Custom size", "Scale from image size")
 REDRAWS = LINEAR, CHESS, NO_REDRAW = ("Linear", "Chess", "None")
@@ -123,9 +123,9 @@ class UltimateSdUpscale(PictureFlow):
             case _:
                 return request.width, request.height
 
-    def course(self, request: Generation, known: Known, /, *, is_fixed: bool) -> UltimateCourse:  # noqa: ARG002
-        given, name = picture_of(request), upscaler_named(self.upscaler, known)
-        size = known.picture_size(given)
+    def course(self, request: Generation, names: FlowNames, /, *, is_fixed: bool) -> UltimateCourse:  # noqa: ARG002
+        given, name = picture_of(request), upscaler_named(self.upscaler, names)
+        size = names.picture_size(given)
         target = self.target(size, request)
         return UltimateCourse(self, given, name, target, factors(math.ceil(max(target) / max(size))))
 
@@ -320,8 +320,7 @@ class UltimateCourse:
         return (megapixels(*self.target, limits, fields.get(SIZES[self.script.target_size_type], "width")),)
 
     def follow(self, request: Generation, made: Sequence[Made], /) -> Next | None:
-        assert isinstance(request, Img2Img)
-        left, picture = iter(made), self.given
+        request, left, picture = img2img(request), iter(made), self.given
         compose = Compose(asked=request, numbers=self.target)
         for factor in self.enlargements:
             one = next(left, None)
