@@ -152,7 +152,7 @@ def test_killed_behind_every_step_of_a_script_with_pictures_the_same_follow(
     job = result(here, job_id)
     assert (job.state, job.count) == ("done", len(job.pictures)), job.error
     assert {"compose", "img2img"} <= set(seen) <= {"compose", "img2img", "extras"}
-    assert not here.catalog.job_folders.of(job.id).exists()
+    until(lambda: not here.catalog.job_folders.of(job.id).exists(), "nothing to be left of the steps")
 
 
 def test_an_interrupt_keeps_what_is_there_and_nothing_follows(office: Open) -> None:
