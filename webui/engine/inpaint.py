@@ -134,7 +134,7 @@ class Masking:
     latent: Picture
     """Where latents may change: at the size of the generation, 8 bits."""
     shown: Picture
-    """What inpainting checkpoints see of the mask, likewise: the same, unless latents were given a mask of their own."""
+    """What inpainting checkpoints see of the mask, likewise: the same, unless latents have a mask of their own."""
     overlay: Picture
     """At the size of the given picture."""
     box: Box | None
