@@ -130,12 +130,13 @@ def test_the_api_s_answer_names_what_had_no_effect() -> None:
         do_not_save_grid=True,
         save_images=True,
         firstpass_image="x",
-        override_settings={"outdir_save": "x", "face_restoration_model": "CodeFormer"},
+        override_settings={"face_restoration_model": "CodeFormer"},
         alwayson_scripts={"Hypertile": {"args": [True]}, "extra options": {"args": [1]}, "Refiner": {"args": [True]}},
     )
     said = " ".join(unheard(asking))
-    for word in ("do_not_save_grid", "firstpass_image", "outdir_save", "CodeFormer", "Hypertile", "extra", "Refiner"):
+    for word in ("do_not_save_grid", "firstpass_image", "CodeFormer", "Hypertile", "extra", "Refiner"):
         assert (word in said) == (word != "CodeFormer")
+    assert "firstpass_image" not in " ".join(unheard(asking.model_copy(update={"enable_hr": True})))
     assert "latent_mask" in " ".join(unheard(Img2ImgBody(latent_mask="x")))
 
 

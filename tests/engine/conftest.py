@@ -23,7 +23,7 @@ from webui.registry import PIXEL_UPSCALERS
 from webui.request.cutting import INCLUDED, Cutting, Edge
 from webui.request.engine_options import EngineOptions
 from webui.request.fields import Img2Img, Txt2Img
-from webui.request.messages import Event, Pictured, Progress
+from webui.request.messages import Event, LivePreviews, Pictured, Progress
 from webui.request.model_ref import ModelRef
 from webui.request.plan import CheckpointRef, NetworkRef, Plan, UpscalerRef, resolve
 from webui.request.settings import Settings
@@ -105,6 +105,7 @@ class Engine:
         *,
         cancel: Cancel | None = None,
         watched: bool = False,
+        looks: LivePreviews | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> list[Pictured]:
         plan = self.plan(request, images)
@@ -112,7 +113,7 @@ class Engine:
             "job",
             lambda event: (self.events.append(event), on_event(event) if on_event else None)[0],
             cancel or Cancel(),
-            Viewing(watched, 0.0),
+            Viewing(looks or LivePreviews(watched, 0.0)),
             Stopwatch(torch.device("cpu")),
             batches=len(plan.batches),
             progress_period=0.0,  # every step is told, however fast the machine is

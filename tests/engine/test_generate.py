@@ -128,7 +128,7 @@ def test_progress_rises_to_the_end_and_previews_come_while_somebody_looks(engine
     assert fractions[-1] == 1.0
     previews = [event for event in engine.events if isinstance(event, Preview)]
     assert len(previews) == 8
-    with Image.open(io.BytesIO(previews[0].jpeg)) as preview:
+    with Image.open(io.BytesIO(previews[0].content)) as preview:
         assert preview.size == (8, 8)
     engine.events.clear()
     engine.run(request())

@@ -16,12 +16,13 @@ from torch import nn
 
 from tests.engine.conftest import SMALL, Engine, levels
 from webui.base.errors import ModelError
+from webui.engine.approximate import SLOPE, Approximations
 from webui.engine.generate import Tools, pictures
-from webui.engine.previews import as_chosen, cheap, jpeg
+from webui.engine.previews import Decoders, as_chosen, cheap, shown
 from webui.engine.small_vae import SmallVaes
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.request.fields import Img2Img, Txt2Img
-from webui.request.messages import Pictured
+from webui.request.messages import LivePreviews, Pictured
 
 BOTH = {"sd_vae_encode_method": "TAESD", "sd_vae_decode_method": "TAESD"}
 
@@ -102,18 +103,67 @@ def test_a_file_that_is_something_else_is_named(engine: Engine, models_folder: P
 
 def test_previews_are_made_as_chosen(engine: Engine, models_folder: Path, tiny: AutoencoderTiny) -> None:
     viewing, small = Viewing(), SmallVaes(models_folder, engine.models.residents)
+    remarks: list[str] = []
+    approximate = Approximations(models_folder, engine.models.residents)
+    decoders = Decoders(lambda model: small.lent(model, "decoder"), approximate.lent, remarks.append)
     latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     with engine.models.lend(engine.ref, None) as loaded, torch.inference_mode():
-        preview = as_chosen(loaded.model, viewing, lambda model: small.lent(model, "decoder"))
+        preview = as_chosen(loaded.model, viewing, decoders)
         assert preview(latents) == cheap(loaded.model)(latents)
-        viewing.method = "TAESD"
-        assert preview(latents) == jpeg(tiny.decode(latents).sample)
-        viewing.method = "Full"
-        with Image.open(io.BytesIO(preview(latents))) as picture:
-            assert picture.size == (128, 64)
+        viewing.wish = LivePreviews(method="TAESD")
+        assert preview(latents) == shown(tiny.decode(latents).sample)
+        viewing.wish = LivePreviews(method="Approx NN")
+        assert preview(latents) == cheap(loaded.model)(latents), "its file is not there"
+        layers = approximating(models_folder)
+        assert preview(latents) == shown(by_hand(latents, layers))
+        for kind in ("png", "webp", "jpeg"):
+            viewing.wish = LivePreviews(method="Full", format=kind, whole_batch=kind != "png")
+            content, told = preview(latents)
+            with Image.open(io.BytesIO(content)) as picture:
+                assert (picture.format, told) == (kind.upper(), kind)
+                assert picture.size == ((64, 64) if kind == "png" else (128, 64))
+    assert not remarks
 
 
-@pytest.mark.parametrize(("count", "side", "shown"), [(1, 64, (64, 64)), (1, 1024, (512, 512)), (3, 400, (512, 512))])
-def test_a_preview_is_never_larger_than_512_pixels(count: int, side: int, shown: tuple[int, int]) -> None:
-    with Image.open(io.BytesIO(jpeg(torch.zeros(count, 3, side, side)))) as preview:
-        assert preview.size == shown
+def approximating(models: Path) -> dict[str, torch.Tensor]:
+    """A file for Approx NN, with layers of several sizes."""
+    torch.manual_seed(4)
+    layers: dict[str, torch.Tensor] = {}
+    for number, (given, made, side) in enumerate(((4, 6, 7), (6, 5, 5), (5, 3, 3)), 1):
+        layers[f"conv{number}.weight"] = torch.randn(made, given, side, side) * 0.1
+        layers[f"conv{number}.bias"] = torch.randn(made) * 0.1
+    (models / "VAE-approx").mkdir()
+    torch.save(layers, models / "VAE-approx" / "model.pt")
+    return layers
+
+
+def by_hand(latents: torch.Tensor, layers: dict[str, torch.Tensor]) -> torch.Tensor:
+    """What the format's description says."""
+    reach = 3 + 2 + 1
+    x = torch.nn.functional.pad(latents.repeat_interleave(2, 2).repeat_interleave(2, 3), (reach,) * 4)
+    for number in (1, 2, 3):
+        made = torch.nn.functional.conv2d(x, layers[f"conv{number}.weight"], layers[f"conv{number}.bias"])
+        x = torch.where(made > 0, made, made * SLOPE)
+    assert x.shape[-2:] == (16, 16)
+    return x
+
+
+def test_a_broken_file_for_previews_costs_no_picture(engine: Engine, models_folder: Path) -> None:
+    (models_folder / "VAE-approx").mkdir()
+    torch.save({"conv1.weight": torch.zeros(3, 4, 2, 2)}, models_folder / "VAE-approx" / "model.pt")
+    remarks: list[str] = []
+    approximate = Approximations(models_folder, engine.models.residents)
+    small = SmallVaes(models_folder, engine.models.residents)
+    decoders = Decoders(lambda model: small.lent(model, "decoder"), approximate.lent, remarks.append)
+    latents = torch.zeros(1, 4, 8, 8)
+    with engine.models.lend(engine.ref, None) as loaded, torch.inference_mode():
+        preview = as_chosen(loaded.model, Viewing(LivePreviews(method="Approx NN")), decoders)
+        assert preview(latents) == cheap(loaded.model)(latents)
+        preview(latents)
+    assert len(remarks) == 1 and "model.pt" in remarks[0]
+
+
+@pytest.mark.parametrize(("count", "side", "size"), [(1, 64, (64, 64)), (1, 1024, (512, 512)), (3, 400, (512, 512))])
+def test_a_preview_is_never_larger_than_512_pixels(count: int, side: int, size: tuple[int, int]) -> None:
+    with Image.open(io.BytesIO(shown(torch.zeros(count, 3, side, side))[0])) as preview:
+        assert preview.size == size

@@ -27,6 +27,7 @@ from webui.catalog.image_files import size_of
 from webui.catalog.job_folders import JobFolders
 from webui.catalog.job_pictures import JobPictures
 from webui.catalog.job_table import JobTable
+from webui.catalog.kept_pictures import KeptPictures
 from webui.catalog.loras import Loras
 from webui.catalog.pictures import Pictures
 from webui.catalog.problems import Problems
@@ -88,6 +89,7 @@ class Catalog:
         self.jobs = JobTable(self.database)
         self.job_folders = JobFolders(paths.jobs)
         self.job_pictures = JobPictures(self.pictures, self.jobs, self.hashes, paths, remembers=remembers)
+        self.kept = KeptPictures(self.pictures, paths)
         self.reduced = ReducedPictures(self.picture)
         self.styles = Styles(paths, self.problems)
         self.ui_defaults = UiDefaults(paths, self.problems, self.choices)

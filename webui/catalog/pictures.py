@@ -214,6 +214,17 @@ class Pictures:
         except OSError as error:
             raise NotFound(f"The file {path} is gone: {error.strerror or error}.") from error
 
+    def shown(self, name: str) -> tuple[SavedPicture, bytes, str]:
+        """What the page shows by this name: a picture by its id, or one that comes with it by ID.99-grid.png -> the
+        picture that it belongs to, the bytes of its file, and their kind.
+
+        Raises:
+            NotFound: there is none of this name, or its file is gone.
+        """
+        picture_id, dot, extra = name.partition(".")
+        saved = self.get(picture_id)
+        return saved, *(self.extras.content(picture_id, extra) if dot else self.content(picture_id))
+
     def thumbnail(self, picture_id: str) -> bytes:
         """A WebP of at most 256 pixels a side, made when it is first asked for.
 

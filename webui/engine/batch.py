@@ -17,7 +17,7 @@ from webui.engine.families.family import Model, PictureMaker
 from webui.engine.inpaint import Box, Overlay
 from webui.engine.networks.embeddings import Embedding
 from webui.engine.networks.patches import Patches
-from webui.engine.previews import Previewer
+from webui.engine.previews import Pixels, Previewer
 from webui.engine.residents import Residents
 from webui.engine.sampling.noise import ImageNoise
 from webui.engine.sampling.types import GeneratorKind
@@ -102,6 +102,8 @@ class Services:
     cache: TextCache
     embeddings: Mapping[str, Embedding]
     previewer: Callable[[PictureMaker], Previewer]
+    sketched: Callable[[PictureMaker], Pixels] | None = None
+    """Makes pictures of latents as previews do; None: nothing does."""
     plan: Plan | None = None
     """What the batch belongs to."""
     lend: LendPartner = _nothing_to_lend

@@ -21,7 +21,15 @@ from webui.engine.conditioning import TextCache
 from webui.engine.families.components import Components
 from webui.engine.given import each
 from webui.engine.house import GIVEN_OUT, House, WorkFunction
-from webui.engine.memory import give_back, is_out_of_memory, profile_of, total_bytes, used_bytes
+from webui.engine.memory import (
+    forget_peak,
+    give_back,
+    is_out_of_memory,
+    peak_use,
+    profile_of,
+    total_bytes,
+    used_bytes,
+)
 from webui.engine.model_manager import ModelManager
 from webui.engine.networks.embeddings import EmbeddingShelf
 from webui.engine.prefetch import Prefetcher
@@ -123,8 +131,7 @@ class CommandHandler:
                 case Aside():
                     self.aside.put(command)
                 case messages.LivePreviews():
-                    self.viewing.watched = command.watched
-                    self.viewing.period, self.viewing.method = command.period, command.method
+                    self.viewing.wish = command
         return not isinstance(command, Interrupt | Skip | Others | Prefetch | Aside | messages.LivePreviews)
 
     def serve(self, command: Command) -> None:
@@ -186,6 +193,7 @@ class CommandHandler:
 
     def _run(self, command: Run) -> None:
         start = time.perf_counter()
+        forget_peak(self.profile.device)
         stopwatch = Stopwatch(self.profile.device)
         with self._lock:
             cancel = self._cancels[command.job_id]
@@ -226,7 +234,8 @@ class CommandHandler:
             self.emit(Yielded(command.job_id))
             return
         interrupted = interrupted or (cancel.ends_now and made < command.plan.count)
-        self.emit(Finished(command.job_id, interrupted, time.perf_counter() - start, stopwatch.seconds))
+        seconds = time.perf_counter() - start
+        self.emit(Finished(command.job_id, interrupted, seconds, stopwatch.seconds, peak_use(self.profile.device)))
 
     def _told(self, error: Exception) -> tuple[str, str, str]:
         """(code, message, hint) for the person."""

@@ -241,9 +241,12 @@ def guided(source: Source, process: Process, guidance: Guidance, clock: Clock, w
         if _skips(guidance, process, clock, call, sigma, note):
             conditional = network.asked(x, sigma, positive)
             first = _first_rows(conditional, positive, len(x))
+            _show_prompts(watch, conditional, None, positive, len(x))
             return _combined(conditional, first, positive, 1.0, network.areas), None
         if guidance.scale == 1.0 and single and not both:
-            return network.asked(x, sigma, positive), None
+            conditional = network.asked(x, sigma, positive)
+            _show_prompts(watch, conditional, None, positive, len(x))
+            return conditional, None
         negative = network.prompts.negative_at(call)
         if network.image_scale is not None:
             return _edited(network, x, sigma, positive, negative, guidance.scale, network.image_scale), None
@@ -254,6 +257,7 @@ def guided(source: Source, process: Process, guidance: Guidance, clock: Clock, w
         else:
             conditional = network.asked(x, sigma, positive)
             unconditional = network.asked(x, sigma, negative)
+        _show_prompts(watch, conditional, unconditional, positive, len(x))
         return _combined(conditional, unconditional, positive, guidance.scale, network.areas), unconditional
 
     def answer(x: Tensor, sigma: Tensor) -> Tensor:
@@ -264,6 +268,14 @@ def guided(source: Source, process: Process, guidance: Guidance, clock: Clock, w
         return x0, x0 if unconditional is None else unconditional
 
     return denoiser(process, answer, both)
+
+
+def _show_prompts(
+    watch: Watch, conditional: Tensor, unconditional: Tensor | None, positive: Stacked, count: int
+) -> None:
+    """Keep what each prompt alone leads to, where previews show that: of the parts between AND the first."""
+    if watch.shows_prompts:
+        watch.note_prompts(_first_rows(conditional, positive, count), unconditional)
 
 
 def _edited(
@@ -467,9 +479,10 @@ def observed(denoise: Denoiser, clock: Clock, calls_per_step: int, previewer: Pr
     steps = max(clock.total // calls_per_step, 1)
 
     def seen(x0: Tensor) -> None:
-        watch.step(clock.calls // calls_per_step, steps)
-        if watch.wants_preview():
-            watch.show(previewer(x0))
+        step = clock.calls // calls_per_step
+        watch.step(step, steps)
+        if watch.wants_preview(step, steps):
+            watch.show(*previewer(watch.subject(x0)))
 
     def answer(x: Tensor, sigma: Tensor) -> Tensor:
         x0 = denoise(x, sigma)

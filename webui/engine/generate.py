@@ -15,10 +15,12 @@ from typing import Protocol
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from webui.base.errors import Interrupted, UserError
 from webui.base.resume_points import ResumePoints
 from webui.catalog import image_files
+from webui.engine.approximate import Approximations
 from webui.engine.batch import Batch, Denoised, Lent, Loaded, Pass, Services, stepwise
 from webui.engine.conditioning import TextCache
 from webui.engine.families.family import Model
@@ -31,14 +33,21 @@ from webui.engine.networks.embeddings import Embedding, EmbeddingShelf
 from webui.engine.passes import Features, denoised, features_of, shaped
 from webui.engine.picture_points import ENGINES, PicturePoints
 from webui.engine.planned import planned
-from webui.engine.previews import as_chosen
+from webui.engine.previews import Decoders, as_chosen, in_full_size, pixels_of
 from webui.engine.residents import Residents
 from webui.engine.sampling.sigma_schedule import img2img_steps
 from webui.engine.small_vae import SmallVaes
-from webui.engine.start import Beginning, Beginnings, blank_conditioning, encoded_png
+from webui.engine.start import (
+    Beginning,
+    Beginnings,
+    blank_conditioning,
+    encoded_png,
+    from_picture,
+    made_before,
+)
 from webui.engine.upscaler_shelf import UpscalerShelf
 from webui.engine.upscalers.resize import Enlarge, plain
-from webui.engine.vae import decoded
+from webui.engine.vae import decoded, encoded
 from webui.engine.watch import HALFWAY, Skipped, Watch
 from webui.engine.whole import whole_pictures
 from webui.entry_points import expected
@@ -126,11 +135,14 @@ def _batch_pictures(
         small, render = tools.small_vaes, batch.render
         around = partial(small.around, loans=loans, render=render, note=batch.facts.note, remark=watch.remark)
         lending = _Lending(loans, tools.models, plan.vae, use_of(together, features), around, features)
+        approximate = Approximations(small.models, small.residents).lent
+        decoders = Decoders(partial(small.lent, side="decoder"), approximate, watch.remark)
         services = Services(
             watch,
             tools.cache,
             embeddings,
-            previewer=partial(as_chosen, viewing=watch.viewing, small=partial(small.lent, side="decoder")),
+            previewer=partial(as_chosen, viewing=watch.viewing, decoders=decoders),
+            sketched=partial(pixels_of, viewing=watch.viewing, decoders=decoders),
             plan=plan,
             lend=lending.partner,
             networks=plan.networks,
@@ -311,13 +323,23 @@ def _made(
     for index, latent in enumerate(last.latents):
         try:
             watch.check()
-            made = picture_of(decoded(last.loaded.model, latent[None], batch.render, watch))
+            made = _seen(last, latent, batch, services)
         except Interrupted as wish:
             if not watch.cancel.taken(wish):
                 raise
-            made = picture_of(decoded(last.loaded.model, latent[None], batch.render, watch))
+            made = _seen(last, latent, batch, services)
         watch.step(index + 1, len(batch.pictures))
         yield DecodedPicture(made, latent, beginning, last.whole)
+
+
+def _seen(last: Denoised, latent: Tensor, batch: Batch, services: Services) -> Image.Image:
+    """The picture that this latent (c, h, w) stands for; one that was stopped halfway as previews show it, where that
+    is wanted."""
+    model, watch = last.loaded.model, services.watch
+    if last.whole or services.sketched is None or not watch.viewing.wish.fast_interrupt:
+        return picture_of(decoded(model, latent[None], batch.render, watch))
+    pixels = services.sketched(model)(latent[None])
+    return picture_of(in_full_size(pixels, latent, model.latent.factor))
 
 
 def _given(features: Features, services: Services, picture: Image.Image) -> Image.Image:
@@ -333,6 +355,11 @@ def _given(features: Features, services: Services, picture: Image.Image) -> Imag
 def first_pass(features: Features, batch: Batch, loaded: Loaded, services: Services) -> Denoised:
     """Text to latents (b, c, h, w)."""
     this = shaped(features, planned(batch), loaded)
+    if services.plan is not None and (there := made_before(batch, services.plan.images)):
+        model, watch = loaded.model, services.watch
+        pixels = [from_picture(picture, model) for picture in there]
+        latents = torch.cat([encoded(model, each, batch.render, watch) for each in pixels])
+        return followed(features, batch, this, Denoised(latents, loaded, True, this.share[1]), services)
     beside = partial(blank_conditioning, batch=batch, size=this.size, watch=services.watch)
     return passed(features, batch, replace(this, beside=beside), loaded, services)
 
@@ -350,7 +377,14 @@ def passed(features: Features, batch: Batch, this: Pass, loaded: Loaded, service
 
     Where somebody stops it between two passes and wants what is half done, that is what the last one has made.
     """
-    last = denoised(features, batch, this, loaded, services)
+    return followed(features, batch, this, denoised(features, batch, this, loaded, services), services, loaded)
+
+
+def followed(
+    features: Features, batch: Batch, this: Pass, last: Denoised, services: Services, loaded: Loaded | None = None
+) -> Denoised:
+    """The passes that features make of what one has made. loaded: the model that began it; None: that which made it."""
+    loaded = loaded or last.loaded
     for feature in features:
         if not last.whole:
             break

@@ -21,7 +21,7 @@ from webui.engine.families.family import Model, Placement
 from webui.engine.families.weights import WeightsFile
 from webui.engine.memory_plan import PLANES, Attention, ModelSize, Offload, OffloadWish, Wishes
 from webui.request.engine_options import EngineOptions
-from webui.request.messages import DeviceInfo
+from webui.request.messages import DeviceInfo, MemoryUse
 
 log = logging.getLogger(__name__)
 
@@ -179,6 +179,29 @@ def used_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.memory_reserved(device))
     return int(torch.xpu.memory_reserved(device)) if device.type == "xpu" else 0
+
+
+def forget_peak(device: torch.device) -> None:
+    """From now on `peak_use` tells of what comes."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif device.type == "xpu":
+        torch.xpu.reset_peak_memory_stats(device)
+
+
+def peak_use(device: torch.device) -> MemoryUse | None:
+    """What was taken of the device's memory since `forget_peak`; None: it has none of its own."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        active, reserved = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
+    elif device.type == "xpu":
+        free, total = torch.xpu.mem_get_info(device)
+        active, reserved = torch.xpu.max_memory_allocated(device), torch.xpu.max_memory_reserved(device)
+    else:
+        return None
+    # The system tells of now: what was given back since the peak was in use then.
+    used = min(total - free + max(reserved - used_bytes(device), 0), total)
+    return MemoryUse(int(active), int(reserved), int(used), int(total))
 
 
 def model_size(model: Model) -> ModelSize:

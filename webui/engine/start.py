@@ -28,7 +28,7 @@ from webui.engine.inpaint import (
     overlay_of,
 )
 from webui.engine.sampling.process import Edm
-from webui.engine.upscalers.resize import FILL, fitted
+from webui.engine.upscalers.resize import FILL, STRETCH, fitted
 from webui.engine.vae import encoded
 from webui.engine.watch import Watch
 from webui.request.fields import Img2Img
@@ -110,7 +110,7 @@ class Beginnings:
         def beside(other: PictureMaker) -> Tensor | None:
             if other.input_channels <= other.latent.channels:
                 return None
-            seen = torch.cat([_pixels(given.picture, other) for given in each])
+            seen = torch.cat([from_picture(given.picture, other) for given in each])
             return conditioning(other, seen, size, hidden, batch, watch, rounded=request.rounds_mask)
 
         return Beginning(Start(latents, mask, each), each, request.denoising_strength, beside)
@@ -199,7 +199,7 @@ class Beginnings:
         """(1, c, h, w)"""
         key = (name, id(model), posterior.initial_seed() if posterior is not None else None)
         if key not in self._encoded:
-            made = encoded(model, _pixels(given.picture, model), render, self.watch, posterior=posterior)
+            made = encoded(model, from_picture(given.picture, model), render, self.watch, posterior=posterior)
             self._encoded[key] = (made, posterior.get_state() if posterior is not None else None)
         latents, state = self._encoded[key]
         if posterior is not None and state is not None:
@@ -242,10 +242,27 @@ def encoded_png(picture: Image.Image, **options: int) -> bytes:
     return stream.getvalue()
 
 
-def _pixels(picture: Image.Image, model: PictureMaker) -> Tensor:
+def from_picture(picture: Image.Image, model: PictureMaker) -> Tensor:
     """RGB -> (1, 3, h, w) in -1..1 on the model's device."""
     levels = torch.from_numpy(np.array(picture.convert("RGB")))
     return from_levels(levels[None], model)
+
+
+def made_before(batch: Batch, images: Mapping[str, bytes]) -> tuple[Image.Image, ...]:
+    """What is given in the place of what the first pass of hires fix would make, one a picture of the batch, RGB at the
+    request's size; (): nothing is.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    request = batch.request
+    names = [picture.init_image for picture in batch.pictures]
+    if request.is_img2img or not all(names):
+        return ()
+    background = batch.render.img2img_background_color
+    return tuple(
+        fitted(flattened(opened(images[name]), background), request.width, request.height, STRETCH) for name in names
+    )
 
 
 def from_levels(levels: Tensor, model: PictureMaker) -> Tensor:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 
 from webui.base.errors import Interrupted
-from webui.request.messages import Event, Phase, Preview, Progress
+from webui.request.messages import Event, LivePreviews, Phase, Preview, PreviewFormat, Progress
 
 PROGRESS_PERIOD = 0.1
 """Seconds between two words of progress."""
@@ -92,11 +92,9 @@ class Cancel:
 
 @dataclass
 class Viewing:
-    """Whether somebody looks at the previews; set by the reader thread, read by the job."""
+    """Whether somebody looks at the previews, and how; set by the reader thread, read by the job."""
 
-    watched: bool = False
-    period: float = 1.0
-    method: str = "Approx cheap"
+    wish: LivePreviews = field(default_factory=LivePreviews)
 
 
 class Watchdog:
@@ -206,6 +204,7 @@ class Watch:
     _told: float = 0.0
     _seen: float = 0.0
     _number: int = 0
+    _by_prompt: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def begin_batch(self, number: int) -> None:
         self.batch = number
@@ -246,14 +245,32 @@ class Watch:
         if time.monotonic() - self._told >= self.progress_period or step == steps:
             self._tell(step, steps)
 
-    def wants_preview(self) -> bool:
-        """Somebody looks, and the last preview is old enough."""
-        return self.viewing.watched and time.monotonic() - self._seen >= self.viewing.period
+    def wants_preview(self, step: int = 0, steps: int = 0) -> bool:
+        """Somebody looks, wants to see this of so many steps, and the last preview is old enough."""
+        wish = self.viewing.wish
+        wanted = step >= steps if wish.every < 1 else step % wish.every == 0
+        return wish.watched and wanted and time.monotonic() - self._seen >= wish.period
 
-    def show(self, jpeg: bytes) -> None:
+    @property
+    def shows_prompts(self) -> bool:
+        """Whether previews show what one of the prompts alone leads to."""
+        return self.viewing.wish.watched and self.viewing.wish.subject != "Combined"
+
+    def note_prompts(self, positive: torch.Tensor, negative: torch.Tensor | None) -> None:
+        """What the prompts alone lead to at this call: x0 by each, (b, c, h, w)."""
+        self._by_prompt = positive, positive if negative is None else negative
+
+    def subject(self, x0: torch.Tensor) -> torch.Tensor:
+        """What is to be seen at this call, where the guided prediction is `x0`."""
+        if self._by_prompt is None or self._by_prompt[0].shape != x0.shape:
+            return x0
+        (positive, negative), self._by_prompt = self._by_prompt, None
+        return {"Prompt": positive, "Negative prompt": negative}.get(self.viewing.wish.subject, x0)
+
+    def show(self, content: bytes, kind: PreviewFormat) -> None:
         self._seen = time.monotonic()
         self._number += 1
-        self.emit(Preview(self.job_id, self._number, jpeg))
+        self.emit(Preview(self.job_id, self._number, content, kind))
 
     def _tell(self, step: int, steps: int) -> None:
         self._told = time.monotonic()

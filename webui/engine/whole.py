@@ -17,7 +17,7 @@ from webui.engine.families.family import Task, WholeMaker
 from webui.engine.families.typed import Pipeline
 from webui.engine.finished import DecodedPicture
 from webui.engine.planned import SAMPLED
-from webui.engine.previews import jpeg
+from webui.engine.previews import shown
 from webui.engine.start import Beginnings
 from webui.engine.watch import Watch
 from webui.prompt.attention import parse_attention
@@ -70,10 +70,11 @@ def _run(
     def seen(step: int, latents: torch.Tensor) -> None:
         watch.check()
         watch.step(step + 1, getattr(pipeline, "num_timesteps", 0) or request.steps)
-        if len(rgb) and watch.wants_preview():
+        if len(rgb) and watch.wants_preview(step + 1, request.steps):
             flat = spatial(pipeline, latents, height, width)
             if flat is not None and flat.shape[1] == len(rgb):
-                watch.show(jpeg(torch.einsum("bchw,cr->brhw", flat.float().cpu(), rgb)))
+                pixels = torch.einsum("bchw,cr->brhw", flat.float().cpu(), rgb)
+                watch.show(*shown(pixels, watch.viewing.wish.format))
 
     def after_step(
         _pipeline: object, step: int, _time: object, values: dict[str, torch.Tensor]

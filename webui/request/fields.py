@@ -547,6 +547,13 @@ class Txt2Img(Generation):
         ),
     ] = "Latent"
     """How the small picture is enlarged: in latent space, or by one of the upscalers. Empty: Latent."""
+    firstpass_image: Annotated[str, Image(ui="First pass")] = ""
+    """A picture that is there already, in the place of what the first pass of hires fix would make; its size is that
+    of the request. Without hires fix it is without effect."""
+
+    @property
+    def begins_with(self) -> tuple[str, ...]:
+        return (self.firstpass_image,) if self.firstpass_image and self.enable_hr else ()
 
     @property
     def hires(self) -> SecondPass | None:

@@ -52,13 +52,28 @@ class Others:
     waiting: bool
 
 
+PreviewFormat = Literal["jpeg", "png", "webp"]
+PreviewSubject = Literal["Combined", "Prompt", "Negative prompt"]
+
+
 @dataclass(frozen=True)
 class LivePreviews:
     """Whether anybody looks: previews are made only then, at most one in `period` seconds."""
 
-    watched: bool
+    watched: bool = False
     period: float = 1.0
     method: str = "Approx cheap"
+    every: int = 1
+    """At most one in so many steps; -1: when the batch has been sampled."""
+    subject: PreviewSubject = "Combined"
+    """What is shown: the guided prediction, or that by one of the prompts."""
+    format: PreviewFormat = "jpeg"
+    whole_batch: bool = True
+    """All pictures of the batch on a sheet, not the first alone."""
+    full_anyway: bool = False
+    """The method "Full" also where parts of the model wait outside the device."""
+    fast_interrupt: bool = False
+    """What is stopped halfway and given out is decoded by `method`."""
 
 
 @dataclass(frozen=True)
@@ -216,11 +231,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class Preview:
-    """A small picture of the batch in work, as JPEG bytes."""
+    """A small picture of the batch in work, as a file."""
 
     job_id: str
     number: int
-    jpeg: bytes = field(repr=False)
+    content: bytes = field(repr=False)
+    format: PreviewFormat = "jpeg"
 
 
 @dataclass(frozen=True)
@@ -284,6 +300,20 @@ class Yielded:
 
 
 @dataclass(frozen=True)
+class MemoryUse:
+    """What a job took of the device's memory at its peak, in bytes."""
+
+    active: int
+    """In tensors."""
+    reserved: int
+    """By this process."""
+    used: int
+    """By all processes, as the system tells."""
+    total: int
+    """That the device has."""
+
+
+@dataclass(frozen=True)
 class Finished:
     """The job is over; `interrupted` when the user ended it. All pictures came before."""
 
@@ -292,6 +322,8 @@ class Finished:
     sampling_seconds: float = 0.0
     network_seconds: float = 0.0
     """Time inside the UNet and the VAE alone: the overhead is what is between the two."""
+    memory: MemoryUse | None = None
+    """None: what the device does not tell."""
 
 
 @dataclass(frozen=True)

@@ -77,10 +77,6 @@ def _one_level() -> str:
     return "The VAE has attention on one level only."
 
 
-def _wants_save_button() -> str:
-    return "The Save button saves with the browser. Pictures in this folder are shown on the History tab."
-
-
 class RenderSettings(Declared):
     """Whatever changes the picture but is rarely changed from one picture to the next."""
 
@@ -675,11 +671,22 @@ class SaveSettings(Declared):
         str, Text(folder=True, ui="Output directory for grids; if empty, defaults to two directories below")
     ] = ""
     """Relative to the data folder."""
-    outdir_save: Annotated[
-        str,
-        Text(folder=True, ui="Directory for saving images using the Save button", without_effect=_wants_save_button),
-    ] = "log/images"
+    outdir_save: Annotated[str, Text(folder=True, ui="Directory for saving images using the Save button")] = (
+        "log/images"
+    )
     """Relative to the data folder."""
+    use_save_to_dirs_for_ui: Annotated[bool, Toggle(ui='When using "Save" button, save images to a subdirectory')] = (
+        False
+    )
+    """The subfolder of the Save button follows the pattern of the others."""
+    save_selected_only: Annotated[bool, Toggle(ui="When using 'Save' button, only save a single selected image")] = True
+    """When off, the Save button saves all pictures of the gallery."""
+    save_write_log_csv: Annotated[bool, Toggle(ui="Write log.csv when saving images using 'Save' button")] = True
+    """A line for each picture, with its prompt and seed, in a table that spreadsheets open."""
+    grid_zip_filename_pattern: Annotated[
+        str, Text(ui="Archive filename pattern", placeholder="[datetime]_[[model_name]]_[seed]-[seed_last]")
+    ] = ""
+    """The name of zip files, with the parameters of the other patterns."""
     outdir_init_images: Annotated[str, Text(folder=True, ui="Directory for saving init images when using img2img")] = (
         "outputs/init-images"
     )
@@ -736,6 +743,11 @@ class SaveSettings(Declared):
     """The version of Gesso."""
     add_user_name_to_info: Annotated[bool, Toggle(ui="Add user name to infotext when authenticated")] = False
     """The user who generated the picture."""
+
+    @property
+    def live(self) -> dict[str, object]:
+        """What the page's scripts go by, from the moment on at which it is changed."""
+        return {"saves_one": self.save_selected_only}
 
 
 class UiSettings(Declared):
@@ -796,13 +808,86 @@ class UiSettings(Declared):
     ] = 1000.0
     """The shortest time between two previews."""
     show_progress_type: Annotated[
-        str, Choice(ui="Live preview method", choices=("Approx cheap", "TAESD", "Full"), radio=True)
+        str, Choice(ui="Live preview method", choices=("Full", "Approx NN", "Approx cheap", "TAESD"), radio=True)
     ] = "Approx cheap"
-    """Approx cheap costs next to nothing; TAESD is sharper but needs its file in models/VAE-approx; Full is slow."""
+    """Approx cheap costs next to nothing; Approx NN and TAESD are sharper but need their files in models/VAE-approx;
+    Full is slow."""
+    show_progress_every_n_steps: Annotated[
+        int, Slider(ui="Live preview display period", min=-1, max=32, step=1, ge=-1)
+    ] = 1
+    """A preview at every so many steps at most; -1: only when a batch is finished."""
+    live_preview_content: Annotated[
+        str, Choice(ui="Live preview subject", choices=("Combined", "Prompt", "Negative prompt"), radio=True)
+    ] = "Combined"
+    """Combined is what the picture becomes; the others are what the model sees by one of the prompts alone."""
+    show_progress_grid: Annotated[bool, Toggle(ui="Show previews of all images generated in a batch as a grid")] = True
+    """When off, the first picture of a batch is shown."""
+    live_previews_image_format: Annotated[
+        str, Choice(ui="Live preview file format", choices=("jpeg", "png", "webp"), radio=True)
+    ] = "jpeg"
+    """PNG has no artifacts but is several times larger."""
+    live_preview_allow_lowvram_full: Annotated[
+        bool, Toggle(ui="Allow Full live preview method with lowvram/medvram")
+    ] = False
+    """When off, Approx cheap takes the place of Full where parts of the model wait outside the GPU."""
+    live_preview_fast_interrupt: Annotated[
+        bool, Toggle(ui="Return image with chosen live preview method on interrupt")
+    ] = False
+    """An interrupted picture that is kept is decoded like the previews: sooner, but less sharp."""
+    js_live_preview_in_modal_lightbox: Annotated[bool, Toggle(ui="Show Live preview in full page image viewer")] = False
+    """Can also be switched on in the viewer itself."""
+    show_progressbar: Annotated[bool, Toggle(ui="Show progressbar")] = True
+    """Shows the bar over the picture."""
+    show_progress_in_title: Annotated[bool, Toggle(ui="Show generation progress in window title.")] = True
+    """Shows percentage and remaining time in the title of the browser tab."""
+    notification_audio: Annotated[bool, Toggle(ui="Play notification sound after image generation")] = True
+    """Plays notification.mp3 from the data folder, if there is one."""
+    notification_volume: Annotated[
+        int, Slider(ui="Notification sound volume", min=0, max=100, step=1, ge=0, le=100)
+    ] = 100
+    """In percent."""
+    prevent_screen_sleep_during_generation: Annotated[bool, Toggle(ui="Prevent screen sleep during generation")] = True
+    """Only while the page is visible; browsers allow it on this machine and over https."""
     interrupt_after_current: Annotated[bool, Toggle(ui="Don't Interrupt in the middle")] = True
     """When several pictures were requested, the first click on Interrupt lets the current one finish."""
     return_grid: Annotated[bool, Toggle(ui="Show grid in gallery")] = True
     """Shows the grid before the pictures."""
+    do_not_show_images: Annotated[bool, Toggle(ui="Do not show any images in gallery")] = False
+    """Pictures are generated and saved, but not shown."""
+    gallery_height: Annotated[str, Text(ui="Gallery height", placeholder="600px, 50vh ...")] = ""
+    """The height of the picture on the page, as in CSS; empty: as fits the window."""
+    open_dir_button_choice: Annotated[
+        str,
+        Choice(
+            ui="What directory the folder button opens",
+            choices=("Output Root", "Subdirectory", "Subdirectory (even temp dir)"),
+            radio=True,
+        ),
+    ] = "Subdirectory"
+    """Subdirectory is the folder of the selected picture. The last one also opens that of pictures that are not
+    saved."""
+    js_modal_lightbox: Annotated[bool, Toggle(ui="Full page image viewer: enable")] = True
+    """Opens the viewer when a picture is clicked."""
+    js_modal_lightbox_initially_zoomed: Annotated[
+        bool, Toggle(ui="Full page image viewer: show images zoomed in by default")
+    ] = True
+    """Small pictures fill the window; when off, they are shown at their size."""
+    js_modal_lightbox_gamepad: Annotated[bool, Toggle(ui="Full page image viewer: navigate with gamepad")] = False
+    """With the left stick of a gamepad, or a horizontal wheel."""
+    js_modal_lightbox_gamepad_repeat: Annotated[
+        int, Number(ui="Full page image viewer: gamepad repeat period", ge=50, le=10_000)
+    ] = 250
+    """In milliseconds, while the stick is held."""
+    sd_webui_modal_lightbox_icon_opacity: Annotated[
+        float,
+        Slider(ui="Full page image viewer: control icon unfocused opacity", min=0, max=1, step=0.01, ge=0, le=1),
+    ] = 1.0
+    """Of the buttons that the pointer is not on."""
+    sd_webui_modal_lightbox_toolbar_opacity: Annotated[
+        float,
+        Slider(ui="Full page image viewer: tool bar opacity", min=0, max=1, step=0.01, ge=0, le=1),
+    ] = 0.9
+    """Of the bar with the buttons."""
     send_seed: Annotated[bool, Toggle(ui="Send seed when sending prompt or image to other interface")] = True
     """Sends the seed along with the picture or prompt."""
     send_size: Annotated[bool, Toggle(ui="Send size when sending prompt or image to another interface")] = True
@@ -889,6 +974,18 @@ class UiSettings(Declared):
             "precision": self.keyedit_precision_attention,
             "precision_extra": self.keyedit_precision_extra,
             "begins_anew": self.while_running.startswith("Interrupt"),
+            "shows_pictures": not self.do_not_show_images,
+            "gallery_height": self.gallery_height,
+            "lightbox": self.js_modal_lightbox,
+            "lightbox_fills": self.js_modal_lightbox_initially_zoomed,
+            "lightbox_live": self.js_live_preview_in_modal_lightbox,
+            "icon_opacity": self.sd_webui_modal_lightbox_icon_opacity,
+            "bar_opacity": self.sd_webui_modal_lightbox_toolbar_opacity,
+            "gamepad_ms": self.js_modal_lightbox_gamepad_repeat if self.js_modal_lightbox_gamepad else 0,
+            "progress_bar": self.show_progressbar,
+            "progress_title": self.show_progress_in_title,
+            "volume": self.notification_volume / 100 if self.notification_audio else 0.0,
+            "stays_awake": self.prevent_screen_sleep_during_generation,
         }
 
 

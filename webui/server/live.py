@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Query, Request, Response, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse
 
 from webui.base.errors import NotFound, UserError
+from webui.base.text import named
 from webui.catalog.tokens import Token
 from webui.prompt.chunks import Count, count_tokens
+from webui.server.folder_window import folder_to_show, is_here, show
 from webui.server.guard import Caller, StreamRight, caller_of
 from webui.server.routes import Routes
 
@@ -22,9 +25,19 @@ if TYPE_CHECKING:
     from webui.app import App
 
 NEVER_KEPT = {"cache-control": "no-store"}
+SOUND = "notification.mp3"
+"""A1111: played when pictures are done."""
 STILL_HERE = 4.0
 """Seconds after which a silent stream says that it is still there; a page that hears nothing for longer connects anew
 (`live.js`)."""
+
+
+class FolderWish(BaseModel):
+    """A folder to show."""
+
+    tab: str = ""
+    picture: str = ""
+    """That is selected; "": none is."""
 
 
 class TokenWish(BaseModel):
@@ -37,7 +50,7 @@ class TokenWish(BaseModel):
 def routes(app: App) -> Routes:
     """The routes; everything else they need is the App's."""
     router = Routes(prefix="/internal", include_in_schema=False)
-    for part in (_stream, _engine, _prompts, _tokens, _logins):
+    for part in (_stream, _engine, _machine, _prompts, _tokens, _logins):
         router.include(part(app))
     return router
 
@@ -51,6 +64,7 @@ def _stream(app: App) -> Routes:
     async def stream(socket: WebSocket, since: int | None = None) -> None:
         caller = caller_of(socket.scope)
         await socket.accept()
+        await socket.send_text(json.dumps({"type": "page", "at_home": is_here(socket) and caller.role == "admin"}))
         reader = queue.hub.subscribe(caller.owner, since)
         may_read = StreamRight(caller, app.access)
 
@@ -96,15 +110,44 @@ def _engine(app: App) -> Routes:
     def unload() -> None:
         queue.unload()
 
-    @router.get("/preview/{job_id}/{number}.jpg", "user")
-    def preview(job_id: str, number: int, request: Request) -> Response:
+    @router.get("/preview/{job_id}/{name}", "user")
+    def preview(job_id: str, name: str, request: Request) -> Response:
         if not caller_of(request.scope).may_see(queue.job(job_id).owner):
             raise NotFound(f"You have no job {job_id!r}.")
         latest = queue.preview_of(job_id)
-        del number  # It keeps browsers from showing an old look; the newest is the one that is wanted.
+        del name  # It keeps browsers from showing an old look; the newest is the one that is wanted.
         if latest is None:
             return Response(status_code=204, headers=NEVER_KEPT)  # The job was over sooner than the page could ask.
-        return Response(latest.jpeg, media_type="image/jpeg", headers=NEVER_KEPT)
+        return Response(latest.content, media_type=latest.media_type, headers=NEVER_KEPT)
+
+    return router
+
+
+def _machine(app: App) -> Routes:
+    """What the page asks of the machine that the server runs on."""
+    router = Routes()
+
+    @router.post("/folder/show", "admin")
+    def show_folder(wish: FolderWish, request: Request) -> dict[str, str]:
+        """Open a window that shows where pictures are saved, for somebody who sits at that machine."""
+        if not is_here(request):
+            raise UserError("Folders can only be opened on the machine that Gesso runs on.", hint="Use Save instead.")
+        saved = None
+        if wish.picture:
+            saved = app.catalog.pictures.get(wish.picture.partition(".")[0])
+            if app.access.required and not caller_of(request.scope).may_see(saved.owner):
+                raise NotFound(f"You have no picture {wish.picture!r}.")
+        folder = folder_to_show(saved, wish.tab, app.settings.current, app.paths)
+        show(folder)
+        return {"folder": named(folder)}
+
+    @router.get("/notification", "user")
+    def notification() -> Response:
+        """The sound that people have put into the data folder; 204: there is none."""
+        path = app.paths.data / SOUND
+        if not path.is_file():
+            return Response(status_code=204, headers=NEVER_KEPT)
+        return FileResponse(path, media_type="audio/mpeg", headers=NEVER_KEPT)
 
     return router
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from webui.base.errors import UserError
+from webui.base.errors import NotFound, UserError
 from webui.base.paths import Paths
 from webui.catalog.batch_pictures import files_in
 from webui.server.ui.batch import _InfoFrom
@@ -61,6 +61,39 @@ def test_an_infotext_is_taken_from_the_picture_at_the_same_place(tmp_path: Path)
         Image.new("RGB", (8, 8)).save(told / name, pnginfo=text)
     paths = Paths(data=tmp_path / "other")
     tab: Any = SimpleNamespace(taken="taken", info_folder="folder")
-    info = _InfoFrom({"taken": ["Seed"], "folder": str(told)}, tab, paths)  # type: ignore[dict-item]
-    taken = [info.of(picture, b"", {})["seed"] for picture in files_in(str(source), "Input", paths)]
+    info = _InfoFrom({"taken": ["Seed"], "folder": str(told)}, tab, app_at(paths))  # type: ignore[dict-item]
+    taken = [info.of(picture, b"", {}, [])["seed"] for picture in files_in(str(source), "Input", paths)]
     assert taken == [1, 2, 3]
+
+
+def app_at(paths: Paths, **checkpoints: str) -> Any:
+    """Something with a catalog of checkpoints: short hash -> title."""
+
+    def find(name: str) -> Any:
+        if name not in checkpoints:
+            raise NotFound(f"There is no checkpoint {name!r}.")
+        return SimpleNamespace(title=checkpoints[name])
+
+    return SimpleNamespace(paths=paths, catalog=SimpleNamespace(checkpoints=SimpleNamespace(find=find)))
+
+
+def test_the_checkpoint_of_a_picture_comes_along_where_that_is_wanted_and_it_is_there(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for name, short in (("1", "0123456789"), ("2", "abcdefabcd")):
+        text = PngInfo()
+        text.add_text("parameters", f"a fox\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 1, Model hash: {short}")
+        Image.new("RGB", (8, 8)).save(source / f"{name}.png", pnginfo=text)
+    paths = Paths(data=tmp_path / "other")
+    tab: Any = SimpleNamespace(taken="taken", info_folder="folder")
+    given: Any = {"taken": ["Model hash"], "folder": ""}
+    info = _InfoFrom(given, tab, app_at(paths, **{"0123456789": "tiny.safetensors [0123456789]"}))
+    remarks: list[str] = []
+    base = {"override_settings": {"CLIP_stop_at_last_layers": 2}}
+    one, two = (info.of(each, each.path.read_bytes(), base, remarks) for each in files_in(str(source), "In", paths))
+    assert one["override_settings"] == {
+        "CLIP_stop_at_last_layers": 2,
+        "sd_model_checkpoint": "tiny.safetensors [0123456789]",
+    }
+    assert two == {}
+    assert "abcdefabcd" in remarks[0]

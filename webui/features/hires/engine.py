@@ -19,7 +19,7 @@ from webui.engine.feature import FeatureEngine, FinishedPicture, Further
 from webui.engine.levels import picture_of, to_levels
 from webui.engine.planned import SAMPLED, planned, tags_of, text_of
 from webui.engine.sampling.sigma_schedule import img2img_steps
-from webui.engine.start import blank_conditioning, conditioning, copy, from_levels
+from webui.engine.start import blank_conditioning, conditioning, copy, from_levels, made_before
 from webui.engine.upscalers.latent import MODES, enlarged_latents
 from webui.engine.upscalers.resize import Enlarge, scaled
 from webui.engine.vae import decoded, encoded
@@ -50,7 +50,8 @@ class Engine(FeatureEngine[Params]):
             return None
         render, watch, hires = batch.render, services.watch, self.params.hires
         small, latents = last.loaded.model, last.latents
-        if render.save_images_before_highres_fix:
+        there = made_before(batch, services.plan.images) if services.plan is not None else ()
+        if render.save_images_before_highres_fix and not there:
             self.before = [picture_of(decoded(small, latent[None], render, watch)) for latent in latents]
         own = services.plan.hires_checkpoint if services.plan is not None else None
         size = hires.size(loaded.model.latent.factor)
@@ -63,7 +64,10 @@ class Engine(FeatureEngine[Params]):
         if mode is not None:
             large = enlarged_latents(latents, size.height // factor, size.width // factor, mode)
         else:
-            levels = torch.cat([to_levels(decoded(small, latent[None], render, watch)) for latent in latents])
+            if there:
+                levels = torch.stack([torch.from_numpy(np.array(picture)) for picture in there])
+            else:
+                levels = torch.cat([to_levels(decoded(small, latent[None], render, watch)) for latent in latents])
             pixels = torch.cat([_enlarged(level, size, hires.upscaler, services.enlargers, model) for level in levels])
             large = torch.cat(
                 [

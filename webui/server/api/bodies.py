@@ -72,7 +72,7 @@ class Envelope(Forgiving):
     do_not_save_grid: bool = False
     """Accepted, without effect: `save_images` and the settings decide."""
     firstpass_image: str | None = None
-    """Accepted, without effect, as in A1111."""
+    """With hires fix: a picture in the place of what the first pass would make; otherwise without effect."""
     distilled_cfg_scale: float | None = Field(default=None, ge=0)
     """From Forge: how strongly Flux dev follows the prompt. Null: the setting."""
     cancel_on_disconnect: bool = False
@@ -260,7 +260,11 @@ def request_of(body: Body, given: frozenset[str], catalog: Catalog, settings: Se
         values["latent_mask"] = ""
         if body.mask_blur is not None:
             values["mask_blur_x"] = values["mask_blur_y"] = body.mask_blur
-    elif body.enable_hr and (body.firstphase_width or body.firstphase_height):
+        return cls.made(**values)
+    if body.firstpass_image:
+        field = "firstpass_image"
+        values[field] = catalog.uploads.put(decoded(body.firstpass_image, field, settings), field)
+    if body.enable_hr and (body.firstphase_width or body.firstphase_height):
         values["width"] = body.firstphase_width or body.width
         values["height"] = body.firstphase_height or body.height
     return cls.made(**values)

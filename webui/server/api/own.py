@@ -335,11 +335,12 @@ def _job(app: App) -> Routes:
 
     @router.get("/jobs/{job_id}/preview", "user", response_class=Response, responses=pictures.BINARY)
     def preview(job_id: JobId, request: Request) -> Response:
-        """The latest live preview of a running job, as JPEG; 404 while there is none."""
+        """The latest live preview of a running job, as JPEG unless the settings choose another format; 404 while there
+        is none."""
         latest = queue.preview_of(_own(app, job_id, request).id)
         if latest is None:
             raise NotFound(f"The job {job_id!r} has no preview.")
-        return Response(latest.jpeg, media_type="image/jpeg", headers={"cache-control": "no-store"})
+        return Response(latest.content, media_type=latest.media_type, headers={"cache-control": "no-store"})
 
     return router
 

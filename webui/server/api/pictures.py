@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 from fastapi import Path, Request, Response
+from fastapi.responses import FileResponse
+from pydantic import Field
 
 from webui.base.errors import NotFound, UserError
 from webui.catalog.decoding import TooManyPixels
@@ -22,6 +25,7 @@ KEPT_FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
 """A picture's address changes with the picture."""
 BINARY: dict[int | str, dict[str, object]] = {200: {"content": {"image/*": {}}, "description": "The picture."}}
 """For the documentation."""
+ZIP: dict[int | str, dict[str, object]] = {200: {"content": {"application/zip": {}}, "description": "The zip file."}}
 SMALL = BINARY | {204: {"description": "The file is damaged: there is no thumbnail of it."}}
 
 
@@ -33,6 +37,33 @@ class SavedFile(Documented):
 
     path: str
     """The file."""
+
+
+class KeepBody(Documented):
+    """Pictures to keep."""
+
+    ids: list[str] = Field(min_length=1, max_length=1000)
+    """Their ids. `ID.NAME` is one that comes with the picture ID, such as its grid."""
+
+
+class KeptFile(Documented):
+    """A picture that was kept."""
+
+    id: str
+    """As it was asked for."""
+    name: str
+    """The name of its file."""
+
+
+class KeptAnswer(Documented):
+    """What was kept, and where."""
+
+    folder: str
+    """The folder, as the settings name it."""
+    files: list[KeptFile]
+    """In the order of the ids."""
+    remarks: list[str]
+    """What could not be done besides, such as a table that cannot be written."""
 
 
 def routes(app: App) -> Routes:
@@ -71,6 +102,26 @@ def routes(app: App) -> Routes:
         """An additional picture of a result, such as its mask."""
         check(picture_id, request)
         return file(*pictures.extras.content(picture_id, name))
+
+    @router.post("/keep", "user")
+    def keep(wish: KeepBody, request: Request) -> KeptAnswer:
+        """Copy pictures into the folder of the Save button, and note them in its table."""
+        for name in wish.ids:
+            check(name.partition(".")[0], request)
+        save, user = app.settings.current.save, caller_of(request.scope).name
+        kept, remarks = app.catalog.kept.keep(wish.ids, save, user)
+        files = [KeptFile(id=each.id, name=each.path.name) for each in kept]
+        return KeptAnswer(folder=save.outdir_save, files=files, remarks=remarks)
+
+    @router.post("/keep-as-zip", "user", response_class=FileResponse, responses=ZIP)
+    def keep_as_zip(wish: KeepBody, request: Request) -> FileResponse:
+        """The same, and a zip file of them beside, which is the response."""
+        for name in wish.ids:
+            check(name.partition(".")[0], request)
+        save, user = app.settings.current.save, caller_of(request.scope).name
+        path, remarks = app.catalog.kept.keep_as_zip(wish.ids, save, user)
+        headers = {"x-remarks": quote(" ".join(remarks))} if remarks else {}
+        return FileResponse(path, media_type="application/zip", filename=path.name, headers=headers)
 
     @router.post("/{picture_id}/save", "user")
     def save(picture_id: PictureId, request: Request) -> SavedFile:

@@ -53,7 +53,7 @@ class ProgressAnswer(Documented):
     state: State = State()
     """Where it is."""
     current_image: str | None = None
-    """The latest live preview, as JPEG in base64; null if there is none."""
+    """The latest live preview in base64, in the format of the settings; null if there is none."""
     textinfo: str | None = None
     """What is being done, as a readable text."""
 
@@ -130,7 +130,7 @@ def routes(app: App) -> Routes:
 
 def _progress(app: App, job: Job, look: PreviewImage | None) -> ProgressAnswer:
     """How far a job in work is. look: the latest preview, which may be another job's."""
-    image = base64.b64encode(look.jpeg).decode() if look is not None and look.job_id == job.id else None
+    image = base64.b64encode(look.content).decode() if look is not None and look.job_id == job.id else None
     stopping = app.queue.is_stopping(job.id)
     state = State(
         skipped=app.tasks.skipped == (job.id, job.progress.batch),
@@ -172,7 +172,7 @@ def _task_progress(queue: JobQueue, body: TaskBody, job: Job | None) -> dict[str
         answer["textinfo"] = job.progress.text
         look = queue.look() if body.live_preview else None
         if look is not None and look.job_id == job.id and look.number != body.id_live_preview:
-            answer["live_preview"] = f"data:image/jpeg;base64,{base64.b64encode(look.jpeg).decode()}"
+            answer["live_preview"] = f"data:{look.media_type};base64,{base64.b64encode(look.content).decode()}"
             answer["id_live_preview"] = look.number
     elif job.state == "queued":
         answer["textinfo"] = f"In queue, {queue.waiting()} waiting"

@@ -15,7 +15,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "do_not_save_samples": "save_images decides",
         "do_not_save_grid": "save_images and the settings decide",
-        "firstpass_image": "the first pass is always generated again, as in A1111",
+        "firstpass_image": "only hires fix has a first pass",
         "latent_mask": "mask is the one that counts, as in A1111",
         "comments": "they are not stored, as in A1111",
     }
@@ -43,6 +43,8 @@ def unheard(body: Body) -> tuple[str, ...]:
     """A sentence about each field, setting and script of the request that has no effect."""
     found = []
     for name, why in FIELDS.items():
+        if name == "firstpass_image" and body.hires is not None:
+            continue
         if getattr(body, name, None) and (body.save_images or name not in ALREADY_SO):
             found.append(f"{name} has no effect: {why}.")
     idle = Settings.without_effect()

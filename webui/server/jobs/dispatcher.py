@@ -101,7 +101,7 @@ class Dispatcher:
     def _hear(self, item: tuple[Worker, Heard] | Settings | None) -> None:
         match item:
             case Settings():
-                self._hub.publish("page", {"type": "page", **item.ui.live})
+                self._hub.publish("page", {"type": "page", **item.ui.live, **item.save.live})
                 self._engines.configure(item)
                 self._engines.preload(item)
             case (worker, heard):

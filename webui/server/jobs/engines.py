@@ -7,16 +7,27 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from webui import entry_points
 from webui.base.errors import NotFound, StorageError
 from webui.base.fence import Problem
 from webui.catalog.catalog import Catalog
 from webui.catalog.settings_store import SettingsStore
-from webui.request.messages import Broken, Command, Configure, Heartbeat, LivePreviews, Preload, Preloaded, Unload
+from webui.request.messages import (
+    Broken,
+    Command,
+    Configure,
+    Heartbeat,
+    LivePreviews,
+    Preload,
+    Preloaded,
+    PreviewFormat,
+    PreviewSubject,
+    Unload,
+)
 from webui.request.plan import chosen_models
-from webui.request.settings import Settings
+from webui.request.settings import Settings, UiSettings
 from webui.server.jobs.engine_client import Engine, EngineState, Heard
 from webui.server.jobs.events import Hub
 from webui.server.jobs.worker import ModelState, Worker, models_of, state_of
@@ -30,6 +41,21 @@ POLLED_SECONDS = 10.0
 def choice(settings: Settings) -> tuple[str, str]:
     """The checkpoint and the VAE that are chosen."""
     return settings.render.sd_model_checkpoint, settings.render.sd_vae
+
+
+def _wish(ui: UiSettings, *, watched: bool) -> LivePreviews:
+    """How previews are wanted."""
+    return LivePreviews(
+        watched,
+        period=ui.live_preview_refresh_period / 1000,
+        method=ui.show_progress_type,
+        every=ui.show_progress_every_n_steps,
+        subject=cast("PreviewSubject", ui.live_preview_content),
+        format=cast("PreviewFormat", ui.live_previews_image_format),
+        whole_batch=ui.show_progress_grid,
+        full_anyway=ui.live_preview_allow_lowvram_full,
+        fast_interrupt=ui.live_preview_fast_interrupt,
+    )
 
 
 class Engines:
@@ -231,8 +257,7 @@ class Engines:
         watched = watched and chosen.ui.live_previews_enable
         if watched != self._watching or settings is not None:
             self._watching = watched
-            period = chosen.ui.live_preview_refresh_period / 1000
-            self.tell(LivePreviews(watched, period, chosen.ui.show_progress_type))
+            self.tell(_wish(chosen.ui, watched=watched))
 
     def set_models(self, worker: Worker, **changes: Any) -> None:
         worker.models = replace(worker.models, **changes)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from webui.catalog.grid import is_sheet
 from webui.catalog.job_table import ENDED, State
 from webui.request import infotext
 from webui.request.jobs import JobRequest
+from webui.request.messages import MemoryUse
 
 ANONYMOUS = "~"
 """Begins the owner of jobs whose author has no name: a browser without login, a program."""
@@ -46,6 +48,10 @@ class JobPicture:
     """Not while it waits in memory, since it could not be written."""
     extras: tuple[str, ...] = ()
     """Names of the pictures that come with it: "0-mask.png"."""
+    replaces: str = ""
+    """The id of the picture that it takes the place of, when it is that one made larger; or ""."""
+    gone: bool = False
+    """Its file has been deleted."""
 
     @property
     def message(self) -> dict[str, object]:
@@ -60,7 +66,12 @@ class JobPicture:
             "saved": self.saved,
             "url": f"internal/pictures/{self.id}",
             "thumb_url": f"internal/pictures/{self.id}/thumbnail",
-            "extras": [{"name": name, "url": f"internal/pictures/{self.id}/extra/{name}"} for name in self.extras],
+            "replaces": self.replaces,
+            "gone": self.gone,
+            "extras": [
+                {"name": name, "url": f"internal/pictures/{self.id}/extra/{name}", "sheet": is_sheet(name)}
+                for name in self.extras
+            ],
         }
 
 
@@ -115,6 +126,8 @@ class Job:
     """Seconds since 1970, like the other times."""
     started: float | None = None
     finished: float | None = None
+    memory: MemoryUse | None = None
+    """What it took of a device's memory, where that is known."""
 
     @property
     def ended(self) -> bool:
@@ -158,4 +171,5 @@ class Job:
             "comments": list(self.comments),
             "answer": self.answer,
             "error": error,
+            "memory": None if self.memory is None else asdict(self.memory),
         }

@@ -291,7 +291,7 @@ class JobQueue:
     def snapshot(self, viewer: str) -> dict[str, object]:
         """The whole state as one message of the stream."""
         own = (self.preview_of(job.id) for job in self._runs.in_work if job.owner == viewer)
-        engines = self._engines.state
+        engines, settings = self._engines.state, self._settings.current
         return {
             "type": "state",
             "jobs": [job.message(mine=job.owner == viewer) for job in self._results.jobs(viewer)],
@@ -300,7 +300,7 @@ class JobQueue:
             "previews": [preview.message for preview in own if preview is not None],
             "paused": self._scheduler.paused,
             "forever": self.repeated(viewer),
-            "page": self._settings.current.ui.live,
+            "page": {**settings.ui.live, **settings.save.live},
         }
 
     def look(self) -> PreviewImage | None:

@@ -11,9 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 from webui.base.errors import NotFound, StorageError, UserError
+from webui.base.text import path_named
 from webui.catalog.catalog import Catalog
 from webui.catalog.job_table import ENDED, JobRow
+from webui.request.fields import Txt2Img
 from webui.request.jobs import Gone, JobRequest, request_class, request_classes
+from webui.request.messages import MemoryUse
 from webui.server.jobs.events import Hub
 from webui.server.jobs.job import Job, JobError, JobPicture
 from webui.server.jobs.work import Work
@@ -23,6 +26,8 @@ log = logging.getLogger(__name__)
 SHOWN_ENDED = 20
 """So many of a viewer's latest jobs are shown besides the waiting ones."""
 SHOWN_WAITING = 200
+MEMORIES = 200
+"""Of so many jobs it is known what they took of a device's memory."""
 
 
 class Results:
@@ -37,6 +42,7 @@ class Results:
         self._follow = follow
         self._lock = threading.Lock()
         self._waiters: dict[str, list[Future[Job]]] = {}
+        self._memory: dict[str, MemoryUse] = {}
         self.unwritten: dict[str, Job] = {}
         """Jobs that are over, though a full or locked disk does not let us write it down."""
 
@@ -111,6 +117,13 @@ class Results:
             if over:
                 self._catalog.job_folders.forget(job_id)
 
+    def note_memory(self, job_id: str, use: MemoryUse) -> None:
+        """What an engine took for a job, or for a piece of it; it is known until the program ends."""
+        before = self._memory.pop(job_id, use)
+        while len(self._memory) >= MEMORIES:
+            del self._memory[next(iter(self._memory))]
+        self._memory[job_id] = max(before, use, key=lambda each: each.active)
+
     def write_down(self, ended: Job) -> None:
         """The end of a job. Raises StorageError."""
         if ended.state == "done":
@@ -176,6 +189,8 @@ class Results:
                     result.infotext,
                     bool(picture.path),
                     self._catalog.pictures.extras.names(picture.id),
+                    replaces=picture.parent if picture.kind == Txt2Img.kind else "",
+                    gone=bool(picture.path) and not path_named(picture.path).is_file(),
                 )
             )
         return Job(
@@ -195,6 +210,7 @@ class Results:
             created=row.created,
             started=row.started,
             finished=row.finished,
+            memory=self._memory.get(row.id),
         )
 
 

@@ -18,7 +18,8 @@ from webui.catalog.job_table import State
 from webui.catalog.pictures import NotSaved
 from webui.catalog.settings_store import SettingsStore
 from webui.entry_points import blamed
-from webui.request.messages import Answered, Failed, Finished, Interrupt, Pictured, Preview, Progress
+from webui.request.fields import Txt2Img
+from webui.request.messages import Answered, Failed, Finished, Interrupt, Pictured, Preview, PreviewFormat, Progress
 from webui.server.jobs.engine_client import EngineState, Lost
 from webui.server.jobs.engines import Engines
 from webui.server.jobs.estimate import Pace
@@ -42,14 +43,19 @@ class PreviewImage:
 
     job_id: str
     number: int
-    jpeg: bytes
+    content: bytes
+    format: PreviewFormat = "jpeg"
+
+    @property
+    def media_type(self) -> str:
+        return f"image/{self.format}"
 
     @property
     def message(self) -> dict[str, object]:
         """What the event stream says of it."""
-        with Image.open(BytesIO(self.jpeg)) as image:
+        with Image.open(BytesIO(self.content)) as image:
             width, height = image.size
-        url = f"internal/preview/{self.job_id}/{self.number}.jpg"
+        url = f"internal/preview/{self.job_id}/{self.number}.{self.format}"
         return {"job_id": self.job_id, "number": self.number, "width": width, "height": height, "url": url}
 
 
@@ -160,7 +166,7 @@ class Runs:
         ]
 
     def _note_preview(self, work: Work, heard: Preview) -> None:
-        preview = PreviewImage(heard.job_id, heard.number, heard.jpeg)
+        preview = PreviewImage(heard.job_id, heard.number, heard.content, heard.format)
         self.previews[heard.job_id] = preview
         self._hub.publish("preview", {"type": "preview", **preview.message}, owner=work.job.owner)
 
@@ -197,6 +203,7 @@ class Runs:
             saved.infotext,
             bool(saved.path),
             self._catalog.pictures.extras.names(saved.id),
+            replaces=saved.parent if saved.kind == Txt2Img.kind else "",
         )
         pictures = tuple(sorted((*job.pictures, made), key=lambda picture: picture.position))
         self._results.change(running, pictures=pictures, comments=tuple(running.comments))
@@ -208,6 +215,8 @@ class Runs:
             return
         work.settled += chunk.count
         work.stopped = work.stopped or heard.interrupted
+        if heard.memory is not None:
+            self._results.note_memory(work.job.id, heard.memory)
         self.conclude(work)
 
     def conclude(self, work: Work) -> None:

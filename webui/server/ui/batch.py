@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from webui.base.errors import StorageError, UserError, WebuiError
+from webui.base.errors import NotFound, StorageError, UserError, WebuiError
 from webui.base.paths import Paths
 from webui.catalog.batch_pictures import BatchPicture, content_of, few, files_in, may_hold_results
 from webui.catalog.image_files import size_of
@@ -18,6 +18,7 @@ from webui.jobs.caption.request import Caption
 from webui.request import infotext
 from webui.request.captions import PREPEND
 from webui.request.fields import REQUESTS
+from webui.request.params import by_name
 from webui.server.ui import notices
 from webui.server.ui.components import Component, Data, all_in, text_in
 from webui.server.ui.controls import QUIET, Controls
@@ -32,6 +33,8 @@ RESULT_PATTERN = "[basename]-[generation_number]"
 """A1111: a result in a folder of its own is called like the picture that it was made of; of several each has a
 number."""
 
+MODEL = "Model hash"
+"""Which checkpoint made a picture: a setting, which the request overrides."""
 # A1111: these fields of a picture's infotext can be taken over.
 TAKEN = {
     "Prompt": "prompt",
@@ -41,6 +44,7 @@ TAKEN = {
     "Sampler": "sampler_name",
     "Schedule type": "scheduler",
     "Steps": "steps",
+    MODEL: "",
 }
 PROMPTS = ("prompt", "negative_prompt")
 
@@ -145,11 +149,12 @@ def submits_batch(
             )
             masks = _Masks(text_in(data[batch.masks]) if from_folder else "", app.paths)
             output = may_hold_results(str(data[batch.output] or "").strip(), app.paths) if from_folder else ""
-            info = _InfoFrom(data, batch, app.paths) if data[batch.reads_info] else None
+            info = _InfoFrom(data, batch, app) if data[batch.reads_info] else None
             if info is not None and data[batch.info_folder]:
                 app.access.require_admin(owner)
             done = 0
             refused: list[str] = []
+            remarks: list[str] = []
             for one in given:
                 try:
                     mask = masks.of(one)
@@ -157,7 +162,7 @@ def submits_batch(
                     name = app.catalog.uploads.put(content)
                     added: Added = {INIT: (name,), **scaling.size(data, size_of(content))}
                     added |= {MASK: app.catalog.uploads.put(mask)} if mask else {}
-                    added |= info.of(one, content, base) if info is not None else {}
+                    added |= info.of(one, content, base, remarks) if info is not None else {}
                     wanted = REQUESTS["img2img"].made(**{**base, **added, "basename": one.stem})
                     where = into(output, one.below) if output else None
                     app.queue.submit(wanted, owner=owner, settings=where)
@@ -169,7 +174,7 @@ def submits_batch(
         if not done and len(refused) == 1:
             return notices.failure(UserError(refused[0]))
         said = notices.done(f"{done} job{'s' if done != 1 else ''} submitted.") if done else ""
-        return said + notices.remarks(refused)
+        return said + notices.remarks([*refused, *dict.fromkeys(remarks)])
 
     given = {*controls.components, *batch.components, *scripts.components, scaling.tab, scaling.factor}
     trigger.click(submit, given, notice, **QUIET)
@@ -241,24 +246,36 @@ class _Masks:
 class _InfoFrom:
     """What is taken from infotexts, as the sub-tab says."""
 
-    def __init__(self, data: Data, batch: BatchTab, paths: Paths) -> None:
-        self._fields = {TAKEN[label] for label in all_in(data[batch.taken]) if label in TAKEN}
+    def __init__(self, data: Data, batch: BatchTab, app: App) -> None:
+        chosen = all_in(data[batch.taken])
+        self._fields = {TAKEN[label] for label in chosen if label in TAKEN}
+        self._checkpoints = app.catalog.checkpoints if MODEL in chosen else None
         folder = str(data[batch.info_folder] or "")
-        found = list(reversed(files_in(folder, "PNG info", paths))) if folder.strip() else []
+        found = list(reversed(files_in(folder, "PNG info", app.paths))) if folder.strip() else []
         self._by_place = {other.below / other.path.name: other.path for other in found}
         self._by_name = {other.path.name: other.path for other in found}
 
-    def of(self, picture: BatchPicture, content: bytes, base: Mapping[str, object]) -> Added:
-        """Fields of the request that this picture's infotext changes. Prompts are appended to what the form has."""
+    def of(self, picture: BatchPicture, content: bytes, base: Mapping[str, object], remarks: list[str]) -> Added:
+        """Fields of the request that this picture's infotext changes. Prompts are appended to what the form has.
+
+        remarks: gets a sentence about a checkpoint that is not here.
+        """
         other = self._by_place.get(picture.below / picture.path.name) or self._by_name.get(picture.path.name)
         text, _ = read_infotext(content_of(other) if other else content)
         if not text:
             return {}
-        values = infotext.fields_of(infotext.read(text), REQUESTS["img2img"])
+        told = infotext.read(text)
+        values = infotext.fields_of(told, REQUESTS["img2img"])
         found = {name: value for name, value in values.items() if name in self._fields}
         for name in PROMPTS:
             if found.get(name) and base.get(name):
                 found[name] = f"{base[name]} {found[name]}"
+        if self._checkpoints is not None and (short := told.labels.get(MODEL, "")):
+            try:
+                title = self._checkpoints.find(short).title
+                found["override_settings"] = {**by_name(base.get("override_settings")), "sd_model_checkpoint": title}
+            except NotFound:
+                remarks.append(f"There is no checkpoint with the hash {short}; the current one is used.")
         return found
 
 

@@ -149,6 +149,7 @@ def _facts(app: App, page: gr.Blocks) -> dict[str, object]:
         "theme": app.flags.theme,
         "tabs": {tab.elem_id: {"bar": tab.parent.elem_id or "", "title": tab.label} for tab in tabs},
         **app.settings.current.ui.live,
+        **app.settings.current.save.live,
         "help": {
             f"{kind}_{name}": text
             for kind, declared in request_classes().items()

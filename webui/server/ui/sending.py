@@ -6,13 +6,14 @@ A new tab that receives pictures has its button in all places that show pictures
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import gradio as gr
 
 from webui.base.errors import NotFound, WebuiError
+from webui.catalog.image_files import size_of
 from webui.catalog.pictures import SavedPicture
 from webui.server.ui import notices
 from webui.server.ui.components import Component
@@ -159,15 +160,19 @@ def opens(receiver: Receiver) -> str:
 
 
 def finished(app: App, picture_id: str, owner: str) -> tuple[SavedPicture, bytes, str]:
-    """A finished picture, its file's bytes, and a name for the file.
+    """A finished picture, or a sheet that comes with one, its file's bytes, and a name for the file.
 
     Raises:
         NotFound: there is none of this number, it is somebody else's, or its file is gone.
     """
     if not picture_id:
         raise NotFound("There is no picture yet.", hint="Press Generate first.")
-    saved = app.catalog.pictures.get(picture_id)
+    own, _, extra = picture_id.partition(".")
+    saved = app.catalog.pictures.get(own)
     if app.access.required and saved.owner != owner and not app.access.oversees(owner):
         raise NotFound(f"You have no picture {picture_id!r}.")
-    content, kind = app.catalog.pictures.content(picture_id)
+    saved, content, kind = app.catalog.pictures.shown(picture_id)
+    if extra:
+        width, height = size_of(content)
+        return replace(saved, width=width, height=height), content, f"{saved.seed}-{extra}"
     return saved, content, Path(saved.path).name or f"{saved.seed}.{kind}"

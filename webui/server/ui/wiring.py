@@ -20,19 +20,19 @@ from webui.catalog.ui_defaults import ControlLook
 from webui.jobs.extras.request import Extras
 from webui.jobs.interrogate.request import Interrogate
 from webui.request import infotext
-from webui.request.fields import REQUESTS, Generation
+from webui.request.fields import REQUESTS, Generation, Txt2Img
 from webui.request.jobs import JobRequest
 from webui.request.params import Choice, Declared, by_name
 from webui.request.settings import setting_title
 from webui.server.ui import notices
-from webui.server.ui.components import Component, Data, Shown
+from webui.server.ui.components import Component, Data, Shown, text_in
 from webui.server.ui.controls import PARTS, QUIET, Controls
 from webui.server.ui.editing import Editing, JobList, connect_editing
 from webui.server.ui.quicksettings import SettingsForm
 from webui.server.ui.results import ResultsPanel
 from webui.server.ui.script import calls
 from webui.server.ui.scripts import Scripts
-from webui.server.ui.sending import PARAMETERS, PICTURE, Receiver, Sending, Sent, connect_all
+from webui.server.ui.sending import PARAMETERS, PICTURE, Receiver, Sending, Sent, connect_all, finished
 from webui.server.ui.toprow import PROMPTS, STYLES, Toprow
 
 if TYPE_CHECKING:
@@ -218,6 +218,40 @@ def generates(
     # Whoever picks a checkpoint and presses at once means that checkpoint.
     wait = calls("whenSettled")
     trigger.click(submit, {*controls.components, *pictures, *scripts.components}, notice, js=wait, **QUIET)
+
+
+def upscales(app: App, trigger: Component, controls: Controls, results: ResultsPanel) -> None:
+    """Wire the button that makes the picked picture anew by the second pass of hires fix alone, as the form has it.
+
+    A1111: seeds are those of the picture; prompts, sampler and all else are the form's.
+    """
+
+    def submit(data: Data, request: gr.Request) -> str:
+        picked = text_in(data[results.picked])
+        if not picked:
+            return ""
+        try:
+            saved, content, _ = finished(app, picked, owner_of(request))
+            told = infotext.fields_of(infotext.read(saved.infotext), Txt2Img)
+            asked = {
+                **controls.values(data),
+                "firstpass_image": app.catalog.uploads.put(content),
+                "enable_hr": True,
+                "seed": saved.seed,
+                "subseed": told.get("subseed", -1),
+                "width": saved.width,
+                "height": saved.height,
+                "n_iter": 1,
+                "batch_size": 1,
+            }
+            app.queue.submit(Txt2Img.made(**asked), owner=owner_of(request))
+        except WebuiError as error:
+            return notices.failure(error)
+        return ""
+
+    named = trigger.click(None, None, results.picked, js=calls("results.upscale", controls.prefix), **QUIET)
+    given = {*controls.components, results.picked}
+    named.then(submit, given, results.notice, js=calls("whenSettled"), **QUIET)
 
 
 def describes(app: App, trigger: Component, model: str, picture: Component, notice: Component) -> None:

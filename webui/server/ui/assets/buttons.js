@@ -1,5 +1,6 @@
 // @ts-check
 // Generate, Interrupt and Skip: shown and named as the event stream says; the title carries the progress.
+import { clock } from "./clock.js";
 import { byId, when } from "./dom.js";
 import { facts } from "./facts.js";
 import * as live from "./live.js";
@@ -54,7 +55,13 @@ function draw() {
     set(generate, VERBS[tab] ?? "Generate", job ? more : "Ctrl+Enter");
   }
   const job = live.jobs().find((any) => any.mine && any.state === "running");
-  document.title = job ? `[${Math.round(job.progress * 100)} %] Gesso` : "Gesso";
+  document.title = job && facts.progress_title ? `[${progressOf(job)}] Gesso` : "Gesso";
+}
+
+/** @param {import("./stream.js").Job} job */
+function progressOf(job) {
+  const percent = `${Math.round(job.progress * 100)} %`;
+  return job.eta_seconds == null ? percent : `${percent} ETA: ${clock(job.eta_seconds)}`;
 }
 
 /**

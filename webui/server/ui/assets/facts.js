@@ -10,6 +10,20 @@
  * @property {boolean} counters Whether tokens are counted.
  * @property {boolean} styles_count Whether the tokens of styles count too.
  * @property {boolean} begins_anew Whether Ctrl+Enter interrupts and begins anew.
+ * @property {boolean} at_home Whether whoever looks sits at the machine itself, and may change things there.
+ * @property {boolean} saves_one Whether Save keeps the picture that is picked, and not all of them.
+ * @property {boolean} shows_pictures Whether the gallery shows any.
+ * @property {string} gallery_height As in CSS; "": as fits.
+ * @property {boolean} lightbox Whether a click on a picture opens it over the whole window.
+ * @property {boolean} lightbox_fills Whether small ones are enlarged there.
+ * @property {boolean} lightbox_live Whether previews are shown there.
+ * @property {number} icon_opacity Of its buttons, 0 to 1.
+ * @property {number} bar_opacity Of the bar with them.
+ * @property {number} gamepad_ms After so many milliseconds a stick that is held goes on to the next picture; 0: it does not.
+ * @property {boolean} progress_bar Whether a bar is shown over the picture.
+ * @property {boolean} progress_title Whether the title says how far it is.
+ * @property {number} volume Of the sound when a job is done, 0 to 1.
+ * @property {boolean} stays_awake Whether the screen does while a job runs.
  * @property {number} precision By how much Ctrl+Up changes the weight of words.
  * @property {number} precision_extra By how much it changes the weight of an extra network.
  */
@@ -17,5 +31,7 @@
 /** @type {Facts} */
 export const facts = {
   theme: "", tabs: {}, help: {}, counters: true, styles_count: true, begins_anew: true, precision: 0.1, precision_extra: 0.05,
+  at_home: false, saves_one: true, shows_pictures: true, gallery_height: "", lightbox: true, lightbox_fills: true, lightbox_live: false,
+  icon_opacity: 1, bar_opacity: 0.9, gamepad_ms: 0, progress_bar: true, progress_title: true, volume: 0, stays_awake: true,
   ...JSON.parse(globalThis.document?.getElementById("page_facts")?.textContent || "{}"),
 };

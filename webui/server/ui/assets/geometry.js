@@ -69,3 +69,11 @@ export function whitened(pixels) {
  * @param {Uint8ClampedArray} pixels RGBA
  */
 export const isPainted = (pixels) => pixels.some((value, at) => at % 4 === 3 && value > 0);
+
+const LEANS = 0.5;
+
+/**
+ * Which way a stick leans: -1, 0 or 1.
+ * @param {number} axis -1 to 1.
+ */
+export const leaning = (axis) => (Math.abs(axis) < LEANS ? 0 : Math.sign(axis));

@@ -1,7 +1,9 @@
 // @ts-check
-// The picture over the whole window: arrows, zoom by wheel or double click, drag, save, Esc.
+// The picture over the whole window: arrows, zoom by wheel or double click, drag, tiles, live preview, gamepad, save, Esc.
 import { iconButton, make } from "./dom.js";
 import { save } from "./downloads.js";
+import { facts } from "./facts.js";
+import { leaning } from "./geometry.js";
 import { url } from "./server.js";
 
 /** @import { Picture } from "./stream.js" */
@@ -17,6 +19,8 @@ import { url } from "./server.js";
  * @property {(index: number) => void} pick
  * @property {(picture: P) => string} described
  * @property {(picture: P) => string} [fault] why it cannot be shown, or ""
+ * @property {string} [preview] The address of the latest look at what is being made; "": there is none now.
+ * @property {() => unknown} [save] Saves what the settings say.
  * @property {() => void} update
  */
 
@@ -31,7 +35,15 @@ let y = 0;
 /** @type {Map<number, PointerEvent>} */
 const pointers = new Map();
 let dragged = false;
+let tiled = false;
+/** @type {boolean | undefined} Whether previews are shown; undefined: as the settings say. */
+let watches;
+const LIVE = "live";
+let turned = 0; // when a wheel or a stick went on to another picture
 
+const tiles = make("div.lightbox-tiles", { hidden: true, "aria-hidden": "true" });
+const tileButton = iconButton("tiles", "Repeat the picture like a tile (t)", () => tile(!tiled));
+const liveButton = iconButton("play", "Show the live preview (l)", () => watch(!isWatching()));
 const image = make("img", { alt: "", draggable: "false" });
 const fault = make("p.lightbox-fault", { hidden: true });
 const counter = make("span.counter", { "aria-live": "polite" });
@@ -43,22 +55,31 @@ function frame() {
   if (box) return box;
   const made = box = make("div", { id: "lightbox", role: "dialog", "aria-modal": "true", "aria-label": "Picture, enlarged", tabindex: "-1" },
     image,
+    tiles,
     fault,
     make("div.lightbox-bar", {},
       counter,
       iconButton("zoom", "Actual size (z)", actual),
-      iconButton("save", "Save (s)", () => save(view?.current)),
+      tileButton,
+      liveButton,
+      iconButton("save", "Save (s)", keep),
       iconButton("close", "Close (Esc)", close)),
     make("button.side.prev.glyph-left", { type: "button", title: "Previous (←)", "aria-label": "Previous", onclick: () => step(-1) }),
     make("button.side.next.glyph-right", { type: "button", title: "Next (→)", "aria-label": "Next", onclick: () => step(1) }));
   made.addEventListener("click", (event) => {
-    if (event.target === made || (event.target === image && scale === 1 && !dragged)) close();
+    if (event.target === made || event.target === tiles || (event.target === image && scale === 1 && !dragged)) close();
   });
   made.addEventListener("wheel", (event) => {
     event.preventDefault();
+    if (facts.gamepad_ms && Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
+      turn(Math.sign(event.deltaX));
+      return;
+    }
     zoomAt(event.clientX, event.clientY, Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)));
   }, { passive: false });
-  image.addEventListener("error", () => say("The picture cannot be shown."));
+  image.addEventListener("error", () => {
+    if (shown !== LIVE) say("The picture cannot be shown."); // A preview is gone once its picture is done.
+  });
   image.addEventListener("pointerdown", (event) => {
     dragged = false;
     pointers.set(event.pointerId, event);
@@ -95,6 +116,10 @@ function frame() {
 function place() {
   image.style.transform = scale === 1 ? "" : `translate(${x}px, ${y}px) scale(${scale})`;
   frame().classList.toggle("zoomed", scale !== 1);
+  const shows = tiled && !fault.textContent && Boolean(image.src);
+  tiles.hidden = !shows;
+  tiles.style.backgroundImage = shows ? `url("${CSS.escape(image.src)}")` : "";
+  tileButton.setAttribute("aria-pressed", String(tiled));
 }
 
 /**
@@ -134,6 +159,43 @@ function step(by) {
 }
 
 /**
+ * Goes on by a wheel or a stick, which tell of it all the time.
+ * @param {number} by
+ */
+function turn(by) {
+  if (!by || performance.now() - turned < facts.gamepad_ms) return;
+  turned = performance.now();
+  step(by);
+}
+
+function lookAtGamepads() {
+  if (!view) return;
+  if (facts.gamepad_ms) {
+    const stick = navigator.getGamepads().map((pad) => leaning(pad?.axes[0] ?? 0)).find(Boolean) ?? 0;
+    if (stick) turn(stick);
+    else turned = Math.min(turned, performance.now() - facts.gamepad_ms); // Let go of: the next push counts at once.
+  }
+  requestAnimationFrame(lookAtGamepads);
+}
+
+const keep = () => (view?.save ? view.save() : save(view?.current));
+
+/** @param {boolean} on */
+function tile(on) {
+  tiled = on;
+  reset();
+  place();
+}
+
+const isWatching = () => watches ?? facts.lightbox_live;
+
+/** @param {boolean} on */
+function watch(on) {
+  watches = on;
+  draw();
+}
+
+/**
  * In place of the picture.
  * @param {string} words "" where it can be seen
  */
@@ -141,6 +203,7 @@ function say(words) {
   fault.textContent = words;
   fault.hidden = !words;
   image.hidden = Boolean(words);
+  place();
 }
 
 function draw() {
@@ -149,19 +212,36 @@ function draw() {
     close();
     return;
   }
-  const told = view.fault?.(picture) ?? "";
-  const now = JSON.stringify([picture.id, told]);
+  const look = isWatching() ? view.preview ?? "" : "";
+  const told = look ? "" : view.fault?.(picture) ?? "";
+  const now = look ? LIVE : JSON.stringify([picture.id, told]);
   if (now !== shown) {
     shown = now;
     reset();
-    say(told);
+    image.alt = told ? "" : look ? "Picture in progress" : view.described(picture);
     if (told) image.removeAttribute("src");
-    else image.src = url(picture.url);
-    image.alt = told ? "" : view.described(picture);
+    else if (!look) image.src = url(picture.url);
+    say(told);
   }
+  if (look && image.src !== look) {
+    image.src = look;
+    place();
+  }
+  liveButton.hidden = view.preview === undefined;
+  liveButton.setAttribute("aria-pressed", String(isWatching()));
+  obey();
   const many = view.pictures.length > 1;
   counter.textContent = many ? `${Math.min(view.index, view.pictures.length - 1) + 1} / ${view.pictures.length}` : "";
   for (const side of frame().querySelectorAll("button.side")) /** @type {HTMLElement} */ (side).hidden = !many;
+}
+
+/** What the settings say of the look. */
+function obey() {
+  const box = frame();
+  box.classList.toggle("fills", facts.lightbox_fills);
+  box.classList.toggle("live", shown === LIVE); // A preview is small, whatever it will become.
+  box.style.setProperty("--icon-opacity", String(facts.icon_opacity));
+  box.style.setProperty("--bar-opacity", String(facts.bar_opacity));
 }
 
 function close() {
@@ -182,6 +262,7 @@ export function open(from) {
   document.documentElement.classList.add("lightbox-open");
   draw();
   box.focus({ preventScroll: true });
+  lookAtGamepads();
 }
 
 /**
@@ -202,7 +283,9 @@ document.addEventListener("keydown", (event) => {
     ArrowLeft: () => step(-1),
     ArrowRight: () => step(1),
     z: actual,
-    s: () => save(view?.current),
+    s: keep,
+    t: () => tile(!tiled),
+    l: () => { if (view?.preview !== undefined) watch(!isWatching()); },
     "+": () => zoomAt(innerWidth / 2, innerHeight / 2, 1.4),
     "-": () => zoomAt(innerWidth / 2, innerHeight / 2, 1 / 1.4),
   };

@@ -3,15 +3,18 @@
 import { clock } from "./clock.js";
 import { command } from "./commands.js";
 import { iconButton, make, when } from "./dom.js";
-import { download, named, nothing, save } from "./downloads.js";
+import { download, named, nothing } from "./downloads.js";
+import { facts } from "./facts.js";
+import { gallery, placeOf } from "./gallery.js";
 import { labelled, pieces, promptOf } from "./infotext.js";
+import { keep, keepAsZip, showFolder } from "./kept.js";
 import * as lightbox from "./lightbox.js";
 import * as live from "./live.js";
 import * as queue from "./queue.js";
 import { failed, say } from "./say.js";
 import { post, told, url } from "./server.js";
 import { openSubTab, openTab } from "./tabs.js";
-import { zip } from "./zip.js";
+import { taken } from "./timing.js";
 
 /** @import { Job, Picture } from "./stream.js" */
 /** @import { View as Shown } from "./lightbox.js" */
@@ -19,6 +22,7 @@ import { zip } from "./zip.js";
 /** @type {Map<string, Shown<any>>} */
 const views = new Map();
 const NOTHING = "Pictures appear here.";
+const GONE = "The file of this picture has been deleted.";
 
 /** @implements {Shown<Picture>} */
 class View {
@@ -29,8 +33,11 @@ class View {
   constructor(place, tab) {
     this.tab = tab;
     this.base = ""; // the job whose pictures are shown
+    /** @type {Picture[]} */
+    this.pictures = [];
     this.index = 0;
-    this.pinned = false; // the person chose a picture themself
+    this.pinned = ""; // the picture that the person chose themself
+    this.preview = ""; // the address of the latest look at what is being made
     this.dismissed = "";
     this.front = make("img.layer", { alt: "", draggable: "true" });
     this.back = make("img.layer", { alt: "" });
@@ -38,8 +45,9 @@ class View {
     this.showsPreview = false;
     this.drawn = "";
     this.wanted = "";
+    this.empty = make("span", {}, NOTHING);
     this.stage = make("div.stage", { tabindex: "0", role: "group", "aria-label": "Picture; arrow keys select, Enter opens full screen" },
-      make("div.empty", {}, make("span.glyph-image", { "aria-hidden": "true" }), NOTHING), this.front, this.back);
+      make("div.empty", {}, make("span.glyph-image", { "aria-hidden": "true" }), this.empty), this.front, this.back);
     this.bar = make("div.bar");
     this.words = make("span.words");
     this.numbers = make("span.numbers");
@@ -51,8 +59,9 @@ class View {
     this.queue = make("div.queue");
     this.stage.append(this.progress);
     this.extras = make("div.extras", { "aria-label": "Additional pictures of this result", hidden: true });
-    place.append(this.error, this.unsaved, this.stage, this.thumbs, this.extras, this.queue);
-    this.stage.addEventListener("click", () => { if (this.current) lightbox.open(this); });
+    this.kept = make("div.kept", { role: "status", hidden: true });
+    place.append(this.error, this.unsaved, this.stage, this.thumbs, this.extras, this.kept, this.queue);
+    this.stage.addEventListener("click", () => { if (this.current && facts.lightbox) lightbox.open(this); });
     this.stage.addEventListener("auxclick", (event) => {
       if (event.button === 1 && this.current) open(url(this.current.url));
     });
@@ -69,11 +78,6 @@ class View {
     return live.job(this.base);
   }
 
-  /** @returns {Picture[]} */
-  get pictures() {
-    return this.job?.pictures ?? [];
-  }
-
   get current() {
     return this.pictures[Math.min(this.index, this.pictures.length - 1)];
   }
@@ -83,7 +87,7 @@ class View {
     const count = this.pictures.length;
     if (!count) return;
     this.index = (index + count) % count;
-    this.pinned = true;
+    this.pinned = this.current?.id ?? "";
     this.update();
     this.thumbs.children[this.index]?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
@@ -100,26 +104,57 @@ class View {
 
   update() {
     const running = live.running(this.tab);
-    const newest = live.newest(this.jobs.filter((job) => job.pictures.length));
-    if (newest && newest.id !== this.base) {
-      this.base = newest.id;
-      this.index = 0;
-      this.pinned = false;
-    }
+    this.arrange();
     const preview = running && live.preview(running.id);
-    const watching = preview && !(this.pinned && this.base === running.id) ? preview : undefined;
-    if (watching) this.show(url(`${watching.url}?${watching.number}`), "Picture in progress", true);
-    else if (this.current && !(running && this.showsPreview && this.base !== running.id)) {
-      this.show(url(this.current.url), this.described(this.current), false);
-    }
+    this.preview = preview ? url(`${preview.url}?${preview.number}`) : "";
+    const watching = preview && !(this.pinned && this.base === running.id);
+    const current = this.current?.gone ? undefined : this.current;
+    if (watching) this.show(this.preview, "Picture in progress", true);
+    else if (current && !(running && this.showsPreview && this.base !== running.id)) {
+      this.show(url(current.url), this.described(current), false);
+    } else if (!current && !running) this.clear();
     this.drawProgress(running);
     this.drawThumbs();
     this.drawError();
     this.drawUnsaved();
     queue.draw(this.queue, this.tab);
     drawInfotext(this);
-    this.stage.classList.toggle("full", Boolean(this.current || watching));
+    this.stage.classList.toggle("full", Boolean(current || watching));
     lightbox.follow(this);
+  }
+
+  /** Which pictures are here, and which of them is looked at: the picked one, else the first. */
+  arrange() {
+    const { job, pictures } = gallery(this.jobs);
+    this.pictures = facts.shows_pictures ? pictures : [];
+    if (job && job.id !== this.base) {
+      this.base = job.id;
+      this.pinned = "";
+      this.kept.hidden = true;
+    }
+    const at = this.pinned ? placeOf(this.pictures, this.pinned) : 0;
+    this.index = Math.max(at, 0);
+    this.pinned = this.pinned && at >= 0 ? this.current?.id ?? "" : "";
+    this.empty.textContent = this.current?.gone ? GONE : !facts.shows_pictures && pictures.length
+      ? "The settings hide pictures here." : NOTHING;
+  }
+
+  /** No picture is shown. */
+  clear() {
+    if (!this.wanted) return;
+    this.wanted = "";
+    this.showsPreview = false;
+    for (const layer of [this.front, this.back]) layer.classList.remove("on", "preview");
+    this.front.alt = "";
+  }
+
+  /** @param {Picture} picture */
+  fault(picture) {
+    return picture.gone ? GONE : "";
+  }
+
+  save() {
+    return keep(this.current, this.pictures, this.kept);
   }
 
   /** @param {Picture} picture */
@@ -160,7 +195,7 @@ class View {
 
   /** @param {Job | undefined} job */
   drawProgress(job) {
-    this.progress.hidden = !job;
+    this.progress.hidden = !job || !facts.progress_bar;
     if (!job) {
       this.stage.classList.remove("working");
       return;
@@ -185,9 +220,11 @@ class View {
     if (ids !== this.drawn) {
       this.drawn = ids;
       this.thumbs.replaceChildren(...pictures.map((picture, index) =>
-        make("button.thumb", { type: "button", role: "option", title: `Picture ${index + 1}, seed ${picture.seed}`,
-          "aria-label": `Picture ${index + 1} of ${pictures.length}`, onclick: () => this.pick(index) },
-          make("img", { src: url(picture.thumb_url), alt: "", loading: "lazy", decoding: "async" }))));
+        make("button.thumb", { type: "button", role: "option",
+          title: picture.sheet ? "Grid of all pictures" : `Picture ${index + 1}, seed ${picture.seed}`,
+          "aria-label": `${picture.sheet ? "Grid" : "Picture"}, ${index + 1} of ${pictures.length}`, onclick: () => this.pick(index) },
+          picture.gone ? make("span.glyph-image", { "aria-hidden": "true" })
+            : make("img", { src: url(picture.thumb_url), alt: "", loading: "lazy", decoding: "async" }))));
     }
     [...this.thumbs.children].forEach((thumb, index) =>
       thumb.setAttribute("aria-selected", String(index === Math.min(this.index, pictures.length - 1))));
@@ -196,7 +233,7 @@ class View {
 
   /** What comes with the picture, such as its mask: a click opens it in a tab of its own. */
   drawExtras() {
-    const extras = this.current?.extras ?? [];
+    const extras = (this.current?.extras ?? []).filter((extra) => !extra.sheet);
     const key = extras.map((extra) => extra.url).join();
     if (key === (this.extras.dataset.shown ?? "")) return;
     this.extras.dataset.shown = key;
@@ -268,7 +305,8 @@ function drawInfotext(view) {
   if (!place) return;
   const picture = view.current;
   const comments = view.job?.comments ?? [];
-  const key = `${picture?.id ?? ""}|${comments.join("|")}`;
+  const took = view.job ? taken(view.job) : [];
+  const key = JSON.stringify([picture?.id, comments, took.map(({ text }) => text)]);
   if (place.dataset.shown === key) return;
   place.dataset.shown = key;
   place.replaceChildren();
@@ -277,6 +315,7 @@ function drawInfotext(view) {
     make("div.infotext", { tabindex: "0", "aria-label": "Infotext of the picture" }, ...coloured(picture)),
     iconButton("copy", "Copy the infotext", () =>
       navigator.clipboard?.writeText(picture.infotext).then(() => say("Copied."), () => say("The browser does not allow copying here.", "bad"))));
+  if (took.length) place.append(make("div.took", {}, ...took.map(({ text, title }) => make("span", { title }, text))));
   if (comments.length) place.append(make("ul.comments", {}, ...comments.map((comment) => make("li", {}, comment))));
 }
 
@@ -303,26 +342,36 @@ export const infotext = (tab) => picked(tab)?.infotext ?? "";
  */
 export const register = (tab, view) => views.set(tab, view);
 
-command("results.save", (tab) => save(picked(tab)));
-
-command("results.zip", async (tab) => {
-  const pictures = views.get(tab)?.pictures ?? [];
-  if (!pictures.length) {
-    nothing();
-    return;
-  }
-  try {
-    const files = await Promise.all(pictures.map(named));
-    download(`gesso-${pictures[0].seed}.zip`, await zip(files));
-  } catch (error) {
-    failed(error);
-  }
+// The buttons that need no server, or ask it without the form.
+when(".gesso-picture-buttons", (place) => {
+  const tab = place.dataset.tab ?? "";
+  const view = () => views.get(tab);
+  const button = (/** @type {string} */ icon, /** @type {string} */ name, /** @type {string} */ id, /** @type {() => unknown} */ act) => {
+    const made = iconButton(icon, name, act);
+    made.id = `${tab}_${id}`;
+    return made;
+  };
+  const folder = button("folder", "Open the folder of the pictures", "open_folder", () => showFolder(tab, picked(tab)));
+  const home = () => { folder.hidden = !facts.at_home; };
+  place.replaceChildren(folder,
+    button("save", "Save the picture in the folder for chosen ones", "save", () => view()?.save?.()),
+    button("zip", "Save all pictures, and a zip file of them", "zip", () => keepAsZip(view()?.pictures ?? [])),
+    button("fullscreen", "Open full screen", "enlarge", () => {
+      const shown = view();
+      if (shown?.current) lightbox.open(shown);
+      else nothing();
+    }));
+  home();
+  live.read(home);
 });
 
-command("results.enlarge", (tab) => {
-  const view = views.get(tab);
-  if (view?.current) lightbox.open(view);
-  else nothing();
+// The picture that is to be made larger: no sheet, and no file that is gone.
+command("results.upscale", (tab) => {
+  const picture = picked(tab);
+  if (!picture) nothing();
+  else if (picture.sheet) say("Select a single picture: the grid cannot be upscaled.");
+  else return picture.id;
+  return "";
 });
 
 // Opens another tab (and the sub-tab `place` of it) and tells which picture goes there.
@@ -350,8 +399,16 @@ when(".gesso-results", (place) => {
 });
 when(".gesso-infotext", (place) => views.get(place.dataset.tab ?? "")?.update());
 
+function setHeight() {
+  const height = facts.gallery_height.trim();
+  if (height && CSS.supports("height", height)) document.body.style.setProperty("--stage-height", height);
+  else document.body.style.removeProperty("--stage-height");
+}
+setHeight();
+
 let due = false;
-live.read(() => {
+live.read((what) => {
+  if (what === "page" || what === "state") setHeight();
   if (due) return;
   due = true;
   queueMicrotask(() => {

@@ -39,6 +39,19 @@ export function nearest([width, height]) {
 }
 
 /**
+ * Where in a box, which shows a picture as large as it fits, the largest part of other proportions lies, in its middle.
+ * @param {Size} box
+ * @param {Size} picture
+ * @param {Size} wanted
+ */
+export function framed([wide, high], [width, height], [across, down]) {
+  const scale = Math.min(wide / width, high / height);
+  const fit = Math.min((width * scale) / across, (height * scale) / down);
+  const size = { width: across * fit, height: down * fit };
+  return { ...size, left: (wide - size.width) / 2, top: (high - size.height) / 2 };
+}
+
+/**
  * A size that somebody wrote, such as "1024x768"; null: it is none.
  * @param {string} text
  * @returns {Size | null}

@@ -2,7 +2,7 @@
 // What the server's messages mean: the state of the page, and how each message changes it. Knows nothing of a browser.
 
 /**
- * @typedef {{url: string, name: string}} ExtraPicture
+ * @typedef {{url: string, name: string, sheet?: boolean}} ExtraPicture
  * @typedef {object} Picture
  * @property {string} id
  * @property {string} url
@@ -13,6 +13,9 @@
  * @property {string} [name]
  * @property {boolean} [saved] false: its file could not be written.
  * @property {ExtraPicture[]} [extras]
+ * @property {string} [replaces] The id of the picture in whose place it stands.
+ * @property {boolean} [gone] Its file has been deleted.
+ * @property {boolean} [sheet] It is a sheet of all pictures of its job.
  *
  * @typedef {object} Job
  * @property {string} id
@@ -25,7 +28,10 @@
  * @property {number} step
  * @property {number | null} eta_seconds
  * @property {number} count How many pictures were asked for.
- * @property {number} created
+ * @property {number} created Seconds since 1970, as the next two.
+ * @property {number | null} [started]
+ * @property {number | null} [finished]
+ * @property {{active: number, reserved: number, used: number, total: number} | null} [memory] What it took of a GPU's, in bytes.
  * @property {boolean} mine
  * @property {Picture[]} pictures
  * @property {string[]} comments
@@ -111,6 +117,22 @@ export function take(state, message) {
  * @param {string} tab
  */
 export const jobsOf = (state, tab) => [...state.jobs.values()].filter((job) => job.mine && job.tab === tab);
+
+/**
+ * Somebody's jobs that have ended since this was asked last.
+ * @param {Map<string, Job["state"]>} known How each job was then; brought up to date.
+ * @param {Job[]} jobs
+ * @param {boolean} first What is over already is no news.
+ */
+export function ended(known, jobs, first = false) {
+  const news = jobs.filter((job) => {
+    const before = known.get(job.id);
+    return !first && job.mine && before !== undefined && before !== job.state && (job.state === "done" || job.state === "failed");
+  });
+  known.clear();
+  for (const job of jobs) known.set(job.id, job.state);
+  return news;
+}
 
 /**
  * The jobs that wait, in their order.

@@ -50,6 +50,8 @@ def settings(app: App) -> SettingsPane:
                 form.add_all(
                     name for name in declared.params() if (section, name) not in in_the_bar and not freeze.hides(name)
                 )
+                if section == "ui":
+                    gr.HTML("<div id='gesso_notifications'></div>", elem_classes="bare notifications")
                 if section == "system":
                     gr.HTML(
                         "<h3>Models in memory</h3><div id='memory_parts' aria-live='polite'></div>",

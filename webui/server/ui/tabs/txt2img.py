@@ -29,13 +29,14 @@ from webui.server.ui.results import results
 from webui.server.ui.script import calls
 from webui.server.ui.scripts import Scripts
 from webui.server.ui.sending import Receiver, Sending, sends_shown_picture
-from webui.server.ui.toprow import Top
-from webui.server.ui.wiring import Pane, form, form_receiver, generates
+from webui.server.ui.toprow import Top, tool_button
+from webui.server.ui.wiring import Pane, form, form_receiver, generates, upscales
 
 if TYPE_CHECKING:
     from webui.app import App
 
 HIRES_SWITCH = "enable_hr"
+UPSCALE = "Create an upscaled version of the selected picture with the settings of Hires. fix"
 HIRES_METHOD = ("hr_upscaler", "hr_second_pass_steps", "denoising_strength")
 HIRES_SIZE = ("hr_scale", "hr_resize_x", "hr_resize_y")
 HIRES_MODEL = ("hr_checkpoint_name", "hr_sampler_name", "hr_scheduler")
@@ -86,6 +87,9 @@ def txt2img(app: App) -> Pane:
     for control in sized:
         control.change(None, sized, hires_text, js=calls("hiresText"), **QUIET)
     generates(app, row.generate, "txt2img", controls, shown.notice, scripts[0])
+    with shown.row:
+        upscale = tool_button("sparkles", UPSCALE, "txt2img_upscale")
+    upscales(app, upscale, controls, shown)
     receives = (form_receiver(app, "txt2img", controls, shown.notice), *receivers)
     sends = (sends_shown_picture(app, "txt2img", shown.row, shown.picked, shown.notice),)
     return Pane("txt2img", controls, row, shown, Sending(receives, sends), scripts=scripts[0])
