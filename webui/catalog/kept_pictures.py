@@ -17,7 +17,7 @@ from webui.base.files import storage_error, write_atomically
 from webui.base.paths import Paths
 from webui.catalog.image_files import size_of
 from webui.catalog.picture_files import PictureFile, PictureFiles
-from webui.catalog.pictures import Pictures, SavedPicture
+from webui.catalog.pictures import Pictures, SavedPicture, shown
 from webui.request import infotext
 from webui.request.fields import REQUESTS, Generation, Txt2Img
 from webui.request.filenames import Naming, apply_pattern, file_name, folder_parts
@@ -84,7 +84,7 @@ class KeptPictures:
         self._lock = threading.Lock()
 
     def keep(self, ids: Sequence[str], save: SaveSettings, user: str) -> tuple[list[Kept], list[str]]:
-        """Write copies of these pictures (`Pictures.shown`) -> them, and what could not be done besides.
+        """Write copies of these pictures (`shown`) -> them, and what could not be done besides.
 
         Raises:
             NotFound: there is none of this id, or its file is gone.
@@ -114,7 +114,7 @@ class KeptPictures:
         raise StorageError(f"No free file name was found in {folder}.")
 
     def _picked(self, name: str) -> _Pick:
-        saved, content, kind = self._pictures.shown(name)
+        saved, content, kind = shown(self._pictures, name)
         told = infotext.read(saved.infotext)
         return _Pick(name, saved, content, kind, told, _picture_of(saved, told, content))
 

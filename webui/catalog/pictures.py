@@ -31,7 +31,7 @@ from webui.request.filenames import Naming, apply_pattern, folder_parts, sanitiz
 from webui.request.messages import ExtraPicture
 from webui.request.settings import SaveSettings
 
-__all__ = ["NotSaved", "Pictures", "SavedPicture", "read_infotext"]
+__all__ = ["NotSaved", "Pictures", "SavedPicture", "read_infotext", "shown"]
 
 log = logging.getLogger(__name__)
 
@@ -214,17 +214,6 @@ class Pictures:
         except OSError as error:
             raise NotFound(f"The file {path} is gone: {error.strerror or error}.") from error
 
-    def shown(self, name: str) -> tuple[SavedPicture, bytes, str]:
-        """What the page shows by this name: a picture by its id, or one that comes with it by ID.99-grid.png -> the
-        picture that it belongs to, the bytes of its file, and their kind.
-
-        Raises:
-            NotFound: there is none of this name, or its file is gone.
-        """
-        picture_id, dot, extra = name.partition(".")
-        saved = self.get(picture_id)
-        return saved, *(self.extras.content(picture_id, extra) if dot else self.content(picture_id))
-
     def thumbnail(self, picture_id: str) -> bytes:
         """A WebP of at most 256 pixels a side, made when it is first asked for.
 
@@ -397,6 +386,18 @@ class Pictures:
         if save.save_to_dirs:
             folder = folder.joinpath(*folder_parts(save.directories_filename_pattern or "[prompt_words]", naming))
         return folder
+
+
+def shown(pictures: Pictures, name: str) -> tuple[SavedPicture, bytes, str]:
+    """What the page shows by this name: a picture by its id, or one that comes with it by ID.99-grid.png -> the picture
+    that it belongs to, the bytes of its file, and their kind.
+
+    Raises:
+        NotFound: there is none of this name, or its file is gone.
+    """
+    picture_id, dot, extra = name.partition(".")
+    saved = pictures.get(picture_id)
+    return saved, *(pictures.extras.content(picture_id, extra) if dot else pictures.content(picture_id))
 
 
 def _encoded(

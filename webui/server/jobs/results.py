@@ -14,6 +14,7 @@ from webui.base.errors import NotFound, StorageError, UserError
 from webui.base.text import path_named
 from webui.catalog.catalog import Catalog
 from webui.catalog.job_table import ENDED, JobRow
+from webui.catalog.pictures import SavedPicture
 from webui.request.fields import Txt2Img
 from webui.request.jobs import Gone, JobRequest, request_class, request_classes
 from webui.request.messages import MemoryUse
@@ -178,21 +179,9 @@ class Results:
                 picture = self._catalog.pictures.get(result.picture_id)
             except NotFound:
                 continue  # Deleted since.
-            pictures.append(
-                JobPicture(
-                    picture.id,
-                    result.position,
-                    picture.width,
-                    picture.height,
-                    result.seed,
-                    result.subseed,
-                    result.infotext,
-                    bool(picture.path),
-                    self._catalog.pictures.extras.names(picture.id),
-                    replaces=picture.parent if picture.kind == Txt2Img.kind else "",
-                    gone=bool(picture.path) and not path_named(picture.path).is_file(),
-                )
-            )
+            made = as_result(picture, result.position, result.seed, result.subseed, self._catalog)
+            gone = made.saved and not path_named(picture.path).is_file()
+            pictures.append(replace(made, infotext=result.infotext, gone=gone))
         return Job(
             id=row.id,
             kind=row.kind,
@@ -212,6 +201,22 @@ class Results:
             finished=row.finished,
             memory=self._memory.get(row.id),
         )
+
+
+def as_result(saved: SavedPicture, position: int, seed: int, subseed: int, catalog: Catalog) -> JobPicture:
+    """A saved picture as a result of its job."""
+    return JobPicture(
+        saved.id,
+        position,
+        saved.width,
+        saved.height,
+        seed,
+        subseed,
+        saved.infotext,
+        bool(saved.path),
+        catalog.pictures.extras.names(saved.id),
+        replaces=saved.parent if saved.kind == Txt2Img.kind else "",
+    )
 
 
 def _request_of(row: JobRow) -> JobRequest:

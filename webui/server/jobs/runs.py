@@ -18,15 +18,14 @@ from webui.catalog.job_table import State
 from webui.catalog.pictures import NotSaved
 from webui.catalog.settings_store import SettingsStore
 from webui.entry_points import blamed
-from webui.request.fields import Txt2Img
 from webui.request.messages import Answered, Failed, Finished, Interrupt, Pictured, Preview, PreviewFormat, Progress
 from webui.server.jobs.engine_client import EngineState, Lost
 from webui.server.jobs.engines import Engines
 from webui.server.jobs.estimate import Pace
 from webui.server.jobs.events import Hub
 from webui.server.jobs.flows import Flows
-from webui.server.jobs.job import PHASES, Job, JobError, JobPicture, Progressed
-from webui.server.jobs.results import Results
+from webui.server.jobs.job import PHASES, Job, JobError, Progressed
+from webui.server.jobs.results import Results, as_result
 from webui.server.jobs.servers import JobServers
 from webui.server.jobs.work import Chunk, Work
 from webui.server.jobs.worker import Worker
@@ -193,18 +192,7 @@ class Runs:
         if self._settings.current.system.samples_log_stdout:
             tell(saved.infotext)
         subseed = running.plan.at(heard.position).subseed
-        made = JobPicture(
-            saved.id,
-            heard.position,
-            saved.width,
-            saved.height,
-            saved.seed,
-            subseed,
-            saved.infotext,
-            bool(saved.path),
-            self._catalog.pictures.extras.names(saved.id),
-            replaces=saved.parent if saved.kind == Txt2Img.kind else "",
-        )
+        made = as_result(saved, heard.position, saved.seed, subseed, self._catalog)
         pictures = tuple(sorted((*job.pictures, made), key=lambda picture: picture.position))
         self._results.change(running, pictures=pictures, comments=tuple(running.comments))
 

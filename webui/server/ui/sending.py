@@ -14,7 +14,7 @@ import gradio as gr
 
 from webui.base.errors import NotFound, WebuiError
 from webui.catalog.image_files import size_of
-from webui.catalog.pictures import SavedPicture
+from webui.catalog.pictures import SavedPicture, shown
 from webui.server.ui import notices
 from webui.server.ui.components import Component
 from webui.server.ui.controls import QUIET
@@ -171,7 +171,7 @@ def finished(app: App, picture_id: str, owner: str) -> tuple[SavedPicture, bytes
     saved = app.catalog.pictures.get(own)
     if app.access.required and saved.owner != owner and not app.access.oversees(owner):
         raise NotFound(f"You have no picture {picture_id!r}.")
-    saved, content, kind = app.catalog.pictures.shown(picture_id)
+    saved, content, kind = shown(app.catalog.pictures, picture_id)
     if extra:
         width, height = size_of(content)
         return replace(saved, width=width, height=height), content, f"{saved.seed}-{extra}"
