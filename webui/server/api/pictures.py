@@ -55,7 +55,7 @@ class KeptFile(Documented):
     """The name of its file."""
 
 
-class KeptAnswer(Documented):
+class KeptPicturesAnswer(Documented):
     """What was kept, and where."""
 
     folder: str
@@ -104,14 +104,14 @@ def routes(app: App) -> Routes:
         return file(*pictures.extras.content(picture_id, name))
 
     @router.post("/keep", "user")
-    def keep(wish: KeepBody, request: Request) -> KeptAnswer:
+    def keep(wish: KeepBody, request: Request) -> KeptPicturesAnswer:
         """Copy pictures into the folder of the Save button, and note them in its table."""
         for name in wish.ids:
             check(name.partition(".")[0], request)
         save, user = app.settings.current.save, caller_of(request.scope).name
         kept, remarks = app.catalog.kept.keep(wish.ids, save, user)
         files = [KeptFile(id=each.id, name=each.path.name) for each in kept]
-        return KeptAnswer(folder=save.outdir_save, files=files, remarks=remarks)
+        return KeptPicturesAnswer(folder=save.outdir_save, files=files, remarks=remarks)
 
     @router.post("/keep-as-zip", "user", response_class=FileResponse, responses=ZIP)
     def keep_as_zip(wish: KeepBody, request: Request) -> FileResponse:
