@@ -48,7 +48,7 @@ TRIES = 1000
 
 
 @dataclass(frozen=True)
-class KeptPicture:
+class KeptCopy:
     """A picture that was kept."""
 
     id: str
@@ -83,7 +83,7 @@ class KeptPictures:
         self._files = PictureFiles()
         self._lock = threading.Lock()
 
-    def keep(self, ids: Sequence[str], save: SaveSettings, user: str) -> tuple[list[KeptPicture], list[str]]:
+    def keep(self, ids: Sequence[str], save: SaveSettings, user: str) -> tuple[list[KeptCopy], list[str]]:
         """Write copies of these pictures (`shown`) -> them, and what could not be done besides.
 
         Raises:
@@ -118,12 +118,12 @@ class KeptPictures:
         told = infotext.read(saved.infotext)
         return _Pick(name, saved, content, kind, told, _picture_of(saved, told, content))
 
-    def _keep(self, picks: Sequence[_Pick], save: SaveSettings, user: str) -> tuple[list[KeptPicture], list[str]]:
+    def _keep(self, picks: Sequence[_Pick], save: SaveSettings, user: str) -> tuple[list[KeptCopy], list[str]]:
         root = self._folder(save)
         pattern = save.samples_filename_pattern or (
             "[seed]" if save.use_save_to_dirs_for_ui else "[seed]-[prompt_spaces]"
         )
-        kept: list[KeptPicture] = []
+        kept: list[KeptCopy] = []
         rows: list[dict[str, str]] = []
         for pick in picks:
             naming = _naming(pick, user, save)
@@ -134,7 +134,7 @@ class KeptPictures:
             text = pick.saved.infotext if save.save_txt else None
             numbered = save.save_images_add_number or not stem
             path = self._files.write(PictureFile(pick.content, folder, pick.kind, stem, numbered, text), _unannounced)
-            kept.append(KeptPicture(pick.id, path, pick.content))
+            kept.append(KeptCopy(pick.id, path, pick.content))
             rows.append(_row(pick, path.relative_to(root).as_posix()))
         remarks: list[str] = []
         if save.save_write_log_csv:
@@ -193,7 +193,7 @@ def _widen(path: Path, columns: list[str]) -> None:
     write_atomically(path, stream.getvalue().encode())
 
 
-def _zipped(path: Path, kept: Sequence[KeptPicture]) -> bool:
+def _zipped(path: Path, kept: Sequence[KeptCopy]) -> bool:
     """Write a zip file of these pictures, as they are -> False: another file is called so.
 
     Raises:
