@@ -66,7 +66,8 @@ def test_pictures_are_copied_as_they_are_and_noted_in_the_table(kept: KeptPictur
     stem = "a cat, _old_, =1+1"
     assert names == [f"log/images/0000{at}-{seed}-{stem}.png" for at, seed in enumerate((5, 5, 6))]
     assert found[1].path.read_bytes() == (paths.data / "5.png").read_bytes()
-    assert Image.open(found[0].path).size == (32, 8)
+    with Image.open(found[0].path) as sheet:
+        assert sheet.size == (32, 8)
     table = rows(paths)
     assert list(table[0]) == list(COLUMNS)
     last = {
