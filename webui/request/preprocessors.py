@@ -287,7 +287,6 @@ TABLE: tuple[Preprocessor, ...] = (
             weights=(WeightsOf(folder, (file,)),),
         )
         for name, label, code, folder, file in (
-            ("segmentation", "seg_ufade20k", "uniformer:segmentation", "uniformer", "upernet_global_small.pth"),
             (
                 "oneformer_ade20k",
                 "seg_ofade20k",
@@ -302,6 +301,7 @@ TABLE: tuple[Preprocessor, ...] = (
                 "oneformer",
                 "150_16_swin_l_oneformer_coco_100ep.pth",
             ),
+            ("segmentation", "seg_ufade20k", "uniformer:segmentation", "uniformer", "upernet_global_small.pth"),
         )
     ),
     Preprocessor(

@@ -145,6 +145,8 @@ def flow_lora_of(file: WeightsFile, device: torch.device, dtype: torch.dtype) ->
     Raises:
         ModelError: it is damaged, or something in it is not known.
     """
+    if dtype == torch.float16:
+        dtype = torch.bfloat16  # what Flux computes with goes beyond the range of the other
     found: dict[str, dict[str, Tensor]] = {}
     norms: dict[str, Tensor] = {}
     for name, full in file.under(*PREFIXES).items():
