@@ -154,6 +154,10 @@ def test_published_names_mean_the_layers_of_diffusers(engine: Controlling) -> No
     assert torch.equal(control.changes["norm_out.linear"].up, torch.cat([shift, scale]))
     name = "double_blocks.0.txt_attn.norm.key_norm.scale"
     assert torch.equal(control.norms["transformer_blocks.0.attn.norm_added_k"], tensors[name])
+    half = opened(engine.folder / "canny.safetensors", CPU, torch.float16)
+    assert isinstance(half, FlowLora) and half.changes["proj_out"].up.dtype == torch.bfloat16, (
+        "for the range of numbers"
+    )
 
 
 def test_a_unit_acts_as_strongly_and_as_long_as_it_says(engine: Controlling) -> None:
