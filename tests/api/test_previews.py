@@ -11,6 +11,7 @@ import pytest
 from tests.api.conftest import Api
 from tests.api.test_extras import ENCODED
 from tests.conftest import until
+from webui.request.cutting import SubjectMask
 
 
 def asked(api: Api, name: str = "", **request: Any) -> Any:
@@ -73,3 +74,15 @@ def test_what_the_engine_refuses_is_the_answer(api: Api) -> None:
         until(lambda: api.engine.asides, "the question")
         api.engine.look(api.engine.asides[0], refuses="It would become too large.")
         assert answer.result(60).status_code == 422 and "too large" in answer.result(60).text
+
+
+def test_the_mask_of_a_picture_s_subject_is_an_answer_and_no_job(api: Api) -> None:
+    answer = api.client.post("/api/v1/mask", json={"image": ENCODED, "model": "silueta"})
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["width"], answer.json()["height"]) == (80, 40)
+    (asked,) = api.engine.asides
+    assert isinstance(asked.plan, SubjectMask)
+    assert (asked.plan.kind, asked.plan.cutting.instead_of) == ("Remove background", "silueta")
+    assert api.client.get("/api/v1/jobs").json()["jobs"] == []
+    for body, status in (({"image": "AAAA"}, 422), ({"image": ENCODED, "model": "nobody's"}, 404), ({}, 422)):
+        assert api.client.post("/api/v1/mask", json=body).status_code == status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from PIL import Image, ImageChops
 
 from tests.browser.conftest import Enter
 from tests.browser.visitor import TINY, Visitor
+from tests.packaged import have
 
 
 @pytest.fixture
@@ -179,6 +181,27 @@ def test_a_sketch_goes_along_and_to_other_sub_tabs(visitor: Visitor, photo: Path
     with Image.open(io.BytesIO(visitor.fetch(str(copied.get_attribute("src"))))) as sheet:
         assert sheet.convert("RGB").getpixel((20, 32)) == (0xF2, 0xB1, 0x34)
         assert sheet.convert("RGB").getpixel((20, 2)) == (0x2F, 0x7D, 0x5B)
+
+
+@pytest.mark.long
+def test_the_subject_is_selected_as_a_mask_which_can_be_painted_on_and_undone(visitor: Visitor) -> None:
+    have("u2netp.onnx")
+    visitor.open("img2img")
+    visitor.page.click("#mode_img2img_inpaint-button")
+    portrait = Path(__file__).parents[1] / "pictures" / "astronaut.jpg"
+    visitor.page.set_input_files("#img2img_inpaint_image input[type=file]", portrait)
+    visitor.see("#img2img_inpaint_image canvas.mask")
+    visitor.page.click("#mode_img2img_inpaint .mask-bar button[title^='Select the subject']")
+    visitor.until("() => modules.dom.field('img2img_inpaint_mask').value.length > 100")
+    content = visitor.page.evaluate("() => modules.dom.field('img2img_inpaint_mask').value")
+    mask = Image.open(io.BytesIO(base64.b64decode(content.partition(",")[2]))).convert("L")
+    assert mask.size == (256, 256)
+    assert mask.crop((60, 90, 150, 250)).resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)) > 230
+    assert mask.crop((160, 0, 256, 100)).resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)) < 25
+    visitor.page.locator("#img2img_inpaint_image canvas.mask").hover()
+    visitor.page.keyboard.press("Control+z")
+    visitor.until("() => modules.dom.field('img2img_inpaint_mask').value === ''")
+    assert visitor.comes_to_rest
 
 
 @pytest.mark.long

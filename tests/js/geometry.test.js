@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { fitted, isPainted, placeIn, radius, sheet, whitened } from "../../webui/server/ui/assets/geometry.js";
+import { fitted, isPainted, placeIn, radius, sheet, stencilled, whitened } from "../../webui/server/ui/assets/geometry.js";
 
 test("a picture lies in the middle of its frame, whole, and as large as it can", () => {
   for (const [width, height] of [[512, 512], [1024, 64], [63, 900]]) {
@@ -47,6 +47,12 @@ test("paint becomes white, everything else black, and nothing is transparent", (
   assert.equal(whitened(pixels), true);
   assert.deepEqual([...pixels], [255, 255, 255, 255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255, 255]);
   assert.equal(whitened(new Uint8ClampedArray([0, 0, 0, 127])), false);
+});
+
+test("a mask becomes one of a colour on nothing", () => {
+  const pixels = new Uint8ClampedArray([0, 0, 0, 255, 127, 127, 127, 255, 128, 128, 128, 255]);
+  stencilled(pixels, [7, 8, 9]);
+  assert.deepEqual([...pixels], [7, 8, 9, 0, 7, 8, 9, 0, 7, 8, 9, 255]);
 });
 
 test("colours count where they can be seen", () => {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, TypeAlias
 
 from webui.request.model_ref import ModelRef
 from webui.request.params import Choice, Number, Toggle
@@ -42,6 +42,16 @@ class Cutting:
         if not self.instead_of:
             return ""
         return f"There is no {self.instead_of} here, so {self.network.title} found the subject."
+
+
+@dataclass(frozen=True)
+class SubjectMask:
+    """The mask of one picture's subject, for a person to go on from."""
+
+    kind: ClassVar[str] = "Remove background"
+    picture: bytes = field(repr=False)
+    """A whole file."""
+    cutting: Cutting
 
 
 BackgroundModel: TypeAlias = Annotated[

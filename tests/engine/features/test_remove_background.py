@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.engine.conftest import Engine, Names
 from tests.engine.detectors.graphs import graph
+from tests.engine.test_detectors import lending
 from tests.engine.test_generate import request
 from webui.base.paths import Paths
 from webui.catalog.catalog import Catalog
-from webui.request.cutting import Cutting, Edge
+from webui.engine.aside import carried_out
+from webui.request.cutting import Cutting, Edge, SubjectMask
 from webui.request.model_ref import ModelRef
 
 
@@ -61,3 +65,20 @@ def test_what_is_asked_for_is_looked_up(tmp_path: Path) -> None:
     assert not catalog.cutting("").network.path
     assert catalog.cutting("isnet-anime").remark == "There is no isnet-anime here, so u2netp found the subject."
     catalog.close()
+
+
+def test_a_mask_is_made_beside_the_device(tmp_path: Path) -> None:
+    (tmp_path / "redness.onnx").write_bytes(graph())
+    picture = Image.new("RGB", (64, 40), "red")
+    picture.paste("blue", (0, 0, 20, 40))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    plan = SubjectMask(
+        buffer.getvalue(), Cutting(ModelRef(str(tmp_path / "redness.onnx"), "redness"), instead_of="sam")
+    )
+    made = carried_out(plan, lending())
+    (mask,) = made.pictures
+    seen = np.array(Image.open(io.BytesIO(mask.webp)).convert("L"))
+    assert (mask.width, mask.height) == (64, 40) == seen.shape[::-1]
+    assert seen[:, 28:].min() > 240 and seen[:, :12].max() < 15
+    assert made.comments == ("There is no sam here, so redness found the subject.",)

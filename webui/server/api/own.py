@@ -22,7 +22,7 @@ from webui.request.documented import Documented
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.jobs import JobRequest
 from webui.server import history
-from webui.server.api import pictures, previews
+from webui.server.api import masks, pictures, previews
 from webui.server.api.bodies import decoded, folders_in
 from webui.server.api.documented import JobId
 from webui.server.guard import StreamRight, caller_of, require_admin
@@ -209,7 +209,17 @@ def last_event(request: Request) -> int | None:
 def routes(app: App) -> Routes:
     """The routes, without the prefix below which they are mounted."""
     router = Routes(tags=["own"])
-    for part in (_queue, _jobs, _job, _repeated, _events, pictures.routes, previews.routes, history.routes):
+    for part in (
+        _queue,
+        _jobs,
+        _job,
+        _repeated,
+        _events,
+        pictures.routes,
+        previews.routes,
+        masks.routes,
+        history.routes,
+    ):
         router.include(part(app))
     return router
 

@@ -65,6 +65,21 @@ export function whitened(pixels) {
 }
 
 /**
+ * Makes a mask in black and white one of a colour on nothing.
+ * @param {Uint8ClampedArray} pixels RGBA
+ * @param {[red: number, green: number, blue: number]} colour
+ */
+export function stencilled(pixels, [red, green, blue]) {
+  for (let at = 0; at < pixels.length; at += 4) {
+    const chosen = (pixels[at] ?? 0) > 127 ? 255 : 0;
+    pixels[at] = red;
+    pixels[at + 1] = green;
+    pixels[at + 2] = blue;
+    pixels[at + 3] = chosen;
+  }
+}
+
+/**
  * Whether any pixel is not wholly transparent.
  * @param {Uint8ClampedArray} pixels RGBA
  */

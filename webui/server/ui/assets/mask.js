@@ -3,10 +3,13 @@
 // server; what is sent along is the paint alone, as a PNG of the picture's size: a mask in black and white, or colours on
 // nothing.
 import { field, iconButton, make, type, when } from "./dom.js";
-import { fitted, isPainted, placeIn, radius, sheet, whitened } from "./geometry.js";
+import { fitted, isPainted, placeIn, radius, sheet, stencilled, whitened } from "./geometry.js";
+import { failed, say } from "./say.js";
+import { post, told } from "./server.js";
 
 /**
  * @typedef {{kind: "invert"} | {kind: "clear"}} Whole
+ * @typedef {{kind: "area", stencil: HTMLCanvasElement}} Area
  * @typedef {{kind: "stroke", erasing: boolean, colour: string, radius: number, points: [x: number, y: number][]}} Stroke
  * @typedef {{box: string, value?: string, coloured?: boolean}} Surface
  */
@@ -14,6 +17,10 @@ import { fitted, isPainted, placeIn, radius, sheet, whitened } from "./geometry.
 
 const LARGEST = 4096;
 const MASK_COLOUR = "#4a47dc";
+/** @type {[number, number, number]} */
+const MASK_LEVELS = [0x4a, 0x47, 0xdc];
+/** Pixels of the longer side of what is looked at for a subject; networks see fewer. */
+const LOOKED_AT = 1024;
 /** @type {Surface[]} */
 const SURFACES = [
   { box: "img2img_inpaint_image", value: "img2img_inpaint_mask" },
@@ -50,9 +57,9 @@ export class Painter {
     this.image = image;
     this.value = value;
     this.coloured = coloured;
-    /** @type {(Whole | Stroke)[]} */
+    /** @type {(Whole | Area | Stroke)[]} */
     this.done = [];
-    /** @type {(Whole | Stroke)[]} */
+    /** @type {(Whole | Area | Stroke)[]} */
     this.undone = [];
     this.erasing = false;
     this.picking = false;
@@ -71,11 +78,14 @@ export class Painter {
     this.colour = make("input.swatch", { type: "color", value: "#f2b134", title: "Colour", "aria-label": "Colour",
       oninput: () => this.choose(false) });
     this.dropper = iconButton("dropper", "Pick a color from the picture (Alt+click)", () => this.pickNext());
+    this.finder = !coloured && Boolean(value)
+      && iconButton("subject", "Select the subject: mask what stands out of the picture", () => void this.select());
     this.bar = make("div.mask-bar", { role: "toolbar", "aria-label": coloured ? "Sketch" : "Mask" },
       this.brush, this.eraser, coloured && this.colour, coloured && this.dropper, this.slider,
       iconButton("undo", "Undo (Ctrl+Z)", () => this.undo()),
       iconButton("redo", "Redo (Ctrl+Shift+Z)", () => this.redo()),
       !coloured && iconButton("invert", "Invert the mask", () => this.add({ kind: "invert" })),
+      this.finder,
       iconButton("clear", coloured ? "Clear the sketch" : "Clear the mask", () => this.add({ kind: "clear" })));
     this.frame = outer(image, ".image-frame");
     this.frame.append(this.canvas, this.cursor);
@@ -214,7 +224,7 @@ export class Painter {
     });
   }
 
-  /** @param {Whole | Stroke} step */
+  /** @param {Whole | Area | Stroke} step */
   draw(step) {
     const { pen, canvas } = this;
     pen.save();
@@ -223,7 +233,8 @@ export class Painter {
       pen.fillStyle = MASK_COLOUR;
       pen.globalCompositeOperation = "xor";
       pen.fillRect(0, 0, canvas.width, canvas.height);
-    } else {
+    } else if (step.kind === "area") pen.drawImage(step.stencil, 0, 0, canvas.width, canvas.height);
+    else {
       pen.strokeStyle = step.colour;
       if (step.erasing) pen.globalCompositeOperation = "destination-out";
       pen.lineCap = pen.lineJoin = "round";
@@ -238,7 +249,46 @@ export class Painter {
     pen.restore();
   }
 
-  /** @param {Whole} step */
+  /** Masks what stands out of the picture, as the server's network sees it; what was painted before stays. */
+  async select() {
+    const { image, finder } = this;
+    if (!finder || finder.disabled) return;
+    finder.disabled = true;
+    try {
+      const looked = sheet({ width: image.naturalWidth, height: image.naturalHeight }, LOOKED_AT);
+      const small = make("canvas", looked);
+      drawing(small).drawImage(image, 0, 0, looked.width, looked.height);
+      const answer = await post("api/v1/mask", { image: small.toDataURL("image/png"), name: "page" });
+      const found = await told(answer);
+      if (!answer.ok) throw new Error(found.detail || "The subject could not be selected.");
+      const mask = make("img", { src: `data:image/webp;base64,${found.image}` });
+      await mask.decode();
+      // Another picture may have come meanwhile.
+      if (this.isThere && this.image === image && small.width === found.width) this.add(this.area(mask, looked));
+      for (const remark of found.comments) say(remark);
+    } catch (error) {
+      failed(error);
+    } finally {
+      finder.disabled = false;
+    }
+  }
+
+  /**
+   * @param {HTMLImageElement} mask
+   * @param {{width: number, height: number}} size
+   * @returns {Area}
+   */
+  area(mask, size) {
+    const stencil = make("canvas", size);
+    const pen = drawing(stencil);
+    pen.drawImage(mask, 0, 0);
+    const pixels = pen.getImageData(0, 0, stencil.width, stencil.height);
+    stencilled(pixels.data, MASK_LEVELS);
+    pen.putImageData(pixels, 0, 0);
+    return { kind: "area", stencil };
+  }
+
+  /** @param {Whole | Area} step */
   add(step) {
     this.done.push(step);
     this.undone = [];
