@@ -9,6 +9,7 @@ from fastapi import Request
 from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
+from webui.catalog.image_files import size_of
 from webui.request.cutting import PACKAGED, SubjectMask
 from webui.request.documented import Documented
 from webui.server.api.bodies import decoded
@@ -56,6 +57,7 @@ def routes(app: App) -> Routes:
 
         def plan() -> SubjectMask:
             picture = decoded(wish.image, "image", app.settings.current)
+            size_of(picture)  # Whatever is no picture is refused at once.
             return SubjectMask(picture, app.catalog.cutting(wish.model, field="model"))
 
         answer = app.queue.asides.ask_for(key, await run_in_threadpool(plan))
