@@ -258,7 +258,7 @@ export class Painter {
       const looked = sheet({ width: image.naturalWidth, height: image.naturalHeight }, LOOKED_AT);
       const small = make("canvas", looked);
       drawing(small).drawImage(image, 0, 0, looked.width, looked.height);
-      const answer = await post("api/v1/mask", { image: small.toDataURL("image/png"), name: "page" });
+      const answer = await post("internal/mask", { image: small.toDataURL("image/png"), name: "page" });
       const found = await told(answer);
       if (!answer.ok) throw new Error(found.detail || "The subject could not be selected.");
       const mask = make("img", { src: `data:image/webp;base64,${found.image}` });
