@@ -230,6 +230,9 @@ def _tables(breaking: Breaking) -> None:
         "txt2img/Sampling method/value",
     )
     breaking.made += [("ui-config.json", f"txt2img/{line}/maximum") for line in ("Sampling steps", "Width")]
+    presets = {"": {"ControlNet": {"heavy": [{"weight": 50}], "fine": [{"weight": 1}]}, "ADetailer": 7}}
+    content = json.dumps(presets).encode()
+    breaking.put("unit-presets.json", "config", "unit-presets.json", content, "ControlNet, heavy")
     settings = {"CLIP_stop_at_last_layers": "many", "samples_format": "bmp", "theirs \ud800": 1}
     breaking.put("config.json", ".", "config.json", json.dumps(settings).encode(), "samples_format")
     breaking.made.append(("config.json", "CLIP_stop_at_last_layers"))

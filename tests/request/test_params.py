@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import pytest
 
+from webui import registry
 from webui.base.errors import UserError
 from webui.request.fields import REQUESTS, Img2Img, Txt2Img
-from webui.request.params import MISSING, Declared, Slider, Text, default_of, parsed
+from webui.request.params import MISSING, Choice, Declared, Slider, Text, default_of, parsed
 from webui.request.settings import Settings
 
 
@@ -135,3 +136,18 @@ def test_every_setting_is_found_by_both_its_names() -> None:
     keys = Settings.keys()
     assert keys["CLIP_stop_at_last_layers"] == keys["clip_skip"]
     assert len(Settings().options()) == len(list(Settings.walk()))
+
+
+def test_a_parameter_depends_on_one_beside_it_and_on_values_that_this_can_have() -> None:
+    bound = 0
+    for entry in registry.carried():
+        params = entry.params.params()
+        for name, param in params.items():
+            for other in param.depends:
+                bound += 1
+                assert other.name in params and other.name != name, (entry.name, name)
+                for value in (*other.among, *other.besides):
+                    if isinstance(params[other.name], Choice) and params[other.name].choices:
+                        assert value in params[other.name].choices, (entry.name, name, value)
+                    parsed(entry.params, other.name, value)
+    assert bound > 10

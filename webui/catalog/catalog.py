@@ -36,6 +36,7 @@ from webui.catalog.restorer_files import RestorerFiles
 from webui.catalog.styles import Styles
 from webui.catalog.tagger_files import TaggerFiles
 from webui.catalog.ui_defaults import UiDefaults
+from webui.catalog.unit_presets import UnitPresets
 from webui.catalog.uploads import PictureStore
 from webui.catalog.upscalers import Upscalers
 from webui.catalog.vaes import Vaes
@@ -92,6 +93,7 @@ class Catalog:
         self.kept = KeptPictures(self.pictures, paths)
         self.reduced = ReducedPictures(self.picture)
         self.styles = Styles(paths, self.problems)
+        self.unit_presets = UnitPresets(paths.state, self.problems)
         self.ui_defaults = UiDefaults(paths, self.problems, self.choices)
 
     def refresh(self) -> None:

@@ -53,6 +53,22 @@ def always(_request: object) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class DependsOn:
+    """A parameter counts with some values of another one of its record, and has no effect with all others."""
+
+    name: str
+    """Of the other parameter."""
+    among: tuple[object, ...] = ()
+    """The values with which it counts; (): all but those `besides`."""
+    besides: tuple[object, ...] = ()
+    """The values with which it does not."""
+
+    def holds(self, value: object) -> bool:
+        """Whether it counts with this value of the other parameter."""
+        return (not self.among or value in self.among) and value not in self.besides
+
+
 @dataclass(frozen=True, kw_only=True)
 class Param(GroupedMetadata):
     """What is to know of a parameter besides its name, type, default and help text.
@@ -81,6 +97,8 @@ class Param(GroupedMetadata):
     """A1111's name of a setting where ours reads better."""
     kinds: tuple[str, ...] = ()
     """The kinds of jobs in whose form a feature's parameter stands; (): in all."""
+    depends: tuple[DependsOn, ...] = ()
+    """When it counts: all of these must hold. Forms hide its control otherwise, and carry its value all the same."""
     axis: bool = True
     """Whether a grid script offers it as an axis."""
     cost: float = 0.0

@@ -35,7 +35,7 @@ from webui.prompt.regions import (
 from webui.request.capabilities import Capability
 from webui.request.facts import LAST_PLACE
 from webui.request.infotext import spelt
-from webui.request.params import Choice, Codec, Image, Several, Text, Toggle
+from webui.request.params import Choice, Codec, DependsOn, Image, Several, Text, Toggle
 from webui.request.plan import Picture, Plan, Resolving
 
 MATRIX, MASK, PROMPT, DRAWN = MODES = ("Matrix", "Mask", "Prompt", "Drawn")
@@ -56,6 +56,12 @@ LONGEST = 50_000
 """Letters of the drawn regions."""
 NO_OPTIONS = "No Options"
 WITHOUT_EFFECT = ("debug", "debug2", NO_OPTIONS)
+BY_RATIOS, BY_MASK, BY_WORDS, BY_HAND = ((DependsOn("mode", (mode,)),) for mode in MODES)
+FROM_PROMPT = (DependsOn("mode", besides=(DRAWN,)),)
+"""The parts of the prompt are the regions' prompts."""
+IN_PLACE = (DependsOn("mode", (MATRIX, MASK)),)
+"""Where the regions lie does not depend on the prompt."""
+APART = (DependsOn("calculation", (LATENT,)),)
 
 
 def _written(options: Sequence[str]) -> str:
@@ -82,31 +88,51 @@ class Params(FeatureParams):
     comma of its text are seen, which must stand in the first part of the prompt; Drawn: regions are drawn here, each
     with a prompt of its own, and the prompt above is that of the whole picture."""
     splitting: Annotated[
-        str, Choice(label="RP Matrix submode", ui="Main Splitting", choices=SPLITTINGS, radio=True, by_fact=True)
+        str,
+        Choice(
+            label="RP Matrix submode",
+            ui="Main Splitting",
+            choices=SPLITTINGS,
+            radio=True,
+            by_fact=True,
+            depends=BY_RATIOS,
+        ),
     ] = COLUMNS
     """Whether ratios without a semicolon stand for columns or for rows."""
     mask_mode: Annotated[
-        str, Choice(label="RP Mask submode", ui="Mask mode", choices=("Mask",), axis=False, by_fact=True)
+        str,
+        Choice(label="RP Mask submode", ui="Mask mode", choices=("Mask",), axis=False, by_fact=True, depends=BY_MASK),
     ] = "Mask"
     """The kind of mask; there is one."""
     prompt_mode: Annotated[
         str,
-        Choice(label="RP Prompt submode", ui="Prompt mode", choices=PROMPT_MODES, radio=True, by_fact=True),
+        Choice(
+            label="RP Prompt submode",
+            ui="Prompt mode",
+            choices=PROMPT_MODES,
+            radio=True,
+            by_fact=True,
+            depends=BY_WORDS,
+        ),
     ] = PROMPT
     """Regions by words: Prompt: they may overlap; Prompt-Ex: a later one takes its place from those before."""
-    ratios: Annotated[str, Text(label="RP Ratios", ui="Divide Ratio", axis=False, by_fact=True, longest=1000)] = "1,1"
+    ratios: Annotated[
+        str, Text(label="RP Ratios", ui="Divide Ratio", axis=False, by_fact=True, longest=1000, depends=BY_RATIOS)
+    ] = "1,1"
     """Sizes of the regions: 1,2,1 for three columns; 1,1,1;2,1 for rows: a semicolon begins the next one, whose first
     number is its height, and the others the widths in it."""
     base_ratios: Annotated[
-        str, Text(label="RP Base Ratios", ui="Base Ratio", axis=False, by_fact=True, longest=1000)
+        str, Text(label="RP Base Ratios", ui="Base Ratio", axis=False, by_fact=True, longest=1000, depends=FROM_PROMPT)
     ] = "0.2"
     """How much of each region follows the base prompt, from 0 to 1: one number, or one for each region."""
-    use_base: Annotated[bool, Toggle(label="RP Use Base", ui="Use base prompt", by_fact=True)] = False
+    use_base: Annotated[bool, Toggle(label="RP Use Base", ui="Use base prompt", by_fact=True, depends=IN_PLACE)] = False
     """The first part of the prompt holds for the whole picture."""
-    use_common: Annotated[bool, Toggle(label="RP Use Common", ui="Use common prompt", by_fact=True)] = False
+    use_common: Annotated[
+        bool, Toggle(label="RP Use Common", ui="Use common prompt", by_fact=True, depends=FROM_PROMPT)
+    ] = False
     """The first part of the prompt is put before all others."""
     use_negative_common: Annotated[
-        bool, Toggle(label="RP Use Ncommon", ui="Use common negative prompt", by_fact=True)
+        bool, Toggle(label="RP Use Ncommon", ui="Use common negative prompt", by_fact=True, depends=FROM_PROMPT)
     ] = False
     """The same for the negative prompt."""
     calculation: Annotated[
@@ -122,16 +148,19 @@ class Params(FeatureParams):
     ] = ()
     """How the words of the prompt are read, and in which pass of hires fix the regions hold."""
     negative_te: Annotated[
-        str, Text(label="RP LoRA Neg Te Ratios", ui="LoRA in negative textencoder", axis=False, by_fact=True)
+        str,
+        Text(label="RP LoRA Neg Te Ratios", ui="LoRA in negative textencoder", axis=False, by_fact=True, depends=APART),
     ] = "0"
     """With Latent: how strongly the LoRAs of regions act on the text encoder for the negative prompt."""
     negative_unet: Annotated[
-        str, Text(label="RP LoRA Neg U Ratios", ui="LoRA in negative U-net", axis=False, by_fact=True)
+        str, Text(label="RP LoRA Neg U Ratios", ui="LoRA in negative U-net", axis=False, by_fact=True, depends=APART)
     ] = "0"
     """With Latent: how strongly they act on the U-net for the negative prompt."""
-    threshold: Annotated[str, Text(label="RP threshold", ui="threshold", axis=False, by_fact=True)] = "0.4"
+    threshold: Annotated[
+        str, Text(label="RP threshold", ui="threshold", axis=False, by_fact=True, depends=BY_WORDS)
+    ] = "0.4"
     """Regions by words: the smaller, the larger they are; one number for all, or one for each: 0.4,0.7."""
-    mask: Annotated[str, Image(ui="Mask", axis=False)] = ""
+    mask: Annotated[str, Image(ui="Mask", axis=False, depends=BY_MASK)] = ""
     """In the mode Mask: each color is a region."""
     stop_step: Annotated[str, Text(label="RP LoRA Stop Step", ui="LoRA stop step", axis=False, by_fact=True)] = "0"
     """The step after which the LoRAs of regions no longer act; 0: they act to the end."""
@@ -139,10 +168,22 @@ class Params(FeatureParams):
         str, Text(label="RP LoRA Hires Stop Step", ui="LoRA Hires stop step", axis=False, by_fact=True)
     ] = "0"
     """The same in the second pass of hires fix."""
-    flip: Annotated[bool, Toggle(label="RP Flip", ui='flip "," and ";"', axis=False, by_fact=True)] = False
+    flip: Annotated[
+        bool, Toggle(label="RP Flip", ui='flip "," and ";"', axis=False, by_fact=True, depends=BY_RATIOS)
+    ] = False
     """Exchanges the two signs in the ratios, so that columns become rows."""
     regions: Annotated[
-        str, Text(label=REGIONS, ui="Drawn regions", axis=False, by_fact=True, absent="", lines=3, longest=LONGEST)
+        str,
+        Text(
+            label=REGIONS,
+            ui="Drawn regions",
+            axis=False,
+            by_fact=True,
+            absent="",
+            lines=3,
+            longest=LONGEST,
+            depends=BY_HAND,
+        ),
     ] = ""
     """In the mode Drawn: {"Region 1": {"x": 0, "y": 0, "w": 0.5, "h": 1, "prompt": "a cat", "weight": 0.8}}. A later
     region lies over those before."""

@@ -21,7 +21,7 @@ from webui.features.feature import FeatureParams, Touched
 from webui.features.regions import PromptedRegion, regions_in
 from webui.request.capabilities import Capability
 from webui.request.fields import Generation
-from webui.request.params import Choice, Param, Slider, Text, Toggle
+from webui.request.params import Choice, DependsOn, Param, Slider, Text, Toggle
 from webui.request.plan import Picture, Plan, Resolving
 from webui.request.workload import Workload
 
@@ -36,6 +36,10 @@ REGION = ("enable", "x", "y", "w", "h", "prompt", "neg_prompt", "blend_mode", "f
 """The values of a region, one after the other."""
 CONTROL = "Region control"
 FOREGROUND, BACKGROUND = "Foreground", "Background"
+
+ENLARGED = (DependsOn("upscaler", besides=(NO_UPSCALER,)),)
+INVERTING = (DependsOn("inversion", (True,)),)
+REGIONAL = (DependsOn("regions", besides=("", "{}")),)
 
 LEAST_NEW = 4
 """Of a tile's smaller side, at least so much does not overlap with the next one."""
@@ -170,6 +174,7 @@ class Params(FeatureParams):
             step=0.05,
             ge=1,
             le=8,
+            depends=ENLARGED,
         ),
     ] = 2.0
     """How many times larger the upscaler makes it along each side."""
@@ -193,6 +198,7 @@ class Params(FeatureParams):
             step=1,
             ge=1,
             le=1000,
+            depends=INVERTING,
         ),
     ] = 10
     """How many steps that noise takes to find, each as long as a step of sampling without negative prompt."""
@@ -210,6 +216,7 @@ class Params(FeatureParams):
             step=0.1,
             ge=1,
             le=100,
+            depends=INVERTING,
         ),
     ] = 1.0
     """Above 1, the model is told less noise than there is: more is changed."""
@@ -227,6 +234,7 @@ class Params(FeatureParams):
             step=0.01,
             ge=0,
             le=2,
+            depends=INVERTING,
         ),
     ] = 1.0
     """How much noise is drawn as ever where the picture has few details; 0: none."""
@@ -244,13 +252,14 @@ class Params(FeatureParams):
             step=1,
             ge=2,
             le=512,
+            depends=INVERTING,
         ),
     ] = 64
     """In pixels: what is smaller counts as detail."""
     regions: Annotated[str, Text(label=CONTROL, ui="Regions", axis=False, by_fact=True, absent="", lines=3)] = ""
     """Parts of the picture with prompts of their own, as infotexts have them: {"Region 1": {"x": 0, "y": 0, "w": 0.5,
     "h": 1, "prompt": "a cat"}}."""
-    draw_background: Annotated[bool, Toggle(ui="Draw full canvas background", axis=False)] = False
+    draw_background: Annotated[bool, Toggle(ui="Draw full canvas background", axis=False, depends=REGIONAL)] = False
     """Where there are regions: the tiles are drawn beside them, with the picture's own prompt."""
 
     @model_validator(mode="after")

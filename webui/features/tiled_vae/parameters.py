@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from webui.features.feature import FeatureParams
 from webui.request.capabilities import Capability
-from webui.request.params import Param, Slider, Toggle
+from webui.request.params import DependsOn, Param, Slider, Toggle
 
 
 class Params(FeatureParams):
@@ -27,5 +27,7 @@ class Params(FeatureParams):
     computed side by side, which takes more memory and is closer to the whole."""
     fast_encoder: Annotated[bool, Toggle(ui="Fast Encoder")] = True
     """The same when a given picture is encoded."""
-    color_fix: Annotated[bool, Toggle(ui="Fast Encoder Color Fix")] = False
+    color_fix: Annotated[bool, Toggle(ui="Fast Encoder Color Fix", depends=(DependsOn("fast_encoder", (True,)),))] = (
+        False
+    )
     """Estimates the encoder's first level alone, where colours shift with the fast encoder."""

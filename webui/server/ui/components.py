@@ -27,10 +27,12 @@ class Component(Protocol):
     """A component, or a block of the layout; what it has depends on its kind."""
 
     value: object
-    visible: bool
+    visible: bool | str
+    """Or "hidden"."""
     blur: Event
     change: Event
     click: Event
+    focus: Event
     input: Event
     load: Event
     release: Event

@@ -45,6 +45,9 @@ QUIET: Mapping[str, object] = {
 LARGEST_EXACT = 2**53
 """Beyond it a browser's numbers lose digits."""
 
+HIDDEN = "hidden"
+"""Of a control that is built and not seen: what the page's modules have laid over it stays."""
+
 PARTS = "features"
 """The field of a request that has the values of features by their names."""
 
@@ -290,7 +293,7 @@ class Controls:
                 update, remark = self._shown(name, value, copied)
                 if update:
                     updates[self._made[name]] = update
-                if remark and self._made[name] not in following:
+                if remark and "value" not in following.get(self._made[name], {}):
                     remarks.append(remark)
         if self._parts and PARTS in values:
             self._show_parts(by_name(values[PARTS]), updates, remarks, copied)
@@ -426,7 +429,7 @@ class Controls:
                 return gr.update(value=value), ""
             case _:
                 chips = [chip(key, item) for key, item in by_name(value).items()]
-                return gr.update(choices=chips, value=chips, visible=True if chips else "hidden"), ""
+                return gr.update(choices=chips, value=chips, visible=True if chips else HIDDEN), ""
 
 
 def _pictured(param: Image, value: object, copied: Copied) -> tuple[Update, str]:

@@ -18,9 +18,11 @@ from webui.request.settings import UiSettings
 from webui.server.ui import notices
 from webui.server.ui.components import Component, Shown, Updates
 from webui.server.ui.controls import PARTS, QUIET, Controls
+from webui.server.ui.dependent import hide_what_has_no_effect
 from webui.server.ui.script import calls
 from webui.server.ui.sending import PICTURE, Receiver, Sent
 from webui.server.ui.toprow import tool_button
+from webui.server.ui.unit_presets import connect_presets, preset_bar
 from webui.server.ui.wiring import copy_for
 
 if TYPE_CHECKING:
@@ -170,6 +172,7 @@ def _units(app: App, controls: Controls, entry: FeatureEntry, receivers: list[Re
     with gr.Column(elem_id=f"{own}_block", elem_classes="units"):
         with gr.Accordion(entry.name, open=False, elem_id=own, elem_classes="fold") as fold:
             count_shown = entry.params.shown(app.settings.current.ui)
+            presets = preset_bar(own)
             with gr.Tabs(elem_id=f"{own}_units", elem_classes="small") as tabs:
                 for unit in range(count_shown):
                     with gr.Tab(f"Unit {unit}", id=unit, elem_id=f"{own}_{unit}_tab"):
@@ -193,6 +196,7 @@ def _units(app: App, controls: Controls, entry: FeatureEntry, receivers: list[Re
         return {badge: gr.update(value=_badge(sum(unit is not None for unit in asked)))}
 
     controls.follow([badge], count)
+    connect_presets(app, entry, presets, units, lambda on: {badge: gr.update(value=_badge(on))})
     if target is not None:
         receivers.append(_receiver(app, controls, entry, [unit[picture] for _, unit in units], (fold, tabs, target)))
     for switch in switches:
@@ -277,6 +281,7 @@ def _inner(app: App, controls: Controls, entry: FeatureEntry, own: str, header: 
     if toggles:
         with gr.Row(elem_classes="script-toggles"):
             inner.add_all(toggles, container=False, min_width=150)
+    hide_what_has_no_effect(inner)
     return inner
 
 

@@ -5,7 +5,7 @@ import { around, byId, field, make, type, when } from "./dom.js";
 import * as results from "./results.js";
 import { say } from "./say.js";
 import { hires, nearest, resized, written } from "./sizes.js";
-import { openedMode, openedTab, openSubTab, openTab } from "./tabs.js";
+import { openedMode, openedTab, openedUnit, openSubTab, openTab } from "./tabs.js";
 
 function showMode() {
   const column = byId("img2img_settings");
@@ -19,6 +19,7 @@ when("#mode_img2img", (tabs) => {
   new MutationObserver(showMode).observe(tabs.querySelector(".tab-wrapper") ?? tabs, { subtree: true, attributes: true, attributeFilter });
 });
 command("openedMode", openedMode);
+command("openedUnit", openedUnit);
 command("openTab", (tab, ...given) => {
   openTab(tab);
   return given;
@@ -94,6 +95,19 @@ export function fill(tab, text) {
 // Rows that the settings put away show themselves once something in them matters.
 command("untuck", (row, ...values) => {
   if (values.some((value) => value && !String(value).startsWith("Use same "))) byId(row)?.classList.remove("tucked");
+});
+
+// Controls that have an effect with some values of others alone: [place among the values, those with which it counts,
+// those with which it does not] for each of them.
+command("whatCounts", (rules, ...values) => {
+  /** @type {[at: number, among: unknown[], besides: unknown[]][][]} */
+  const all = JSON.parse(rules);
+  const holds = (/** @type {unknown} */ value, /** @type {unknown[]} */ among, /** @type {unknown[]} */ besides) =>
+    (!among.length || among.includes(value)) && !besides.includes(value);
+  return all.map((own) => ({
+    __type__: "update",
+    visible: own.every(([at, among, besides]) => holds(values[at], among, besides)) || "hidden",
+  }));
 });
 
 // Shows the controls of the script that is picked.

@@ -45,9 +45,18 @@ export const openedTab = () =>
   [...document.querySelectorAll("#tabs > .tabitem[id^=tab_]")].find((panel) => panel.checkVisibility())
     ?.id.replace("tab_", "") ?? "";
 
+/**
+ * The open sub-tab of a bar.
+ * @param {string} bar
+ */
+const openedIn = (bar) => Object.keys(facts.tabs).filter((id) => facts.tabs[id]?.bar === bar).find((id) =>
+  byId(`${id}-button`)?.getAttribute("aria-selected") === "true" || menuLine(id)?.classList.contains("selected"));
+
 /** The open sub-tab of img2img: "img2img", "sketch", "inpaint", "inpaint_sketch", "inpaint_upload", "batch". */
-export function openedMode() {
-  const opened = Object.keys(facts.tabs).filter((id) => facts.tabs[id]?.bar === "mode_img2img").find((id) =>
-    byId(`${id}-button`)?.getAttribute("aria-selected") === "true" || menuLine(id)?.classList.contains("selected"));
-  return opened?.replace("mode_img2img_", "") ?? "img2img";
-}
+export const openedMode = () => openedIn("mode_img2img")?.replace("mode_img2img_", "") ?? "img2img";
+
+/**
+ * The number of the unit that is open, of a feature that has several.
+ * @param {string} bar
+ */
+export const openedUnit = (bar) => openedIn(bar)?.match(/_(\d+)_tab$/)?.[1] ?? "0";
