@@ -322,3 +322,75 @@ def test_the_form_shows_as_many_units_as_the_setting_says(api: Api) -> None:
     assert got(api, "settings") == {"control_net_unit_count": 5}
     infos = [each for each in api.client.get("/sdapi/v1/script-info").json() if each["name"] == "controlnet"]
     assert [len(each["args"]) for each in infos] == [5, 5]
+
+
+def listed(api: Api) -> list[str]:
+    return [bare(title) for title in got(api, "model_list")["model_list"]]
+
+
+def test_the_folders_that_the_settings_name_are_looked_into(api: Api, tmp_path: Path) -> None:
+    """Networks in one, files of preprocessors in the other; each is as good as the usual place."""
+    networks, annotators = tmp_path / "far" / "networks", tmp_path / "far" / "annotators"
+    for folder, name in ((networks / "deep", "own.safetensors"), (annotators / "hed", "ControlNetHED.pth")):
+        folder.mkdir(parents=True)
+        (folder / name).write_bytes(b"never whole")
+    seen = {"controlnet_module": "softedge_hed", "controlnet_input_images": [astronaut()]}
+
+    def missing() -> str:
+        answer = api.client.post("/controlnet/detect", json=seen)
+        assert answer.status_code == 422, answer.text
+        return str(answer.json()["detail"])
+
+    assert "own" not in listed(api) and "ControlNetHED.pth, which is missing" in missing()
+    options = {"control_net_models_path": str(networks), "control_net_modules_path": str(annotators)}
+    assert api.client.post("/sdapi/v1/options", json=options).status_code == 200
+    assert "own" in listed(api), "below the folder, too"
+    assert "ControlNetHED.pth" in missing() and "is broken" in missing()
+    assert api.client.get("/sdapi/v1/options").json()["control_net_models_path"] == str(networks)
+    assert api.client.post("/sdapi/v1/options", json=dict.fromkeys(options, "")).status_code == 200
+    assert "own" not in listed(api) and "which is missing" in missing()
+
+
+def test_the_program_s_own_memory_is_no_folder_of_networks(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "config" / "hidden.safetensors").write_bytes(b"x")
+    (tmp_path / "link").symlink_to(tmp_path / "config")
+    for name in ("config", str(tmp_path / "config"), "link", "models/../config"):
+        options = {"control_net_models_path": name, "control_net_modules_path": name}
+        api.client.post("/sdapi/v1/options", json=options)
+        assert "hidden" not in listed(api), name
+    for nonsense in ("nowhere", "a\0b", "/" + "x" * 5000):
+        api.client.post("/sdapi/v1/options", json={"control_net_models_path": nonsense})
+        assert listed(api) == [], nonsense
+
+
+@pytest.mark.parametrize("where", ["{far}/own.safetensors", "{far}/own", "../far/own", "file://{far}/own.safetensors"])
+def test_a_request_reaches_no_file_outside_the_folders(api: Api, tmp_path: Path, where: str) -> None:
+    """A model is one of the list, by its name; a path is none, and neither is a folder that a request brings along."""
+    far = tmp_path.parent / "far"
+    far.mkdir(exist_ok=True)
+    (far / "own.safetensors").write_bytes(b"x")
+    name = where.format(far=far)
+    body = {**SMALL, "features": {"ControlNet": [{"model": name}]}}
+    answer = api.client.post("/api/v1/jobs", json={"kind": "txt2img", "request": body})
+    assert answer.status_code == 422 and "There is no control network named" in answer.text, answer.text
+    scripts = {"controlnet": {"args": [{**ON, "model": name, "image": astronaut()}]}}
+    brought = {"override_settings": {"control_net_models_path": str(far)}, "alwayson_scripts": scripts}
+    answer = api.client.post("/sdapi/v1/txt2img", json={**SMALL, **brought})
+    assert answer.status_code == 200, answer.text
+    assert "There is no control network named" in json.loads(answer.json()["info"])["comments"][-1]
+    assert "own" not in listed(api)
+
+
+@pytest.mark.parametrize("place", ["image", "mask", "effective_region_mask", "more_images"])
+def test_a_picture_is_sent_along_and_never_read_from_the_machine(api: Api, tmp_path: Path, place: str) -> None:
+    secret = tmp_path.parent / "secret.png"
+    Image.new("RGB", (64, 64), "red").save(secret)
+    for said in (str(secret), f"file://{secret}", f"../{secret.name}", "secret.png"):
+        value: Any = [said] if place == "more_images" else said
+        body = {**SMALL, "features": {"ControlNet": [{"module": "reference_only", place: value}]}}
+        answer = api.client.post("/api/v1/jobs", json={"kind": "txt2img", "request": body})
+        assert answer.status_code == 422, answer.text
+        scripts = {"controlnet": {"args": [{**ON, "module": "reference_only", place: value}]}}
+        api.client.post("/sdapi/v1/txt2img", json={**SMALL, "alwayson_scripts": scripts})
+    kept = [path.read_bytes() for path in api.app.paths.uploads.rglob("*") if path.is_file()]
+    assert secret.read_bytes() not in kept

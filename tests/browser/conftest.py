@@ -81,7 +81,7 @@ def _is_wrong(line: ConsoleMessage) -> bool:
 @pytest.fixture
 def enter(browser: Browser, home: BrowserContext, page_server: RunningServer) -> Iterator[Enter]:
     """Opens the page as somebody new; or `beside` a visitor, in another tab; or as a `stranger` with a browser of
-    their own, while others are there. Unless it is `strict`, the console may show errors."""
+    their own, while others are there, or with a phone (`touch`). Unless it is `strict`, the console may show errors."""
     opened: list[Page | BrowserContext] = []
     errors: list[str] = []
     home.clear_cookies()
@@ -94,6 +94,7 @@ def enter(browser: Browser, home: BrowserContext, page_server: RunningServer) ->
         *,
         beside: Visitor | None = None,
         stranger: bool = False,
+        touch: bool = False,
         width: int = 1280,
         height: int = 900,
         dark: bool = False,
@@ -104,8 +105,8 @@ def enter(browser: Browser, home: BrowserContext, page_server: RunningServer) ->
         context = home
         if beside is not None:
             context = beside.page.context
-        elif stranger:
-            context = browser.new_context()
+        elif stranger or touch:
+            context = browser.new_context(has_touch=touch, is_mobile=touch)
             context.set_default_timeout(WAIT)
             opened.append(context)
         page = context.new_page()

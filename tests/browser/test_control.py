@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import expect
 
+from tests.browser.conftest import Enter
 from tests.browser.visitor import TINY, Visitor
 from tests.conftest import ROOT, RunningServer, made_controls
 from tests.packaged import have_detectors
+from tests.tensors import drawn, write_tensors
 
 UNIT = "txt2img_controlnet_0"
 CANNY = "control_v11p_sd15_canny_tiny"
@@ -252,3 +257,132 @@ def test_what_is_drawn_is_followed(visitor: Visitor) -> None:
     board.get_by_role("button", name="Use as picture").click()
     visitor.until(OTHER, [UNIT, before])
     assert set(levels()) == {0}
+
+
+TEXT, SEES, SAYS = 128, 64, 48
+"""Widths: of the checkpoint's text, of a small image encoder, and of what it says in the end."""
+LAYERS = (32, 32, 64, 64, 128, 128, 128, 128, 128, 64, 64, 64, 32, 32, 32, 128)
+"""Of each cross-attention: encoder, decoder, middle, as published files count them."""
+
+
+def image_prompt() -> dict[str, tuple[int, ...]]:
+    """An IP-Adapter by its published names."""
+    found: dict[str, tuple[int, ...]] = {
+        "image_proj.proj.weight": (4 * TEXT, SAYS),
+        "image_proj.proj.bias": (4 * TEXT,),
+        "image_proj.norm.weight": (TEXT,),
+        "image_proj.norm.bias": (TEXT,),
+    }
+    for place, width in enumerate(LAYERS):
+        for letter in "kv":
+            found[f"ip_adapter.{2 * place + 1}.to_{letter}_ip.weight"] = (width, TEXT)
+    return found
+
+
+def image_encoder() -> dict[str, tuple[int, ...]]:
+    """One layer of CLIP's vision, by its published names."""
+    found: dict[str, tuple[int, ...]] = {
+        "embeddings.class_embedding": (SEES,),
+        "embeddings.patch_embedding.weight": (SEES, 3, 14, 14),
+        "embeddings.position_embedding.weight": (5, SEES),
+    }
+    layer = "encoder.layers.0"
+    for norm in ("pre_layrnorm", "post_layernorm", f"{layer}.layer_norm1", f"{layer}.layer_norm2"):
+        found |= {f"{norm}.{end}": (SEES,) for end in ("weight", "bias")}
+    for name, shape in (("fc1", (128, SEES)), ("fc2", (SEES, 128))):
+        found |= {f"{layer}.mlp.{name}.weight": shape, f"{layer}.mlp.{name}.bias": shape[:1]}
+    for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+        found |= {f"{layer}.self_attn.{name}.weight": (SEES, SEES), f"{layer}.self_attn.{name}.bias": (SEES,)}
+    return {f"vision_model.{name}": shape for name, shape in found.items()} | {"visual_projection.weight": (SAYS, SEES)}
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("networks")
+def test_a_picture_is_a_prompt(visitor: Visitor, page_server: RunningServer, tmp_path: Path) -> None:
+    """An IP-Adapter is chosen, given a picture, and the result follows it: another picture, another result."""
+    models = page_server.data / "models"
+    write_tensors(tmp_path / "adapters" / "ip-adapter_sd15_tiny.safetensors", drawn(image_prompt()))
+    write_tensors(models / "clip_vision" / "clip_h.safetensors", drawn(image_encoder()))
+    with page_server.client() as client:
+        answer = client.post("/sdapi/v1/options", json={"control_net_models_path": str(tmp_path / "adapters")})
+        assert answer.status_code == 200, answer.text
+    photo, other = tmp_path / "photo.png", tmp_path / "other.png"
+    picture = Image.new("RGB", (64, 64), "#f0d030")
+    ImageDraw.Draw(picture).ellipse((10, 10, 54, 54), fill="#d01010")
+    picture.save(photo)
+    Image.new("RGB", (64, 64), "#101060").save(other)
+    page = visitor.set("txt2img", **TINY, seed=4).page
+
+    def made() -> np.ndarray[Any, Any]:
+        job = visitor.job(visitor.generate())
+        assert job["state"] == "done" and not job.get("comments"), job
+        content = visitor.fetch(visitor.shown_picture())
+        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), np.int16)
+
+    plain = made()
+    page.click("#txt2img_controlnet > button")
+    page.click(f"#{UNIT}_refresh")
+    page.locator(f"#{UNIT}_type label", has_text="IP-Adapter").click()
+    visitor.until("id => document.querySelector(`#${id}_module input`).value === 'ip-adapter-auto'", UNIT)
+    visitor.until("id => document.querySelector(`#${id}_model input`).value.startsWith('ip-adapter_sd15_tiny')", UNIT)
+    page.set_input_files(f"#{UNIT}_image input[type=file]", photo)
+    visitor.until("id => document.querySelector(`#${id}_image img`)?.naturalWidth === 64", UNIT)
+    page.check(f"#{UNIT}_enabled input")
+    followed = made()
+    said = visitor.infotext()
+    assert 'ControlNet 0: "Module: ip-adapter-auto, Model: ip-adapter_sd15_tiny' in said, said
+    before = page.get_attribute(f"#{UNIT}_image img", "src")
+    page.click(f"#{UNIT}_image button[aria-label=Clear]")
+    page.set_input_files(f"#{UNIT}_image input[type=file]", other)
+    visitor.until(OTHER, [UNIT, before])
+    followed_other = made()
+    for one, two in ((plain, followed), (plain, followed_other), (followed, followed_other)):
+        assert np.abs(one - two).mean() > 1, "the picture says something"
+
+
+@pytest.mark.usefixtures("networks")
+def test_a_preset_sets_up_the_unit_that_is_open_or_all_of_them(visitor: Visitor, enter: Enter) -> None:
+    page = visitor.page
+    block, second = UNIT.removesuffix("_0"), UNIT.replace("0", "1")
+    page.click(f"#{block} > button")
+    page.locator(f"#{UNIT}_type label", has_text="Canny").click()
+    visitor.until("id => document.querySelector(`#${id}_module input`).value === 'canny'", UNIT)
+    visitor.set(UNIT, weight=0.35, threshold_a=12)
+    page.fill(f"#{block}_preset input", "Faint edges")
+    page.click(f"#{block}_preset_save")
+    visitor.see(f"#{block}_preset_notice :text('Saved unit 0 as')")
+
+    page.click(f"#{second}_tab-button")
+    visitor.see(f"#{second}_weight")
+    visitor.choose(f"{block}_preset", "Faint edges")
+    visitor.until("id => document.querySelector(`#${id}_weight input[type=number]`).value === '0.35'", second)
+    assert visitor.value(f"{second}_module") == "canny" and visitor.value(f"{second}_model").startswith(CANNY)
+    assert page.is_checked(f"#{second}_enabled input")
+    assert page.input_value(f"#{second}_threshold_a input[type=number]") == "12"
+    visitor.see(f"#{block}_badge :text-is('1')")
+
+    page.fill(f"#{block}_preset input", "The second alone")
+    page.click(f"#{block}_preset_save_all")
+    visitor.see(f"#{block}_preset_notice :text('Saved all units')")
+    page.uncheck(f"#{second}_enabled input")
+
+    # In another form of a page that comes later: what was on is on, and what was off is off.
+    other = enter(beside=visitor).open("img2img")
+    theirs = block.replace("txt2img", "img2img")
+    other.page.click(f"#{theirs} > button")
+    other.page.check(f"#{theirs}_0_enabled input")
+    other.choose(f"{theirs}_preset", "The second alone")
+    other.until("id => !document.querySelector(`#${id}_0_enabled input`).checked", theirs)
+    other.see(f"#{theirs}_badge :text-is('1')")
+    other.page.click(f"#{theirs}_1_tab-button")
+    other.see(f"#{theirs}_1_weight")
+    assert other.page.is_checked(f"#{theirs}_1_enabled input")
+    assert other.page.input_value(f"#{theirs}_1_weight input[type=number]") == "0.35"
+    other.page.click(f"#{theirs}_preset_delete")
+    other.see(f"#{theirs}_preset_notice :text('Deleted')")
+    page.click(f"#{block}_preset input")
+    assert page.locator("[role=option]").all_inner_texts() == ["Faint edges"]
+    page.keyboard.press("Escape")
+    page.fill(f"#{block}_preset input", "Nothing like it")
+    page.click(f"#{block}_preset_delete")
+    visitor.see(f"#{block}_preset_notice :text('There is no preset')")

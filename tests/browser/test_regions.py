@@ -14,8 +14,10 @@ from PIL import Image
 from tests.browser.conftest import Enter
 from tests.browser.visitor import TINY, Visitor
 from tests.conftest import RunningServer
+from tests.tensors import write_tensors
 
 FORM = "txt2img_regional_prompter"
+CHOSEN = "([id, mode]) => document.querySelector(`#${id}_mode label.selected`).textContent.trim() === mode"
 LAYERS = {
     "lora_unet_up_blocks_3_attentions_2_transformer_blocks_0_ff_net_2": (32, 128),
     "lora_unet_up_blocks_3_resnets_2_conv2": (32, 32),
@@ -31,15 +33,7 @@ def lora(path: Path, seed: int) -> None:
         kernel = (1, 1) if "conv" in layer else ()
         for side, shape in (("up", (outputs, 1, *kernel)), ("down", (1, inputs, *(3 * one for one in kernel)))):
             tensors[f"{layer}.lora_{side}.weight"] = draw.normal(0, 0.3, size=shape).astype("<f4")
-    header: dict[str, object] = {}
-    content = b""
-    for name, values in tensors.items():
-        end = len(content) + values.nbytes
-        header[name] = {"dtype": "F32", "shape": list(values.shape), "data_offsets": [len(content), end]}
-        content += values.tobytes()
-    told = json.dumps(header).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(len(told).to_bytes(8, "little") + told + content)
+    write_tensors(path, tensors)
 
 
 @pytest.fixture
@@ -177,3 +171,68 @@ def test_regions_are_drawn_painted_moved_and_taken_back(enter: Enter) -> None:
     visitor.see(f"{form} .region-note:text('no regions that can be drawn')")
     page.click("#txt2img_generate")
     visitor.see("#txt2img_notice .notice:has-text('not valid JSON')")
+
+
+def rows(visitor: Visitor, *names: str) -> list[bool]:
+    """Which of the controls are seen."""
+    return [visitor.page.is_visible(f"#{FORM}_{name}") for name in names]
+
+
+def test_controls_come_and_go_with_the_mode_and_keep_what_they_hold(visitor: Visitor) -> None:
+    visitor.set("txt2img", **TINY)
+    visitor.write("txt2img_prompt", "a park BREAK a cat")
+    page = visitor.page
+    page.click("#txt2img_features > button")
+    page.check(f"#{FORM}_enabled input")
+    visitor.see(f"#{FORM}_ratios")
+    which = ("ratios", "flip", "mask", "threshold", "prompt_mode", "regions", "negative_unet", "base_ratios")
+    assert rows(visitor, *which) == [True, True, False, False, False, False, False, True]
+    page.fill(f"#{FORM}_ratios textarea", "2,1")
+    for mode, seen in (
+        ("Mask", [False, False, True, False, False, False, False, True]),
+        ("Prompt", [False, False, False, True, True, False, False, True]),
+        ("Drawn", [False, False, False, False, False, True, False, False]),
+    ):
+        page.locator(f"#{FORM}_mode label", has_text=mode).first.click()
+        visitor.until(
+            f"id => document.querySelector(`#${{id}}_mode label.selected`).textContent.trim() === '{mode}'", FORM
+        )
+        last = which[seen.index(True)]
+        visitor.see(f"#{FORM}_{last}")
+        assert rows(visitor, *which) == seen, mode
+    page.locator(f"#{FORM}_calculation label", has_text="Latent").click()
+    visitor.see(f"#{FORM}_negative_unet")
+
+    # What is hidden is sent along, and what an infotext says shows what it needs.
+    page.locator(f"#{FORM}_mode label", has_text="Matrix").click()
+    visitor.see(f"#{FORM}_ratios")
+    assert visitor.value(f"{FORM}_ratios") == "2,1"
+    page.locator(f"#{FORM}_mode label", has_text="Prompt").click()
+    visitor.see(f"#{FORM}_threshold")
+    job = visitor.job(visitor.generate())
+    assert job["state"] == "done", job
+    said = visitor.infotext()
+    assert 'RP Ratios: "2,1"' in said and "RP Divide mode: Prompt" in said, said
+
+    page.locator(f"#{FORM}_mode label", has_text="Matrix").click()
+    visitor.write("txt2img_prompt", said)
+    page.click("#txt2img_paste")
+    visitor.see(f"#{FORM}_threshold")
+    visitor.until(CHOSEN, [FORM, "Prompt"])
+    assert rows(visitor, "ratios", "threshold") == [False, True]
+
+    # The last result lies behind the regions, until somebody takes it away.
+    page.locator(f"#{FORM}_mode label", has_text="Drawn").click()
+    behind = visitor.see(f"#{FORM}_regions .region-frame").locator(".region-behind")
+    assert not behind.is_visible()
+    chooser = page.get_by_label("Picture behind the regions")
+    chooser.select_option("Last result behind")
+    assert behind.get_attribute("src") == visitor.shown_picture()
+    visitor.until("() => document.querySelector('.region-behind').naturalWidth === 64")
+    first = visitor.shown_picture()
+    page.locator(f"#{FORM}_mode label", has_text="Matrix").click()
+    visitor.generate()
+    visitor.until("src => document.querySelector('.region-behind').src !== src", first)
+    chooser.select_option("")
+    assert behind.get_attribute("hidden") is not None
+    assert visitor.comes_to_rest

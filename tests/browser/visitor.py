@@ -128,6 +128,15 @@ class Visitor:
         self.until("known => modules.live.jobs().some(job => !known.includes(job.id))", known)
         return str(next(job["id"] for job in self.jobs() if job["id"] not in known))
 
+    def swipe(self, *places: tuple[float, float]) -> None:
+        """Put a finger down at the first place of the window, move it through the others, and lift it."""
+        session = self.page.context.new_cdp_session(self.page)
+        for number, (x, y) in enumerate(places):
+            kind = "touchMove" if number else "touchStart"
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        session.detach()
+
     def download(self, button: str) -> bytes:
         with self.page.expect_download() as waiting:
             self.page.click(button)

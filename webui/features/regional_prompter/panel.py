@@ -1,4 +1,4 @@
-"""What says where the regions are, first; the frame that they are drawn in shows where it counts."""
+"""What says where the regions are, and the frame that they are drawn in; the rest follows by itself."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ REGIONS = "regions"
 def panel(_app: App, form: Controls) -> None:
     """Lay out the controls."""
     form.add("mode")
-    form.add(REGIONS, elem_classes="drawn-regions")
+    form.add(REGIONS)
     drawn(form, REGIONS)

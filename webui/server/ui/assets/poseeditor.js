@@ -12,6 +12,7 @@ import { buttonsBelow, give, withoutPreprocessor } from "./unit.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const STEP = 0.01;
+const REACH = 26; // pixels around a joint in which a finger means it
 /** @type {Record<string, Place>} */
 const ARROWS = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
 /** @type {Map<string, Poses>} What was last used, by the ids of the units. */
@@ -39,6 +40,7 @@ class PoseEditor {
     /** @type {Poses[]} */
     this.before = [];
     this.sheet = shape("svg", { class: "pose-sheet", role: "group", "aria-label": "Poses" });
+    this.sheet.addEventListener("pointerdown", (event) => this.press(event));
     const button = (/** @type {string} */ name, /** @type {() => unknown} */ click, kind = "button") =>
       make(/** @type {"button"} */ (kind), { type: "button", onclick: click }, name);
     this.one = [
@@ -119,7 +121,6 @@ class PoseEditor {
           tabindex: part === "body" ? 0 : -1,
         });
         dot.append(Object.assign(shape("title", {}), { textContent: name }));
-        dot.addEventListener("pointerdown", (event) => this.grab(event, which, part, at));
         group.append(dot);
       });
     }
@@ -137,6 +138,27 @@ class PoseEditor {
   }
 
   /**
+   * Whoever presses means the joint there; a finger, which covers it, the nearest one of a body.
+   * @param {PointerEvent} event
+   */
+  press(event) {
+    const pressed = event.target instanceof SVGElement ? event.target.closest("[data-at]") : null;
+    const meant = pressed ?? (event.pointerType === "touch" ? this.nearest(event) : null);
+    const [which, part, at] = meant?.getAttribute("data-at")?.split(".") ?? [];
+    if (part) this.grab(event, Number(which), /** @type {Part} */ (part), Number(at));
+  }
+
+  /** @param {PointerEvent} event */
+  nearest({ clientX, clientY }) {
+    const away = (/** @type {Element} */ dot) => {
+      const { left, top, width, height } = dot.getBoundingClientRect();
+      return Math.hypot(left + width / 2 - clientX, top + height / 2 - clientY);
+    };
+    const near = [...this.sheet.querySelectorAll("[data-at*='.body.']")].filter((dot) => away(dot) <= REACH);
+    return near.sort((a, b) => away(a) - away(b))[0] ?? null;
+  }
+
+  /**
    * @param {PointerEvent} event
    * @param {number} which
    * @param {Part} part
@@ -145,6 +167,7 @@ class PoseEditor {
   grab(event, which, part, at) {
     if (event.button !== 0) return;
     event.preventDefault();
+    this.sheet.setPointerCapture(event.pointerId); // The joint itself is drawn anew, and a finger would lose it.
     this.chosen = which;
     this.before.push(this.poses);
     let [x, y] = this.place(event);

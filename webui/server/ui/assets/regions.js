@@ -1,6 +1,7 @@
 // @ts-check
 // Drawing the regions of a picture, each with its prompt: rectangles, and what a brush paints. The form's own text field
 // carries them all; what is typed into it or pasted is shown here, and what is drawn here stands there.
+import { Behind } from "./behind.js";
 import { command } from "./commands.js";
 import { byId, iconButton, make, type, when } from "./dom.js";
 import { placeIn } from "./geometry.js";
@@ -59,8 +60,9 @@ class Editor {
     if (!pen) throw new Error("This browser cannot draw.");
     this.pen = pen;
     this.shapes = make("div.region-shapes");
+    this.behind = new Behind(tab);
     this.frame = make("div.region-frame", { role: "group", "aria-label": "The picture's frame: drag to draw a region" },
-      this.canvas, this.shapes);
+      this.behind.image, this.canvas, this.shapes);
     this.slider = make("input", { type: "range", min: "1", max: "40", value: "8", title: "Brush size", "aria-label": "Brush size" });
     /** @type {Record<Tool, HTMLButtonElement>} */
     this.tools = {
@@ -74,7 +76,8 @@ class Editor {
       iconButton("undo", "Undo", () => this.step(this.before, this.after)),
       iconButton("redo", "Redo", () => this.step(this.after, this.before)),
       iconButton("clear", "Remove all regions", () => this.change([])),
-      iconButton("text", "Show the regions as text", () => this.box.classList.toggle("as-text")));
+      iconButton("text", "Show the regions as text", () => this.box.classList.toggle("as-text")),
+      this.behind.list);
     this.list = make("ol.region-list");
     this.note = make("p.region-note", { role: "status" });
     this.root = make("div.regions", {}, this.bar, this.frame, this.note, this.list);
@@ -381,6 +384,7 @@ class Editor {
 
   /** The frame has the shape of the picture. */
   fit() {
+    this.behind.show();
     const { width, height } = this.extent;
     if (this.frame.style.aspectRatio.replace(/\s/g, "") !== `${width}/${height}`) this.paint();
   }

@@ -336,6 +336,15 @@ const picked = (tab) => views.get(tab)?.current;
 export const infotext = (tab) => picked(tab)?.infotext ?? "";
 
 /**
+ * Where the picture on the stage lies; "" while there is none.
+ * @param {string} tab
+ */
+export const address = (tab) => {
+  const picture = picked(tab);
+  return picture ? url(picture.url) : "";
+};
+
+/**
  * Another place that shows pictures.
  * @param {string} tab
  * @param {Shown<any>} view
