@@ -81,9 +81,56 @@ def test_what_a_unit_says_in_vain_is_told(standing: Api) -> None:
 
 def test_people_are_told_before_anything_is_made(standing: Api) -> None:
     """Over the own interface, a unit that cannot act is refused."""
-    body = {"kind": "txt2img", "request": {**SMALL, "features": {"ControlNet": [{"model": "canny"}]}}}
+    unit = {"model": "canny", "image": astronaut()}
+    body = {"kind": "txt2img", "request": {**SMALL, "features": {"ControlNet": [unit]}}}
     answer = standing.client.post("/api/v1/jobs", json=body)
     assert answer.status_code == 422 and "There is no control network named" in answer.text, answer.text
+
+
+def filled(size: tuple[int, int]) -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, "white").save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+@pytest.mark.parametrize(
+    ("unit", "said"),
+    [
+        ({"module": "canny"}, "there is no picture to follow. Give the unit one."),
+        ({"module": "reference_only"}, "there is no picture to follow"),
+        (
+            {"module": "inpaint", "image": (64, 64), "mask": (32, 64)},
+            "the mask has 32x64 pixels, but the picture has 64x64. Use a mask of the same size",
+        ),
+        ({"module": "none", "image": (1, 1), "model": "broken"}, "broken.safetensors is broken:"),
+        ({"module": "none", "image": (1, 1), "model": "empty"}, "empty.pth is broken: The file is empty."),
+    ],
+)
+def test_what_can_be_known_is_said_before_anything_is_made(
+    api: Api, tmp_path: Path, unit: dict[str, Any], said: str
+) -> None:
+    """At once on the page and over the own interface; over A1111's, the picture comes without the unit."""
+    folder = tmp_path / "models" / "ControlNet"
+    folder.mkdir(parents=True)
+    (folder / "broken.safetensors").write_bytes(b"never whole")
+    (folder / "empty.pth").write_bytes(b"")
+    sent = {name: filled(value) if isinstance(value, tuple) else value for name, value in unit.items()}
+    body = {"kind": "txt2img", "request": {**SMALL, "features": {"ControlNet": [sent]}}}
+    answer = api.client.post("/api/v1/jobs", json=body)
+    assert answer.status_code == 422 and said in answer.json()["detail"], answer.text
+    assert answer.json()["field"] == "features"
+    status, found = asked(api, {"enabled": True, **sent})
+    assert status == 200 and len(found["images"]) == 1
+    assert "ControlNet 0:" in json.loads(found["info"])["infotexts"][0]
+    if "model" in unit:
+        assert "The unit was left out." in json.loads(found["info"])["comments"][0]
+
+
+def test_more_units_act_than_the_form_shows(standing: Api) -> None:
+    units = [{"enabled": True, "module": "reference_only", "image": filled((8, 8))}] * 5
+    status, found = asked(standing, *units)
+    assert status == 200 and "ControlNet 4:" in json.loads(found["info"])["infotexts"][0]
+    assert json.loads(found["info"])["comments"] == []
 
 
 RECORDED = json.loads((Path(__file__).parent / "controlnet.json").read_text("utf-8"))
@@ -370,7 +417,7 @@ def test_a_request_reaches_no_file_outside_the_folders(api: Api, tmp_path: Path,
     far.mkdir(exist_ok=True)
     (far / "own.safetensors").write_bytes(b"x")
     name = where.format(far=far)
-    body = {**SMALL, "features": {"ControlNet": [{"model": name}]}}
+    body = {**SMALL, "features": {"ControlNet": [{"model": name, "image": astronaut()}]}}
     answer = api.client.post("/api/v1/jobs", json={"kind": "txt2img", "request": body})
     assert answer.status_code == 422 and "There is no control network named" in answer.text, answer.text
     scripts = {"controlnet": {"args": [{**ON, "model": name, "image": astronaut()}]}}

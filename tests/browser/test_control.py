@@ -332,7 +332,6 @@ def test_a_picture_is_a_prompt(visitor: Visitor, page_server: RunningServer, tmp
     said = visitor.infotext()
     assert 'ControlNet 0: "Module: ip-adapter-auto, Model: ip-adapter_sd15_tiny' in said, said
     before = page.get_attribute(f"#{UNIT}_image img", "src")
-    page.click(f"#{UNIT}_image button[aria-label=Clear]")
     page.set_input_files(f"#{UNIT}_image input[type=file]", other)
     visitor.until(OTHER, [UNIT, before])
     followed_other = made()

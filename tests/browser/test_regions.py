@@ -225,14 +225,15 @@ def test_controls_come_and_go_with_the_mode_and_keep_what_they_hold(visitor: Vis
     page.locator(f"#{FORM}_mode label", has_text="Drawn").click()
     behind = visitor.see(f"#{FORM}_regions .region-frame").locator(".region-behind")
     assert not behind.is_visible()
-    chooser = page.get_by_label("Picture behind the regions")
+    chooser = page.locator(f"#{FORM}_regions").get_by_label("Picture behind the regions")
     chooser.select_option("Last result behind")
     assert behind.get_attribute("src") == visitor.shown_picture()
-    visitor.until("() => document.querySelector('.region-behind').naturalWidth === 64")
+    visitor.until("() => document.querySelector('.region-behind[src]').naturalWidth === 64")
     first = visitor.shown_picture()
     page.locator(f"#{FORM}_mode label", has_text="Matrix").click()
     visitor.generate()
-    visitor.until("src => document.querySelector('.region-behind').src !== src", first)
+    visitor.until("src => document.querySelector('.region-behind[src]').src !== src", first)
+    page.locator(f"#{FORM}_mode label", has_text="Drawn").click()
     chooser.select_option("")
     assert behind.get_attribute("hidden") is not None
     assert visitor.comes_to_rest

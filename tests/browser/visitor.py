@@ -129,11 +129,14 @@ class Visitor:
         return str(next(job["id"] for job in self.jobs() if job["id"] not in known))
 
     def swipe(self, *places: tuple[float, float]) -> None:
-        """Put a finger down at the first place of the window, move it through the others, and lift it."""
+        """Put a finger down at the first place of the window, move it through the others, rest at the last, lift it:
+        lifted in full flight, it would throw something, and the next tap would only stop that."""
         session = self.page.context.new_cdp_session(self.page)
         for number, (x, y) in enumerate(places):
             kind = "touchMove" if number else "touchStart"
             session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        self.page.wait_for_timeout(150)
+        session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x + 1, "y": y}]})
         session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
         session.detach()
 

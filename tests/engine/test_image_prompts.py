@@ -351,6 +351,20 @@ def test_several_pictures_and_several_units(prompting: Prompting) -> None:
     assert most_apart(one, halves) <= 1, "units add up"
 
 
+def test_units_of_different_kinds_act_together_for_as_long_as_each_says_and_the_next_run_is_the_same(
+    prompting: Prompting,
+) -> None:
+    plus = {"model": "plus.safetensors", "image": "left"}
+    alone = [prompting.run(asked(each), IMAGES)[0] for each in ({}, plus)]
+    both = [prompting.run(asked({}, plus), IMAGES)[0] for _ in range(2)]
+    assert both[0].rgb == both[1].rgb
+    assert all(most_apart(both[0], one) > 0 for one in alone)
+    (without,) = prompting.run(request(cfg_scale=5))
+    (early,) = prompting.run(asked({"guidance_end": 0.0}), IMAGES)
+    assert most_apart(early, without) > 0 and most_apart(early, alone[0]) > 0, "it acts until then, and no longer"
+    assert prompting.run(request(cfg_scale=5))[0].rgb == without.rgb, "nothing is left behind"
+
+
 def test_a_region_says_where_the_picture_counts(prompting: Prompting) -> None:
     (without,) = prompting.run(request(cfg_scale=5))
     (everywhere,) = prompting.run(asked({}), IMAGES)

@@ -6,10 +6,13 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from webui.base.errors import NotFound, did_you_mean
+from webui.base.errors import ModelError, NotFound, did_you_mean
 from webui.base.paths import Paths
 from webui.base.text import named
+from webui.catalog.checkup import check_model
+from webui.catalog.control_kinds import told
 from webui.catalog.folders import Folders, SearchFolder
+from webui.catalog.headers import read_header, sizes_in
 from webui.request.model_ref import ModelRef
 
 ENDINGS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
@@ -47,6 +50,7 @@ class ControlNetworks:
         self._folders = folders
         self.also_in: tuple[Path, ...] = ()
         """Folders that the settings name."""
+        self._families: dict[Path, tuple[tuple[int, int], str]] = {}
 
     def files(self) -> list[ControlFile]:
         """By name; of two with one name the first counts."""
@@ -66,6 +70,7 @@ class ControlNetworks:
 
         Raises:
             NotFound: there is none.
+            ModelError: its file is broken.
         """
         files = self.files()
         folded = name.casefold()
@@ -81,7 +86,39 @@ class ControlNetworks:
                 hint=did_you_mean(name, [file.stem for file in files]) or "Put its file into models/ControlNet.",
                 field="features",
             )
-        return ModelRef(str(found.path), found.stem, stamp=found.stamp)
+        return ModelRef(str(found.path), found.stem, stamp=found.stamp, family=self._family(found))
+
+    def _family(self, file: ControlFile) -> str:
+        """As `family_of`, looked at again when the file has changed."""
+        stamp, family = self._families.get(file.path, ((0, 0), ""))
+        if stamp != file.stamp:
+            family = family_of(file.path)
+            self._families[file.path] = (file.stamp, family)
+        return family
+
+
+def family_of(path: Path) -> str:
+    """For which family a control network was made; "": nothing tells before it is opened.
+
+    Raises:
+        ModelError: the file is broken.
+    """
+    name = named(path.name)
+    try:
+        check_model(path)
+        header = read_header(path) if path.suffix.lower() == ".safetensors" else {}
+        shapes = {
+            key: sizes_in(entry.get("shape"), key)
+            for key, entry in header.items()
+            if key != "__metadata__" and isinstance(entry, dict)
+        }
+    except ModelError as error:
+        raise ModelError(f"{name} is broken: {error.message}", hint=error.hint, field="features") from error
+    except OSError as error:
+        reason = f"{name} cannot be read: {error.strerror or error}."
+        raise ModelError(reason, hint="Check its permissions.", field="features") from error
+    facts = told(shapes)
+    return facts.family if facts is not None else ""
 
 
 def _old_hash(path: Path) -> str:

@@ -158,6 +158,22 @@ def layout(prompt: str, keys: Keys, ratios: Ratios | None, *, by_rows: bool = Fa
     )
 
 
+def oddities(prompt: str, found: Layout, keys: Keys, ratios: Ratios | None) -> list[str]:
+    """What people may not have meant: regions without a text, and more or fewer sizes than parts of the prompt."""
+    said = [f"region {number} has no text." for number, text in enumerate(found.regions, 1) if text == NOTHING]
+    text = prompt if keys.keeps_and else without_and(prompt)
+    if ratios is None or keys.keeps_break or _KEYS.search(text):
+        return said
+    parts = breaks_in(text) + 1 - keys.has_common - keys.has_base
+    sizes = len(ratios[0]) if len(ratios) == 1 else sum(max(len(group) - 1, 1) for group in ratios)
+    counted = f"the prompt has {parts} regions, but Divide Ratio has {sizes}"
+    if parts > sizes:
+        said.append(f"{counted}: what stands behind the last of these was ignored.")
+    if 0 < parts < sizes:
+        said.append(f"{counted}: the others were ignored.")
+    return said
+
+
 def layout_by_words(prompt: str, keys: Keys) -> Layout:
     """What a prompt says whose regions lie where words of its first part are looked at: behind the last comma of each
     further part stand those words.

@@ -16,3 +16,5 @@ class ModelRef:
     """Of the file's content, as it was at `stamp`; empty while it is not computed."""
     stamp: tuple[int, int] = (0, 0)
     """(mtime in ns, size in bytes)"""
+    family: str = ""
+    """For which family of checkpoints it was made; "" where nothing tells before it is opened."""

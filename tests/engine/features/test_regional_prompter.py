@@ -22,8 +22,10 @@ from tests.engine.test_generate import CLOSE, png, request
 from webui.base.errors import UserError
 from webui.features.regional_prompter.areas import areas_of, of_cells, of_mask
 from webui.features.regional_prompter.parameters import (
+    ATTENTION,
     CALCULATIONS,
     COMMENT,
+    DRAWN,
     FLIP_PROMPTS,
     KEEP_AND,
     LATENT,
@@ -146,6 +148,26 @@ def test_what_makes_no_sense_is_refused_in_words(values: dict[str, str], said: s
         Params.made(**values)
 
 
+@pytest.mark.parametrize(
+    ("prompt", "values", "said"),
+    [
+        (TWO, {}, []),
+        (f"{TWO} BREAK a bird", {}, ["the prompt has 3 regions, but Divide Ratio has 2: what stands behind"]),
+        (TWO, {"ratios": "1,1,1"}, ["the prompt has 2 regions, but Divide Ratio has 3: the others were ignored."]),
+        (f"a park BREAK {TWO}", {"use_base": True}, []),
+        (f"{TWO} BREAK a bird", {"ratios": "1,1,1;1"}, []),
+        ("a red cat BREAK ", {}, ["region 2 has no text."]),
+        ("a red cat ADDCOL a blue dog", {"ratios": "1"}, []),
+        ("a red cat", {}, []),
+    ],
+)
+def test_ratios_that_do_not_add_up_and_regions_without_a_text_are_told(
+    prompt: str, values: dict[str, Any], said: list[str]
+) -> None:
+    found = Params.made(**values).oddities(prompt)
+    assert len(found) == len(said) and all(sentence in one for sentence, one in zip(said, found, strict=True)), found
+
+
 def test_a_mask_that_is_missing_and_too_many_regions_are_refused_in_words(engine: Engine) -> None:
     with pytest.raises(UserError, match="mask of the regions is missing"):
         engine.plan(request(prompt=TWO, features=regional(mode=MASK)))
@@ -222,12 +244,22 @@ def test_a_prompt_without_such_words_is_what_it_was(engine: Engine, calculation:
 
 
 def test_a_negative_prompt_may_have_regions_too(engine: Engine) -> None:
-    wish = {**WIDE, "steps": 1, "prompt": TWO, "features": regional()}
+    wish = {**WIDE, "steps": 1, "prompt": f"{TWO} BREAK a bird", "features": regional(ratios="2,1,1")}
     whole = engine.run(request(**{**wish, "negative_prompt": "red"}))[0]
     same = engine.run(request(**{**wish, "negative_prompt": "red BREAK red"}))[0]
     assert most_apart(whole, same) <= CLOSE
     left, right = halves(whole, engine.run(request(**{**wish, "negative_prompt": "red BREAK blurry"}))[0])
     assert right > 1.1 * left
+
+
+def test_a_negative_prompt_as_long_as_the_prompt_is_seen_with_it_as_in_the_extension(engine: Engine) -> None:
+    """Every two heads of the attention look as one then, in the modes that the extension has."""
+    drawn = {"mode": DRAWN, "regions": '{"Region 1": {"x": 0, "y": 0, "w": 0.5, "h": 1, "prompt": "a red cat"}}'}
+    for values, prompt, is_seen in (({}, TWO, True), (drawn, "a blue dog", False)):
+        wish = {**WIDE, "steps": 1, "prompt": prompt, "features": regional(**values)}
+        whole = engine.run(request(**{**wish, "negative_prompt": "red"}))[0]
+        same = engine.run(request(**{**wish, "negative_prompt": "red BREAK red"}))[0]
+        assert (most_apart(whole, same) > CLOSE) == is_seen, values
 
 
 def test_regions_hold_within_tiles(engine: Engine) -> None:
@@ -303,6 +335,64 @@ def test_a_lora_of_all_regions_is_that_lora(
     each = engine.run(request(**wish, prompt=f"a cat <lora:a:1> BREAK a cat <lora:a:{other}>"))[0]
     assert most_apart(each, engine.run(request(**WIDE, prompt="a cat <lora:a:1>"))[0]) <= CLOSE
     assert most_apart(each, engine.run(request(**WIDE, prompt="a cat"))[0]) > 20
+
+
+def of_kind(kind: str, layer: str, shape: tuple[int, ...], draw: torch.Generator) -> dict[str, torch.Tensor]:
+    """A change of a layer in the form of this kind of file; shape: of the layer's weight."""
+    key, (outputs, inputs) = f"lora_unet_{layer.replace('.', '_')}", shape
+
+    def drawn(*sides: int) -> torch.Tensor:
+        return torch.randn(*sides, generator=draw) * 0.2
+
+    if kind == "LoHa":
+        return {
+            f"{key}.hada_w{n}_{side}": drawn(*sides)
+            for n in (1, 2)
+            for side, sides in (("a", (outputs, 2)), ("b", (2, inputs)))
+        }
+    if kind == "LoKr":
+        return {f"{key}.lokr_w1": drawn(4, 4), f"{key}.lokr_w2": drawn(outputs // 4, inputs // 4)}
+    found = {f"{key}.lora_up.weight": drawn(outputs, 2), f"{key}.lora_down.weight": drawn(2, inputs)}
+    return found | ({f"{key}.dora_scale": drawn(outputs, 1).abs() + 1} if kind == "DoRA" else {})
+
+
+@pytest.mark.parametrize("kind", ["LoHa", "LoKr", "DoRA"])
+def test_a_lora_of_every_kind_acts_in_its_region_at_its_weight(
+    engine: Engine, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of the text; twice in two regions, with two weights; and nothing of it is left when it is gone."""
+    draw = torch.Generator().manual_seed(5)
+    with engine.models.lend(engine.ref, None) as loaded:
+        layers = {
+            name: tuple(module.weight.shape)
+            for name, module in loaded.model.parts["unet"].named_modules()
+            if name.startswith("up_blocks") and name.endswith(("to_out.0", "net.2")) and isinstance(module, nn.Linear)
+        }
+    tensors = {k: v for name, shape in layers.items() for k, v in of_kind(kind, name, shape, draw).items()}
+    save_file(tensors, tmp_path / "a.safetensors")
+    monkeypatch.setattr(engine, "networks", {"a": NetworkRef(str(tmp_path / "a.safetensors"), "a", "a" * 12)})
+    wish = {**WIDE, "width": 256, "steps": 1, "features": regional(calculation=LATENT, negative_unet="0")}
+
+    def made(left: str, right: str) -> Any:
+        return engine.run(request(**wish, prompt=f"a red {left} cat BREAK a blue {right} dog"))[0]
+
+    plain = made("", "")
+    more, less = (halves(plain, made(f"<lora:a:{a}>", f"<lora:a:{b}>")) for a, b in ((1, 0.1), (0.1, 1)))
+    assert more[0] > 1.5 * less[0] and less[1] > 1.5 * more[1], (more, less)
+    assert made("", "").rgb == plain.rgb
+
+
+def test_nothing_of_one_mode_is_left_in_the_other(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = with_loras(engine, tmp_path, monkeypatch)
+
+    def made(calculation: str) -> bytes:
+        features = regional(calculation=calculation)
+        return engine.run(request(**WIDE, prompt="a cat <lora:a:1> BREAK a dog", features=features))[0].rgb
+
+    first = [made(ATTENTION), made(LATENT)]
+    assert [made(ATTENTION), made(LATENT)] == first
 
 
 @both

@@ -12,8 +12,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from webui.base.errors import NotFound, UserError
 from webui.base.paths import Paths
-from webui.catalog.batch_pictures import files_in
+from webui.catalog.batch_pictures import BatchPicture, files_in
 from webui.server.ui.batch import _InfoFrom
+from webui.server.ui.batch_units import UnitPictures
 
 
 def paint(folder: Path, *names: str) -> None:
@@ -97,3 +98,54 @@ def test_the_checkpoint_of_a_picture_comes_along_where_that_is_wanted_and_it_is_
     }
     assert two == {}
     assert "abcdefabcd" in remarks[0]
+
+
+def control_pictures(names: list[str], given: list[str], units: list[Any]) -> list[Any]:
+    """What the n-th picture's request has for its units, or why it is left out; a store calls each picture by its
+    name."""
+
+    def at(name: str) -> BatchPicture:
+        return BatchPicture(Path(name), PurePath(name).parent)
+
+    pictures = UnitPictures([at(name) for name in names], [at(name) for name in given])
+    found: list[Any] = []
+    for number, name in enumerate(given):
+        base = {"features": {"ControlNet": units, "FreeU": {}}}
+        try:
+            values = pictures.values(number, at(name), base, lambda picture: str(picture))
+        except UserError as error:
+            found.append(error.message)
+            continue
+        assert not values or values["features"]["FreeU"] == {}  # type: ignore[index]
+        changed: Any = values.get("features", {"ControlNet": None})
+        found.append(changed["ControlNet"] and [unit and unit["image"] for unit in changed["ControlNet"]])
+    return found
+
+
+ON = {"module": "canny", "image": "own"}
+
+
+def test_the_nth_picture_is_followed_by_the_nth_and_one_more_shifts_no_other() -> None:
+    assert control_pictures([], ["a.png"], [ON]) == [None]
+    assert control_pictures(["x.png", "y.png"], ["a.png", "b.png"], [ON, None]) == [["x.png", None], ["y.png", None]]
+    named = ["a.jpg", "aa.jpg", "b.jpg"]
+    assert control_pictures(named, ["a.png", "b.png", "c.png"], [None, ON]) == [
+        [None, "a.jpg"],
+        [None, "b.jpg"],
+        "skipped: it has no control picture.",
+    ]
+    assert control_pictures(["x.png"], ["a.png", "b.png"], [ON]) == [["x.png"], ["x.png"]], "one serves all"
+    short = control_pictures(["x.png", "y.png"], ["a.png", "b.png", "c.png"], [ON])
+    assert short == [["x.png"], ["y.png"], "skipped: it has no control picture."]
+
+
+def test_each_unit_has_a_folder_of_its_own() -> None:
+    names = ["0/x.png", "0/y.png", "2/z.png"]
+    assert control_pictures(names, ["a.png", "b.png"], [ON, None, ON]) == [
+        ["0/x.png", None, "2/z.png"],
+        ["0/y.png", None, "2/z.png"],
+    ]
+    assert control_pictures(names, ["a.png"], [ON, ON, None]) == [
+        "ControlNet directory: it is for unit 2, which is off."
+    ]
+    assert control_pictures(["x.png"], ["a.png"], [None]) == ["ControlNet directory: it is for a unit, and none is on."]

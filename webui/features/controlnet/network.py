@@ -69,6 +69,8 @@ class Networked(Borrowing):
         self.hint = _as_networks_see(hint, context.loaded.model.latent.factor).to(context.loaded.model.device)
         """(1, 3, h, w): `PER_LATENT` times the latents' sides."""
         self.lent: Control | None = None
+        self.part: ControlPart | None = None
+        """What the network was made of, while the UNet had no LoRAs yet."""
         self.seen: dict[Window | None, tuple[Tensor, ...]] = {}
         """What the network makes of the hint, or of what a window shows of it, once a pass; (1, c, h, w) each."""
         self.windows: tuple[Window, ...] = ()
@@ -81,6 +83,7 @@ class Networked(Borrowing):
         assert isinstance(unet, UNet2DConditionModel)
         with ExitStack() as held:
             if isinstance(lent, ControlPart):
+                self.part = lent if self.context.this.networks else None
                 lent = part_on(self.made, lent, loaded)
             if isinstance(lent, UnionEncoder):
                 lent = lent.of(kind_of_map(self.params, lent))
@@ -92,7 +95,7 @@ class Networked(Borrowing):
             try:
                 yield
             finally:
-                self.lent = None
+                self.lent = self.part = None
                 self.seen.clear()
 
     def _lllite_strength(self) -> float:
@@ -101,12 +104,24 @@ class Networked(Borrowing):
     def asking(self, ask: Ask) -> Ask:
         def asked(call: Call) -> Tensor:
             self.is_on, self.windows = acts_in(self.params, call), call.windows
+            if self.is_on and call.number:
+                self._dress()
             try:
                 return ask(self._controlled(call) if self.is_on else call)
             finally:
                 self.is_on = False
 
         return asked
+
+    def _dress(self) -> None:
+        """A1111: at the first call, the UNet has no LoRAs yet from which a low-rank network takes its weights."""
+        part, self.part = self.part, None
+        if part is not None and self.entered is not None:
+            self.made.pop(self.entered.key, None)
+            self.lent = part_on(self.made, part, self.entered)
+            unet = self.entered.model.parts["unet"]
+            assert isinstance(unet, UNet2DConditionModel)
+            like_its_unet(self.lent.network, unet)
 
     def _controlled(self, call: Call) -> Call:
         told = call.conditioning
@@ -228,7 +243,7 @@ def kind_of_map(params: Params, network: UnionEncoder) -> int:
 
 
 def part_on(made: Made, part: ControlPart, loaded: Loaded) -> ControlEncoder:
-    """The network that this part makes of the model's own UNet, once a batch."""
+    """The network that this part makes of the model's own UNet as it is now, unless it is made already."""
     if loaded.key not in made:
         unet = loaded.model.parts["unet"]
         weights = dict(unet.state_dict())

@@ -6,7 +6,7 @@ those of the extension sd-webui-controlnet, whose requests and infotexts mean th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -18,7 +18,7 @@ from webui.request.capabilities import Capability, Need
 from webui.request.control_types import UNION_TYPES, UNKNOWN
 from webui.request.model_ref import ModelRef
 from webui.request.params import Choice, Image, Param, Slider, Text, Toggle, always, shortened
-from webui.request.plan import Resolving
+from webui.request.plan import Picture, Resolving
 from webui.request.preprocessors import Real, preprocessor
 from webui.request.settings import UiSettings
 
@@ -116,6 +116,10 @@ _BRACKETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """What later ones wrote together: "starting/ending: (0, 1)"."""
 REFUSE, LEAVE_OUT = "Refuse", "Leave out"
+OF_FAMILIES = frozenset({"SD1", "SD2", "SDXL", "SD3", "Flux"})
+"""Families that have control networks of their own."""
+Size = tuple[int, int]
+"""(width, height)"""
 
 
 class Params(FeatureParams):
@@ -281,6 +285,16 @@ class Params(FeatureParams):
             raise error
         return ""
 
+    def sized(self, picture: Picture, size_of: Callable[[str], tuple[int, int]]) -> Picture:
+        """What can be known before anything is made; a program hears of it with its picture."""
+        if self.impossible != REFUSE:
+            return picture
+        if not self.image and not self.more_images and picture.request.from_picture is None:
+            raise UserError("ControlNet: there is no picture to follow.", hint="Give the unit one.", field="features")
+        if self.image and self.mask and preprocessor(self.module).needs_mask:
+            check_mask(size_of(self.mask), size_of(self.image))
+        return picture
+
     def resolve(self, resolving: Resolving) -> Self:
         if self.unread:
             resolving.remark(f"ControlNet: {self.unread} is unknown here and was ignored.")
@@ -305,8 +319,15 @@ class Params(FeatureParams):
         try:
             network = resolving.names.control_network(self.model)
             annotators = resolving.names.annotators(self.module) if preprocessor(self.module).weights else ()
-        except NotFound as error:
+        except (NotFound, UserError) as error:
             return self._without(resolving, error)
+        family = resolving.family.family if resolving.family is not None else ""
+        if network.family in OF_FAMILIES and family in OF_FAMILIES and network.family != family:
+            said = (
+                f"{network.title} cannot be used with this checkpoint: it was made for {network.family}, not {family}."
+            )
+            hint = "Choose another network, or turn the unit off."
+            return self._without(resolving, UserError(said, hint=hint, field="features"))
         found = {"network": network, "towers": resolving.names.towers(), "annotators": annotators}
         return self.model_copy(update=found)
 
@@ -315,6 +336,16 @@ class Params(FeatureParams):
             raise UserError(error.message, hint=error.hint, field="features") from error
         resolving.remark(f"{error.message} The unit was left out.")
         return self
+
+
+def check_mask(mask: Size, picture: Size) -> None:
+    """Raises UserError: a unit's mask has not the size of its picture."""
+    if mask != picture:
+        raise UserError(
+            f"ControlNet: the mask has {mask[0]}x{mask[1]} pixels, but the picture has {picture[0]}x{picture[1]}.",
+            hint="Use a mask of the same size as the picture.",
+            field="features",
+        )
 
 
 def _unit(given: object) -> dict[str, object] | None:

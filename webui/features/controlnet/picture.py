@@ -15,7 +15,7 @@ from webui.engine.feature import PassContext
 from webui.engine.inpaint import blurred
 from webui.engine.preprocessors.picture import Bytes, Options, mapped, whole
 from webui.engine.upscalers.resize import FILL, fitted
-from webui.features.controlnet.parameters import RESIZE_MODES, Params, ResizeMode
+from webui.features.controlnet.parameters import RESIZE_MODES, Params, ResizeMode, check_mask
 from webui.request.fields import Img2Img
 from webui.request.preprocessors import preprocessor
 
@@ -27,7 +27,7 @@ def hint_of(wish: Params, context: PassContext) -> Hint:
     """What a unit follows in a pass, of the pass's size.
 
     Raises:
-        UserError: there is no picture, or it cannot be read.
+        UserError: there is no picture, it cannot be read, or its mask has another size.
     """
     factor = context.loaded.model.latent.factor
     size = (context.this.size[0] // factor * factor, context.this.size[1] // factor * factor)
@@ -85,6 +85,8 @@ def _own(wish: Params, context: PassContext) -> Hint | None:
         levels = np.array(pixels_of(images[wish.mask]).convert("RGB"))[..., 0]
         drawn = levels if levels.max() > NEARLY_EMPTY and levels.min() < NEARLY_FULL else None
     if preprocessor(wish.module).needs_mask:
+        if drawn is not None:
+            check_mask((drawn.shape[1], drawn.shape[0]), (picture.shape[1], picture.shape[0]))
         return Hint(picture, _fitting(drawn, picture))
     if drawn is not None and not context.batch.render.controlnet_ignore_noninpaint_mask:
         picture = whole(drawn)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -33,6 +33,8 @@ class Group(NamedTuple):
 
     rows: Sequence[int]
     looks: Sequence[Look]
+    merges: bool = False
+    """Every two heads look as one."""
 
 
 Groups = Callable[[Size], Sequence[Group]]
@@ -74,14 +76,27 @@ class RegionalAttention:
         if alone:
             with self.looking(alone, None):
                 made[alone] = answer(hidden_states[alone], encoder_hidden_states[alone])
-        for rows, looks in groups:
+        for rows, looks, merges in groups:
             x, tokens = hidden_states[rows], encoder_hidden_states[rows]
             whole = torch.zeros_like(x)
             for part, begin, end, share in looks:
-                with self.looking(rows, part):
+                with self.looking(rows, part), _heads_merged(attn) if merges else nullcontext():
                     whole += answer(x, tokens[:, begin:end]) * share.to(x).flatten()[:, None]
             made[rows] = whole
         return made
+
+
+@contextmanager
+def _heads_merged(attention: Attention) -> Iterator[None]:
+    """Within the block there are half as many heads, each twice as wide; as ever, where they do not come out even."""
+    heads, scale = attention.heads, attention.scale
+    fewer = heads // 2
+    if fewer and attention.inner_dim % fewer == 0:
+        attention.heads, attention.scale = fewer, (attention.inner_dim // fewer) ** -0.5
+    try:
+        yield
+    finally:
+        attention.heads, attention.scale = heads, scale
 
 
 @contextmanager

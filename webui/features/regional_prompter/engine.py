@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from diffusers.models.attention_processor import Attention
@@ -32,7 +33,7 @@ from webui.features.drawn_regions import drawn
 from webui.features.lora.scoped import ScopedLoras, Size, Tags, acting, on_text
 from webui.features.regional_prompter.areas import areas_of
 from webui.features.regional_prompter.attention import Group, Look, attending, sizes_noted
-from webui.features.regional_prompter.parameters import DRAWN, LATENT, MASK, PROMPT, PROMPT_EX, Params
+from webui.features.regional_prompter.parameters import DRAWN, LATENT, MASK, MATRIX, PROMPT, PROMPT_EX, Params
 from webui.features.regional_prompter.words import POWER, POWER_XL, WordMap, WordMaps, heard, looked_at
 from webui.prompt.attention import parse_attention
 from webui.prompt.composition import split_and
@@ -50,6 +51,16 @@ TOO_FEW = (
     "are."
 )
 IN_TILES = "Regional Prompter: regions by words of the prompt are not found in tiles. The base prompt holds everywhere."
+
+
+class Together(NamedTuple):
+    """The extension takes a call of two rows for one of the prompt and its negative prompt, whatever they are, and
+    merges every two heads there. Two rows in a call have texts of one length: the prompt's and its negative prompt's,
+    or, if these differ, those of two parts between AND (`KEEP_AND`), of which it takes the second for the negative
+    prompt. Its recorded picture `att.and-kept` is that, within a level."""
+
+    whole: int
+    """The row looks at so many tokens, everywhere; 0: at its regions' texts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,7 +248,7 @@ class Regional(PassFeature):
         if self.call is None:
             return []
         for number, row in enumerate(self.call.rows):
-            key = (id(self.regions[row.picture]), row.side, self._ends(row), self._window(number))
+            key = (id(self.regions[row.picture]), row.side, self._ends(row), self._window(number), self._together(row))
             found.setdefault(key, []).append(number)
         return [group for rows in found.values() if (group := self._group(rows, size)) is not None]
 
@@ -248,6 +259,9 @@ class Regional(PassFeature):
         if regions is None:
             return None
         areas, ends = self._areas(rows[0], regions, size), self._ends(row)
+        together = self._together(row)
+        if together is not None and together.whole:
+            return Group(rows, [Look(0, 0, together.whole, torch.ones(size))], merges=True)
         if row.side == "positive":
             spans = list(_spans(regions.texts, ends))
         elif len(regions.negative) > 1 and regions.targets:
@@ -266,7 +280,22 @@ class Regional(PassFeature):
             Look(first + part, begin, end, area)
             for part, ((begin, end), area) in enumerate(zip(spans, areas, strict=True))
         ]
-        return Group(rows, looks)
+        return Group(rows, looks, merges=together is not None)
+
+    def _together(self, row: Row) -> Together | None:
+        """Whether the extension sees this row in one call with another; None: by itself."""
+        regions = self.regions[row.picture]
+        if regions is None or self.prompts is None or self.call is None or self.params.mode not in (MATRIX, MASK):
+            return None
+        number = self.call.number
+        lengths = [len(text.at(number).tokens) for text, _ in self.prompts.positive[row.picture]]
+        of_negative = len(self.prompts.negative[row.picture].at(number).tokens)
+        whole = of_negative if len(regions.negative) == 1 else 0
+        if len(lengths) <= 2 and max(lengths) == of_negative:
+            return Together(whole if row.side == "negative" else 0)
+        if len(lengths) == 2 and row.side == "positive" and whole:
+            return Together(whole if row.part else 0)
+        return None
 
     def _window(self, number: int) -> int:
         assert self.call is not None
@@ -442,6 +471,9 @@ class Engine(FeatureEngine[Params]):
         is_followed = context.batch.request.hires is not None
         if not self.params.holds_in(context.this.phase, is_followed=is_followed):
             return None
+        for text in dict.fromkeys(first.positive):
+            for sentence in self.params.oddities(text):
+                context.services.watch.remark(f"Regional Prompter: {sentence}")
         if self.params.mode == PROMPT:
             return self._by_words(context, first)
         mask = self._mask(context)

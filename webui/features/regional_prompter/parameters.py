@@ -28,6 +28,7 @@ from webui.prompt.regions import (
     layout_by_words,
     negative_parts,
     numbers_of,
+    oddities,
     ratios_of,
     shares_of,
     without_and,
@@ -261,6 +262,12 @@ class Params(FeatureParams):
         if self.mode == PROMPT:
             return layout_by_words(text, self.keys)
         return layout(text, self.keys, self.sizes, by_rows=self.splitting == ROWS)
+
+    def oddities(self, prompt: str) -> list[str]:
+        """What is to be said of the regions of a prompt, in sentences."""
+        text = strip_comments(prompt) if COMMENT in self.options else prompt
+        found = self.layout(prompt)
+        return [] if found is None else oddities(text, found, self.keys, self.sizes)
 
     def _layout_of_drawn(self, text: str, *, tagged: bool) -> Layout | None:
         regions = self.drawn

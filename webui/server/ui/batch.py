@@ -20,6 +20,7 @@ from webui.request.captions import PREPEND
 from webui.request.fields import REQUESTS
 from webui.request.params import by_name
 from webui.server.ui import notices
+from webui.server.ui.batch_units import UnitPictures
 from webui.server.ui.components import Component, Data, all_in, text_in
 from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.scripts import Scripts
@@ -59,6 +60,7 @@ class BatchTab:
     folder: Component
     output: Component
     masks: Component
+    controls: Component
     reads_info: Component
     info_folder: Component
     taken: Component
@@ -71,6 +73,7 @@ class BatchTab:
             self.folder,
             self.output,
             self.masks,
+            self.controls,
             self.reads_info,
             self.info_folder,
             self.taken,
@@ -106,6 +109,12 @@ def batch_tab() -> BatchTab:
                 "Masks with the names of the pictures; a single one serves all. Pictures without a mask are skipped. "
                 "Empty: no inpainting.",
             )
+            control_pictures = _folder(
+                "ControlNet directory",
+                "control_dir",
+                "Pictures for the first unit that is on, or for units 0, 1, 2 in subfolders of these names: each for "
+                "the picture of its name, or else the n-th for the n-th; a single one serves all.",
+            )
     with gr.Accordion("PNG info", open=False, elem_id="img2img_batch_png_info", elem_classes="fold"):
         reads = gr.Checkbox(
             label="Append png info to prompts", container=False, elem_id="img2img_batch_use_png_info", interactive=True
@@ -120,7 +129,7 @@ def batch_tab() -> BatchTab:
         )
     uploading.select(None, None, place, js="() => 'upload'", **QUIET)
     reading.select(None, None, place, js="() => 'folder'", **QUIET)
-    return BatchTab(place, files, folder, output, masks, reads, info_folder, taken)
+    return BatchTab(place, files, folder, output, masks, control_pictures, reads, info_folder, taken)
 
 
 def submits_batch(
@@ -134,6 +143,9 @@ def submits_batch(
 ) -> None:
     """Wire the button that submits a job for each picture."""
 
+    def kept(picture: BatchPicture) -> str:
+        return app.catalog.uploads.put(content_of(picture.path))
+
     def submit(data: Data, request: gr.Request) -> str:
         owner = owner_of(request)
         try:
@@ -141,13 +153,16 @@ def submits_batch(
             from_folder = data[batch.place] == "folder"
             if from_folder:
                 app.access.require_admin(owner)
-            others = [str(data[part] or "") for part in (batch.output, batch.masks, batch.info_folder)]
+            beside = (batch.output, batch.masks, batch.controls, batch.info_folder)
+            others = [str(data[part] or "") for part in beside]
             given = (
                 files_in(text_in(data[batch.folder]), "Input", app.paths, but=others)
                 if from_folder
                 else uploaded_files(data[batch.files])
             )
             masks = _Masks(text_in(data[batch.masks]) if from_folder else "", app.paths)
+            wanted_units = text_in(data[batch.controls]).strip() if from_folder else ""
+            units = UnitPictures(files_in(wanted_units, "ControlNet", app.paths) if wanted_units else (), given)
             output = may_hold_results(str(data[batch.output] or "").strip(), app.paths) if from_folder else ""
             info = _InfoFrom(data, batch, app) if data[batch.reads_info] else None
             if info is not None and data[batch.info_folder]:
@@ -155,7 +170,7 @@ def submits_batch(
             done = 0
             refused: list[str] = []
             remarks: list[str] = []
-            for one in given:
+            for number, one in enumerate(given):
                 try:
                     mask = masks.of(one)
                     content = content_of(one.path)
@@ -163,6 +178,7 @@ def submits_batch(
                     added: Added = {INIT: (name,), **scaling.size(data, size_of(content))}
                     added |= {MASK: app.catalog.uploads.put(mask)} if mask else {}
                     added |= info.of(one, content, base, remarks) if info is not None else {}
+                    added |= units.values(number, one, base, kept)
                     wanted = REQUESTS["img2img"].made(**{**base, **added, "basename": one.stem})
                     where = into(output, one.below) if output else None
                     app.queue.submit(wanted, owner=owner, settings=where)

@@ -67,7 +67,8 @@ def connect_presets(app: App, entry: FeatureEntry, bar: PresetBar, units: Units,
     opens = calls("openedUnit", f"{bar.own}_units")
 
     def listed(request: gr.Request) -> Update:
-        return gr.update(choices=app.catalog.unit_presets.names(owner_of(request), name))
+        choices: Update = gr.update(choices=app.catalog.unit_presets.names(owner_of(request), name))
+        return choices
 
     def load(data: Data, request: gr.Request) -> Shown:
         preset = app.catalog.unit_presets.get(owner_of(request), name, text_in(data[bar.name]), entry.params)

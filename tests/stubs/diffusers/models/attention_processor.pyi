@@ -8,6 +8,7 @@ class AttnProcessor2_0:
 
 class Attention(nn.Module):
     heads: int
+    inner_dim: int
     is_cross_attention: bool
     fused_projections: bool
     scale: float
