@@ -53,7 +53,7 @@ TOO_FEW = (
 IN_TILES = "Regional Prompter: regions by words of the prompt are not found in tiles. The base prompt holds everywhere."
 
 
-class Together(NamedTuple):
+class SeenTogether(NamedTuple):
     """The extension takes a call of two rows for one of the prompt and its negative prompt, whatever they are, and
     merges every two heads there. Two rows in a call have texts of one length: the prompt's and its negative prompt's,
     or, if these differ, those of two parts between AND (`KEEP_AND`), of which it takes the second for the negative
@@ -282,7 +282,7 @@ class Regional(PassFeature):
         ]
         return Group(rows, looks, merges=together is not None)
 
-    def _together(self, row: Row) -> Together | None:
+    def _together(self, row: Row) -> SeenTogether | None:
         """Whether the extension sees this row in one call with another; None: by itself."""
         regions = self.regions[row.picture]
         if regions is None or self.prompts is None or self.call is None or self.params.mode not in (MATRIX, MASK):
@@ -292,9 +292,9 @@ class Regional(PassFeature):
         of_negative = len(self.prompts.negative[row.picture].at(number).tokens)
         whole = of_negative if len(regions.negative) == 1 else 0
         if len(lengths) <= 2 and max(lengths) == of_negative:
-            return Together(whole if row.side == "negative" else 0)
+            return SeenTogether(whole if row.side == "negative" else 0)
         if len(lengths) == 2 and row.side == "positive" and whole:
-            return Together(whole if row.part else 0)
+            return SeenTogether(whole if row.part else 0)
         return None
 
     def _window(self, number: int) -> int:
