@@ -69,9 +69,7 @@ class UnitPictures(Generic[P]):
             units[at] = {**values, PICTURE: keep(self._for(unit, own, number, picture))}
         return {PARTS: {**parts, FEATURE: units}}
 
-    def _for(
-        self, unit: int | None, own: Sequence[P], number: int, picture: P
-    ) -> P:
+    def _for(self, unit: int | None, own: Sequence[P], number: int, picture: P) -> P:
         if len(own) == 1:
             return own[0]
         found = self._by_name[unit].get(picture.stem) if unit in self._by_name else (*own, None)[min(number, len(own))]

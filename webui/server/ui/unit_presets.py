@@ -57,7 +57,9 @@ def preset_bar(own: str) -> PresetBar:
             save_all = tool_button("stack", "Save all units under the name to the left", f"{own}_preset_save_all")
             delete = tool_button("bin", "Delete this preset", f"{own}_preset_delete")
     opened = gr.Textbox("0", visible="hidden", elem_id=f"{own}_opened", label="Open unit")
-    return PresetBar(own, name, save, save_all, delete, opened, gr.HTML(elem_id=f"{own}_preset_notice"))
+    return PresetBar(
+        own, name, save, save_all, delete, opened, gr.HTML(elem_id=f"{own}_preset_notice", elem_classes="notices")
+    )
 
 
 def connect_presets(app: App, entry: FeatureEntry, bar: PresetBar, units: Units, count: Callable[[int], Shown]) -> None:
