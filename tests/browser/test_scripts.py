@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -55,3 +56,47 @@ def test_lines_become_pictures(visitor: Visitor) -> None:
     job = visitor.job(visitor.generate())
     told = [infotext.read(picture["infotext"]) for picture in job["pictures"]]
     assert [(each.prompt, each.labels["Steps"]) for each in told] == [("a cat", "2"), ("a dog", "1")]
+
+
+@pytest.mark.long
+def test_the_lines_of_an_uploaded_file_stand_in_the_textbox(visitor: Visitor, tmp_path: Path) -> None:
+    visitor.choose("txt2img_script_list", "Prompts from file or textbox")
+    prompts, broken = tmp_path / "prompts.txt", tmp_path / "broken.txt"
+    prompts.write_text("a cat\na dog", "utf-8")
+    broken.write_bytes(b"\xff\x00\x00")
+    field = "txt2img_script_prompts_from_file_or_textbox"
+    visitor.page.set_input_files(f"#{field}_file input[type=file]", prompts)
+    visitor.until("id => modules.dom.field(id).value === 'a cat\\na dog'", f"{field}_lines")
+    visitor.page.click(f"#{field}_file [aria-label='Clear']")
+    visitor.page.set_input_files(f"#{field}_file input[type=file]", broken)
+    assert "is not a text" in visitor.see(f"#{field}_notice >> text=not a text").inner_text()
+    assert visitor.value(f"{field}_lines") == "a cat\na dog"
+
+
+@pytest.mark.long
+def test_a_picture_is_upscaled_in_tiles_and_then_outpainted(visitor: Visitor, tmp_path: Path) -> None:
+    image = Image.new("RGB", (96, 64), "#2f7d5b")
+    image.paste("#f2b134", (48, 0, 96, 64))
+    image.save(tmp_path / "photo.png")
+    visitor.open("img2img")
+    visitor.page.set_input_files("#img2img_image input[type=file]", tmp_path / "photo.png")
+    visitor.see("#img2img_image img")
+    visitor.set("img2img", **TINY, seed=3, denoising_strength=0.2)
+    visitor.choose("img2img_script_list", "SD upscale")
+    visitor.see("#img2img_script_sd_upscale_overlap")
+    visitor.set("img2img_script_sd_upscale", overlap=64)
+    visitor.page.click("#img2img_generate")
+    assert "cannot overlap by 64 pixels" in visitor.notice("img2img")
+    visitor.set("img2img_script_sd_upscale", overlap=16)
+    visitor.choose("img2img_script_sd_upscale_upscaler", "Lanczos")
+    (picture,) = visitor.job(visitor.generate("img2img"))["pictures"]
+    assert (picture["width"], picture["height"]) == (192, 128)
+    assert "SD upscale overlap: 16, SD upscale upscaler: Lanczos" in visitor.infotext("img2img")
+
+    visitor.choose("img2img_script_list", "Poor man's outpainting")
+    script = "#img2img_script_poor_man_s_outpainting"
+    for side in ("right", "up", "down"):
+        visitor.see(f"{script}_direction").get_by_label(side).uncheck()
+    visitor.set("img2img_script_poor_man_s_outpainting", pixels=32)
+    (picture,) = visitor.job(visitor.generate("img2img"))["pictures"]
+    assert (picture["width"], picture["height"]) == (128, 64)

@@ -285,6 +285,7 @@ def test_what_cannot_be_is_named_at_its_field(script: str, values: dict[str, Any
         ("Outpainting mk2", [None, 64, 8, ["left"], 1.0, 0.05], {"pixels": 64, "direction": ["left"], "noise_q": 1.0}),
         ("Poor man's outpainting", [32, 4, "original", ["up"]], {"pixels": 32, "inpainting_fill": "original"}),
         ("Ultimate SD upscale", [None, 512, 0, 8], {"tile_width": 512, "tile_height": 0, "mask_blur": 8}),
+        ("Ultimate SD upscale", [{"target_size_type": "From img2img2 settings"}], {}),
         ("img2img alternative test", [None, True, False, "a"], {"override_prompt": False, "original_prompt": "a"}),
     ],
 )

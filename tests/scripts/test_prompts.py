@@ -14,7 +14,7 @@ from webui import registry
 from webui.base.errors import NotFound, UserError
 from webui.request.fields import Generation, Img2Img, Txt2Img
 from webui.request.params import param_of
-from webui.scripts.prompts_from_file import split_words
+from webui.scripts.prompts_from_file import lines_of, split_words
 from webui.scripts.script import Script, Seeds, Table
 
 
@@ -39,6 +39,18 @@ def test_every_script_is_declared_whole(entry: registry.ScriptEntry) -> None:
             values[0] = 4  # A1111's clients send an axis as its place.
             values[3] = values[6] = 0
         script.made(**script.of_arguments(cls, values))
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_with_prompts_is_read_in_the_usual_codings(coding: str) -> None:
+    assert lines_of("ein Käfer\n猫".encode(coding)) == "ein Käfer\n猫"
+
+
+@pytest.mark.parametrize("content", [b"\x89PNG\r\n", b"a\0b", b"x" * 1_000_001, b"x" * 4_000_001])
+def test_a_file_that_is_no_list_of_prompts_is_refused(content: bytes) -> None:
+    with pytest.raises(UserError, match="The file with prompts") as caught:
+        lines_of(content)
+    assert caught.value.field == "lines"
 
 
 def test_a_script_that_is_none_is_refused_with_one_that_is_like_it() -> None:

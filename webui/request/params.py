@@ -165,6 +165,8 @@ class Several(Param):
 
     choices: tuple[str, ...] = ()
     source: str = ""
+    checks: bool = False
+    """All of them are seen at once, each with a box to check."""
 
 
 @dataclass(frozen=True, kw_only=True)

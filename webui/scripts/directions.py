@@ -28,7 +28,7 @@ def _checked(sides: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Directions: TypeAlias = Annotated[
-    tuple[str, ...], Several(ui="Outpainting direction", choices=SIDES), AfterValidator(_checked)
+    tuple[str, ...], Several(ui="Outpainting direction", choices=SIDES, checks=True), AfterValidator(_checked)
 ]
 
 

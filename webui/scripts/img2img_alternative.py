@@ -17,6 +17,7 @@ class Img2ImgAlternative(Script):
 
     title: ClassVar[str] = SCRIPT
     kinds: ClassVar[tuple[str, ...]] = ("img2img",)
+    advice: ClassVar[str] = "Works best with a CFG scale of 2 or lower."
     places: ClassVar[tuple[str, ...]] = (
         "",
         "override_sampler",

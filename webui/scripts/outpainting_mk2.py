@@ -34,6 +34,7 @@ class OutpaintingMk2(PictureFlow):
 
     title: ClassVar[str] = "Outpainting mk2"
     sheet: ClassVar = "grid"
+    advice: ClassVar[str] = "Works best with 80 to 100 steps of Euler a and a denoising strength of about 0.8."
     places: ClassVar[tuple[str, ...]] = ("", "pixels", "mask_blur", "direction", "noise_q", "color_variation")
 
     pixels: Annotated[int, Slider(ui="Pixels to expand", min=8, max=256, step=8, ge=1, le=4096)] = 128

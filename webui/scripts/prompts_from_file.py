@@ -5,6 +5,7 @@ A line is a prompt, or options: `--prompt "a fox" --steps 30 --sampler_name "Eul
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -43,6 +44,12 @@ JOIN: Mapping[str, Callable[[str, str], str]] = {
 }
 
 
+LONGEST = 1_000_000
+"""Letters in all lines."""
+LONGEST_FILE = 4 * LONGEST
+"""Bytes."""
+
+
 @dataclass(frozen=True)
 class LineOptions:
     """What a line says."""
@@ -64,7 +71,7 @@ class PromptsFromFile(Script):
     position: Annotated[str, Choice(ui="Insert prompts at the", choices=("start", "end"), radio=True)] = "start"
     """Where each line is inserted if the prompt above is not empty."""
     lines: Annotated[
-        str, Text(ui="List of prompt inputs", lines=5, placeholder="One prompt per line", longest=1_000_000)
+        str, Text(ui="List of prompt inputs", lines=5, placeholder="One prompt per line", longest=LONGEST)
     ] = ""
     """The prompts."""
 
@@ -106,6 +113,31 @@ class PromptsFromFile(Script):
             if name in values and main:
                 values[name] = JOIN[self.position](str(values[name]), main)
         return request.changed(**values, override_settings={**request.override_settings, **told.settings})
+
+
+def lines_of(content: bytes) -> str:
+    """The text of a file with prompts: UTF-8, or UTF-16 where it begins with its mark.
+
+    Raises:
+        UserError: it is no text, or too long.
+    """
+    if len(content) > LONGEST_FILE:
+        raise UserError(
+            f"The file with prompts has more than {LONGEST:,} characters.", hint="Divide it.", field="lines"
+        )
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if is_wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            "The file with prompts is not a text in UTF-8.",
+            hint="Save it as UTF-8 in your editor, one prompt per line.",
+            field="lines",
+        ) from error
+    if "\0" in text or len(text) > LONGEST:
+        what = "is not a text" if "\0" in text else f"has more than {LONGEST:,} characters"
+        raise UserError(f"The file with prompts {what}.", hint="It must have one prompt per line.", field="lines")
+    return text
 
 
 def _told(cls: type[Generation], line: str, number: int) -> tuple[LineOptions, list[str]]:

@@ -99,6 +99,8 @@ class Script(Declared):
     """A1111: an API's answer has the first picture of each request alone, however many it makes."""
     kinds: ClassVar[tuple[str, ...]] = ("txt2img", "img2img")
     """The kinds of generation that it can be picked for."""
+    advice: ClassVar[str] = ""
+    """What stands above its values in the form: a sentence."""
     places: ClassVar[tuple[str, ...]] = ()
     """A1111: the values by position, where that is not the order of declaration; "": what only shows something."""
 
@@ -145,27 +147,20 @@ class Script(Declared):
     def arguments(cls, _request: type[Generation]) -> list[dict[str, object]]:
         """A1111's description of the values by position."""
         params = cls.params()
-        return [_argument(cls, name, params[name]) if name else NOTHING_ASKED for name in cls.places or params]
-
-
-NOTHING_ASKED: dict[str, object] = {
-    "label": "",
-    "value": None,
-    "minimum": None,
-    "maximum": None,
-    "step": None,
-    "choices": None,
-}
-"""A1111: the place of a text that a script shows among its values."""
+        shown = {"label": "", "value": cls.advice, **dict.fromkeys(("minimum", "maximum", "step", "choices"))}
+        return [_argument(cls, name, params[name]) if name else shown for name in cls.places or params]
 
 
 def _argument(cls: type[Script], name: str, param: Param) -> dict[str, object]:
     """A1111's description of one value."""
     bounds = param if isinstance(param, Slider) else None
     whole = {"minimum": param.ge, "maximum": param.le} if isinstance(param, Number) else {}
+    value = default_of(cls, name)
+    if isinstance(param, Choice) and param.by_index and isinstance(value, int):
+        value = param.choices[value]
     return {
         "label": param.title,
-        "value": default_of(cls, name),
+        "value": value,
         "minimum": bounds.min if bounds else None,
         "maximum": bounds.max if bounds else None,
         "step": bounds.step if bounds else None,
@@ -174,9 +169,10 @@ def _argument(cls: type[Script], name: str, param: Param) -> dict[str, object]:
     }
 
 
-def by_place(choices: tuple[str, ...]) -> BeforeValidator:
-    """For a `Choice` by index: a program may also name what it means, in any letters."""
-    known = {choice.casefold(): place for place, choice in enumerate(choices)}
+def by_place(*names: tuple[str, ...]) -> BeforeValidator:
+    """For a `Choice` by index: a program may also name what it means, in any letters. names: of the choices, in each of
+    the ways that they are called."""
+    known = {name.casefold(): place for choices in names for place, name in enumerate(choices)}
     return BeforeValidator(lambda value: known.get(value.casefold(), value) if isinstance(value, str) else value)
 
 

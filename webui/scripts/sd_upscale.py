@@ -28,6 +28,7 @@ class SdUpscale(PictureFlow):
 
     title: ClassVar[str] = "SD upscale"
     sheet: ClassVar = "none"
+    advice: ClassVar[str] = "Width and height set the size of the tiles in which the enlarged picture is made anew."
     places: ClassVar[tuple[str, ...]] = ("", "overlap", "upscaler", "scale_factor")
 
     overlap: Annotated[int, Slider(ui="Tile overlap", min=0, max=256, step=16, ge=0, le=4096)] = 64

@@ -20,7 +20,9 @@ from webui.scripts.flow import FlowNames, Made, Next, PictureFlow
 from webui.scripts.script import by_place
 from webui.scripts.sd_upscale import alone, enlarging, img2img, megapixels, picture_of, upscaler_named
 
-SIZES = OF_FORM, CUSTOM, BY_SCALE = ("From img2img2 settings", "Custom size", "Scale from image size")
+SIZES = OF_FORM, CUSTOM, BY_SCALE = ("From img2img settings", "Custom size", "Scale from image size")
+OF_EXTENSION = ("From img2img2 settings", CUSTOM, BY_SCALE)
+"""Its names for them."""
 REDRAWS = LINEAR, CHESS, NO_REDRAW = ("Linear", "Chess", "None")
 SEAMS = NO_SEAMS, BANDS, HALVES, CROSSINGS = (
     "None",
@@ -42,6 +44,7 @@ class UltimateSdUpscale(PictureFlow):
 
     title: ClassVar[str] = "Ultimate SD upscale"
     sheet: ClassVar = "none"
+    advice: ClassVar[str] = "Works best with a denoising strength of 0.2 to 0.4. Mask and padding are set below."
     places: ClassVar[tuple[str, ...]] = (
         "",
         "tile_width",
@@ -64,7 +67,7 @@ class UltimateSdUpscale(PictureFlow):
     )
 
     target_size_type: Annotated[
-        int, Choice(ui="Target size type", choices=SIZES, by_index=True, ge=0, le=2), by_place(SIZES)
+        int, Choice(ui="Target size type", choices=SIZES, by_index=True, ge=0, le=2), by_place(SIZES, OF_EXTENSION)
     ] = 0
     """The size of the result: width and height of the form, a size of its own, or a multiple of the picture's."""
     custom_width: Annotated[int, Slider(ui="Custom width", min=64, max=8192, step=64, ge=64, le=16384)] = 2048

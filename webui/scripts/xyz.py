@@ -206,6 +206,15 @@ _A1111: tuple[tuple[str, str], ...] = (
     ("RNG source", "randn_source"),
     ("FP8 mode", "fp8_storage"),
     ("Size", ""),
+    ("[Hypertile] Unet First pass Enabled", "hypertile_enable_unet"),
+    ("[Hypertile] Unet Second pass Enabled", "hypertile_enable_unet_secondpass"),
+    ("[Hypertile] Unet Max Depth", "hypertile_max_depth_unet"),
+    ("[Hypertile] Unet Max Tile Size", "hypertile_max_tile_unet"),
+    ("[Hypertile] Unet Swap Size", "hypertile_swap_size_unet"),
+    ("[Hypertile] VAE Enabled", "hypertile_enable_vae"),
+    ("[Hypertile] VAE Max Depth", "hypertile_max_depth_vae"),
+    ("[Hypertile] VAE Max Tile Size", "hypertile_max_tile_vae"),
+    ("[Hypertile] VAE Swap Size", "hypertile_swap_size_vae"),
 )
 """A1111's titles in its order, since clients send an axis as its place -> the field or setting; "": one by hand."""
 _PLAIN = frozenset({"sampler_name", "sd_model_checkpoint", "refiner_checkpoint"})

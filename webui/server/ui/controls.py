@@ -67,6 +67,7 @@ def _trusting(component: type) -> Make:
 
 
 _Dropdown, _Radio, _Slider = _trusting(gr.Dropdown), _trusting(gr.Radio), _trusting(gr.Slider)
+_CheckboxGroup = _trusting(gr.CheckboxGroup)
 _Number: Make = gr.Number
 _Checkbox: Make = gr.Checkbox
 _Textbox: Make = gr.Textbox
@@ -360,6 +361,8 @@ class Controls:
                 if chosen is None:  # what was saved is gone
                     chosen = picked(param, default_of(self.declared, name), self._offers.all_of(param))
                 return _Dropdown(**{"choices": options, "value": chosen, **given})
+            case Several(checks=True):
+                return _CheckboxGroup(**{"choices": list(param.choices), "value": list(all_in(value)), **given})
             case Several():
                 options, chosen = self._offers.all_on_offer(name, param, all_in(value))
                 return _Dropdown(**{"choices": options, "value": chosen, "multiselect": True, **given})

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gradio as gr
 
 from webui import registry
+from webui.base.errors import WebuiError
 from webui.request.fields import REQUESTS, Generation
 from webui.request.params import Toggle
 from webui.scripts import xyz
+from webui.scripts.prompts_from_file import LONGEST_FILE, PromptsFromFile, lines_of
 from webui.scripts.script import Script
+from webui.server.ui import notices
 from webui.server.ui.components import Component, Data, Shown
 from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.offers import NONE
@@ -72,6 +77,8 @@ class Scripts:
         tab = f"{self._kind}_script_{_slug(name)}"
         form = Controls(script, tab, self._choices)
         with gr.Column(elem_id=tab, elem_classes="script-body"):
+            if script.advice:
+                gr.HTML(escape(script.advice), padding=False, elem_classes="script-advice")
             left = list(script.params())
             if script is xyz.XyzPlot:
                 for axis in AXES:
@@ -83,7 +90,17 @@ class Scripts:
             if toggles:
                 with gr.Row(elem_classes="script-toggles"):
                     form.add_all(toggles, container=False, min_width=150)
+            if script is PromptsFromFile:
+                self._prompt_file(form)
         return form
+
+    def _prompt_file(self, form: Controls) -> None:
+        """A file whose lines take the place of what is in the textbox."""
+        file = gr.File(
+            label="Upload prompt inputs", file_types=["text", ".txt", ".csv"], elem_id=f"{form.prefix}_file", height=100
+        )
+        notice = gr.HTML("", padding=False, elem_id=f"{form.prefix}_notice")
+        file.upload(_prompts_in, [file], [form["lines"], notice], **QUIET)
 
     def _axis(self, form: Controls, axis: str) -> None:
         """Type and values in a row, with a button that lists all values where there is a list of them."""
@@ -116,6 +133,17 @@ def _listed(app: App, cls: type[Generation], title: str, now: str) -> str:
     """All values that an axis has a list of; else what is written now."""
     source = next((axis.source for axis in xyz.axes(cls) if axis.title == title), "")
     return xyz.quoted(app.catalog.choices(source)) if source else now
+
+
+def _prompts_in(path: str | None) -> tuple[object, str]:
+    """(the lines of an uploaded file for the textbox, what there is to say of it)."""
+    if not path:
+        return gr.skip(), ""
+    try:
+        with Path(path).open("rb") as file:
+            return lines_of(file.read(LONGEST_FILE + 1)), ""
+    except WebuiError as error:
+        return gr.skip(), notices.failure(error)
 
 
 def _slug(name: str) -> str:
