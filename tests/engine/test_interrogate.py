@@ -18,9 +18,9 @@ from webui.engine.start import opened
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.jobs.interrogate.request import Interrogate, InterrogatePlan, resolve_interrogate
 from webui.request.engine_options import EngineOptions
-from webui.request.interrogators import CLIP, DANBOORU, DEEPBOORU
+from webui.request.interrogators import CLIP, DANBOORU, DEEPBOORU, Ranking
 from webui.request.model_ref import ModelRef
-from webui.request.settings import Settings
+from webui.request.settings import InterrogateSettings, Settings
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghij", "red", "apple", "[DEC]", "[ENC]"]
 
@@ -63,6 +63,9 @@ class Uploads:
 
     def known(self, ref: ModelRef) -> ModelRef:
         return ref
+
+    def ranking(self, chosen: InterrogateSettings) -> Ranking | None:
+        return None
 
     def tagger(self, name: str) -> ModelRef:
         raise NotFound(f"There is no tagger named {name!r}.")

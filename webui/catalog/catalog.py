@@ -31,6 +31,7 @@ from webui.catalog.kept_pictures import KeptPictures
 from webui.catalog.loras import Loras
 from webui.catalog.pictures import Pictures
 from webui.catalog.problems import Problems
+from webui.catalog.ranking_lists import RankingLists
 from webui.catalog.reduced import ReducedPictures
 from webui.catalog.restorer_files import RestorerFiles
 from webui.catalog.styles import Styles
@@ -47,10 +48,10 @@ from webui.request.cutting import Cutting, Edge
 from webui.request.fields import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
 from webui.request.infotext import Parsed, paste_labels
 from webui.request.infotext import pasted as as_pasted
-from webui.request.interrogators import BUILT_IN, FIRST
+from webui.request.interrogators import BUILT_IN, FIRST, Ranking
 from webui.request.model_ref import ModelRef
 from webui.request.plan import CheckpointRef, NetworkRef, UpscalerRef
-from webui.request.settings import SaveSettings, Settings, UiSettings
+from webui.request.settings import InterrogateSettings, SaveSettings, Settings, UiSettings
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ class Catalog:
         self.restorers = RestorerFiles(paths, folders)
         self.taggers = TaggerFiles(paths, folders)
         self.cut_outs = CutOutFiles(paths, folders)
+        self.ranking_lists = RankingLists(paths, folders, self.known)
         self.uploads = PictureStore(paths.uploads)
         self.visitor_files = VisitorFiles(paths.page_files / "visitors")
         self.pictures = Pictures(self.database, paths)
@@ -212,6 +214,10 @@ class Catalog:
         """The file of the WD14 tagger of this name. Raises NotFound."""
         return self.known(self.taggers.ref(name))
 
+    def ranking(self, chosen: InterrogateSettings) -> Ranking | None:
+        """What completes the sentences of BLIP; None: no lists of words, or no model that ranks them."""
+        return self.ranking_lists.ranking(chosen)
+
     def interrogators(self) -> list[str]:
         """What describes pictures: A1111's two, whose files may be missing, and the WD14 taggers that are there."""
         return [*BUILT_IN, *self.taggers.names()]
@@ -256,6 +262,7 @@ class Catalog:
             "preprocessors": preprocessors.titles,
             "face_restorers": self.restorers.names,
             "taggers": lambda: [FIRST, *self.taggers.names()],
+            "interrogate_categories": self.ranking_lists.names,
             "interrogators": self.interrogators,
             "interrogators_or_none": lambda: ["None", *self.interrogators()],
             "cut_out_models": self.cut_outs.names,

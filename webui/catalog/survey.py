@@ -23,6 +23,7 @@ PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("depth", (".safetensors", ".json")),
     (FOLDER, (".safetensors", ".bin", ".json")),
     (DANBOORU.parent.name, (".pt",)),
+    ("CLIP", (".safetensors",)),
     ("VAE-approx", (".safetensors", ".pt")),
 )
 """Folders below `models` with parts that some checkpoints or tools need."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
@@ -45,6 +45,26 @@ class ScoredTag:
 
 
 @dataclass(frozen=True)
+class WordList:
+    """Phrases of one kind, such as names of artists."""
+
+    name: str
+    top: int
+    """So many of them are taken."""
+    phrases: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How a sentence is completed: by the phrases of each list that CLIP finds to fit best."""
+
+    model: ModelRef
+    lists: tuple[WordList, ...]
+    ranks: bool = False
+    """Each has its share of its list's fit as a weight."""
+
+
+@dataclass(frozen=True)
 class Captioning:
     """A sentence by BLIP. Lengths in tokens."""
 
@@ -52,6 +72,7 @@ class Captioning:
     min_length: int = 24
     max_length: int = 48
     num_beams: int = 1
+    ranking: Ranking | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +136,10 @@ class InterrogatorNames(Protocol):
         """It by its content, where that has been read."""
         ...
 
+    def ranking(self, chosen: InterrogateSettings) -> Ranking | None:
+        """What completes a sentence, where there is something."""
+        ...
+
     def tagger(self, name: str) -> ModelRef:
         """The file of a WD14 tagger; `FIRST`: of the first one. Raises NotFound."""
         ...
@@ -135,7 +160,7 @@ def way_of(name: str, settings: Settings, names: InterrogatorNames, models: Path
     """
     known = NAMES.get(name.strip().casefold(), "")
     if known == CLIP:
-        return _captioning(settings.interrogate, models)
+        return _captioning(settings.interrogate, models, names)
     if known == DEEPBOORU:
         return _danbooru(settings.interrogate, models, names)
     chosen = settings.interrogate
@@ -154,7 +179,7 @@ def danbooru_in(models: Path) -> bool:
     return (models / DANBOORU).is_file()
 
 
-def _captioning(chosen: InterrogateSettings, models: Path) -> Captioning:
+def _captioning(chosen: InterrogateSettings, models: Path, names: InterrogatorNames) -> Captioning:
     folder = models / FOLDER
     if not (folder / "config.json").is_file():
         raise NotFound(
@@ -168,6 +193,7 @@ def _captioning(chosen: InterrogateSettings, models: Path) -> Captioning:
         min_length=chosen.interrogate_clip_min_length,
         max_length=max(chosen.interrogate_clip_max_length, chosen.interrogate_clip_min_length),
         num_beams=chosen.interrogate_clip_num_beams,
+        ranking=names.ranking(chosen),
     )
 
 

@@ -1055,6 +1055,14 @@ class InterrogateSettings(Declared):
         int, Slider(ui="BLIP: maximum description length", min=1, max=256, ge=1, le=256)
     ] = 48
     """In tokens."""
+    interrogate_clip_dict_limit: Annotated[
+        int, Number(ui="CLIP: maximum number of lines in text file", ge=0, le=20_000)
+    ] = 1500
+    """Phrases of each list in the folder interrogate that are tried; 0: all. It takes a CLIP model in models/CLIP."""
+    interrogate_clip_skip_categories: Annotated[
+        tuple[str, ...], Several(ui="CLIP: skip inquire categories", source="interrogate_categories")
+    ] = ()
+    """Lists that are not used."""
     interrogate_deepbooru_score_threshold: Annotated[
         float, Slider(ui="deepbooru: score threshold", min=0, max=1, step=0.01, ge=0, le=1)
     ] = 0.5

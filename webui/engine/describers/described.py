@@ -6,6 +6,7 @@ from PIL import Image
 
 from webui.engine.describers.blip import CAPTIONER
 from webui.engine.describers.deepbooru import DANBOORU
+from webui.engine.describers.ranking import RANKER
 from webui.engine.describers.wd14 import WD14
 from webui.engine.inpaint import flattened
 from webui.engine.residents import Residents
@@ -31,7 +32,12 @@ def described(picture: Image.Image, way: Way, residents: Residents, watch: Watch
     with residents.lend(CAPTIONER, ModelRef(way.folder, "BLIP")) as captioner:
         watch.check()
         watch.enter("describing", 0.5, 1.0)
-        return captioner.sentence(flattened(picture, BACKGROUND), way)
+        flat = flattened(picture, BACKGROUND)
+        words = captioner.sentence(flat, way)
+    if way.ranking is None:
+        return words
+    with residents.lend(RANKER, way.ranking.model) as ranker:
+        return ranker.completed(words, flat, way.ranking, watch)
 
 
 def scored(picture: Image.Image, way: Tagging, residents: Residents, watch: Watch) -> tuple[ScoredTag, ...]:
