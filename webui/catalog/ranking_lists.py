@@ -34,19 +34,19 @@ class RankingLists:
         """Of the lists."""
         return sorted({_TOP.sub("", path.stem) for path in self._files()}, key=str.casefold)
 
-    def ranking(self, chosen: InterrogateSettings) -> Ranking | None:
+    def ranking(self, interrogate: InterrogateSettings) -> Ranking | None:
         """How a description is completed; None: there is no list, or no model."""
         model = self._model()
-        limit = chosen.interrogate_clip_dict_limit or MOST_PHRASES
+        limit = interrogate.interrogate_clip_dict_limit or MOST_PHRASES
         lists = [
             WordList(name, _count(path), phrases)
             for path in self._files()
-            if (name := _TOP.sub("", path.stem)) not in chosen.interrogate_clip_skip_categories
+            if (name := _TOP.sub("", path.stem)) not in interrogate.interrogate_clip_skip_categories
             and (phrases := _phrases(path, min(limit, MOST_PHRASES)))
         ]
         if model is None or not lists:
             return None
-        return Ranking(self._known(model), tuple(lists), chosen.interrogate_return_ranks)
+        return Ranking(self._known(model), tuple(lists), interrogate.interrogate_return_ranks)
 
     def _files(self) -> list[Path]:
         try:
