@@ -16,6 +16,7 @@ from webui.catalog.image_files import read_infotext
 from webui.jobs.extras.request import Extras, ExtrasPlan
 from webui.request.fields import Img2Img
 from webui.request.messages import Run
+from webui.server.api.extras import _done
 
 TEXT = "a red apple\nSteps: 20, Sampler: Euler a, CFG scale: 7.0, Seed: 77, Size: 8x8, Model: emoji"
 
@@ -175,3 +176,9 @@ def test_a_job_of_our_own_api_is_kept_like_the_page_s(api: Api) -> None:
     again = api.client.post(f"/api/v1/jobs/{job['id']}/again", json={"changes": {"names": []}}).json()
     api.client.get(f"/api/v1/jobs/{again['id']}", params={"wait": 60})
     assert "00000.png" in {path.name for path in folder.iterdir()}
+
+
+def test_the_answer_says_what_a_detailer_was_asked_to_do() -> None:
+    done = "Postprocess detailer: face, Postprocess detailer prompt: x, Postprocess detailer strength: 0.4"
+    assert _done(f"a cat\nSteps: 3, {done}") == done
+    assert _done("a cat\nSteps: 3") == ""

@@ -107,7 +107,7 @@ def test_what_is_missing_or_broken_is_named(blip: Path, tmp_path: Path) -> None:
     broken = tmp_path / "BLIP"
     broken.mkdir()
     (broken / "config.json").write_text("{}")
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match="BLIP in models/BLIP cannot be loaded"):
         told(planned(tmp_path))
 
 
@@ -158,6 +158,7 @@ def test_tags_are_those_that_the_settings_let_through(danbooru: Path) -> None:
 def test_a_file_that_is_not_the_taggers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="DeepDanbooru") as caught:
         planned(tmp_path, DEEPBOORU)
+    assert str(tmp_path) not in caught.value.message + caught.value.hint
     assert "model-resnet_custom_v3.pt" in caught.value.hint
     (tmp_path / DANBOORU).parent.mkdir()
     torch.save({"n_Conv_0.weight": torch.zeros(1)}, tmp_path / DANBOORU)

@@ -220,7 +220,7 @@ def test_what_is_broken_is_named_with_what_to_do(catalog: Catalog) -> None:
     good, tags = onnx.read_bytes(), onnx.with_name("selected_tags.csv")
     for content in (b"", b"not a network", good[: len(good) // 2], bytes(5000)):
         onnx.write_bytes(content)
-        with pytest.raises(ModelError, match=r"model\.onnx"):
+        with pytest.raises(ModelError, match=rf"The tagger in {NAME}: model\.onnx"):
             told(catalog)
     onnx.write_bytes(good)
     for listed, said in (("tag_id,name\n1,a\n", "7 answers.*1 tags"), ("", "no column"), ("x,y\n1,2\n", "no column")):

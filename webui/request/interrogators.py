@@ -198,14 +198,13 @@ def _captioning(chosen: InterrogateSettings, models: Path, names: InterrogatorNa
 
 
 def _danbooru(chosen: InterrogateSettings, models: Path, names: InterrogatorNames) -> Tagging:
-    file = models / DANBOORU
     if not danbooru_in(models):
         raise NotFound(
-            f"DeepDanbooru, which finds tags for pictures, is not installed: {file}.",
-            hint=f"Put {DANBOORU.name} of AUTOMATIC1111/TorchDeepDanbooru into {file.parent}.",
+            "DeepDanbooru, which finds tags for pictures, is not installed.",
+            hint=f"Put {DANBOORU.name} of AUTOMATIC1111/TorchDeepDanbooru into models/{DANBOORU.parent.name}.",
             field="model",
         )
-    ref = names.known(ModelRef(str(file), "DeepDanbooru"))
+    ref = names.known(ModelRef(str(models / DANBOORU), "DeepDanbooru"))
     threshold = chosen.interrogate_deepbooru_score_threshold
     return _tagging(chosen, ref, by="deepdanbooru", threshold=threshold, character_threshold=threshold)
 

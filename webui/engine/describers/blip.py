@@ -50,7 +50,7 @@ def _opened(folder: Path, profile: Profile) -> Captioner:
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         reason = str(error).strip().split("\n", 1)[0]
         raise ModelError(
-            f"BLIP in {folder} cannot be loaded: {reason}",
+            f"BLIP in models/{folder.name} cannot be loaded: {reason.removesuffix('.')}.",
             hint="The folder must hold a BLIP captioning model in the layout of transformers, "
             "with its weights in safetensors format.",
         ) from error

@@ -128,6 +128,17 @@ def tags_in(path: Path) -> tuple[tuple[str, Group], ...]:
 
 
 def _opened(path: Path, profile: Profile) -> WdTagger:
+    """
+    Raises:
+        ModelError: the network or its list is broken; most are called the same, so the folder is named, too.
+    """
+    try:
+        return _tagger_in(path, profile)
+    except ModelError as error:
+        raise ModelError(f"The tagger in {path.parent.name}: {error.message}", hint=error.hint) from error
+
+
+def _tagger_in(path: Path, profile: Profile) -> WdTagger:
     tags = tags_in(tags_beside(path))
     if path.suffix.lower() != ".onnx":
         return _by_torch(path, tags, profile)

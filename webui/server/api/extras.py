@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from webui.app import App
 
 
-DONE = ("Postprocess background: ", "Postprocess upscale ", "GFPGAN visibility: ", "CodeFormer visibility: ")
+DONE = (
+    "Postprocess background: ",
+    "Postprocess upscale ",
+    "GFPGAN visibility: ",
+    "CodeFormer visibility: ",
+    "Postprocess detailer: ",
+)
 """How an infotext begins to say what was done last."""
 
 

@@ -72,7 +72,7 @@ def _submitted(app: App, image: str, wanted: Interrogate, owner: str) -> str:
         try:
             app.catalog.tagger(wanted.model)
         except NotFound as error:
-            raise NotFound("Model not found", hint=f"{error.message} {error.hint}", field="model") from error
+            raise NotFound(f"Model not found: {error.message}", hint=error.hint, field="model") from error
     content = decoded(image, "image", app.settings.current)
     name = app.catalog.uploads.put(content)
     try:

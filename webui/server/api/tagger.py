@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from webui.base.errors import NotFound
 from webui.base.json_values import Json, as_object
+from webui.catalog.tagger_files import PUT
 from webui.jobs.interrogate.request import Interrogate
 from webui.request.documented import Documented
 from webui.request.interrogators import DEEPBOORU, danbooru_in
@@ -67,7 +68,7 @@ def routes(app: App) -> Routes:
         """Find tags for a picture. Answers when they are found."""
         models = _models(app)
         if not body.model and not models:
-            raise NotFound("Model not found", hint="Put a WD14 tagger into models/wd14/NAME.", field="model")
+            raise NotFound("Model not found: there is no tagger here.", hint=PUT, field="model")
         wanted = Interrogate(model=body.model or models[0], threshold=body.threshold, as_scores=True)
         job = await described(app, body.image, wanted, request)
         found = as_object(json.loads(job.answer))
