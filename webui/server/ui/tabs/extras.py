@@ -38,7 +38,7 @@ CROP = "upscaling_crop"
 MODE = "resize_mode"
 DETAIL = ("detail_model", "detail_prompt", "detail_strength")
 SPLIT = ("split_oversized", "split_threshold", "split_overlap")
-FOCAL = ("focal_crop", "focal_face_weight", "focal_entropy_weight", "focal_edges_weight")
+FOCAL = ("focal_face_weight", "focal_entropy_weight", "focal_edges_weight")
 AUTOSIZED = ("autosized_crop", "crop_objective", "crop_threshold")
 BOUNDS = ("crop_min_side", "crop_max_side", "crop_min_area", "crop_max_area")
 BACKGROUND = ("background_model", "alpha_matting")
@@ -146,8 +146,10 @@ def _more(controls: Controls) -> None:
         controls.add_all(DETAIL)
     with gr.Accordion("Split oversized images", open=False, elem_id="extras_split", elem_classes="fold"), gr.Row():
         controls.add_all(SPLIT, min_width=150)
-    with gr.Accordion("Auto focal point crop", open=False, elem_id="extras_focal", elem_classes="fold"), gr.Row():
-        controls.add_all(FOCAL, min_width=150)
+    with gr.Accordion("Auto focal point crop", open=False, elem_id="extras_focal", elem_classes="fold"):
+        controls.add("focal_crop")
+        with gr.Row():
+            controls.add_all(FOCAL, min_width=200)
     with gr.Accordion("Auto-sized crop", open=False, elem_id="extras_crop", elem_classes="fold"):
         with gr.Row():
             controls.add_all(AUTOSIZED, min_width=150)
