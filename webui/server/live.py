@@ -64,7 +64,9 @@ def _stream(app: App) -> Routes:
     async def stream(socket: WebSocket, since: int | None = None) -> None:
         caller = caller_of(socket.scope)
         await socket.accept()
-        await socket.send_text(json.dumps({"type": "page", "at_home": is_here(socket) and caller.role == "admin"}))
+        await socket.send_text(
+            json.dumps({"type": "page", "at_home": caller.role == "admin" and is_here(socket) and _shows_folders(app)})
+        )
         reader = queue.hub.subscribe(caller.owner, since)
         may_read = StreamRight(caller, app.access)
 
@@ -123,6 +125,11 @@ def _engine(app: App) -> Routes:
     return router
 
 
+def _shows_folders(app: App) -> bool:
+    """Whether people may see where things lie."""
+    return not app.settings.freeze.folders
+
+
 def _machine(app: App) -> Routes:
     """What the page asks of the machine that the server runs on."""
     router = Routes()
@@ -130,6 +137,8 @@ def _machine(app: App) -> Routes:
     @router.post("/folder/show", "admin")
     def show_folder(wish: FolderWish, request: Request) -> dict[str, str]:
         """Open a window that shows where pictures are saved, for somebody who sits at that machine."""
+        if not _shows_folders(app):
+            raise UserError("Folders are not shown here: --hide-ui-dir-config takes them from the page.")
         if not is_here(request):
             raise UserError("Folders can only be opened on the machine that Gesso runs on.", hint="Use Save instead.")
         saved = None

@@ -19,10 +19,15 @@ const KEYS = {
     ["← / →", "Previous or next picture"],
     ["Enter", "View it full screen"],
   ],
+  "On Generate": [
+    ["Shift+F10", "Menu: generate forever (also a right click or a long press)"],
+  ],
   "Full screen": [
     ["← / →", "Previous or next picture"],
     ["Z", "Actual size"],
     ["+ / −", "Zoom in or out"],
+    ["T", "Repeat the picture like a tile"],
+    ["L", "Show the live preview"],
     ["S", "Save"],
     ["Esc", "Close"],
   ],
