@@ -38,6 +38,7 @@ def test_the_grid_comes_first_and_is_sent_saved_and_enlarged_like_any_picture(
     assert size_of(visitor.fetch(visitor.shown_picture())) == (128, 64)
     assert "Time taken:" in visitor.see(".gesso-infotext[data-tab=txt2img] .took").inner_text()
 
+    assert page.is_visible("#txt2img_open_folder"), "who looks sits at the machine"
     page.click("#txt2img_save")
     link = visitor.see("#txt2img_results .kept a")
     shot(visitor, "grid")

@@ -17,6 +17,7 @@ from webui.base.errors import NotFound, UserError
 from webui.base.text import named
 from webui.catalog.tokens import Token
 from webui.prompt.chunks import Count, count_tokens
+from webui.request.params import by_name
 from webui.server.folder_window import folder_to_show, is_here, show
 from webui.server.guard import Caller, StreamRight, caller_of
 from webui.server.routes import Routes
@@ -64,9 +65,7 @@ def _stream(app: App) -> Routes:
     async def stream(socket: WebSocket, since: int | None = None) -> None:
         caller = caller_of(socket.scope)
         await socket.accept()
-        await socket.send_text(
-            json.dumps({"type": "page", "at_home": caller.role == "admin" and is_here(socket) and _shows_folders(app)})
-        )
+        at_home = caller.role == "admin" and is_here(socket) and _shows_folders(app)
         reader = queue.hub.subscribe(caller.owner, since)
         may_read = StreamRight(caller, app.access)
 
@@ -79,6 +78,8 @@ def _stream(app: App) -> Routes:
                 if not may_read():
                     await socket.close(1008, "This login has ended.")
                     return
+                if message["type"] == "state":
+                    message = {**message, "page": {**by_name(message.get("page")), "at_home": at_home}}
                 await socket.send_text(json.dumps(message))
 
         sending = asyncio.create_task(sends())
