@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from tests.conftest import made_checkpoint, made_controls
+from tests.tensors import drawn, write_tensors
 from webui.base.paths import Paths
 from webui.catalog.catalog import Catalog
 from webui.engine.conditioning import TextCache
@@ -141,6 +142,42 @@ def test_a_hint_is_encoded_once_a_pass(studio: Studio) -> None:
                     hooks.callback(part.register_forward_hook(counting(name)).remove)
         studio.answer(case)
     assert asked == {"hint": 1, "network": case["request"]["steps"]}
+
+
+LONG_PROMPT = ", ".join(f"detail number {number} of it" for number in range(20))
+"""More than 75 tokens."""
+
+
+@pytest.mark.parametrize("tile", [(16, 24), (24, 16)])
+def test_a_unit_acts_within_tiles_of_any_size_and_with_a_long_prompt(studio: Studio, tile: tuple[int, int]) -> None:
+    """As users of the extensions wanted it: control is the same network's, wherever it looks."""
+    case = next(case for case in CASES if case["name"] == "mix.control.canny")
+    scripts = json.loads(json.dumps(case["request"]["alwayson_scripts"]))
+    scripts["Tiled Diffusion"]["args"][6:8] = tile
+
+    def made(**values: Any) -> np.ndarray[Any, Any]:
+        request = {**case["request"], "prompt": f"a red cat, {LONG_PROMPT}", "steps": 2, **values}
+        picture, _ = studio.answer({**case, "request": request})[0]
+        return np.asarray(picture.convert("RGB"), np.int16)
+
+    controlled = made(alwayson_scripts=scripts)
+    plain = made(alwayson_scripts={"Tiled Diffusion": scripts["Tiled Diffusion"]})
+    assert np.abs(controlled - plain).mean() > 1
+
+
+def test_a_low_rank_network_is_the_same_whatever_was_made_before(studio: Studio) -> None:
+    """It takes the UNet's weights, which a LoRA of the request before may still have changed."""
+    case = next(case for case in CASES if case["name"] == "mode.lora.control")
+    layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_ff_net_2"
+    shapes = {f"{layer}.lora_up.weight": (32, 4), f"{layer}.lora_down.weight": (4, 128)}
+    write_tensors(studio.catalog.paths.loras / "strong.safetensors", drawn(shapes, spread=2.0))
+    studio.catalog.loras.refresh()
+    plain = {**case, "request": {**case["request"], "steps": 3}}
+    prompt = f"{case['request']['prompt']} <lora:strong:1>"
+    dressed = {**plain, "request": {**plain["request"], "prompt": prompt}}
+    found = [np.asarray(studio.answer(each)[0][0], np.int16) for each in (plain, dressed, dressed, plain)]
+    assert np.array_equal(found[0], found[3]) and np.array_equal(found[1], found[2])
+    assert np.abs(found[0] - found[1]).max() > 20
 
 
 def _encodes(case: dict[str, Any]) -> bool:

@@ -113,7 +113,9 @@ def family_of(path: Path) -> str:
             if key != "__metadata__" and isinstance(entry, dict)
         }
     except ModelError as error:
-        raise ModelError(f"{name} is broken: {error.message}", hint=error.hint, field="features") from error
+        # Nobody but the machine's owner is to learn where folders lie.
+        reason = error.message.replace(str(path), "it")
+        raise ModelError(f"{name} is broken: {reason}", hint=error.hint, field="features") from error
     except OSError as error:
         reason = f"{name} cannot be read: {error.strerror or error}."
         raise ModelError(reason, hint="Check its permissions.", field="features") from error

@@ -22,6 +22,7 @@ from tests.engine.conftest import Engine, levels, most_apart
 from tests.engine.features.test_regional_prompter import with_loras
 from tests.engine.test_generate import CLOSE, GRADIENT, png, request
 from tests.engine.test_memory_plan import GIB, SD15
+from webui import registry
 from webui.base.errors import UserError
 from webui.base.paths import Paths
 from webui.catalog.catalog import Catalog
@@ -95,6 +96,16 @@ def test_all_tiles_together_are_the_picture(method: str, tile: tuple[int, int], 
     for window, share in zip(windows_of(found), shares(windows_of(found), size, weight), strict=True):
         whole[window.at(whole)] += window.of(x) * share
     torch.testing.assert_close(whole, x)
+
+
+def test_a_seam_fades() -> None:
+    """Mixture of Diffusers: a tile has the less to say the nearer its edge is, and the next one the more."""
+    found = grid((16, 24), (16, 16), 8)
+    left, right = (each[8, :] for each in shares(windows_of(found), (16, 24), bell(16, 16)))
+    overlap_left, overlap_right = left[8:], right[:8]
+    assert all(overlap_left[1:] < overlap_left[:-1]) and all(overlap_right[1:] > overlap_right[:-1])
+    assert overlap_left[-1] < 0.01 < 0.99 < overlap_left[0]
+    torch.testing.assert_close(overlap_left + overlap_right, torch.ones_like(overlap_left))
 
 
 def test_a_window_goes_on_at_the_other_side() -> None:
@@ -242,6 +253,22 @@ def test_the_noise_that_is_found_gives_the_picture_back(engine: Engine, sampler:
     apart = [np.abs(levels(each) - levels(seen)).mean() for each in (*found, drawn)]
     assert apart[0] < apart[2] / 2
     assert most_apart(*found) <= CLOSE
+
+
+@pytest.mark.long
+def test_the_noise_is_looked_for_with_every_sampler(engine: Engine) -> None:
+    """Each that the form offers, in tiles: a picture, or a sentence."""
+    refused = []
+    for entry in registry.samplers():
+        wish = inverting(**SMALL_TILES, inversion_steps=1)
+        wish |= {"sampler_name": entry.name, "steps": 2, "width": 192, "height": 64, "denoising_strength": 0.6}
+        try:
+            found = again(engine, GRADIENT.resize((192, 64)), **wish)
+        except UserError as error:
+            refused.append(f"{entry.name}: {error.message}")
+            continue
+        assert levels(found).std() > 1, entry.name
+    assert refused == ["UniPC: MultiDiffusion cannot be used with the sampler UniPC."]
 
 
 def test_where_there_are_no_details_noise_is_drawn_as_ever(engine: Engine) -> None:

@@ -104,6 +104,10 @@ class Patches:
         """Of the weights kept aside."""
         return sum(tensor.nbytes for tensor in self._originals.values())
 
+    def unpatched(self, part: str) -> dict[str, Tensor]:
+        """The weights of the checkpoint that are changed now in a part of the model, by their names there."""
+        return {f"{module}.{name}": kept for (of, module, name), kept in self._originals.items() if of == part}
+
     def apply_networks(self, model: Model, wanted: Sequence[WantedNetwork], *, strict: bool = True) -> None:
         """Make the model's weights those with exactly these networks, in this order.
 

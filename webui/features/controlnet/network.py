@@ -118,7 +118,7 @@ class Networked(Borrowing):
         part, self.part = self.part, None
         if part is not None and self.entered is not None:
             self.made.pop(self.entered.key, None)
-            self.lent = part_on(self.made, part, self.entered)
+            self.lent = part_on(self.made, part, self.entered, is_dressed=True)
             unet = self.entered.model.parts["unet"]
             assert isinstance(unet, UNet2DConditionModel)
             like_its_unet(self.lent.network, unet)
@@ -242,11 +242,12 @@ def kind_of_map(params: Params, network: UnionEncoder) -> int:
     return number
 
 
-def part_on(made: Made, part: ControlPart, loaded: Loaded) -> ControlEncoder:
-    """The network that this part makes of the model's own UNet as it is now, unless it is made already."""
+def part_on(made: Made, part: ControlPart, loaded: Loaded, *, is_dressed: bool = False) -> ControlEncoder:
+    """The network that this part makes of the model's own UNet, unless it is made already: of the checkpoint's weights,
+    or, `is_dressed`, of those with its LoRAs."""
     if loaded.key not in made:
         unet = loaded.model.parts["unet"]
-        weights = dict(unet.state_dict())
+        weights = {**unet.state_dict(), **({} if is_dressed else loaded.patches.unpatched("unet"))}
         like = next(unet.parameters())
         made[loaded.key] = part.on(weights, like.device, like.dtype)
     return made[loaded.key]
