@@ -20,6 +20,7 @@ from webui.engine.start import copy
 from webui.engine.watch import Skipped
 from webui.features.detailer.choosing import chosen, masks
 from webui.features.detailer.parameters import Params
+from webui.features.detailer.seam import matched
 
 PLURALS = {"face": "faces", "hand": "hands", "person": "persons", "eye": "eyes"}
 SAID = 8
@@ -76,7 +77,8 @@ class Engine(FeatureEngine[Params]):
                 continue
             seed = finished.batch.pictures[finished.index].seed + (0 if wish.same_seed else number)
             inner = services.plan.inner[part.place]
-            painted = services.made(inner, finished.picture.convert("RGB"), mask, seed)
+            given = finished.picture.convert("RGB")
+            painted = matched(services.made(inner, given, mask, seed), given, mask, wish.ad_mask_blur)
             finished = replace(finished, picture=_as_transparent(painted, before))
             yield finished
 
