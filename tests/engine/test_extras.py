@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests import taggers
 from tests.engine.conftest import OPTIONS
 from tests.engine.features.test_detailer import Detailing, detailing  # noqa: F401 - a fixture
 from tests.engine.test_generate import png
@@ -29,6 +30,7 @@ from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.jobs.extras.request import MOST_PARTS, RESIZE_TO, Extras, resolve_extras
 from webui.jobs.extras.work import retouched, work
 from webui.request.cutting import INCLUDED, Cutting, Edge
+from webui.request.interrogators import Tagging
 from webui.request.messages import Pictured
 from webui.request.model_ref import ModelRef
 from webui.request.plan import UpscalerRef
@@ -233,3 +235,22 @@ def test_a_face_in_an_old_picture_is_painted_anew(detailing: Detailing, tmp_path
     told = {"": "face", " prompt": "a [PROMPT]", " strength": "0.4"}
     assert dict(face.facts) == {f"Postprocess detailer{name}": text for name, text in told.items()}
     assert none.rgb == bytes((9,)) * 2400 and set(none.alpha) == {99}
+
+
+def test_each_result_is_cut_around_what_it_is_about_and_described(tmp_path: Path) -> None:
+    way = Tagging(ModelRef(str(taggers.put_onnx(tmp_path)), "tiny"), "wd14", threshold=0.4)
+    asked: dict[str, Any] = {
+        "images": ("x", "y"), "captions": ("", "mine"), "resize_mode": RESIZE_TO, "upscaling_resize_w": 16,
+        "upscaling_resize_h": 16, "focal_crop": True, "flip_horizontal": True, "caption_model": "wd14",
+    }  # fmt: skip
+    device = torch.device("cpu")
+    watch = Watch("job", lambda event: None, Cancel(), Viewing(), Stopwatch(device))
+    shelf = UpscalerShelf(Residents(profile_of(OPTIONS)))
+    told = {}
+    for action in ("Keep", "Ignore"):
+        plan = resolve_extras(Extras(**asked, existing_caption=action), Settings(), Names(), captioning=way)
+        pictures = list(retouched(plan, shelf, watch))
+        assert sizes(pictures) == [(16, 16)] * 4, "half red and half blue"
+        told[action] = [picture.caption for picture in pictures]
+    assert told["Ignore"][0] and len(set(told["Ignore"])) == 1, "a mirrored picture has the same tags"
+    assert told["Keep"] == [*told["Ignore"][:2], "", ""], "what has a caption is not looked at"

@@ -69,7 +69,8 @@ for (const model of ["clip", "deepdanbooru", "wd14"]) {
       say("Add a picture to describe first.");
       return;
     }
-    known = new Set(live.of("interrogate").map((job) => job.id));
+    // A batch's descriptions go into files, none into the prompt.
+    known = openedMode() === "batch" ? null : new Set(live.of("interrogate").map((job) => job.id));
     ask.click();
   }));
 }
