@@ -379,6 +379,7 @@ FEATURES: tuple[FeatureEntry, ...] = (
     FeatureEntry("CFG rescale", f"{_F}.cfg_rescale"),
     FeatureEntry("ControlNet", f"{_F}.controlnet", panel=True, aside=True),
     FeatureEntry("Regional Prompter", f"{_F}.regional_prompter", panel=True),
+    FeatureEntry("Enlarging", f"{_F}.enlarging", kinds=("img2img",)),
     FeatureEntry("Tiled Diffusion", f"{_F}.tiled_diffusion", panel=True),
     FeatureEntry("Tiled VAE", f"{_F}.tiled_vae"),
     FeatureEntry("Noise recovery", f"{_F}.noise_recovery", kinds=("img2img",)),

@@ -62,6 +62,7 @@ ON: dict[str, dict[str, Any]] = {
     "Soft inpainting": {"soft_inpainting": True, "mask": "mask"},
     "Colour correction": {"override_settings": {"img2img_color_correction": True}},
     "Inpainting": {"mask": "mask"},
+    "Enlarging": {"override_settings": {"upscaler_for_img2img": "Nearest"}, "width": 128, "height": 128},
     "Film": {"show_film": True},
 }
 """How a feature is switched on, where requests do not carry it by its name."""

@@ -1,0 +1,1 @@
+"""What img2img begins with is enlarged by an upscaler."""
