@@ -130,3 +130,24 @@ def test_details_say_what_the_trainer_wrote(cards: Cards) -> None:
     details = cards.details(cards.find(id_of(cards, "lora0")))
     assert details["metadata"]["ss_output_name"] == "alias0"
     assert details["said"] == {"description": "Woodcut lines", "preferred weight": 0.5, "activation text": "woodcut"}
+
+
+def test_hidden_folders_and_hashes(cards: Cards, tmp_path: Path) -> None:
+    secret = tmp_path / "models/Lora/.secret"
+    secret.mkdir()
+    put(secret / "quiet.safetensors", {"sshs_model_hash": "ab" * 32})
+    cards.refresh("loras")
+    assert "quiet" in names(cards) and "quiet" not in names(cards, hidden="When searched")
+    assert "quiet" not in names(cards, hidden="When searched", search="qui")
+    assert names(cards, hidden="When searched", search="quie") == ["quiet"]
+    assert names(cards, hidden="Never", search="quiet") == []
+    assert names(cards, hidden="When searched", folder=".secret") == ["quiet"]
+    assert names(cards, search="abababab") == ["quiet"]
+    assert cards.show("loras", CardWish())["folders"][0] == ".secret"
+    assert ".secret" not in cards.show("loras", CardWish(hidden_folders=False))["folders"]
+
+
+def test_unknown_base_models_fit_any_unless_nobody_wants_them(cards: Cards) -> None:
+    cards.write(cards.find(id_of(cards, "lora1")), {"sd version": "Unknown"})
+    assert names(cards, family="SDXL") == ["lora1", "wide"]
+    assert names(cards, family="SDXL", hide_unknown=True) == ["wide"]

@@ -63,7 +63,7 @@ def test_parts_are_cleaned_as_a1111_does(case: dict[str, str]) -> None:
         ("[SEED]", "5"),
         ("a-[batch_number]-b", "-b"),
         ("x[denoising]y", "y"),
-        ("[basename]-[seed]", "-5"),
+        ("[basename]-[seed]", "img-5"),
         ("[unknown<with argument>] [", "[unknown<with argument>] ["),
         ("[[seed]]", "[5]"),
         ("", ""),

@@ -172,3 +172,14 @@ def test_a_sheet_has_room_for_its_legend_and_leaves_missing_cells_empty() -> Non
     assert len(titled.crop((0, 0, 48, titled.height)).getcolors() or []) > 1, "something is written there"
     struck = legend.sheet([red], [(("a cat", True), ("a hat", False))], [""])
     assert struck.height > legend.sheet([red], ["a cat"], [""]).height
+
+
+def test_a_legend_is_written_in_the_ink_that_is_wanted() -> None:
+    picture = Image.new("RGB", (400, 400), "#ffffff")
+    plain, red = (
+        legend.sheet([picture], ["title"], [""], ink=ink)
+        for ink in (legend.PLAIN, legend.Ink(active="#ff0000", font="/nowhere/font.ttf"))
+    )
+    assert plain.size == red.size  # A font that is none is named in the log, and Roboto stands in.
+    assert (255, 0, 0) in {colour for _, colour in red.getcolors(10**6) or []}
+    assert (255, 0, 0) not in {colour for _, colour in plain.getcolors(10**6) or []}

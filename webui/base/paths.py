@@ -125,5 +125,10 @@ class Paths:
         return self.data / "user.css"
 
     @property
+    def themes(self) -> Path:
+        """Themes of the page: files as Gradio writes them."""
+        return self.data / "themes"
+
+    @property
     def styles(self) -> tuple[Path, ...]:
         return self.styles_files or (self.data / "styles.csv",)

@@ -46,6 +46,8 @@ MOST = 200
 """Cards that one answer holds."""
 TAGS = 24
 """Of the most frequent words of a training set that are shown."""
+SEARCHED = 4
+"""Letters from which something is searched for in hidden folders, too."""
 UNKNOWN = "Unknown"
 """A1111: what its editor calls the base model of a file that tells none."""
 EDITABLE = ("description", "notes", "activation text", "negative text", "preferred weight", "sd version", "vae")
@@ -66,6 +68,8 @@ class Card:
     lora: Lora | None = None
     fault: str = ""
     """What is wrong with the file, where it is broken."""
+    sha256: str = ""
+    """Of the file, or of a LoRA's tensors, where it is known by now."""
 
     @property
     def id(self) -> str:
@@ -93,6 +97,17 @@ class CardWish:
     descending: bool = False
     start: int = 0
     count: int = 60
+    hide_unknown: bool = False
+    """Of a family: without those that tell none."""
+    hidden: str = "Always"
+    """When cards in folders of a name with a dot are shown: "Always", "When searched", "Never"."""
+    hidden_folders: bool = True
+    """Whether these folders are listed."""
+
+    @property
+    def shows_hidden(self) -> bool:
+        """Whether such cards are shown now. A1111: four letters are a search."""
+        return self.hidden == "Always" or (self.hidden == "When searched" and len(self.search) >= SEARCHED)
 
 
 class Cards:
@@ -148,7 +163,7 @@ class Cards:
         shown = fitting[start : start + min(max(wish.count, 1), MOST)]
         return {
             "total": len(fitting),
-            "folders": _folders(cards),
+            "folders": [name for name in _folders(cards) if wish.hidden_folders or not _is_hidden(name)],
             "families": sorted({card.family for card in cards} - {"", UNKNOWN}),
             "cards": [self.shown(card) for card in shown],
         }
@@ -201,6 +216,7 @@ class Cards:
             "file": named(card.path.name),
             "bytes": card.stamp[1],
             "modified": card.stamp[0] / 1e9,
+            "sha256": card.sha256,
             "said": {key: said[key] for key in EDITABLE if key in said},
             "metadata": {key: value for key, value in sorted(metadata.items()) if key != "ss_tag_frequency"},
             "tags": _frequent(metadata.get("ss_tag_frequency")),
@@ -268,12 +284,21 @@ class Cards:
 
     def _found(self, page: Page) -> Iterable[Card]:
         if page == "loras":
+            known = self._loras.known_hashes()
             for lora in self._loras.scan():
-                yield Card(page, lora.path, lora.name, lora.stamp, lora.family, lora, lora.fault)
+                digest = known.get(lora.path, "")
+                yield Card(page, lora.path, lora.name, lora.stamp, lora.family, lora, lora.fault, digest)
             return
         if page == "checkpoints":
             for checkpoint in self._checkpoints.scan():
-                yield Card(page, checkpoint.path, checkpoint.name, checkpoint.stamp, fault=checkpoint.fault)
+                yield Card(
+                    page,
+                    checkpoint.path,
+                    checkpoint.name,
+                    checkpoint.stamp,
+                    fault=checkpoint.fault,
+                    sha256=checkpoint.sha256,
+                )
             return
         found = self._hypernetworks.scan() if page == "hypernetworks" else self._embeddings.scan()
         for file in found:
@@ -303,12 +328,15 @@ class Cards:
     def _fits(self, card: Card, wish: CardWish, words: Collection[str]) -> bool:
         if wish.folder and card.folder != wish.folder and not card.folder.startswith(f"{wish.folder}/"):
             return False
+        if _is_hidden(card.folder) and not (wish.shows_hidden or _is_hidden(wish.folder)):
+            return False
         # A1111: a file of unknown family may fit any.
-        if wish.family and card.family not in ("", UNKNOWN, wish.family):
+        unknown = ("", UNKNOWN) if not wish.hide_unknown else ()
+        if wish.family and card.family not in (*unknown, wish.family):
             return False
         if not words:
             return True
-        text = f"{card.name} {self._description(card, self.said(card))}".casefold()
+        text = f"{card.name} {self._description(card, self.said(card))} {card.sha256}".casefold()
         return all(word in text for word in words)
 
 
@@ -325,6 +353,10 @@ def _folders(cards: Iterable[Card]) -> list[str]:
         parts = folder.split("/")
         found.update("/".join(parts[:depth]) for depth in range(1, len(parts) + 1))
     return sorted(found - {""}, key=natural_key)
+
+
+def _is_hidden(folder: str) -> bool:
+    return any(part.startswith(".") for part in folder.split("/"))
 
 
 def _order(sort: str) -> Callable[[Card], tuple[list[str | int], str] | tuple[int, int] | int]:

@@ -36,6 +36,7 @@ from webui.catalog.reduced import ReducedPictures
 from webui.catalog.restorer_files import RestorerFiles
 from webui.catalog.styles import Styles
 from webui.catalog.tagger_files import TaggerFiles
+from webui.catalog.themes import theme_names
 from webui.catalog.ui_defaults import UiDefaults
 from webui.catalog.unit_presets import UnitPresets
 from webui.catalog.uploads import PictureStore
@@ -269,6 +270,7 @@ class Catalog:
             "hires_upscalers": lambda: [*registry.LATENT_UPSCALERS, *self.upscalers.names()],
             "infotext_labels": paste_labels,
             "settings": lambda: list(Settings().options()),
+            "themes": lambda: theme_names(self.paths.themes),
             "tabs": lambda: [entry.name for entry in registry.tabs()],
         }
         if source not in lists:

@@ -22,6 +22,7 @@ from webui.catalog.init_pictures import LABEL as INIT_HASH
 from webui.catalog.init_pictures import init_hash, keep_init_pictures
 from webui.catalog.job_table import JobTable
 from webui.catalog.pictures import NotSaved, Pictures, SavedPicture
+from webui.catalog.small_copies import keep_small_copy
 from webui.request.facts import facts_of, unwanted_labels
 from webui.request.fields import Generation
 from webui.request.filenames import Naming
@@ -110,6 +111,7 @@ class JobPictures:
             self.record(error.picture, picture.seed, picture.subseed)
             raise
         self._pictures.keep_beside(saved, [extra for extra in pictured.extras if extra.saved], settings.save)
+        keep_small_copy(saved, settings.save)
         self._pictures.extras.keep(saved.id, shown)
         self.record(saved, picture.seed, picture.subseed)
         return saved

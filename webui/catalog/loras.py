@@ -134,6 +134,12 @@ class Loras:
 
         return renamed_loras(prompt, name_here)
 
+    def known_hashes(self) -> dict[Path, str]:
+        """File -> its hash, of those for which one is known by now; reads no file."""
+        cached = self._hashes.all_cached("sha256") | self._hashes.all_cached("contents")
+        told = ((lora.path, lora.author_hash or cached.get((named(lora.path), lora.stamp), "")) for lora in self.scan())
+        return {path: digest for path, digest in told if digest}
+
     def hash_of(self, lora: Lora) -> str:
         """64 hex digits: the trainer's, else those of the tensors. Reads the file once. Raises StorageError."""
         if lora.author_hash:

@@ -6,11 +6,11 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from webui.base.errors import StorageError
-from webui.base.files import write_new
+from webui.base.files import write_atomically, write_new
 from webui.catalog.image_files import EncodedPicture
 from webui.request.filenames import file_name
 
@@ -34,6 +34,8 @@ class PictureFile:
     numbered: bool
     text: str | None = None
     """What is to lie beside it as NAME.txt."""
+    replaces: Callable[[Path], bool] = field(default=lambda _path: False, compare=False)
+    """Whether it may take the place of the file of that name, where it has no number."""
 
     @property
     def digest(self) -> str:
@@ -57,6 +59,12 @@ class PictureFiles:
         Raises:
             StorageError: the disk is full or not writable, or no name is free.
         """
+        if not file.numbered and file.replaces(path := file.folder / file_name(file.stem, file.ending)):
+            announce(path)
+            if file.text is not None:
+                write_atomically(path.with_suffix(".txt"), f"{file.text}\n".encode("utf-8", "replace"))
+            write_atomically(path, file.content)
+            return path
         for path in self._names(file):
             beside = path.with_suffix(".txt")
             if path.exists() or (file.text is not None and beside.exists()):
@@ -87,10 +95,7 @@ class PictureFiles:
 
     def _names(self, file: PictureFile) -> Iterator[Path]:
         """What the file may be called, the best first: by its number, or by its pattern with a number where others are
-        called so. A picture never takes the place of another.
-
-        A1111: without a number a picture takes the place of its namesake, unless `save_images_replace_action` says
-        "Add number suffix".
+        called so. A picture takes the place of another only where `file.replaces` says so.
         """
         folder, stem = file.folder, file.stem
         if file.numbered:

@@ -127,6 +127,7 @@ class Pictures:
             stem,
             numbered=save.save_images_add_number or not stem or not save.samples_save,
             text=picture.infotext if save.save_txt or not encoded.holds_infotext else None,
+            replaces=partial(_may_replace, self._database, picture.job_id, save),
         )
         return self._keep(_Pending(replace(picture, id=secrets.token_hex(8)), file, subseed))
 
@@ -398,6 +399,17 @@ def shown(pictures: Pictures, name: str) -> tuple[SavedPicture, bytes, str]:
     picture_id, dot, extra = name.partition(".")
     saved = pictures.get(picture_id)
     return saved, *(pictures.extras.content(picture_id, extra) if dot else pictures.content(picture_id))
+
+
+def _may_replace(database: Database, job_id: str, save: SaveSettings, path: Path) -> bool:
+    """Whether a picture of this job may take the place of the file there: of no other one of the same job's.
+
+    A1111: of any.
+    """
+    if save.save_images_replace_action != "Replace" or not path.is_file():
+        return False
+    rows = database.read("SELECT job_id FROM pictures WHERE path = ?", named(path))
+    return all(row["job_id"] != job_id for row in rows)
 
 
 def _encoded(

@@ -195,7 +195,8 @@ def _seed_at(naming: Naming, rank: int) -> str:
 
 
 _TOKENS: Mapping[str, Callable[[Naming], str | None]] = {
-    "basename": lambda n: sanitized(n.basename, spaces=True),
+    # A1111: a picture that was made of no file is called img.
+    "basename": lambda n: sanitized(n.basename, spaces=True) or "img",
     "seed": lambda n: str(n.picture.seed),
     "seed_first": lambda n: _seed_at(n, 0),
     "seed_last": lambda n: _seed_at(n, -1),

@@ -284,6 +284,8 @@ class RenderSettings(Declared):
         ),
     ] = 0.0
     """Adds extra noise for more detail."""
+    upscaler_for_img2img: Annotated[str, Choice(ui="Upscaler for img2img", source="upscalers")] = "None"
+    """Enlarges the original picture where the result is larger; None: Lanczos."""
     img2img_color_correction: Annotated[bool, Toggle(ui="Apply color correction to img2img results")] = False
     """Matches the colors of the result to the original picture."""
     img2img_fix_steps: Annotated[
@@ -637,6 +639,21 @@ class SaveSettings(Declared):
     """Parameters in square brackets are replaced: [seed], [steps], [cfg], [prompt_words], [date] ... Empty: [seed]."""
     save_images_add_number: Annotated[bool, Toggle(ui="Add number to filename when saving")] = True
     """Numbers the pictures in each folder: 00000-seed.png."""
+    save_images_replace_action: Annotated[
+        str,
+        Choice(ui="Saving the image to an existing file", choices=("Replace", "Add number suffix"), radio=True),
+    ] = "Add number suffix"
+    """Where files have no numbers. Replace: the picture of an earlier job that has this name is lost."""
+    export_for_4chan: Annotated[bool, Toggle(ui="Save copy of large images as JPG")] = False
+    """Beside each picture that is larger than the limits below, in NAME.jpg."""
+    img_downscale_threshold: Annotated[
+        float, Number(ui="File size limit for the above option, MB", ge=0, le=100_000)
+    ] = 4.0
+    """Larger files get the copy."""
+    target_side_length: Annotated[
+        int, Number(ui="Width/height limit for the above option, in pixels", ge=16, le=65_535)
+    ] = 4000
+    """Larger pictures get the copy, which is made so small."""
     save_to_dirs: Annotated[bool, Toggle(ui="Save images to a subdirectory")] = True
     """By default, one folder per day."""
     directories_filename_pattern: Annotated[str, Text(ui="Directory name pattern")] = "[date]"
@@ -711,6 +728,12 @@ class SaveSettings(Declared):
     """Only uses row counts that leave no empty spots."""
     grid_background_color: Annotated[str, Colour(ui="Background color for image grids")] = "#ffffff"
     """The color of empty spots."""
+    font: Annotated[str, Text(ui="Font for image grids that have text", folder=True)] = ""
+    """A TrueType file on this machine; empty: Roboto."""
+    grid_text_active_color: Annotated[str, Colour(ui="Text color for image grids")] = "#000000"
+    """Of titles of rows and columns."""
+    grid_text_inactive_color: Annotated[str, Colour(ui="Inactive text color for image grids")] = "#999999"
+    """Of words that a cell leaves out."""
     grid_only_if_multiple: Annotated[bool, Toggle(ui="Do not save grids consisting of one picture")] = True
     """A single picture gets no grid."""
     n_rows: Annotated[
@@ -757,6 +780,8 @@ class UiSettings(Declared):
         tuple[str, ...], Several(ui="Quicksettings list", source="settings", restart=True)
     ] = ("sd_model_checkpoint", "sd_vae", "CLIP_stop_at_last_layers")
     """The settings shown in the bar at the top of the page."""
+    gradio_theme: Annotated[str, Choice(ui="Gradio theme", source="themes", restart=True)] = "Default"
+    """Default is Gesso's; the others are Gradio's, and the files in the folder themes, as Gradio writes them."""
     ui_tab_order: Annotated[tuple[str, ...], Several(ui="UI tab order", source="tabs", restart=True)] = ()
     """Tabs that come first, in this order; the others follow as usual."""
     hidden_tabs: Annotated[tuple[str, ...], Several(ui="Hidden UI tabs", source="tabs", restart=True)] = ()
@@ -965,10 +990,26 @@ class UiSettings(Declared):
     ] = 0.05
     """The change per key press."""
 
+    keyedit_delimiters: Annotated[
+        str, Text(ui="Word delimiters when editing the prompt with Ctrl+up/down", longest=200)
+    ] = ".,\\/!?%^*;:{}=`~() "
+    """A word ends at these characters."""
+    keyedit_delimiters_whitespace: Annotated[
+        tuple[str, ...],
+        Several(ui="Ctrl+up/down whitespace delimiters", choices=("Tab", "Carriage Return", "Line Feed")),
+    ] = ("Tab", "Carriage Return", "Line Feed")
+    """A word ends at these as well."""
+    keyedit_move: Annotated[bool, Toggle(ui="Alt+left/right moves prompt elements")] = True
+    """The part of the prompt between two commas changes places with its neighbour."""
+
     @property
     def live(self) -> dict[str, object]:
-        """What the page's scripts go by, from the moment on at which it is changed."""
+        """What the page's scripts go by."""
+        blanks = {"Tab": "\t", "Carriage Return": "\r", "Line Feed": "\n"}
         return {
+            "delimiters": self.keyedit_delimiters
+            + "".join(blanks[name] for name in self.keyedit_delimiters_whitespace if name in blanks),
+            "moves": self.keyedit_move,
             "counters": not self.disable_token_counters,
             "styles_count": self.include_styles_into_token_counters,
             "precision": self.keyedit_precision_attention,
@@ -986,6 +1027,88 @@ class UiSettings(Declared):
             "progress_title": self.show_progress_in_title,
             "volume": self.notification_volume / 100 if self.notification_audio else 0.0,
             "stays_awake": self.prevent_screen_sleep_during_generation,
+        }
+
+
+class CardSettings(Declared):
+    """The cards of models under the prompts."""
+
+    extra_networks_show_hidden_directories: Annotated[bool, Toggle(ui="Show hidden directories")] = True
+    """Lists folders whose names begin with a dot."""
+    extra_networks_dir_button_function: Annotated[
+        bool, Toggle(ui="Add a '/' to the beginning of directory buttons")
+    ] = False
+    """Writes /people instead of people."""
+    extra_networks_hidden_models: Annotated[
+        str,
+        Choice(
+            ui="Show cards for models in hidden directories", choices=("Always", "When searched", "Never"), radio=True
+        ),
+    ] = "When searched"
+    """Hidden directories have names that begin with a dot. When searched: once four letters are typed."""
+    extra_networks_card_width: Annotated[int, Number(ui="Card width for Extra Networks", ge=0, le=2000)] = 0
+    """In pixels; 0: as wide as fits."""
+    extra_networks_card_height: Annotated[int, Number(ui="Card height for Extra Networks", ge=0, le=2000)] = 0
+    """In pixels; 0: as high as wide."""
+    extra_networks_card_text_scale: Annotated[
+        float, Slider(ui="Card text scale", min=0, max=2, step=0.01, ge=0, le=10)
+    ] = 1.0
+    """0 hides the text."""
+    extra_networks_card_show_desc: Annotated[bool, Toggle(ui="Show description on card")] = True
+    """Below the name."""
+    extra_networks_card_order_field: Annotated[
+        str,
+        Choice(
+            ui="Default order field for Extra Networks cards",
+            choices=("Path", "Name", "Date Created", "Date Modified"),
+        ),
+    ] = "Path"
+    """What cards are sorted by when the page opens."""
+    extra_networks_card_order: Annotated[
+        str, Choice(ui="Default order for Extra Networks cards", choices=("Ascending", "Descending"))
+    ] = "Ascending"
+    """The direction in which they are sorted then."""
+    extra_networks_tree_view_style: Annotated[
+        str, Choice(ui="Extra Networks directory view style", choices=("Tree", "Dirs"), radio=True)
+    ] = "Dirs"
+    """Folders as a tree or as buttons, until a browser chooses otherwise."""
+    extra_networks_tree_view_default_enabled: Annotated[
+        bool, Toggle(ui="Show the Extra Networks directory view by default")
+    ] = True
+    """When off, the folders come with the button for them."""
+    extra_networks_tree_view_default_width: Annotated[
+        int, Number(ui="Default width for the Extra Networks directory tree view", ge=50, le=2000)
+    ] = 180
+    """In pixels."""
+    extra_networks_add_text_separator: Annotated[str, Text(ui="Extra networks separator", longest=100)] = " "
+    """The text that a card writes before what it adds."""
+    ui_extra_networks_tab_reorder: Annotated[str, Text(ui="Extra networks tab order", longest=1000)] = ""
+    """Names of pages, separated by commas: they come first."""
+    lora_show_all: Annotated[bool, Toggle(ui="Always show all networks on the Lora page")] = False
+    """When off, the page begins with those for the base model of the checkpoint in use."""
+    lora_hide_unknown_for_versions: Annotated[
+        tuple[str, ...],
+        Several(ui="Hide networks of unknown versions for model versions", choices=("SD1", "SD2", "SDXL")),
+    ] = ()
+    """With a checkpoint of these, networks whose base model is not known are left out as well."""
+
+    @property
+    def live(self) -> dict[str, object]:
+        """What the page's scripts go by."""
+        return {
+            "sort": self.extra_networks_card_order_field.lower(),
+            "descending": self.extra_networks_card_order == "Descending",
+            "tree": self.extra_networks_tree_view_style == "Tree",
+            "folders": self.extra_networks_tree_view_default_enabled,
+            "tree_width": self.extra_networks_tree_view_default_width,
+            "width": self.extra_networks_card_width,
+            "height": self.extra_networks_card_height,
+            "text": self.extra_networks_card_text_scale,
+            "described": self.extra_networks_card_show_desc,
+            "slash": self.extra_networks_dir_button_function,
+            "separator": self.extra_networks_add_text_separator,
+            "pages": [name.strip().lower() for name in self.ui_extra_networks_tab_reorder.split(",") if name.strip()],
+            "all": self.lora_show_all,
         }
 
 
@@ -1126,6 +1249,7 @@ class Settings(BaseModel):
     render: RenderSettings = RenderSettings()
     save: SaveSettings = SaveSettings()
     ui: UiSettings = UiSettings()
+    cards: CardSettings = CardSettings()
     system: SystemSettings = SystemSettings()
     interrogate: InterrogateSettings = InterrogateSettings()
     limits: LimitSettings = LimitSettings()

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from webui.scripts.script import Title
 
-BLACK, GREY = (0, 0, 0), (153, 153, 153)
+log = logging.getLogger(__name__)
+
 FONT = Path(__file__).parent / "fonts" / "Roboto-Regular.ttf"
 """A1111's, so that a legend takes the same room (Apache 2.0, by Google)."""
 LARGEST_SIDE = 32768
 MOST_PIXELS = 200_000_000
 """Of a sheet; one that would be larger is made of smaller pictures."""
+
+
+@dataclass(frozen=True)
+class Ink:
+    """How a legend is written."""
+
+    active: str = "#000000"
+    inactive: str = "#999999"
+    """Of what is not in force."""
+    font: str = ""
+    """A TrueType file; "": Roboto, and also where that file is none."""
+
+
+PLAIN = Ink()
 
 
 def sheet(
@@ -27,6 +43,7 @@ def sheet(
     *,
     margin: int = 0,
     background: str = "#ffffff",
+    ink: Ink = PLAIN,
 ) -> Image.Image:
     """The pictures in reading order, `len(columns)` in a row; None leaves its place empty. RGB.
 
@@ -44,8 +61,8 @@ def sheet(
     size = max((width + height) // 25, 1)
     spacing = size // 2
     left = width * 3 // 4 if any(rows) else 0
-    heads = [_lines(title, width, size) for title in columns]
-    sides = [_lines(title, left, size) for title in rows]
+    heads = [_lines(title, width, size, ink.font) for title in columns]
+    sides = [_lines(title, left, size, ink.font) for title in rows]
     top = max((_height(head, spacing) for head in heads), default=0) + 2 * spacing if any(columns) else 0
     full = (left + len(columns) * (width + margin) - margin, top + len(rows) * (height + margin) - margin)
     made = Image.new("RGB", full, background)
@@ -56,9 +73,9 @@ def sheet(
             corner = (left + column * (width + margin), top + row * (height + margin))
             made.paste(picture, (corner[0] + (width - picture.width) // 2, corner[1] + (height - picture.height) // 2))
     for column, head in enumerate(heads):
-        _write(pen, head, left + column * (width + margin) + width / 2, top / 2, spacing)
+        _write(pen, head, left + column * (width + margin) + width / 2, top / 2, spacing, ink)
     for row, side in enumerate(sides):
-        _write(pen, side, left / 2, top + row * (height + margin) + height / 2, spacing)
+        _write(pen, side, left / 2, top + row * (height + margin) + height / 2, spacing, ink)
     return made
 
 
@@ -66,9 +83,15 @@ def _scaled(picture: Image.Image, scale: float) -> Image.Image:
     return picture.resize((max(int(picture.width * scale), 1), max(int(picture.height * scale), 1)))
 
 
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(FONT, size)
+@lru_cache(maxsize=256)
+def _font(size: int, path: str) -> ImageFont.FreeTypeFont:
+    try:
+        return ImageFont.truetype(path or FONT, size)
+    except (OSError, ValueError) as error:
+        if not path:
+            raise
+        log.warning("The font %s cannot be used: %s. Roboto is used instead.", path, error)
+        return _font(size, "")
 
 
 @dataclass(frozen=True)
@@ -82,17 +105,17 @@ class TextLine:
     """Smaller than the others' where the line would stand out."""
 
 
-def _lines(title: Title, width: int, size: int) -> tuple[TextLine, ...]:
+def _lines(title: Title, width: int, size: int, path: str) -> tuple[TextLine, ...]:
     """The title in lines that are at most so wide, words kept whole."""
     pieces = ((title, True),) if isinstance(title, str) else title
     pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    font = _font(size)
+    font = _font(size, path)
     found = []
     for text, there in pieces:
         for line in _wrapped(text, width, font):
             _, top, _, bottom = pen.textbbox((0, 0), line, font)
-            fitting = next((at for at in range(size, 1, -1) if _wide(pen, line, _font(at)) <= width), 1)
-            found.append(TextLine(line, there, round(bottom - top), _font(fitting)))
+            fitting = next((at for at in range(size, 1, -1) if _wide(pen, line, _font(at, path)) <= width), 1)
+            found.append(TextLine(line, there, round(bottom - top), _font(fitting, path)))
     return tuple(found)
 
 
@@ -117,13 +140,13 @@ def _height(lines: tuple[TextLine, ...], spacing: int) -> int:
     return sum(line.high for line in lines) + spacing * max(len(lines) - 1, 0)
 
 
-def _write(pen: ImageDraw.ImageDraw, lines: tuple[TextLine, ...], x: float, y: float, spacing: int) -> None:
-    """The lines with their middle there; what is not in force is grey and struck out."""
+def _write(pen: ImageDraw.ImageDraw, lines: tuple[TextLine, ...], x: float, y: float, spacing: int, ink: Ink) -> None:
+    """The lines with their middle there; what is not in force is struck out."""
     at = y - _height(lines, spacing) / 2
     for line in lines:
         middle = at + line.high / 2
-        pen.text((x, middle), line.text, BLACK if line.there else GREY, line.font, anchor="mm")
+        pen.text((x, middle), line.text, ink.active if line.there else ink.inactive, line.font, anchor="mm")
         if not line.there:
             half = _wide(pen, line.text, line.font) // 2
-            pen.line((x - half, middle, x + half, middle), GREY, 4)
+            pen.line((x - half, middle, x + half, middle), ink.inactive, 4)
         at += line.high + spacing

@@ -5,6 +5,7 @@ What is written about a model is written for everybody: by admins alone (`guard.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastapi import Request, Response
@@ -17,6 +18,7 @@ from webui.server.routes import Routes
 if TYPE_CHECKING:
     from webui.app import App
 
+AUTOMATIC = "auto"
 KEPT = {"cache-control": "private, max-age=31536000, immutable"}
 """A picture's address changes with the picture."""
 
@@ -38,7 +40,9 @@ def routes(app: App) -> Routes:
         start: int = 0,
         count: int = 60,
     ) -> dict[str, object]:
-        return cards.show(_known(page), CardWish(search[:500], folder, family, sort, descending, start, count))
+        wish = CardWish(search[:500], folder, family, sort, descending, start, count)
+        wish = _as_set(app, _known(page), wish)
+        return {**cards.show(_known(page), wish), "family": wish.family}
 
     @router.post("/refresh/{page}", "user")
     def refresh(page: str) -> None:
@@ -76,6 +80,29 @@ def routes(app: App) -> Routes:
         return cards.shown(cards.find(card_id))
 
     return router
+
+
+def _as_set(app: App, page: Page, wish: CardWish) -> CardWish:
+    """The wish as the settings have it, with the family of the checkpoint in use where that is meant."""
+    cards, family = app.settings.current.cards, wish.family
+    if wish.family == AUTOMATIC:
+        family = current_family(app) if page == "loras" else ""
+    return replace(
+        wish,
+        family=family,
+        hide_unknown=wish.family == AUTOMATIC and family in cards.lora_hide_unknown_for_versions,
+        hidden=cards.extra_networks_hidden_models,
+        hidden_folders=cards.extra_networks_show_hidden_directories,
+    )
+
+
+def current_family(app: App) -> str:
+    """Of the checkpoint of the settings; "" where nobody knows."""
+    checkpoints = app.catalog.checkpoints
+    try:
+        return checkpoints.family(checkpoints.find(app.settings.current.render.sd_model_checkpoint))
+    except NotFound:
+        return ""
 
 
 def _known(page: str) -> Page:

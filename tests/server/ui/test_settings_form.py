@@ -43,7 +43,11 @@ VALUES: dict[str, tuple[Any, ...]] = {
 }
 """One of each kind of control, also of what its list does not offer; the default comes first or not at all."""
 ALIAS = {"clip_skip": "CLIP_stop_at_last_layers"}
-UNKNOWN = {"training_image_repeats_per_epoch": 100, "control_net_allow_script_control": 3, "upscaler_for_img2img": None}
+UNKNOWN = {
+    "training_image_repeats_per_epoch": 100,
+    "control_net_allow_script_control": 3,
+    "restore_config_state_file": None,
+}
 """What A1111 and its extensions wrote into the file."""
 NAMES = st.sampled_from(sorted(VALUES))
 

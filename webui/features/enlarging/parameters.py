@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 from webui.base.errors import NotFound
 from webui.features.feature import FeatureParams
-from webui.request.fields import RESIZE_MODES, Generation, Img2Img
+from webui.request.fields import RESIZE_MODES, Generation
 from webui.request.plan import Resolving
 from webui.request.settings import RenderSettings
 
@@ -31,11 +31,12 @@ class Params(FeatureParams):
     @classmethod
     def of(cls, request: Generation, render: RenderSettings) -> Self | None:
         name = render.upscaler_for_img2img
-        if not isinstance(request, Img2Img) or name in ("", NONE) or request.resize_mode == LATENT:
+        given = request.from_picture
+        if given is None or name in ("", NONE) or given.resize_mode == LATENT:
             return None
-        if request.mask and request.inpaint_full_res:
+        if given.mask and given.inpaint_full_res:
             return None  # A part of the picture is what is fitted.
-        return cls(upscaler=name, width=request.width, height=request.height, fills=request.resize_mode == FILL)
+        return cls(upscaler=name, width=request.width, height=request.height, fills=given.resize_mode == FILL)
 
     def factor(self, size: tuple[int, int]) -> float:
         """How many times larger a picture of this size (width, height) has to be, at least along one side."""

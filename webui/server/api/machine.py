@@ -7,11 +7,12 @@ import threading
 from typing import TYPE_CHECKING
 
 import psutil
-from fastapi.responses import JSONResponse
+from fastapi import Body
+from fastapi.responses import HTMLResponse, JSONResponse
 
 from webui.base.errors import NotFound
 from webui.request.settings import setting_title
-from webui.server.api import sysinfo
+from webui.server.api import licences, sysinfo
 from webui.server.api.answers import MemoryAnswer
 from webui.server.routes import Routes
 
@@ -119,5 +120,13 @@ def _reports(app: App) -> Routes:
             sysinfo.report(app.flags, app.settings.current, app.queue.models.shown),
             headers={"content-disposition": 'attachment; filename="sysinfo.json"'},
         )
+
+    @router.post("/internal/sysinfo-check", "user", looks=True, include_in_schema=False)
+    def sysinfo_checked(told: dict[str, object] = Body()) -> dict[str, bool]:  # noqa: B008
+        return {"whole": sysinfo.is_whole(told)}
+
+    @router.get("/internal/licences", "user", include_in_schema=False)
+    def licences_shown() -> HTMLResponse:
+        return HTMLResponse(licences.page())
 
     return router

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -22,10 +24,13 @@ TOLD_VARIABLES = ("COMMANDLINE_ARGS", "CUDA_VISIBLE_DEVICES", "HF_HOME", "OMP_NU
 """Environment variables in a report; others may hold secrets."""
 
 
+CHECKSUM = "Checksum"
+
+
 def report(flags: Flags, settings: Settings, engine: dict[str, object]) -> dict[str, object]:
     """It has A1111's titles where A1111 has one, and holds no password and no key."""
     ram = psutil.virtual_memory()
-    return {
+    told: dict[str, object] = {
         "Platform": platform.platform(),
         "Python": platform.python_version(),
         "Version": f"{NAME} {VERSION}",
@@ -43,6 +48,19 @@ def report(flags: Flags, settings: Settings, engine: dict[str, object]) -> dict[
         "Packages": sorted({f"{found.metadata['Name']}=={found.version}" for found in distributions()}, key=str.lower),
         "Executable": sys.executable,
     }
+    return {**told, CHECKSUM: checksum(told)}
+
+
+def checksum(told: Mapping[str, object]) -> str:
+    """The sha256 of a report, whatever the order of its lines, in hex: whoever reads one can tell whether it is as it
+    was written."""
+    plain = {name: value for name, value in told.items() if name != CHECKSUM}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def is_whole(told: Mapping[str, object]) -> bool:
+    """Whether a report is as it was written."""
+    return told.get(CHECKSUM) == checksum(told)
 
 
 def _told(value: str) -> str:

@@ -7,6 +7,7 @@ import threading
 from queue import Empty, SimpleQueue
 
 from webui.base.errors import DatabaseError, WebuiError
+from webui.request.live_settings import live_settings
 from webui.request.messages import (
     Answered,
     AsideDone,
@@ -101,7 +102,7 @@ class Dispatcher:
     def _hear(self, item: tuple[Worker, Heard] | Settings | None) -> None:
         match item:
             case Settings():
-                self._hub.publish("page", {"type": "page", **item.ui.live, **item.save.live})
+                self._hub.publish("page", {"type": "page", **live_settings(item)})
                 self._engines.configure(item)
                 self._engines.preload(item)
             case (worker, heard):

@@ -17,6 +17,7 @@ from webui.base.errors import Busy, NotFound
 from webui.catalog.catalog import Catalog
 from webui.catalog.settings_store import SettingsStore
 from webui.request.jobs import JobRequest
+from webui.request.live_settings import live_settings
 from webui.request.messages import Interrupt, Skip
 from webui.server.jobs.asides import Asides
 from webui.server.jobs.dispatcher import Dispatcher
@@ -300,7 +301,7 @@ class JobQueue:
             "previews": [preview.message for preview in own if preview is not None],
             "paused": self._scheduler.paused,
             "forever": self.repeated(viewer),
-            "page": {**settings.ui.live, **settings.save.live},
+            "page": live_settings(settings),
         }
 
     def look(self) -> PreviewImage | None:

@@ -90,7 +90,10 @@ def sheets_of(table: Table, plans: Plans, contents: Mapping[int, bytes], save: S
         cells[cell.place] = _cell([contents[each] for each in positions if each in contents], save)
 
     def laid_out(pictures: list[Image.Image | None], across: tuple[Title, ...], down: tuple[Title, ...]) -> Image.Image:
-        return legend.sheet(pictures, across, down, margin=sheets.margin, background=save.grid_background_color)
+        ink = legend.Ink(save.grid_text_active_color, save.grid_text_inactive_color, save.font)
+        return legend.sheet(
+            pictures, across, down, margin=sheets.margin, background=save.grid_background_color, ink=ink
+        )
 
     parts: list[Image.Image | None] = []
     for z in range(len(layers)):

@@ -13,6 +13,7 @@ from webui.base.fence import fenced, told_of
 from webui.entry_points import blamed
 from webui.registry import TabEntry
 from webui.request.jobs import request_classes
+from webui.request.live_settings import live_settings
 from webui.request.params import help_of
 from webui.request.settings import Settings
 from webui.server.ui import notices, theme
@@ -81,7 +82,7 @@ def _built(app: App, entry: TabEntry) -> object:
 def mount_options(app: App, page: gr.Blocks) -> dict[str, object]:
     """What `gr.mount_gradio_app` is to be told beside the page that was built."""
     return {
-        "theme": theme.theme(),
+        "theme": theme.theme(app.settings.current.ui.gradio_theme, app.paths.themes, app.catalog.problems),
         "head": theme.head(_facts(app, page)),
         "favicon_path": str(theme.FAVICON),
         "footer_links": [],
@@ -148,8 +149,7 @@ def _facts(app: App, page: gr.Blocks) -> dict[str, object]:
         "version": app.version,
         "theme": app.flags.theme,
         "tabs": {tab.elem_id: {"bar": tab.parent.elem_id or "", "title": tab.label} for tab in tabs},
-        **app.settings.current.ui.live,
-        **app.settings.current.save.live,
+        **live_settings(app.settings.current),
         "help": {
             f"{kind}_{name}": text
             for kind, declared in request_classes().items()

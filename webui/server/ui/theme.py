@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
+from pathlib import Path
 
 import gradio as gr
 
+from webui.base.errors import NotFound, UserError
+from webui.base.fence import read_each
+from webui.catalog.problems import Problems
+from webui.catalog.themes import GRADIOS, OURS
+from webui.request.filenames import file_name
 from webui.server.page_files import ENTRY, FILES
+from webui.server.ui import sheets
 from webui.server.ui.sheets import ASSETS
 
+LARGEST = 1_000_000
+"""Bytes of a theme's file."""
 FAVICON = ASSETS / "favicon.svg"
 
 ANEW = (
@@ -54,7 +63,32 @@ _SANS = ("Inter", "Segoe UI", "system-ui", "-apple-system", "Roboto", "Liberatio
 _MONO = ("ui-monospace", "SF Mono", "Cascadia Mono", "Consolas", "Liberation Mono", "monospace")
 
 
-def theme() -> object:
+def theme(name: str, folder: Path, problems: Problems) -> object:
+    """The theme of this name: ours, one of Gradio's, or a file NAME.json in the folder, as Gradio writes themes. One
+    that cannot be used is told as a problem, and ours takes its place."""
+    if name in ("", OURS):
+        return _ours()
+    found, wrong = read_each("themes", [name], str, lambda name: _other(name, folder))
+    problems.found("themes", wrong)
+    return found[0][1] if found else _ours()
+
+
+def _other(name: str, folder: Path) -> object:
+    if name in GRADIOS:
+        own: Callable[..., object] = getattr(gr.themes, name)
+        return own(spacing_size="sm", radius_size="sm", text_size="sm", font=_SANS, font_mono=_MONO)
+    path = folder / file_name(name, "json")
+    if not path.is_file():
+        raise NotFound(f"There is no theme {name!r}.", hint=f"Put {path.name} into {folder}, or choose another theme.")
+    if path.stat().st_size > LARGEST:
+        raise UserError(f"{path.name} is too large for a theme.")
+    loaded = gr.themes.ThemeClass.load(str(path))
+    loaded._stylesheets = []  # Nothing comes from another host.
+    sheets.below_ours(loaded._get_theme_css())  # It must be one that can stand below our sheets.
+    return loaded
+
+
+def _ours() -> object:
     """Gradio's default theme, small and dense, in chalk and ultramarine."""
     base = gr.themes.Default(
         primary_hue=ULTRAMARINE,

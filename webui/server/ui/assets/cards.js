@@ -2,25 +2,29 @@
 // Cards of models under the prompts: a click writes what the model wants into the prompt, or takes it out again.
 import { showSettings } from "./bar.js";
 import { around, field, iconButton, make, type, when } from "./dom.js";
+import { facts } from "./facts.js";
+import * as live from "./live.js";
 import { toggled } from "./prompttext.js";
 import { failed, say } from "./say.js";
 import { post, told, url } from "./server.js";
 
 /**
  * @typedef {{id: string, name: string, path: string, description: string, picture: string, family: string, fault: string}} Card
- * @typedef {{cards: Card[], total: number, families: string[], folders: string[]}} Found
+ * @typedef {{cards: Card[], total: number, families: string[], folders: string[], family: string}} Found
  * @typedef {object} Details
  * @property {string} id
  * @property {string} name
  * @property {string} path
  * @property {number} bytes
  * @property {number} modified
+ * @property {string} sha256
  * @property {Record<string, unknown>} metadata
  * @property {{tag: string, count: number}[]} tags
  * @property {Record<string, string | number>} said
  */
 
 const STEP = 60;
+const AUTOMATIC = "auto"; // for the checkpoint in use
 const ROUTE = "internal/cards";
 const SORTS = ["path", "name", "date created", "date modified"];
 /** @type {Map<string, string>} By tab: the prompt that was typed into last. */
@@ -61,7 +65,7 @@ const above = (/** @type {string} */ folder) => folder.split("/").slice(0, -1).j
 function toggle(id, piece, wanted) {
   const box = field(id);
   if (!box || !piece) return false;
-  const { text, on } = toggled(box.value, piece, wanted);
+  const { text, on } = toggled(box.value, piece, wanted, facts.cards.separator);
   if (text !== box.value) type(box, text);
   return on;
 }
@@ -86,6 +90,15 @@ async function use(panel, card) {
   say(on ? `${card.name} added to the prompt.` : `${card.name} removed from the prompt.`);
 }
 
+/**
+ * The place of a page among those that come first.
+ * @param {string} name
+ */
+function rank(name) {
+  const place = facts.cards.pages.indexOf(name.toLowerCase());
+  return place < 0 ? facts.cards.pages.length : place;
+}
+
 // --- panel ---------------------------------------------------------------------------------------------------------
 
 class Panel {
@@ -99,9 +112,12 @@ class Panel {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
     this.page = "";
-    this.wish = { search: "", folder: "", family: "", sort: "path", descending: false };
-    this.tree = localStorage.getItem("gesso_cards_tree") === "1";
-    this.buttons = Object.entries(this.pages).map(([page, name]) =>
+    const { sort, descending } = facts.cards;
+    this.wish = { search: "", folder: "", family: "", sort, descending };
+    const chosen = localStorage.getItem("gesso_cards_tree");
+    this.tree = chosen ? chosen === "1" : facts.cards.tree;
+    this.withFolders = facts.cards.folders;
+    this.buttons = Object.entries(this.pages).sort((one, other) => rank(one[1]) - rank(other[1])).map(([page, name]) =>
       make("button.cards-page", { type: "button", "data-page": page, "aria-expanded": "false", onclick: () => this.open(page) }, name));
     this.strip = make("div.cards-strip", {}, ...this.buttons);
     this.body = make("div.cards-body", { hidden: true });
@@ -130,7 +146,8 @@ class Panel {
     this.body.replaceChildren();
     this.grid.replaceChildren();
     if (!this.page) return;
-    this.wish = { ...this.wish, search: "", folder: "", family: "" };
+    const family = this.page === "loras" && !facts.cards.all ? AUTOMATIC : "";
+    this.wish = { ...this.wish, search: "", folder: "", family };
     this.search.value = "";
     this.search.setAttribute("aria-label", `Search ${this.pages[this.page]}`);
     this.count.textContent = "";
@@ -149,6 +166,11 @@ class Panel {
   }
 
   turn() {
+    if (!this.withFolders) {
+      this.withFolders = true;
+      this.ask({});
+      return;
+    }
     this.tree = !this.tree;
     localStorage.setItem("gesso_cards_tree", this.tree ? "1" : "0");
     this.ask({});
@@ -195,9 +217,12 @@ class Panel {
     this.count.textContent = found.total === 1 ? "1 card" : `${found.total} cards`;
     if (!found.total) this.grid.replaceChildren(make("p.cards-none", {}, "Nothing found. Press refresh to show new files."));
     this.families.hidden = !found.families.length;
-    this.families.replaceChildren(...["", ...found.families].map((family) =>
-      make("option", { value: family, selected: family === this.wish.family }, family || "All base models")));
-    this.folders.hidden = !found.folders.length;
+    const offered = this.page === "loras" ? [AUTOMATIC, "", ...found.families] : ["", ...found.families];
+    const called = (/** @type {string} */ family) =>
+      family === AUTOMATIC ? "For the checkpoint in use" : family || "All base models";
+    this.families.replaceChildren(...offered.map((family) =>
+      make("option", { value: family, selected: family === this.wish.family }, called(family))));
+    this.folders.hidden = !found.folders.length || !this.withFolders;
     this.folders.classList.toggle("tree", this.tree);
     const parents = new Set(found.folders.map(above));
     const folders = this.tree ? found.folders.filter((folder) => !above(folder) || this.within(above(folder))) : found.folders;
@@ -207,7 +232,7 @@ class Panel {
         "aria-expanded": this.tree && folder && parents.has(folder) ? String(this.within(folder)) : null,
         style: this.tree && folder ? `padding-left: ${8 + 12 * folder.split("/").length}px` : null,
         onclick: () => this.ask({ folder }),
-      }, folder ? (this.tree ? folder.split("/").at(-1) : folder) : "all")));
+      }, folder ? (facts.cards.slash ? "/" : "") + (this.tree ? folder.split("/").at(-1) : folder) : "all")));
   }
 
   /**
@@ -226,7 +251,7 @@ class Panel {
     return make("article.card", { "data-id": card.id },
       make("button.card-use", {
         type: "button", title: card.fault || card.description || card.path, onclick: () => use(this, card).catch(failed),
-      }, picture, make("b", {}, card.name), card.description && make("small", {}, card.description)),
+      }, picture, make("b", {}, card.name), facts.cards.described && card.description && make("small", {}, card.description)),
       card.family && make("span.card-family", {}, card.family),
       card.fault && make("span.card-fault", { title: card.fault }, "broken"),
       make("div.card-tools", {},
@@ -272,6 +297,12 @@ function metadata(found) {
   return [pairs.length ? rows(pairs) : make("p", {}, "The file has no metadata.")];
 }
 
+/**
+ * @param {Details} found
+ * @returns {[string, string][]}
+ */
+const hash = (found) => found.sha256 ? [["Hash", found.sha256]] : [];
+
 /** @type {Record<string, string[]>} */
 const FIELDS = {
   loras: ["description", "sd version", "activation text", "preferred weight", "negative text", "notes"],
@@ -315,7 +346,7 @@ function editor(found, panel, dialog) {
     const box = control(name, found.said[name]);
     const label = make("label", {}, NAMES[name], box);
     form.append(label);
-    if (name === "activation text" && found.tags.length) form.append(tagsInto(box, found.tags));
+    if (name === "activation text" && found.tags.length) form.append(tagsInto(box, found.tags), randomPrompt(tab, found.tags));
   }
   const closeAnd = async (/** @type {() => unknown} */ work) => {
     try {
@@ -338,7 +369,7 @@ function editor(found, panel, dialog) {
     return send(`card/${found.id}/picture/${picture}`);
   }) }, "Use the picture from the gallery");
   const facts = rows([["File", found.path], ["Size", `${(found.bytes / 2 ** 20).toFixed(1)} MB`],
-    ["Modified", new Date(found.modified * 1000).toLocaleString()]]);
+    ["Modified", new Date(found.modified * 1000).toLocaleString()], ...hash(found)]);
   return [facts, form, make("div.card-foot", {}, replace, save)];
 }
 
@@ -354,5 +385,36 @@ function tagsInto(box, tags) {
       box.value = (now.includes(tag) ? now.filter((word) => word !== tag) : [...now, tag]).join(", ");
     } }, tag)));
 }
+
+/**
+ * Words of a training set at random, the frequent ones more often; another press draws anew.
+ * @param {string} tab
+ * @param {{tag: string, count: number}[]} tags
+ */
+function randomPrompt(tab, tags) {
+  const most = Math.max(...tags.map(({ count }) => count));
+  const box = make("textarea", { rows: 2, readOnly: true, "aria-label": "Random prompt" });
+  const draw = () => {
+    box.value = tags.filter(({ count }) => Math.random() * most < count).map(({ tag }) => tag).join(", ");
+  };
+  draw();
+  return make("div.card-random", {}, box,
+    make("button.card-tag", { type: "button", onclick: draw }, "Random prompt"),
+    make("button.card-tag", { type: "button", onclick: () => { toggle(`${tab}_prompt`, box.value, true); } }, "Add to prompt"));
+}
+
+// How cards look, also of those that are there when somebody changes it.
+function dress() {
+  const { width, height, text, tree_width: tree } = facts.cards;
+  const { style } = document.documentElement;
+  style.setProperty("--card-width", width ? `${width}px` : "");
+  style.setProperty("--card-height", height ? `${height}px` : "");
+  style.setProperty("--card-text", String(text));
+  style.setProperty("--cards-tree", `${tree}px`);
+}
+dress();
+live.read((what) => {
+  if (what === "page" || what === "state") dress();
+});
 
 when(".gesso-cards", (place) => void new Panel(place));

@@ -26,12 +26,39 @@
  * @property {boolean} stays_awake Whether the screen does while a job runs.
  * @property {number} precision By how much Ctrl+Up changes the weight of words.
  * @property {number} precision_extra By how much it changes the weight of an extra network.
+ * @property {string} delimiters At these characters a word ends.
+ * @property {boolean} moves Whether Alt+Left moves pieces of the prompt.
+ * @property {CardFacts} cards
  */
+/**
+ * How the cards of models look and begin.
+ * @typedef {object} CardFacts
+ * @property {string} sort
+ * @property {boolean} descending
+ * @property {boolean} tree Whether folders are a tree.
+ * @property {boolean} folders Whether folders are shown.
+ * @property {number} tree_width In pixels.
+ * @property {number} width Of a card in pixels; 0: as it fits.
+ * @property {number} height
+ * @property {number} text The size of its text.
+ * @property {boolean} described Whether it has its description.
+ * @property {boolean} slash Whether names of folders begin with one.
+ * @property {string} separator What stands before a piece that is added to the prompt.
+ * @property {string[]} pages Those that come first.
+ * @property {boolean} all Whether LoRAs for all base models are shown.
+ */
+
+/** @type {CardFacts} */
+const CARDS = {
+  sort: "path", descending: false, tree: false, folders: true, tree_width: 180, width: 0, height: 0, text: 1,
+  described: true, slash: false, separator: " ", pages: [], all: false,
+};
 
 /** @type {Facts} */
 export const facts = {
   theme: "", tabs: {}, help: {}, counters: true, styles_count: true, begins_anew: true, precision: 0.1, precision_extra: 0.05,
   at_home: false, saves_one: true, shows_pictures: true, gallery_height: "", lightbox: true, lightbox_fills: true, lightbox_live: false,
   icon_opacity: 1, bar_opacity: 0.9, gamepad_ms: 0, progress_bar: true, progress_title: true, volume: 0, stays_awake: true,
+  delimiters: " \t\r\n.,\\/!?%^*;:{}=`~()", moves: true, cards: CARDS,
   ...JSON.parse(globalThis.document?.getElementById("page_facts")?.textContent || "{}"),
 };

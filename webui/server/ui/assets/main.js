@@ -30,6 +30,7 @@ import "./jobs.js";
 import "./job_status.js";
 import "./tokens.js";
 import "./logins.js";
+import "./about.js";
 import { ready } from "./commands.js";
 
 sessionStorage.removeItem("gesso_edition"); // Whatever kept an earlier page from its modules is over (`theme.py`).

@@ -108,8 +108,8 @@ document.addEventListener("keydown", (event) => {
   if (command && !event.altKey && (event.key === "ArrowUp" || event.key === "ArrowDown")) {
     event.preventDefault();
     const sign = event.key === "ArrowUp" ? 1 : -1;
-    apply(area, changedWeight(area.value, selection, sign * facts.precision, sign * facts.precision_extra));
-  } else if (event.altKey && !command && (event.key === "ArrowLeft" || event.key === "ArrowRight")) {
+    apply(area, changedWeight(area.value, selection, sign * facts.precision, sign * facts.precision_extra, facts.delimiters));
+  } else if (facts.moves && event.altKey && !command && (event.key === "ArrowLeft" || event.key === "ArrowRight")) {
     event.preventDefault();
     apply(area, movedPieces(area.value, selection, event.key === "ArrowLeft" ? -1 : 1));
   }

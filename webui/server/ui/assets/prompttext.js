@@ -1,7 +1,9 @@
 // @ts-check
 // What is done to the text of a prompt: weights, the order of its pieces, tags of extra networks. Texts in, texts out.
 
-const DELIMITERS = /[\s.,\\/!?%^*;:{}=`~()[\]<>|]/;
+const DELIMITERS = " \t\r\n.,\\/!?%^*;:{}=`~()";
+// These enclose something, whatever else ends a word.
+const BRACKETS = "()[]<>|";
 
 /**
  * A text, what is selected in it, and the part of the former text that is replaced.
@@ -82,9 +84,11 @@ function isAllOf(text, { open, close }, start, end) {
  * @param {[start: number, end: number]} selection
  * @param {number} by For words.
  * @param {number} byExtra For the weight of an extra network.
+ * @param {string} [delimiters] Characters at which a word ends.
  * @returns {Edit | null}
  */
-export function changedWeight(text, [start, end], by, byExtra) {
+export function changedWeight(text, [start, end], by, byExtra, delimiters = DELIMITERS) {
+  const ends = (/** @type {string} */ letter) => delimiters.includes(letter) || BRACKETS.includes(letter);
   const tag = bracketAround(text, start, end, "<", ">");
   if (tag) {
     const match = /^(.*:)(-?\d+(?:\.\d+)?)$/.exec(text.slice(tag.open + 1, tag.close));
@@ -116,8 +120,8 @@ export function changedWeight(text, [start, end], by, byExtra) {
     from = square.open;
     to = square.close + 1;
   } else if (start === end) {
-    while (from > 0 && !DELIMITERS.test(text.charAt(from - 1))) from--;
-    while (to < text.length && !DELIMITERS.test(text.charAt(to))) to++;
+    while (from > 0 && !ends(text.charAt(from - 1))) from--;
+    while (to < text.length && !ends(text.charAt(to))) to++;
     content = text.slice(from, to);
     if (!content) return null;
   }
@@ -178,13 +182,14 @@ function pattern(piece) {
  * @param {string} text
  * @param {string} piece
  * @param {boolean} [wanted]
+ * @param {string} [separator] Between the prompt and the piece.
  * @returns {{text: string, on: boolean}} The new text, and whether the piece stands in it.
  */
-export function toggled(text, piece, wanted) {
+export function toggled(text, piece, wanted, separator = " ") {
   const found = pattern(piece);
   const has = found.test(text);
   const on = wanted ?? !has;
   if (on === has) return { text, on };
-  if (on) return { text: text + (text && !/\s$/.test(text) ? " " : "") + piece, on };
+  if (on) return { text: text + (text && !text.endsWith(separator) ? separator : "") + piece, on };
   return { text: text.replace(found, (_all, before) => (/^[\s,(]?$/.test(before ?? "x") ? before : "")).trimEnd(), on };
 }

@@ -18,8 +18,12 @@ from webui.server.ui.wiring import SettingsPane, owner_of
 if TYPE_CHECKING:
     from webui.app import App
 
-TITLES = {"render": "Pictures", "save": "Saving", "ui": "The page", "system": "System"}
+TITLES = {"render": "Pictures", "save": "Saving", "ui": "The page", "cards": "Extra networks", "system": "System"}
 """The sub-tabs' names by section."""
+
+
+PLACES = {"tokens": "API tokens", "logins": "Logins", "about": "About"}
+"""Sub-tabs that a script of the page fills."""
 
 
 def settings(app: App) -> SettingsPane:
@@ -59,10 +63,9 @@ def settings(app: App) -> SettingsPane:
                     )
         with gr.Tab("Defaults", id="defaults", elem_id="settings_defaults"):
             defaults = gr.Column(elem_id="setting_defaults", elem_classes="settings-defaults")
-        with gr.Tab("API tokens", id="tokens", elem_id="settings_tokens"), gr.Column(elem_classes="settings-page"):
-            gr.HTML("<section id='setting_tokens' aria-label='API tokens'></section>", elem_classes="bare")
-        with gr.Tab("Logins", id="logins", elem_id="settings_logins"), gr.Column(elem_classes="settings-page"):
-            gr.HTML("<section id='setting_logins' aria-label='Logins'></section>", elem_classes="bare")
+        for name, title in PLACES.items():
+            with gr.Tab(title, id=name, elem_id=f"settings_{name}"), gr.Column(elem_classes="settings-page"):
+                gr.HTML(f"<section id='setting_{name}' aria-label='{title}'></section>", elem_classes="bare")
     restart.click(None, None, None, js=calls("restart"), **QUIET)
     page = form_of(app, forms, "settings_shown")
 
