@@ -91,7 +91,7 @@ def test_the_docs_name_the_files_of_all_preprocessors() -> None:
     "document",
     [
         *("README.md", "webui/README.md", "models/README.md", "webui/DECISIONS.md", "webui/docs/API.md"),
-        *("webui/docs/CONTROL.md", "webui/docs/WITHOUT_DOWNLOADS.md"),
+        *("webui/docs/CONTROL.md", "webui/docs/SETTINGS.md", "webui/docs/WITHOUT_DOWNLOADS.md"),
     ],
 )
 def test_links_between_documents_lead_somewhere(document: str) -> None:

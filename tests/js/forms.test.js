@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { clock } from "../../webui/server/ui/assets/clock.js";
 import { ALL, midnight, question } from "../../webui/server/ui/assets/historyquery.js";
-import { hires, nearest, resized, written } from "../../webui/server/ui/assets/sizes.js";
+import { factorIn, hires, nearest, resized, written } from "../../webui/server/ui/assets/sizes.js";
 
 test("hires fix goes by the factor, unless a side is named; the other side follows", () => {
   assert.deepEqual(hires([512, 768], 1.5, [0, 0]), [768, 1152]);
@@ -40,4 +40,10 @@ test("a day begins at midnight where the browser is, and ends when the next one 
   assert.equal(midnight("2026-11-29"), String(new Date(2026, 10, 29).getTime() / 1000));
   assert.equal(midnight("2026-02-28", 1), midnight("2026-03-01"));
   for (const none of ["", "2026", "no-day-x", "0001-01-01"]) assert.equal(midnight(none), "");
+});
+
+test("an upscaler's name says by how much it enlarges", () => {
+  const names = { "4x-UltraSharp": 4, "RealESRGAN_x4plus": 4, "2x_Compact": 2, "R-ESRGAN 4x+ Anime6B": 4, "DAT x3": 3 };
+  for (const [name, factor] of Object.entries(names)) assert.equal(factorIn(name), factor, name);
+  for (const name of ["Lanczos", "None", "1024x768", "SwinIR", "16x"]) assert.equal(factorIn(name), 0, name);
 });

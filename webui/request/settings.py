@@ -826,6 +826,27 @@ class UiSettings(Declared):
         bool, Toggle(ui="Settings in img2img hidden under Accordion", restart=True)
     ] = False
     """Folds the whole form away."""
+    postprocessing_disable_in_extras: Annotated[
+        tuple[str, ...],
+        Several(
+            ui="Disable postprocessing operations in extras tab",
+            choices=(
+                "GFPGAN",
+                "CodeFormer",
+                "Split oversized images",
+                "Auto focal point crop",
+                "Auto-sized crop",
+                "Create flipped copies",
+                "Caption",
+            ),
+            restart=True,
+        ),
+    ] = ()
+    """The Extras tab does not show them."""
+    set_scale_by_when_changing_upscaler: Annotated[
+        bool, Toggle(ui="Automatically set the Scale by factor based on the name of the selected Upscaler.")
+    ] = False
+    """Choosing 4x-UltraSharp on the Extras tab sets the factor 4."""
     live_previews_enable: Annotated[bool, Toggle(ui="Show live previews of the created image")] = True
     """Shows previews while a picture is being generated."""
     live_preview_refresh_period: Annotated[
@@ -1010,6 +1031,7 @@ class UiSettings(Declared):
             "delimiters": self.keyedit_delimiters
             + "".join(blanks[name] for name in self.keyedit_delimiters_whitespace if name in blanks),
             "moves": self.keyedit_move,
+            "scales": self.set_scale_by_when_changing_upscaler,
             "counters": not self.disable_token_counters,
             "styles_count": self.include_styles_into_token_counters,
             "precision": self.keyedit_precision_attention,

@@ -4,7 +4,8 @@ import { command } from "./commands.js";
 import { around, byId, field, make, type, when } from "./dom.js";
 import * as results from "./results.js";
 import { say } from "./say.js";
-import { hires, nearest, resized, written } from "./sizes.js";
+import { facts } from "./facts.js";
+import { factorIn, hires, nearest, resized, written } from "./sizes.js";
 import { openedMode, openedTab, openedUnit, openSubTab, openTab } from "./tabs.js";
 
 function showMode() {
@@ -74,6 +75,12 @@ command("scaleBy", () => {
 });
 
 let given = "";
+
+// "4x-UltraSharp" and "RealESRGAN_x4plus" say by how much they enlarge.
+command("scaleOfUpscaler", (name, factor) => {
+  const said = factorIn(String(name));
+  return [facts.scales && said ? said : factor];
+});
 
 // What the paste button reads: what a file said, the prompt, or the infotext of the last picture.
 command("infotextFor", (tab, text) => {

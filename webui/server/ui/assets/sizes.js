@@ -60,3 +60,13 @@ export function written(text) {
   const match = /^\s*(\d{2,5})\s*[x×*]\s*(\d{2,5})\s*$/.exec(text);
   return match ? [Number(match[1]), Number(match[2])] : null;
 }
+
+/**
+ * By how much an upscaler of this name enlarges; 0: it does not say.
+ * @param {string} name
+ */
+export function factorIn(name) {
+  const match = /(?<![a-z0-9])(\d{1,2})x(?![a-z0-9])|x(\d{1,2})(?!\d)/i.exec(name);
+  const factor = Number(match?.[1] ?? match?.[2] ?? 0);
+  return factor >= 1 && factor <= 8 ? factor : 0;
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePath
@@ -19,6 +20,7 @@ from webui.server.ui.components import Component, Data, Shown, all_in, text_in
 from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.previews import shows_preview
 from webui.server.ui.results import results
+from webui.server.ui.script import calls
 from webui.server.ui.sending import PICTURE, Receiver, Sending, Sent, sends_shown_picture
 from webui.server.ui.sources import source
 from webui.server.ui.toprow import tool_button
@@ -43,9 +45,18 @@ AUTOSIZED = ("autosized_crop", "crop_objective", "crop_threshold")
 BOUNDS = ("crop_min_side", "crop_max_side", "crop_min_area", "crop_max_area")
 BACKGROUND = ("background_model", "alpha_matting")
 EDGES = ("alpha_matting_foreground_threshold", "alpha_matting_background_threshold", "alpha_matting_erode_size")
-FACES = ("gfpgan_visibility", "codeformer_visibility", "codeformer_weight")
+FACES = {"GFPGAN": ("gfpgan_visibility",), "CodeFormer": ("codeformer_visibility", "codeformer_weight")}
 CAPTION = ("caption_model", "existing_caption")
 FLIPS = ("flip_horizontal", "flip_vertical", "flip_both")
+
+CAPTIONS = "Caption"
+OPERATIONS: Mapping[str, tuple[str, Sequence[tuple[Sequence[str], int]]]] = {
+    "Split oversized images": ("split", ((SPLIT, 150),)),
+    "Auto focal point crop": ("focal", ((("focal_crop",), 150), (FOCAL, 200))),
+    "Auto-sized crop": ("crop", ((AUTOSIZED, 150), (BOUNDS, 220))),
+    "Create flipped copies": ("flips", ((FLIPS, 120),)),
+}
+"""A1111's title of an operation -> (id, rows of its controls with their width)."""
 
 
 def extras(app: App) -> ExtrasPane:
@@ -77,7 +88,7 @@ def extras(app: App) -> ExtrasPane:
                         "Output directory", "output_dir", "Subfolders are kept. Empty: the usual output folder."
                     )
             _upscale(controls)
-            _more(controls)
+            _more(controls, app.settings.current.ui.postprocessing_disable_in_extras)
         with gr.Column(scale=1, min_width=320):
             with gr.Row(elem_id="extras_generate_box", elem_classes="generate-box"):
                 gr.Button("Interrupt", elem_id="extras_interrupt", elem_classes="while-running")
@@ -130,6 +141,8 @@ def _upscale(controls: Controls) -> None:
         to.select(None, None, controls[MODE], js=f"() => {RESIZE_TO}", **QUIET)
         with gr.Row():
             controls.add_all(UPSCALERS, min_width=150)
+        chosen = [controls[UPSCALERS[0]], controls[BY[0]]]
+        chosen[0].input(None, chosen, chosen[1], js=calls("scaleOfUpscaler"), **QUIET)
     controls.add("remove_background")
     with gr.Accordion("Background", open=False, elem_id="extras_background", elem_classes="fold"):
         with gr.Row():
@@ -138,27 +151,29 @@ def _upscale(controls: Controls) -> None:
             controls.add_all(EDGES, min_width=120)
 
 
-def _more(controls: Controls) -> None:
-    """What is done besides; closed until somebody wants it."""
-    with gr.Accordion("Restore faces", open=False, elem_id="extras_faces", elem_classes="fold"), gr.Row():
-        controls.add_all(FACES, min_width=150)
-    with gr.Accordion("Detail", open=False, elem_id="extras_detail", elem_classes="fold"):
+def _more(controls: Controls, disabled: Collection[str]) -> None:
+    """What is done besides, but for what people do not want here; closed until somebody wants it."""
+    faces = [name for title, names in FACES.items() if title not in disabled for name in names]
+    if faces:
+        with _fold("Restore faces", "faces"), gr.Row():
+            controls.add_all(faces, min_width=150)
+    with _fold("Detail", "detail"):
         controls.add_all(DETAIL)
-    with gr.Accordion("Split oversized images", open=False, elem_id="extras_split", elem_classes="fold"), gr.Row():
-        controls.add_all(SPLIT, min_width=150)
-    with gr.Accordion("Auto focal point crop", open=False, elem_id="extras_focal", elem_classes="fold"):
-        controls.add("focal_crop")
-        with gr.Row():
-            controls.add_all(FOCAL, min_width=200)
-    with gr.Accordion("Auto-sized crop", open=False, elem_id="extras_crop", elem_classes="fold"):
-        with gr.Row():
-            controls.add_all(AUTOSIZED, min_width=150)
-        with gr.Row():
-            controls.add_all(BOUNDS, min_width=220)
-    with gr.Accordion("Create flipped copies", open=False, elem_id="extras_flips", elem_classes="fold"), gr.Row():
-        controls.add_all(FLIPS, min_width=120)
-    with gr.Accordion("Create caption", open=False, elem_id="extras_caption", elem_classes="fold"):
-        controls.add_all(CAPTION)
+    for title, (name, rows) in OPERATIONS.items():
+        if title in disabled:
+            continue
+        with _fold(title, name):
+            for names, width in rows:
+                with gr.Row():
+                    controls.add_all(names, min_width=width)
+    if CAPTIONS not in disabled:
+        with _fold("Create caption", "caption"):
+            controls.add_all(CAPTION)
+
+
+def _fold(title: str, name: str) -> Component:
+    made: Component = gr.Accordion(title, open=False, elem_id=f"extras_{name}", elem_classes="fold")
+    return made
 
 
 def _submits(app: App, trigger: Component, controls: Controls, given: tuple[Component, ...], notice: Component) -> None:

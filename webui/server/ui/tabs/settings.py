@@ -9,7 +9,7 @@ import gradio as gr
 from webui.base.errors import WebuiError
 from webui.request.settings import Settings
 from webui.server.ui import notices
-from webui.server.ui.components import Data, Shown
+from webui.server.ui.components import Component, Data, Shown
 from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.quicksettings import form_of, settings_form
 from webui.server.ui.script import calls
@@ -32,16 +32,7 @@ def settings(app: App) -> SettingsPane:
     keys = Settings.keys()
     freeze = app.settings.freeze
     in_the_bar = {keys[key] for key in current.ui.quicksettings_list if key in keys and not freeze.everything}
-    with gr.Row(elem_id="settings_bar", elem_classes="settings-bar", equal_height=True):
-        apply = gr.Button("Apply settings", variant="primary", elem_id="settings_submit", scale=0, min_width=140)
-        restart = gr.Button("Restart", elem_id="settings_restart", scale=0, min_width=100)
-        gr.HTML(
-            "<input id='settings_search' type='search' placeholder='Search in all settings' "
-            "aria-label='Search in all settings' autocomplete='off'>",
-            elem_classes="bare search",
-        )
-        every = gr.Button("Show all pages", elem_id="settings_show_all_pages", scale=0, min_width=140)
-    every.click(None, None, None, js=calls("showAllSettings"), **QUIET)
+    apply, restart = _bar()
     notice = gr.HTML(elem_id="settings_result", elem_classes="notices")
     forms: dict[str, Controls] = {}
     with gr.Tabs(elem_id="settings_pages"):
@@ -87,6 +78,21 @@ def settings(app: App) -> SettingsPane:
 
     apply.click(save, {*page.components}, [notice, *page.components], **QUIET)
     return SettingsPane(defaults, page)
+
+
+def _bar() -> tuple[Component, Component]:
+    """The bar at the top -> Apply, Restart."""
+    with gr.Row(elem_id="settings_bar", elem_classes="settings-bar", equal_height=True):
+        apply = gr.Button("Apply settings", variant="primary", elem_id="settings_submit", scale=0, min_width=140)
+        restart = gr.Button("Restart", elem_id="settings_restart", scale=0, min_width=100)
+        gr.HTML(
+            "<input id='settings_search' type='search' placeholder='Search in all settings' "
+            "aria-label='Search in all settings' autocomplete='off'>",
+            elem_classes="bare search",
+        )
+        every = gr.Button("Show all pages", elem_id="settings_show_all_pages", scale=0, min_width=140)
+    every.click(None, None, None, js=calls("showAllSettings"), **QUIET)
+    return apply, restart
 
 
 def _takes_effect_later(key: str) -> bool:
