@@ -15,6 +15,7 @@ from PIL import Image
 from tests.annotators import FILES, seen_small, written
 from tests.api.conftest import Api, opened
 from tests.api.test_controlnet import through_the_pipe
+from tests.tensors import drawn, write_tensors
 from webui.engine.aside import AsideLane
 from webui.request.preprocessors import preprocessor
 
@@ -72,8 +73,7 @@ def test_a_missing_file_is_named_with_its_place(equipped: Api, module: str) -> N
 
 def test_a_unit_without_its_file_is_left_out_with_a_remark(equipped: Api) -> None:
     networks = equipped.app.paths.models / "ControlNet"
-    networks.mkdir(parents=True, exist_ok=True)
-    (networks / "canny.safetensors").write_bytes(b"never opened")
+    write_tensors(networks / "canny.safetensors", drawn({"never opened": (1,)}))
     unit = {"enabled": True, "module": "pidinet", "model": "canny", "image": picture()}
     body = {"prompt": "a", "width": 64, "height": 64, "steps": 1, "alwayson_scripts": {"controlnet": {"args": [unit]}}}
     answer = equipped.client.post("/sdapi/v1/txt2img", json=body)
