@@ -61,6 +61,13 @@ def url_of(page: Page, usual: str) -> str:
     return f"{found.scheme}://{found.netloc}/" if found.scheme.startswith("http") else usual
 
 
+def forget(page: Page, url: str) -> None:
+    """The browser has never been on that server's page."""
+    where = urlsplit(url)
+    asked = {"origin": f"{where.scheme}://{where.netloc}", "storageTypes": "local_storage"}
+    page.context.new_cdp_session(page).send("Storage.clearDataForOrigin", asked)
+
+
 Enter = Callable[..., Visitor]
 
 
@@ -115,6 +122,8 @@ def enter(browser: Browser, home: BrowserContext, page_server: RunningServer) ->
         page.emulate_media(color_scheme="dark" if dark else "light")
         if strict:
             watch(page)
+        if context is home and beside is None:
+            forget(page, url or page_server.url)
         visitor = Visitor(page, url or page_server.url)
         return visitor.arrive() if arrive else visitor
 

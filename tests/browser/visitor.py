@@ -27,9 +27,9 @@ AT_REST_MS = 4000
 HANDLE = """document.addEventListener("gesso:ready", async () => {
     const entry = document.querySelector("script[type=module][src$='/main.js']").src;
     const of = name => import(new URL(`${name}.js`, entry));
-    const [live, dom, tabs, server, { facts }] =
-        await Promise.all(["live", "dom", "tabs", "server", "facts"].map(of));
-    window.modules = { live, dom, tabs, server, facts };
+    const [live, dom, tabs, server, remembering, { facts }] =
+        await Promise.all(["live", "dom", "tabs", "server", "remembering", "facts"].map(of));
+    window.modules = { live, dom, tabs, server, remembering, facts };
 }, { once: true })"""
 """For the tests alone: the page's modules by their names. The page itself leaves nothing in `window`."""
 BAR = "#tabs > .tab-wrapper"
@@ -58,7 +58,7 @@ class Visitor:
 
     def settled(self) -> Visitor:
         """The page is built, shows the server's values, and the stream has said where things stand."""
-        self.page.wait_for_selector("html.arrived #txt2img_generate")
+        self.page.wait_for_selector("html.arrived.remembered #txt2img_generate", state="attached")
         self.until("() => window.modules?.live.isConnected() && modules.live.engine()?.state === 'ready'")
         return self
 

@@ -19,6 +19,7 @@ from webui.catalog.detector_files import DetectorFiles
 from webui.catalog.embeddings import Embeddings
 from webui.catalog.files import stamp_of
 from webui.catalog.folders import Folders
+from webui.catalog.forms import Forms
 from webui.catalog.hashes import Hashes
 from webui.catalog.history import History
 from webui.catalog.history_folders import FolderIndex
@@ -95,6 +96,7 @@ class Catalog:
         self.job_pictures = JobPictures(self.pictures, self.jobs, self.hashes, paths, remembers=remembers)
         self.kept = KeptPictures(self.pictures, paths)
         self.reduced = ReducedPictures(self.picture)
+        self.forms = Forms(self.database)
         self.styles = Styles(paths, self.problems)
         self.unit_presets = UnitPresets(paths.state, self.problems)
         self.ui_defaults = UiDefaults(paths, self.problems, self.choices)

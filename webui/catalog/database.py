@@ -136,6 +136,13 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX sessions_of_owner ON sessions (owner, seen);
     """,
     "ALTER TABLE jobs ADD COLUMN called INTEGER NOT NULL DEFAULT 0",
+    """
+    CREATE TABLE forms (
+        who TEXT NOT NULL, page TEXT NOT NULL, kind TEXT NOT NULL, content TEXT NOT NULL, kept REAL NOT NULL,
+        PRIMARY KEY (who, page, kind)
+    ) WITHOUT ROWID;
+    CREATE INDEX forms_newest ON forms (who, kind, kept);
+    """,
 )
 """What to run to get from version N to N + 1. Never change a line that was released: add one."""
 

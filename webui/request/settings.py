@@ -1022,6 +1022,9 @@ class UiSettings(Declared):
     """A word ends at these as well."""
     keyedit_move: Annotated[bool, Toggle(ui="Alt+left/right moves prompt elements")] = True
     """The part of the prompt between two commas changes places with its neighbour."""
+    remember_form: Annotated[bool, Toggle(ui="Remember what stands in the forms")] = True
+    """A reloaded page shows the values, pictures and tabs that were there before. "Reset the form" above Styles brings
+    the defaults back."""
 
     @property
     def live(self) -> dict[str, object]:
@@ -1032,6 +1035,7 @@ class UiSettings(Declared):
             + "".join(blanks[name] for name in self.keyedit_delimiters_whitespace if name in blanks),
             "moves": self.keyedit_move,
             "scales": self.set_scale_by_when_changing_upscaler,
+            "remembers": self.remember_form,
             "counters": not self.disable_token_counters,
             "styles_count": self.include_styles_into_token_counters,
             "precision": self.keyedit_precision_attention,

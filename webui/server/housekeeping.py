@@ -8,6 +8,7 @@ import time
 
 from webui.base.errors import StorageError
 from webui.catalog.catalog import Catalog
+from webui.catalog.forms import KEPT
 from webui.catalog.settings_store import SettingsStore
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Housekeeping:
         jobs = self._catalog.jobs.delete_old(time.time() - days * DAY) if days else 0
         uploads = self._catalog.uploads.sweep(self._catalog.jobs.pictures_needed(), UPLOADS_KEPT)
         self._catalog.visitor_files.sweep(DROPPED_KEPT)
+        self._catalog.forms.sweep(time.time() - KEPT)
         return jobs, uploads
 
     def _keep_house(self) -> None:

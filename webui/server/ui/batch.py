@@ -25,7 +25,7 @@ from webui.server.ui.components import Component, Data, all_in, text_in
 from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.scripts import Scripts
 from webui.server.ui.sources import INIT, MASK, Added, Scaling
-from webui.server.ui.wiring import owner_of
+from webui.server.ui.visitors import owner_of
 
 if TYPE_CHECKING:
     from webui.app import App

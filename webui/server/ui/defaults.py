@@ -14,7 +14,8 @@ from webui.request.params import parsed
 from webui.server.ui import notices
 from webui.server.ui.components import Data
 from webui.server.ui.controls import QUIET, Controls
-from webui.server.ui.wiring import ExtrasPane, Pane, owner_of
+from webui.server.ui.visitors import owner_of
+from webui.server.ui.wiring import ExtrasPane, Pane
 
 if TYPE_CHECKING:
     from webui.app import App

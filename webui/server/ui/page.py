@@ -25,6 +25,7 @@ from webui.server.ui.greyed import Looks, grey_out
 from webui.server.ui.native_size import Sizes, follow_checkpoint
 from webui.server.ui.order import tabs_of
 from webui.server.ui.quicksettings import Quicksettings, SettingsForm, broken_things, quicksettings
+from webui.server.ui.remembering import RECALL, connect_remembering
 from webui.server.ui.script import calls
 from webui.server.ui.styles import styles_dialog
 from webui.server.ui.wiring import ExtrasPane, FormPane, Pane, SettingsPane, connect
@@ -53,6 +54,7 @@ def build(app: App) -> Component:
         standing = [bar, *(pane.form for pane in panes.values() if isinstance(pane, SettingsPane))]
         connect(app, panes)
         styles_dialog(app, forms)
+        connect_remembering(app, panes.values())
         for settings in (pane for pane in panes.values() if isinstance(pane, SettingsPane)):
             with settings.defaults:
                 defaults_page(app, [pane for pane in panes.values() if isinstance(pane, Pane | ExtrasPane)])
@@ -144,11 +146,14 @@ def _sent(name: str, value: object) -> object:
 
 def _facts(app: App, page: gr.Blocks) -> dict[str, object]:
     """What the page's scripts are to know."""
-    tabs = [block for block in page.blocks.values() if isinstance(block, gr.Tab) and block.elem_id]
+    blocks = [block for block in page.blocks.values() if getattr(block, "elem_id", None)]
+    tabs = [block for block in blocks if isinstance(block, gr.Tab)]
     return {
         "version": app.version,
         "theme": app.flags.theme,
         "tabs": {tab.elem_id: {"bar": tab.parent.elem_id or "", "title": tab.label} for tab in tabs},
+        "forms": [block.elem_id.removesuffix(RECALL) for block in blocks if block.elem_id.endswith(RECALL)],
+        "logins": app.access.required,
         **live_settings(app.settings.current),
         "help": {
             f"{kind}_{name}": text

@@ -23,7 +23,7 @@ from webui.server.ui.script import calls
 from webui.server.ui.sending import PICTURE, Receiver, Sent
 from webui.server.ui.toprow import tool_button
 from webui.server.ui.unit_presets import connect_presets, preset_bar
-from webui.server.ui.wiring import copy_for
+from webui.server.ui.visitors import copy_for
 
 if TYPE_CHECKING:
     from webui.app import App

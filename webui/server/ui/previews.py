@@ -22,7 +22,7 @@ from webui.server.previews import awaited
 from webui.server.ui import notices
 from webui.server.ui.components import Component, Data
 from webui.server.ui.controls import QUIET, Controls
-from webui.server.ui.wiring import owner_of, upload
+from webui.server.ui.visitors import owner_of, upload
 
 if TYPE_CHECKING:
     from webui.app import App

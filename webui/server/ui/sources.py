@@ -14,7 +14,8 @@ from webui.server.ui.components import Component, Data, number_in, text_in
 from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.script import calls
 from webui.server.ui.sketch import painted, sketched, sketched_to_inpaint
-from webui.server.ui.wiring import Complete, copy_for, file_content, upload
+from webui.server.ui.visitors import copy_for, file_content, upload
+from webui.server.ui.wiring import Complete
 
 if TYPE_CHECKING:
     from webui.app import App

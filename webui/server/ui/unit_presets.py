@@ -21,7 +21,7 @@ from webui.server.ui.components import Component, Data, Shown, Update, text_in
 from webui.server.ui.controls import QUIET, Controls, Units
 from webui.server.ui.script import calls
 from webui.server.ui.toprow import tool_button
-from webui.server.ui.wiring import owner_of
+from webui.server.ui.visitors import owner_of
 
 if TYPE_CHECKING:
     from webui.app import App

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gradio as gr
@@ -29,11 +28,13 @@ from webui.server.ui.components import Component, Data, Shown, text_in
 from webui.server.ui.controls import PARTS, QUIET, Controls
 from webui.server.ui.editing import Editing, JobList, connect_editing
 from webui.server.ui.quicksettings import SettingsForm
+from webui.server.ui.remembering import KeptForm
 from webui.server.ui.results import ResultsPanel
 from webui.server.ui.script import calls
 from webui.server.ui.scripts import Scripts
 from webui.server.ui.sending import PARAMETERS, PICTURE, Receiver, Sending, Sent, connect_all, finished
 from webui.server.ui.toprow import PROMPTS, STYLES, Toprow
+from webui.server.ui.visitors import copy_for, owner_of, upload
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -62,6 +63,14 @@ class Pane:
     scripts: Scripts | None = None
     places: tuple[str, str] = ("", "")
     """Ids of the sub-tabs of those two, where the tab has some."""
+    pictures: tuple[Component, ...] = ()
+    """All places for files of pictures that are no controls."""
+    plain: tuple[Component, ...] = ()
+    """Sliders that are no controls."""
+
+    def memory(self) -> KeptForm:
+        """All of the form outlives the page; what is painted is for the browser to keep."""
+        return KeptForm(self.kind, self.controls, self.pictures, self.plain, self.scripts)
 
     def editing(self, app: App) -> Editing:
         """What was submitted goes back into the form, with the picture that it begins with and its mask."""
@@ -104,6 +113,10 @@ class ExtrasPane:
     results: ResultsPanel
     sending: Sending
 
+    def memory(self) -> KeptForm:
+        """The form and the single picture outlive the page."""
+        return KeptForm(self.kind, self.controls, (self.image,))
+
     def editing(self, app: App) -> Editing:
         """What was submitted goes back into the tab, with the first of its pictures."""
 
@@ -127,6 +140,10 @@ class FormPane:
     kind: str
     controls: Controls
     notice: Component
+
+    def memory(self) -> KeptForm:
+        """The form outlives the page."""
+        return KeptForm(self.kind, self.controls)
 
     def editing(self, _app: App) -> Editing:
         """What was submitted goes back into the tab."""
@@ -187,11 +204,6 @@ def extras_form(app: App) -> Controls:
     """The controls of the Extras tab, with the defaults that people saved."""
     saved = app.catalog.ui_defaults
     return Controls(Extras, "extras", app.catalog.choices, defaults=saved.values("extras"), looks=saved.looks("extras"))
-
-
-def owner_of(request: gr.Request) -> str:
-    """Whose job it is."""
-    return str(request.username or "")
 
 
 def generates(
@@ -358,25 +370,6 @@ def described(content: bytes) -> tuple[str, str]:
         return notices.remarks(["Nothing found in the image."]), ""
     parts = (f"<h4>{escape(name)}</h4><pre>{escape(str(value))}</pre>" for name, value in rows.items())
     return f"<div class='described'>{''.join(parts)}</div>", text
-
-
-def file_content(path: str | None) -> bytes:
-    """The bytes of a file that Gradio took in; b"" for none."""
-    return Path(path).read_bytes() if path else b""
-
-
-def upload(app: App, path: str | None) -> str:
-    """Put a file that Gradio took in into the store of pictures -> its name; "" for none."""
-    return app.catalog.uploads.put(file_content(path)) if path else ""
-
-
-def copy_for(app: App, request: gr.Request, content: bytes, name: str) -> str:
-    """A path with these bytes that a component may show to whoever asks: no other folder is served to the page.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    return str(app.catalog.visitor_files.put(owner_of(request), content, name))
 
 
 def _copied(app: App, request: gr.Request, name: str) -> str:

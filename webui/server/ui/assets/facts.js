@@ -7,6 +7,9 @@
  * @property {Record<string, {bar: string, title: string}>} tabs By the ids of tabs and sub-tabs: the id of the bar that each
  *   stands in, and what it says there.
  * @property {Record<string, string>} help Tooltips by the ids of the controls.
+ * @property {string[]} forms The tabs whose forms outlive the page.
+ * @property {boolean} logins Whether people log in here.
+ * @property {boolean} remembers Whether forms are to be remembered.
  * @property {boolean} counters Whether tokens are counted.
  * @property {boolean} styles_count Whether the tokens of styles count too.
  * @property {boolean} begins_anew Whether Ctrl+Enter interrupts and begins anew.
@@ -57,7 +60,7 @@ const CARDS = {
 
 /** @type {Facts} */
 export const facts = {
-  theme: "", tabs: {}, help: {}, counters: true, styles_count: true, begins_anew: true, precision: 0.1, precision_extra: 0.05,
+  theme: "", tabs: {}, help: {}, forms: [], logins: false, remembers: false, counters: true, styles_count: true, begins_anew: true, precision: 0.1, precision_extra: 0.05,
   at_home: false, saves_one: true, shows_pictures: true, gallery_height: "", lightbox: true, lightbox_fills: true, lightbox_live: false,
   icon_opacity: 1, bar_opacity: 0.9, gamepad_ms: 0, progress_bar: true, progress_title: true, volume: 0, stays_awake: true,
   delimiters: " \t\r\n.,\\/!?%^*;:{}=`~()", moves: true, scales: false, cards: CARDS,

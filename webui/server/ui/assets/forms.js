@@ -2,6 +2,7 @@
 // Small things of the forms, where a trip to the server would only be felt.
 import { command } from "./commands.js";
 import { around, byId, field, make, type, when } from "./dom.js";
+import { beforeFilling } from "./remembering.js";
 import * as results from "./results.js";
 import { say } from "./say.js";
 import { facts } from "./facts.js";
@@ -22,11 +23,15 @@ when("#mode_img2img", (tabs) => {
 command("openedMode", openedMode);
 command("openedUnit", openedUnit);
 command("openTab", (tab, ...given) => {
+  beforeFilling(tab);
   openTab(tab);
   return given;
 });
 command("openSubTab", (tab, subTab, ...given) => {
-  if (tab) openTab(tab);
+  if (tab) {
+    beforeFilling(tab);
+    openTab(tab);
+  }
   openSubTab(subTab);
   return given;
 });
@@ -86,6 +91,7 @@ command("scaleOfUpscaler", (name, factor) => {
 command("infotextFor", (tab, text) => {
   const read = given || text.trim() || results.infotext(tab);
   given = "";
+  if (read) beforeFilling(tab);
   return [read];
 });
 

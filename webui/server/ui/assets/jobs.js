@@ -4,6 +4,7 @@ import { clock } from "./clock.js";
 import { command } from "./commands.js";
 import { around, byId, iconButton, make, when } from "./dom.js";
 import * as live from "./live.js";
+import { beforeFilling } from "./remembering.js";
 import { say } from "./say.js";
 import { post, told, url } from "./server.js";
 import { isOver } from "./stream.js";
@@ -158,6 +159,7 @@ function draw() {
 }
 
 command("jobs.edit", (tab, place, masked) => {
+  beforeFilling(tab);
   openTab(tab);
   if (place) openSubTab(picked?.masked ? masked : place);
   return [picked?.id ?? ""];

@@ -12,6 +12,7 @@ import "./forever.js";
 import "./ends.js";
 import "./aspect.js";
 import "./forms.js";
+import "./remembering.js";
 import "./mask.js";
 import "./drawboard.js";
 import "./poseeditor.js";

@@ -4,6 +4,7 @@
 // nothing.
 import { field, iconButton, make, type, when } from "./dom.js";
 import { fitted, isPainted, placeIn, radius, sheet, stencilled, whitened } from "./geometry.js";
+import { keepPaint, keptPaint } from "./paint.js";
 import { failed, say } from "./say.js";
 import { post, told } from "./server.js";
 
@@ -11,6 +12,7 @@ import { post, told } from "./server.js";
  * @typedef {{kind: "invert"} | {kind: "clear"}} Whole
  * @typedef {{kind: "area", stencil: HTMLCanvasElement}} Area
  * @typedef {{kind: "stroke", erasing: boolean, colour: string, radius: number, points: [x: number, y: number][]}} Stroke
+ * @typedef {Whole | Area | Stroke} Step
  * @typedef {{box: string, value?: string, coloured?: boolean}} Surface
  */
 
@@ -97,13 +99,20 @@ export class Painter {
     if (image.complete && image.naturalWidth) this.begin();
   }
 
-  /** A new picture: an empty mask of its size. */
+  /** A new picture: an empty mask of its size, or what was painted over it before the page came. */
   begin() {
     Object.assign(this.canvas, sheet({ width: this.image.naturalWidth, height: this.image.naturalHeight }, LARGEST));
     this.done = [];
     this.undone = [];
     this.fit();
-    this.tell();
+    if (!this.value || !this.image.naturalWidth) return;
+    const before = keptPaint(this.value, this.image);
+    type(field(this.value), "");
+    before.then((steps) => {
+      if (this.done.length || !steps.length) return;
+      this.done = steps;
+      this.redraw();
+    });
   }
 
   /** Lays the canvas over the picture, which is centred in its frame. */
@@ -316,7 +325,9 @@ export class Painter {
 
   /** Puts the paint into the form; "" while there is none. */
   tell() {
-    if (this.value) type(field(this.value), this.exported());
+    if (!this.value) return;
+    type(field(this.value), this.exported());
+    if (this.image.naturalWidth) keepPaint(this.value, this.image, this.done);
   }
 
   exported() {
@@ -332,7 +343,9 @@ export class Painter {
 
   remove() {
     this.bar.remove();
-    if (this.value) type(field(this.value), "");
+    if (!this.value) return;
+    keepPaint(this.value, this.image, []);
+    type(field(this.value), "");
   }
 
   get isThere() {

@@ -21,15 +21,23 @@ export const whenSettled = () => unsettled === 0 ? undefined : new Promise((go) 
   }, LONGEST);
 });
 
-command("settling", (...given) => {
+/** Something more is on its way. */
+export function settling() {
   unsettled += 1;
-  return given;
-});
-command("settled", () => {
+}
+
+/** It has come. */
+export function settled() {
   unsettled = Math.max(0, unsettled - 1);
   arrived();
   if (!unsettled) for (const go of waiting.splice(0)) go();
+}
+
+command("settling", (...given) => {
+  settling();
+  return given;
 });
+command("settled", settled);
 command("whenSettled", async (...given) => {
   await whenSettled();
   return given;

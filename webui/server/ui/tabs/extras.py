@@ -24,7 +24,8 @@ from webui.server.ui.script import calls
 from webui.server.ui.sending import PICTURE, Receiver, Sending, Sent, sends_shown_picture
 from webui.server.ui.sources import source
 from webui.server.ui.toprow import tool_button
-from webui.server.ui.wiring import ExtrasPane, copy_for, extras_form, file_content, owner_of
+from webui.server.ui.visitors import copy_for, file_content, owner_of
+from webui.server.ui.wiring import ExtrasPane, extras_form
 
 if TYPE_CHECKING:
     from webui.app import App

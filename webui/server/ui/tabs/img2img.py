@@ -33,7 +33,8 @@ from webui.server.ui.scripts import Scripts
 from webui.server.ui.sending import MASK, Receiver, Sending, Sent, sends_shown_picture
 from webui.server.ui.sources import MASK_EDGE, Mode, Scaling, completed, copies, modes
 from webui.server.ui.toprow import Top
-from webui.server.ui.wiring import ImageSubTab, Pane, copy_for, describes, form, form_receiver, generates
+from webui.server.ui.visitors import copy_for
+from webui.server.ui.wiring import ImageSubTab, Pane, describes, form, form_receiver, generates
 
 if TYPE_CHECKING:
     from webui.app import App
@@ -125,7 +126,8 @@ def img2img(app: App) -> Pane:
     images = {mode.name: mode.picture for mode in found}
     sending = _sending(app, controls, shown, images, masked[1])
     tabs = ("mode_img2img_img2img", f"mode_img2img_{UPLOADED_MASK}")
-    return Pane("img2img", controls, row, shown, sending, images["img2img"], masked, scripts, tabs)
+    files = (*images.values(), masked[1])
+    return Pane("img2img", controls, row, shown, sending, images["img2img"], masked, scripts, tabs, files, places.plain)
 
 
 def _wire_modes(app: App, controls: Controls, places: _Places, notice: Component) -> None:
@@ -160,6 +162,11 @@ class _Places:
     many: list[BatchTab] = field(default_factory=list)
     scaling: list[Scaling] = field(default_factory=list)
     scripts: list[Scripts] = field(default_factory=list)
+
+    @property
+    def plain(self) -> tuple[Component, ...]:
+        """Sliders that are no controls."""
+        return (*(each.factor for each in self.scaling), *(each for mode in self.modes for each in mode.more))
 
 
 def _inpaint(controls: Controls) -> None:

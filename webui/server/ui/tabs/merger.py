@@ -16,7 +16,8 @@ from webui.server.ui import notices
 from webui.server.ui.components import Component, Data, Updates
 from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.toprow import tool_button
-from webui.server.ui.wiring import FormPane, owner_of
+from webui.server.ui.visitors import owner_of
+from webui.server.ui.wiring import FormPane
 
 if TYPE_CHECKING:
     from webui.app import App

@@ -12,7 +12,8 @@ from webui.server.ui import notices
 from webui.server.ui.components import Component, Shown
 from webui.server.ui.controls import QUIET
 from webui.server.ui.sending import AS_PICTURE, PARAMETERS, PICTURE, Receiver, Sender, Sending, Sent, opens
-from webui.server.ui.wiring import InfoPane, copy_for, described, file_content
+from webui.server.ui.visitors import copy_for, file_content
+from webui.server.ui.wiring import InfoPane, described
 
 if TYPE_CHECKING:
     from webui.app import App

@@ -13,7 +13,8 @@ from webui.server.ui.components import Component, Data, Shown
 from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.quicksettings import form_of, settings_form
 from webui.server.ui.script import calls
-from webui.server.ui.wiring import SettingsPane, owner_of
+from webui.server.ui.visitors import owner_of
+from webui.server.ui.wiring import SettingsPane
 
 if TYPE_CHECKING:
     from webui.app import App
