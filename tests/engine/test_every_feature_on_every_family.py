@@ -64,6 +64,7 @@ ON: dict[str, dict[str, Any]] = {
     "Inpainting": {"mask": "mask"},
     "Enlarging": {"override_settings": {"upscaler_for_img2img": "Nearest"}, "width": 128, "height": 128},
     "Film": {"show_film": True},
+    "Noise recovery": {"script": "img2img alternative test", "script_values": {"st": 2}, "resize_mode": 0},
 }
 """How a feature is switched on, where requests do not carry it by its name."""
 SIXTEEN = "sixteen.safetensors"
