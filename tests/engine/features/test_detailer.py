@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from tests.engine.conftest import Engine, Names, levels, most_apart
 from tests.engine.detectors.published import save, tensors
+from tests.engine.test_dressing import LAYER
 from tests.engine.test_generate import CLOSE, png, request
 from tests.packaged import have_detectors
 from webui.base.errors import NotFound, UserError
@@ -28,7 +30,7 @@ from webui.request.fields import Img2Img, Txt2Img
 from webui.request.infotext import fields_of, labels_of, read, write
 from webui.request.messages import Event, Pictured, Progress
 from webui.request.model_ref import ModelRef
-from webui.request.plan import Plan, resolve
+from webui.request.plan import NetworkRef, Plan, resolve
 from webui.request.settings import LimitSettings, RenderSettings, Settings
 from webui.scripts.xyz import axes
 from webui.server.api.alwayson import features_in
@@ -68,7 +70,7 @@ class Detailing:
     remarks: list[str] = field(default_factory=list)
 
     def plan(self, asked: Txt2Img | Img2Img, images: Mapping[str, bytes] | None = None) -> Plan:
-        names = Detecting(self.engine.ref, images or {}, detectors=self.detectors)
+        names = Detecting(self.engine.ref, images or {}, self.engine.networks, detectors=self.detectors)
         return resolve(asked, Settings(), names, lambda: 1)
 
     def run(
@@ -181,6 +183,34 @@ def test_prompts_are_separated_taken_over_and_left_out(detailing: Detailing) -> 
     assert len({plain, first, both}) == 3
     with pytest.raises(UserError, match="too many"):
         detailing.plan(with_unit({**TWO, "ad_prompt": "a[SEP]" * 99}))
+
+
+def test_a_lora_of_a_units_prompt_acts_there_and_is_gone_afterwards(
+    detailing: Detailing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(4)
+    weights = {f"{LAYER}.lora_up.weight": torch.randn(128, 4), f"{LAYER}.lora_down.weight": torch.randn(4, 128)}
+    save_file(weights, tmp_path / "strong.safetensors")
+    ref = NetworkRef(str(tmp_path / "strong.safetensors"), "strong", "ab" * 32)
+    monkeypatch.setattr(detailing.engine, "networks", {"strong": ref})
+    unit = {**TWO, "ad_mask_k": 1, "ad_denoising_strength": 0.9}
+    before, strong, after = (
+        detailing.run(with_unit({**unit, "ad_prompt": text}))[0] for text in ("a", "a <lora:strong:1>", "a")
+    )
+    assert most_apart(before, strong) > 2
+    assert before.rgb == after.rgb
+    plain = levels(detailing.engine.run(request(**SMALL))[0])
+    there = painted(Params.made(**unit), (128, 64), found_by(detailing, plain))
+    assert (plain[~there] == levels(strong)[~there]).all(), "It does not act on the picture itself."
+
+
+def test_all_prompts_of_a_unit_are_in_the_infotext() -> None:
+    unit = {"ad_model": "x", "ad_prompt": "a[SEP]b, [PROMPT][SEP]c"}
+    asked = Txt2Img.made(prompt="p", features={"ADetailer": [unit]})
+    labels = dict(labels_of(asked, RenderSettings(), {}))
+    assert labels["ADetailer prompt"] == "a[SEP]b, [PROMPT][SEP]c"
+    back = fields_of(read(write("p", "", labels.items())), Txt2Img)
+    assert Txt2Img.made(**{**asked.model_dump(), **back}).features == asked.features
 
 
 def test_the_prompt_itself_may_ask_for_a_unit(detailing: Detailing) -> None:
