@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webui.engine.memory_plan import Machine, MemoryProfile, ModelSize, Wishes, ladder, peak, plan
+from webui.features.tiled_diffusion.parameters import Params
 from webui.request.workload import Workload
 
 GIB = 2**30
@@ -76,6 +77,15 @@ def test_what_is_chosen_fits_or_nothing_does(
 )
 def test_known_machines(kind: str, free: int, model: ModelSize, work: Workload, expected: MemoryProfile) -> None:
     assert plan(Machine(kind, free), model, work) == expected
+
+
+def test_a_large_picture_fits_a_small_card_in_tiles() -> None:
+    """Tiled Diffusion's defaults: four tiles of 96 x 96 latents a call."""
+    machine, whole = Machine("cuda", 6 * GIB), Workload(4096, 4096)
+    tiled = Params().cost(whole)
+    assert plan(machine, SD15, tiled) == MemoryProfile(vae="tiled")
+    assert peak(MemoryProfile(vae="tiled"), machine, SD15, tiled) < 5 * GIB
+    assert all(peak(rung, machine, SD15, whole) > machine.free for rung in ladder(machine))
 
 
 def test_a_profile_is_told_in_a_sentence() -> None:
