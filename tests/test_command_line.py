@@ -106,7 +106,7 @@ def test_a_checkpoint_that_names_its_size_is_asked_for_that_size(installation: P
 @pytest.mark.parametrize("kind", REQUESTS)
 def test_every_parameter_is_a_flag(kind: str) -> None:
     spellings = {option for action in picture_parser(kind)._actions for option in action.option_strings}
-    pictures = {"prompt", "init_images", "mask"}
+    pictures = {"prompt", "init_images", "mask", "latent_mask", "firstpass_image"}
     for name in REQUESTS[kind].params():
         assert name in pictures or {f"--{name}", f"--{name.replace('_', '-')}"} <= spellings
 

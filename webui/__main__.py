@@ -199,7 +199,7 @@ def routes(argv: Sequence[str]) -> int:
         try:
             print(table(application(app).routes), end="")
         finally:
-            app.catalog.close()
+            app.close()
     return 0
 
 

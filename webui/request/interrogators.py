@@ -123,7 +123,8 @@ class Tagging:
 
 def _is_face(tag: str) -> bool:
     """Whether it is drawn with letters, such as ^_^ and o_o: the underscore is a mouth."""
-    return re.fullmatch(r"\W*\w?\W*_\W*\w?\W*", tag) is not None
+    left, mouth, right = tag.partition("_")
+    return bool(mouth) and all(len(re.findall(r"\w", side)) < 2 for side in (left, right))
 
 
 Way: TypeAlias = Captioning | Tagging

@@ -39,8 +39,9 @@ class MaskAnswer(Documented):
     """The mask of its subject."""
 
     width: int
-    """In pixels, and so is `height`: those of the picture."""
+    """Of the picture, in pixels."""
     height: int
+    """Of the picture, in pixels."""
     image: str
     """White where the subject is: a lossless WebP file in base64."""
     comments: list[str]
