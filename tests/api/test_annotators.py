@@ -16,6 +16,7 @@ from tests.annotators import FILES, seen_small, written
 from tests.api.conftest import Api, opened
 from tests.api.test_controlnet import through_the_pipe
 from tests.tensors import drawn, write_tensors
+from webui.base.errors import NotFound
 from webui.engine.aside import AsideLane
 from webui.request.preprocessors import preprocessor
 
@@ -92,6 +93,19 @@ def test_a_map_is_made_with_a_file_in_either_place(equipped: Api, module: str) -
         with Image.open(io.BytesIO(base64.b64decode(answer.json()["images"][0]))) as made:
             assert made.size == (102, 64)
             assert np.ptp(np.array(made)) > 0
+
+
+def test_what_recognises_faces_is_found_where_its_package_unpacks_it(equipped: Api) -> None:
+    catalog, models = equipped.app.catalog, equipped.app.paths.models
+    assert catalog.annotators("ip-adapter-auto") == ()
+    with pytest.raises(NotFound, match=r"needs the file w600k_r50\.onnx, which is missing") as error:
+        catalog.annotators("ip-adapter_face_id")
+    assert error.value.hint == "Put it into models/ControlNetPreprocessor/insightface/w600k_r50.onnx."
+    path = models / "insightface" / "models" / "buffalo_l" / "w600k_r50.onnx"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"never opened")
+    for module in ("ip-adapter-auto", "ip-adapter_face_id", "ip-adapter_face_id_plus"):
+        assert [ref.path for ref in catalog.annotators(module)] == [str(path)]
 
 
 def test_a_broken_file_is_named_and_others_go_on(equipped: Api) -> None:

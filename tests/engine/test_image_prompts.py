@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -191,8 +191,6 @@ def test_files_of_all_forms_are_one_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "shapes"),
     [
-        ("IP-Adapter FaceID", {"image_proj.proj.0.weight": (1024, 512), "ip_adapter.1.to_k_ip.weight": (64, TEXT)}),
-        ("IP-Adapter FaceID", {"image_proj.perceiver_resampler.proj_in.weight": (768, 1280)}),
         ("InstantID", {"image_proj.proj_in.weight": (1280, 512), "image_proj.latents": (1, 16, 1280)}),
         ("PuLID", {"id_adapter.latents": (1, 4, 8), "id_adapter_attn_layers.0.id_to_k.weight": (8, 8)}),
         ("PhotoMaker", {"id_encoder.visual_projection_2.weight": (8, 8)}),
@@ -283,6 +281,7 @@ def test_blocks_are_counted_in_the_order_of_calls() -> None:
 class Prompted(Names):
     folder: Path = Path()
     towers_there: list[Path] = field(default_factory=list)
+    annotators_there: list[Path] = field(default_factory=list)
 
     def control_network(self, name: str) -> ModelRef:
         return ModelRef(str(self.folder / name), name)
@@ -290,13 +289,18 @@ class Prompted(Names):
     def towers(self) -> tuple[ModelRef, ...]:
         return tuple(ModelRef(str(path), path.stem) for path in self.towers_there)
 
+    def annotators(self, module: str) -> tuple[ModelRef, ...]:
+        return tuple(ModelRef(str(path), path.name) for path in self.annotators_there)
+
 
 class Prompting(Engine):
     folder: Path
     towers_there: list[Path]
+    annotators_there: Sequence[Path] = ()
 
     def plan(self, request: Txt2Img | Img2Img, images: Mapping[str, bytes] | None = None) -> Plan:
         names = Prompted(self.ref, images or {}, self.networks, self.folder, self.towers_there)
+        names.annotators_there = list(self.annotators_there)
         return resolve(request, Settings(), names, lambda: 1)
 
 

@@ -13,6 +13,8 @@ from webui.request.model_ref import ModelRef
 from webui.request.preprocessors import TABLE, WeightsOf, preprocessor
 
 FOLDER = "ControlNetPreprocessor"
+INSIGHTFACE = "insightface"
+"""Below models: where that package unpacks what it fetches, and other programs look for it."""
 DOWNLOADS = Path("extensions", "sd-webui-controlnet", "annotator", "downloads")
 """Below the data folder: where the extension of A1111 keeps them."""
 ENDINGS = (".pth", ".pt", ".safetensors", ".onnx")
@@ -23,7 +25,7 @@ class AnnotatorFiles:
     """The preprocessors' files of an installation. Looked for anew each time: there are few."""
 
     def __init__(self, paths: Paths, folders: Folders) -> None:
-        self._places = (paths.models / FOLDER, paths.data / DOWNLOADS)
+        self._places = (paths.models / FOLDER, paths.models / INSIGHTFACE, paths.data / DOWNLOADS)
         self._folders = folders
         self.also_in: tuple[Path, ...] = ()
         """Folders that the settings name."""

@@ -31,10 +31,8 @@ class ControlKind(Enum):
     FLOW_LORA = "Control LoRA for Flux"
 
 
-OF_FACES = frozenset(
-    {ControlKind.FACE_ID, ControlKind.INSTANT_ID, ControlKind.PULID, ControlKind.PHOTO_MAKER},
-)
-"""Kinds that follow a face by what a network for recognising faces says of it."""
+OF_FACES = frozenset({ControlKind.INSTANT_ID, ControlKind.PULID, ControlKind.PHOTO_MAKER})
+"""Kinds that follow a face, and are recognised without being built here."""
 FACE_WIDTH = 512
 """Of what such a network says."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from webui.base.errors import NotFound, did_you_mean
@@ -82,6 +82,8 @@ class Preprocessor:
 
 
 VARIATION = Range("Variation", 8.0, 3.0, 32.0, 1.0)
+FACE_WEIGHTS = WeightsOf("insightface", ("w600k_r50.onnx",))
+"""What tells one face from another: with its answers IP-Adapters FaceID were trained, and with no other's."""
 FIDELITY = Range("Style Fidelity (only for Balanced mode)", 0.5, 0.0, 1.0, 0.01)
 NONE = Preprocessor("none", f"{_P}.colours:untouched")
 TABLE: tuple[Preprocessor, ...] = (
@@ -166,10 +168,20 @@ TABLE: tuple[Preprocessor, ...] = (
         Preprocessor(name, f"{_P}.colours:untouched", a=FIDELITY, model_free=True, marks=("Reference",))
         for name in ("reference_only", "reference_adain", "reference_adain+attn")
     ),
+    Preprocessor(
+        "ip-adapter-auto",
+        f"{_P}.colours:untouched",
+        describes=True,
+        marks=("IP-Adapter",),
+        weights=(replace(FACE_WEIGHTS, optional=True),),
+    ),
+    *(
+        Preprocessor(name, f"{_P}.colours:untouched", describes=True, marks=("IP-Adapter",), weights=(FACE_WEIGHTS,))
+        for name in ("ip-adapter_face_id", "ip-adapter_face_id_plus")
+    ),
     *(
         Preprocessor(name, f"{_P}.colours:untouched", label=label, describes=True, marks=("IP-Adapter",))
         for name, label in (
-            ("ip-adapter-auto", ""),
             ("ip-adapter_clip_sd15", "ip-adapter_clip_h"),
             ("ip-adapter_clip_sdxl", "ip-adapter_clip_g"),
             ("ip-adapter_clip_sdxl_plus_vith", ""),
@@ -344,8 +356,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
         "anime_face_segment": "seg_anime_face",
         "mobile_sam": "",
         "facexlib": "",
-        "ip-adapter_face_id": "",
-        "ip-adapter_face_id_plus": "",
         "ip-adapter_pulid": "",
         "instant_id_face_embedding": "",
         "instant_id_face_keypoints": "",

@@ -29,14 +29,18 @@ KEY = re.compile(r"ip_adapter\.(\d+)\.to_([kv])_ip\.weight")
 OF_DIFFUSERS = re.compile(r"(?:unet\.)?(.+)\.attn2\.processor\.to_([kv])_ip\.0\.weight")
 PROJECTION = "encoder_hid_proj.image_projection_layers.0."
 """Where diffusers keeps what makes tokens of a picture."""
+RESAMPLING = (
+    (r"\blayers\.(\d+)\.0\.norm1\.", r"layers.\1.ln0."),
+    (r"\blayers\.(\d+)\.0\.norm2\.", r"layers.\1.ln1."),
+    (r"\blayers\.(\d+)\.0\.to_q\.", r"layers.\1.attn.to_q."),
+    (r"\blayers\.(\d+)\.0\.to_out\.", r"layers.\1.attn.to_out.0."),
+    (r"\blayers\.(\d+)\.1\.0\.", r"layers.\1.ff.0."),
+    (r"\blayers\.(\d+)\.1\.1\.", r"layers.\1.ff.1.net.0.proj."),
+    (r"\blayers\.(\d+)\.1\.3\.", r"layers.\1.ff.1.net.2."),
+)
+"""Names of what gathers tokens from patches in the published files -> in diffusers' modules."""
 _PLUS = (
-    (r"^layers\.(\d+)\.0\.norm1\.", r"layers.\1.ln0."),
-    (r"^layers\.(\d+)\.0\.norm2\.", r"layers.\1.ln1."),
-    (r"^layers\.(\d+)\.0\.to_q\.", r"layers.\1.attn.to_q."),
-    (r"^layers\.(\d+)\.0\.to_out\.", r"layers.\1.attn.to_out.0."),
-    (r"^layers\.(\d+)\.1\.0\.", r"layers.\1.ff.0."),
-    (r"^layers\.(\d+)\.1\.1\.", r"layers.\1.ff.1.net.0.proj."),
-    (r"^layers\.(\d+)\.1\.3\.", r"layers.\1.ff.1.net.2."),
+    *RESAMPLING,
     (r"^proj\.0\.", "ff.net.0.proj."),
     (r"^proj\.2\.", "ff.net.2."),
     (r"^proj\.3\.", "norm."),
@@ -53,7 +57,7 @@ class ImageTokens:
     negative: Tensor
 
 
-class ImagePrompt(nn.Module):
+class BesideText(nn.Module):
     """A network of a file: what makes tokens of a picture, and keys and values for each cross-attention of a UNet."""
 
     def __init__(self, projection: nn.Module, pairs: Sequence[tuple[int, int]], tower: Tower) -> None:
@@ -62,26 +66,6 @@ class ImagePrompt(nn.Module):
         self.projection, self.tower = projection, tower
         self.keys = nn.ModuleList(nn.Linear(text, width, bias=False) for text, width in pairs)
         self.values = nn.ModuleList(nn.Linear(text, width, bias=False) for text, width in pairs)
-
-    @property
-    def looks_inside(self) -> bool:
-        """It takes what the encoder says of each patch, not of the whole."""
-        return not isinstance(self.projection, ImageProjection)
-
-    def told(self, encoder: ImageEncoder, visions: Sequence[Vision]) -> ImageTokens:
-        """The tokens of some pictures together: their mean. The negative half is told of a picture without content."""
-        if self.looks_inside:
-            seen, unseen = [vision.inner for vision in visions], encoder.unseen().inner
-        else:
-            seen = [vision.embedded for vision in visions]
-            unseen = torch.zeros_like(seen[0])
-        like = next(self.projection.parameters())
-
-        def tokens(given: Tensor) -> Tensor:
-            found: Tensor = self.projection(given.to(like.device, like.dtype))
-            return found
-
-        return ImageTokens(torch.stack([tokens(each) for each in seen]).mean(dim=0), tokens(unseen))
 
     def fits(self, unet: nn.Module) -> bool:
         """Whether the UNet has such cross-attentions."""
@@ -107,6 +91,30 @@ class ImagePrompt(nn.Module):
             yield
 
 
+class ImagePrompt(BesideText):
+    """A network that is told what an image encoder says."""
+
+    @property
+    def looks_inside(self) -> bool:
+        """It takes what the encoder says of each patch, not of the whole."""
+        return not isinstance(self.projection, ImageProjection)
+
+    def told(self, encoder: ImageEncoder, visions: Sequence[Vision]) -> ImageTokens:
+        """The tokens of some pictures together: their mean. The negative half is told of a picture without content."""
+        if self.looks_inside:
+            seen, unseen = [vision.inner for vision in visions], encoder.unseen().inner
+        else:
+            seen = [vision.embedded for vision in visions]
+            unseen = torch.zeros_like(seen[0])
+        like = next(self.projection.parameters())
+
+        def tokens(given: Tensor) -> Tensor:
+            found: Tensor = self.projection(given.to(like.device, like.dtype))
+            return found
+
+        return ImageTokens(torch.stack([tokens(each) for each in seen]).mean(dim=0), tokens(unseen))
+
+
 class Acting:
     """How a unit acts in the call in work."""
 
@@ -118,6 +126,10 @@ class Acting:
         """Which rows of the call are the positive half's: (rows,), 1 or 0."""
         self.region: Callable[[int], Tensor | None] = lambda _count: None
         """How many tokens a layer has -> how far the unit acts at each of them, (1 or rows, count, 1)."""
+        self.is_bounded = False
+        """There is such a region."""
+        self.bends = True
+        """What the file changes in the UNet itself acts, too."""
 
 
 @dataclass(eq=False)
@@ -186,21 +198,34 @@ def image_prompt_of(file: WeightsFile, device: torch.device, dtype: torch.dtype)
         ModelError: tensors are missing, or it is of a kind that nobody knows.
     """
     file = _as_published(file)
-    numbers = sorted({int(match[1]) for name in file.shapes if (match := KEY.fullmatch(name))})
     try:
-        pairs = [file.shapes[f"ip_adapter.{number}.to_k_ip.weight"][::-1] for number in numbers]
-        view, names = _projection_names(file)
+        pairs, own = pair_names(file)
+        view, names = projection_names(file)
         with ldm.unfilled():
             projection, tower = _projection(view, pairs[0][0])
-            network = ImagePrompt(projection, [(text, width) for text, width in pairs], tower)
+            network = ImagePrompt(projection, pairs, tower)
     except (KeyError, IndexError, ValueError) as error:
         raise file.error(f"its IP-Adapter is not complete ({error})", "Download it again.") from error
-    for place, number in enumerate(numbers):
-        names[f"keys.{place}.weight"] = f"ip_adapter.{number}.to_k_ip.weight"
-        names[f"values.{place}.weight"] = f"ip_adapter.{number}.to_v_ip.weight"
+    names |= own
     ldm.check_complete(network, names, view, "IP-Adapter")
     ldm.fill(network, names, view, device, dtype)
     return network
+
+
+def pair_names(file: WeightsFile) -> tuple[list[tuple[int, int]], dict[str, str]]:
+    """(text width, width of the attention) of each cross-attention, and parameters of keys and values -> in the file.
+
+    Raises:
+        KeyError, ValueError: the file has not both for each.
+    """
+    numbers = sorted({int(match[1]) for name in file.shapes if (match := KEY.fullmatch(name))})
+    pairs, names = list[tuple[int, int]](), dict[str, str]()
+    for place, number in enumerate(numbers):
+        width, text = file.shapes[f"ip_adapter.{number}.to_k_ip.weight"]
+        pairs.append((text, width))
+        names[f"keys.{place}.weight"] = f"ip_adapter.{number}.to_k_ip.weight"
+        names[f"values.{place}.weight"] = f"ip_adapter.{number}.to_v_ip.weight"
+    return pairs, names
 
 
 def _projection(file: WeightsFile, text: int) -> tuple[nn.Module, Tower]:
@@ -224,19 +249,24 @@ def _projection(file: WeightsFile, text: int) -> tuple[nn.Module, Tower]:
     return ImageProjection(width, text, long // text), Tower(projection=width)
 
 
-def _projection_names(file: WeightsFile) -> tuple[WeightsFile, dict[str, str]]:
-    """A view of the file in which keys and values lie apart, and parameters of the projection -> names in the view."""
+def projection_names(
+    file: WeightsFile, patterns: Sequence[tuple[str, str]] = _PLUS
+) -> tuple[WeightsFile, dict[str, str]]:
+    """A view of the file in which keys and values lie apart, and parameters of the projection -> names in the view.
+
+    patterns: of its names -> in the modules here.
+    """
     shapes, sources = dict[str, tuple[int, ...]](), dict[str, Callable[[], Tensor]]()
     for name, shape in file.shapes.items():
         own = name.removeprefix("image_proj.")
         if own == name:
             shapes[name], sources[name] = shape, _reading(file, name)
             continue
-        for pattern, new in _PLUS:
+        for pattern, new in patterns:
             own = re.sub(pattern, new, own)
-        if match := re.fullmatch(r"layers\.(\d+)\.0\.to_kv\.weight", own):
+        if match := re.fullmatch(r"(.*\b)layers\.(\d+)\.0\.to_kv\.weight", own):
             for rank, letter in enumerate("kv"):
-                part = f"projection.layers.{match[1]}.attn.to_{letter}.weight"
+                part = f"projection.{match[1]}layers.{match[2]}.attn.to_{letter}.weight"
                 shapes[part], sources[part] = (shape[0] // 2, *shape[1:]), _half(file, name, rank)
         else:
             shapes[f"projection.{own}"], sources[f"projection.{own}"] = shape, _reading(file, name)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from webui.catalog.control_kinds import OF_FACES, ControlKind, told
 from webui.engine.control.adapters import ControlAdapter, adapter_names
 from webui.engine.control.encoders import Renamed, controlnet_names, union_names
+from webui.engine.control.face_prompts import FacePrompt, face_prompt_of
 from webui.engine.control.flow import FlowControl, flow_control_of
 from webui.engine.control.flow_lora import FlowLora, flow_lora_of
 from webui.engine.control.image_prompts import ImagePrompt, image_prompt_of
@@ -181,7 +182,9 @@ class ControlPart:
         return self.file.tensor(full) if full in self.file.shapes else None
 
 
-Control = ControlEncoder | ControlPart | ControlAdapter | LLLite | ImagePrompt | StyleAdapter | FlowControl | FlowLora
+Prompted = ImagePrompt | FacePrompt
+"""What takes pictures for a prompt."""
+Control = ControlEncoder | ControlPart | ControlAdapter | LLLite | Prompted | StyleAdapter | FlowControl | FlowLora
 
 
 def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Control:
@@ -222,15 +225,16 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Control:
             return style_adapter_of(file, device, dtype)
         case ControlKind.IP_ADAPTER:
             return image_prompt_of(file, device, dtype)
+        case ControlKind.FACE_ID:
+            return face_prompt_of(file, device, dtype)
         case ControlKind.FLOW:
             return flow_control_of(file, found.family, device, dtype)
         case ControlKind.FLOW_LORA:
             return flow_lora_of(file, device, dtype)
         case kind if kind in OF_FACES:
             raise file.error(
-                f"it is a network for {kind.value}, which follows a face as a network for recognising faces "
-                "(insightface) describes it, and there is none in this version",
-                "Use an IP-Adapter for faces that needs an image encoder alone, such as ip-adapter-plus-face.",
+                f"it is a network for {kind.value}, which follows a face in a way that this version does not know",
+                "Use an IP-Adapter FaceID, or one that needs an image encoder alone, such as ip-adapter-plus-face.",
             )
         case _:
             raise file.error(f"it is of the kind {found.kind.value}, which this version cannot open")
@@ -299,7 +303,7 @@ def _fits_unet(control: Control, unet: UNet2DConditionModel) -> bool:
             return control.widths == [*theirs, *theirs[-1:]][: len(control.widths)] and (
                 control.factor == ADAPTED.get(len(theirs), control.factor)
             )
-        case LLLite() | ImagePrompt():
+        case LLLite() | ImagePrompt() | FacePrompt():
             return control.fits(unet)
         case StyleAdapter():
             return int(unet.config.cross_attention_dim) == control.proj.shape[1]

@@ -89,6 +89,18 @@ def around(points: Points, angle: float = 0.0) -> Region:
     return Region(u * cos - v * sin, u * sin + v * cos, float(max(np.ptp(across), np.ptp(down))), angle)
 
 
+def aligned(points: Points, places: Points) -> Region:
+    """The square in which some points lie as nearly as can be (by least squares) where a network wants them.
+
+    points: (n, 2); places: (n, 2) within the square, both from 0 to 1. Umeyama 1991, without mirroring.
+    """
+    ideal, there = (each[:, 0].astype(np.float64) + 1j * each[:, 1] for each in (places, points))
+    middle, mean = ideal.mean(), there.mean()
+    scale = np.vdot(ideal - middle, there - mean) / np.vdot(ideal - middle, ideal - middle).real
+    at = mean + scale * (0.5 + 0.5j - middle)
+    return Region(float(at.real), float(at.imag), max(float(abs(scale)), 1.0), float(np.angle(scale)))
+
+
 def planes(seen: Bytes, low: float = 0.0, high: float = 1.0) -> NDArray[np.float32]:
     """(h, w, 3) -> (1, 3, h, w), from `low` to `high`."""
     levels = seen.astype(np.float32) * ((high - low) / 255) + low

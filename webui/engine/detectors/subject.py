@@ -6,35 +6,27 @@ U2-Net (Apache-2.0): Qin et al. 2020, arXiv:2005.09007; IS-Net (Apache-2.0): Qin
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from webui.base.errors import ModelError
 from webui.base.paths import PACKAGES
 from webui.catalog.packaged import COMMAND, title_of
-from webui.engine.detectors.onnx_graph import PictureGraph, described
+from webui.engine.detectors.onnx_graph import described
+from webui.engine.detectors.onnx_runner import Run, runner
 from webui.engine.detectors.regions import Bytes
 from webui.engine.families.weights import broken, reading
 from webui.engine.memory import Profile
 from webui.engine.residents import ResidentKind, Residents
 from webui.request.model_ref import ModelRef
 
-Floats: TypeAlias = NDArray[np.float32]
-Run: TypeAlias = Callable[[Floats], Floats]
-"""(1, 3, height, width) -> what the network answers first."""
-
 FILE = "u2netp.onnx"
 EPSILON = 1e-6
 BEYOND = 0.05
 """Answers that lie so far outside of 0..1 are those before a sigmoid."""
-EXTRA = "Install onnxruntime in the program's environment: pip install '.[taggers]'."
 
 
 @dataclass(frozen=True)
@@ -126,45 +118,7 @@ def opened(path: Path) -> SubjectNet:
         known = next((PUBLISHED[start] for start in PUBLISHED if name.startswith(start)), None)
         wanted = known or (LARGE if max(told.side) >= LARGE.side else SMALL)
         size = told.side if all(told.side) else (wanted.side, wanted.side)
-        return SubjectNet(_runner(path, told, size), wanted, size, path, path.stat().st_size)
-
-
-def _runner(path: Path, told: PictureGraph, size: tuple[int, int]) -> Run:
-    """Tried with an empty picture: what cannot be carried out is known when it is opened."""
-    empty = np.zeros((1, 3, size[1], size[0]), np.float32)
-    try:
-        run = _by_opencv(path, told)
-        run(empty)
-        return run
-    except (cv2.error, MemoryError) as error:
-        cause = str(error).strip().splitlines()[0][:150]
-    try:
-        runtime = importlib.import_module("onnxruntime")
-    except ImportError:
-        raise broken(path, f"OpenCV cannot carry it out ({cause})", EXTRA) from None
-    try:
-        session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-
-        def by_runtime(planes: Floats) -> Floats:
-            return np.asarray(session.run([told.outputs[0]], {told.input: planes})[0], np.float32)
-
-        by_runtime(empty)
-    except Exception as error:
-        # The package's own errors have no common class but this one.
-        raise broken(path, f"neither OpenCV nor onnxruntime can carry it out ({cause}; {str(error)[:150]})") from error
-    return by_runtime
-
-
-def _by_opencv(path: Path, told: PictureGraph) -> Run:
-    network = cv2.dnn.readNetFromONNX(str(path), cv2.dnn.ENGINE_AUTO)
-    names = list(network.getUnconnectedOutLayersNames())
-    place = names.index(told.outputs[0]) if told.outputs[0] in names else 0
-
-    def by_opencv(planes: Floats) -> Floats:
-        network.setInput(planes)
-        return np.array(network.forward(names)[place], np.float32)
-
-    return by_opencv
+        return SubjectNet(runner(path, told, size), wanted, size, path, path.stat().st_size)
 
 
 def _placed(path: Path, _profile: Profile) -> SubjectNet:

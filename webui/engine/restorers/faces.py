@@ -17,7 +17,7 @@ from torch import Tensor
 from webui import registry
 from webui.base.errors import ModelError
 from webui.engine.detectors.detectors import Detectors
-from webui.engine.detectors.regions import Bytes, Points, Region
+from webui.engine.detectors.regions import Bytes, Points, Region, aligned
 from webui.engine.residents import Residents
 from webui.engine.restorers.opened import LIKES_PICTURE, RESTORER, FaceRestorer
 from webui.engine.upscalers.transparency import apart
@@ -108,11 +108,7 @@ def square_of(points: Points) -> Region:
 
     points: (5, 2), both eyes, the nose, both corners of the mouth; those of the picture's left first.
     """
-    places, there = (each[:, 0].astype(np.float64) + 1j * each[:, 1] for each in (PLACES, points))
-    middle, mean = places.mean(), there.mean()
-    scale = np.vdot(places - middle, there - mean) / np.vdot(places - middle, places - middle).real
-    at = mean + scale * (0.5 + 0.5j - middle)
-    return Region(float(at.real), float(at.imag), max(float(abs(scale)), 1.0), float(np.angle(scale)))
+    return aligned(points, PLACES)
 
 
 def _restore(levels: Bytes, square: Region, restorer: FaceRestorer, weight: float, device: torch.device) -> None:

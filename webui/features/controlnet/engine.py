@@ -19,10 +19,10 @@ from webui.engine.control.flow import FlowControl
 from webui.engine.control.flow_lora import FlowLora
 from webui.engine.control.hints import MASKED, Hint
 from webui.engine.control.holding import Beside, Holding, beside_of, coloured, outside
-from webui.engine.control.image_prompts import ImagePrompt, ImageTokens
+from webui.engine.control.image_prompts import ImageTokens
 from webui.engine.control.latents import Drawn, Turn, encoded_once
 from webui.engine.control.lllite import LLLite
-from webui.engine.control.networks import CONTROL, ControlPart, UnionEncoder, fits
+from webui.engine.control.networks import CONTROL, ControlPart, Prompted, UnionEncoder, fits
 from webui.engine.control.styles import StyleAdapter
 from webui.engine.control.vision import Tower
 from webui.engine.denoisers import Ask
@@ -82,6 +82,8 @@ class Engine(FeatureEngine[Params]):
         self.made: Made = {}
         self.pictured: ImageTokens | None = None
         """What a network that takes pictures for a prompt was told of the unit's, for all passes."""
+        self.is_faceless = False
+        """It was to follow a face, and there is none; that was remarked."""
 
     def begin(self, context: PassContext) -> PassFeature | None:
         wish, services = _fallen_back(self.params, context.batch), context.services
@@ -123,9 +125,12 @@ class Engine(FeatureEngine[Params]):
         with residents.lend(CONTROL, network) as lent:
             if isinstance(lent, StyleAdapter):
                 return styled(lent, wish, pictures_of(wish, context)[0], context)
-            assert isinstance(lent, ImagePrompt)
-            if self.pictured is None:
+            assert isinstance(lent, Prompted)
+            if self.pictured is None and not self.is_faceless:
                 self.pictured = shown_to(lent, wish, pictures_of(wish, context), context)
+                self.is_faceless = self.pictured is None
+        if self.pictured is None:
+            return None
         return Prompting(wish, context, self.pictured, region)
 
     def _revised(self, context: PassContext, unet: UNet2DConditionModel) -> PassFeature | None:
@@ -176,7 +181,7 @@ class Engine(FeatureEngine[Params]):
                 kind_of_map(wish, lent)
             elif isinstance(lent, FlowControl):
                 kind_for(wish, lent)
-            elif preprocessor(wish.module).describes and not isinstance(lent, ImagePrompt | StyleAdapter):
+            elif preprocessor(wish.module).describes and not isinstance(lent, Prompted | StyleAdapter):
                 raise UserError(
                     f"The preprocessor {wish.module} is for IP-Adapters and style T2I-Adapters, and "
                     f"{wish.network.title} is neither.",
@@ -190,7 +195,7 @@ class Engine(FeatureEngine[Params]):
                     hint="Remove the mask of the region.",
                     field="features",
                 )
-            return isinstance(lent, ImagePrompt | StyleAdapter)
+            return isinstance(lent, Prompted | StyleAdapter)
 
     def _parts(self, wish: Params, context: PassContext, hint: Hint, region: Bytes | None) -> list[PassFeature]:
         """What the unit does in this pass."""

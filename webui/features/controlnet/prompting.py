@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 
 from webui.base.errors import UserError
 from webui.engine.batch import Loaded
+from webui.engine.control.face_prompts import FacePrompt
 from webui.engine.control.image_prompts import Acting, ImagePrompt, ImageTokens
 from webui.engine.control.lllite import grid_of
 from webui.engine.control.networks import Control
@@ -20,6 +21,7 @@ from webui.engine.denoisers import Ask, Call
 from webui.engine.feature import PassContext
 from webui.engine.preprocessors.picture import Bytes
 from webui.features.controlnet.borrowing import Borrowing
+from webui.features.controlnet.facing import bends, faces_shown_to
 from webui.features.controlnet.network import acts_in
 from webui.features.controlnet.parameters import (
     COMPOSITION,
@@ -49,12 +51,16 @@ COMPOSITIONS: Mapping[int, Mapping[int, float]] = MappingProxyType({16: {4: 0.25
 """Likewise -> the ranks of those that make the composition, and how much of the weight they get."""
 
 
-def shown_to(prompt: ImagePrompt, wish: Params, pictures: Sequence[Bytes], context: PassContext) -> ImageTokens:
-    """What a network is told of a unit's pictures.
+def shown_to(
+    prompt: ImagePrompt | FacePrompt, wish: Params, pictures: Sequence[Bytes], context: PassContext
+) -> ImageTokens | None:
+    """What a network is told of a unit's pictures; None: it follows a face, and there is none in any.
 
     Raises:
-        ModelError: the image encoder that it was trained with is missing, or damaged.
+        ModelError: the image encoder that it was trained with, or what recognises faces, is missing, or damaged.
     """
+    if isinstance(prompt, FacePrompt):
+        return faces_shown_to(prompt, wish, pictures, context)
     residents = context.services.residents
     assert residents is not None
     with residents.lend(IMAGE_ENCODER, chosen(wish.towers, prompt.tower)) as encoder:
@@ -69,9 +75,10 @@ class Prompting(Borrowing):
         super().__init__(params, context)
         self.pictured, self.region = pictured, region
         self.acting = Acting(self._weight)
+        self.acting.is_bounded, self.acting.bends = region is not None, bends(context)
 
     def beside(self, lent: Control, loaded: Loaded) -> AbstractContextManager[None]:
-        assert isinstance(lent, ImagePrompt)
+        assert isinstance(lent, ImagePrompt | FacePrompt)
         return lent.beside(loaded.model.parts["unet"], self.pictured, self.acting)
 
     def asking(self, ask: Ask) -> Ask:

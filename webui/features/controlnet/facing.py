@@ -1,0 +1,91 @@
+"""Units whose network follows a face: it is found, aligned and recognised in each of the unit's pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from webui.base.errors import ModelError
+from webui.engine.control.face_prompts import FacePrompt, FaceVision
+from webui.engine.control.image_prompts import ImageTokens
+from webui.engine.control.vision import IMAGE_ENCODER, chosen
+from webui.engine.detectors.detectors import Detectors, Landmarks
+from webui.engine.detectors.identity import FACE_NET, largest, square_of_face
+from webui.engine.feature import PassContext
+from webui.engine.preprocessors.picture import Bytes
+from webui.features.controlnet.parameters import Params
+from webui.request.model_ref import ModelRef
+from webui.request.preprocessors import FACE_WEIGHTS
+
+SIDE = 224
+"""Pixels of the aligned face that an image encoder sees."""
+OF_FACES = "faceid"
+"""What names of LoRAs contain, without strokes, that were published for these networks."""
+
+
+def faces_shown_to(
+    prompt: FacePrompt, wish: Params, pictures: Sequence[Bytes], context: PassContext
+) -> ImageTokens | None:
+    """What a network is told of the largest face in each picture; None: there is no face in any, which is remarked.
+
+    Raises:
+        ModelError: the network for recognising faces, that which finds them, or the image encoder is missing, or
+            damaged.
+    """
+    residents, network = context.services.residents, face_network(wish.annotators)
+    assert residents is not None
+    detectors = Detectors(residents)
+    found = [(picture, largest(detectors.faces(picture))) for picture in pictures]
+    there = [(picture, face) for picture, face in found if face is not None]
+    if len(there) < len(found):
+        count = len(found) - len(there)
+        left = "" if there else " The unit was left out."
+        network_title = wish.network.title if wish.network is not None else "the network"
+        said = "in its picture" if len(found) == 1 else f"in {count} of its {len(found)} pictures"
+        context.services.watch.remark(f"{wish.title}: {network_title} follows a face, and {said} there is none.{left}")
+    if not there:
+        return None
+    with residents.lend(FACE_NET, network) as recognised:
+        embedded = [torch.from_numpy(recognised(picture, face)) for picture, face in there]
+    if embedded[0].shape[1] != prompt.face_width:
+        raise ModelError(
+            f"{network.title} says {embedded[0].shape[1]} numbers of a face, where {prompt.face_width} are needed.",
+            hint="Get w600k_r50.onnx of insightface's buffalo_l.",
+        )
+    if not prompt.looks_inside:
+        return prompt.told([FaceVision(each) for each in embedded])
+    with residents.lend(IMAGE_ENCODER, chosen(wish.towers, prompt.tower)) as encoder:
+        inner = [encoder.seen(_cut(picture, face)).inner for picture, face in there]
+        unseen: Tensor = encoder.unseen().inner
+    return prompt.told([FaceVision(*each) for each in zip(embedded, inner, strict=True)], unseen)
+
+
+def face_network(annotators: Sequence[ModelRef]) -> ModelRef:
+    """
+    Raises:
+        ModelError: it is missing.
+    """
+    usual = FACE_WEIGHTS.names[0]
+    found = next((ref for ref in annotators if Path(ref.path).name.casefold() in FACE_WEIGHTS.names), None)
+    if found is None:
+        raise ModelError(
+            f"The network for recognising faces, {usual}, is missing: without it nobody can tell whose face it is.",
+            hint=f"Put it into models/ControlNetPreprocessor/{FACE_WEIGHTS.folder}/{usual}, and choose the "
+            "preprocessor ip-adapter_face_id or ip-adapter-auto.",
+        )
+    return found
+
+
+def bends(context: PassContext) -> bool:
+    """Whether the changes to the UNet in a network's file act: not where the prompt names the LoRA that was published
+    with it, which is the same."""
+    names = (tag.name.lower().replace("-", "").replace("_", "") for tag in context.batch.networks)
+    return not any(OF_FACES in name for name in names)
+
+
+def _cut(picture: Bytes, face: Landmarks) -> Bytes:
+    """The aligned face."""
+    return square_of_face(face.points).seen(picture, SIDE)
