@@ -217,13 +217,14 @@ def test_changes_act_only_while_and_where_their_unit_acts(tmp_path: Path) -> Non
 
 
 def test_the_lora_that_was_published_with_a_file_takes_the_place_of_its_changes() -> None:
-    def context(*names: str) -> Any:
-        return SimpleNamespace(
-            batch=SimpleNamespace(networks=[NetworkTag("lora", (name, "0.6"), ()) for name in names])
-        )
+    def context(*names: str, missing: bool = False) -> Any:
+        tags = [NetworkTag("lora", (name, "0.6"), ()) for name in names]
+        files = {} if missing else {("lora", name): "its file" for name in names}
+        return SimpleNamespace(this=SimpleNamespace(networks=tags), services=SimpleNamespace(networks=files))
 
-    assert bends(context()) and bends(context("add detail"))
-    assert not bends(context("add detail", "ip-adapter-faceid-plusv2_sd15_lora"))
+    published = ("add detail", "ip-adapter-faceid-plusv2_sd15_lora")
+    assert bends(context()) and bends(context("add detail")) and bends(context(*published, missing=True))
+    assert not bends(context(*published))
 
 
 # ---------------------------------------------------------------- files

@@ -96,7 +96,7 @@ class FaceProjection(nn.Module):
         return tokens + gathered if self.adds else gathered
 
 
-class LowRank(nn.Module):
+class LayerChange(nn.Module):
     """What is added to what a layer makes of the same."""
 
     def __init__(self, given: int, rank: int, made: int) -> None:
@@ -122,7 +122,7 @@ class FacePrompt(BesideText):
         """changes: of the UNet's own layers: the widths given and between, and that made."""
         super().__init__(projection, pairs, tower)
         self.changes = nn.ModuleDict(
-            {f"{number}_{part}": LowRank(*widths) for (number, part), widths in changes.items()}
+            {f"{number}_{part}": LayerChange(*widths) for (number, part), widths in changes.items()}
         )
 
     @property
@@ -175,7 +175,7 @@ class FacePrompt(BesideText):
                 return None
             name, attention = layers[int(number)]
             layer = attention.to_out[0] if part == "out" else attention.get_submodule(f"to_{part}")
-            assert isinstance(change, LowRank) and isinstance(layer, nn.Linear)
+            assert isinstance(change, LayerChange) and isinstance(layer, nn.Linear)
             if (change.down.in_features, change.up.out_features) != (layer.in_features, layer.out_features):
                 return None
             found.append((name, part, layer, change))

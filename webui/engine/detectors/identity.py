@@ -23,13 +23,13 @@ from webui.engine.residents import ResidentKind
 
 SIDE = 112
 """Pixels of the aligned face."""
-PLACES = (
-    np.array(
-        [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)],
-        np.float32,
-    )
-    + 0.5
-) / SIDE
+PLACES: Points = np.array(
+    [
+        ((x + 0.5) / SIDE, (y + 0.5) / SIDE)
+        for x, y in ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
+    ],
+    np.float32,
+)
 """Where the eyes, the nose and the corners of the mouth lie in it: as the paper's code aligns them, counted from the
 middle of the first pixel."""
 MOST = 65_536

@@ -82,8 +82,8 @@ def face_network(annotators: Sequence[ModelRef]) -> ModelRef:
 def bends(context: PassContext) -> bool:
     """Whether the changes to the UNet in a network's file act: not where the prompt names the LoRA that was published
     with it, which is the same."""
-    names = (tag.name.lower().replace("-", "").replace("_", "") for tag in context.batch.networks)
-    return not any(OF_FACES in name for name in names)
+    there = [tag.name for tag in context.this.networks if (tag.kind, tag.name) in context.services.networks]
+    return not any(OF_FACES in "".join(filter(str.isalnum, name.lower())) for name in there)
 
 
 def _cut(picture: Bytes, face: Landmarks) -> Bytes:

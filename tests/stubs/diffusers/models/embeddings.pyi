@@ -1,4 +1,4 @@
-from torch import nn
+from torch import Tensor, nn
 
 class ImageProjection(nn.Module):
     def __init__(
@@ -7,6 +7,12 @@ class ImageProjection(nn.Module):
 
 class IPAdapterFullImageProjection(nn.Module):
     def __init__(self, image_embed_dim: int = 1024, cross_attention_dim: int = 1024) -> None: ...
+
+class IPAdapterPlusImageProjectionBlock(nn.Module):
+    def __init__(
+        self, embed_dims: int = ..., dim_head: int = ..., heads: int = ..., ffn_ratio: float = ...
+    ) -> None: ...
+    def forward(self, x: Tensor, latents: Tensor, residual: Tensor) -> Tensor: ...
 
 class IPAdapterPlusImageProjection(nn.Module):
     def __init__(
