@@ -28,6 +28,7 @@ def test_a_reload_in_mid_edit_loses_nothing(visitor: Visitor) -> None:
     assert visitor.page.locator("#txt2img_steps input[type=number]").input_value() == "37"
     assert visitor.page.locator("#txt2img_sampler_name input").input_value() == "LCM"
     assert visitor.page.locator("#txt2img_enable_hr input").is_checked()
+    assert not visitor.page.locator("[id$=_keep]:visible, [id$=_recall]:visible, [id^=remember_]:visible").count()
 
 
 def test_a_picture_what_is_painted_on_it_and_the_open_tabs_come_back(visitor: Visitor) -> None:

@@ -70,12 +70,13 @@ def connect_remembering(app: App, panes: Iterable[object]) -> None:
     if not app.catalog.job_pictures.remembers:
         return
     memories = [pane.memory() for pane in panes if isinstance(pane, Rememberable)]
-    with gr.Row(visible="hidden"):
-        # A handler of the script's fills both.
-        asked = [gr.Textbox(label=name, elem_id=f"remember_{name.lower()}") for name in ("Slot", "Place")]
-        for memory in memories:
-            _keeps(app, memory, asked)
-            _recalls(app, memory, asked)
+    # What the script answers takes the place of both.
+    asked = [
+        gr.Textbox(visible="hidden", label=name, elem_id=f"remember_{name.lower()}") for name in ("Slot", "Place")
+    ]
+    for memory in memories:
+        _keeps(app, memory, asked)
+        _recalls(app, memory, asked)
 
 
 def _keeps(app: App, memory: KeptForm, asked: list[Component]) -> None:
@@ -99,7 +100,7 @@ def _keeps(app: App, memory: KeptForm, asked: list[Component]) -> None:
             log.debug("The form %s was not kept: %s", memory.kind, error)
 
     name = f"{memory.kind}_keep"
-    button = gr.Button("Keep the form", elem_id=name)
+    button = gr.Button("Keep the form", visible="hidden", elem_id=name)
     button.click(keep, [*asked, *components], None, js=calls("remembering.asked", name), **QUIET)
 
 
@@ -119,7 +120,7 @@ def _recalls(app: App, memory: KeptForm, asked: list[Component]) -> None:
             return button_alone
 
     name = f"{memory.kind}{RECALL}"
-    button: Component = gr.Button("Bring the form back", elem_id=name)
+    button: Component = gr.Button("Bring the form back", visible="hidden", elem_id=name)
     shown = [*memory.components, button]
     button.click(recall, asked, shown, js=calls("remembering.asked", name), **QUIET).then(
         None, None, None, js=calls("remembering.recalled", memory.kind), **QUIET

@@ -112,7 +112,7 @@ for (const kind of facts.forms) {
       }, true);
     }
   });
-  when(`#${kind}_clear_prompt`, (clear) => clear.after(iconButton("restart", "Reset the form to its defaults", () => {
+  when(`#${kind}_clear_prompt`, (clear) => clear.after(iconButton("undo", "Reset the form to its defaults", () => {
     beforeFilling(kind, "The form was reset.");
     recall(kind, "built");
   })));
