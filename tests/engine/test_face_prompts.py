@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import ControlNetModel, UNet2DConditionModel
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
@@ -33,7 +34,7 @@ from tests.engine.test_image_prompts import (
     tower,
 )
 from tests.packaged import have
-from webui.base.errors import ModelError
+from webui.base.errors import ModelError, UserError
 from webui.base.protobuf import number, part, text
 from webui.engine.control.face_prompts import FacePrompt, FaceVision, face_prompt_of
 from webui.engine.control.image_prompts import Acting, ImageTokens, image_prompt_of
@@ -42,6 +43,7 @@ from webui.engine.detectors import identity
 from webui.engine.detectors.detectors import Landmarks
 from webui.engine.families.weights import open_weights
 from webui.engine.model_manager import ModelManager
+from webui.engine.preprocessors.face_keypoints import drawn as drawn_points
 from webui.features.controlnet.facing import bends
 from webui.prompt.networks import NetworkTag
 
@@ -108,10 +110,22 @@ def published(
     tokens = norm("norm", made.reshape(1, -1, len(own["norm.weight"])))
     if patches is None:
         return tokens
-    at = "perceiver_resampler"
-    seen, found = linear(f"{at}.proj_in", patches), tokens
-    for depth in range(2):
-        attention, forward = f"{at}.layers.{depth}.0", f"{at}.layers.{depth}.1"
+    found = gathered(own, "perceiver_resampler.", patches, tokens)
+    return tokens + found if shortcut else found
+
+
+def gathered(own: Mapping[str, Tensor], at: str, patches: Tensor, tokens: Tensor) -> Tensor:
+    """The formula of resampler.py, by the names of the published file behind `at`."""
+
+    def linear(name: str, x: Tensor) -> Tensor:
+        return x @ own[f"{at}{name}.weight"].T + own.get(f"{at}{name}.bias", torch.zeros(1))
+
+    def norm(name: str, x: Tensor) -> Tensor:
+        return layer_norm(x, x.shape[-1:], own[f"{at}{name}.weight"], own[f"{at}{name}.bias"])
+
+    seen, found = linear("proj_in", patches), tokens
+    for depth in range(sum(name.startswith(f"{at}layers.") and name.endswith(".to_q.weight") for name in own)):
+        attention, forward = f"layers.{depth}.0", f"layers.{depth}.1"
         given, asking = norm(f"{attention}.norm1", seen), norm(f"{attention}.norm2", found)
         keys, values = linear(f"{attention}.to_kv", torch.cat([given, asking], dim=1)).chunk(2, dim=-1)
         heads = [
@@ -120,8 +134,7 @@ def published(
         scores = (heads[0] @ heads[1].transpose(-1, -2) / math.sqrt(64)).softmax(dim=-1)
         found = found + linear(f"{attention}.to_out", (scores @ heads[2]).transpose(1, 2).flatten(2))
         found = found + linear(f"{forward}.3", gelu(linear(f"{forward}.1", norm(f"{forward}.0", found))))
-    found = norm(f"{at}.norm_out", linear(f"{at}.proj_out", found))
-    return tokens + found if shortcut else found
+    return norm("norm_out", linear("proj_out", found))
 
 
 @pytest.mark.parametrize("kind", ["faceid", "faceid-plus", "faceid-plusv2"])
@@ -306,7 +319,7 @@ def a_face(points: np.ndarray, side: float = 40.0) -> Landmarks:
     return Landmarks((0.0, 0.0, side, side), 0.9, points.astype(np.float32), np.ones(5, np.bool_))
 
 
-def test_a_face_is_told_aligned_in_the_published_range_and_of_length_1(tmp_path: Path) -> None:
+def test_a_face_is_told_aligned_and_in_the_published_range(tmp_path: Path) -> None:
     path = tmp_path / "w600k_r50.onnx"
     path.write_bytes(recognising())
     network = identity.opened(path)
@@ -314,8 +327,8 @@ def test_a_face_is_told_aligned_in_the_published_range_and_of_length_1(tmp_path:
     found = network(aligned, a_face(identity.PLACES * 112))
     means = ((aligned.astype(np.float32) - 127.5) / 127.5).reshape(4, 28, 4, 28, 3).mean((1, 3)).transpose(2, 0, 1)
     wanted = means.reshape(1, -1) @ WAYS
-    assert found.shape == (1, TELLS) and np.linalg.norm(found) == pytest.approx(1, abs=1e-5)
-    assert np.abs(found - wanted / np.linalg.norm(wanted)).max() < 1e-3
+    assert found.shape == (1, TELLS)
+    assert np.abs(found - wanted).max() < 1e-3
     turned = np.ascontiguousarray(np.rot90(aligned))
     there = np.stack([identity.PLACES[:, 1], 1 - identity.PLACES[:, 0]], 1) * 112
     assert np.abs(network(turned, a_face(there)) - found).max() < 1e-3, "however it is turned"
@@ -389,6 +402,11 @@ def test_a_face_changes_the_picture_and_leaves_no_trace(facing: Prompting) -> No
     assert most_apart(without, plus) > 3 and most_apart(faced, plus) > 0
     (automatic,) = facing.run(asked(module="ip-adapter-auto"), images)
     assert automatic.rgb == faced.rgb
+    (tmp := facing.annotators_there[0].parent / "louder").mkdir()
+    (tmp / "w600k_r50.onnx").write_bytes(recognising(ways=10 * WAYS))
+    facing.annotators_there = [tmp / "w600k_r50.onnx"]
+    (louder,) = facing.run(asked(), images)
+    assert most_apart(faced, louder) <= 1, "the direction alone counts"
     (nothing,) = facing.run(asked(weight=0.0), images)
     assert most_apart(without, nothing) == 0
     (again,) = facing.run(request(cfg_scale=5))
@@ -411,3 +429,82 @@ def test_a_missing_network_for_faces_is_named_with_its_place(facing: Prompting) 
     with pytest.raises(ModelError, match=r"w600k_r50\.onnx, is missing") as error:
         facing.run(asked(), {"face": portrait()})
     assert "models/ControlNetPreprocessor/insightface/w600k_r50.onnx" in error.value.hint
+
+
+# ---------------------------------------------------------------- InstantID
+
+
+def test_instant_id_s_tokens_gather_from_a_face_as_published(tmp_path: Path) -> None:
+    unet = small_unet()
+    weights = drawn({**projection("plus", sees=TELLS), **pairs(unet)})
+    torch.save(by_table(weights), tmp_path / "ip-adapter_instant_id_sdxl.bin")
+    network = opened(tmp_path / "ip-adapter_instant_id_sdxl.bin", CPU, torch.float32)
+    assert isinstance(network, FacePrompt) and network.is_instant and not network.looks_inside and fits(network, unet)
+    own = {name.removeprefix("image_proj."): tensor for name, tensor in weights.items()}
+    face = torch.randn(1, TELLS) * 20
+    with torch.inference_mode():
+        told = network.told([FaceVision(face)])
+        for found, said in ((told.positive, face), (told.negative, torch.zeros(1, TELLS))):
+            assert torch.allclose(found, gathered(own, "", said[:, None], own["latents"]), atol=1e-5)
+
+
+def test_five_points_of_a_face_are_drawn_in_their_colours() -> None:
+    points = np.array([(20, 20), (60, 20), (40, 40), (25, 60), (55, 60)], np.float32)
+    made = drawn_points(points, (80, 90))
+    assert made.shape == (90, 80, 3)
+    wanted = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255))
+    assert all(tuple(made[int(y), int(x)]) == colour for (x, y), colour in zip(points, wanted, strict=True))
+    assert tuple(made[30, 30]) == (153, 0, 0), "a limb is fainter"
+    assert not made[80:].any()
+
+
+@pytest.fixture
+def instant(facing: Prompting, models: ModelManager) -> Prompting:
+    """With InstantID's adapter and its ControlNet."""
+    with models.lend(facing.ref, None) as lent:
+        unet = lent.model.parts["unet"]
+    width = int(unet.config.cross_attention_dim)
+    weights = drawn({**projection("plus", width, sees=TELLS), **pairs(unet)}, seed=5)
+    save_file(weights, facing.folder / "ip-adapter_instant_id.safetensors")
+    torch.manual_seed(2)
+    network = ControlNetModel.from_unet(unet)
+    own = {
+        name: torch.randn_like(each) * 0.1 if "controlnet_" in name else each
+        for name, each in network.state_dict().items()
+    }
+    save_file(
+        {name: each.float().contiguous().clone() for name, each in own.items()},
+        facing.folder / "control_instant_id.safetensors",
+    )
+    (facing.folder / "glintr100.onnx").write_bytes(recognising())
+    facing.annotators_there.append(facing.folder / "glintr100.onnx")
+    return facing
+
+
+ADAPTER = {"module": "instant_id_face_embedding", "image": "face", "model": "ip-adapter_instant_id.safetensors"}
+KEYPOINTS = {"module": "instant_id_face_keypoints", "image": "face", "model": "control_instant_id.safetensors"}
+
+
+def with_units(*units: Mapping[str, Any]) -> Any:
+    return request(features={"ControlNet": list(units)}, cfg_scale=5)
+
+
+def test_instant_id_s_networks_act_together(instant: Prompting) -> None:
+    images = {"face": portrait(), "none": png(GRADIENT)}
+    (without,) = instant.run(request(cfg_scale=5))
+    (adapted,) = instant.run(with_units(ADAPTER), images)
+    (both,) = instant.run(with_units(ADAPTER, KEYPOINTS), images)
+    assert most_apart(without, adapted) > 3 and most_apart(adapted, both) > 0
+    (turned,) = instant.run(with_units(KEYPOINTS, ADAPTER), images)
+    assert most_apart(both, turned) <= 1, "in either order"
+    plain = {**KEYPOINTS, "module": "none", "model": "plain.safetensors", "image": "none"}
+    shutil.copy(instant.folder / "control_instant_id.safetensors", instant.folder / "plain.safetensors")
+    (told,) = instant.run(with_units(ADAPTER, {**KEYPOINTS, "module": "none", "image": "none"}), images)
+    (untold,) = instant.run(with_units(ADAPTER, plain), images)
+    assert most_apart(told, untold) > 0, "the face stands in the place of the text"
+    with pytest.raises(UserError, match="no unit has that"):
+        instant.run(with_units(KEYPOINTS), images)
+    (nobody,) = instant.run(with_units({**ADAPTER, "image": "none"}, {**KEYPOINTS, "image": "none"}), images)
+    assert nobody.rgb == without.rgb and any(
+        "there is none. The unit was left out." in each for each in nobody.comments
+    )

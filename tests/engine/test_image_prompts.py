@@ -191,7 +191,6 @@ def test_files_of_all_forms_are_one_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "shapes"),
     [
-        ("InstantID", {"image_proj.proj_in.weight": (1280, 512), "image_proj.latents": (1, 16, 1280)}),
         ("PuLID", {"id_adapter.latents": (1, 4, 8), "id_adapter_attn_layers.0.id_to_k.weight": (8, 8)}),
         ("PhotoMaker", {"id_encoder.visual_projection_2.weight": (8, 8)}),
     ],

@@ -28,7 +28,7 @@ SMALL = [(1, 1), (1, 9000), (3, 2), (40, 64)]
 
 @pytest.mark.parametrize("known", BUILT, ids=lambda known: known.name)
 def test_pictures_of_any_shape_give_a_map_or_a_sentence(known: Preprocessor, tmp_path: Path) -> None:
-    if known.code.startswith("webui.engine.preprocessors.openpose:"):
+    if known.code.startswith(("webui.engine.preprocessors.openpose:", "webui.engine.preprocessors.face_keypoints:")):
         have_detectors()
     paths = [written(known.name, tmp_path)] if known.name in FILES else []
     files = tuple(ModelRef(str(path), path.name) for path in paths)

@@ -31,7 +31,7 @@ class ControlKind(Enum):
     FLOW_LORA = "Control LoRA for Flux"
 
 
-OF_FACES = frozenset({ControlKind.INSTANT_ID, ControlKind.PULID, ControlKind.PHOTO_MAKER})
+OF_FACES = frozenset({ControlKind.PULID, ControlKind.PHOTO_MAKER})
 """Kinds that follow a face, and are recognised without being built here."""
 FACE_WIDTH = 512
 """Of what such a network says."""

@@ -84,6 +84,9 @@ class Preprocessor:
 VARIATION = Range("Variation", 8.0, 3.0, 32.0, 1.0)
 FACE_WEIGHTS = WeightsOf("insightface", ("w600k_r50.onnx",))
 """What tells one face from another: with its answers IP-Adapters FaceID were trained, and with no other's."""
+INSTANT_WEIGHTS = WeightsOf("insightface", ("glintr100.onnx",))
+"""Likewise, of InstantID."""
+KEYPOINTS = "instant_id_face_keypoints"
 FIDELITY = Range("Style Fidelity (only for Balanced mode)", 0.5, 0.0, 1.0, 0.01)
 NONE = Preprocessor("none", f"{_P}.colours:untouched")
 TABLE: tuple[Preprocessor, ...] = (
@@ -173,8 +176,16 @@ TABLE: tuple[Preprocessor, ...] = (
         f"{_P}.colours:untouched",
         describes=True,
         marks=("IP-Adapter",),
-        weights=(replace(FACE_WEIGHTS, optional=True),),
+        weights=(replace(FACE_WEIGHTS, optional=True), replace(INSTANT_WEIGHTS, optional=True)),
     ),
+    Preprocessor(
+        "instant_id_face_embedding",
+        f"{_P}.colours:untouched",
+        describes=True,
+        marks=("Instant-ID",),
+        weights=(INSTANT_WEIGHTS,),
+    ),
+    Preprocessor(KEYPOINTS, f"{_P}.face_keypoints:instant_id_face_keypoints", marks=("Instant-ID",)),
     *(
         Preprocessor(name, f"{_P}.colours:untouched", describes=True, marks=("IP-Adapter",), weights=(FACE_WEIGHTS,))
         for name in ("ip-adapter_face_id", "ip-adapter_face_id_plus")
@@ -357,8 +368,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
         "mobile_sam": "",
         "facexlib": "",
         "ip-adapter_pulid": "",
-        "instant_id_face_embedding": "",
-        "instant_id_face_keypoints": "",
         "inpaint_only+lama": "",
     }
 )

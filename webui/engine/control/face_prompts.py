@@ -3,7 +3,8 @@
 IP-Adapter FaceID, FaceID plus and plus v2 (tencent-ailab, 2023, Apache-2.0; https://github.com/tencent-ailab/IP-Adapter,
 ip_adapter_faceid.py): two layers make tokens of the 512 numbers; in plus, these tokens gather from the patches of the
 aligned face what an image encoder saw there; in plus v2 the first tokens are added to what was gathered. Their files
-bring low-rank changes to the UNet's own attentions, too, which act with them.
+bring low-rank changes to the UNet's own attentions, too, which act with them. InstantID (Wang et al. 2024,
+arXiv:2401.07519, Apache-2.0): sixteen tokens gather from such numbers, of another network, as from a single patch.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 from diffusers.models.attention_processor import Attention
-from diffusers.models.embeddings import IPAdapterPlusImageProjectionBlock
+from diffusers.models.embeddings import IPAdapterPlusImageProjection, IPAdapterPlusImageProjectionBlock
 from torch import Tensor, nn
 
 from webui.engine.control.image_prompts import (
@@ -25,12 +26,14 @@ from webui.engine.control.image_prompts import (
     BesideText,
     ImageTokens,
     blocks,
+    gathering,
     pair_names,
     projection_names,
 )
 from webui.engine.control.vision import Tower
 from webui.engine.families import ldm
 from webui.engine.families.weights import WeightsFile
+from webui.request.preprocessors import FACE_WEIGHTS, INSTANT_WEIGHTS, WeightsOf
 
 LOW_RANK = re.compile(r"ip_adapter\.(\d+)\.to_(q|k|v|out)_lora\.(down|up)\.weight")
 PORTRAIT = 16
@@ -46,7 +49,7 @@ class FaceVision:
     """What is told of one face."""
 
     embedded: Tensor
-    """Of length 1, by a network for recognising faces: (1, 512)."""
+    """By a network for recognising faces: (1, 512)."""
     inner: Tensor | None = None
     """What an image encoder's last layer but one says of the aligned face: (1, patches + 1, width)."""
 
@@ -81,7 +84,7 @@ class FaceProjection(nn.Module):
         """widths: of what is told, between the layers, and of all tokens; adds: the first tokens are added at last."""
         super().__init__()
         told, between, tokens = widths
-        self.text, self.adds = text, adds
+        self.told, self.text, self.adds = told, text, adds
         self.proj = nn.Sequential(nn.Linear(told, between), nn.GELU(), nn.Linear(between, tokens))
         self.norm = nn.LayerNorm(text)
         self.perceiver_resampler = resampler
@@ -94,6 +97,20 @@ class FaceProjection(nn.Module):
         assert patches is not None
         gathered: Tensor = self.perceiver_resampler(tokens, patches)
         return tokens + gathered if self.adds else gathered
+
+
+class FaceQueries(IPAdapterPlusImageProjection):
+    """Tokens of a face (InstantID)."""
+
+    @property
+    def told(self) -> int:
+        """Numbers of a face."""
+        return int(self.proj_in.in_features)
+
+    def forward(self, x: Tensor, _patches: Tensor | None = None) -> Tensor:
+        """(1, told) -> (1, n, text)."""
+        found: Tensor = super().forward(x[:, None])
+        return found
 
 
 class LayerChange(nn.Module):
@@ -114,7 +131,7 @@ class FacePrompt(BesideText):
 
     def __init__(
         self,
-        projection: FaceProjection,
+        projection: FaceProjection | FaceQueries,
         pairs: Sequence[tuple[int, int]],
         tower: Tower,
         changes: Mapping[At, tuple[int, int, int]],
@@ -126,22 +143,30 @@ class FacePrompt(BesideText):
         )
 
     @property
-    def faces(self) -> FaceProjection:
+    def faces(self) -> FaceProjection | FaceQueries:
         """What makes the tokens."""
-        assert isinstance(self.projection, FaceProjection)
+        assert isinstance(self.projection, FaceProjection | FaceQueries)
         return self.projection
+
+    @property
+    def is_instant(self) -> bool:
+        """It is InstantID's: told by another network, whose numbers it takes as they are, not of length 1."""
+        return isinstance(self.faces, FaceQueries)
+
+    @property
+    def recognised_by(self) -> WeightsOf:
+        """The file of the network for recognising faces with whose answers it was trained."""
+        return INSTANT_WEIGHTS if self.is_instant else FACE_WEIGHTS
 
     @property
     def looks_inside(self) -> bool:
         """It takes what an image encoder says, too."""
-        return self.faces.perceiver_resampler is not None
+        return isinstance(self.faces, FaceProjection) and self.faces.perceiver_resampler is not None
 
     @property
     def face_width(self) -> int:
         """Of what a network for recognising faces says."""
-        first = self.faces.proj[0]
-        assert isinstance(first, nn.Linear)
-        return first.in_features
+        return self.faces.told
 
     def told(self, faces: Sequence[FaceVision], unseen: Tensor | None = None) -> ImageTokens:
         """The tokens of some faces together: their mean; networks for portraits get them side by side.
@@ -158,7 +183,7 @@ class FacePrompt(BesideText):
 
         seen = [tokens(each.embedded, each.inner) for each in faces]
         nobody = tokens(torch.zeros_like(faces[0].embedded), unseen)
-        if nobody.shape[1] >= PORTRAIT:
+        if nobody.shape[1] >= PORTRAIT and not self.is_instant:
             return ImageTokens(torch.cat(seen, dim=1), nobody.repeat(1, len(seen), 1))
         return ImageTokens(torch.stack(seen).mean(dim=0), nobody)
 
@@ -245,6 +270,26 @@ def face_prompt_of(file: WeightsFile, device: torch.device, dtype: torch.dtype) 
         raise file.error(f"its IP-Adapter FaceID is not complete ({error})", "Download it again.") from error
     names |= own | low
     ldm.check_complete(network, names, view, "IP-Adapter FaceID")
+    ldm.fill(network, names, view, device, dtype)
+    return network
+
+
+def instant_prompt_of(file: WeightsFile, device: torch.device, dtype: torch.dtype) -> FacePrompt:
+    """InstantID's.
+
+    Raises:
+        ModelError: tensors are missing.
+    """
+    try:
+        pairs, own = pair_names(file)
+        view, names = projection_names(file)
+        shapes = {name.removeprefix("projection."): shape for name, shape in view.shapes.items()}
+        with ldm.unfilled():
+            network = FacePrompt(FaceQueries(*gathering(shapes, pairs[0][0])), pairs, Tower(), {})
+    except (KeyError, IndexError, ValueError) as error:
+        raise file.error(f"its InstantID is not complete ({error})", "Download it again.") from error
+    names |= own
+    ldm.check_complete(network, names, view, "InstantID")
     ldm.fill(network, names, view, device, dtype)
     return network
 

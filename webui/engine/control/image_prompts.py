@@ -21,7 +21,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from webui.engine.control.vision import ImageEncoder, Tower, Vision
 from webui.engine.families import ldm
-from webui.engine.families.weights import WeightsFile
+from webui.engine.families.weights import Shapes, WeightsFile
 
 HEAD_WIDTH = 64
 """Of the attention that gathers tokens from an encoder's patches."""
@@ -55,6 +55,10 @@ class ImageTokens:
 
     positive: Tensor
     negative: Tensor
+
+    def of(self, positive: Tensor) -> Tensor:
+        """(rows, n, text width). positive: (rows,), 1 where a row is the positive half's, else 0."""
+        return torch.cat([self.negative, self.positive])[positive.to(self.negative.device)]
 
 
 class BesideText(nn.Module):
@@ -232,21 +236,26 @@ def _projection(file: WeightsFile, text: int) -> tuple[nn.Module, Tower]:
     """What makes tokens of a picture, by the names of diffusers; and the tower that it was trained with."""
     shapes = {name.removeprefix("projection."): shape for name, shape in file.shapes.items()}
     if "latents" in shapes:
-        _, queries, hidden = shapes["latents"]
-        inner = shapes["layers.0.attn.to_q.weight"][0]
-        width = shapes["proj_in.weight"][1]
-        depth = 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("layers."))
-        ratio = shapes["layers.0.ff.1.net.0.proj.weight"][0] / hidden
-        heads = max(inner // HEAD_WIDTH, 1)
-        return (
-            IPAdapterPlusImageProjection(width, text, hidden, depth, inner // heads, heads, queries, ratio),
-            Tower(width=width),
-        )
+        return IPAdapterPlusImageProjection(*gathering(shapes, text)), Tower(width=shapes["proj_in.weight"][1])
     if "ff.net.0.proj.weight" in shapes:
         width = shapes["ff.net.0.proj.weight"][1]
         return IPAdapterFullImageProjection(width, text), Tower(width=width)
     long, width = shapes["image_embeds.weight"]
     return ImageProjection(width, text, long // text), Tower(projection=width)
+
+
+def gathering(shapes: Shapes, text: int) -> tuple[int, int, int, int, int, int, int, float]:
+    """Arguments of diffusers' module for a projection that gathers tokens, by its names there.
+
+    Raises:
+        KeyError, ValueError: it is not complete.
+    """
+    _, queries, hidden = shapes["latents"]
+    inner, width = shapes["layers.0.attn.to_q.weight"][0], shapes["proj_in.weight"][1]
+    depth = 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("layers."))
+    ratio = shapes["layers.0.ff.1.net.0.proj.weight"][0] / hidden
+    heads = max(inner // HEAD_WIDTH, 1)
+    return width, text, hidden, depth, inner // heads, heads, queries, ratio
 
 
 def projection_names(

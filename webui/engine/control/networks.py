@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from webui.catalog.control_kinds import OF_FACES, ControlKind, told
 from webui.engine.control.adapters import ControlAdapter, adapter_names
 from webui.engine.control.encoders import Renamed, controlnet_names, union_names
-from webui.engine.control.face_prompts import FacePrompt, face_prompt_of
+from webui.engine.control.face_prompts import FacePrompt, face_prompt_of, instant_prompt_of
 from webui.engine.control.flow import FlowControl, flow_control_of
 from webui.engine.control.flow_lora import FlowLora, flow_lora_of
 from webui.engine.control.image_prompts import ImagePrompt, image_prompt_of
@@ -227,6 +227,8 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Control:
             return image_prompt_of(file, device, dtype)
         case ControlKind.FACE_ID:
             return face_prompt_of(file, device, dtype)
+        case ControlKind.INSTANT_ID:
+            return instant_prompt_of(file, device, dtype)
         case ControlKind.FLOW:
             return flow_control_of(file, found.family, device, dtype)
         case ControlKind.FLOW_LORA:
@@ -234,7 +236,7 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Control:
         case kind if kind in OF_FACES:
             raise file.error(
                 f"it is a network for {kind.value}, which follows a face in a way that this version does not know",
-                "Use an IP-Adapter FaceID, or one that needs an image encoder alone, such as ip-adapter-plus-face.",
+                "Use an IP-Adapter FaceID, InstantID, or ip-adapter-plus-face, which needs an image encoder alone.",
             )
         case _:
             raise file.error(f"it is of the kind {found.kind.value}, which this version cannot open")

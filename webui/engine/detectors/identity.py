@@ -45,16 +45,15 @@ class FaceNet:
     nbytes: int
 
     def __call__(self, picture: Bytes, face: Landmarks) -> Floats:
-        """(h, w, 3), RGB, and one of its faces -> (1, 512) of length 1.
+        """(h, w, 3), RGB, and one of its faces -> (1, 512), whose direction says whose it is.
 
         Raises:
             ModelError: the answer says nothing.
         """
         answer = self.run(planes(square_of_face(face.points).seen(picture, SIDE), -1, 1)).reshape(1, -1)
-        length = float(np.linalg.norm(answer))
-        if not np.isfinite(length) or length == 0.0:
+        if not np.isfinite(answer).all() or not answer.any():
             raise broken(self.path, "its answer to a face is not a number, or nothing at all", "Download it again.")
-        return answer / length
+        return answer
 
 
 def square_of_face(points: Points) -> Region:
@@ -90,7 +89,9 @@ def opened(path: Path) -> FaceNet:
 
 def _foreign(path: Path, cause: str) -> ModelError:
     return broken(
-        path, f"it is not a network for recognising faces ({cause})", "Get w600k_r50.onnx of insightface's buffalo_l."
+        path,
+        f"it is not a network for recognising faces ({cause})",
+        "Get w600k_r50.onnx of insightface's buffalo_l, or glintr100.onnx of its antelopev2.",
     )
 
 

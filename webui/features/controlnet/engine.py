@@ -30,6 +30,7 @@ from webui.engine.families.flow_model import FlowModel
 from webui.engine.feature import FeatureEngine, FinishedPicture, PassContext, PassFeature
 from webui.engine.preprocessors.picture import Bytes, levels
 from webui.engine.start import INPAINTING, encoded_png
+from webui.features.controlnet.facing import instant_faces, is_instant
 from webui.features.controlnet.flow import BesideTransformer, kind_for
 from webui.features.controlnet.network import Made, Networked, is_for, kind_of_map, part_on
 from webui.features.controlnet.parameters import LEAVE_OUT, Params
@@ -81,7 +82,7 @@ class Engine(FeatureEngine[Params]):
         """The last pass's, which the finished picture follows."""
         self.made: Made = {}
         self.pictured: ImageTokens | None = None
-        """What a network that takes pictures for a prompt was told of the unit's, for all passes."""
+        """What a network that takes pictures for a prompt, or InstantID's, was told of them, for all passes."""
         self.is_faceless = False
         """It was to follow a face, and there is none; that was remarked."""
 
@@ -99,6 +100,8 @@ class Engine(FeatureEngine[Params]):
             if wish.revises and isinstance(unet, UNet2DConditionModel):
                 return self._revised(context, unet)
             hint = hint_of(wish, context)
+            if wish.network is not None and is_instant(wish) and not self._is_told_of_a_face(context):
+                return None
         except WebuiError as error:
             if wish.impossible != LEAVE_OUT:
                 raise
@@ -132,6 +135,17 @@ class Engine(FeatureEngine[Params]):
         if self.pictured is None:
             return None
         return Prompting(wish, context, self.pictured, region)
+
+    def _is_told_of_a_face(self, context: PassContext) -> bool:
+        """Whether there is one to be told to the unit's ControlNet, which is InstantID's.
+
+        Raises:
+            UserError, ModelError: as `instant_faces`.
+        """
+        if self.pictured is None and not self.is_faceless:
+            self.pictured = instant_faces(context)
+            self.is_faceless = self.pictured is None
+        return self.pictured is not None
 
     def _revised(self, context: PassContext, unet: UNet2DConditionModel) -> PassFeature | None:
         """What all units do together whose pictures stand for the text: the first of them does it.
@@ -204,7 +218,7 @@ class Engine(FeatureEngine[Params]):
         if isinstance(context.loaded.model, FlowModel):
             return [BesideTransformer(wish, context, hint, _as_mask(region))]
         if wish.network is not None:
-            parts.append(Networked(wish, context, hint, _as_mask(region), self.made))
+            parts.append(Networked(wish, context, hint, _as_mask(region), self.made, self.pictured))
         if wish.refers:
             latents = encoded_once(hint.pixels, context, turn)
             parts.append(Referring(wish, context, latents, Drawn(context, turn, hint.pixels)))

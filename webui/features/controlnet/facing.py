@@ -7,23 +7,28 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from webui.base.errors import ModelError
+from webui.base.errors import ModelError, UserError
 from webui.engine.control.face_prompts import FacePrompt, FaceVision
 from webui.engine.control.image_prompts import ImageTokens
+from webui.engine.control.networks import CONTROL
 from webui.engine.control.vision import IMAGE_ENCODER, chosen
 from webui.engine.detectors.detectors import Detectors, Landmarks
 from webui.engine.detectors.identity import FACE_NET, largest, square_of_face
 from webui.engine.feature import PassContext
 from webui.engine.preprocessors.picture import Bytes
 from webui.features.controlnet.parameters import Params
+from webui.features.controlnet.picture import pictures_of
 from webui.request.model_ref import ModelRef
-from webui.request.preprocessors import FACE_WEIGHTS
+from webui.request.preprocessors import KEYPOINTS, preprocessor
 
 SIDE = 224
 """Pixels of the aligned face that an image encoder sees."""
 OF_FACES = "faceid"
 """What names of LoRAs contain, without strokes, that were published for these networks."""
+INSTANT = "instantid"
+"""What the name of InstantID's ControlNet contains, likewise."""
 
 
 def faces_shown_to(
@@ -35,7 +40,7 @@ def faces_shown_to(
         ModelError: the network for recognising faces, that which finds them, or the image encoder is missing, or
             damaged.
     """
-    residents, network = context.services.residents, face_network(wish.annotators)
+    residents, network = context.services.residents, face_network(prompt, wish.annotators)
     assert residents is not None
     detectors = Detectors(residents)
     found = [(picture, largest(detectors.faces(picture))) for picture in pictures]
@@ -53,8 +58,10 @@ def faces_shown_to(
     if embedded[0].shape[1] != prompt.face_width:
         raise ModelError(
             f"{network.title} says {embedded[0].shape[1]} numbers of a face, where {prompt.face_width} are needed.",
-            hint="Get w600k_r50.onnx of insightface's buffalo_l.",
+            hint=f"Get {prompt.recognised_by.names[0]} as insightface publishes it.",
         )
+    if not prompt.is_instant:
+        embedded = [normalize(each) for each in embedded]
     if not prompt.looks_inside:
         return prompt.told([FaceVision(each) for each in embedded])
     with residents.lend(IMAGE_ENCODER, chosen(wish.towers, prompt.tower)) as encoder:
@@ -63,20 +70,50 @@ def faces_shown_to(
     return prompt.told([FaceVision(*each) for each in zip(embedded, inner, strict=True)], unseen)
 
 
-def face_network(annotators: Sequence[ModelRef]) -> ModelRef:
-    """
+def face_network(prompt: FacePrompt, annotators: Sequence[ModelRef]) -> ModelRef:
+    """The one that a network was trained with, of a unit's files.
+
     Raises:
         ModelError: it is missing.
     """
-    usual = FACE_WEIGHTS.names[0]
-    found = next((ref for ref in annotators if Path(ref.path).name.casefold() in FACE_WEIGHTS.names), None)
+    wanted = prompt.recognised_by
+    usual, chosen_by = wanted.names[0], "instant_id_face_embedding" if prompt.is_instant else "ip-adapter_face_id"
+    found = next((ref for ref in annotators if Path(ref.path).name.casefold() in wanted.names), None)
     if found is None:
         raise ModelError(
             f"The network for recognising faces, {usual}, is missing: without it nobody can tell whose face it is.",
-            hint=f"Put it into models/ControlNetPreprocessor/{FACE_WEIGHTS.folder}/{usual}, and choose the "
-            "preprocessor ip-adapter_face_id or ip-adapter-auto.",
+            hint=f"Put it into models/ControlNetPreprocessor/{wanted.folder}/{usual}, and choose the "
+            f"preprocessor {chosen_by} or ip-adapter-auto.",
         )
     return found
+
+
+def is_instant(wish: Params) -> bool:
+    """Whether a ControlNet is InstantID's, by its name, or by the map that it is given: no tensor tells."""
+    title = wish.network.title if wish.network is not None else ""
+    return wish.module == KEYPOINTS or INSTANT in "".join(filter(str.isalnum, title.lower()))
+
+
+def instant_faces(context: PassContext) -> ImageTokens | None:
+    """What InstantID's ControlNet is told in the place of the text: the tokens of its adapter, which another unit has;
+    None: that found no face.
+
+    Raises:
+        UserError: there is no such unit.
+        ModelError: as `faces_shown_to`.
+    """
+    residents = context.services.residents
+    assert residents is not None
+    for wish in (each.params for each in context.batch.pictures[0].wishes):
+        if isinstance(wish, Params) and wish.network is not None and preprocessor(wish.module).describes:
+            with residents.lend(CONTROL, wish.network) as lent:
+                if isinstance(lent, FacePrompt) and lent.is_instant:
+                    return faces_shown_to(lent, wish, pictures_of(wish, context), context)
+    raise UserError(
+        "InstantID's ControlNet is told of a face by InstantID's adapter, and no unit has that.",
+        hint="Give another unit ip-adapter_instant_id_sdxl, with the preprocessor instant_id_face_embedding.",
+        field="features",
+    )
 
 
 def bends(context: PassContext) -> bool:

@@ -15,6 +15,7 @@ from webui.base.errors import UserError
 from webui.engine.batch import Loaded, Pass
 from webui.engine.control.adapters import ControlAdapter
 from webui.engine.control.hints import PER_LATENT, Hint
+from webui.engine.control.image_prompts import ImageTokens
 from webui.engine.control.lllite import LLLite
 from webui.engine.control.networks import (
     Control,
@@ -24,6 +25,7 @@ from webui.engine.control.networks import (
     like_its_unet,
 )
 from webui.engine.denoisers import Ask, Call, Window
+from webui.engine.families.family import Conditioning
 from webui.engine.feature import PassContext
 from webui.engine.sampling.process import Process
 from webui.features.controlnet.borrowing import Borrowing
@@ -63,9 +65,18 @@ def is_soft(params: Params, context: PassContext) -> bool:
 class Networked(Borrowing):
     """A unit's network in one pass."""
 
-    def __init__(self, params: Params, context: PassContext, hint: Hint, region: Tensor | None, made: Made) -> None:
+    def __init__(
+        self,
+        params: Params,
+        context: PassContext,
+        hint: Hint,
+        region: Tensor | None,
+        made: Made,
+        faces: ImageTokens | None = None,
+    ) -> None:
+        """faces: what the network is told in the place of the text."""
         super().__init__(params, context)
-        self.region, self.made = region, made
+        self.region, self.made, self.faces = region, made, faces
         self.hint = _as_networks_see(hint, context.loaded.model.latent.factor).to(context.loaded.model.device)
         """(1, 3, h, w): `PER_LATENT` times the latents' sides."""
         self.lent: Control | None = None
@@ -131,7 +142,7 @@ class Networked(Borrowing):
                 (seen,) = self._shown(call, self.lent.seen)
                 x, t = process.to_input(call.x, call.sigma), process.timestep(call.sigma)
                 with self.context.services.watch.stopwatch.running():
-                    outputs = self.lent.outputs(x, t, told, seen)
+                    outputs = self.lent.outputs(x, t, self._said(call), seen)
                 outputs = self._weighted(outputs, call, self._encoder_weights(len(outputs)), pools=self.lent.pools)
                 return replace(call, conditioning=replace(told, residuals=added(told.residuals, outputs)))
             case ControlAdapter():
@@ -141,6 +152,14 @@ class Networked(Borrowing):
                 return replace(call, conditioning=replace(told, within=added(told.within, outputs)))
             case _:
                 return call
+
+    def _said(self, call: Call) -> Conditioning:
+        """What the network is told beside the map."""
+        told = call.conditioning
+        if self.faces is None:
+            return told
+        sides = torch.tensor([int(row.side == "positive") for row in call.rows])
+        return replace(told, tokens=self.faces.of(sides).to(told.tokens))
 
     def _shown(self, call: Call, look: Callable[[Tensor], tuple[Tensor, ...]]) -> list[Tensor]:
         """What the rows of a call are shown of the hint, as the network sees it: (1 or rows, c, h, w) each."""

@@ -15,6 +15,7 @@ class IPAdapterPlusImageProjectionBlock(nn.Module):
     def forward(self, x: Tensor, latents: Tensor, residual: Tensor) -> Tensor: ...
 
 class IPAdapterPlusImageProjection(nn.Module):
+    proj_in: nn.Linear
     def __init__(
         self,
         embed_dims: int = 768,
