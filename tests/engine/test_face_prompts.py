@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import gelu, layer_norm
 
-from tests.engine.conftest import Engine, most_apart
+from tests.engine.conftest import OPTIONS, Engine, most_apart, reference
+from tests.engine.families.published import small
 from tests.engine.test_generate import GRADIENT, png, request
 from tests.engine.test_image_prompts import (
     CPU,
@@ -36,12 +37,14 @@ from tests.engine.test_image_prompts import (
 from tests.packaged import have
 from webui.base.errors import ModelError, UserError
 from webui.base.protobuf import number, part, text
+from webui.catalog.control_kinds import ControlKind, NetworkFacts, told
 from webui.engine.control.face_prompts import FacePrompt, FaceVision, face_prompt_of
 from webui.engine.control.image_prompts import Acting, ImageTokens, image_prompt_of
 from webui.engine.control.networks import fits, opened
 from webui.engine.detectors import identity
 from webui.engine.detectors.detectors import Landmarks
 from webui.engine.families.weights import open_weights
+from webui.engine.memory import profile_of
 from webui.engine.model_manager import ModelManager
 from webui.engine.preprocessors.face_keypoints import drawn as drawn_points
 from webui.features.controlnet.facing import bends
@@ -411,6 +414,26 @@ def test_a_face_changes_the_picture_and_leaves_no_trace(facing: Prompting) -> No
     assert most_apart(without, nothing) == 0
     (again,) = facing.run(request(cfg_scale=5))
     assert again.rgb == without.rgb, "nothing is left behind"
+
+
+def test_sdxl_follows_a_face_and_adapters_of_other_families_are_told_apart(tmp_path: Path) -> None:
+    have("centerface.onnx")
+    models = ModelManager(profile_of(OPTIONS), budget=2**32)
+    facing = Prompting(models, reference(small("SDXL", tmp_path / "small.safetensors")))
+    facing.folder, facing.towers_there = tmp_path, []
+    with models.lend(facing.ref, None) as lent:
+        unet = lent.model.parts["unet"]
+    width = int(unet.config.cross_attention_dim)
+    save_file(face_adapter(unet, width), tmp_path / "face.safetensors")
+    (tmp_path / "w600k_r50.onnx").write_bytes(recognising())
+    facing.annotators_there = [tmp_path / "w600k_r50.onnx"]
+    wish = asked().changed(steps=1)
+    (without,) = facing.run(wish.changed(features={}))
+    (faced,) = facing.run(wish, {"face": portrait()})
+    assert most_apart(without, faced) > 0
+    for text_width, family in ((768, "SD1"), (2048, "SDXL")):
+        shapes = {**face_projection(text_width, looks=False), "ip_adapter.1.to_k_ip.weight": (320, text_width)}
+        assert told(shapes) == NetworkFacts(ControlKind.FACE_ID, family)
 
 
 def test_where_there_is_no_face_the_unit_is_left_out_in_words(facing: Prompting) -> None:
