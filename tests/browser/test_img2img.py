@@ -140,7 +140,9 @@ def test_a_mask_may_come_as_a_file(visitor: Visitor, photo: Path, tmp_path: Path
     assert visitor.job(job_id)["state"] == "done"
     first = visitor.fetch(visitor.shown_picture("img2img"))
 
-    visitor.reload().open("queue").page.click(f".gesso-jobs li[data-id='{job_id}'] .glyph-edit")
+    visitor.set("img2img", steps=7)
+    visitor.open("queue").page.click(f".gesso-jobs li[data-id='{job_id}'] .glyph-edit")
+    visitor.until("() => document.querySelector('#img2img_steps input[type=number]').value === '2'")
     for place in ("image", "mask"):
         visitor.see(f"#img2img_upload_{place} img")
     visitor.set("img2img", seed=visitor.job(job_id)["pictures"][0]["seed"])

@@ -11,8 +11,6 @@ from PIL import Image
 from tests.browser.visitor import TINY, Visitor
 from webui.request import infotext
 
-SHEETS = "#txt2img_results [aria-label='Additional pictures of this result'] a"
-
 
 @pytest.mark.long
 def test_a_table_of_steps_and_scales_comes_with_its_sheet(visitor: Visitor) -> None:
@@ -34,8 +32,8 @@ def test_a_table_of_steps_and_scales_comes_with_its_sheet(visitor: Visitor) -> N
     visitor.until("() => modules.dom.field('txt2img_script_x_y_z_plot_y_values').value === '1, 2'")
     job = visitor.job(visitor.generate())
     assert [picture["seed"] for picture in job["pictures"]] == [3] * 4
-    (sheet,) = visitor.see(SHEETS).all()
-    image = Image.open(io.BytesIO(visitor.fetch(str(sheet.evaluate("link => link.href")))))
+    visitor.until("() => document.querySelector('#txt2img_results .layer.on')?.src.includes('-grid')")
+    image = Image.open(io.BytesIO(visitor.fetch(visitor.shown_picture())))
     found = infotext.read(image.info["parameters"]).labels
     assert (found["X Type"], found["Y Values"]) == ("CFG Scale", "1, 2")
     assert image.width == 48 + 2 * 64
