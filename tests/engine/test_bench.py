@@ -52,8 +52,7 @@ def test_what_is_painted_anew_is_measured_beside_its_networks(
 ) -> None:
     have_detectors()
     monkeypatch.setattr(bench, "SIZE", 32)
-    # The detector's time is taken apart, so that with so small networks the whole may seem shorter than its parts.
-    assert bench.detail(Bench(models, reference(tiny_checkpoint)), repeats=1) > 0.5
+    assert bench.detail(Bench(models, reference(tiny_checkpoint)), repeats=1) > 1
 
 
 def test_enlarging_is_measured_beside_its_network(models: ModelManager, tmp_path: Path) -> None:

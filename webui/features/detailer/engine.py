@@ -59,7 +59,8 @@ class Engine(FeatureEngine[Params]):
         wish, services, before = self.params, finished.services, finished.picture
         if wish.detector is None or services.residents is None or services.plan is None:
             raise RuntimeError("A picture with ADetailer was asked for where no networks are lent.")
-        found = look(wish.detector, services.residents, as_pixels(before), wish.ad_confidence)
+        with finished.watch.stopwatch.running():
+            found = look(wish.detector, services.residents, as_pixels(before), wish.ad_confidence)
         wanted = chosen(found, wish, before.size)
         within = finished.mask.convert("L").resize(before.size) if finished.mask is not None else None
         areas = masks(wanted, wish, before.size, within)
