@@ -71,7 +71,9 @@ def options(module: str, path: Path, resolution: int = 64) -> Options:
 
 def test_each_preprocessor_with_a_file_is_tried_here() -> None:
     poses = {"dw_openpose_full", *(f"openpose{ending}" for ending in ("", "_hand", "_face", "_faceonly", "_full"))}
-    assert {each.name for each in TABLE if each.weights} == {*FILES, *poses}, "poses: here and in test_own_openpose.py"
+    faces = {"ip-adapter-auto", "ip-adapter_face_id", "ip-adapter_face_id_plus", "instant_id_face_embedding"}
+    tried = {*FILES, *poses, *faces}
+    assert {each.name for each in TABLE if each.weights} == tried, "poses, faces: test_own_openpose, test_face_prompts"
     for module, (folder, name, _) in FILES.items():
         assert any(folder == own.folder and name in own.names for own in preprocessor(module).weights)
 
