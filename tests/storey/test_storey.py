@@ -216,7 +216,10 @@ def test_whoever_opens_the_page_reads_what_is_broken(client: httpx.Client) -> No
     ],
 )
 def test_each_broken_thing_is_named_with_its_package(client: httpx.Client, said: str) -> None:
-    found = [each for each in problems(client) if each.startswith(f"gesso-broken: {said}")]
+    def named() -> list[str]:
+        return [each for each in problems(client) if each.startswith(f"gesso-broken: {said}")]
+
+    found = until(named, f"{said} to be named")  # What breaks in the engine alone is named once that has started.
     assert len(found) == 1, "\n".join(problems(client))
     assert not any(each.startswith("gesso-sample") for each in problems(client))
 
