@@ -18,7 +18,7 @@ from tests import taggers
 from webui.base.errors import ModelError, NotFound
 from webui.base.paths import Paths
 from webui.catalog.catalog import Catalog
-from webui.engine.describers import wd14
+from webui.engine.describers import onnx_session, wd14
 from webui.engine.describers.described import described, scored
 from webui.engine.describers.timm_networks import network_of
 from webui.engine.families.weights import open_weights
@@ -84,7 +84,7 @@ def test_an_onnx_file_sees_a_white_square_with_blue_first(
     by: str, is_last: bool, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if by == "opencv":
-        monkeypatch.setattr(wd14, "RUNTIME", "no_such_module")
+        monkeypatch.setattr(onnx_session, "RUNTIME", "no_such_module")
     elif importlib.util.find_spec("onnxruntime") is None:
         pytest.skip("onnxruntime, an extra, is not installed")
     taggers.put_onnx(catalog.paths.models, is_last=is_last)

@@ -76,6 +76,12 @@ def check_model(path: Path) -> None:
             _check_safetensors(path, size)
 
 
+def check_unless_onnx(path: Path) -> None:
+    """As `check_model`; .onnx files are looked at when they are opened."""
+    if path.suffix.lower() != ".onnx":
+        check_model(path)
+
+
 def check_config(path: Path) -> None:
     """A yaml file beside a checkpoint. Raises UserError, OSError."""
     try:

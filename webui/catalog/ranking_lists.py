@@ -1,7 +1,7 @@
 """Lists of words that a description is completed with, and the CLIP model that ranks them by how well they fit.
 
 As A1111 has them: `interrogate/NAME.txt` or `NAME.topN.txt` below the data folder, a phrase a line. The model: a file
-with both of its towers below `models/CLIP`.
+with both of its towers below `models/CLIP`, or two files in .onnx.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from webui.base.paths import Paths
+from webui.catalog.checkup import check_unless_onnx
 from webui.catalog.folders import Folders, SearchFolder
 from webui.request.interrogators import Ranking, WordList
 from webui.request.model_ref import ModelRef
 from webui.request.settings import InterrogateSettings
 
 LISTS, MODELS = "interrogate", "CLIP"
+ENDINGS = (".safetensors", ".onnx")
 _TOP = re.compile(r"\.top(\d{1,2})$")
 LARGEST_LIST = 8 * 2**20
 LONGEST_PHRASE = 300
@@ -56,9 +58,11 @@ class RankingLists:
         return found[:MOST_LISTS]
 
     def _model(self) -> ModelRef | None:
-        """The first file there that is not broken."""
-        looked = self._folders.look(MODELS, [SearchFolder(self._models, (".safetensors",))])
-        good = (file for _, file in looked if not file.fault)
+        """The first file there that is not broken; those that torch carries out come first."""
+        looked = self._folders.look(MODELS, [SearchFolder(self._models, ENDINGS)], check_unless_onnx)
+        good = sorted(
+            (file for _, file in looked if not file.fault), key=lambda file: ENDINGS.index(file.path.suffix.lower())
+        )
         return next((ModelRef(str(file.path), file.stem, stamp=file.stamp) for file in good), None)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from webui.base.errors import ModelError, NotFound, did_you_mean
 from webui.base.paths import Paths
 from webui.base.text import named
-from webui.catalog.checkup import check_model
+from webui.catalog.checkup import check_unless_onnx
 from webui.catalog.files import Found
 from webui.catalog.folders import Folders, SearchFolder
 from webui.catalog.headers import read_header
@@ -47,7 +47,7 @@ class TaggerFiles:
         """Name -> the network's file. Of several in one folder, the one that needs no other program."""
         places = [SearchFolder(place, ENDINGS) for place in self._places]
         found: dict[str, Found] = {}
-        for _, file in self._folders.look(FOLDER, places, _checked):
+        for _, file in self._folders.look(FOLDER, places, check_unless_onnx):
             name = name_of(file)
             if name not in found or (file.path.parent == found[name].path.parent and _is_own(file.path)):
                 found[name] = file
@@ -115,9 +115,3 @@ def _is_own(path: Path) -> bool:
         return OWN in read_header(path)
     except ModelError:
         return False
-
-
-def _checked(path: Path) -> None:
-    """As other files of models; .onnx files are looked at when they are opened."""
-    if path.suffix.lower() != ".onnx":
-        check_model(path)

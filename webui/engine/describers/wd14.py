@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import csv
 import io
-import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from webui.base.errors import ModelError
-from webui.base.protobuf import below, fields, number_in, text_in
 from webui.catalog.tagger_files import tags_beside
+from webui.engine.describers.onnx_session import runner
 from webui.engine.describers.timm_networks import network_of
-from webui.engine.families.weights import broken, open_weights, reading
+from webui.engine.detectors.onnx_graph import OnnxGraph, graph_in
+from webui.engine.families.weights import broken, open_weights
 from webui.engine.memory import Profile, bytes_of
 from webui.engine.residents import ResidentKind
 from webui.request.interrogators import Group, ScoredTag
@@ -40,23 +38,6 @@ LARGEST_LIST = 32 * 2**20
 LONGEST_TAG = 200
 GROUPS: dict[str, Group] = {"9": "rating", "4": "character"}
 WHITE = (255, 255, 255)
-RUNTIME = "onnxruntime"
-INSTALL = (
-    "Install onnxruntime, which carries out more networks, in the program's environment: pip install '.[taggers]'."
-)
-# Numbers of fields, of onnx.proto (https://github.com/onnx/onnx, Apache-2.0).
-GRAPH, INPUT, TYPE, TENSOR, SHAPE, DIMENSION, LENGTH, INITIALIZER, NAME, INITIALIZER_NAME = (
-    7,
-    11,
-    2,
-    1,
-    2,
-    1,
-    1,
-    5,
-    1,
-    8,
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,10 +123,15 @@ def _tagger_in(path: Path, profile: Profile) -> WdTagger:
     tags = tags_in(tags_beside(path))
     if path.suffix.lower() != ".onnx":
         return _by_torch(path, tags, profile)
-    with reading(path):
-        side, is_last = _onnx_frame(path)
-        run = _by_runtime(path, profile, is_last) or _by_opencv(path, is_last)
-        return WdTagger(tags, run, side, path, path.stat().st_size)
+    graph = graph_in(path)
+    name, side, is_last = _frame_of(path, graph)
+    carried_out = runner(path, torch.device(profile.device))
+
+    def run(levels: Levels) -> Levels:
+        laid = levels[None] if is_last else levels.transpose(2, 0, 1)[None]
+        return carried_out({name: np.ascontiguousarray(laid)}, graph.outputs[0])
+
+    return WdTagger(tags, run, side, path, path.stat().st_size)
 
 
 def _by_torch(path: Path, tags: tuple[tuple[str, Group], ...], profile: Profile) -> WdTagger:
@@ -163,95 +149,24 @@ def _by_torch(path: Path, tags: tuple[tuple[str, Group], ...], profile: Profile)
     return WdTagger(tags, run, config.side, path, bytes_of(network))
 
 
-class _Session(Protocol):
-    """What is used of onnxruntime's sessions."""
-
-    def run(self, outputs: None, given: dict[str, Levels]) -> list[Levels]: ...
-    def get_inputs(self) -> list[_Named]: ...
-
-
-class _Named(Protocol):
-    name: str
-
-
-def _by_runtime(path: Path, profile: Profile, is_last: bool) -> Run | None:
-    """The file run by onnxruntime; None: that is not installed. Raises what that raises: `reading` names the file."""
-    try:
-        runtime = import_module(RUNTIME)
-    except (ImportError, OSError):
-        return None
-    wanted = ["CUDAExecutionProvider"] if torch.device(profile.device).type == "cuda" else []
-    providers = [name for name in (*wanted, "CPUExecutionProvider") if name in runtime.get_available_providers()]
-    session: _Session = runtime.InferenceSession(str(path), providers=providers)
-    name = session.get_inputs()[0].name
-
-    def run(levels: Levels) -> Levels:
-        with reading(path):
-            return session.run(None, {name: _laid(levels, is_last)})[0]
-
-    return run
-
-
-def _by_opencv(path: Path, is_last: bool) -> Run:
-    """The file run by OpenCV, which knows fewer networks.
-
-    Raises:
-        ModelError: it cannot be opened.
-    """
-    try:
-        network = cv2.dnn.readNetFromONNX(str(path), cv2.dnn.ENGINE_NEW)
-    except cv2.error as error:
-        raise broken(path, f"OpenCV cannot open it ({_first_line(error)})", INSTALL) from error
-
-    def run(levels: Levels) -> Levels:
-        network.setInput(_laid(levels, is_last))
-        try:
-            return np.asarray(network.forward(), np.float32)
-        except cv2.error as error:
-            raise broken(path, f"OpenCV cannot carry it out ({_first_line(error)})", INSTALL) from error
-
-    return run
-
-
-def _laid(levels: Levels, is_last: bool) -> Levels:
-    """(side, side, 3) -> (1, side, side, 3), or (1, 3, side, side) where the channels are not last."""
-    return np.ascontiguousarray(levels[None] if is_last else levels.transpose(2, 0, 1)[None])
-
-
-def _onnx_frame(path: Path) -> tuple[int, bool]:
-    """(pixels of the sides of the pictures that the file takes, whether their channels are last).
+def _frame_of(path: Path, graph: OnnxGraph) -> tuple[str, int, bool]:
+    """(the input's name, pixels of the sides of the pictures that the file takes, whether their channels are last).
 
     Raises:
         ModelError: it takes no pictures.
-        ValueError: it is no ONNX file.
     """
-    with path.open("rb") as stream:
-        content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)  # unmapped with the last view of it
-    for number, graph in fields(memoryview(content)):
-        if number == GRAPH and isinstance(graph, memoryview):
-            return _frame_of(path, graph)
-    raise ValueError("it is not an ONNX file")
-
-
-def _frame_of(path: Path, graph: memoryview) -> tuple[int, bool]:
-    within = list(fields(graph))
-    weights = {text_in(value, INITIALIZER_NAME) for number, value in within if number == INITIALIZER}
-    for number, value in within:
-        if number != INPUT or text_in(value, NAME) in weights:
-            continue
-        sides = [number_in(each, LENGTH) for each in below(value, TYPE, TENSOR, SHAPE, DIMENSION)]
-        if len(sides) != 4 or 3 not in (sides[1], sides[3]):
-            raise broken(path, f"it takes no pictures (its input has the shape {sides})", "It is not a tagger's file.")
-        is_last = sides[3] == 3
-        high, wide = (sides[1], sides[2]) if is_last else (sides[2], sides[3])
-        if high != wide or high > LARGEST_SIDE:
-            raise broken(path, f"it takes pictures of {wide}x{high} pixels", "It is not a tagger's file.")
-        return high or SIDE, is_last
-    raise broken(path, "it takes nothing", "It is not a tagger's file.")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:150]
+    shown = "It is not a tagger's file."
+    if len(graph.inputs) != 1 or not graph.outputs:
+        raise broken(path, "it does not take one picture, or gives no answer", shown)
+    name, taken = next(iter(graph.inputs.items()))
+    sides = taken.shape
+    if len(sides) != 4 or 3 not in (sides[1], sides[3]):
+        raise broken(path, f"it takes no pictures (its input has the shape {list(sides)})", shown)
+    is_last = sides[3] == 3
+    high, wide = (sides[1], sides[2]) if is_last else (sides[2], sides[3])
+    if high != wide or high > LARGEST_SIDE:
+        raise broken(path, f"it takes pictures of {wide}x{high} pixels", shown)
+    return name, high or SIDE, is_last
 
 
 WD14: ResidentKind[WdTagger] = ResidentKind("tagger", open=_opened, size=lambda tagger: tagger.nbytes)
