@@ -192,7 +192,6 @@ def test_files_of_all_forms_are_one_network(tmp_path: Path) -> None:
     ("kind", "shapes"),
     [
         ("PuLID", {"id_adapter.latents": (1, 4, 8), "id_adapter_attn_layers.0.id_to_k.weight": (8, 8)}),
-        ("PhotoMaker", {"id_encoder.visual_projection_2.weight": (8, 8)}),
     ],
 )
 def test_networks_that_follow_faces_say_what_they_want(

@@ -31,8 +31,6 @@ class ControlKind(Enum):
     FLOW_LORA = "Control LoRA for Flux"
 
 
-OF_FACES = frozenset({ControlKind.PULID, ControlKind.PHOTO_MAKER})
-"""Kinds that follow a face, and are recognised without being built here."""
 FACE_WIDTH = 512
 """Of what such a network says."""
 
@@ -113,6 +111,8 @@ def _kind(names: Shapes) -> ControlKind | None:
 def _family(kind: ControlKind, shapes: Shapes) -> str:
     if kind is ControlKind.FLOW_LORA:
         return "Flux"
+    if kind is ControlKind.PHOTO_MAKER:
+        return WIDTHS.get(next(iter(shapes.get("id_encoder.fuse_module.layer_norm.weight", ())), 0), "")
     if kind is ControlKind.FLOW:
         return "SD3" if "pos_embed_input.proj.weight" in shapes else "Flux"
     if kind in (ControlKind.ADAPTER, ControlKind.LIGHT_ADAPTER):

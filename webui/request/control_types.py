@@ -15,7 +15,7 @@ _BY_KIND: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ALL: (),
         "Canny": ("canny",),
         "Depth": ("depth",),
-        "IP-Adapter": ("ip-adapter", "ip_adapter"),
+        "IP-Adapter": ("ip-adapter", "ip_adapter", "photomaker"),
         "Inpaint": ("inpaint",),
         "Instant-ID": ("instant_id", "instant-id"),
         "InstructP2P": ("ip2p",),

@@ -57,10 +57,20 @@ class FaceVision:
 class FaceResampler(nn.Module):
     """Tokens look at the patches of a face (`FacePerceiverResampler`)."""
 
-    def __init__(self, seen: int, width: int, inner: int, depth: int, ratio: float, text: int) -> None:
+    def __init__(
+        self,
+        seen: int,
+        width: int,
+        inner: int,
+        depth: int,
+        ratio: float,
+        text: int,
+        *,
+        head_width: int = HEAD_WIDTH,
+    ) -> None:
         """seen: width of the patches; inner: of the attentions, all heads together."""
         super().__init__()
-        heads = max(inner // HEAD_WIDTH, 1)
+        heads = max(inner // head_width, 1)
         self.proj_in = nn.Linear(seen, width)
         self.layers = nn.ModuleList(
             IPAdapterPlusImageProjectionBlock(width, inner // heads, heads, ratio) for _ in range(depth)

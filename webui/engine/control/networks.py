@@ -13,7 +13,7 @@ from diffusers import ControlNetModel, ControlNetUnionModel, UNet2DConditionMode
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from webui.catalog.control_kinds import OF_FACES, ControlKind, told
+from webui.catalog.control_kinds import ControlKind, told
 from webui.engine.control.adapters import ControlAdapter, adapter_names
 from webui.engine.control.encoders import Renamed, controlnet_names, union_names
 from webui.engine.control.face_prompts import FacePrompt, face_prompt_of, instant_prompt_of
@@ -21,6 +21,7 @@ from webui.engine.control.flow import FlowControl, flow_control_of
 from webui.engine.control.flow_lora import FlowLora, flow_lora_of
 from webui.engine.control.image_prompts import ImagePrompt, image_prompt_of
 from webui.engine.control.lllite import LLLite, lllite_of
+from webui.engine.control.photo_maker import PhotoMaker, photo_maker_of
 from webui.engine.control.styles import StyleAdapter, style_adapter_of
 from webui.engine.families import ldm
 from webui.engine.families.family import Conditioning
@@ -182,7 +183,7 @@ class ControlPart:
         return self.file.tensor(full) if full in self.file.shapes else None
 
 
-Prompted = ImagePrompt | FacePrompt
+Prompted = ImagePrompt | FacePrompt | PhotoMaker
 """What takes pictures for a prompt."""
 Control = ControlEncoder | ControlPart | ControlAdapter | LLLite | Prompted | StyleAdapter | FlowControl | FlowLora
 
@@ -233,10 +234,12 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Control:
             return flow_control_of(file, found.family, device, dtype)
         case ControlKind.FLOW_LORA:
             return flow_lora_of(file, device, dtype)
-        case kind if kind in OF_FACES:
+        case ControlKind.PHOTO_MAKER:
+            return photo_maker_of(file, device, dtype)
+        case ControlKind.PULID:
             raise file.error(
-                f"it is a network for {kind.value}, which follows a face in a way that this version does not know",
-                "Use an IP-Adapter FaceID, InstantID, or ip-adapter-plus-face, which needs an image encoder alone.",
+                "it is a network for PuLID, which follows a face in a way that this version does not know",
+                "Use an IP-Adapter FaceID, InstantID, PhotoMaker, or ip-adapter-plus-face with an image encoder.",
             )
         case _:
             raise file.error(f"it is of the kind {found.kind.value}, which this version cannot open")
@@ -305,7 +308,7 @@ def _fits_unet(control: Control, unet: UNet2DConditionModel) -> bool:
             return control.widths == [*theirs, *theirs[-1:]][: len(control.widths)] and (
                 control.factor == ADAPTED.get(len(theirs), control.factor)
             )
-        case LLLite() | ImagePrompt() | FacePrompt():
+        case LLLite() | ImagePrompt() | FacePrompt() | PhotoMaker():
             return control.fits(unet)
         case StyleAdapter():
             return int(unet.config.cross_attention_dim) == control.proj.shape[1]

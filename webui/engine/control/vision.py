@@ -145,7 +145,7 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype) -> ImageEncoder
         ModelError: it is no image encoder, or damaged.
     """
     file = _as_clip(open_weights(path))
-    config = _config(file)
+    config = config_of(file)
     with ldm.unfilled():
         model = CLIPVisionModelWithProjection(config)
     places = (config.image_size // config.patch_size) ** 2 + 1
@@ -156,7 +156,12 @@ def opened(path: Path, device: torch.device, dtype: torch.dtype) -> ImageEncoder
     return ImageEncoder(model.to(device))
 
 
-def _config(file: WeightsFile) -> CLIPVisionConfig:
+def config_of(file: WeightsFile) -> CLIPVisionConfig:
+    """By the shapes of a view in which the tower has the names of `CLIPVisionModelWithProjection`.
+
+    Raises:
+        ModelError: it is no image encoder.
+    """
     shapes = file.shapes
     found = (re.match(r"vision_model\.encoder\.layers\.(\d+)\.", name) for name in shapes)
     try:

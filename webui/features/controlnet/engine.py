@@ -15,14 +15,16 @@ from torch import nn
 
 from webui.base.errors import UserError, WebuiError
 from webui.engine.batch import Batch, Loaded
+from webui.engine.control.face_prompts import FacePrompt
 from webui.engine.control.flow import FlowControl
 from webui.engine.control.flow_lora import FlowLora
 from webui.engine.control.hints import MASKED, Hint
 from webui.engine.control.holding import Beside, Holding, beside_of, coloured, outside
-from webui.engine.control.image_prompts import ImageTokens
+from webui.engine.control.image_prompts import ImagePrompt, ImageTokens
 from webui.engine.control.latents import Drawn, Turn, encoded_once
 from webui.engine.control.lllite import LLLite
 from webui.engine.control.networks import CONTROL, ControlPart, Prompted, UnionEncoder, fits
+from webui.engine.control.photo_maker import PhotoMaker
 from webui.engine.control.styles import StyleAdapter
 from webui.engine.control.vision import Tower
 from webui.engine.denoisers import Ask
@@ -34,6 +36,7 @@ from webui.features.controlnet.facing import instant_faces, is_instant
 from webui.features.controlnet.flow import BesideTransformer, kind_for
 from webui.features.controlnet.network import Made, Networked, is_for, kind_of_map, part_on
 from webui.features.controlnet.parameters import LEAVE_OUT, Params
+from webui.features.controlnet.photographing import Photographing, check_subjects, photographed
 from webui.features.controlnet.picture import hint_of, is_grey, pictures_of, region_of
 from webui.features.controlnet.prompting import Prompting, shown_to
 from webui.features.controlnet.referring import Referring
@@ -46,6 +49,12 @@ RECOLOURED: Mapping[str, tuple[int, int, int]] = {
     "recolor_intensity": (cv2.COLOR_RGB2HSV, cv2.COLOR_HSV2RGB, 2),
 }
 """Preprocessor -> the way into a space of colours, the way back, and the channel there that is the map's."""
+BOUNDLESS: Mapping[type, str] = {
+    LLLite: "ControlNet-LLLite",
+    FlowLora: "A control LoRA of Flux",
+    PhotoMaker: "PhotoMaker",
+}
+"""What acts in the whole picture."""
 INPAINT, INPAINT_ONLY, SHARP = "inpaint", "inpaint_only", "tile_colorfix+sharp"
 
 
@@ -83,6 +92,8 @@ class Engine(FeatureEngine[Params]):
         self.made: Made = {}
         self.pictured: ImageTokens | None = None
         """What a network that takes pictures for a prompt, or InstantID's, was told of them, for all passes."""
+        self.person: torch.Tensor | None = None
+        """What PhotoMaker makes of them, likewise."""
         self.is_faceless = False
         """It was to follow a face, and there is none; that was remarked."""
 
@@ -128,13 +139,26 @@ class Engine(FeatureEngine[Params]):
         with residents.lend(CONTROL, network) as lent:
             if isinstance(lent, StyleAdapter):
                 return styled(lent, wish, pictures_of(wish, context)[0], context)
-            assert isinstance(lent, Prompted)
+            if isinstance(lent, PhotoMaker):
+                return self._photographed(lent, wish, context)
+            assert isinstance(lent, ImagePrompt | FacePrompt)
             if self.pictured is None and not self.is_faceless:
                 self.pictured = shown_to(lent, wish, pictures_of(wish, context), context)
                 self.is_faceless = self.pictured is None
         if self.pictured is None:
             return None
         return Prompting(wish, context, self.pictured, region)
+
+    def _photographed(self, maker: PhotoMaker, wish: Params, context: PassContext) -> PassFeature | None:
+        """
+        Raises:
+            UserError, ModelError: as `check_subjects` and `photographed`.
+        """
+        check_subjects(context)
+        if self.person is None and not self.is_faceless:
+            self.person = photographed(maker, wish, pictures_of(wish, context), context)
+            self.is_faceless = self.person is None
+        return None if self.person is None else Photographing(wish, context, self.person)
 
     def _is_told_of_a_face(self, context: PassContext) -> bool:
         """Whether there is one to be told to the unit's ControlNet, which is InstantID's.
@@ -202,8 +226,8 @@ class Engine(FeatureEngine[Params]):
                     hint="Choose one of those, or another preprocessor.",
                     field="features",
                 )
-            elif isinstance(lent, LLLite | FlowLora) and wish.effective_region_mask:
-                named = "ControlNet-LLLite" if isinstance(lent, LLLite) else "A control LoRA of Flux"
+            elif isinstance(lent, LLLite | FlowLora | PhotoMaker) and wish.effective_region_mask:
+                named = BOUNDLESS[type(lent)]
                 raise UserError(
                     f"{named} has no effective region.",
                     hint="Remove the mask of the region.",

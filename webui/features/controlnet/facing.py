@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from webui.base.errors import ModelError, UserError
 from webui.engine.control.face_prompts import FacePrompt, FaceVision
 from webui.engine.control.image_prompts import ImageTokens
 from webui.engine.control.networks import CONTROL
+from webui.engine.control.photo_maker import PhotoMaker
 from webui.engine.control.vision import IMAGE_ENCODER, chosen
 from webui.engine.detectors.detectors import Detectors, Landmarks
 from webui.engine.detectors.identity import FACE_NET, largest, square_of_face
@@ -21,7 +23,7 @@ from webui.engine.preprocessors.picture import Bytes
 from webui.features.controlnet.parameters import Params
 from webui.features.controlnet.picture import pictures_of
 from webui.request.model_ref import ModelRef
-from webui.request.preprocessors import KEYPOINTS, preprocessor
+from webui.request.preprocessors import INSTANT_WEIGHTS, KEYPOINTS, preprocessor
 
 SIDE = 224
 """Pixels of the aligned face that an image encoder sees."""
@@ -29,6 +31,15 @@ OF_FACES = "faceid"
 """What names of LoRAs contain, without strokes, that were published for these networks."""
 INSTANT = "instantid"
 """What the name of InstantID's ControlNet contains, likewise."""
+
+
+class RecognisedFace(NamedTuple):
+    """The largest face of a picture."""
+
+    picture: Bytes
+    face: Landmarks
+    embedded: Tensor
+    """What a network for recognising faces says of it: (1, width)."""
 
 
 def faces_shown_to(
@@ -40,7 +51,29 @@ def faces_shown_to(
         ModelError: the network for recognising faces, that which finds them, or the image encoder is missing, or
             damaged.
     """
-    residents, network = context.services.residents, face_network(prompt, wish.annotators)
+    there = recognised(prompt, wish, pictures, context)
+    residents = context.services.residents
+    assert residents is not None
+    if not there:
+        return None
+    embedded = [each.embedded if prompt.is_instant else normalize(each.embedded) for each in there]
+    if not prompt.looks_inside:
+        return prompt.told([FaceVision(each) for each in embedded])
+    with residents.lend(IMAGE_ENCODER, chosen(wish.towers, prompt.tower)) as encoder:
+        inner = [encoder.seen(_cut(each.picture, each.face)).inner for each in there]
+        unseen: Tensor = encoder.unseen().inner
+    return prompt.told([FaceVision(*each) for each in zip(embedded, inner, strict=True)], unseen)
+
+
+def recognised(
+    follower: FacePrompt | PhotoMaker, wish: Params, pictures: Sequence[Bytes], context: PassContext
+) -> list[RecognisedFace]:
+    """The largest face in each of the pictures that have one; a picture without is remarked upon.
+
+    Raises:
+        ModelError: the network for recognising faces, or that which finds them, is missing, or damaged.
+    """
+    residents, network = context.services.residents, face_network(follower, wish.annotators)
     assert residents is not None
     detectors = Detectors(residents)
     found = [(picture, largest(detectors.faces(picture))) for picture in pictures]
@@ -52,32 +85,27 @@ def faces_shown_to(
         said = "in its picture" if len(found) == 1 else f"in {count} of its {len(found)} pictures"
         context.services.watch.remark(f"{wish.title}: {network_title} follows a face, and {said} there is none.{left}")
     if not there:
-        return None
-    with residents.lend(FACE_NET, network) as recognised:
-        embedded = [torch.from_numpy(recognised(picture, face)) for picture, face in there]
-    if embedded[0].shape[1] != prompt.face_width:
+        return []
+    with residents.lend(FACE_NET, network) as known:
+        faces = [RecognisedFace(picture, face, torch.from_numpy(known(picture, face))) for picture, face in there]
+    if faces[0].embedded.shape[1] != follower.face_width:
         raise ModelError(
-            f"{network.title} says {embedded[0].shape[1]} numbers of a face, where {prompt.face_width} are needed.",
-            hint=f"Get {prompt.recognised_by.names[0]} as insightface publishes it.",
+            f"{network.title} says {faces[0].embedded.shape[1]} numbers of a face, where {follower.face_width} are "
+            "needed.",
+            hint=f"Get {follower.recognised_by.names[0]} as insightface publishes it.",
         )
-    if not prompt.is_instant:
-        embedded = [normalize(each) for each in embedded]
-    if not prompt.looks_inside:
-        return prompt.told([FaceVision(each) for each in embedded])
-    with residents.lend(IMAGE_ENCODER, chosen(wish.towers, prompt.tower)) as encoder:
-        inner = [encoder.seen(_cut(picture, face)).inner for picture, face in there]
-        unseen: Tensor = encoder.unseen().inner
-    return prompt.told([FaceVision(*each) for each in zip(embedded, inner, strict=True)], unseen)
+    return faces
 
 
-def face_network(prompt: FacePrompt, annotators: Sequence[ModelRef]) -> ModelRef:
+def face_network(follower: FacePrompt | PhotoMaker, annotators: Sequence[ModelRef]) -> ModelRef:
     """The one that a network was trained with, of a unit's files.
 
     Raises:
         ModelError: it is missing.
     """
-    wanted = prompt.recognised_by
-    usual, chosen_by = wanted.names[0], "instant_id_face_embedding" if prompt.is_instant else "ip-adapter_face_id"
+    wanted = follower.recognised_by
+    usual, is_instant = wanted.names[0], wanted is INSTANT_WEIGHTS
+    chosen_by = "instant_id_face_embedding" if is_instant else "ip-adapter_face_id"
     found = next((ref for ref in annotators if Path(ref.path).name.casefold() in wanted.names), None)
     if found is None:
         raise ModelError(
