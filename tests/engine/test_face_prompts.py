@@ -56,14 +56,15 @@ RANK = 4
 ASTRONAUT = Path(__file__).parents[1] / "pictures" / "astronaut.jpg"
 
 
-def face_projection(text: int, *, looks: bool, count: int = 4) -> dict[str, tuple[int, ...]]:
-    own = {"proj.0.weight": (64, TELLS), "proj.0.bias": (64,), "proj.2.weight": (count * text, 64)}
+def face_projection(text: int, *, looks: bool, count: int = 4, depth: int = 2) -> dict[str, tuple[int, ...]]:
+    own = {"proj.0.weight": (2 * TELLS, TELLS), "proj.0.bias": (2 * TELLS,)}
+    own |= {"proj.2.weight": (count * text, 2 * TELLS)}
     own |= {"proj.2.bias": (count * text,), "norm.weight": (text,), "norm.bias": (text,)}
     if looks:
         plus = {"proj_in.weight": (text, SEES), "proj_in.bias": (text,), "proj_out.weight": (text, text)}
         plus |= {"proj_out.bias": (text,), "norm_out.weight": (text,), "norm_out.bias": (text,)}
-        for depth in range(2):
-            at = f"layers.{depth}"
+        for layer in range(depth):
+            at = f"layers.{layer}"
             plus |= {f"{at}.0.{norm}.{end}": (text,) for norm in ("norm1", "norm2") for end in ("weight", "bias")}
             plus |= {f"{at}.0.to_q.weight": (128, text), f"{at}.0.to_kv.weight": (256, text)}
             plus |= {f"{at}.0.to_out.weight": (text, 128), f"{at}.1.0.weight": (text,), f"{at}.1.0.bias": (text,)}
@@ -173,6 +174,32 @@ def test_networks_for_portraits_see_several_pictures_side_by_side(tmp_path: Path
     assert torch.allclose(told.positive[:, 16:], published(weights, faces[1], None), atol=1e-5)
 
 
+@pytest.mark.parametrize("changes", ["", "processor", "peft"])
+@pytest.mark.parametrize("kind", ["faceid", "faceid-plus", "instant"])
+def test_files_in_the_form_of_diffusers_are_the_published_ones(kind: str, changes: str, tmp_path: Path) -> None:
+    unet, looks = small_unet(), kind == "faceid-plus"
+    if kind == "instant":
+        published_ones = drawn({**projection("plus", sees=TELLS), **pairs(unet)})
+    else:
+        published_ones = drawn({**face_projection(TEXT, looks=looks, depth=4), **pairs(unet)})
+        published_ones |= drawn(low_rank(unet)) if changes else {}
+    theirs = copy.deepcopy(unet)
+    theirs._load_ip_adapter_weights([by_table(published_ones)])
+    saved = {name: tensor for name, tensor in theirs.state_dict().items() if "_ip." in name or "encoder_hid" in name}
+    for name, tensor in theirs._load_ip_adapter_loras([by_table(published_ones)]).get(0, {}).items():
+        if changes == "peft":
+            name = name.replace(".processor", "").replace("to_out_lora", "to_out.0_lora")
+            name = name.replace("_lora.down", ".lora_A.faceid_0").replace("_lora.up", ".lora_B.faceid_0")
+        saved[name] = tensor
+    save_file({name: tensor.contiguous() for name, tensor in saved.items()}, tmp_path / "diffusers.safetensors")
+    save_file(published_ones, tmp_path / "published.safetensors")
+    networks = [opened(tmp_path / f"{name}.safetensors", CPU, torch.float32) for name in ("diffusers", "published")]
+    assert all(isinstance(each, FacePrompt) and fits(each, unet) for each in networks)
+    found, wanted = (network.state_dict() for network in networks if isinstance(network, FacePrompt))
+    assert found.keys() == wanted.keys() and all(torch.equal(found[name], wanted[name]) for name in wanted)
+    assert any(name.startswith("changes.") for name in found) == bool(changes and kind != "instant")
+
+
 def acting(weight: float = 1.0) -> Acting:
     found = Acting(lambda _rank, _count: weight)
     found.is_on, found.positive = True, torch.tensor([0, 1])
@@ -277,7 +304,7 @@ def test_damaged_and_foreign_files_are_told_apart(tmp_path: Path) -> None:
     stem = "ip_adapter.0.to_q_lora.down.weight"
     torch.save(by_table(weights | {stem: torch.randn(RANK, 7)}), whole)
     assert not fits(opened(whole, CPU, torch.float32), unet)
-    torch.save(by_table(weights | {"image_proj.proj.2.weight": torch.full((4 * TEXT, 64), math.nan)}), whole)
+    torch.save(by_table(weights | {"image_proj.proj.2.weight": torch.full((4 * TEXT, 2 * TELLS), math.nan)}), whole)
     with pytest.raises(ModelError, match=r"proj\.2\.weight contains NaN"):
         opened(whole, CPU, torch.float32)
 

@@ -62,12 +62,18 @@ def _image_prompt(shapes: Shapes) -> ControlKind:
     patches = next((shape for name, shape in shapes.items() if name.endswith(_PATCHES)), ())
     if patches[1:] == (FACE_WIDTH,):
         return ControlKind.INSTANT_ID
-    faces = next((shape for name, shape in shapes.items() if name.endswith("image_proj.proj.0.weight")), ())
+    faces = next((shape for name, shape in shapes.items() if name.endswith(_FACES)), ())
     if faces[1:] == (FACE_WIDTH,) or any("perceiver_resampler." in name or "_lora." in name for name in shapes):
         return ControlKind.FACE_ID
     return ControlKind.IP_ADAPTER
 
 
+_FACES = (
+    "image_proj.proj.0.weight",
+    "image_projection_layers.0.ff.net.0.proj.weight",
+    "image_projection_layers.0.proj.net.0.proj.weight",
+)
+"""The first layer of what makes tokens of a face, as published, and in diffusers' modules."""
 _PATCHES = ("image_proj.proj_in.weight", "image_projection_layers.0.proj_in.weight")
 
 

@@ -21,10 +21,12 @@ from torch import Tensor, nn
 
 from webui.engine.control.image_prompts import (
     HEAD_WIDTH,
+    OF_FACES,
     RESAMPLING,
     Acting,
     BesideText,
     ImageTokens,
+    as_published,
     blocks,
     gathering,
     pair_names,
@@ -269,6 +271,7 @@ def face_prompt_of(file: WeightsFile, device: torch.device, dtype: torch.dtype) 
     Raises:
         ModelError: tensors are missing, or it is of a kind that nobody knows.
     """
+    file = as_published(file, OF_FACES)
     try:
         pairs, own = pair_names(file)
         view, names = projection_names(file, RESAMPLING)
@@ -290,6 +293,7 @@ def instant_prompt_of(file: WeightsFile, device: torch.device, dtype: torch.dtyp
     Raises:
         ModelError: tensors are missing.
     """
+    file = as_published(file)
     try:
         pairs, own = pair_names(file)
         view, names = projection_names(file)

@@ -27,6 +27,10 @@ HEAD_WIDTH = 64
 """Of the attention that gathers tokens from an encoder's patches."""
 KEY = re.compile(r"ip_adapter\.(\d+)\.to_([kv])_ip\.weight")
 OF_DIFFUSERS = re.compile(r"(?:unet\.)?(.+)\.attn2\.processor\.to_([kv])_ip\.0\.weight")
+CHANGE_OF_DIFFUSERS = re.compile(
+    r"(?:unet\.)?(.+)\.attn([12])\.(?:processor\.)?to_(q|k|v|out)(?:\.0)?[._]lora[._](down|up|A|B)(?:\.\w+)?\.weight"
+)
+"""A low-rank change to the UNet's own layers, as diffusers reads one from a file for faces, or keeps it there."""
 PROJECTION = "encoder_hid_proj.image_projection_layers.0."
 """Where diffusers keeps what makes tokens of a picture."""
 RESAMPLING = (
@@ -196,12 +200,20 @@ def blocks(unet: nn.Module) -> dict[str, tuple[int, int]]:
 # ---------------------------------------------------------------- files
 
 
+OF_FACES = (
+    (r"^(?:proj|ff)\.net\.0\.proj\.", "proj.0."),
+    (r"^(?:proj|ff)\.net\.2\.", "proj.2."),
+    (r"^(layers|proj_in|proj_out|norm_out)\.", r"perceiver_resampler.\1."),
+)
+"""Names in diffusers' modules for faces -> in the published files."""
+
+
 def image_prompt_of(file: WeightsFile, device: torch.device, dtype: torch.dtype) -> ImagePrompt:
     """
     Raises:
         ModelError: tensors are missing, or it is of a kind that nobody knows.
     """
-    file = _as_published(file)
+    file = as_published(file)
     try:
         pairs, own = pair_names(file)
         view, names = projection_names(file)
@@ -291,8 +303,11 @@ def _half(file: WeightsFile, name: str, rank: int) -> Callable[[], Tensor]:
     return lambda: file.tensor(name).chunk(2)[rank]
 
 
-def _as_published(file: WeightsFile) -> WeightsFile:
-    """The names of published files, where those of diffusers stand."""
+def as_published(file: WeightsFile, projection: Sequence[tuple[str, str]] = ()) -> WeightsFile:
+    """The names of published files, where those of diffusers stand.
+
+    projection: patterns of the names in diffusers' module for what makes tokens -> in the published files.
+    """
     if any(KEY.fullmatch(name) for name in file.shapes):
         return file
     layers = dict.fromkeys(match[1] for name in file.shapes if (match := OF_DIFFUSERS.fullmatch(name)))
@@ -303,7 +318,14 @@ def _as_published(file: WeightsFile) -> WeightsFile:
         if match := OF_DIFFUSERS.fullmatch(name):
             full[f"ip_adapter.{2 * ranked.index(match[1]) + 1}.to_{match[2]}_ip.weight"] = name
         elif PROJECTION in name:
-            full[f"image_proj.{name.split(PROJECTION, 1)[1]}"] = name
+            own = name.split(PROJECTION, 1)[1]
+            for pattern, new in projection:
+                own = re.sub(pattern, new, own)
+            full[f"image_proj.{own}"] = name
+        elif (match := CHANGE_OF_DIFFUSERS.fullmatch(name)) and match[1] in layers:
+            number = 2 * ranked.index(match[1]) + int(match[2]) - 1
+            half = {"A": "down", "B": "up"}.get(match[4], match[4])
+            full[f"ip_adapter.{number}.to_{match[3]}_lora.{half}.weight"] = name
     tensor = file.tensor
     return replace(
         file, shapes={name: file.shapes[old] for name, old in full.items()}, tensor=lambda name: tensor(full[name])

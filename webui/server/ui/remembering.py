@@ -71,9 +71,7 @@ def connect_remembering(app: App, panes: Iterable[object]) -> None:
         return
     memories = [pane.memory() for pane in panes if isinstance(pane, Rememberable)]
     # What the script answers takes the place of both.
-    asked = [
-        gr.Textbox(visible="hidden", label=name, elem_id=f"remember_{name.lower()}") for name in ("Slot", "Place")
-    ]
+    asked = [gr.Textbox(visible="hidden", label=name, elem_id=f"remember_{name.lower()}") for name in ("Slot", "Place")]
     for memory in memories:
         _keeps(app, memory, asked)
         _recalls(app, memory, asked)
