@@ -92,6 +92,7 @@ def test_the_docs_name_the_files_of_all_preprocessors() -> None:
     [
         *("README.md", "webui/README.md", "models/README.md", "webui/DECISIONS.md", "webui/docs/API.md"),
         *("webui/docs/CONTROL.md", "webui/docs/SETTINGS.md", "webui/docs/WITHOUT_DOWNLOADS.md"),
+        "webui/docs/PROMPTS.md",
     ],
 )
 def test_links_between_documents_lead_somewhere(document: str) -> None:

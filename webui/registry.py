@@ -409,6 +409,7 @@ TABS: tuple[TabEntry, ...] = (
 )
 
 SCRIPTS: tuple[ScriptEntry, ...] = (
+    ScriptEntry("Dynamic prompts: all combinations", "webui.scripts.combinations:Combinations"),
     ScriptEntry("img2img alternative test", "webui.scripts.img2img_alternative:Img2ImgAlternative"),
     ScriptEntry("Loopback", "webui.scripts.loopback:Loopback"),
     ScriptEntry("Outpainting mk2", "webui.scripts.outpainting_mk2:OutpaintingMk2"),

@@ -351,3 +351,21 @@ def test_a_vae_that_is_put_there_while_the_server_runs_is_named_with_its_hash(
     made = json.loads(api.client.post("/sdapi/v1/txt2img", json=body).json()["info"])
     assert made["sd_vae_hash"] == hashlib.sha256(content).hexdigest()[:10]
     assert f"VAE hash: {made['sd_vae_hash']}, VAE: new.safetensors" in made["infotexts"][0]
+
+
+def test_wildcards_are_filled_in_and_all_their_combinations_can_be_made(api: Api) -> None:
+    folder = api.app.paths.models / "wildcards"
+    folder.mkdir(parents=True)
+    (folder / "beast.txt").write_text("cat\ndog\n")
+    body = {"prompt": "a {red|green} __beast__ __none__", "seed": 3, "steps": 1, "width": 64, "height": 64}
+    info = json.loads(api.client.post("/sdapi/v1/txt2img", json={**body, "n_iter": 4}).json()["info"])
+    assert len(set(info["all_prompts"])) > 1
+    for text, prompt in zip(info["infotexts"], info["all_prompts"], strict=True):
+        assert text.startswith(f"{prompt}\n") and "{" not in prompt and "__beast__" not in prompt
+        assert "Template: a {red|green} __beast__ __none__" in text
+    script = {"script_name": "Dynamic prompts: all combinations", "script_args": []}
+    info = json.loads(api.client.post("/sdapi/v1/txt2img", json={**body, **script}).json()["info"])
+    assert [text.split("\n")[0] for text in info["infotexts"]] == [
+        f"a {colour} {beast} __none__" for colour in ("red", "green") for beast in ("cat", "dog")
+    ]
+    assert all("Template: a {red|green} __beast__ __none__" in text for text in info["infotexts"])

@@ -166,3 +166,16 @@ def test_a_line_has_the_words_that_a_shell_has(line: str) -> None:
             list(split_words(line))
     else:
         assert list(split_words(line)) == expected
+
+
+def test_all_combinations_of_a_prompt_are_made_up_to_the_limit() -> None:
+    title = "Dynamic prompts: all combinations"
+    table = expanded(title, Txt2Img(prompt="a {red|green} {cat|dog}", batch_size=2))
+    assert prompts(table) == ["a red cat", "a red dog", "a green cat", "a green dog"]
+    assert {cell.request.templates["prompt"] for cell in table.cells} == {"a {red|green} {cat|dog}"}
+    assert [cell.request.seed for cell in table.cells] == [50] * 4 and table.count == 8
+    table = expanded(title, Txt2Img(prompt="{a|b|c}", batch_size=2), limit=2, different_seeds=True)
+    assert prompts(table) == ["a", "b"] and [cell.request.seed for cell in table.cells] == [50, 52]
+    assert table.remarks == ("Only the first 2 combinations of the prompt were made.",)
+    with pytest.raises(UserError, match="no choices to combine"):
+        expanded(title, Txt2Img(prompt="a {fox}"))

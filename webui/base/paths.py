@@ -65,6 +65,11 @@ class Paths:
         return self.models / "hypernetworks"
 
     @property
+    def wildcards(self) -> tuple[Path, ...]:
+        """Folders with the lists of dynamic prompts: ours, and those of A1111's extensions."""
+        return (self.models / "wildcards", *sorted((self.data / "extensions").glob("*/wildcards")))
+
+    @property
     def outputs(self) -> Path:
         return self.data / "outputs"
 

@@ -44,6 +44,8 @@ from webui.catalog.uploads import PictureStore
 from webui.catalog.upscalers import Upscalers
 from webui.catalog.vaes import Vaes
 from webui.catalog.visitor_files import VisitorFiles
+from webui.catalog.wildcards import Wildcards
+from webui.prompt.filling import Lines
 from webui.prompt.networks import HYPERNETWORK
 from webui.request import preprocessors
 from webui.request.cutting import Cutting, Edge
@@ -98,6 +100,7 @@ class Catalog:
         self.reduced = ReducedPictures(self.picture)
         self.forms = Forms(self.database)
         self.styles = Styles(paths, self.problems)
+        self.wildcards = Wildcards(paths, self.problems)
         self.unit_presets = UnitPresets(paths.state, self.problems)
         self.ui_defaults = UiDefaults(paths, self.problems, self.choices)
 
@@ -161,6 +164,10 @@ class Catalog:
     def styled(self, prompt: str, negative: str, styles: tuple[str, ...]) -> tuple[str, str]:
         """Both prompts with the styles applied. Raises NotFound."""
         return self.styles.apply(prompt, negative, styles)
+
+    def wildcard(self, name: str) -> Lines:
+        """The lines of the wildcard of this name."""
+        return self.wildcards.lines(name)
 
     def picture(self, name: str) -> bytes:
         """The encoded bytes of an uploaded picture, or of one that a job has made for itself. Raises NotFound."""

@@ -61,6 +61,8 @@ class FeatureParams(Declared):
     """Where it acts. Calls of a network that nobody touches ("network") may be recorded and replayed."""
     softens_mask: ClassVar[bool] = False
     """Masks keep their soft edges in latent space."""
+    prompts: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """The parameters that are prompts of its own, in which `{a|b}` is a choice, as `Generation.texts`."""
     after: ClassVar[tuple[str, ...]] = ()
     """Names of features that must stand before it in the registry, whose order is that of all hooks."""
 

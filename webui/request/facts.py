@@ -12,6 +12,7 @@ from webui.registry import SamplerEntry, ScheduleEntry
 from webui.request.fields import Generation
 from webui.request.plan import Picture, Plan
 from webui.request.settings import RenderSettings, SaveSettings
+from webui.request.templates import facts_of_templates
 
 PLACES: Mapping[str, int] = {
     "Face restoration": 15,
@@ -40,6 +41,7 @@ def facts_of(picture: Picture, plan: Plan, save: SaveSettings, version: str, use
         **_sampler_options(picture.request, picture.render),
         **_pass_options(picture.request, picture.render),
         **{label: text for wish in picture.wishes for label, text in wish.params.facts(picture, plan).items()},
+        **facts_of_templates(picture.request),
         **_prompt_options(picture.request, picture.render),
         **({"Version": version} if version and save.add_version_to_infotext else {}),
         **({"User": user} if user and save.add_user_name_to_info else {}),

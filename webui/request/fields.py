@@ -6,6 +6,7 @@ The layout of the form is a matter of the tabs; the names are those of A1111's H
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -89,6 +90,9 @@ class Generation(JobRequest):
 
     kind: ClassVar[str] = ""
     is_img2img: ClassVar[bool] = False
+    texts: ClassVar[Mapping[str, str]] = MappingProxyType({"prompt": "prompt", "negative_prompt": "negative"})
+    """The fields that are prompts -> whether they are positive: those of one kind make the same choices of templates
+    that begin alike (`webui.prompt.filling`)."""
 
     prompt: Annotated[str, Text(ui="Prompt", lines=3, placeholder="What the picture should show")] = ""
     """What the picture should show. (word:1.2) adds emphasis, [from:to:0.5] switches during sampling, BREAK starts a
@@ -202,6 +206,8 @@ class Generation(JobRequest):
     """The title of a script that makes many requests from this one; empty: none."""
     script_values: dict[str, object] = Field(default_factory=dict)
     """The script's parameters, by name."""
+    templates: dict[str, str] = Field(default_factory=dict)
+    """What its prompts were made of, for the infotext: field -> template."""
 
     @classmethod
     def offered(cls) -> Mapping[str, Param]:
@@ -419,6 +425,9 @@ class Txt2Img(Generation):
     """A picture made from text."""
 
     kind: ClassVar[str] = "txt2img"
+    texts: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {**Generation.texts, "hr_prompt": "prompt", "hr_negative_prompt": "negative"}
+    )
 
     denoising_strength: DenoisingStrength = 0.7
     """Denoising strength of the hires pass: 0 only enlarges the picture, 1 redraws it completely."""

@@ -30,6 +30,7 @@ from webui.request.facts import LAST_PLACE, PLACES
 from webui.request.fields import REQUESTS, Generation
 from webui.request.params import MISSING, Declared, Param, by_name, parsed, units_in
 from webui.request.settings import RenderSettings, Settings, UiSettings
+from webui.request.templates import NEGATIVE_TEMPLATE, TEMPLATE
 
 log = logging.getLogger(__name__)
 
@@ -244,6 +245,9 @@ def _paired(labels: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 def pasted(text: str, ui: UiSettings) -> Parsed:
     """What an infotext says to a form, as the settings want it read."""
     found = read(text, habits=ui.auto_backcompat)
+    if ui.paste_templates:
+        prompt, negative = found.labels.get(TEMPLATE, found.prompt), found.labels.get(NEGATIVE_TEMPLATE, found.negative)
+        found = replace(found, prompt=prompt, negative=negative)
     skipped = frozenset(ui.infotext_skip_pasting)
     return replace(found, labels={k: v for k, v in found.labels.items() if k not in skipped}, skipped=skipped)
 
@@ -261,8 +265,9 @@ def read(text: str, *, habits: bool = True) -> Parsed:
 
     habits: whether the version that wrote it says what it did differently, too.
     """
-    *lines, last = _on_lines(clean(text).strip()).split("\n")
-    if len(list(islice(_labelled_values(last), FEWEST_LABELS))) < FEWEST_LABELS:
+    text, templates = _templates(clean(text).strip())
+    *lines, last = _on_lines(text).split("\n")
+    if not _has_labels(last):
         lines.append(last)
         last = ""
     prompt: list[str] = []
@@ -275,8 +280,31 @@ def read(text: str, *, habits: bool = True) -> Parsed:
             line = line[len(NEGATIVE) :].strip()
         if line or part:  # A1111: empty lines before the text are dropped
             part.append(line)
-    whole, labels = modern("\n".join(prompt), _labels_in(last), habits=habits)
+    whole, labels = modern("\n".join(prompt), {**_labels_in(last), **templates}, habits=habits)
     return Parsed(whole, "\n".join(negative), labels)
+
+
+def _templates(text: str) -> tuple[str, dict[str, str]]:
+    """The infotext without the lines that sd-dynamic-prompts writes behind all labels, and what these say."""
+    if TEMPLATE not in text:
+        return text, {}
+    lines = text.split("\n")
+    starts = (f"{TEMPLATE}:", f"{NEGATIVE_TEMPLATE}:")
+    begin = next((at for at in range(1, len(lines)) if lines[at].startswith(starts) and _has_labels(lines[at - 1])), 0)
+    if not begin:
+        return text, {}
+    found: dict[str, list[str]] = {}
+    for line in lines[begin:]:
+        label = next((start for start in starts if line.startswith(start)), "")
+        if label:
+            found[label.rstrip(":")] = [line.removeprefix(label).strip()]
+        else:
+            found[next(reversed(found))].append(line)
+    return "\n".join(lines[:begin]), {label: "\n".join(told).strip() for label, told in found.items()}
+
+
+def _has_labels(line: str) -> bool:
+    return len(list(islice(_labelled_values(line), FEWEST_LABELS))) == FEWEST_LABELS
 
 
 @lru_cache(maxsize=1024)

@@ -19,6 +19,7 @@ from webui.base.fence import fenced
 from webui.entry_points import expected, problem_with
 from webui.features.feature import FeatureParams
 from webui.prompt.comments import strip_comments
+from webui.prompt.filling import Lines
 from webui.prompt.networks import HYPERNETWORK, LORA_KINDS, NetworkTag, extract_networks
 from webui.registry import FeatureEntry
 from webui.request.capabilities import AFTER_HIRES, Capabilities, Role, check, check_partner, of_family
@@ -27,6 +28,7 @@ from webui.request.fields import Generation, Img2Img
 from webui.request.model_ref import ModelRef
 from webui.request.params import pictures_in
 from webui.request.settings import RenderSettings, Settings
+from webui.request.templates import filled_in
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +128,10 @@ class Names(Protocol):
 
     def styled(self, prompt: str, negative: str, styles: tuple[str, ...]) -> tuple[str, str]:
         """Both prompts with the styles applied."""
+        ...
+
+    def wildcard(self, name: str) -> Lines:
+        """The lines that `__name__` in a prompt means; none: there is no such wildcard."""
         ...
 
     def picture(self, name: str) -> bytes:
@@ -331,6 +337,10 @@ class Resolving:
         """Its tags will name networks, whose files shall be known (`Services.networks`)."""
         self.prompts.append(text)
 
+    def lines(self, name: str) -> Lines:
+        """Those of a wildcard."""
+        return self.names.wildcard(name)
+
     def upscaler(self, name: str) -> None:
         """It will enlarge pictures (`Services.enlargers`). Raises NotFound: there is none of this name."""
         self.upscalers[name] = self.names.upscaler(name, "features")
@@ -395,7 +405,7 @@ def resolve(
     render = render.changed(sd_model_checkpoint=checkpoint.title)
     resolving = Resolving(
         names,
-        remarks.append,
+        lambda sentence: None if sentence in remarks else remarks.append(sentence),
         lambda own: resolve(own, settings, names, random_seed, embeddings, depth=depth + 1),
         of_family(checkpoint.family),
     )
@@ -492,6 +502,9 @@ def _wishing(pictures: tuple[Picture, ...], resolving: Resolving) -> tuple[Pictu
             if type(wish.params).prepare is not FeatureParams.prepare:
                 stream = random.Random(f"{wish.feature}/{wish.unit}/{picture.seed}/{picture.subseed}")
                 picture = expected(wish.params.prepare(picture, stream), Picture, wish.params, "prepare")
+        if picture.render.dynamic_prompts:
+            texts = filled_in(picture.request, resolving.lines, picture.seed, resolving.remark)
+            picture = picture if texts is picture.request else replace(picture, request=texts)
         for wish in given.wishes:
             if type(wish.params).sized is not FeatureParams.sized:
                 picture = expected(

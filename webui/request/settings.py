@@ -527,6 +527,9 @@ class RenderSettings(Declared):
     within this many tokens."""
     enable_prompt_comments: Annotated[bool, Toggle(ui="Enable comments")] = True
     """Ignores everything after a # in a line of the prompt."""
+    dynamic_prompts: Annotated[bool, Toggle(ui="Wildcards and choices in prompts")] = True
+    """Fills in __name__ from the lists in models/wildcards, and {a|b} with one of the options, as the extension
+    sd-dynamic-prompts does. When off, both are text."""
     sdxl_clip_l_skip: Annotated[bool, Toggle(ui="Clip skip SDXL")] = False
     """Applies Clip skip to SDXL's first text encoder."""
     sdxl_crop_top: Annotated[int, Number(ui="SDXL crop top coordinate")] = 0
@@ -992,6 +995,9 @@ class UiSettings(Declared):
         ),
     ] = "Apply if any"
     """Recognizes saved styles in a pasted prompt and selects them."""
+    paste_templates: Annotated[bool, Toggle(ui="Paste templates of dynamic prompts")] = False
+    """When a pasted infotext tells which template its prompt was made of, pastes the template in place of the text.
+    With the same seed, it gives the same text again as long as the wildcards are the same."""
     lora_preferred_name: Annotated[
         str,
         Choice(

@@ -17,6 +17,7 @@ from webui.base.errors import UserError, did_you_mean
 from webui.request.fields import Generation
 from webui.request.fitting import fitted
 from webui.request.params import Choice, Declared, Number, Param, Several, Slider, default_of
+from webui.request.plan import Names
 
 Title: TypeAlias = str | tuple[tuple[str, bool], ...]
 """What stands above a column or beside a row: a text, or lines, each with whether it is in force there."""
@@ -108,6 +109,14 @@ class Script(Declared):
     def shows_pictures(self) -> bool:
         """Whether an API's answer has the pictures, or the sheets alone where there are some."""
         return True
+
+    def expand_with(self, request: Generation, seeds: Seeds, most: int, _names: Names) -> Table:
+        """As `expand`, of a script that looks something up.
+
+        Raises:
+            NotFound, UserError: as `expand`, or something is not there.
+        """
+        return self.expand(request, seeds, most)
 
     def expand(self, request: Generation, seeds: Seeds, most: int) -> Table:
         """The requests that `request` becomes. `most`: how many pictures are taken.

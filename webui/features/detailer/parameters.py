@@ -366,6 +366,7 @@ class Params(DetailerFields):
     units: ClassVar[int] = 2
     touches: ClassVar[frozenset[Touched]] = frozenset({"picture"})
     after: ClassVar[tuple[str, ...]] = ("Hires. fix", "Face restoration", "Colour correction", "Inpainting", "Film")
+    prompts: ClassVar[Mapping[str, str]] = MappingProxyType({"ad_prompt": "prompt", "ad_negative_prompt": "negative"})
     unit_of_programs: ClassVar[Mapping[str, object]] = MappingProxyType({"ad_model": NO_MODEL, "ad_tab_enable": True})
 
     in_prompt: bool = False

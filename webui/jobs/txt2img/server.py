@@ -70,7 +70,7 @@ class Server(JobServer[Generation, Plan]):
             within(cell, settings.limits)
             self.plan(cell.changed(n_iter=1, batch_size=1), settings)
 
-        return settled(expanded(request, seed, subseed, settings.limits.most_pictures), plan)
+        return settled(expanded(request, seed, subseed, settings.limits.most_pictures, self.catalog), plan)
 
     def follow(self, job: Job, request: Generation, made: Sequence[Made], /) -> Next | None:
         """As the request's script says, where that is a flow."""

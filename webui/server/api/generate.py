@@ -18,6 +18,7 @@ from webui.base.errors import NotFound, WebuiError
 from webui.catalog import grid
 from webui.catalog.image_files import read_infotext
 from webui.catalog.pictures import Pictures
+from webui.prompt.dynamic import is_dynamic
 from webui.request import infotext
 from webui.request.documented import Documented
 from webui.request.fields import Generation
@@ -204,10 +205,10 @@ def info_of(app: App, request: Generation, job: Job) -> dict[str, object]:
     subseeds = [picture.subseed for picture in pictures] or [job.subseed]
     return {
         "prompt": prompt,
-        "all_prompts": [each.prompt for each in read] if request.script or "#" in prompt else [prompt] * count,
+        "all_prompts": [each.prompt for each in read] if request.script or _varies(prompt) else [prompt] * count,
         "negative_prompt": negative,
         "all_negative_prompts": (
-            [each.negative for each in read] if request.script or "#" in negative else [negative] * count
+            [each.negative for each in read] if request.script or _varies(negative) else [negative] * count
         ),
         "seed": seeds[0],
         "all_seeds": seeds,
@@ -238,6 +239,11 @@ def info_of(app: App, request: Generation, job: Job) -> dict[str, object]:
         "is_using_inpainting_conditioning": "Conditional mask weight" in labels,
         "version": app.queue.version,
     }
+
+
+def _varies(prompt: str) -> bool:
+    """Whether pictures may be made with another text than this: without its comments, with its choices made."""
+    return "#" in prompt or is_dynamic(prompt)
 
 
 _STANDARD = frozenset(

@@ -13,7 +13,7 @@ from webui.base.errors import NotFound, UserError
 from webui.catalog import grid
 from webui.catalog.image_files import over_white, readable
 from webui.request.fields import Generation
-from webui.request.plan import LARGEST_RANDOM_SEED, Plan, Plans
+from webui.request.plan import LARGEST_RANDOM_SEED, Names, Plan, Plans
 from webui.request.settings import SaveSettings
 from webui.scripts import legend
 from webui.scripts.script import Cell, Seeds, Table, Title, chosen
@@ -21,7 +21,7 @@ from webui.scripts.script import Cell, Seeds, Table, Title, chosen
 Resolve = Callable[[Generation], Plan]
 
 
-def expanded(request: Generation, seed: int, subseed: int, most: int) -> Table:
+def expanded(request: Generation, seed: int, subseed: int, most: int, names: Names) -> Table:
     """The table that a request with a script stands for: the same one each time for these seeds.
 
     Raises:
@@ -31,7 +31,8 @@ def expanded(request: Generation, seed: int, subseed: int, most: int) -> Table:
     script, remarks = chosen(request)
     stream = random.Random(f"{seed}/{subseed}")
     seeds = Seeds(seed, subseed, lambda: stream.randrange(LARGEST_RANDOM_SEED))
-    table = script.expand(request.changed(script="", script_values={}), seeds, most)
+    request = request.changed(script="", script_values={})
+    table = script.expand_with(request, seeds, most, names)
     return replace(table, remarks=(*remarks, *table.remarks))
 
 
