@@ -40,8 +40,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _WEIGHT = re.compile(r"\s*+(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})::")
-_QUANTITY = re.compile(r"\s*([@~]?)\s*(?:(\d{1,6})|(\d{0,6})-(\d{0,6}))\s*")
-_TURN = re.compile(r"\s*([@~])")
+_QUANTITY = re.compile(r"\s*+([@~]?)\s*+(?:(\d{1,6})|(\d{0,6})-(\d{0,6}))\s*+")
+_TURN = re.compile(r"\s*+([@~])")
 
 
 @dataclass(frozen=True, slots=True)
