@@ -262,6 +262,28 @@ def test_a_negative_prompt_as_long_as_the_prompt_is_seen_with_it_as_in_the_exten
         assert (most_apart(whole, same) > CLOSE) == is_seen, values
 
 
+def test_how_many_texts_come_in_one_call_says_whether_they_are_seen_together(engine: Engine) -> None:
+    """A1111: both in one call where they are equally long, by themselves or by padding, unless calls are kept apart;
+    three texts in one call are no pair; without guidance both are asked for all the same."""
+    wish = {**WIDE, "steps": 1, "features": regional()}
+    equal, apart = {"negative_prompt": "red BREAK red"}, {"negative_prompt": "red"}
+    padded, single = {"pad_cond_uncond": True}, {"batch_cond_uncond": False}
+
+    def made(prompt: str = TWO, settings: dict[str, Any] | None = None, **values: Any) -> Any:
+        return engine.run(request(**{**wish, **values, "prompt": prompt, "override_settings": settings or {}}))[0]
+
+    whole, merged = made(**apart), made(**equal)
+    assert most_apart(whole, merged) > CLOSE
+    assert most_apart(made(settings=single, **equal), whole) <= CLOSE
+    assert most_apart(made(settings=padded, **apart), merged) <= CLOSE
+    assert most_apart(made(cfg_scale=1, **equal), made(cfg_scale=1, **apart)) > CLOSE
+    wish["features"] = regional(options=(KEEP_AND,))
+    two = "a red cat BREAK a park AND a blue dog BREAK a park"
+    pair, alone = made(two, **apart), made(two, settings=single, **apart)
+    assert most_apart(pair, alone) > CLOSE, "the two parts are a pair"
+    assert most_apart(made(two, **equal), alone) <= CLOSE, "with the negative prompt they are three"
+
+
 def test_regions_hold_within_tiles(engine: Engine) -> None:
     tiles = {"Tiled Diffusion": {"tile_width": 16, "tile_height": 16, "overlap": 8}}
     wish = {**WIDE, "width": 256, "height": 128, "steps": 1}
@@ -335,6 +357,51 @@ def test_a_lora_of_all_regions_is_that_lora(
     each = engine.run(request(**wish, prompt=f"a cat <lora:a:1> BREAK a cat <lora:a:{other}>"))[0]
     assert most_apart(each, engine.run(request(**WIDE, prompt="a cat <lora:a:1>"))[0]) <= CLOSE
     assert most_apart(each, engine.run(request(**WIDE, prompt="a cat"))[0]) > 20
+
+
+@both
+def test_a_lora_of_the_common_prompt_acts_in_all_regions_and_the_regions_own_stay(
+    engine: Engine, calculation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = with_loras(engine, tmp_path, monkeypatch)
+    wish = {**WIDE, "width": 256, "steps": 1, "features": regional(calculation=calculation, use_common=True)}
+
+    def made(common: str = "", left: str = "", right: str = "") -> Any:
+        return engine.run(request(**wish, prompt=f"best{common} BREAK a red cat{left} BREAK a blue dog{right}"))[0]
+
+    plain, common = made(), made(" <lora:a:1>")
+    assert common.rgb == made(left=" <lora:a:1>", right=" <lora:a:1>").rgb, "as if each region had it"
+    left, right = halves(plain, common)
+    assert min(left, right) > 3 and max(left, right) < 3 * min(left, right)
+    dressed = made(" <lora:a:1>", right=" <lora:b:1>")
+    left, right = halves(common, dressed)
+    assert right > 1.2 * left
+    assert dict(dressed.facts)["Lora hashes"] == "a: aaaaaaaaaaaa, b: bbbbbbbbbbbb"
+    assert made().rgb == plain.rgb
+
+
+@both
+def test_a_lora_of_the_base_prompt_acts_as_far_as_the_base_does(
+    engine: Engine, calculation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attention: in the whole picture, as in the extension; Latent: where the base has its share, here on the left."""
+    engine = with_loras(engine, tmp_path, monkeypatch)
+    values = regional(calculation=calculation, use_base=True, base_ratios="0.8,0")
+    wish = {**WIDE, "width": 256, "steps": 1, "features": values}
+
+    def made(base: str = "", left: str = "", right: str = "") -> Any:
+        return engine.run(request(**wish, prompt=f"a park{base} BREAK a red cat{left} BREAK a blue dog{right}"))[0]
+
+    plain, dressed = made(), made(" <lora:a:1>")
+    left, right = halves(plain, dressed)
+    if calculation == LATENT:
+        assert left > 1.5 * right
+    else:
+        assert min(left, right) > 3 and max(left, right) < 3 * min(left, right)
+        assert dressed.rgb == made(*[" <lora:a:1>"] * 3).rgb, "as if each part had it"
+    left, right = halves(dressed, made(" <lora:a:1>", right=" <lora:b:1>"))
+    assert right > 1.2 * left, "a region's own stays in it"
+    assert made().rgb == plain.rgb
 
 
 def of_kind(kind: str, layer: str, shape: tuple[int, ...], draw: torch.Generator) -> dict[str, torch.Tensor]:

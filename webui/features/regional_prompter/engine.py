@@ -283,19 +283,27 @@ class Regional(PassFeature):
         return Group(rows, looks, merges=together is not None)
 
     def _together(self, row: Row) -> SeenTogether | None:
-        """Whether the extension sees this row in one call with another; None: by itself."""
-        regions = self.regions[row.picture]
+        """Whether the extension sees this row in one call with one other; None: by itself, or with several.
+
+        A1111: the prompt's parts and the negative prompt come in one call where all are equally long, else the parts
+        two by two, and the negative prompt alone; each alone with `batch_cond_uncond` off. Both halves at scale 1, too.
+        """
+        regions, guidance = self.regions[row.picture], self.context.guidance
         if regions is None or self.prompts is None or self.call is None or self.params.mode not in (MATRIX, MASK):
             return None
         number = self.call.number
-        lengths = [len(text.at(number).tokens) for text, _ in self.prompts.positive[row.picture]]
+        parts = [len(text.at(number).tokens) for text, _ in self.prompts.positive[row.picture]]
         of_negative = len(self.prompts.negative[row.picture].at(number).tokens)
-        whole = of_negative if len(regions.negative) == 1 else 0
-        if len(lengths) <= 2 and max(lengths) == of_negative:
-            return SeenTogether(whole if row.side == "negative" else 0)
-        if len(lengths) == 2 and row.side == "positive" and whole:
-            return SeenTogether(whole if row.part else 0)
-        return None
+        there = {(each.side, each.part) for each in self.call.rows if each.picture == row.picture}
+        if len(there) == 1 and guidance.scale == 1.0 and parts == [of_negative]:
+            there.add(("negative", 0))
+        if len(there) != 2 or not guidance.together:
+            return None
+        is_second = row.side == "negative" or row.part > 0
+        if ("negative", 0) in there:
+            return SeenTogether(of_negative if is_second and len(regions.negative) == 1 else 0)
+        # of an extension that has parts of the negative prompt for regions there is no recorded picture
+        return SeenTogether(of_negative if is_second else 0) if len(regions.negative) == 1 else None
 
     def _window(self, number: int) -> int:
         assert self.call is not None
