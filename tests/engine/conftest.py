@@ -65,6 +65,9 @@ class Names:
     def network(self, kind: str, name: str) -> NetworkRef | None:
         return self.networks.get(name)
 
+    def block_weights(self, name: str) -> str:
+        return ",".join(["0"] * 25 + ["1"]) if name == "MINE" else ""
+
     def upscaler(self, name: str, field: str = "") -> UpscalerRef:
         if name not in PIXEL_UPSCALERS:
             raise NotFound(

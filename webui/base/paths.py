@@ -70,6 +70,15 @@ class Paths:
         return (self.models / "wildcards", *sorted((self.data / "extensions").glob("*/wildcards")))
 
     @property
+    def block_presets(self) -> tuple[Path, ...]:
+        """Files with lists of LoRAs' weights by block: ours, and those of A1111's extension."""
+        return (
+            self.loras / "lbwpresets.txt",
+            self.data / "lbwpresets.txt",
+            *sorted((self.data / "extensions").glob("*/scripts/lbwpresets.txt")),
+        )
+
+    @property
     def outputs(self) -> Path:
         return self.data / "outputs"
 

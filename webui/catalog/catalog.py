@@ -11,6 +11,7 @@ from webui import registry
 from webui.base.errors import NotFound
 from webui.base.paths import Paths
 from webui.catalog.annotator_files import AnnotatorFiles
+from webui.catalog.block_presets import block_preset
 from webui.catalog.checkpoints import Checkpoints
 from webui.catalog.control_networks import ControlNetworks, ImageEncoders
 from webui.catalog.cut_out_files import CutOutFiles
@@ -168,6 +169,10 @@ class Catalog:
     def wildcard(self, name: str) -> Lines:
         """The lines of the wildcard of this name."""
         return self.wildcards.lines(name)
+
+    def block_weights(self, name: str) -> str:
+        """The list of weights by block of this name, in the files of presets."""
+        return block_preset(self.paths, name, self.problems)
 
     def picture(self, name: str) -> bytes:
         """The encoded bytes of an uploaded picture, or of one that a job has made for itself. Raises NotFound."""

@@ -20,6 +20,7 @@ from webui.entry_points import expected, problem_with
 from webui.features.feature import FeatureParams
 from webui.prompt.comments import strip_comments
 from webui.prompt.filling import Lines
+from webui.prompt.lora_blocks import ARGUMENT
 from webui.prompt.networks import HYPERNETWORK, LORA_KINDS, NetworkTag, extract_networks
 from webui.registry import FeatureEntry
 from webui.request.capabilities import AFTER_HIRES, Capabilities, Role, check, check_partner, of_family
@@ -79,6 +80,8 @@ class NetworkRef:
     """As the prompt has it."""
     sha256: str = ""
     """Of a LoRA, as its author wrote it into the file, else of its tensors."""
+    presets: tuple[tuple[str, str], ...] = ()
+    """Of a LoRA: (name, list of weights) of what its tags call the weights of blocks."""
 
     @property
     def short_hash(self) -> str:
@@ -144,6 +147,10 @@ class Names(Protocol):
 
     def network(self, kind: str, name: str) -> NetworkRef | None:
         """The file that a tag `<kind:name>` of a prompt means, or None."""
+        ...
+
+    def block_weights(self, name: str) -> str:
+        """The list of weights by block that a LoRA's tag calls by this name; "": there is none."""
         ...
 
     def upscaler(self, name: str, field: str = "") -> UpscalerRef:
@@ -602,7 +609,12 @@ def _networks(
     asked = [(tag.kind, tag.name) for prompt in dict.fromkeys([*prompts, *more]) for tag in extract_networks(prompt)[1]]
     asked += [(tag.kind, tag.name) for tag in added_networks(render)]
     found = {key: names.network(*key) for key in dict.fromkeys(asked) if key[0] in (*LORA_KINDS, HYPERNETWORK)}
-    return {key: ref for key, ref in found.items() if ref is not None}
+    known = {key: ref for key, ref in found.items() if ref is not None}
+    called = {tag.get(ARGUMENT) for prompt in dict.fromkeys([*prompts, *more]) for tag in extract_networks(prompt)[1]}
+    if presets := tuple((name, names.block_weights(name)) for name in sorted(called) if name and "," not in name):
+        own = tuple((name, weights) for name, weights in presets if weights)
+        known = {key: replace(ref, presets=own) if key[0] in LORA_KINDS else ref for key, ref in known.items()}
+    return known
 
 
 def _with_hypernetwork(request: Generation, render: RenderSettings, names: Names) -> Generation:

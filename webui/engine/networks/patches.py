@@ -22,7 +22,8 @@ from webui.engine.networks.adapter import Adapter
 from webui.engine.networks.adapter_cache import AdapterCache
 from webui.engine.networks.deltas import DeltaKind, bias_change, fits, kind_of, looks_at_weight, weight_change
 from webui.engine.networks.embeddings import Embedding
-from webui.engine.networks.targets import Home, Target, TargetPlace, Targets
+from webui.engine.networks.targets import Home, Target, TargetPlace, Targets, block_of
+from webui.prompt.lora_blocks import block_weights
 from webui.request.plan import NetworkRef
 
 
@@ -36,6 +37,8 @@ class WantedNetwork:
     unet: float = 1.0
     rank: int | None = None
     """The highest rank that counts; None: all."""
+    blocks: str = ""
+    """How strongly it acts in each block, as `webui.prompt.lora_blocks.block_weights` takes it; "": the same in all."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class Patches:
                 are as before.
         """
         opened = [(one, *self._opened(one.ref)) for one in wanted]
-        key = tuple((source, one.te, one.unet, one.rank) for one, source, _ in opened)
+        key = tuple((source, one.te, one.unet, one.rank, one.blocks) for one, source, _ in opened)
         if key == self.key:
             return
         layers, fit, embeddings = self._laid(model, opened, strict=strict)
@@ -283,10 +286,14 @@ class Patches:
 def _fitting(one: WantedNetwork, source: Hashable, adapter: Adapter, model: Model, targets: Targets) -> list[_Layer]:
     """The layers of the file that the model has."""
     found = []
+    weights = block_weights(one.blocks, model.family.name) if one.blocks else {}
     for name, tensors in adapter.layers.items():
         kind, target = kind_of(tensors), targets.find(name)
         if kind is not None and target is not None and fits(kind, tensors, _shape(model, target)):
-            strength = one.te if target[0].part.startswith("text") else one.unet
+            is_text = target[0].part.startswith("text")
+            strength = one.te if is_text else one.unet
+            if weights and (block := block_of(target[0], model.parts[target[0].part])):
+                strength *= weights.get(block, 0.0)
             found.append(_Layer(one.ref, name, source, kind, tensors, target, strength, one.rank))
     return found
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import nn
 
+from webui.prompt.lora_blocks import BASE
+
 PREFIXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("text", ("lora_te1_", "lora_te_", "text_encoder_", "text_encoders_clip_l_transformer_", "lycoris_te_")),
     ("text_2", ("lora_te2_", "text_encoder_2_", "text_encoders_clip_g_transformer_")),
@@ -114,6 +116,35 @@ def _network_table(part: str, module: nn.Module) -> dict[str, Target]:
         for theirs, places in _transformer_names(part, list(_layers(module)), config):
             found[theirs.replace(".", "_")] = places
     return found
+
+
+def block_of(place: TargetPlace, part: nn.Module) -> str:
+    """The block that a layer belongs to, as lists of weights call it: "IN04", "M00", "OUT11", "D03", "BASE" for a text
+    encoder; "": none of them, as what the time comes in by.
+
+    A UNet's blocks are counted as latent diffusion counts them.
+    """
+    if place.part.startswith("text"):
+        return "T5" if place.part == "text_3" else BASE
+    if match := re.match(r"(single_)?transformer_blocks\.(\d+)\.", place.module):
+        return f"{'S' if match[1] else 'D'}{int(match[2]):02}"
+    if place.module in ("x_embedder", "context_embedder"):
+        return "IN"
+    if place.module == "proj_out":
+        return "OUT"
+    config: Mapping[str, Any] = getattr(part, "config", {})
+    if place.module.startswith("mid_block."):
+        return "M00"
+    if place.module == "conv_in":
+        return "IN00"
+    match = re.match(r"(down|up)_blocks\.(\d+)\.(\w+)\.(\d+)\.", place.module)
+    if match is None:
+        return ""
+    way, block, kind, index = match[1], int(match[2]), match[3], int(match[4])
+    size = int(config.get("layers_per_block", 2)) + 1
+    if way == "down":
+        return f"IN{(block + 1) * size if kind == 'downsamplers' else 1 + block * size + index:02}"
+    return f"OUT{block * size + (size - 1 if kind == 'upsamplers' else index):02}"
 
 
 # ---------------------------------------------------------------- UNet: names of latent diffusion

@@ -16,6 +16,7 @@ from webui.engine.feature import PassContext
 from webui.engine.networks.patches import AddedWeights, BrokenNetwork
 from webui.engine.passes import encoder_of
 from webui.features.lora.engine import apply_adapters, note_hashes, wanted_of
+from webui.prompt.lora_blocks import ARGUMENT
 from webui.prompt.networks import NetworkTag, lora_weights
 
 AT_TIME = "time_emb_proj"
@@ -70,7 +71,9 @@ def on_text(tag: NetworkTag, times: float = 1.0) -> NetworkTag:
         te, _, rank = lora_weights(tag)
     except ValueError:
         return tag
-    return tag._replace(positional=(tag.name, str(te * times), "0", *([] if rank is None else [str(rank)])), named=())
+    blocks = tuple(pair for pair in tag.named if pair[0] == ARGUMENT)
+    positional = (tag.name, str(te * times), "0", *([] if rank is None else [str(rank)]))
+    return tag._replace(positional=positional, named=blocks)
 
 
 def added(layer: nn.Module, x: Tensor, change: AddedWeights) -> Tensor | None:
