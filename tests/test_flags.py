@@ -63,7 +63,7 @@ def test_several_values_come_one_after_the_other_or_by_repeating() -> None:
         ("--xformers", "attention", "xformers"),
         ("--force-enable-xformers", "attention", "xformers"),
         ("--opt-sdp-no-mem-attention", "attention", "sdpa"),
-        ("--opt-sub-quad-attention", "attention", "sliced"),
+        ("--opt-sub-quad-attention", "attention", "sub-quadratic"),
         ("--precision full", "precision", "full"),
         ("--no-half", "no_half", True),
         ("--no-half-vae", "no_half_vae", True),

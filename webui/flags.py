@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin, get_
 
 from webui.base.errors import UserError, closest
 from webui.base.paths import PROGRAM, Paths
-from webui.request.engine_options import Attention, EngineOptions, Offload, Precision
+from webui.request.engine_options import Attention, EngineOptions, Offload, Precision, SubQuadratic
 from webui.request.frozen import Freeze
 
 DEFAULT_PORT = 7860
@@ -104,10 +104,32 @@ class Flags:
         bool,
         Flag(
             "Machine",
-            "compute attention in slices: slower, but needs less memory",
-            others=("--opt-split-attention-v1", "--opt-split-attention-invokeai", "--opt-sub-quad-attention"),
+            "compute attention with some queries at a time (Doggettx): slower, but needs less memory; like all flags "
+            "of attention, it counts where the setting cross_attention_optimization is Automatic",
         ),
     ] = False
+    opt_split_attention_v1: Annotated[
+        bool, Flag("Machine", "compute attention with two heads at a time (V1): slow, but needs less memory")
+    ] = False
+    opt_split_attention_invokeai: Annotated[
+        bool, Flag("Machine", "compute attention head by head where memory is short (InvokeAI)")
+    ] = False
+    opt_sub_quad_attention: Annotated[
+        bool,
+        Flag("Machine", "compute attention with some queries and keys at a time (sub-quadratic): needs least memory"),
+    ] = False
+    sub_quad_q_chunk_size: Annotated[int, Flag("Machine", "queries at a time of --opt-sub-quad-attention")] = 1024
+    sub_quad_kv_chunk_size: Annotated[
+        int, Flag("Machine", "keys at a time of --opt-sub-quad-attention; 0: the square root of their number")
+    ] = 0
+    sub_quad_chunk_threshold: Annotated[
+        int,
+        Flag(
+            "Machine",
+            "percent of the free memory that the scores of --opt-sub-quad-attention may take before keys are seen in "
+            "pieces, too; 0: they always are",
+        ),
+    ] = 100
     compile: Annotated[
         bool,
         Flag(
@@ -226,13 +248,6 @@ class Flags:
         """How the engine shall use the machine, as these flags say."""
         on_cpu = bool({"all", "sd"} & set(self.use_cpu))
         number = self._device_numbers[0] if self._device_numbers else ""
-        attention: Attention = ""
-        if self.xformers:
-            attention = "xformers"
-        elif self.opt_sdp_attention:
-            attention = "sdpa"
-        elif self.opt_split_attention:
-            attention = "sliced"
         offload: Offload = "low" if self.lowvram else "medium" if self.medvram else ""
         return EngineOptions(
             device="cpu" if on_cpu else f"cuda:{number}" if number else "",
@@ -240,13 +255,31 @@ class Flags:
             precision=self.precision,
             no_half=self.no_half,
             no_half_vae=self.no_half_vae,
-            attention=attention,
+            attention=self._attention,
+            sub_quadratic=SubQuadratic(
+                max(self.sub_quad_q_chunk_size, 1),
+                max(self.sub_quad_kv_chunk_size, 0),
+                max(self.sub_quad_chunk_threshold, 0) / 100,
+            ),
             offload=offload,
             compile=self.compile,
             graphs=self.cuda_graphs,
             models_dir=str(self.paths.models),
             log_level=self.loglevel,
         )
+
+    @property
+    def _attention(self) -> Attention:
+        """A1111: of several flags, the one that stands first here counts."""
+        wanted: tuple[tuple[bool, Attention], ...] = (
+            (self.xformers, "xformers"),
+            (self.opt_split_attention, "doggettx"),
+            (self.opt_sdp_attention, "sdpa"),
+            (self.opt_sub_quad_attention, "sub-quadratic"),
+            (self.opt_split_attention_v1, "v1"),
+            (self.opt_split_attention_invokeai, "invokeai"),
+        )
+        return next((way for is_wanted, way in wanted if is_wanted), "")
 
     @property
     def engines(self) -> tuple[EngineOptions, ...]:
@@ -337,15 +370,6 @@ WITHOUT_EFFECT: tuple[Ignored, ...] = (
             "--use-ipex",
             "--no-hashing",
         ),
-    ),
-    Ignored(
-        "handled automatically, as the machine and the picture require",
-        (
-            "--sub-quad-q-chunk-size",
-            "--sub-quad-kv-chunk-size",
-            "--sub-quad-chunk-threshold",
-        ),
-        takes=1,
     ),
     Ignored(
         "for safety, what it would change does not exist here",

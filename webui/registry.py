@@ -390,6 +390,7 @@ FEATURES: tuple[FeatureEntry, ...] = (
     FeatureEntry("Inpainting", f"{_F}.inpainting", kinds=("img2img",)),
     FeatureEntry("Film", f"{_F}.film"),
     FeatureEntry("ADetailer", f"{_F}.detailer", panel=True),
+    FeatureEntry("Postprocessing", f"{_F}.postprocessing", panel=True),
     FeatureEntry("Remove background", f"{_F}.remove_background", aside=True),
 )
 """In the order in which they act."""

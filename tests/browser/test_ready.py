@@ -79,7 +79,7 @@ def test_without_a_restorer_the_page_says_what_does_it_instead(visitor: Visitor)
     page = visitor.open("extras").page
     page.set_input_files("#extras_image input[type=file]", PHOTO)
     visitor.see("#extras_image img")
-    page.click("#extras_faces > button")
+    page.click("#extras_gfpgan > button")
     visitor.set("extras", gfpgan_visibility=1)
     page.click("#extras_generate")
     assert "ADetailer with the detector 'face'" in visitor.notice("extras")

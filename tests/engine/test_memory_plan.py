@@ -26,7 +26,7 @@ kinds = st.sampled_from(("cuda", "xpu", "mps", "cpu"))
 wishes = st.builds(
     Wishes,
     st.sampled_from(("", "none", "medium", "low", "leaf")),
-    st.sampled_from(("", "sdpa", "xformers", "sliced")),
+    st.sampled_from(("", "sdpa", "xformers", "sliced", "doggettx", "sub-quadratic")),
 )
 
 

@@ -20,7 +20,8 @@ from webui.base.memory import return_small_pieces
 from webui.engine.families.family import Model, Placement
 from webui.engine.families.weights import WeightsFile
 from webui.engine.memory_plan import PLANES, Attention, ModelSize, Offload, OffloadWish, Wishes
-from webui.request.engine_options import EngineOptions
+from webui.request.engine_options import USUAL, EngineOptions, SubQuadratic
+from webui.request.engine_options import Attention as AttentionWish
 from webui.request.messages import DeviceInfo, MemoryUse
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Profile:
 
     compiled: bool = False
     graphs: bool = False
+    sub_quadratic: SubQuadratic = USUAL
 
     def placement(self, parameters: int) -> Placement:
         """Where and how a model of so many parameters is held."""
@@ -53,7 +55,14 @@ class Profile:
         offload = self.offload or "none"
         dtype = torch.float32 if small else self.half
         return Placement(
-            self.device, dtype, self.vae, self.attention, offload, compiled=self.compiled, graphs=self.graphs
+            self.device,
+            dtype,
+            self.vae,
+            self.attention,
+            offload,
+            compiled=self.compiled,
+            graphs=self.graphs,
+            sub_quadratic=self.sub_quadratic,
         )
 
     def leaner(self, ran: Offload = "none") -> Profile:
@@ -102,6 +111,7 @@ def profile_of(options: EngineOptions) -> Profile:
         offload=_offload(options, device),
         compiled=options.compile,
         graphs=options.graphs and device.type == "cuda",
+        sub_quadratic=options.sub_quadratic,
     )
 
 
@@ -130,13 +140,13 @@ def _half(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else torch.float32
 
 
-def attention_on(wanted: str, device: torch.device) -> Attention:
+def attention_on(wanted: AttentionWish, device: torch.device) -> Attention:
     """How attention is computed there, where somebody wants it so: "xformers" as far as it is there; "" is torch's."""
     if wanted == "xformers":
         if device.type == "cuda" and find_spec("xformers") is not None:
             return "xformers"
         log.warning("xformers is not installed, or not made for this device: using torch's own attention.")
-    return "sliced" if wanted == "sliced" else "sdpa"
+    return wanted or "sdpa"
 
 
 def _offload(options: EngineOptions, device: torch.device) -> OffloadWish:

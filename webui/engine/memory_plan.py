@@ -10,18 +10,21 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from webui.request.capabilities import Need
+from webui.request.engine_options import CHUNKED
 from webui.request.workload import Workload
 
 Offload = Literal["none", "medium", "low", "leaf"]
 """Where the parts wait: all on the device; only the one in use there; the network's blocks, or its layers, come one by
 one."""
 OffloadWish = Literal["", "none", "medium", "low", "leaf"]
-Attention = Literal["sdpa", "xformers", "sliced"]
+Attention = Literal["sdpa", "xformers", "sliced", "sub-quadratic", "doggettx", "v1", "invokeai"]
 VaeWay = Literal["whole", "tiled", "host"]
 """The VAE sees whole pictures, pieces of them, or works in the host's memory."""
 
 RESERVE = 512 * 2**20
 """Bytes that a device's libraries take beside the tensors."""
+MOST_SCORES = 2**30
+"""Of attention that is computed piece by piece."""
 TILE = 512 * 512
 """Pixels of a piece."""
 PLANES = 32
@@ -104,7 +107,7 @@ class MemoryProfile:
     @property
     def sentence(self) -> str:
         """For people."""
-        parts = [OFFLOAD_TOLD[self.offload], "attention in slices" if self.attention == "sliced" else ""]
+        parts = [OFFLOAD_TOLD[self.offload], ATTENTION_TOLD.get(self.attention, "")]
         told = ", ".join(part for part in (*parts, VAE_TOLD[self.vae]) if part)
         return f"{told[0].upper()}{told[1:]}."
 
@@ -115,6 +118,11 @@ OFFLOAD_TOLD: Mapping[Offload, str] = {
     "low": "the network was moved to the device block by block",
     "leaf": "the network was moved to the device layer by layer",
 }
+PIECE_BY_PIECE = "attention piece by piece"
+ATTENTION_TOLD: Mapping[Attention, str] = {
+    "sliced": "attention in slices",
+    **dict.fromkeys(CHUNKED.values(), PIECE_BY_PIECE),
+}
 VAE_TOLD: Mapping[VaeWay, str] = {"whole": "", "tiled": "the VAE worked in tiles", "host": "the VAE worked on the CPU"}
 
 
@@ -123,7 +131,7 @@ class Wishes:
     """What flags or settings say; they win over what would be chosen. "": as suits."""
 
     offload: OffloadWish = ""
-    attention: Literal["", "sdpa", "xformers", "sliced"] = ""
+    attention: Attention | Literal[""] = ""
 
 
 _OWN_MEMORY = (
@@ -172,7 +180,8 @@ def peak(profile: MemoryProfile, machine: Machine, model: ModelSize, work: Workl
     sampling = work.rows * latents * model.step
     if machine.holds_scores:
         scores = work.rows * model.scores * latents**2 // 256
-        sampling += scores // 2 if profile.attention == "sliced" else scores
+        seen = {"sliced": scores // 2, **dict.fromkeys(CHUNKED, min(scores, MOST_SCORES))}
+        sampling += seen.get(profile.attention, scores)
     decoding = {"whole": work.pixels, "tiled": min(work.pixels, TILE), "host": 0}[profile.vae] * model.decode
     reserve = RESERVE + work.weights
     if profile.offload == "none":

@@ -35,6 +35,7 @@ from webui.engine.networks.adapter_cache import AdapterCache
 from webui.engine.networks.patches import Patches
 from webui.engine.residents import Resident, Residents
 from webui.request.capabilities import check
+from webui.request.engine_options import Attention as AttentionWish
 from webui.request.messages import PartUse
 from webui.request.plan import CheckpointRef
 from webui.request.workload import Workload
@@ -129,8 +130,8 @@ class ModelManager:
     """Networks that the models apply_networks."""
     wanted: OffloadWish = ""
     """How models shall lie in memory, where no flag says so (`Configure.memory_profile`)."""
-    wanted_attention: str = ""
-    """Likewise, of how attention is computed (`Configure.attention`)."""
+    wanted_attention: AttentionWish = ""
+    """How attention is computed, whatever flags say; "": as these do (`Configure.attention`)."""
     ran: MemoryProfile = field(default_factory=MemoryProfile)
     """How the model that was lent last lies in memory."""
     residents: Residents = field(init=False)
@@ -268,10 +269,11 @@ class ModelManager:
 
     @property
     def _wishes(self) -> Wishes:
-        """Flags win over the setting."""
+        """Of memory, flags win over the setting. Of attention, A1111: they count where the setting is Automatic; and an
+        engine that ran out of memory goes on in slices."""
         wishes = self.profile.wishes
         attention = wishes.attention
-        if not attention and self.wanted_attention:
+        if self.wanted_attention and attention != "sliced":
             attention = attention_on(self.wanted_attention, self.profile.device)
         return replace(wishes, offload=wishes.offload or self.wanted, attention=attention)
 

@@ -55,6 +55,8 @@ class FeatureParams(Declared):
     """The field of a request that asks for it."""
     needs: ClassVar[frozenset[Capability]] = frozenset()
     """What a model's family must be able to bear: refused in words where it cannot, before anything is loaded."""
+    in_front: ClassVar[bool] = False
+    """Its controls stand in the form itself, and not in the fold of more features."""
     switch_off: ClassVar[str] = ""
     """How to do without it, where that is not by a switch of its name: "set Token merging to 0"."""
     touches: ClassVar[frozenset[Touched]] = frozenset()
@@ -97,6 +99,11 @@ class FeatureParams(Declared):
     def shown(cls, ui: UiSettings) -> int:
         """How many units the form shows."""
         return cls.units
+
+    @classmethod
+    def is_shown(cls, ui: UiSettings) -> bool:
+        """Whether forms have controls for it, where it has no units."""
+        return True
 
     @classmethod
     def carried(cls, given: object) -> object:

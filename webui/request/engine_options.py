@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 Precision = Literal["autocast", "half", "full"]
-Attention = Literal["", "sdpa", "xformers", "sliced"]
+Chunked = Literal["sub-quadratic", "doggettx", "v1", "invokeai"]
+Attention = Literal["", "sdpa", "xformers", "sliced", "sub-quadratic", "doggettx", "v1", "invokeai"]
+CHUNKED: Mapping[str, Chunked] = MappingProxyType(
+    {way: way for way in ("sub-quadratic", "doggettx", "v1", "invokeai")}
+)
+"""Ways to compute attention piece by piece."""
 Offload = Literal["", "none", "medium", "low"]
+
+
+@dataclass(frozen=True)
+class SubQuadratic:
+    """How attention is cut where it is "sub-quadratic"."""
+
+    queries: int = 1024
+    """So many at a time."""
+    keys: int = 0
+    """So many at a time, where the scores of those queries need too much memory; 0: the square root of all."""
+    share: float = 1.0
+    """What is too much: a share of the memory for scores; 0: keys are always cut."""
+
+
+USUAL = SubQuadratic()
 
 
 @dataclass(frozen=True)
@@ -23,6 +45,8 @@ class EngineOptions:
     no_half_vae: bool = False
     """The VAE in 32 bits."""
     attention: Attention = ""
+    """Where the settings leave it open."""
+    sub_quadratic: SubQuadratic = USUAL
     offload: Offload = ""
     """"medium" (`--medvram`): only the network in use is on the device. "low" (`--lowvram`): layer by layer."""
     compile: bool = False

@@ -57,8 +57,6 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ("Files are read in the way that is quickest for the disk and the device.", "disable_mmap_load_safetensors"),
     ("Ctrl+C ends the server in order; there is nothing to trace.", "dump_stacks_on_signal"),
     ("The titles of checkpoints tell apart files of one name.", "sd_checkpoint_dropdown_use_short"),
-    ("Operations of the Extras tab run there, in the order in which they stand.",
-     "postprocessing_enable_in_main_ui postprocessing_operation_order"),
     ("Captions have their own choice beside the folder.", "postprocessing_existing_caption_action"),
     ("Every file in the folders of upscalers is listed, and nothing else.",
      "realesrgan_enabled_models dat_enabled_models"),

@@ -111,7 +111,7 @@ class Configure:
     memory_profile: MemoryWish = ""
     """How models shall lie in memory, where no flag says so: "none", "medium", "low", "leaf"; "": as suits."""
     attention: Attention = ""
-    """How attention is computed, where no flag says so; "": as suits."""
+    """How attention is computed; "": as flags say, or as suits."""
 
 
 @dataclass(frozen=True)

@@ -335,6 +335,8 @@ class Resolving:
     planned: Callable[[Img2Img], Plan]
     family: Capabilities | None = None
     """Of the checkpoint, where it is known."""
+    most_pixels: int = 64_000_000
+    """A picture may have no more."""
     inner: list[Plan] = field(default_factory=list)
     partners: list[CheckpointRef] = field(default_factory=list)
     upscalers: dict[str, UpscalerRef] = field(default_factory=dict)
@@ -415,6 +417,7 @@ def resolve(
         lambda sentence: None if sentence in remarks else remarks.append(sentence),
         lambda own: resolve(own, settings, names, random_seed, embeddings, depth=depth + 1),
         of_family(checkpoint.family),
+        int(settings.limits.most_megapixels * 1e6),
     )
     pictures = _pictures(request, render, random_seed)
     _check_family(request, pictures, checkpoint, None)

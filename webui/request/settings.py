@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from webui.base.errors import NotFound, UserError, did_you_mean
+from webui.request.engine_options import Attention
 from webui.request.params import (
     Choice,
     Colour,
@@ -27,17 +28,18 @@ from webui.request.params import (
     param_of,
     parsed,
 )
+from webui.request.postprocessing import BACKGROUND, DETAIL, OF_ONE_PICTURE, OPERATIONS, UPSCALE
 
-ATTENTIONS: Mapping[str, Literal["", "sdpa", "xformers", "sliced"]] = MappingProxyType(
+ATTENTIONS: Mapping[str, Attention] = MappingProxyType(
     {
         "Automatic": "",
         "xformers": "xformers",
         "sdp - scaled dot product": "sdpa",
         "sdp-no-mem - scaled dot product without memory efficient attention": "sdpa",
-        "sub-quadratic": "sliced",
-        "V1 - original v1": "sliced",
-        "InvokeAI": "sliced",
-        "Doggettx": "sliced",
+        "sub-quadratic": "sub-quadratic",
+        "V1 - original v1": "v1",
+        "InvokeAI": "invokeai",
+        "Doggettx": "doggettx",
         "None": "sdpa",
     }
 )
@@ -612,6 +614,11 @@ class RenderSettings(Declared):
         bool, Toggle(ui="Move face restoration model from VRAM into RAM after processing")
     ] = False
     """Frees the memory of the model after each picture."""
+    postprocessing_operation_order: Annotated[
+        tuple[str, ...], Several(ui="Postprocessing operation order", choices=OPERATIONS)
+    ] = ()
+    """Operations of the Extras tab that act first, in this order; the others follow in the usual order. The tab shows
+    them in this order after a restart."""
     sd_lora: Annotated[str, Choice(ui="Add network to prompt", source="loras_or_none")] = "None"
     """A LoRA that is added to every picture whose prompt does not already use it."""
     sd_hypernetwork: Annotated[str, Choice(ui="Add hypernetwork to prompt", source="hypernetworks_or_none")] = "None"
@@ -829,19 +836,19 @@ class UiSettings(Declared):
         bool, Toggle(ui="Settings in img2img hidden under Accordion", restart=True)
     ] = False
     """Folds the whole form away."""
+    postprocessing_enable_in_main_ui: Annotated[
+        tuple[str, ...],
+        Several(
+            ui="Enable postprocessing operations in txt2img and img2img tabs", choices=OF_ONE_PICTURE, restart=True
+        ),
+    ] = ()
+    """Operations of the Extras tab that these forms show as well, for their own pictures. Those that make several
+    pictures of one are for Extras alone."""
     postprocessing_disable_in_extras: Annotated[
         tuple[str, ...],
         Several(
             ui="Disable postprocessing operations in extras tab",
-            choices=(
-                "GFPGAN",
-                "CodeFormer",
-                "Split oversized images",
-                "Auto focal point crop",
-                "Auto-sized crop",
-                "Create flipped copies",
-                "Caption",
-            ),
+            choices=tuple(name for name in OPERATIONS if name not in (BACKGROUND, UPSCALE, DETAIL)),
             restart=True,
         ),
     ] = ()
@@ -1167,8 +1174,8 @@ class SystemSettings(Declared):
     cross_attention_optimization: Annotated[
         str, Choice(ui="Cross attention optimization", choices=tuple(ATTENTIONS))
     ] = "Automatic"
-    """How attention is computed: by xformers, where it is installed; by torch itself (sdp, None), which is fast; or in
-    slices (all others), which needs the least memory. Command-line flags take precedence."""
+    """How attention is computed: by xformers, where it is installed; by torch itself (sdp, None), which is fast; or
+    piece by piece (all others), which is slower and needs less memory. Flags count where this is Automatic."""
     resume_jobs_at_start: Annotated[bool, Toggle(ui="Resume unfinished jobs at startup")] = True
     """Continues jobs that were interrupted by a crash or a restart."""
     unload_after_minutes: Annotated[float, Number(ui="Unload models after this many idle minutes (0: never)", ge=0)] = (
@@ -1187,7 +1194,7 @@ class SystemSettings(Declared):
     """Prints the infotext of every picture to the console."""
 
     @property
-    def attention(self) -> Literal["", "sdpa", "xformers", "sliced"]:
+    def attention(self) -> Attention:
         """The engine's name for the way to compute attention; "" for Automatic."""
         return ATTENTIONS[self.cross_attention_optimization]
 

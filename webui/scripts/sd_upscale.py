@@ -11,11 +11,12 @@ from PIL import Image
 
 from webui.base.errors import UserError, did_you_mean
 from webui.jobs.compose.request import Compose
-from webui.jobs.extras.request import NONE, Extras
+from webui.jobs.extras.request import Extras
 from webui.request.enlarged import enlarged_size
 from webui.request.fields import Generation, Img2Img
 from webui.request.jobs import Demand
 from webui.request.params import Choice, Slider
+from webui.request.postprocessing import NONE
 from webui.request.settings import LimitSettings
 from webui.scripts.flow import FlowNames, Made, Next, PictureFlow
 from webui.scripts.tiles import TileGrid

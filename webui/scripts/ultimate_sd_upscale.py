@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw, ImageOps
 
 from webui.base.errors import UserError
 from webui.jobs.compose.request import Compose
-from webui.jobs.extras.request import NONE
 from webui.request.fields import Generation, Img2Img
 from webui.request.jobs import Demand
 from webui.request.params import Choice, Slider, Toggle
+from webui.request.postprocessing import NONE
 from webui.request.settings import LimitSettings
 from webui.scripts.flow import FlowNames, Made, Next, PictureFlow
 from webui.scripts.script import by_place

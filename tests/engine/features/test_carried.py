@@ -46,6 +46,7 @@ ELSEWHERE = {
     "Tiled Diffusion": "tests/engine/features/test_tiled_diffusion.py",
     "ADetailer": "tests/engine/features/test_detailer.py",
     "Remove background": "tests/engine/features/test_remove_background.py",
+    "Postprocessing": "tests/engine/features/test_postprocessing.py",
     "Tiled VAE": "tests/engine/features/test_tiled_vae.py",
 }
 """Those that do not change any picture by themselves -> where they are tried."""

@@ -13,7 +13,7 @@ from webui import registry
 from webui.features.feature import FeatureParams
 from webui.request.fields import Txt2Img
 from webui.request.params import Image, Slider
-from webui.request.settings import Settings
+from webui.request.settings import Settings, UiSettings
 from webui.server.ui.controls import PARTS, Controls
 from webui.server.ui.parts import features
 
@@ -34,8 +34,9 @@ def controls() -> Controls:
 
 
 def switched() -> list[registry.FeatureEntry]:
-    """Those that do not stand among the request's own parameters."""
-    return [entry for entry in registry.carried() if not entry.params.flat]
+    """Those that do not stand among the request's own parameters, and that forms show as the settings begin."""
+    shown = (entry for entry in registry.carried() if entry.params.is_shown(Settings().ui))
+    return [entry for entry in shown if not entry.params.flat]
 
 
 def single() -> list[registry.FeatureEntry]:
@@ -79,7 +80,30 @@ def test_what_a_picture_was_made_with_comes_back_and_all_else_is_switched_off(co
     badges = sum(entry.params.units > 0 for entry in switched())
     assert len(shown) == sum(max(entry.params.units, 1) for entry in switched()) - 1 + badges
     assert remarks == ["The feature 'Gone' is not installed; it was ignored."]
+    remarks = controls.show({PARTS: {"Postprocessing": {"upscaler_1": "Lanczos"}}})[1]
+    assert remarks == ["The feature 'Postprocessing' is not shown here; it was ignored."]
     assert controls.show({"steps": 3}) == ({}, [])
+
+
+def test_operations_of_extras_stand_in_the_form_where_the_settings_name_them() -> None:
+    chosen = Settings(ui=UiSettings(postprocessing_enable_in_main_ui=("CodeFormer", "Auto focal point crop", "Gone")))
+    app: Any = SimpleNamespace(settings=SimpleNamespace(current=chosen))
+    made = Controls(Txt2Img, "txt2img", lambda _source: ["None"])
+
+    async def build() -> None:
+        with gr.Blocks() as page:
+            features(app, made)
+            own.extend(block.elem_id for block in page.blocks.values() if "_postprocessing_" in str(block.elem_id))
+
+    own: list[str] = []
+    asyncio.run(build())
+    assert "txt2img_postprocessing_codeformer_weight" in own and "txt2img_postprocessing_focal_crop" in own
+    assert "txt2img_postprocessing_upscaling_resize" in own, "what a cut goes for"
+    assert not any("gfpgan" in each or "upscaler_1" in each or "autosized" in each for each in own)
+    data = begun(made, Postprocessing=True)
+    visibility = next(each for each in data if each.elem_id.endswith("codeformer_visibility"))
+    asked = Txt2Img.made(**made.values({**data, visibility: 0.5}))
+    assert asked.features["Postprocessing"]["codeformer_visibility"] == 0.5
 
 
 def test_a_panel_of_its_own_lays_out_what_it_will_and_its_components_stand_for_parameters(

@@ -20,6 +20,7 @@ from webui.engine.sampling.process import Process
 from webui.entry_points import expected
 from webui.registry import families, resolved
 from webui.request.capabilities import Capabilities, Capability
+from webui.request.engine_options import USUAL, SubQuadratic
 
 Draw = Callable[[torch.Size], Tensor]
 """Standard normal numbers of a shape, on the CPU."""
@@ -109,7 +110,7 @@ class Placement:
     dtype: torch.dtype = torch.float32
     vae_dtype: torch.dtype = torch.float32
     attention: str = "sdpa"
-    """"sdpa", "xformers" or "sliced"."""
+    """"sdpa", "xformers", "sliced", or one of `webui.request.engine_options.Chunked`."""
     offload: str = "none"
     """"medium": parts take turns on the device; "low", "leaf": the network comes block by block, layer by layer."""
     vae_way: str = "whole"
@@ -122,6 +123,8 @@ class Placement:
     """And as they were, in the host's memory: networks are merged into these."""
     graphs: bool = False
     """The network's calls are recorded and replayed, where it lies still."""
+    sub_quadratic: SubQuadratic = USUAL
+    """How attention is cut where it is that."""
 
     @property
     def rest(self) -> torch.device:

@@ -22,9 +22,11 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.overrides import TorchFunctionMode
 
+from webui.engine.families.chunked_attention import ChunkedProcessor
 from webui.engine.families.pinned_upload import PinnedUploader
 from webui.engine.families.weights import Shapes, WeightsFile
 from webui.engine.sampling.process import Prediction, sd_alphas_cumprod, zero_terminal_snr
+from webui.request.engine_options import CHUNKED, USUAL, SubQuadratic
 
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
@@ -258,12 +260,16 @@ def build_unet(config: Mapping[str, object]) -> UNet2DConditionModel:
         return UNet2DConditionModel(**config)
 
 
-def with_attention(unet: UNet2DConditionModel, attention: str) -> UNet2DConditionModel:
+def with_attention(
+    unet: UNet2DConditionModel, attention: str, sub_quadratic: SubQuadratic = USUAL
+) -> UNet2DConditionModel:
     """The UNet computing its attention so: torch's own (diffusers' default), xformers', or piece by piece."""
     if attention == "xformers":
         unet.enable_xformers_memory_efficient_attention()
     elif attention == "sliced":
         unet.set_attention_slice("auto")
+    elif attention in CHUNKED:
+        unet.set_attn_processor(ChunkedProcessor(CHUNKED[attention], sub_quadratic))
     elif isinstance(unet, UNet2DConditionModel):
         unet.set_attn_processor(AttnProcessor2_0())
     return unet

@@ -119,7 +119,7 @@ class LdmModel:
 
     def arrange(self, *, offload: str, attention: str, vae_way: str) -> None:
         if attention != self.placement.attention and isinstance(self.unet, UNet2DConditionModel):
-            ldm.with_attention(self.unet, attention)
+            ldm.with_attention(self.unet, attention, self.placement.sub_quadratic)
         if offload != self.staging.offload:
             self.staging.arrange(offload)
         self.placement = replace(self.placement, offload=offload, attention=attention, vae_way=vae_way)
@@ -308,7 +308,7 @@ class PreparedUnet:
         # a GPU's half-precision convolutions want channels innermost; on a CPU the UNet gains nothing by it
         innermost = "" if placement.device.type == "cuda" else None
         ldm.fill(self.unet, self.names, self.file, placement.rest, placement.dtype, channels_last=innermost)
-        return ldm.for_any_size(ldm.with_attention(self.unet, placement.attention))
+        return ldm.for_any_size(ldm.with_attention(self.unet, placement.attention, placement.sub_quadratic))
 
 
 def load_vae(file: WeightsFile, placement: Placement) -> AutoencoderKL:

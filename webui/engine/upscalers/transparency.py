@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from PIL import Image
+
+from webui.engine.upscalers.resize import Enlarge, enlarged
 
 
 def apart(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -30,3 +34,15 @@ def _continued(weighted: Image.Image) -> Image.Image:
         ground = ground.resize(each.size, Image.Resampling.BILINEAR)
         ground.alpha_composite(each.convert("RGBA"))
     return ground.convert("RGB")
+
+
+def enlarged_with_alpha(
+    picture: Image.Image, factor: float, upscaler: str, enlargers: Mapping[str, Enlarge]
+) -> Image.Image:
+    """The picture, RGB or RGBA, made larger: its colours by the upscaler, its opacity in the usual way, since a model
+    sees colours alone. enlargers: by the names that requests have."""
+    rgb, alpha = apart(picture)
+    large = enlarged(rgb, factor, upscaler, enlargers)
+    if alpha is not None:
+        large.putalpha(enlarged(alpha, factor, upscaler if upscaler == "Nearest" else "Lanczos"))
+    return large

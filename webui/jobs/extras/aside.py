@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 
 from PIL import Image
 
+from webui.engine.postprocessing import OperationTools, Worked, faces_by, unchanged
 from webui.engine.residents import Residents
 from webui.engine.start import opened
 from webui.jobs.extras.request import ExtrasPreview
-from webui.jobs.extras.work import Worked, as_given, begun, faces_by, results_of
+from webui.jobs.extras.work import as_given, results_of, without_background
 from webui.request.enlarged import enlarged_size
 from webui.request.messages import AsidePicture, AsideResult
 
@@ -25,10 +27,13 @@ def aside(plan: ExtrasPreview, residents: Residents) -> AsideResult:
         UserError: the picture would become too large, or too small, or a network was not fetched.
     """
     comments = list(plan.comments)
-    picture = begun(as_given(opened(plan.picture)), plan.cutting, residents).picture
+    picture = as_given(opened(plan.picture))
     given = Worked(picture, plan.size, most=max(*picture.size, LARGE))
-    faces = faces_by(residents, comments.append)
-    results = results_of(given, plan.request, _resized, plan.names, plan.most_pixels, comments.append, faces=faces)
+    tools = OperationTools(
+        _resized, plan.names, plan.most_pixels, comments.append, faces=faces_by(residents, comments.append)
+    )
+    cut = partial(without_background, cutting=plan.cutting, residents=residents)
+    results = results_of(given, plan.request, tools, plan.order, (cut, unchanged, unchanged))
     if len(results) > SHOWN:
         comments.append(f"The first {SHOWN} of {len(results)} pictures are shown.")
     side = LARGE if len(results) == 1 else SMALL

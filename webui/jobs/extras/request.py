@@ -25,21 +25,17 @@ from webui.request.fields import Img2Img
 from webui.request.interrogators import Way
 from webui.request.jobs import Demand, JobRequest
 from webui.request.model_ref import ModelRef
-from webui.request.params import Choice, Image, Number, Slider, Text, Toggle
+from webui.request.params import Choice, Image, Slider, Text, Toggle
 from webui.request.plan import GIVEN, Plan, UpscalerRef
+from webui.request.postprocessing import NONE, OPERATIONS, RESIZE_TO, Operations, in_order
 from webui.request.settings import LimitSettings, Settings
 from webui.request.tiles import TileSize, tiles_of
 
-RESIZE_BY, RESIZE_TO = 0, 1
-SIZES = ("Scale by", "Scale to")
-OBJECTIVES = ("Maximize area", "Minimize error")
-NONE = "None"
-"""No upscaler: the picture keeps its size."""
 MOST_PARTS = 1000
 """One picture becomes at most so many: parts and flipped copies."""
 
 
-class Extras(JobRequest):
+class Extras(Operations, JobRequest):
     """Pictures that are enlarged, cut out, painted anew in places, cropped or mirrored."""
 
     kind: ClassVar[str] = "extras"
@@ -48,30 +44,6 @@ class Extras(JobRequest):
     """The pictures to process."""
     names: tuple[str, ...] = ()
     """Their file names without extensions, if the results are to be named after them."""
-    resize_mode: Annotated[int, Choice(ui="Size", choices=SIZES, radio=True, by_index=True, ge=0, le=1)] = RESIZE_BY
-    """By a factor, or to a size in pixels."""
-    upscaling_resize: Annotated[
-        float,
-        Slider(label="Postprocess upscale by", ui="Resize", min=1, max=8, step=0.05, ge=0.01, le=64, api_default=2.0),
-    ] = 4.0
-    """The factor by which each side is enlarged."""
-    max_side_length: Annotated[int, Number(label="Max side length", ge=0, le=65535)] = 0
-    """The maximum length of the longer side, in pixels; 0: no limit."""
-    upscaling_resize_w: Annotated[int, Slider(ui="Width", min=64, max=8192, step=8, ge=1, le=65535)] = 512
-    """Width to scale to, in pixels."""
-    upscaling_resize_h: Annotated[int, Slider(ui="Height", min=64, max=8192, step=8, ge=1, le=65535)] = 512
-    """Height to scale to, in pixels."""
-    upscaling_crop: Annotated[bool, Toggle(ui="Crop to fit")] = True
-    """Crops the picture to exactly this size; when off, the result is just large enough to cover it."""
-    upscaler_1: Annotated[str, Choice(label="Postprocess upscaler", ui="Upscaler 1", source="upscalers")] = NONE
-    """What enlarges: Lanczos, Nearest, or a model file in models/ESRGAN, RealESRGAN, SwinIR, DAT, ... None keeps the
-    size."""
-    upscaler_2: Annotated[str, Choice(label="Postprocess upscaler 2", ui="Upscaler 2", source="upscalers")] = NONE
-    """A second upscaler whose result is blended in."""
-    extras_upscaler_2_visibility: Annotated[
-        float, Slider(ui="Upscaler 2 visibility", min=0, max=1, step=0.001, ge=0, le=1)
-    ] = 0.0
-    """The visibility of the second upscaler's result: 0 is none, 1 is only that result."""
     remove_background: Annotated[bool, Toggle(ui="Remove background")] = False
     """Keeps what stands out, and makes everything around it transparent, before the picture is enlarged."""
     background_model: BackgroundModel = PACKAGED
@@ -84,14 +56,6 @@ class Extras(JobRequest):
     """Below this level, it is surely not."""
     alpha_matting_erode_size: ErodeSize = 10
     """By how many pixels what is sure shrinks: the width within which edges are looked for."""
-    gfpgan_visibility: Annotated[float, Slider(label="GFPGAN visibility", min=0, max=1, step=0.001, ge=0, le=1)] = 0.0
-    """Restores faces with GFPGAN: 0 leaves them as they are, 1 shows the new faces alone."""
-    codeformer_visibility: Annotated[
-        float, Slider(label="CodeFormer visibility", min=0, max=1, step=0.001, ge=0, le=1)
-    ] = 0.0
-    """Restores faces with CodeFormer: 0 leaves them as they are, 1 shows the new faces alone."""
-    codeformer_weight: Annotated[float, Slider(label="CodeFormer weight", min=0, max=1, step=0.001, ge=0, le=1)] = 0.0
-    """How closely CodeFormer follows the picture: 0 is the strongest effect, 1 the weakest."""
     detail_model: Annotated[str, Choice(label="Postprocess detailer", ui="Detailer", source="detectors_or_none")] = NONE
     """What looks for faces, hands or other things, which the checkpoint paints anew after the picture was enlarged, as
     ADetailer does. None: nothing is painted."""
@@ -116,32 +80,6 @@ class Extras(JobRequest):
     """How much the aspect ratio may differ before a picture is split: 0 never splits, 1 splits at any difference."""
     split_overlap: Annotated[float, Slider(ui="Overlap ratio", min=0, max=0.9, step=0.05, ge=0, le=0.9)] = 0.2
     """The overlap of neighboring parts."""
-    focal_crop: Annotated[bool, Toggle(ui="Auto focal point crop")] = False
-    """Crops each picture to the target size around what it is about."""
-    focal_face_weight: Annotated[float, Slider(ui="Focal point face weight", min=0, max=1, step=0.05, ge=0, le=1)] = 0.9
-    """How much faces count."""
-    focal_entropy_weight: Annotated[
-        float, Slider(ui="Focal point entropy weight", min=0, max=1, step=0.05, ge=0, le=1)
-    ] = 0.15
-    """How much the part with the most different levels counts."""
-    focal_edges_weight: Annotated[float, Slider(ui="Focal point edges weight", min=0, max=1, step=0.05, ge=0, le=1)] = (
-        0.5
-    )
-    """How much corners count."""
-    autosized_crop: Annotated[bool, Toggle(ui="Auto-sized crop")] = False
-    """Crops each picture to the best size within the bounds, in steps of 64 pixels."""
-    crop_min_side: Annotated[int, Slider(ui="Dimension lower bound", min=64, max=2048, step=8, ge=64, le=8192)] = 384
-    """Shortest side, in pixels."""
-    crop_max_side: Annotated[int, Slider(ui="Dimension upper bound", min=64, max=2048, step=8, ge=64, le=8192)] = 768
-    """Longest side, in pixels."""
-    crop_min_area: Annotated[int, Slider(ui="Area lower bound", min=4096, max=4194304, ge=1)] = 4096
-    """In pixels."""
-    crop_max_area: Annotated[int, Slider(ui="Area upper bound", min=4096, max=4194304, ge=1)] = 409600
-    """In pixels."""
-    crop_objective: Annotated[str, Choice(ui="Resizing objective", choices=OBJECTIVES, radio=True)] = OBJECTIVES[0]
-    """Whether the largest size is chosen, or the one with the closest aspect ratio."""
-    crop_threshold: Annotated[float, Slider(ui="Error threshold", min=0, max=1, step=0.01, ge=0, le=1)] = 0.1
-    """Sizes whose aspect ratio differs by more than this are not considered."""
     flip_horizontal: Annotated[bool, Toggle(ui="Flipped copy: horizontal")] = False
     """Adds a copy mirrored horizontally."""
     flip_vertical: Annotated[bool, Toggle(ui="Flipped copy: vertical")] = False
@@ -160,11 +98,8 @@ class Extras(JobRequest):
     @property
     def changes_pictures(self) -> bool:
         """Whether anything but their files becomes different."""
-        enlarges = self.upscaler_1 not in ("", NONE)
         copies = self.flip_horizontal or self.flip_vertical or self.flip_both
-        repaints = self.details or bool(restorers_of(self))
-        cuts = self.remove_background or self.split_oversized or self.autosized_crop or self.focal_crop
-        return enlarges or repaints or cuts or copies
+        return bool(self.acting) or self.details or self.remove_background or self.split_oversized or copies
 
     @property
     def describes(self) -> bool:
@@ -269,6 +204,8 @@ class ExtrasPlan:
     """How the results are described; None: they are not."""
     cutting: Cutting | None = None
     """How the background is removed; None: it stays."""
+    order: tuple[str, ...] = OPERATIONS
+    """Of the operations."""
 
     @property
     def count(self) -> int:
@@ -324,6 +261,8 @@ class ExtrasPreview:
     most_pixels: int
     comments: tuple[str, ...] = ()
     cutting: Cutting | None = None
+    order: tuple[str, ...] = OPERATIONS
+    """Of the operations."""
 
 
 class ExtrasNames(Protocol):
@@ -370,12 +309,13 @@ def resolve_extras(
         ),
         images={name: names.picture(name) for name in request.images},
         upscalers=upscalers_of(request, names),
-        restorers={name: names.restorer(name, f"{name.lower()}_visibility") for name in restorers_of(request)},
+        restorers={name: names.restorer(name, f"{name.lower()}_visibility") for name in request.restorers},
         tiles=tiles_of(settings.render),
         most_pixels=int(settings.limits.most_megapixels * 1e6),
         details=details or {},
         captioning=captioning,
         cutting=cutting_of(request, names),
+        order=tuple(in_order(settings.render.postprocessing_operation_order)),
     )
 
 
@@ -393,15 +333,7 @@ def cutting_of(request: Extras, names: ExtrasNames) -> Cutting | None:
 
 def upscalers_of(request: Extras, names: ExtrasNames) -> dict[str, UpscalerRef]:
     """The upscalers by the names in the request. Raises NotFound."""
-    fields = ("upscaler_1", "upscaler_2")
-    asked = {getattr(request, name): name for name in reversed(fields) if getattr(request, name) not in ("", NONE)}
-    return {name: names.upscaler(name, field) for name, field in asked.items()}
-
-
-def restorers_of(request: Extras) -> dict[str, float]:
-    """Name -> how much of its faces is seen, of those that are asked for, in the order in which they act."""
-    seen = {"GFPGAN": request.gfpgan_visibility, "CodeFormer": request.codeformer_visibility}
-    return {name: visibility for name, visibility in seen.items() if visibility > 0}
+    return {name: names.upscaler(name, field) for name, field in request.upscalers.items()}
 
 
 def _each(request: Extras, given: tuple[str, ...]) -> tuple[str, ...]:

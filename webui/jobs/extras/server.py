@@ -19,7 +19,6 @@ from webui.jobs.extras.request import (
     Retouch,
     cutting_of,
     resolve_extras,
-    restorers_of,
     upscalers_of,
 )
 from webui.request import captions
@@ -29,6 +28,7 @@ from webui.request.infotext import fields_of, joined, quoted, read
 from webui.request.interrogators import way_of
 from webui.request.messages import Pictured
 from webui.request.plan import LARGEST_RANDOM_SEED, Plan, chosen_models, resolve
+from webui.request.postprocessing import in_order
 from webui.request.settings import Settings
 from webui.server.jobs.job import Job
 from webui.server.jobs.kind import JobServer
@@ -90,7 +90,7 @@ class Server(JobServer[Extras, ExtrasPlan]):
         )
         if request.details:
             comments.append("What the detailer paints is not in the preview.")
-        if restorers_of(request):
+        if request.restorers:
             comments.append("Restored faces are not in the preview.")
         small = self.catalog.reduced.of(request.images[0])
         return ExtrasPreview(
@@ -101,6 +101,7 @@ class Server(JobServer[Extras, ExtrasPlan]):
             int(settings.limits.most_megapixels * 1e6),
             tuple(comments),
             cutting_of(request, self.catalog),
+            tuple(in_order(settings.render.postprocessing_operation_order)),
         )
 
     def keep(self, work: Work, picture: Pictured, /) -> SavedPicture:

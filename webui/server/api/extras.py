@@ -10,9 +10,10 @@ from fastapi import Request
 from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from webui.jobs.extras.request import NONE, Extras
+from webui.jobs.extras.request import Extras
 from webui.request.cutting import PACKAGED
 from webui.request.documented import Documented
+from webui.request.postprocessing import NONE
 from webui.server.api.bodies import decoded
 from webui.server.api.forgiving import Forgiving
 from webui.server.api.generate import STATUS, JobFailed, ended

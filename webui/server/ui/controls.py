@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 
 import gradio as gr
 
+from webui import registry
 from webui.base.errors import NotFound, UserError
 from webui.catalog.ui_defaults import ControlLook
 from webui.request.params import (
@@ -183,6 +184,8 @@ class Controls:
         """Settings that stand in this form."""
         self.header: Component | None = None
         """Of a feature's panel: the line with the switch, for whatever shall stand beside that."""
+        self.left_out: frozenset[str] = frozenset()
+        """Fields that a feature's panel gives no control: they keep their defaults."""
         self.whole: Controls | None = None
         """Of a feature's panel: the form that it is a part of."""
 
@@ -302,9 +305,7 @@ class Controls:
         return updates, remarks
 
     def _show_parts(self, wanted: Mapping[str, object], into: Updates, remarks: list[str], copied: Copied) -> None:
-        remarks += [
-            f"The feature {name!r} is not installed; it was ignored." for name in wanted if name not in self._parts
-        ]
+        remarks += [_not_here(name) for name in wanted if name not in self._parts]
         for name, units in self._parts.items():
             given = wanted.get(name)
             asked: Sequence[object] = given if isinstance(given, list | tuple) else [given]
@@ -496,3 +497,8 @@ def _range(param: Slider, value: float) -> tuple[float, float]:
 
 def _spaced(name: str) -> str:
     return name.replace("_", " ").capitalize()
+
+
+def _not_here(feature: str) -> str:
+    known = any(entry.name == feature for entry in registry.carried())
+    return f"The feature {feature!r} is not {'shown here' if known else 'installed'}; it was ignored."

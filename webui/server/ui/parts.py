@@ -130,10 +130,14 @@ def features(app: App, controls: Controls, kind: str = "") -> list[Receiver]:
     act several times stand in a fold of their own. Given back: the places that pictures can be sent to."""
     tab = controls.prefix
     # What is flat stands among the request's own.
-    found = [entry for entry in registry.carried(kind) if not entry.params.flat]
+    ui = app.settings.current.ui
+    found = [entry for entry in registry.carried(kind) if not entry.params.flat and entry.params.is_shown(ui)]
+    for entry in found:
+        if entry.params.in_front:
+            _guarded(app, entry, partial(_feature, app, controls, entry))
     with gr.Accordion("More features", open=False, elem_id=f"{tab}_features", elem_classes="fold"):
         for entry in found:
-            if not entry.params.units:
+            if not entry.params.units and not entry.params.in_front:
                 _guarded(app, entry, partial(_feature, app, controls, entry))
     receivers: list[Receiver] = []
     for entry in found:
@@ -273,6 +277,7 @@ def _inner(app: App, controls: Controls, entry: FeatureEntry, own: str, header: 
         registry.resolved(entry.own_panel)(app, inner)
     kind, known = str(getattr(controls.declared, "kind", "")), entry.params.params()
     left = [name for name, param in known.items() if type(param) is not Param and name not in inner]
+    left = [name for name in left if name not in inner.left_out]
     left = [name for name in left if not known[name].kinds or kind in known[name].kinds]
     toggles = [name for name in left if isinstance(known[name], Toggle)]
     if len(left) > len(toggles):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePath
@@ -13,7 +13,23 @@ import gradio as gr
 from webui.base.errors import StorageError, UserError, WebuiError
 from webui.catalog.batch_pictures import BatchPicture, content_of, files_in, may_hold_results
 from webui.jobs.caption.request import Caption
-from webui.jobs.extras.request import RESIZE_BY, RESIZE_TO, Extras
+from webui.jobs.extras.request import Extras
+from webui.request.postprocessing import (
+    AUTOSIZED,
+    BACKGROUND,
+    CAPTION,
+    CODEFORMER,
+    DETAIL,
+    FLIPS,
+    FOCAL,
+    GFPGAN,
+    RESIZE_BY,
+    RESIZE_TO,
+    SPLIT,
+    UPSCALE,
+    in_order,
+)
+from webui.request.settings import Settings
 from webui.server.ui import notices
 from webui.server.ui.batch import uploaded_files
 from webui.server.ui.components import Component, Data, Shown, all_in, text_in
@@ -39,25 +55,27 @@ BY = ("upscaling_resize", "max_side_length")
 TO = ("upscaling_resize_w", "upscaling_resize_h")
 CROP = "upscaling_crop"
 MODE = "resize_mode"
-DETAIL = ("detail_model", "detail_prompt", "detail_strength")
-SPLIT = ("split_oversized", "split_threshold", "split_overlap")
-FOCAL = ("focal_face_weight", "focal_entropy_weight", "focal_edges_weight")
-AUTOSIZED = ("autosized_crop", "crop_objective", "crop_threshold")
+DETAILER = ("detail_model", "detail_prompt", "detail_strength")
+SPLITTING = ("split_oversized", "split_threshold", "split_overlap")
+POINT = ("focal_face_weight", "focal_entropy_weight", "focal_edges_weight")
+AUTOSIZED_CROP = ("autosized_crop", "crop_objective", "crop_threshold")
 BOUNDS = ("crop_min_side", "crop_max_side", "crop_min_area", "crop_max_area")
-BACKGROUND = ("background_model", "alpha_matting")
+SUBJECT = ("background_model", "alpha_matting")
 EDGES = ("alpha_matting_foreground_threshold", "alpha_matting_background_threshold", "alpha_matting_erode_size")
-FACES = {"GFPGAN": ("gfpgan_visibility",), "CodeFormer": ("codeformer_visibility", "codeformer_weight")}
-CAPTION = ("caption_model", "existing_caption")
-FLIPS = ("flip_horizontal", "flip_vertical", "flip_both")
+CAPTIONS = ("caption_model", "existing_caption")
+COPIES = ("flip_horizontal", "flip_vertical", "flip_both")
 
-CAPTIONS = "Caption"
-OPERATIONS: Mapping[str, tuple[str, Sequence[tuple[Sequence[str], int]]]] = {
-    "Split oversized images": ("split", ((SPLIT, 150),)),
-    "Auto focal point crop": ("focal", ((("focal_crop",), 150), (FOCAL, 200))),
-    "Auto-sized crop": ("crop", ((AUTOSIZED, 150), (BOUNDS, 220))),
-    "Create flipped copies": ("flips", ((FLIPS, 120),)),
+FOLDS: Mapping[str, tuple[str, Sequence[tuple[Sequence[str], int]]]] = {
+    GFPGAN: ("gfpgan", ((("gfpgan_visibility",), 150),)),
+    CODEFORMER: ("codeformer", ((("codeformer_visibility", "codeformer_weight"), 150),)),
+    DETAIL: ("detail", ((DETAILER, 320),)),
+    SPLIT: ("split", ((SPLITTING, 150),)),
+    FOCAL: ("focal", ((("focal_crop",), 150), (POINT, 200))),
+    AUTOSIZED: ("crop", ((AUTOSIZED_CROP, 150), (BOUNDS, 220))),
+    FLIPS: ("flips", ((COPIES, 120),)),
+    CAPTION: ("caption", ((CAPTIONS, 320),)),
 }
-"""A1111's title of an operation -> (id, rows of its controls with their width)."""
+"""Operation -> (id, rows of its controls with their width)."""
 
 
 def extras(app: App) -> ExtrasPane:
@@ -88,8 +106,7 @@ def extras(app: App) -> ExtrasPane:
                     output = _folder(
                         "Output directory", "output_dir", "Subfolders are kept. Empty: the usual output folder."
                     )
-            _upscale(controls)
-            _more(controls, app.settings.current.ui.postprocessing_disable_in_extras)
+            _operations(controls, app.settings.current)
         with gr.Column(scale=1, min_width=320):
             with gr.Row(elem_id="extras_generate_box", elem_classes="generate-box"):
                 gr.Button("Interrupt", elem_id="extras_interrupt", elem_classes="while-running")
@@ -144,32 +161,32 @@ def _upscale(controls: Controls) -> None:
             controls.add_all(UPSCALERS, min_width=150)
         chosen = [controls[UPSCALERS[0]], controls[BY[0]]]
         chosen[0].input(None, chosen, chosen[1], js=calls("scaleOfUpscaler"), **QUIET)
+
+
+def _background(controls: Controls) -> None:
     controls.add("remove_background")
     with gr.Accordion("Background", open=False, elem_id="extras_background", elem_classes="fold"):
         with gr.Row():
-            controls.add_all(BACKGROUND, min_width=150)
+            controls.add_all(SUBJECT, min_width=150)
         with gr.Row():
             controls.add_all(EDGES, min_width=120)
 
 
-def _more(controls: Controls, disabled: Collection[str]) -> None:
-    """What is done besides, but for what people do not want here; closed until somebody wants it."""
-    faces = [name for title, names in FACES.items() if title not in disabled for name in names]
-    if faces:
-        with _fold("Restore faces", "faces"), gr.Row():
-            controls.add_all(faces, min_width=150)
-    with _fold("Detail", "detail"):
-        controls.add_all(DETAIL)
-    for title, (name, rows) in OPERATIONS.items():
-        if title in disabled:
-            continue
-        with _fold(title, name):
-            for names, width in rows:
-                with gr.Row():
-                    controls.add_all(names, min_width=width)
-    if CAPTIONS not in disabled:
-        with _fold("Create caption", "caption"):
-            controls.add_all(CAPTION)
+def _operations(controls: Controls, settings: Settings) -> None:
+    """In the order in which they act, but for what people do not want here; most are closed until somebody wants them.
+    Upscaling, which A1111 has open as well, comes first unless somebody wants another order."""
+    wanted, disabled = settings.render.postprocessing_operation_order, settings.ui.postprocessing_disable_in_extras
+    for name in in_order(wanted or (UPSCALE,)):
+        if name == UPSCALE:
+            _upscale(controls)
+        elif name == BACKGROUND:
+            _background(controls)
+        elif name not in disabled:
+            own, rows = FOLDS[name]
+            with _fold(name, own):
+                for names, width in rows:
+                    with gr.Row():
+                        controls.add_all(names, min_width=width)
 
 
 def _fold(title: str, name: str) -> Component:
