@@ -36,7 +36,8 @@ def lora(path: Path, value: float, width: int = WIDTH, **metadata: str) -> None:
 def library(page_server: RunningServer) -> Path:
     folder = page_server.data / "models" / "Lora"
     lora(folder / "ink.safetensors", 0.1)
-    lora(folder / "people" / "anna.safetensors", 0.2)
+    tags = json.dumps({"10_anna": {"portrait": 4}})
+    lora(folder / "people" / "anna.safetensors", 0.2, ss_tag_frequency=tags)
     return folder
 
 
@@ -62,6 +63,7 @@ def test_two_loras_are_added_by_their_cards_and_the_picture_names_them(visitor: 
 
     page.hover(f"{CARDS} .card")
     page.click(f"{CARDS} [aria-label='Edit anna']")
+    assert page.input_value("dialog [aria-label='Random prompt']") == "portrait"
     page.fill("dialog [name='activation text']", "portrait of anna")
     page.fill("dialog [name='preferred weight']", "0.6")
     page.click("dialog >> text=Save")
@@ -76,6 +78,12 @@ def test_two_loras_are_added_by_their_cards_and_the_picture_names_them(visitor: 
     page.click("dialog >> text=Use the picture from the gallery")
     visitor.until("() => document.querySelector('.gesso-cards .card img')?.naturalWidth > 0")
     assert (library / "people" / "anna.preview.png").is_file()
+
+    page.fill(f"{CARDS} .cards-search", "")
+    page.click(f"{CARDS} [aria-label='Show folders as a tree or as buttons']")
+    page.click(f"{CARDS} .tree button:has-text('people')")
+    visitor.until("() => document.querySelectorAll('.gesso-cards[data-tab=txt2img] .card').length === 1")
+    page.click(f"{CARDS} [aria-label='Show folders as a tree or as buttons']")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.conftest import Enter
+from tests.browser.test_gallery import shot
 from tests.browser.visitor import TINY
 from tests.conftest import RunningServer
 
@@ -18,6 +19,9 @@ WANTED = {
     "ui_tab_order": ["img2img", "txt2img"],
     "hidden_tabs": ["Checkpoint Merger", "Queue"],
     "ui_reorder_list": ["seed"],
+    "postprocessing_enable_in_main_ui": ["Upscale", "CodeFormer"],
+    "postprocessing_operation_order": ["Create flipped copies", "Upscale"],
+    "postprocessing_disable_in_extras": ["Caption", "GFPGAN"],
 }
 
 
@@ -38,6 +42,11 @@ def test_a_form_of_one_s_own(installation: Path, serving: Callable[..., RunningS
     prompt, seed, sampler = page.page.evaluate(tops, ["txt2img_prompt", "txt2img_seed", "txt2img_sampler_name"])
     assert prompt < seed < sampler
     assert not page.page.locator("#txt2img_cfg_scale").is_visible()
+    page.page.check("#txt2img_postprocessing_enabled input")
+    assert page.page.locator("#txt2img_postprocessing_codeformer_visibility").is_visible()
+    assert not page.page.locator("#txt2img_postprocessing_focal_crop").count()
+    shot(page, "form-with-operations")
+    page.page.uncheck("#txt2img_postprocessing_enabled input")
     assert page.page.locator("#txt2img_results #txt2img_generate").is_visible()
     page.set("txt2img", extra_clip_skip=2, **TINY).write("txt2img_prompt", "a cat").generate()
     assert "Clip skip: 2" in page.infotext()
@@ -49,3 +58,10 @@ def test_a_form_of_one_s_own(installation: Path, serving: Callable[..., RunningS
     assert page.page.locator("#setting_jpeg_quality input").first.is_disabled()
     page.page.click("#settings_show_all_pages")
     page.until("() => !document.querySelector('#settings_pages.searching')")
+
+    page.open("extras")
+    flips, upscale, parts = page.page.evaluate(tops, ["extras_flips", "extras_upscale", "extras_split"])
+    assert flips < upscale < parts
+    assert page.page.locator("#extras_codeformer").is_visible()
+    assert not page.page.locator("#extras_caption, #extras_gfpgan").count()
+    shot(page, "extras-in-order")

@@ -34,7 +34,8 @@ from webui.request.interrogators import Tagging
 from webui.request.messages import Pictured
 from webui.request.model_ref import ModelRef
 from webui.request.plan import UpscalerRef
-from webui.request.settings import Settings
+from webui.request.postprocessing import AUTOSIZED, FLIPS
+from webui.request.settings import RenderSettings, Settings
 
 
 class Names:
@@ -59,12 +60,13 @@ class Names:
         return UpscalerRef(name)
 
 
-def made(names: Names | None = None, **asked: Any) -> list[Pictured]:
+def made(names: Names | None = None, order: tuple[str, ...] = (), **asked: Any) -> list[Pictured]:
     request = Extras(**{"images": ("x",), "upscaler_1": "Nearest", "upscaling_resize": 2, **asked})
     device = torch.device("cpu")
     watch = Watch("job", lambda event: None, Cancel(), Viewing(), Stopwatch(device))
     shelf = UpscalerShelf(Residents(profile_of(OPTIONS)))
-    return list(retouched(resolve_extras(request, Settings(), names or Names()), shelf, watch))
+    settings = Settings(render=RenderSettings(postprocessing_operation_order=order))
+    return list(retouched(resolve_extras(request, settings, names or Names()), shelf, watch))
 
 
 def sizes(pictures: list[Pictured]) -> list[tuple[int, int]]:
@@ -117,6 +119,25 @@ def test_parts_and_flipped_copies_are_pictures_of_their_own() -> None:
     assert sizes(made(autosized_crop=True, crop_objective="Minimize error", crop_min_side=64, crop_max_side=200)) == [
         (128, 64)
     ]
+
+
+def test_operations_act_in_the_order_of_the_settings() -> None:
+    """Enlarged and cut, or cut and enlarged; copies before parts, or parts of copies."""
+    asked = {
+        "autosized_crop": True,
+        "crop_min_side": 64,
+        "crop_max_side": 64,
+        "crop_threshold": 1,
+        "flip_horizontal": True,
+    }
+    assert sizes(made(**asked)) == [(64, 64)] * 2
+    assert sizes(made(order=(AUTOSIZED,), **asked)) == [(128, 128)] * 2
+    to = {"resize_mode": RESIZE_TO, "upscaling_resize_w": 24, "upscaling_resize_h": 24, "upscaling_crop": False}
+    split = {"split_oversized": True, "split_threshold": 1, "flip_horizontal": True, **to}
+    left, right = bytes((255, 0, 0)), bytes((0, 0, 255))
+    assert [picture.rgb[:3] for picture in made(**split)][:2] == [left, left], "a part, and its copy"
+    mirrored = made(order=(FLIPS,), **split)
+    assert [picture.rgb[:3] for picture in mirrored] == [left, left, right, right, right, left]
 
 
 def test_what_cannot_be_is_refused() -> None:

@@ -15,7 +15,7 @@ from webui import flags
 from webui.engine.families import ldm
 from webui.engine.families.chunked_attention import (
     ChunkedProcessor,
-    Chunks,
+    Pieces,
     Scores,
     chunked_attention,
     chunks_of,
@@ -44,7 +44,7 @@ def test_scores_at_one_time_stay_within_what_is_free(
 def test_whatever_is_cut_the_result_is_that_of_the_whole(heads: int, n: int, m: int, data: st.DataObject) -> None:
     random = torch.Generator().manual_seed(data.draw(st.integers(0, 99)))
     q, k, v = (6 * torch.randn(2, heads, size, 4, generator=random) for size in (n, m, m))
-    chunks = Chunks(*(data.draw(st.integers(1, most)) for most in (2 * heads, n, m)))
+    chunks = Pieces(*(data.draw(st.integers(1, most)) for most in (2 * heads, n, m)))
     found = chunked_attention(q, k, v, chunks)
     assert torch.allclose(found, scaled_dot_product_attention(q, k, v), atol=1e-5)
 
@@ -68,7 +68,7 @@ def test_a_layer_answers_as_with_torch_s_own_attention(
 
 def test_half_precision_with_large_scores_stays_finite() -> None:
     q, k, v = (100 * torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(n)).half() for n in range(3))
-    assert chunked_attention(q, k, v, Chunks(1, 4, 2)).isfinite().all()
+    assert chunked_attention(q, k, v, Pieces(1, 4, 2)).isfinite().all()
 
 
 def test_each_of_a1111_s_names_does_what_it_says() -> None:

@@ -23,7 +23,7 @@ SPARED = 0.7
 """The share of free memory that scores may take."""
 
 
-class Chunks(NamedTuple):
+class Pieces(NamedTuple):
     """How much is seen at a time."""
 
     heads: int
@@ -52,7 +52,7 @@ class Scores:
         return self.heads * self.queries * self.row
 
 
-def chunks_of(way: Chunked, scores: Scores, free: int, sub_quadratic: SubQuadratic = USUAL) -> Chunks:
+def chunks_of(way: Chunked, scores: Scores, free: int, sub_quadratic: SubQuadratic = USUAL) -> Pieces:
     """What is seen at a time. free: bytes that the scores may take.
 
     V1: two heads after another, all queries. Doggettx: all heads; queries in halves, until they fit. InvokeAI: all at
@@ -61,21 +61,21 @@ def chunks_of(way: Chunked, scores: Scores, free: int, sub_quadratic: SubQuadrat
     """
     heads, queries, keys = scores.heads, scores.queries, scores.keys
     if way == "v1":
-        return Chunks(min(2, heads), queries, keys)
+        return Pieces(min(2, heads), queries, keys)
     if way == "doggettx":
         parts = 2 ** math.ceil(math.log2(max(scores.bytes / max(free, 1), 1)))
-        return Chunks(heads, max(math.ceil(queries / parts), 1), keys)
+        return Pieces(heads, max(math.ceil(queries / parts), 1), keys)
     if way == "invokeai":
         if scores.bytes <= free:
-            return Chunks(heads, queries, keys)
-        return Chunks(1, max(min(free // scores.row, queries), 1), keys)
+            return Pieces(heads, queries, keys)
+        return Pieces(1, max(min(free // scores.row, queries), 1), keys)
     seen = min(sub_quadratic.queries, queries)
     if heads * seen * scores.row <= free * sub_quadratic.share:
-        return Chunks(heads, seen, keys)
-    return Chunks(heads, seen, min(sub_quadratic.keys or max(math.isqrt(keys), 1), keys))
+        return Pieces(heads, seen, keys)
+    return Pieces(heads, seen, min(sub_quadratic.keys or max(math.isqrt(keys), 1), keys))
 
 
-def chunked_attention(q: Tensor, k: Tensor, v: Tensor, chunks: Chunks) -> Tensor:
+def chunked_attention(q: Tensor, k: Tensor, v: Tensor, chunks: Pieces) -> Tensor:
     """(b, h, n, d), twice (b, h, m, d) -> (b, h, n, d), as torch's scaled_dot_product_attention answers."""
     shape = q.shape
     q, k, v = (each.flatten(0, 1) for each in (q * shape[-1] ** -0.5, k, v))
