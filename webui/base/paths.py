@@ -70,6 +70,11 @@ class Paths:
         return (self.models / "wildcards", *sorted((self.data / "extensions").glob("*/wildcards")))
 
     @property
+    def tag_lists(self) -> tuple[Path, ...]:
+        """Folders with lists of tags: ours, and that of A1111's extension for completion."""
+        return (self.models / "tags", *sorted((self.data / "extensions").glob("*tag*complete*/tags")))
+
+    @property
     def block_presets(self) -> tuple[Path, ...]:
         """Files with lists of LoRAs' weights by block: ours, and those of A1111's extension."""
         return (

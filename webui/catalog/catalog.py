@@ -37,6 +37,7 @@ from webui.catalog.ranking_lists import RankingLists
 from webui.catalog.reduced import ReducedPictures
 from webui.catalog.restorer_files import RestorerFiles
 from webui.catalog.styles import Styles
+from webui.catalog.tag_lists import TagLists
 from webui.catalog.tagger_files import TaggerFiles
 from webui.catalog.themes import theme_names
 from webui.catalog.ui_defaults import UiDefaults
@@ -102,6 +103,7 @@ class Catalog:
         self.forms = Forms(self.database)
         self.styles = Styles(paths, self.problems)
         self.wildcards = Wildcards(paths, self.problems)
+        self.tags = TagLists(paths, self.problems)
         self.unit_presets = UnitPresets(paths.state, self.problems)
         self.ui_defaults = UiDefaults(paths, self.problems, self.choices)
 

@@ -1035,6 +1035,13 @@ class UiSettings(Declared):
     """A word ends at these as well."""
     keyedit_move: Annotated[bool, Toggle(ui="Alt+left/right moves prompt elements")] = True
     """The part of the prompt between two commas changes places with its neighbour."""
+    prompt_completion: Annotated[bool, Toggle(ui="Complete words while typing in a prompt")] = True
+    """Suggests tags from the lists in models/tags, words of your own prompts, wildcards, and models, as after <lora:.
+    Tab inserts, the arrow keys choose, Esc closes."""
+    prompt_completion_underscores: Annotated[bool, Toggle(ui="Keep underscores in completed tags")] = False
+    """When off, long_hair is written as long hair."""
+    prompt_completion_comma: Annotated[bool, Toggle(ui="Add a comma after completed words")] = True
+    """Unless one follows already."""
     remember_form: Annotated[bool, Toggle(ui="Remember what stands in the forms")] = True
     """A reloaded page shows the values, pictures and tabs that were there before. "Reset the form" above Styles brings
     the defaults back."""
@@ -1047,6 +1054,9 @@ class UiSettings(Declared):
             "delimiters": self.keyedit_delimiters
             + "".join(blanks[name] for name in self.keyedit_delimiters_whitespace if name in blanks),
             "moves": self.keyedit_move,
+            "completes": self.prompt_completion,
+            "underscores": self.prompt_completion_underscores,
+            "completion_comma": self.prompt_completion_comma,
             "scales": self.set_scale_by_when_changing_upscaler,
             "remembers": self.remember_form,
             "counters": not self.disable_token_counters,

@@ -84,9 +84,12 @@ _GRADIO_EDITION = hashlib.sha256(
 GRADIO_PLACE = f"./{ROOT}/gradio/{_GRADIO_EDITION}/"
 """Where we have them, below the page."""
 
+DESK = "desk"
+"""The folder of the prompt desk's modules."""
 FILES = PageFiles(
     {
         **{path.name: path.read_bytes() for path in sheets.ASSETS.glob("*.js")},
+        **{f"{DESK}/{path.name}": path.read_bytes() for path in (sheets.ASSETS / DESK).glob("*.js")},
         SHEET: sheets.stylesheet().encode(),
     }
 )
@@ -111,6 +114,10 @@ def routes(user_sheet: Path, files: PageFiles = FILES) -> Routes:
         if content is None:
             return _absent()
         return Response(content, media_type=_media_type(name), headers=FOR_GOOD)
+
+    @router.get(f"/{{edition}}/{DESK}/{{name}}", "user")
+    def desk_file(edition: str, name: str) -> Response:
+        return file(edition, f"{DESK}/{name}")
 
     @router.get("/gradio/{edition}/{name}", "user")
     def gradio_file(edition: str, name: str) -> Response:

@@ -30,6 +30,9 @@
  * @property {number} precision By how much Ctrl+Up changes the weight of words.
  * @property {number} precision_extra By how much it changes the weight of an extra network.
  * @property {string} delimiters At these characters a word ends.
+ * @property {boolean} completes Whether words are completed while they are typed.
+ * @property {boolean} underscores Whether completed tags keep theirs.
+ * @property {boolean} completion_comma Whether a comma follows what was completed.
  * @property {boolean} moves Whether Alt+Left moves pieces of the prompt.
  * @property {boolean} scales Whether an upscaler's name sets the factor.
  * @property {CardFacts} cards
@@ -63,6 +66,6 @@ export const facts = {
   theme: "", tabs: {}, help: {}, forms: [], logins: false, remembers: false, counters: true, styles_count: true, begins_anew: true, precision: 0.1, precision_extra: 0.05,
   at_home: false, saves_one: true, shows_pictures: true, gallery_height: "", lightbox: true, lightbox_fills: true, lightbox_live: false,
   icon_opacity: 1, bar_opacity: 0.9, gamepad_ms: 0, progress_bar: true, progress_title: true, volume: 0, stays_awake: true,
-  delimiters: " \t\r\n.,\\/!?%^*;:{}=`~()", moves: true, scales: false, cards: CARDS,
+  delimiters: " \t\r\n.,\\/!?%^*;:{}=`~()", moves: true, completes: true, underscores: false, completion_comma: true, scales: false, cards: CARDS,
   ...JSON.parse(globalThis.document?.getElementById("page_facts")?.textContent || "{}"),
 };

@@ -18,6 +18,7 @@ import "./drawboard.js";
 import "./poseeditor.js";
 import "./regions.js";
 import "./prompt.js";
+import "./desk/complete.js";
 import "./shortcuts.js";
 import "./keysheet.js";
 import "./firststeps.js";

@@ -1,6 +1,7 @@
 // @ts-check
 // In the prompt boxes: token counters, weights by Ctrl+Up/Down, order by Alt+Left/Right, infotext dropped as a file.
 import { command } from "./commands.js";
+import { apply } from "./desk/edit.js";
 import { byId, make, when } from "./dom.js";
 import { facts } from "./facts.js";
 import { fill } from "./forms.js";
@@ -9,7 +10,6 @@ import { changedWeight, movedPieces, unbalanced } from "./prompttext.js";
 import { say } from "./say.js";
 import { post, told, url } from "./server.js";
 
-/** @import { Edit } from "./prompttext.js" */
 /** @typedef {{text: string, styles: string[]}} Wanted */
 
 const WAIT = 350; // milliseconds after the last key
@@ -81,22 +81,6 @@ async function count(id, wanted) {
   } catch {
     // No connection: the counter waits for the next key.
   }
-}
-
-/**
- * Changes the text of a field so that Ctrl+Z knows of it.
- * @param {HTMLTextAreaElement} area
- * @param {Edit | null} edit
- */
-function apply(area, edit) {
-  if (!edit) return;
-  area.focus();
-  area.setSelectionRange(edit.start, edit.end);
-  if (!document.execCommand("insertText", false, edit.text)) {
-    area.setRangeText(edit.text, edit.start, edit.end, "end");
-    area.dispatchEvent(new Event("input", { bubbles: true }));
-  }
-  area.setSelectionRange(...edit.selection);
 }
 
 document.addEventListener("keydown", (event) => {
