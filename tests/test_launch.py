@@ -104,7 +104,7 @@ def test_where_a_browser_would_be_seen(env: dict[str, str], system: str, expecte
     ],
 )
 def test_the_browser_opens_only_for_a_page_on_this_desktop(rest: tuple[str, ...], opens: bool) -> None:
-    assert ("--autolaunch" in launch.ui_arguments(Invocation(rest=rest), {"DISPLAY": ":0"}, "Linux")) is opens
+    assert ("--desktop" in launch.ui_arguments(Invocation(rest=rest), {"DISPLAY": ":0"}, "Linux")) is opens
 
 
 def test_no_browser_means_none() -> None:
@@ -456,7 +456,7 @@ def test_the_ui_can_ask_to_be_started_again_in_two_ways_and_the_last_exit_code_c
     done = checkout.start("--theme", "dark", DISPLAY=":0")
     starts = [line for line in done.stdout.splitlines() if "webui" in line]
     assert starts == [
-        " -P -m webui --theme dark --autolaunch",
+        " -P -m webui --theme dark --desktop",
         "1 -P -m webui --theme dark",
         "1 -P -m webui --theme dark",
     ]

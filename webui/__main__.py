@@ -111,7 +111,7 @@ def _announce(app: App, server: Server) -> None:
 
     from webui.flags import unheard
     from webui.server.access import MADE_UP_USER, exposed
-    from webui.server.serve import address_for_others, open_browser, share
+    from webui.server.serve import address_for_others, open_browser, opens_browser, share
 
     print(f"\nGesso is at {server.url}", flush=True)
     for sentence in unheard(app.flags):
@@ -129,7 +129,8 @@ def _announce(app: App, server: Server) -> None:
             print(f"Public address: {share(server.guard, server.port)}", flush=True)
         except UserError as error:
             print(f"{error.message} {error.hint} Continuing without a public address.", flush=True)
-    if app.flags.autolaunch and not os.environ.get("GESSO_RESTARTED"):
+    when = app.settings.current.system.auto_launch_browser
+    if opens_browser(app.flags, when) and not os.environ.get("GESSO_RESTARTED"):
         url = server.url
 
         def open_when_ready() -> None:

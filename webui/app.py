@@ -130,6 +130,7 @@ class App:
         limits = settings.limits
         self.catalog.uploads.allow(limits.most_upload_megabytes * 2**20, int(limits.most_upload_megapixels * 1e6))
         self.catalog.look_for_control(settings.ui)
+        self.catalog.look_in_hidden(settings.system.list_hidden_files)
 
     def note_broken(self, origin: str, what: str, error: Exception) -> None:
         """The code of an installed package has failed; what: the part of it."""

@@ -166,6 +166,10 @@ class Flags:
     tls_certfile: Annotated[Path | None, Flag("Server", "the certificate for HTTPS", "FILE")] = None
     timeout_keep_alive: Annotated[int, Flag("Server", "seconds to keep an idle connection open", "N")] = 30
     autolaunch: Annotated[bool, Flag("Server", "open the page in the browser")] = False
+    desktop: Annotated[
+        bool,
+        Flag("Server", "likewise, where the setting auto_launch_browser is Local; the launcher says it on a desktop"),
+    ] = False
     theme: Annotated[
         Literal["", "light", "dark"], Flag("Server", "the page's theme; default: the system's setting")
     ] = ""

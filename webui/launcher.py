@@ -145,12 +145,12 @@ def has_desktop(env: Mapping[str, str], system: str) -> bool:
 
 
 def ui_arguments(wish: Invocation, env: Mapping[str, str], system: str) -> list[str]:
-    """What `python -m webui` is given: all that is not ours, and `--autolaunch` where a browser makes sense."""
+    """What `python -m webui` is given: all that is not ours, and `--desktop` where a browser makes sense."""
     given = {word.partition("=")[0] for word in wish.rest}
     elsewhere = given & {"--listen", "--share", "--server-name", "--nowebui", "--ngrok", "--autolaunch", "--help", "-h"}
     subcommand = bool(wish.rest) and not wish.rest[0].startswith("-")
     opens = wish.browser and not elsewhere and not subcommand and has_desktop(env, system)
-    return [*wish.rest, *(["--autolaunch"] if opens else [])]
+    return [*wish.rest, *(["--desktop"] if opens else [])]
 
 
 def exit_code(code: int) -> int:
@@ -1345,7 +1345,7 @@ def serve(wish: Invocation, home: Environment, environ: Mapping[str, str]) -> in
         say("Starting again")
         wish = wish._replace(reinstall=False)
         env["GESSO_RESTARTED"] = "1"
-        arguments = [word for word in arguments if word != "--autolaunch"]
+        arguments = [word for word in arguments if word not in ("--autolaunch", "--desktop")]
 
 
 @contextlib.contextmanager

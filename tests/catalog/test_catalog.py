@@ -136,6 +136,18 @@ def test_new_files_are_there_after_a_refresh(catalog: Catalog, paths: Paths) -> 
     assert catalog.checkpoint("new").sha256
 
 
+def test_hidden_folders_are_looked_through_where_that_is_wanted(catalog: Catalog, paths: Paths) -> None:
+    for folder in (".kept", "seen"):
+        (paths.models / "Lora" / folder).mkdir(parents=True, exist_ok=True)
+        (paths.models / "Lora" / folder / f"in{folder.strip('.')}.safetensors").write_bytes(b"")
+    catalog.refresh()
+    assert {"inkept", "inseen"} <= {*catalog.loras.names()}
+    catalog.look_in_hidden(False)
+    assert {"inkept", "inseen"} & {*catalog.loras.names()} == {"inseen"}
+    catalog.look_in_hidden(True)
+    assert "inkept" in catalog.loras.names()
+
+
 def test_a_plan_has_no_picture_but_its_own(catalog: Catalog) -> None:
     plan = resolve(Txt2Img(seed=1), Settings(), catalog, lambda: 1)
     with pytest.raises(NotFound):

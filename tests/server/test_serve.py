@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 
 from webui import flags
-from webui.server.serve import address, address_for_others, event_loop, is_taken, listen
+from webui.server.serve import address, address_for_others, event_loop, is_taken, listen, opens_browser
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,20 @@ from webui.server.serve import address, address_for_others, event_loop, is_taken
 )
 def test_the_browser_of_this_machine_is_told_an_address_that_it_can_open(line: str, expected: str) -> None:
     assert address(flags.read(line.split()), 7860) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "when", "opens"),
+    [
+        ("--desktop", "Local", True),
+        ("--desktop", "Disable", False),
+        ("", "Local", False),
+        ("", "Remote", True),
+        ("--autolaunch", "Disable", True),
+    ],
+)
+def test_the_setting_says_when_a_browser_is_opened(line: str, when: str, opens: bool) -> None:
+    assert opens_browser(flags.read(line.split()), when) is opens
 
 
 def test_others_are_told_this_machines_own_address_where_it_listens_on_all() -> None:

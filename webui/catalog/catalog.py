@@ -75,7 +75,7 @@ class Catalog:
         self.database = Database(paths.database)
         self.hashes = Hashes(self.database)
         self.problems = Problems()
-        folders = Folders(self.hashes, self.problems)
+        self._model_folders = folders = Folders(self.hashes, self.problems)
         self.checkpoints = Checkpoints(paths, self.hashes, folders)
         self.vaes = Vaes(paths, self.hashes, folders)
         self.loras = Loras(paths, self.hashes, folders)
@@ -132,6 +132,12 @@ class Catalog:
         self.control_networks.also_in = own
         self.image_encoders.also_in = tuple(place / "clip_vision" for place in annotators)
         self.annotator_files.also_in = annotators
+
+    def look_in_hidden(self, wanted: bool) -> None:
+        """Whether models in hidden folders are in the lists."""
+        if self._model_folders.lists_hidden != wanted:
+            self._model_folders.lists_hidden = wanted
+            self.refresh()
 
     def look_for_pictures(self, save: SaveSettings) -> None:
         """Bring pictures that lie in the output folders into the history, in a thread of its own."""

@@ -38,6 +38,8 @@ class Folders:
     def __init__(self, hashes: Hashes, problems: Problems) -> None:
         self._hashes = hashes
         self._problems = problems
+        self.lists_hidden = True
+        """Whether files below a folder whose name begins with a dot are found."""
 
     def look(
         self,
@@ -61,7 +63,7 @@ class Folders:
         seen: dict[Path, tuple[SearchFolder, Found]] = {}
         for place in places:
             for file in find_files(place.folder, place.endings, deep=place.deep, whole=place.whole, tell=tell):
-                if wanted(file):
+                if wanted(file) and (self.lists_hidden or not _is_hidden(file)):
                     seen.setdefault(file.path, (place, file))
         files = [file for _, file in seen.values()]
         faults = self._faults(kind, files, check)
@@ -109,3 +111,7 @@ class Folders:
             reason, todo = json.loads(kept) if kept is not None else told[named(file.path)]
             found[file] = (reason, todo)
         return found
+
+
+def _is_hidden(file: Found) -> bool:
+    return any(part.startswith(".") for part in file.name.split("/")[:-1])

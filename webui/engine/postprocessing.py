@@ -25,6 +25,7 @@ from webui.request.postprocessing import (
     RESIZE_TO,
     UPSCALE,
     Operations,
+    restorers_of,
 )
 
 SMALLEST_SIDE = 8
@@ -177,7 +178,7 @@ def _upscaled(worked: Worked, request: Operations, tools: OperationTools) -> Wor
 
 def _with_faces(worked: Worked, name: str, request: Operations, restore: Restorer) -> Worked:
     """With the faces that a restorer makes, as visible as is asked for."""
-    visibility = request.restorers.get(name, 0.0)
+    visibility = restorers_of(request).get(name, 0.0)
     if not visibility:
         return worked
     seen = restore(worked, name).picture

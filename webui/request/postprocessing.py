@@ -205,12 +205,12 @@ class Operations(Declared):
         return {getattr(self, name): name for name in reversed(fields) if getattr(self, name) not in ("", NONE)}
 
     @property
-    def restorers(self) -> dict[str, float]:
-        """Face restorer -> how much of its faces is seen."""
-        seen = {GFPGAN: self.gfpgan_visibility, CODEFORMER: self.codeformer_visibility}
-        return {name: visibility for name, visibility in seen.items() if visibility > 0}
-
-    @property
     def blends(self) -> bool:
         """Whether a second upscaler's picture is mixed in."""
         return self.upscaler_2 not in ("", NONE) and self.extras_upscaler_2_visibility > 0
+
+
+def restorers_of(request: Operations) -> dict[str, float]:
+    """Face restorer -> how much of its faces is seen."""
+    seen = {GFPGAN: request.gfpgan_visibility, CODEFORMER: request.codeformer_visibility}
+    return {name: visibility for name, visibility in seen.items() if visibility > 0}

@@ -1186,6 +1186,14 @@ class SystemSettings(Declared):
     ] = "Automatic"
     """How attention is computed: by xformers, where it is installed; by torch itself (sdp, None), which is fast; or
     piece by piece (all others), which is slower and needs less memory. Flags count where this is Automatic."""
+    auto_launch_browser: Annotated[
+        str,
+        Choice(ui="Automatically open webui in browser on startup", choices=("Disable", "Local", "Remote"), radio=True),
+    ] = "Local"
+    """Local: where the launcher was started on a desktop, and the page is for this machine alone. Remote: always. With
+    --autolaunch the page is opened whatever is chosen here."""
+    list_hidden_files: Annotated[bool, Toggle(ui="Load models/files in hidden directories")] = True
+    """When off, files below a folder whose name begins with a dot are in no list."""
     resume_jobs_at_start: Annotated[bool, Toggle(ui="Resume unfinished jobs at startup")] = True
     """Continues jobs that were interrupted by a crash or a restart."""
     unload_after_minutes: Annotated[float, Number(ui="Unload models after this many idle minutes (0: never)", ge=0)] = (

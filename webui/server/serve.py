@@ -352,6 +352,11 @@ def share(guard: Guard, port: int) -> str:
     return url
 
 
+def opens_browser(flags: Flags, when: str) -> bool:
+    """Whether a start shows the page in a browser. when: the setting `auto_launch_browser`."""
+    return flags.autolaunch or when == "Remote" or (when == "Local" and flags.desktop)
+
+
 def open_browser(url: str, opened: Callable[[str], bool] = webbrowser.open) -> None:
     """Show the page in the browser, if there is one."""
     if not opened(url):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,3 +61,11 @@ def test_help_stands_in_one_line(app: App) -> None:
     described = [one["props"].get("info") or "" for one in asyncio.run(built(app)).get_config_file()["components"]]
     assert any(described)
     assert not [text for text in described if "\n" in text]
+
+
+def test_controls_are_where_the_documentation_says(app: App) -> None:
+    """The ids in its tables, but for A1111's own, which stand in brackets."""
+    text = (Path(__file__).parents[3] / "webui" / "docs" / "BESIDE_A1111.md").read_text("utf-8")
+    named = set(re.findall(r"`#(\w+)`", re.sub(r"\[`#.*?\]", "", text)))
+    there = {block.elem_id for block in asyncio.run(built(app)).blocks.values() if getattr(block, "elem_id", None)}
+    assert len(named) > 100 and named <= there, sorted(named - there)

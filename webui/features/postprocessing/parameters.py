@@ -27,6 +27,7 @@ from webui.request.postprocessing import (
     UPSCALE,
     Operations,
     in_order,
+    restorers_of,
 )
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Params(Operations, FeatureParams):
                 titles[name] = found.name
                 if found.remark:
                     resolving.remark(found.remark)
-            networks = {name: resolving.names.restorer(name, "features") for name in self.restorers}
+            networks = {name: resolving.names.restorer(name, "features") for name in restorers_of(self)}
         except NotFound as error:
             raise NotFound(f"Postprocessing: {error.message}", hint=error.hint, field="features") from error
         return self.model_copy(update={"titles": titles, "networks": networks, "most_pixels": resolving.most_pixels})

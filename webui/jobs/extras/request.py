@@ -27,7 +27,7 @@ from webui.request.jobs import Demand, JobRequest
 from webui.request.model_ref import ModelRef
 from webui.request.params import Choice, Image, Slider, Text, Toggle
 from webui.request.plan import GIVEN, Plan, UpscalerRef
-from webui.request.postprocessing import NONE, OPERATIONS, RESIZE_TO, Operations, in_order
+from webui.request.postprocessing import NONE, OPERATIONS, RESIZE_TO, Operations, in_order, restorers_of
 from webui.request.settings import LimitSettings, Settings
 from webui.request.tiles import TileSize, tiles_of
 
@@ -309,7 +309,7 @@ def resolve_extras(
         ),
         images={name: names.picture(name) for name in request.images},
         upscalers=upscalers_of(request, names),
-        restorers={name: names.restorer(name, f"{name.lower()}_visibility") for name in request.restorers},
+        restorers={name: names.restorer(name, f"{name.lower()}_visibility") for name in restorers_of(request)},
         tiles=tiles_of(settings.render),
         most_pixels=int(settings.limits.most_megapixels * 1e6),
         details=details or {},

@@ -28,7 +28,7 @@ from webui.request.infotext import fields_of, joined, quoted, read
 from webui.request.interrogators import way_of
 from webui.request.messages import Pictured
 from webui.request.plan import LARGEST_RANDOM_SEED, Plan, chosen_models, resolve
-from webui.request.postprocessing import in_order
+from webui.request.postprocessing import in_order, restorers_of
 from webui.request.settings import Settings
 from webui.server.jobs.job import Job
 from webui.server.jobs.kind import JobServer
@@ -90,7 +90,7 @@ class Server(JobServer[Extras, ExtrasPlan]):
         )
         if request.details:
             comments.append("What the detailer paints is not in the preview.")
-        if request.restorers:
+        if restorers_of(request):
             comments.append("Restored faces are not in the preview.")
         small = self.catalog.reduced.of(request.images[0])
         return ExtrasPreview(
