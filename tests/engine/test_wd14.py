@@ -165,6 +165,35 @@ def _timm_name(name: str) -> str:
     return name
 
 
+ANSWERS: dict[str, Any] = json.loads(Path(__file__).with_name("timm_answers.json").read_text())
+"""Of timm 1.0.31's own networks, with weights drawn in the order of their names."""
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_swin_v2_and_eva02_answer_as_timm_s_own_networks_do(case: str, tmp_path: Path) -> None:
+    told = ANSWERS[case]
+    draw = torch.Generator().manual_seed(5)
+    tensors = {name: torch.randn(shape, generator=draw) * 0.3 for name, shape in sorted(told["shapes"].items())}
+    save_file(tensors, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(told["config"]))
+    network, config = network_of(open_weights(tmp_path / "model.safetensors"), torch.device("cpu"), torch.float32)
+    assert config.side == told["side"]
+    x = torch.randn(1, 3, config.side, config.side, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        torch.testing.assert_close(network(x)[0], torch.tensor(told["answer"]), rtol=1e-4, atol=1e-4)
+
+
+def test_windows_that_are_not_said_or_do_not_fit_are_refused(tmp_path: Path) -> None:
+    told = ANSWERS["SwinV2"]
+    tensors = {name: torch.zeros(shape) for name, shape in told["shapes"].items()}
+    save_file(tensors, tmp_path / "model.safetensors")
+    for config in ({}, {"model_args": {"window_size": 3}}, {"model_args": {"window_size": 4}}):
+        size = {"pretrained_cfg": {"input_size": [3, 36, 36]}}
+        (tmp_path / "config.json").write_text(json.dumps(config | size))
+        with pytest.raises(ModelError, match=r"model\.safetensors"):
+            network_of(open_weights(tmp_path / "model.safetensors"), torch.device("cpu"), torch.float32)
+
+
 def test_a_tagger_in_safetensors_sees_the_levels_about_zero_with_blue_first(catalog: Catalog) -> None:
     path = taggers.put_vit(catalog.paths.models)
     tensors = load_file(path)
@@ -207,7 +236,7 @@ def test_of_two_files_in_a_folder_the_one_counts_that_needs_no_other_program(cat
     taggers.put_onnx(catalog.paths.models, "both")
     path = taggers.put_vit(catalog.paths.models, "both")
     assert Path(catalog.tagger("both").path) == path
-    save_file({"layers.0.blocks.0.attn.logit_scale": torch.zeros(1)}, path)
+    save_file({"levels.0.blocks.0.attn.logit_scale": torch.zeros(1)}, path)
     assert Path(catalog.tagger("both").path).name == "model.onnx"
 
 
@@ -242,7 +271,9 @@ def test_what_is_broken_is_named_with_what_to_do(catalog: Catalog) -> None:
 def test_a_network_that_is_not_known_is_refused_with_the_way_out(catalog: Catalog) -> None:
     path = taggers.put_vit(catalog.paths.models)
     for tensors, said in (
-        ({"layers.0.blocks.0.attn.logit_scale": torch.zeros(1)}, "neither a vision transformer"),
+        ({"levels.0.blocks.0.attn.logit_scale": torch.zeros(1)}, "no ViT"),
+        ({"layers.0.blocks.0.attn.logit_scale": torch.zeros(1)}, "no ViT"),
+        ({"blocks.0.attn.q_proj.weight": torch.zeros(1, 1)}, "no ViT"),
         (taggers.vit() | {"blocks.0.attn.q_norm.weight": torch.zeros(64)}, "q_norm"),
         ({name: tensor for name, tensor in taggers.vit().items() if name != "blocks.1.mlp.fc2.bias"}, "not complete"),
         (taggers.vit() | {"head.bias": torch.full((len(taggers.TAGS),), float("nan"))}, "NaN"),

@@ -30,8 +30,15 @@ PUT = f"Put its model.onnx or model.safetensors, and {TAGS}, into models/{FOLDER
 AUTHOR = "SmilingWolf_"
 CACHED = "models--"
 """What folders of huggingface_hub begin with."""
-OWN = "blocks.0.attn.qkv.weight"
-"""A tensor of the transformers that this program has a network for."""
+OWN = frozenset(
+    {
+        "blocks.0.attn.qkv.weight",
+        "blocks.0.attn.q_proj.weight",
+        "layers.0.blocks.0.attn.logit_scale",
+        "stages.0.blocks.0.gamma",
+    }
+)
+"""A tensor of each of the networks that this program has: ViT, EVA-02, SwinV2, ConvNeXt."""
 _ALIKE = frozenset({"", "wd", "wd14", "1", "4", "v1", "tagger", "git", "smilingwolf"})
 """Parts of names that tell no tagger from another."""
 
@@ -112,6 +119,6 @@ def _is_own(path: Path) -> bool:
     if path.suffix.lower() != ".safetensors":
         return False
     try:
-        return OWN in read_header(path)
+        return not OWN.isdisjoint(read_header(path))
     except ModelError:
         return False

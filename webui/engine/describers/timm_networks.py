@@ -1,50 +1,26 @@
-"""Two of timm's networks, read from safetensors files under timm's names: the vision transformer (Dosovitskiy et al.
-2020, arXiv:2010.11929) and ConvNeXt (Liu et al. 2022, arXiv:2201.03545). Widths and depths are what the file has; the
-activation, which is in no shape, stands in the `config.json` beside it.
+"""timm's networks, read from safetensors files under timm's names: the vision transformer (Dosovitskiy et al.
+2020, arXiv:2010.11929) and ConvNeXt (Liu et al. 2022, arXiv:2201.03545); SwinV2 and EVA-02 have modules of their own.
+Widths and depths are what the file has; the activation, which is in no shape, stands in the `config.json` beside it.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention
+from torch.nn.functional import layer_norm, scaled_dot_product_attention
 
-from webui.base.json_values import Json, as_object
+from webui.engine.describers.eva02 import Eva02
+from webui.engine.describers.swin_v2 import SwinV2
+from webui.engine.describers.timm_config import HEAD_WIDTH, TO_ONNX, Activation, TimmConfig, config_of, count
 from webui.engine.families import ldm
 from webui.engine.families.weights import WeightsFile
 
-HEAD_WIDTH = 64
-"""Of the transformers that timm has, whatever their size."""
 EPSILON = 1e-6
-LARGEST_CONFIG = 2**20
-TO_ONNX = "Use the model.onnx of the same tagger instead."
-Activation = Callable[[Tensor], Tensor]
-
-
-def _tanh_gelu(x: Tensor) -> Tensor:
-    return gelu(x, approximate="tanh")
-
-
-ACTIVATIONS: Mapping[str, Activation] = {"gelu": gelu, "gelu_tanh": _tanh_gelu}
-
-
-@dataclass(frozen=True)
-class TimmConfig:
-    """What `config.json` says that no tensor does."""
-
-    activation: Activation = gelu
-    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
-    deviation: tuple[float, ...] = (0.5, 0.5, 0.5)
-    """Of the pictures that it was trained on, by channel, 0 to 1."""
-    side: int = 448
-    """Pixels of the squares that it sees."""
+TABLES = (".relative_coords_table", ".relative_position_index", ".attn_mask", ".k_bias", "rope.bands", "rope.pos_embed")
+"""What older versions of timm have written down although it follows from sizes."""
 
 
 class TaggerBlock(nn.Module):
@@ -94,7 +70,7 @@ class TimmViT(nn.Module):
         self.has_token = "cls_token" in shapes
         if self.has_token:
             self.cls_token = nn.Parameter(torch.empty(1, 1, width))
-        depth = _count(file, r"blocks\.(\d+)\.norm1\.weight")
+        depth = count(file, r"blocks\.(\d+)\.norm1\.weight")
         self.blocks = nn.ModuleList(
             TaggerBlock(width, inner, config.activation, has_scales=has_scales) for _ in range(depth)
         )
@@ -170,10 +146,10 @@ class TimmConvNext(nn.Module):
         width, channels, patch, _ = shapes["stem.0.weight"]
         self.stem = nn.Sequential(nn.Conv2d(channels, width, patch, patch), ChannelNorm(width, EPSILON))
         self.stages = nn.ModuleList()
-        for stage in range(_count(file, r"stages\.(\d+)\.blocks\.0\.gamma")):
+        for stage in range(count(file, r"stages\.(\d+)\.blocks\.0\.gamma")):
             inner, wide = shapes[f"stages.{stage}.blocks.0.mlp.fc1.weight"]
             coarser = nn.Sequential(ChannelNorm(width, EPSILON), nn.Conv2d(width, wide, 2, 2)) if stage else None
-            depth = _count(file, rf"stages\.{stage}\.blocks\.(\d+)\.gamma")
+            depth = count(file, rf"stages\.{stage}\.blocks\.(\d+)\.gamma")
             blocks = nn.Sequential(*(ConvNextBlock(wide, inner, config.activation) for _ in range(depth)))
             self.stages.append(nn.ModuleDict({"blocks": blocks} | ({"downsample": coarser} if coarser else {})))
             width = wide
@@ -197,8 +173,10 @@ def network_of(file: WeightsFile, device: torch.device, dtype: torch.dtype) -> t
     Raises:
         ModelError: it is another network, or its tensors are not complete or contain no numbers.
     """
-    config = _config(file)
-    known: Mapping[str, type[TimmViT] | type[TimmConvNext]] = {
+    config = config_of(file)
+    known: Mapping[str, type[TimmViT] | type[TimmConvNext] | type[SwinV2] | type[Eva02]] = {
+        "layers.0.blocks.0.attn.logit_scale": SwinV2,
+        "blocks.0.attn.q_proj.weight": Eva02,
         "patch_embed.proj.weight": TimmViT,
         "stem.0.weight": TimmConvNext,
     }
@@ -211,7 +189,7 @@ def network_of(file: WeightsFile, device: torch.device, dtype: torch.dtype) -> t
     except (KeyError, ValueError, RuntimeError) as error:
         raise _unknown(file) from error
     names = {name: name for name in model.state_dict()}
-    if other := [name for name in file.shapes if name not in names]:
+    if other := [name for name in file.shapes if name not in names and not name.endswith(TABLES)]:
         raise _unknown(file, f"{other[0]} belongs to another network")
     ldm.check_complete(model, names, file, "tagger")
     ldm.fill(model, names, file, device, dtype)
@@ -219,46 +197,5 @@ def network_of(file: WeightsFile, device: torch.device, dtype: torch.dtype) -> t
 
 
 def _unknown(file: WeightsFile, said: str = "") -> Exception:
-    known = "it is neither a vision transformer (ViT) nor a ConvNeXt of timm's"
+    known = "it is no ViT, ConvNeXt, SwinV2 or EVA-02 of timm's"
     return file.error(f"{known} ({said})" if said else known, TO_ONNX)
-
-
-def _count(file: WeightsFile, pattern: str) -> int:
-    """How many there are, one behind the other."""
-    return len({match[1] for match in map(re.compile(pattern).fullmatch, file.shapes) if match})
-
-
-def _config(file: WeightsFile) -> TimmConfig:
-    """Raises ModelError: the file beside is broken, or names an activation that is not known."""
-    path = file.path.with_name("config.json")
-    said = _json(file, path)
-    model, trained = as_object(said.get("model_args")), as_object(said.get("pretrained_cfg"))
-    name = model.get("act_layer", "gelu")
-    if not isinstance(name, str) or name not in ACTIVATIONS:
-        raise file.error(f"config.json beside it names the activation {name!r}, which is not known", TO_ONNX)
-    size = trained.get("input_size")
-    side = size[-1] if isinstance(size, list) and size and isinstance(size[-1], int) else TimmConfig.side
-    if "pos_embed" in file.shapes and "patch_embed.proj.weight" in file.shapes:
-        places = file.shapes["pos_embed"][1] if len(file.shapes["pos_embed"]) == 3 else 0
-        side = int(places**0.5) * file.shapes["patch_embed.proj.weight"][-1]
-    if not 16 <= side <= 2048:
-        raise file.error(f"it takes pictures of {side} pixels", TO_ONNX)
-    mean, deviation = (_three(trained.get(name)) for name in ("mean", "std"))
-    return TimmConfig(ACTIVATIONS[name], mean or TimmConfig.mean, deviation or TimmConfig.deviation, side)
-
-
-def _json(file: WeightsFile, path: Path) -> Mapping[str, Json]:
-    try:
-        if not path.is_file():
-            return {}
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise file.error("config.json beside it is too large to be read")
-        return as_object(json.loads(path.read_bytes()))
-    except (OSError, ValueError, RecursionError) as error:
-        raise file.error("config.json beside it cannot be read", "Download it again.") from error
-
-
-def _three(value: Json) -> tuple[float, ...]:
-    given = value if isinstance(value, list) else []
-    numbers = tuple(float(each) for each in given if isinstance(each, int | float) and abs(each) < 1000)
-    return numbers if len(numbers) == 3 else ()
