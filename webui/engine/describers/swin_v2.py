@@ -33,7 +33,8 @@ def distances(window: int, first: int) -> Tensor:
     steps = steps * REACH / max((first or window) - 1, 1)
     steps = steps.sign() * torch.log2(steps.abs() + 1) / math.log2(REACH)
     down, right = torch.meshgrid(steps, steps, indexing="ij")
-    return torch.stack((down, right), -1)
+    found: Tensor = torch.stack((down, right), -1)
+    return found
 
 
 def pairs(window: int) -> Tensor:
