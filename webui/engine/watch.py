@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -180,6 +180,28 @@ def _timed_event() -> torch.cuda.Event:
     return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
+@dataclass(frozen=True)
+class _Part:
+    """One of several things that are alike and done one after the other."""
+
+    name: str
+    number: int
+    count: int
+    since: float
+    """When the first of them was begun."""
+
+    @property
+    def words(self) -> str:
+        return f"{self.name} {self.number + 1} of {self.count}"
+
+    def seconds_left(self) -> float | None:
+        """By those that are done."""
+        if not self.number:
+            return None
+        spent = time.monotonic() - self.since
+        return max(spent / self.number * self.count - spent, 0.0)
+
+
 @dataclass
 class Watch:
     """The eyes and ears of one job. `emit` must not block."""
@@ -205,6 +227,7 @@ class Watch:
     _seen: float = 0.0
     _number: int = 0
     _by_prompt: tuple[torch.Tensor, torch.Tensor] | None = None
+    _one_of: _Part | None = None
 
     def begin_batch(self, number: int) -> None:
         self.batch = number
@@ -220,15 +243,28 @@ class Watch:
 
     @contextmanager
     def within(self) -> Iterator[None]:
-        """What is worked on in the block, which has phases of its own, makes up half of what is left of the batch."""
-        phase, outer = self._phase, self._part
-        self._part = (self._reached, (sum(outer) - self._reached) / 2)
+        """What is worked on in the block, which has phases of its own, makes up half of what is left of the batch; one
+        of several things (`parts`), its share of what is left."""
+        phase, outer, one = self._phase, self._part, self._one_of
+        shares = one.count - one.number + 1 if one is not None else 2
+        self._part = (self._reached, (sum(outer) - self._reached) / shares)
         try:
             yield
         finally:
             self._part, self._phase = outer, phase
             self._begin, self._share = self._reached, sum(outer) - self._reached
             self.watchdog.enter(phase)
+
+    def parts(self, names: Sequence[str]) -> Iterator[int]:
+        """The places of things that are alike and are worked on one after the other, such as faces: until the next one
+        is asked for, the progress says which of how many it is."""
+        since = time.monotonic()
+        try:
+            for number, name in enumerate(names):
+                self._one_of = _Part(name, number, len(names), since)
+                yield number
+        finally:
+            self._one_of = None
 
     def check(self) -> None:
         """Raises Interrupted or Skipped when that is wished."""
@@ -276,4 +312,7 @@ class Watch:
         self._told = time.monotonic()
         self._reached = self._begin + self._share * min(step / max(steps, 1), 1.0)
         fraction = (self.batch + self._reached) / max(self.batches, 1)
-        self.emit(Progress(self.job_id, self._phase, min(step, steps), steps, self.batch, self.batches, fraction))
+        one = self._one_of
+        part, left = (one.words, one.seconds_left()) if one is not None else ("", None)
+        at = min(step, steps)
+        self.emit(Progress(self.job_id, self._phase, at, steps, self.batch, self.batches, fraction, part, left))

@@ -218,7 +218,11 @@ Phase = Literal[
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the job stands. `step` of `steps` of the pass in work; `fraction` of the whole job, 0 to 1."""
+    """Where the job stands. `step` of `steps` of the pass in work; `fraction` of the whole job, 0 to 1.
+
+    part: which of several things is worked on, as people read it: "face 3 of 60". seconds_left: how long these things
+    still take, judged by those that are done; None: nothing is known.
+    """
 
     job_id: str
     phase: Phase
@@ -227,6 +231,8 @@ class Progress:
     batch: int
     batches: int
     fraction: float
+    part: str = ""
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from webui.engine.detectors.found import Detection
 from webui.engine.generate import Tools, pictures
 from webui.engine.watch import Cancel, Stopwatch, Viewing, Watch
 from webui.features.detailer.choosing import chosen, masks, placed
+from webui.features.detailer.engine import TOP, _told
 from webui.features.detailer.parameters import Params
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.infotext import fields_of, labels_of, read, write
@@ -170,6 +172,60 @@ def test_who_stops_it_gets_the_picture_as_it_was(detailing: Detailing, half_done
     (made,) = detailing.run(with_unit(TWO), cancel=cancel, heard=stop)
     assert made.rgb == plain.rgb and not made.half_done
     assert "stopped" in detailing.remarks[-1]
+
+
+def test_whoever_stops_it_keeps_what_is_painted_and_sees_how_many_there_are(detailing: Detailing) -> None:
+    before = levels(detailing.engine.run(request(**SMALL))[0])
+    many = {**TWO, "ad_mask_k": 3, "ad_mask_filter_method": "Area", "ad_denoising_strength": 1.0}
+    told: list[Progress] = []
+    cancel = Cancel()
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Progress):
+            told.append(event)
+            if event.part.endswith("2 of 3") and event.phase == "sampling":
+                cancel.interrupt()
+
+    (made,) = detailing.run(with_unit(many), cancel=cancel, heard=stop)
+    assert "stopped after 1 of them" in detailing.remarks[-1]
+    wish = Params.made(**many)
+    first = np.asarray(masks(chosen(found_by(detailing, before), wish, (128, 64)), wish, (128, 64), None)[0]) > 0
+    changed = (levels(made) != before).any(-1)
+    assert changed.any() and not (changed & ~first).any(), "the first is painted, and nothing else"
+    parts = list(dict.fromkeys(event.part for event in told))
+    assert [part.split(" ", 1)[1] if part else part for part in parts] == ["", "1 of 3", "2 of 3"]
+    fractions = [event.fraction for event in told]
+    assert fractions == sorted(fractions)
+    (second,) = {event.part for event in told if event.seconds_left is not None}
+    assert second == parts[2]
+
+
+def test_sixty_faces_are_as_many_alike_shares_of_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("webui.engine.watch.time", SimpleNamespace(monotonic=lambda: now[0]))
+    told: list[Progress] = []
+    watch = Watch("job", told.append, Cancel(), Viewing(), Stopwatch(torch.device("cpu")), progress_period=0.0)  # type: ignore[arg-type]
+    watch.begin_batch(0)
+    watch.enter("sampling", 0.0, 0.4)
+    watch.step(1, 1)
+    for number in watch.parts(["face"] * 60):
+        with watch.within():
+            watch.enter("sampling", 0.0, 1.0)
+            now[0] += 2
+            watch.step(1, 1)
+        assert told[-1].part == f"face {number + 1} of 60"
+        assert told[-1].fraction == pytest.approx(0.4 + 0.6 * (number + 1) / 61)
+        if number:
+            assert told[-1].seconds_left == pytest.approx(2 * (60 * (number + 1) / number - number - 1))
+    watch.step(1, 1)
+    assert told[-1].part == ""
+
+
+def test_many_things_come_with_the_way_to_paint_fewer() -> None:
+    found = [Detection((at, 0, at + 1, 1), 0.9, "face") for at in range(60)]
+    assert "ad_mask_k" in _told(found, found, 60) and "60 faces" in _told(found, found, 60)
+    assert TOP in str(Params.model_fields["ad_mask_k"].metadata)
+    assert "ad_mask_k" not in _told(found[:20], found[:20], 20)
 
 
 def test_prompts_are_separated_taken_over_and_left_out(detailing: Detailing) -> None:

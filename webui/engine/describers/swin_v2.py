@@ -33,14 +33,13 @@ def distances(window: int, first: int) -> Tensor:
     steps = steps * REACH / max((first or window) - 1, 1)
     steps = steps.sign() * torch.log2(steps.abs() + 1) / math.log2(REACH)
     down, right = torch.meshgrid(steps, steps, indexing="ij")
-    found: Tensor = torch.stack((down, right), -1)
-    return found
+    return torch.stack((down, right), -1)
 
 
 def pairs(window: int) -> Tensor:
     """(window^2, window^2) int64: the place among `distances`, laid in a row, of each pair of patches."""
     place = torch.stack(torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")).flatten(1)
-    down, right = place[:, :, None] - place[:, None, :] + window - 1
+    down, right = (place[:, :, None] - place[:, None, :] + window - 1).unbind()
     return down * (2 * window - 1) + right
 
 

@@ -25,6 +25,9 @@ from webui.features.detailer.seam import matched
 PLURALS = {"face": "faces", "hand": "hands", "person": "persons", "eye": "eyes"}
 SAID = 8
 """Boxes that a remark names."""
+MANY = 20
+"""Things from which on a remark says how to have fewer."""
+TOP = "Only so many"
 BORDER = "#ff3b30"
 
 
@@ -47,11 +50,13 @@ class Engine(FeatureEngine[Params]):
             if is_out_of_memory(error) and finished.services.residents is not None:
                 give_back(finished.services.residents.profile.device)
             stopped = isinstance(error, Interrupted | Skipped)
-            self._say(finished, f"{'it was stopped.' if stopped else told_of(error)} The rest was left as it was.")
+            what = f"it was stopped after {steps - 1} of them." if steps > 1 else "it was stopped."
+            self._say(finished, f"{what if stopped else told_of(error)} The rest was left as it was.")
 
+        steps = 0
         with fenced(note):
             for step in self._steps(finished):
-                made = step
+                made, steps = step, steps + 1
         return made
 
     def _steps(self, finished: FinishedPicture) -> Iterator[FinishedPicture]:
@@ -72,8 +77,10 @@ class Engine(FeatureEngine[Params]):
             kept = copy("before-adetailer", before)
             finished = replace(finished, extras=(*finished.extras, kept))
         yield finished
-        for number, mask in enumerate(areas):
-            part = wish.parts[min(number, len(wish.parts) - 1)]
+        merged = len(areas) < len(wanted)
+        names = ["part" if merged else each.label or "part" for each in wanted[: len(areas)]]
+        for number in finished.watch.parts(names):
+            mask, part = areas[number], wish.parts[min(number, len(wish.parts) - 1)]
             if part.is_left_out:
                 continue
             seed = finished.batch.pictures[finished.index].seed + (0 if wish.same_seed else number)
@@ -105,6 +112,10 @@ def _told(found: Sequence[Detection], wanted: Sequence[Detection], painted: int)
     left_out = f" {len(wanted)} of them matched the filters." if len(wanted) < len(found) else ""
     if wanted and not painted:
         left_out += " Nothing of them lies where the picture may change."
+    if painted > MANY:
+        left_out += (
+            f" Each of the {painted} was painted by itself, which takes its time: {TOP!r} (ad_mask_k) limits how many."
+        )
     return f"{' and '.join(words)} found ({'; '.join(places)}{more}).{left_out}"
 
 

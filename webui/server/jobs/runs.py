@@ -145,6 +145,10 @@ class Runs:
         text = PHASES[heard.phase]
         if heard.phase in ("sampling", "hires"):
             text = f"{text} {heard.step}/{heard.steps}"
+        if heard.part:
+            text = f"{text}, {heard.part}"
+        if heard.seconds_left is not None:
+            eta = max(eta or 0.0, heard.seconds_left)
         batch, batches = heard.batch, heard.batches
         several = len(self._engines.workers) > 1 or work.table is not None
         if several:
