@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from webui.engine.batch import Batch, Denoised, InitPicture, Loaded, Pass, Services, Start
+from webui.engine.batch import Batch, Denoised, Facts, InitPicture, Loaded, Pass, Services, Start
 from webui.engine.denoisers import Ask, Clock, Guidance, Prediction, Prompted, Source
 from webui.engine.inpaint import Overlay
 from webui.engine.sampling.process import Process
@@ -151,6 +151,17 @@ class FeatureEngine(Generic[P]):
         self.params = params
         self.unit = unit
         """Which one it is of a feature that may act several times at once, from 0."""
+
+    def unsay(self, facts: Facts) -> None:
+        """It had no effect, whatever was asked for: the infotext says nothing of it."""
+        for label in self.params.written_labels(self.unit):
+            facts.note(label, "")
+
+    def say(self, facts: Facts) -> None:
+        """It had an effect, though it may have had none on the batch's picture before."""
+        for label in self.params.written_labels(self.unit):
+            if facts.noted.get(label) == "":
+                facts.noted.pop(label)
 
     @property
     def keeps_given(self) -> bool:

@@ -157,6 +157,14 @@ class FeatureParams(Declared):
         unit stand together under one label, "Title N: ..."."""
         return ""
 
+    @classmethod
+    def written_labels(cls, unit: int = 0) -> tuple[str, ...]:
+        """All labels that an infotext may have of it, or of one of its units."""
+        own = [param.label for param in cls.params().values() if param.label]
+        if cls.units:
+            own = [cls.label_of(label, unit) or f"{cls.title} {unit}" for label in own]
+        return tuple(dict.fromkeys(own))
+
     def tells(self, _name: str) -> bool:
         """Whether the infotext of a unit says anything of this parameter, where its declaration would."""
         return True

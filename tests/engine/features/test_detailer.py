@@ -147,8 +147,13 @@ def test_a_failure_never_costs_the_picture(
     plain = detailing.engine.run(request(**SMALL))[0]
     detailing.detectors["broken"] = tmp_path / "broken.pt"
     (tmp_path / "broken.pt").write_bytes(b"nothing")
-    assert detailing.run(with_unit({**TWO, "ad_model": "broken"}))[0].rgb == plain.rgb
-    assert len(detailing.remarks) == 1 and "broken.pt" in detailing.remarks[0]
+    asked = with_unit({**TWO, "ad_model": "broken"}, TWO)
+    made = detailing.run(asked)[0]
+    assert made.rgb != plain.rgb and "broken.pt" in detailing.remarks[0]
+    told = [label for label, _ in labels_of(asked, RenderSettings(), dict(made.facts)) if "ADetailer" in label]
+    assert "ADetailer model 2nd" in told and all("2nd" in label for label in told), "what has acted, and nothing else"
+    made = detailing.run(with_unit({**TWO, "ad_model": "nobody's", "impossible": "Leave out"}))[0]
+    assert dict(made.facts)["ADetailer model"] == ""
 
     def full(*_anything: object) -> Image.Image:
         raise torch.OutOfMemoryError("out of memory")

@@ -17,7 +17,15 @@ from webui.base.paths import Paths
 from webui.catalog.catalog import Catalog
 from webui.engine.aside import carried_out
 from webui.request.cutting import Cutting, Edge, SubjectMask
+from webui.request.infotext import labels_of
+from webui.request.messages import Pictured
 from webui.request.model_ref import ModelRef
+from webui.request.settings import RenderSettings
+
+
+def written(made: Pictured) -> str:
+    """What the infotext says beside the prompts."""
+    return ", ".join(label for label, _ in labels_of(request(features=asked()), RenderSettings(), dict(made.facts)))
 
 
 def asked(**values: object) -> dict[str, dict[str, object]]:
@@ -34,6 +42,7 @@ def test_a_network_of_one_s_own_leaves_the_subject_and_the_rest_is_transparent(
     (plain,) = engine.run(request())
     (made,) = engine.run(request(features=asked(model="redness")))
     assert made.rgb == plain.rgb
+    assert "Background model" in written(made), "the included one, too"
     assert plain.alpha == b"" != made.alpha
     levels = np.frombuffer(made.rgb, np.uint8).reshape(-1, 3).astype(int)
     alpha = np.frombuffer(made.alpha, np.uint8)
@@ -50,6 +59,7 @@ def test_a_network_that_cannot_be_opened_costs_the_cut_and_not_the_picture(
     (made,) = engine.run(request(features=asked()))
     assert made.alpha == b""
     assert any("The background was not removed: broken.onnx" in comment for comment in made.comments)
+    assert "Background model" not in written(made), "the infotext says what has acted"
 
 
 def test_what_is_asked_for_is_looked_up(tmp_path: Path) -> None:

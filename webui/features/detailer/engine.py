@@ -43,6 +43,7 @@ class Engine(FeatureEngine[Params]):
 
     def finish(self, finished: FinishedPicture) -> FinishedPicture:
         if self.params.detector is None:
+            self.unsay(finished.batch.facts)
             return finished  # It was left out, with a remark.
         made = finished
 
@@ -57,6 +58,7 @@ class Engine(FeatureEngine[Params]):
         with fenced(note):
             for step in self._steps(finished):
                 made, steps = step, steps + 1
+        (self.say if steps else self.unsay)(finished.batch.facts)  # It has looked, at least.
         return made
 
     def _steps(self, finished: FinishedPicture) -> Iterator[FinishedPicture]:

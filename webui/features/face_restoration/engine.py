@@ -11,6 +11,8 @@ from webui.engine.restorers.faces import Faces, RestoredFaces
 from webui.engine.start import copy
 from webui.features.face_restoration.parameters import Params
 
+LABELS = ("Face restoration", "CodeFormer weight")
+
 
 class Engine(FeatureEngine[Params]):
     """The picture with its faces restored; as it is, with a remark, where nothing can."""
@@ -48,9 +50,12 @@ class Engine(FeatureEngine[Params]):
         return faces.restored(finished.picture, on_face)
 
     def _say(self, restored: RestoredFaces, restorer: str, finished: FinishedPicture) -> None:
-        note = finished.batch.facts.note
-        note("Face restoration", restorer)
-        if restored.weighed:
-            note("CodeFormer weight", self.params.weight)
+        facts = finished.batch.facts
+        for label in LABELS:  # the batch's picture before may have had faces
+            facts.noted.pop(label, None)
         if not restored.faces:
             finished.watch.remark("Faces were not restored: none was found that is large enough.")
+            return
+        facts.note("Face restoration", restorer)
+        if restored.weighed:
+            facts.note("CodeFormer weight", self.params.weight)

@@ -17,8 +17,12 @@ class Engine(FeatureEngine[Params]):
         residents, cutting = finished.services.residents, self.params.cutting
         if residents is None or cutting is None:
             raise RuntimeError("A picture without background was asked for where no networks are lent.")
+        facts = finished.batch.facts
         try:
-            return replace(finished, picture=cut_out(finished.picture, cutting, residents))
+            made = replace(finished, picture=cut_out(finished.picture, cutting, residents))
         except (UserError, OutOfMemory) as error:
             finished.watch.remark(f"The background was not removed: {error}")
+            self.unsay(facts)
             return finished
+        self.say(facts)
+        return made

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 from webui.base.errors import NotFound
 from webui.features.feature import FeatureParams, Touched
 from webui.request.cutting import (
     PACKAGED,
     AlphaMatting,
-    BackgroundModel,
     BackgroundThreshold,
     Cutting,
     Edge,
     ErodeSize,
     ForegroundThreshold,
 )
+from webui.request.params import Choice, always
 from webui.request.plan import Resolving
 
 
@@ -27,7 +27,9 @@ class Params(FeatureParams):
     touches: ClassVar[frozenset[Touched]] = frozenset({"picture"})
     after: ClassVar[tuple[str, ...]] = ("Face restoration", "Colour correction", "Inpainting", "Film", "ADetailer")
 
-    model: BackgroundModel = PACKAGED
+    model: Annotated[
+        str, Choice(label="Background model", ui="Background model", source="cut_out_models", when=always)
+    ] = PACKAGED
     """The network that finds the subject: the included one, or a file in models/rembg."""
     alpha_matting: AlphaMatting = False
     """Makes out the edges hair by hair, and takes the background's color out of them. Takes longer."""
