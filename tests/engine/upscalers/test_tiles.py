@@ -5,17 +5,21 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from tests.engine.upscalers.test_attention import CPU, KINDS
 from tests.packaged import have
 from webui.base.paths import PACKAGES
-from webui.engine.upscalers.models import Upscaler, faded, margin, opened, spans, tiled
+from webui.engine.upscalers.models import Upscaler, faded, margin, opened, shared_for, shared_within, spans, tiled
 from webui.request.settings import Settings
-from webui.request.tiles import DAT, SCUNET, SWINIR, TileSize, tiles_of
+from webui.request.tiles import DAT, OTHER, SCUNET, SWINIR, TileSize, tiles_of
+
+PHOTOGRAPH = Path(__file__).parents[2] / "pictures" / "astronaut.jpg"
 
 
 def picture(height: int, width: int) -> Tensor:
@@ -61,8 +65,8 @@ def test_where_the_margin_is_as_wide_as_a_network_sees_nothing_differs() -> None
     """Eleven convolutions see eleven pixels far; beyond a tile's edge they see zeros."""
     torch.manual_seed(0)
     deep = torch.nn.Sequential(*(torch.nn.Conv2d(3, 3, 3, padding=1) for _ in range(11)))
-    assert margin(30) == 11
-    wrong, whole = apart(Upscaler(deep, 1, torch.float32), picture(40, 120), TileSize(64, 30))
+    assert margin(26) == 11 and shared_for(11) == 26
+    wrong, whole = apart(Upscaler(deep, 1, torch.float32), picture(40, 120), TileSize(64, 26))
     assert wrong.max() < 1e-5 * whole.abs().max()
     assert (
         apart(Upscaler(deep, 1, torch.float32), picture(40, 120), TileSize(64, 2))[0].max() > 1e-5 * whole.abs().max()
@@ -78,6 +82,44 @@ def test_windows_of_tiles_are_those_of_the_whole_picture(kind: str, tmp_path: Pa
     assert wrong.max() < 1e-4 * (whole.max() - whole.min())
     usual, _ = apart(upscaler, picture(72, 168), TileSize(104, tiles_of(Settings().render)[SWINIR].overlap))
     assert usual.max() < (whole.max() - whole.min()) / 255
+
+
+def astronaut(height: int, width: int) -> Tensor:
+    """From the middle of a photograph: a face, a flag, a suit."""
+    with Image.open(PHOTOGRAPH) as opened_file:
+        levels = torch.from_numpy(np.array(opened_file.convert("RGB")))
+    top, left = (levels.shape[0] - height) // 3, (levels.shape[1] - width) // 2
+    return levels[top : top + height, left : left + width].permute(2, 0, 1)[None].float() / 255
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [
+        ("realesr-animevideov3", 144),
+        ("RealESRGAN_x4plus_anime_6B", 208),
+        pytest.param("RealESRGAN_x4plus", 256, marks=pytest.mark.long),
+    ],
+)
+def test_photographs_in_tiles_are_within_a_level_of_the_whole(name: str, width: int) -> None:
+    """With as much overlap as each of the packaged networks takes when the settings are as usual."""
+    have(f"{name}.safetensors")
+    upscaler, usual = opened(PACKAGES / f"{name}.safetensors", CPU, torch.float32), tiles_of(Settings().render)[OTHER]
+    overlap = shared_within(usual, upscaler.reach).overlap
+    pixels = astronaut(40, width)
+    side = (width + overlap) // 2
+    assert len(list(spans(width, side, overlap))) == 2
+    wrong, _ = apart(upscaler, pixels, TileSize(side, overlap))
+    assert wrong.max() * 255 <= 1
+    seams, _ = apart(upscaler, pixels, TileSize(side, 8))  # A1111's
+    assert seams.max() > 4 * wrong.max()
+
+
+def test_no_tile_is_larger_than_so_many_have_to_be() -> None:
+    assert list(spans(512, 384, 128)) == [(0, 320), (192, 512)]
+    assert list(spans(512, 192, 8)) == [(0, 176), (168, 344), (336, 512)]
+    usual = tiles_of(Settings().render)[OTHER]
+    assert shared_within(usual, 59).overlap == 128 and shared_within(usual, 42).overlap == 96
+    assert shared_within(TileSize(96, 128), 59).overlap == 32, "smaller tiles, since memory ran out, are not many more"
 
 
 def test_scunet_in_tiles_is_within_a_level_of_the_whole(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def joined(x: Tensor, side: int, window: int) -> Tensor:
     return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
-class WindowAttention(nn.Module):
+class AttentionWithin(nn.Module):
     """Within each window by itself."""
 
     def __init__(self, shapes: Names, at: str, window: int, first: int) -> None:
@@ -102,7 +102,7 @@ class SwinBlock(nn.Module):
     def __init__(self, shapes: Names, at: str, config: TimmConfig, side: int, window: int, first: int) -> None:
         super().__init__()
         width, inner = shapes[f"{at}.attn.proj.weight"][0], shapes[f"{at}.mlp.fc1.weight"][0]
-        self.attn = WindowAttention(shapes, f"{at}.attn", window, first)
+        self.attn = AttentionWithin(shapes, f"{at}.attn", window, first)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, inner), "fc2": nn.Linear(inner, width)})
         self.activation: Activation = config.activation
@@ -119,7 +119,7 @@ class SwinBlock(nn.Module):
         return x + inner
 
 
-class Merging(nn.Module):
+class PatchMerging(nn.Module):
     """Each square of four patches becomes one."""
 
     def __init__(self, shapes: Names, at: str) -> None:
@@ -152,7 +152,7 @@ class SwinV2(nn.Module):
         self.layers = nn.ModuleList()
         for stage in range(count(file, r"layers\.(\d+)\.blocks\.0\.attn\.logit_scale")):
             at = f"layers.{stage}"
-            merging = Merging(shapes, f"{at}.downsample") if stage else None
+            merging = PatchMerging(shapes, f"{at}.downsample") if stage else None
             side = side // 2 if stage else side
             window = min(_window(config), side)
             if side < 1 or side % window or (stage == 0 and config.side % patch):

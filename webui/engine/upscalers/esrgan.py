@@ -35,6 +35,11 @@ _SPELLINGS: tuple[tuple[str, str], ...] = (
 )
 
 
+REACH = 36
+"""Pixels, and one more for each block: how far from a tile's edge answers are those for the whole picture, within one
+level. Measured, for the convolutions see several hundred."""
+
+
 class Rrdb(nn.Module):
     """(b, c, h, w) in 0..1 -> the same, `scale` times as large."""
 
@@ -46,6 +51,7 @@ class Rrdb(nn.Module):
         self.unshuffle = self.grid = {4 * out_channels: 2, 16 * out_channels: 4}.get(channels, 1)
         self.channels = channels // self.unshuffle**2, out_channels
         self.scale = 2**doublings // self.unshuffle
+        self.reach = (REACH + blocks) * self.unshuffle
         self.conv_first = _conv(channels, width)
         self.body = nn.Sequential(*(_Block(width, growth) for _ in range(blocks)))
         self.conv_body = _conv(width, width)
@@ -104,6 +110,7 @@ class Compact(nn.Module):
         super().__init__()
         self.scale = scale
         self.channels = channels, channels
+        self.reach = convolutions + 2
         layers: list[nn.Module] = [_conv(channels, width), nn.PReLU(width)]
         for _ in range(convolutions):
             layers += [_conv(width, width), nn.PReLU(width)]

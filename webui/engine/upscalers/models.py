@@ -28,6 +28,12 @@ log = logging.getLogger(__name__)
 
 TRIED = 64
 """Pixels of a side that a network is tried with."""
+UNKNOWN_REACH = 28
+"""Pixels: as `Upscaler.reach`, of networks that are not our own."""
+UNUSED = (7, 16)
+"""Of what two tiles share, this part at each end is not used."""
+MOST_SHARED = 3
+"""A tile shares at most this part of its side with the next one: a third."""
 SMALLEST_TILE = 32
 """Pixels; where even these do not fit into memory, the picture cannot be made larger."""
 
@@ -47,6 +53,8 @@ class Upscaler:
     """Whose tiles it sees."""
     grid: int = 1
     """Pixels: where tiles begin at multiples of it, they are parted into windows as the whole picture is."""
+    reach: int = 0
+    """Pixels from a tile's edge where answers are no longer changed by it to speak of; 0: nobody has measured it."""
 
 
 def opened(path: Path, device: torch.device, dtype: torch.dtype) -> Upscaler:
@@ -72,7 +80,13 @@ def _opened(path: Path, device: torch.device, dtype: torch.dtype) -> Upscaler:
     placed = network.eval().requires_grad_(False).to(device, dtype)
     coloured = placed if channels[0] == 3 else _Coloured(placed, channels[0]).eval()
     kind, grid = (ours.kind, ours.grid) if ours else (OTHER, 1)
-    return Upscaler(coloured, scale, dtype, kind, grid)
+    return Upscaler(coloured, scale, dtype, kind, grid, _reach(ours))
+
+
+def _reach(ours: Rrdb | Compact | SwinIR | Dat | ScuNet | None) -> int:
+    if ours is None:
+        return UNKNOWN_REACH
+    return ours.reach if isinstance(ours, Rrdb | Compact) else 0
 
 
 def _ours(state: dict[str, Tensor]) -> Rrdb | Compact | SwinIR | Dat | ScuNet | None:
@@ -158,18 +172,25 @@ def enlarged_by(
         torch.OutOfMemoryError: even the smallest tiles do not fit.
     """
     levels = torch.from_numpy(np.array(picture.convert("RGB")))
+    tiles = shared_within(tiles, upscaler.reach)
     pixels = (levels.permute(2, 0, 1)[None].float() / 255.0).to(device, upscaler.dtype)
     while True:
         try:
             large = tiled(upscaler, pixels, tiles, on_tile)
             break
         except torch.OutOfMemoryError:
-            tiles = replace(tiles, side=(tiles.side or max(picture.size)) // 2)
+            tiles = shared_within(replace(tiles, side=(tiles.side or max(picture.size)) // 2), upscaler.reach)
             if tiles.side < SMALLEST_TILE:
                 raise
             log.warning("Memory ran out; the picture is made larger in tiles of %d pixels.", tiles.side)
     made = (large[0].clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).permute(1, 2, 0)
     return Image.fromarray(made.contiguous().numpy())
+
+
+def shared_within(tiles: TileSize, reach: int) -> TileSize:
+    """The tiles sharing no more than is of use for a network of this reach, nor than a third of their side."""
+    overlap = min(tiles.overlap, tiles.side // MOST_SHARED) if tiles.side else tiles.overlap
+    return replace(tiles, overlap=min(overlap, shared_for(reach)) if reach else overlap)
 
 
 def tiled(upscaler: Upscaler, pixels: Tensor, tiles: TileSize, on_tile: OnTile) -> Tensor:
@@ -198,7 +219,7 @@ def spans(side: int, tile: int, overlap: int, grid: int = 1) -> Iterator[tuple[i
     """(begin, end) of tiles over `side` pixels, spread evenly; each but the first shares `overlap` or more.
 
     All begin at multiples of `grid`, and all but the last end there; where a tile is too small for that, it is taken
-    larger.
+    larger. Without a grid, tiles are no larger than so many have to be.
     """
     aligned = tile if grid == 1 else max(tile // grid, 2) * grid
     if side <= max(tile, aligned):
@@ -208,6 +229,9 @@ def spans(side: int, tile: int, overlap: int, grid: int = 1) -> Iterator[tuple[i
     step = max((tile - overlap) // grid, 1)
     last = -(-(side - tile) // grid)
     count = -(-last // step) + 1
+    if grid == 1:
+        tile = min(tile, max(-(-(side + (count - 1) * overlap) // count), overlap + 1))
+        last = side - tile
     for number in range(count):
         begin = number * last // (count - 1) * grid
         yield begin, min(begin + tile, side)
@@ -229,7 +253,12 @@ class Faded:
 
 def margin(shared: int) -> int:
     """Of so many pixels that two tiles share, how many at each end are not used of the tile that ends there."""
-    return shared * 3 // 8
+    return shared * UNUSED[0] // UNUSED[1]
+
+
+def shared_for(reach: int) -> int:
+    """How many pixels two tiles have to share for a margin of so many."""
+    return -(-reach * UNUSED[1] // UNUSED[0])
 
 
 def faded(tiles: Sequence[tuple[int, int]], scale: int) -> list[Faded]:
