@@ -1,4 +1,4 @@
-"""Presets of a feature's units, each user's own, in a JSON file."""
+"""Presets of a feature's units, each user's own, in a JSON file. Where nobody logs in they are everybody's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import cast
 from webui.base.errors import NotFound, UserError, did_you_mean
 from webui.base.fence import read_each
 from webui.base.json_values import JsonObject
+from webui.base.owners import is_anonymous
 from webui.catalog.json_file import read_table, write_table
 from webui.catalog.problems import Problems
 from webui.request.params import Declared
@@ -91,14 +92,20 @@ class UnitPresets:
             self._write(owner, feature, own)
 
     def _own(self, owner: str, feature: str) -> Mapping[str, object]:
-        features = self._table.get(owner)
+        features = self._table.get(_key(owner))
         own = features.get(feature) if isinstance(features, Mapping) else None
         return own if isinstance(own, Mapping) else {}
 
     def _write(self, owner: str, feature: str, own: Mapping[str, object]) -> None:
+        owner = _key(owner)
         features = self._table.get(owner)
         table = cast(
             "JsonObject", {**self._table, owner: {**(features if isinstance(features, dict) else {}), feature: own}}
         )
         write_table(self._path, table)
         self._table = table
+
+
+def _key(owner: str) -> str:
+    """A program and a browser without logins are one person, whatever cookie either has."""
+    return "" if is_anonymous(owner) else owner

@@ -26,6 +26,7 @@ from starlette.types import Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from webui.base.errors import WebuiError
+from webui.base.owners import ANONYMOUS
 from webui.catalog.accounts import Role
 from webui.catalog.sessions import SESSION_SECONDS
 from webui.catalog.tokens import PREFIX, SCOPES, Token
@@ -34,7 +35,6 @@ from webui.flags import Flags
 from webui.server.access import Access, NotAllowed, exposed
 from webui.server.attempts import TooManyTries
 from webui.server.browsers import told
-from webui.server.jobs.job import ANONYMOUS
 from webui.server.routes import SAFE_METHODS, SOCKET, Needs, RouteTable
 
 SESSION_COOKIE = "gesso_session"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from fastapi import Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
@@ -22,9 +22,10 @@ from webui.request.documented import Documented
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.jobs import JobRequest
 from webui.server import history
-from webui.server.api import masks, pictures, previews
+from webui.server.api import masks, pictures, previews, unit_presets
 from webui.server.api.bodies import decoded, folders_in
 from webui.server.api.documented import JobId
+from webui.server.api.unit_presets import with_presets
 from webui.server.guard import StreamRight, caller_of, require_admin
 from webui.server.jobs.job import Job
 from webui.server.jobs.stream import server_sent
@@ -49,7 +50,15 @@ class NewJob(Documented):
     until the program is started again."""
 
 
-class Txt2ImgJob(NewJob):
+class PictureJob(NewJob):
+    """A job that makes pictures of a prompt."""
+
+    presets: dict[str, str] = Field(default_factory=dict, max_length=8)
+    """Features with units, each with the name of a preset of yours: {"ControlNet": "soft lines"}. Its values are put
+    into the units in their order; what the request's `features` say of a unit holds in their place."""
+
+
+class Txt2ImgJob(PictureJob):
     """Pictures made from text. Fields that are left out have the page's defaults."""
 
     kind: Literal["txt2img"]
@@ -58,7 +67,7 @@ class Txt2ImgJob(NewJob):
     """The request itself."""
 
 
-class Img2ImgJob(NewJob):
+class Img2ImgJob(PictureJob):
     """Pictures made from pictures, which are base64, with or without `data:...;base64,` in front."""
 
     kind: Literal["img2img"]
@@ -218,6 +227,7 @@ def routes(app: App) -> Routes:
         pictures.routes,
         previews.routes,
         masks.routes,
+        unit_presets.routes,
         history.routes,
     ):
         router.include(part(app))
@@ -256,14 +266,18 @@ def _jobs(app: App) -> Routes:
     queue = app.queue
 
     @router.post("/jobs", "user", status_code=202)
-    def submit(wish: Submission, request: Request) -> JobAnswer:
+    def submit(wish: Submission, request: Request, sent: Annotated[object, Depends(_features_sent)]) -> JobAnswer:
         """Add a job to the end of the queue. Answers at once."""
+        owner = caller_of(request.scope).owner
+        wanted: JobRequest = wish.request
+        if isinstance(wish, Txt2ImgJob | Img2ImgJob) and wish.presets:
+            wanted = with_presets(app, wish.request, wish.presets, sent, owner)
         settings: dict[str, object] = {} if wish.save is None else {"samples_save": wish.save, "grid_save": wish.save}
         if folders := folders_in(getattr(wish.request, "override_settings", {})):
             require_admin(request.scope)
             app.settings.freeze.check(app.settings.current, folders)
             settings |= folders
-        job_id = queue.submit(_uploaded(app, wish.request), caller_of(request.scope).owner, settings=settings)
+        job_id = queue.submit(_uploaded(app, wanted), owner, settings=settings)
         return _told(app, job_id)
 
     @router.get("/jobs", "user")
@@ -407,6 +421,13 @@ def _events(app: App) -> Routes:
         return StreamingResponse(lines, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
     return router
+
+
+async def _features_sent(request: Request) -> object:
+    """What a job's request says of features, without defaults."""
+    body: object = await request.json()
+    wish = body.get("request") if isinstance(body, dict) else None
+    return wish.get("features") if isinstance(wish, dict) else None
 
 
 def _own(app: App, job_id: str, request: Request) -> Job:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from webui.base.owners import ANONYMOUS
 from webui.catalog.grid import is_sheet
 from webui.catalog.job_table import ENDED, State
 from webui.request import infotext
 from webui.request.jobs import JobRequest
 from webui.request.messages import MemoryUse
-
-ANONYMOUS = "~"
-"""Begins the owner of jobs whose author has no name: a browser without login, a program."""
 
 PHASES = {
     "waiting": "Waiting",
