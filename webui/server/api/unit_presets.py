@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import Query, Request
+from fastapi import Path, Query, Request
 from pydantic import ConfigDict, Field
 
 from webui import registry
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from webui.app import App
 
 MOST_UNITS_SENT = 32
+FeatureName = Annotated[str, Path(description="The name of the feature, such as ControlNet.")]
 
 
 class SavedPreset(Documented):
@@ -58,13 +59,13 @@ def routes(app: App) -> Routes:
         return SavedPreset(name=name, units=[None if unit is None else dict(unit) for unit in found.units], problem="")
 
     @router.get("/presets/{feature}", "user")
-    def list_presets(feature: str, request: Request) -> list[SavedPreset]:
+    def list_presets(feature: FeatureName, request: Request) -> list[SavedPreset]:
         """Your presets of a feature that has units, such as ControlNet."""
         entry, owner = with_units(feature), caller_of(request.scope).owner
         return [told(entry, owner, name) for name in presets.names(owner, entry.name)]
 
     @router.post("/presets/{feature}", "user")
-    def save_preset(feature: str, preset: PresetToSave, request: Request) -> SavedPreset:
+    def save_preset(feature: FeatureName, preset: PresetToSave, request: Request) -> SavedPreset:
         """Save a preset, in the place of one of its name; answers what was kept of it."""
         entry, owner = with_units(feature), caller_of(request.scope).owner
         for unit in preset.units:
@@ -75,7 +76,7 @@ def routes(app: App) -> Routes:
 
     @router.delete("/presets/{feature}", "user")
     def delete_preset(
-        feature: str,
+        feature: FeatureName,
         name: Annotated[str, Query(min_length=1, max_length=LONGEST_NAME, description="The name of the preset.")],
         request: Request,
     ) -> None:
