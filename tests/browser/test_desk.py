@@ -64,3 +64,38 @@ def test_a_tag_a_lora_and_a_wildcard_are_completed_and_its_text_comes_back(visit
     visitor.generate("txt2img")
     text = visitor.infotext("txt2img")
     assert text.startswith("a tame okapi\n") and "Template: a {tame|tame} __zoo__" in text
+
+
+def test_pieces_are_another_look_at_the_text_and_old_prompts_come_back(visitor: Visitor) -> None:
+    page = visitor.page
+    chips = "#txt2img_prompt .chips"
+    page.click("#txt2img_prompt [aria-label='Show the prompt in pieces']")
+    page.click(AREA)
+    page.keyboard.type("a heron, mist, (reeds:1.2)")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(f"{chips} li:nth-child(3).kind-stronger")
+    page.click(f"{chips} li:nth-child(2) .chip-words")
+    assert page.input_value(AREA) == "a heron,\n# mist,\n(reeds:1.2)"
+    page.wait_for_selector(f"{chips} li:nth-child(2).off")
+    page.click(f"{chips} li:nth-child(2) .chip-words")
+    assert page.input_value(AREA) == "a heron, mist, (reeds:1.2)"
+    page.keyboard.press("ArrowUp")
+    assert page.input_value(AREA) == "a heron, (mist:1.1), (reeds:1.2)"
+    page.keyboard.press("Alt+ArrowLeft")
+    assert page.input_value(AREA) == "(mist:1.1), a heron, (reeds:1.2)"
+    page.keyboard.press("Delete")
+    assert page.input_value(AREA) == "a heron, (reeds:1.2)"
+    page.drag_and_drop(f"{chips} li:nth-child(2)", f"{chips} li:nth-child(1)")
+    assert page.input_value(AREA) == "(reeds:1.2), a heron"
+
+    visitor.set("txt2img", **TINY).generate("txt2img")
+    page.click(AREA)
+    page.keyboard.press("Control+/")
+    assert page.input_value(AREA) == "# (reeds:1.2), a heron"
+    page.fill(AREA, "")
+    page.click("#txt2img_prompt [aria-label='Prompts written before']")
+    page.fill(".prompt-history input", "heron")
+    page.click(".prompt-list .prompt-text:has-text('a heron')")
+    assert page.input_value(AREA) == "(reeds:1.2), a heron"
+    page.click("#txt2img_prompt [aria-label='Show the prompt in pieces']")
+    assert page.locator(chips).is_hidden()

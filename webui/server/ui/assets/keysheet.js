@@ -14,6 +14,8 @@ const KEYS = {
     ["Shift+Enter", "Generate"],
     ["Ctrl+↑ / Ctrl+↓", "Change the weight of the selected words"],
     ["Alt+← / Alt+→", "Move the part between two commas"],
+    ["Ctrl+/", "Make the line a comment, or text again"],
+    ["Tab", "Take the first completion; the arrow keys choose, Esc closes"],
   ],
   "On the results": [
     ["← / →", "Previous or next picture"],

@@ -19,6 +19,7 @@ import "./poseeditor.js";
 import "./regions.js";
 import "./prompt.js";
 import "./desk/complete.js";
+import "./desk/chips.js";
 import "./shortcuts.js";
 import "./keysheet.js";
 import "./firststeps.js";

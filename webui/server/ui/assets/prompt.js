@@ -35,6 +35,7 @@ when(".prompt", (box) => {
  * @param {string[] | null} [styles]
  */
 function countSoon(id, text, styles) {
+  byId(id)?.dispatchEvent(new Event("gesso:text"));
   const wanted = { text: text ?? "", styles: styles ?? latest.get(id)?.styles ?? [] };
   latest.set(id, wanted);
   clearTimeout(timers.get(id));
