@@ -54,6 +54,9 @@ class _Index:
     keys: tuple[str, ...] = ()
     aliases: tuple[tuple[str, int], ...] = ()
     """(alias, place of its tag)"""
+    whole: str = ""
+    """All keys, and all aliases, each on a line: tells at once that there is nothing to look for."""
+    whole_aliases: str = ""
 
 
 def key_of(text: str) -> str:
@@ -79,17 +82,18 @@ class TagLists:
         if not wanted or not index.tags:
             return []
         found: dict[int, str] = {}
-        for place, key in enumerate(index.keys):
+        is_there, is_alias = wanted in index.whole, f"\n{wanted}" in index.whole_aliases
+        for place, key in enumerate(index.keys if f"\n{wanted}" in index.whole else ()):
             if key.startswith(wanted):
                 found[place] = ""
                 if len(found) >= most:
                     break
-        if len(found) < most:
+        if len(found) < most and (is_there or is_alias):
             inner = f"_{wanted}"
-            holding = [place for place, key in enumerate(index.keys) if wanted in key]
+            holding = [place for place, key in enumerate(index.keys if is_there else ()) if wanted in key]
             beginning = [place for place in holding if inner in index.keys[place]][:most]
             found |= {place: "" for place in beginning if place not in found}
-            for alias, place in index.aliases:
+            for alias, place in index.aliases if is_alias else ():
                 if alias.startswith(wanted):
                     found.setdefault(place, alias)
             found |= {place: "" for place in holding[: 2 * most] if place not in found}
@@ -149,5 +153,7 @@ def _indexed(tags: list[Tag]) -> _Index:
     for tag in tags:
         by_key.setdefault(key_of(tag.text), tag)
     ordered = sorted(by_key.items(), key=lambda pair: -pair[1].count)
-    aliases = ((key_of(alias), place) for place, (_, tag) in enumerate(ordered) for alias in tag.aliases)
-    return _Index(tuple(tag for _, tag in ordered), tuple(key for key, _ in ordered), tuple(aliases))
+    keys = tuple(key for key, _ in ordered)
+    aliases = tuple((key_of(alias), place) for place, (_, tag) in enumerate(ordered) for alias in tag.aliases)
+    tags_only = tuple(tag for _, tag in ordered)
+    return _Index(tags_only, keys, aliases, "\n".join(("", *keys)), "\n".join(("", *(alias for alias, _ in aliases))))
