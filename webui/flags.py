@@ -71,6 +71,7 @@ class Flags:
         Path | None, Flag("Folders", "an additional folder with files of CodeFormer", "DIR")
     ] = None
     styles_file: Annotated[tuple[Path, ...], Flag("Folders", "a file with saved styles; may be repeated", "FILE")] = ()
+    localizations_dir: Annotated[Path | None, Flag("Folders", "the folder with languages of the page", "DIR")] = None
     ui_config_file: Annotated[Path | None, Flag("Folders", "the file with the saved defaults of the form", "FILE")] = (
         None
     )
@@ -234,6 +235,7 @@ class Flags:
             embeddings_dir=self.embeddings_dir.resolve() if self.embeddings_dir else None,
             styles_files=tuple(file.resolve() for file in self.styles_file),
             settings_path=self.ui_settings_file.resolve() if self.ui_settings_file else None,
+            localizations_dir=self.localizations_dir.resolve() if self.localizations_dir else None,
             ui_config_path=self.ui_config_file.resolve() if self.ui_config_file else None,
         )
 
@@ -392,7 +394,6 @@ WITHOUT_EFFECT: tuple[Ignored, ...] = (
             "--max-batch-count",
             "--textual-inversion-templates-dir",
             "--hypernetwork-dir",
-            "--localizations-dir",
             "--esrgan-models-path",
             "--bsrgan-models-path",
             "--realesrgan-models-path",

@@ -88,7 +88,8 @@ def _is_wrong(line: ConsoleMessage) -> bool:
 @pytest.fixture
 def enter(browser: Browser, home: BrowserContext, page_server: RunningServer) -> Iterator[Enter]:
     """Opens the page as somebody new; or `beside` a visitor, in another tab; or as a `stranger` with a browser of
-    their own, while others are there, or with a phone (`touch`). Unless it is `strict`, the console may show errors."""
+    their own, while others are there, with a phone (`touch`), or with a
+    browser in another language (`locale`). Unless it is `strict`, the console may show errors."""
     opened: list[Page | BrowserContext] = []
     errors: list[str] = []
     home.clear_cookies()
@@ -105,6 +106,7 @@ def enter(browser: Browser, home: BrowserContext, page_server: RunningServer) ->
         width: int = 1280,
         height: int = 900,
         dark: bool = False,
+        locale: str = "",
         url: str = "",
         arrive: bool = True,
         strict: bool = True,
@@ -112,8 +114,8 @@ def enter(browser: Browser, home: BrowserContext, page_server: RunningServer) ->
         context = home
         if beside is not None:
             context = beside.page.context
-        elif stranger or touch:
-            context = browser.new_context(has_touch=touch, is_mobile=touch)
+        elif stranger or touch or locale:
+            context = browser.new_context(has_touch=touch, is_mobile=touch, locale=locale or None)
             context.set_default_timeout(WAIT)
             opened.append(context)
         page = context.new_page()

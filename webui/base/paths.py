@@ -28,6 +28,7 @@ class Paths:
     restorer_dirs: tuple[Path, ...] = ()
     """Of networks that restore faces."""
     embeddings_dir: Path | None = None
+    localizations_dir: Path | None = None
     styles_files: tuple[Path, ...] = ()
     settings_path: Path | None = None
     ui_config_path: Path | None = None
@@ -147,6 +148,11 @@ class Paths:
     def themes(self) -> Path:
         """Themes of the page: files as Gradio writes them."""
         return self.data / "themes"
+
+    @property
+    def localizations(self) -> Path:
+        """Languages of the page that people put there: files as A1111 has them."""
+        return self.localizations_dir or self.data / "localizations"
 
     @property
     def styles(self) -> tuple[Path, ...]:

@@ -30,6 +30,7 @@ from webui.catalog.job_folders import JobFolders
 from webui.catalog.job_pictures import JobPictures
 from webui.catalog.job_table import JobTable
 from webui.catalog.kept_pictures import KeptPictures
+from webui.catalog.localizations import Localizations
 from webui.catalog.loras import Loras
 from webui.catalog.pictures import Pictures
 from webui.catalog.problems import Problems
@@ -92,6 +93,7 @@ class Catalog:
         self.ranking_lists = RankingLists(paths, folders, self.known)
         self.uploads = PictureStore(paths.uploads)
         self.visitor_files = VisitorFiles(paths.page_files / "visitors")
+        self.localizations = Localizations(paths, self.problems)
         self.pictures = Pictures(self.database, paths)
         self.history = History(self.database, self.pictures)
         self.folders = FolderIndex(self.database, paths.is_private, self.problems)
@@ -292,6 +294,7 @@ class Catalog:
             "hires_upscalers": lambda: [*registry.LATENT_UPSCALERS, *self.upscalers.names()],
             "infotext_labels": paste_labels,
             "settings": lambda: list(Settings().options()),
+            "localizations": self.localizations.names,
             "themes": lambda: theme_names(self.paths.themes),
             "tabs": lambda: [entry.name for entry in registry.tabs()],
         }

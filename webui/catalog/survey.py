@@ -39,6 +39,7 @@ def problems_in(catalog: Catalog) -> tuple[Problem, ...]:
     catalog.upscalers.files()
     catalog.taggers.files()
     catalog.styles.all()
+    catalog.localizations.look()
     catalog.ui_defaults.look()
     catalog.unit_presets.look({entry.name: entry.params for entry in registry.carried() if entry.params.units})
     folders = Folders(catalog.hashes, catalog.problems)

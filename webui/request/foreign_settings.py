@@ -39,7 +39,6 @@ _REASONS: tuple[tuple[str, str], ...] = (
      "img2img_inpaint_sketch_default_brush_color"),
     ("Each picture of a batch from a folder is a job of its own, and all are in the gallery.",
      "img2img_batch_show_results_limit"),
-    ("The page is in English.", "localization"),
     ("Themes are files of this machine; none is fetched.", "gradio_themes_cache"),
     ("Nothing is run from a folder of scripts; packages are installed, and are read at the start.",
      "enable_reloading_ui_scripts disabled_extensions disable_all_extensions restore_config_state_file"),

@@ -794,6 +794,8 @@ class UiSettings(Declared):
     """The settings shown in the bar at the top of the page."""
     gradio_theme: Annotated[str, Choice(ui="Gradio theme", source="themes", restart=True)] = "Default"
     """Default is Gesso's; the others are Gradio's, and the files in the folder themes, as Gradio writes them."""
+    localization: Annotated[str, Choice(ui="Localization", source="localizations")] = "Automatic"
+    """The language of the page. Automatic: what each visitor's browser asks for; None: English."""
     ui_tab_order: Annotated[tuple[str, ...], Several(ui="UI tab order", source="tabs", restart=True)] = ()
     """Tabs that come first, in this order; the others follow as usual."""
     hidden_tabs: Annotated[tuple[str, ...], Several(ui="Hidden UI tabs", source="tabs", restart=True)] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from fastapi import Body
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from webui.base.errors import NotFound
+from webui.catalog.localizations import CATALOGUE
 from webui.request.settings import setting_title
 from webui.server.api import licences, sysinfo
 from webui.server.api.answers import MemoryAnswer
@@ -124,6 +126,13 @@ def _reports(app: App) -> Routes:
     @router.post("/internal/sysinfo-check", "user", looks=True, include_in_schema=False)
     def sysinfo_checked(told: dict[str, object] = Body()) -> dict[str, bool]:  # noqa: B008
         return {"whole": sysinfo.is_whole(told)}
+
+    @router.get("/internal/localization-template", "user", include_in_schema=False)
+    def localization_template() -> JSONResponse:
+        """A file for the folder `localizations`, with every text of the page, to be translated."""
+        texts = json.loads(CATALOGUE.read_text("utf-8"))
+        headers = {"content-disposition": 'attachment; filename="localization.json"'}
+        return JSONResponse({text: text for text in texts}, headers=headers)
 
     @router.get("/internal/licences", "user", include_in_schema=False)
     def licences_shown() -> HTMLResponse:

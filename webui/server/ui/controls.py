@@ -49,6 +49,9 @@ LARGEST_EXACT = 2**53
 HIDDEN = "hidden"
 """Of a control that is built and not seen: what the page's modules have laid over it stays."""
 
+NAMES = "names"
+"""The class of lists of names, most of them people's own: files, styles. They are in no language of the page's."""
+
 PARTS = "features"
 """The field of a request that has the values of features by their names."""
 
@@ -241,6 +244,8 @@ class Controls:
             look = {**look, "interactive": False, "elem_classes": ["without-effect"]}
         if name in self._fixed:
             look = {**look, "interactive": False}
+        if isinstance(param, Choice | Several) and param.source not in ("", "tabs"):
+            look = {**look, "elem_classes": [*_classes(look.get("elem_classes")), NAMES]}
         if self._look(name).hidden:
             look = {**look, "visible": "hidden"}
         component = self._component(name, param, value, {**given, **look})
@@ -434,6 +439,10 @@ class Controls:
             case _:
                 chips = [chip(key, item) for key, item in by_name(value).items()]
                 return gr.update(choices=chips, value=chips, visible=True if chips else HIDDEN), ""
+
+
+def _classes(given: object) -> list[str]:
+    return [given] if isinstance(given, str) else all_in(given)
 
 
 def _pictured(param: Image, value: object, copied: Copied) -> tuple[Update, str]:

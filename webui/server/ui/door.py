@@ -48,7 +48,7 @@ from webui.base.errors import NotFound, UserError, WebuiError
 from webui.server.api.errors import LARGEST_BODY, TOO_LARGE, shaped
 from webui.server.guard import caller_of
 from webui.server.page_files import FILES
-from webui.server.ui import sheets
+from webui.server.ui import language, sheets
 from webui.server.ui.sessions import GradioSessions
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Door:
                 if path == THEME:
                     return Response(sheets.below_ours(self._blocks.theme_css), media_type="text/css")
                 if path == PAGE and request.method == "GET":
-                    return await _in_layers(self._page, request, user_sheet=self._app.paths.user_sheet.is_file())
+                    return await self._front(request)
                 if path == DATA or READS.fullmatch(path):
                     return None
             case "POST":
@@ -154,6 +154,14 @@ class Door:
                 if path == UPLOAD:
                     return await self._upload(request)
         return shaped(404, "HTTPException", f"{request.method} {path[:200]}: not found.", "")
+
+    async def _front(self, request: Request) -> Response:
+        """Gradio's page, its rules in a layer below ours, in the visitor's language."""
+        answer, content = await _taken(self._page, request)
+        if answer.status_code == 200:
+            content = FILES.in_layers(content, user_sheet=self._app.paths.user_sheet.is_file())
+            content = await run_in_threadpool(language.spoken_to, self._app, request, content)
+        return Response(content, answer.status_code, dict(answer.headers))
 
     # --- files ------------------------------------------------------------------------------------------------------
 
@@ -230,6 +238,7 @@ class Door:
                 fn=fn,
                 root_path=get_root_url(request, path, self._page.root_path),  # type: ignore[attr-defined]
             )
+        language.in_their_words(output, fn.outputs, await run_in_threadpool(language.theirs, self._app, request))
         answer: Response = ORJSONResponse(output)
         return answer
 
@@ -384,8 +393,8 @@ class Door:
         return hmac.new(self._secret, told, hashlib.sha256).hexdigest()[:32]
 
 
-async def _in_layers(page: ASGIApp, request: Request, *, user_sheet: bool) -> Response:
-    """Gradio's page, its rules in a layer below ours."""
+async def _taken(page: ASGIApp, request: Request) -> tuple[Response, str]:
+    """(status and headers of Gradio's page, its text)."""
     begun: list[Message] = []
     content = bytearray()
 
@@ -397,11 +406,9 @@ async def _in_layers(page: ASGIApp, request: Request, *, user_sheet: bool) -> Re
 
     raw = [(name, value) for name, value in request.scope["headers"] if name != b"accept-encoding"]
     await page({**request.scope, "headers": raw}, request.receive, taken)
-    status = begun[0]["status"]
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in begun[0]["headers"]}
     headers.pop("content-length", None)
-    text = content.decode("utf-8")
-    return Response(FILES.in_layers(text, user_sheet=user_sheet) if status == 200 else text, status, headers)
+    return Response(None, begun[0]["status"], {**headers, "vary": "cookie, accept-language"}), content.decode("utf-8")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from webui.base.errors import WebuiError
 from webui.prompt.styles import Style
 from webui.server.ui import notices
 from webui.server.ui.components import Shown
-from webui.server.ui.controls import QUIET
+from webui.server.ui.controls import NAMES, QUIET
 from webui.server.ui.script import calls
 from webui.server.ui.toprow import PROMPTS, STYLES, tool_button
 from webui.server.ui.wiring import Pane
@@ -32,6 +32,7 @@ def styles_dialog(app: App, forms: list[Pane]) -> None:
             allow_custom_value=True,
             info="Choose a style to edit, or type a new name.",
             elem_id="styles_name",
+            elem_classes=NAMES,
             interactive=True,
         )
         prompt = gr.Textbox(

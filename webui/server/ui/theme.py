@@ -20,6 +20,8 @@ from webui.server.ui.sheets import ASSETS
 
 LARGEST = 1_000_000
 """Bytes of a theme's file."""
+INLINE = ("theme.js", "language.js")
+"""Scripts that stand in the page itself, so that it comes up as it is to be."""
 FAVICON = ASSETS / "favicon.svg"
 
 ANEW = (
@@ -183,7 +185,7 @@ def head(facts: Mapping[str, object]) -> str:
             # All at once: else a browser learns of one module from another, a trip to the server each time.
             *(f'<link rel="modulepreload" href="{escape(FILES.address(name))}">' for name in FILES.modules),
             f'<script type="application/json" id="page_facts">{told}</script>',
-            f"<script>{(ASSETS / 'inline' / 'theme.js').read_text('utf-8')}</script>",
+            *(f"<script>{(ASSETS / 'inline' / name).read_text('utf-8')}</script>" for name in INLINE),
             f'<script type="module" src="{escape(FILES.address(ENTRY))}" onerror="{escape(ANEW)}"></script>',
         ]
     )

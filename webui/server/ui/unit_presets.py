@@ -18,7 +18,7 @@ from webui.request.params import Image
 from webui.request.presets import Unit, unit_preset
 from webui.server.ui import notices
 from webui.server.ui.components import Component, Data, Shown, Update, text_in
-from webui.server.ui.controls import QUIET, Controls, Units
+from webui.server.ui.controls import NAMES, QUIET, Controls, Units
 from webui.server.ui.script import calls
 from webui.server.ui.toprow import tool_button
 from webui.server.ui.visitors import owner_of
@@ -49,7 +49,7 @@ def preset_bar(own: str) -> PresetBar:
             label="Preset",
             allow_custom_value=True,
             elem_id=f"{own}_preset",
-            elem_classes="preset-name",
+            elem_classes=["preset-name", NAMES],
             interactive=True,
         )
         with gr.Row(elem_classes="tools"):

@@ -54,7 +54,8 @@ when("#setting_about", (place) => {
     make("p.about-row", {},
       action("Unload all models", "sdapi/v1/unload-checkpoint", "The models were unloaded."),
       action("Load the checkpoint", "sdapi/v1/reload-checkpoint", "The checkpoint is loaded."),
-      action("Calculate the hashes of all models", "internal/cards/refresh/checkpoints", "The hashes are computed in the background.")),
+      action("Calculate the hashes of all models", "internal/cards/refresh/checkpoints", "The hashes are computed in the background."),
+      make("a", { href: url("internal/localization-template"), download: "localization.json" }, "Download localization template")),
     make("h3", {}, "Licences"),
     make("p", {}, make("a", { href: url("internal/licences"), target: "_blank", rel: "noopener" }, "The program and its packages")));
 });

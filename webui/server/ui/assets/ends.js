@@ -4,6 +4,7 @@ import { make, when } from "./dom.js";
 import { facts } from "./facts.js";
 import * as live from "./live.js";
 import { url } from "./server.js";
+import { words } from "./words.js";
 import { ended } from "./stream.js";
 
 /** @import { Job } from "./stream.js" */
@@ -37,10 +38,10 @@ function notify(job) {
   if (!("Notification" in globalThis) || Notification.permission !== "granted") return;
   if (document.visibilityState === "visible" && document.hasFocus()) return;
   const count = job.pictures.length;
-  const words = job.state === "failed" ? job.error?.message ?? "The job failed." : count
+  const body = job.state === "failed" ? job.error?.message ?? "The job failed." : count
     ? `Generated ${count} image${count === 1 ? "" : "s"}` : "The job is done.";
   const icon = job.pictures[0] ? url(job.pictures[0].thumb_url) : undefined;
-  const shown = new Notification("Gesso", { body: words, icon, tag: "gesso" });
+  const shown = new Notification("Gesso", { body: words(body), icon, tag: "gesso" });
   shown.onclick = () => {
     focus();
     shown.close();
@@ -61,12 +62,12 @@ live.read((what) => {
 when("#gesso_notifications", (place) => {
   const draw = () => {
     const state = "Notification" in globalThis ? Notification.permission : "unavailable";
-    const words = state === "granted" ? "Browser notifications are allowed: they come when the page is not in front."
+    const said = state === "granted" ? "Browser notifications are allowed: they come when the page is not in front."
       : state === "denied" ? "This browser has been told not to allow notifications here."
         : "This browser shows no notifications for this address: they need https, or a page on the machine itself.";
     place.replaceChildren(state === "default"
       ? make("button", { type: "button", onclick: () => Notification.requestPermission().then(draw) }, "Request browser notifications")
-      : make("p", {}, words));
+      : make("p", {}, said));
   };
   draw();
 });

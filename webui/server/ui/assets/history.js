@@ -355,8 +355,9 @@ async function remove(ids, forGood = false) {
     if (kept[0]) {
       say(kept[0].message, "bad", forGood ? [] : ["Delete permanently", () => remove(kept.map(({ id }) => id), true)]);
     } else {
-      const many = deleted.length === 1 ? "The picture is" : `${deleted.length} pictures are`;
-      say(forGood ? `${many} deleted.` : `${many} in the system's trash.`);
+      const one = forGood ? "The picture is deleted." : "The picture is in the system's trash.";
+      const { length } = deleted;
+      say(length === 1 ? one : forGood ? `${length} pictures are deleted.` : `${length} pictures are in the system's trash.`);
     }
     more();
   } catch (error) {

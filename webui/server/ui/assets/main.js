@@ -1,6 +1,7 @@
 // @ts-check
 // The page's modules. Each meets the elements that are its own as they appear; none leaves anything in `window`.
 import "./theme.js";
+import "./language.js";
 import "./hints.js";
 import "./settled.js";
 import "./live.js";

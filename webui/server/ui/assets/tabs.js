@@ -2,6 +2,7 @@
 // The page's tabs, and the sub-tabs within them.
 import { byId } from "./dom.js";
 import { facts } from "./facts.js";
+import { words } from "./words.js";
 
 /**
  * The line that stands for a tab in the menu of its bar, which keeps those without room: such lines have no ids.
@@ -9,11 +10,12 @@ import { facts } from "./facts.js";
  * @returns {HTMLElement | undefined}
  */
 function menuLine(id) {
-  const { bar, title } = facts.tabs[id] ?? {};
+  const { bar, title = "" } = facts.tabs[id] ?? {};
   if (!bar) return undefined;
+  const titles = [title, words(title)];
   /** @type {NodeListOf<HTMLElement>} */
   const lines = document.querySelectorAll(`#${bar} > .tab-wrapper .overflow-dropdown button`);
-  return [...lines].find((line) => line.textContent.trim() === title);
+  return [...lines].find((line) => titles.includes(line.textContent.trim()));
 }
 
 /**

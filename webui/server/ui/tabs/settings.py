@@ -47,7 +47,8 @@ def settings(app: App) -> SettingsPane:
                     name for name in declared.params() if (section, name) not in in_the_bar and not freeze.hides(name)
                 )
                 if section == "ui":
-                    gr.HTML("<div id='gesso_notifications'></div>", elem_classes="bare notifications")
+                    for name in ("language", "notifications"):
+                        gr.HTML(f"<div id='gesso_{name}'></div>", elem_classes=f"bare {name}")
                 if section == "system":
                     gr.HTML(
                         "<h3>Models in memory</h3><div id='memory_parts' aria-live='polite'></div>",
