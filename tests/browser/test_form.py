@@ -45,7 +45,18 @@ def test_a_form_of_one_s_own(installation: Path, serving: Callable[..., RunningS
     page.page.check("#txt2img_postprocessing_enabled input")
     assert page.page.locator("#txt2img_postprocessing_codeformer_visibility").is_visible()
     assert not page.page.locator("#txt2img_postprocessing_focal_crop").count()
+    width, factor = (page.page.locator(f"#txt2img_postprocessing_upscaling_resize{end}") for end in ("_w", ""))
+    assert factor.is_visible() and not width.is_visible()
+    page.page.locator("#txt2img_postprocessing_resize_mode").get_by_label("Scale to").check()
+    width.wait_for(state="visible")
+    assert not factor.is_visible()
     shot(page, "form-with-operations")
+    wide = page.page.viewport_size
+    page.page.set_viewport_size({"width": 390, "height": 844})
+    page.page.locator("#txt2img_postprocessing").scroll_into_view_if_needed()
+    assert page.overflow == 0
+    shot(page, "operations-390")
+    page.page.set_viewport_size(wide or {"width": 1280, "height": 900})
     page.page.uncheck("#txt2img_postprocessing_enabled input")
     assert page.page.locator("#txt2img_results #txt2img_generate").is_visible()
     page.set("txt2img", extra_clip_skip=2, **TINY).write("txt2img_prompt", "a cat").generate()

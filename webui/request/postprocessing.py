@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated
 
-from webui.request.params import Choice, Declared, Number, Slider, Toggle
+from webui.request.params import Choice, Declared, DependsOn, Number, Slider, Toggle
 
 RESIZE_BY, RESIZE_TO = 0, 1
 SIZES = ("Scale by", "Scale to")
 OBJECTIVES = ("Maximize area", "Minimize error")
 NONE = "None"
 """No upscaler: the picture keeps its size."""
+BY_FACTOR, TO_SIZE = ((DependsOn("resize_mode", among=(mode,)),) for mode in (RESIZE_BY, RESIZE_TO))
+"""What counts with one of the two alone."""
 SCALED_TO, SIZED, CROPPED = "Postprocess upscale to", "Postprocess resize mode", "Postprocess crop to fit"
 
 BACKGROUND, UPSCALE, GFPGAN, CODEFORMER, DETAIL = "Remove background", "Upscale", "GFPGAN", "CodeFormer", "Detail"
@@ -44,6 +46,7 @@ class Operations(Declared):
         float,
         Slider(
             label="Postprocess upscale by",
+            depends=BY_FACTOR,
             by_fact=True,
             ui="Resize",
             min=1,
@@ -55,17 +58,25 @@ class Operations(Declared):
         ),
     ] = 4.0
     """The factor by which each side is enlarged."""
-    max_side_length: Annotated[int, Number(label="Max side length", by_fact=True, ge=0, le=65535)] = 0
+    max_side_length: Annotated[
+        int, Number(label="Max side length", depends=BY_FACTOR, by_fact=True, ge=0, le=65535)
+    ] = 0
     """The maximum length of the longer side, in pixels; 0: no limit."""
     upscaling_resize_w: Annotated[
-        int, Slider(label=f"{SCALED_TO}-1", ui="Width", by_fact=True, min=64, max=8192, step=8, ge=1, le=65535)
+        int,
+        Slider(
+            label=f"{SCALED_TO}-1", ui="Width", depends=TO_SIZE, by_fact=True, min=64, max=8192, step=8, ge=1, le=65535
+        ),
     ] = 512
     """Width to scale to, in pixels."""
     upscaling_resize_h: Annotated[
-        int, Slider(label=f"{SCALED_TO}-2", ui="Height", by_fact=True, min=64, max=8192, step=8, ge=1, le=65535)
+        int,
+        Slider(
+            label=f"{SCALED_TO}-2", ui="Height", depends=TO_SIZE, by_fact=True, min=64, max=8192, step=8, ge=1, le=65535
+        ),
     ] = 512
     """Height to scale to, in pixels."""
-    upscaling_crop: Annotated[bool, Toggle(label=CROPPED, ui="Crop to fit", by_fact=True)] = True
+    upscaling_crop: Annotated[bool, Toggle(label=CROPPED, ui="Crop to fit", depends=TO_SIZE, by_fact=True)] = True
     """Crops the picture to exactly this size; when off, the result is just large enough to cover it."""
     upscaler_1: Annotated[
         str, Choice(label="Postprocess upscaler", by_fact=True, ui="Upscaler 1", source="upscalers")
