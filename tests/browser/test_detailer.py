@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.browser.visitor import TINY, Visitor
 from tests.conftest import RunningServer
@@ -20,9 +25,25 @@ def detector(page_server: RunningServer) -> str:
     return "tiny.pt"
 
 
+@pytest.fixture
+def boxes_shown(page_server: RunningServer) -> Iterator[None]:
+    with page_server.client() as client:
+        client.post("sdapi/v1/options", json={"ad_save_previews": True})
+        yield
+        client.post("sdapi/v1/options", json={"ad_save_previews": False})
+
+
+def levels(visitor: Visitor) -> np.ndarray:
+    made = Image.open(io.BytesIO(visitor.fetch(visitor.shown_picture())))
+    return np.asarray(made.convert("RGB"), np.int16)
+
+
 @pytest.mark.long
+@pytest.mark.usefixtures("boxes_shown")
 def test_a_unit_is_set_up_and_acts_and_says_what_was_found(visitor: Visitor, detector: str) -> None:
-    page = visitor.set("txt2img", **TINY).page
+    page = visitor.set("txt2img", **TINY, seed=3).page
+    visitor.generate()
+    before = levels(visitor)
     page.click("#txt2img_detailer > button")
     page.click(f"#{UNIT}_refresh")
     visitor.choose(f"{UNIT}_ad_model", detector)
@@ -34,6 +55,10 @@ def test_a_unit_is_set_up_and_acts_and_says_what_was_found(visitor: Visitor, det
     job = visitor.job(visitor.generate())
     assert job["state"] == "done", job
     assert "found (" in visitor.see(".gesso-infotext[data-tab=txt2img] .comments").inner_text()
+    changed = np.abs(levels(visitor) - before).max(-1) > 0
+    assert 0 < changed.sum() < changed.size, "what was found is painted anew, and nothing else"
+    boxes = visitor.see("#txt2img_results .extras img").first
+    assert "detailer" in str(boxes.get_attribute("src")) + str(boxes.get_attribute("alt"))
     said = visitor.infotext()
     assert f"ADetailer model: {detector}, ADetailer prompt: " in said, said
     assert "ADetailer mask only top k: 1" in said and "ADetailer denoising strength: 0.6" in said

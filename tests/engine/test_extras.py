@@ -256,6 +256,7 @@ def test_a_face_in_an_old_picture_is_painted_anew(detailing: Detailing, tmp_path
     told = {"": "face", " prompt": "a [PROMPT]", " strength": "0.4"}
     assert dict(face.facts) == {f"Postprocess detailer{name}": text for name, text in told.items()}
     assert none.rgb == bytes((9,)) * 2400 and set(none.alpha) == {99}
+    assert dict(none.facts) == {}, "the infotext says what has acted"
 
 
 def test_each_result_is_cut_around_what_it_is_about_and_described(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ PUBLISHED: Mapping[str, str] = {
 """A1111's names, with which the published files' names begin -> which file goes where."""
 BESIDE = ("detection_", "parsing_", "alignment_", "recognition_", "yolov5", "headpose_", "matting_")
 """How the names of files begin that other programs keep in the same folders, and that restore nothing."""
-INSTEAD = "Or turn on ADetailer with the detector 'face': it repaints faces with the checkpoint."
+INSTEAD = "Or turn on ADetailer with the detector 'face' (in Extras: Detail): it repaints faces with the checkpoint."
 
 
 class RestorerFiles:

@@ -182,6 +182,8 @@ def _with_faces(worked: Worked, name: str, request: Operations, restore: Restore
     if not visibility:
         return worked
     seen = restore(worked, name).picture
+    if seen is worked.picture:
+        return worked  # no face was found
     if visibility < 1:
         seen = Image.blend(worked.picture, seen, visibility)
     facts = {**worked.facts, f"{name} visibility": f"{visibility:g}"}

@@ -16,6 +16,10 @@ from webui.features.postprocessing.parameters import Params
 class Engine(FeatureEngine[Params]):
     """The picture after all operations; as it is, with a remark, where one of them cannot be done."""
 
+    def __init__(self, params: Params, unit: int = 0) -> None:
+        super().__init__(params, unit)
+        self._said: tuple[str, ...] = ()
+
     def finish(self, finished: FinishedPicture) -> FinishedPicture:
         memory = False
         try:
@@ -32,8 +36,12 @@ class Engine(FeatureEngine[Params]):
             if finished.services.residents is not None:
                 give_back(finished.services.residents.profile.device)
             return finished
+        noted = finished.batch.facts
+        for label in self._said:  # of the batch's picture before
+            noted.noted.pop(label, None)
         for label, text in worked.facts.items():
-            finished.batch.facts.note(label, text)
+            noted.note(label, text)
+        self._said = tuple(worked.facts)
         return replace(finished, picture=worked.picture)
 
     def _worked(self, finished: FinishedPicture) -> Worked:
@@ -52,6 +60,7 @@ class Engine(FeatureEngine[Params]):
             made = restorer.restored(worked.picture, lambda _done, _of: watch.check())
             if not made.faces:
                 watch.remark("Faces were not restored: none was found that is large enough.")
+                return worked
             return worked.to(made.picture, worked.size)
 
         faces = no_faces if residents is None else faces_by(residents, watch.remark)

@@ -100,6 +100,9 @@ def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch,
     def detail(worked: Worked) -> Worked:
         if (inner := plan.details.get(one.image)) is None:
             return worked
+        made = within(inner.moved(one.position), worked.picture)
+        if (made.size, made.mode, made.tobytes()) == (worked.picture.size, worked.picture.mode, worked.picture.tobytes()):
+            return worked  # nothing was found, or nobody could look; a remark says which
         facts = {
             **worked.facts,
             "Postprocess detailer": request.detail_model,
@@ -107,7 +110,7 @@ def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch,
         }
         if request.detail_prompt:
             facts["Postprocess detailer prompt"] = request.detail_prompt
-        return replace(worked, picture=within(inner.moved(one.position), worked.picture), facts=facts)
+        return replace(worked, picture=made, facts=facts)
 
     def restore(worked: Worked, name: str) -> Worked:
         def on_face(_done: int, _of: int) -> None:
@@ -116,6 +119,7 @@ def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch,
         made = Faces(residents, plan.restorers[name], request.codeformer_weight).restored(worked.picture, on_face)
         if not made.faces:
             watch.remark("Faces were not restored: none was found that is large enough.")
+            return worked
         return worked.to(made.picture, worked.size)
 
     def describe(worked: Worked) -> Worked:
