@@ -101,7 +101,7 @@ def _of_plan(one: Retouch, plan: ExtrasPlan, shelf: UpscalerShelf, watch: Watch,
         if (inner := plan.details.get(one.image)) is None:
             return worked
         made = within(inner.moved(one.position), worked.picture)
-        if (made.size, made.mode, made.tobytes()) == (worked.picture.size, worked.picture.mode, worked.picture.tobytes()):
+        if rows_of(made) == rows_of(worked.picture) and made.size == worked.picture.size:
             return worked  # nothing was found, or nobody could look; a remark says which
         facts = {
             **worked.facts,
