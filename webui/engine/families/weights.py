@@ -288,8 +288,9 @@ def load_pickle(path: Path) -> object:
     except EOFError as error:
         raise broken(path, "the file is incomplete", "Download it again.") from error
     except DAMAGE as error:
-        cause = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise broken(path, f"it is damaged, or not a PyTorch file ({cause})", "Download it again.") from error
+        cause = "" if isinstance(error, LookupError) else "".join(str(error).splitlines()[:1])[:200]
+        said = f" ({cause})" if " " in cause else ""  # what the reader stumbled over tells nobody anything
+        raise broken(path, f"it is damaged, or not a PyTorch file{said}", "Download it again.") from error
 
 
 # ---------------------------------------------------------------- folders of diffusers
