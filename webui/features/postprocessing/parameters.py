@@ -42,20 +42,23 @@ FIELDS: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
         UPSCALE: (
             ("resize_mode",),
             ("upscaling_resize", "max_side_length"),
-            ("upscaling_resize_w", "upscaling_resize_h", "upscaling_crop"),
+            ("upscaling_resize_w", "upscaling_resize_h"),
+            ("upscaling_crop",),
             ("upscaler_1", "upscaler_2", "extras_upscaler_2_visibility"),
         ),
         GFPGAN: (("gfpgan_visibility",),),
         CODEFORMER: (("codeformer_visibility", "codeformer_weight"),),
         FOCAL: (("focal_crop",), ("focal_face_weight", "focal_entropy_weight", "focal_edges_weight")),
         AUTOSIZED: (
-            ("autosized_crop", "crop_objective", "crop_threshold"),
+            ("autosized_crop",),
+            ("crop_objective", "crop_threshold"),
             ("crop_min_side", "crop_max_side", "crop_min_area", "crop_max_area"),
         ),
     }
 )
 """Operation -> the rows of its parameters."""
-SHARED = FIELDS[UPSCALE][0] + FIELDS[UPSCALE][1] + FIELDS[UPSCALE][2]
+SIZE = FIELDS[UPSCALE][:4]
+SHARED = tuple(name for row in SIZE for name in row)
 """Those which say what size cuts go for, too."""
 
 
@@ -149,5 +152,5 @@ def fields_of(operations: Iterable[str]) -> list[tuple[str, tuple[tuple[str, ...
     wanted = list(operations)
     rows = [(name, FIELDS[name]) for name in wanted]
     if FOCAL in wanted and UPSCALE not in wanted:
-        rows.insert(0, ("Size", FIELDS[UPSCALE][:3]))
+        rows.insert(0, ("Size", SIZE))
     return rows
