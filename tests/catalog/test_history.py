@@ -11,7 +11,7 @@ import pytest
 
 from tests.catalog.conftest import png
 from tests.catalog.test_pictures import RGB, draft, naming, saving
-from webui.base.errors import NotFound, StorageError
+from webui.base.errors import NotFound
 from webui.base.paths import Paths
 from webui.catalog import history as module
 from webui.catalog.database import MIGRATIONS, Database
@@ -130,27 +130,21 @@ def test_somebody_else_s_picture_is_as_if_it_were_not_there(history: History, da
     with pytest.raises(NotFound):
         history.judge(name, owner="bert", rating=1)
     with pytest.raises(NotFound):
-        history.delete(name, owner="bert")
+        history.destroy(name, owner="bert")
     assert history.get(name, "anna").rating == 0
 
 
-def test_a_picture_goes_into_the_bin_with_its_text_and_its_thumbnail(
-    history: History, pictures: Pictures, paths: Paths, monkeypatch: pytest.MonkeyPatch
+def test_a_picture_is_destroyed_with_its_text_and_its_thumbnail(
+    history: History, pictures: Pictures, paths: Paths
 ) -> None:
-    binned: list[Path] = []
-
-    def bin_it(path: Path) -> None:
-        binned.append(path)
-        path.unlink()
-
-    monkeypatch.setattr(module, "send2trash", bin_it)
     saved = pictures.save(RGB, draft(), naming(), saving(save_txt=True))
     other = pictures.save(RGB, draft(seed=6), naming(6), saving())
-    Path(other.path).with_suffix(".txt").write_text("somebody's notes")
+    notes = Path(other.path).with_suffix(".txt")
+    notes.write_text("somebody's notes")
     pictures.thumbnail(saved.id)
-    history.delete(saved.id)
-    history.delete(other.id)
-    assert [path.suffix for path in binned] == [".png", ".txt", ".png"]
+    history.destroy(saved.id)
+    history.destroy(other.id)
+    assert [path.name for path in Path(saved.path).parent.iterdir()] == [notes.name]
     assert listed(history) == []
     assert listed(history, text="cat") == []
     assert not list((paths.state / "thumbnails").rglob("*.webp"))
@@ -158,26 +152,56 @@ def test_a_picture_goes_into_the_bin_with_its_text_and_its_thumbnail(
         pictures.get(saved.id)
 
 
-def test_without_a_bin_a_picture_stays_unless_it_shall_go_for_good(
-    history: History, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_bin(path: Path) -> None:
-        raise module.TrashPermissionError(str(path))
-
-    monkeypatch.setattr(module, "send2trash", no_bin)
-    saved = pictures.save(RGB, draft(), naming(), saving())
-    with pytest.raises(StorageError, match="recycle bin"):
-        history.delete(saved.id)
-    assert Path(saved.path).is_file()
-    assert history.delete(saved.id, for_good=True).id == saved.id
-    assert not Path(saved.path).exists()
-
-
 def test_a_picture_whose_file_is_gone_is_forgotten(history: History, pictures: Pictures) -> None:
     saved = pictures.save(RGB, draft(), naming(), saving())
     Path(saved.path).unlink()
-    history.delete(saved.id)
+    history.destroy(saved.id)
     assert listed(history) == []
+
+
+def test_any_part_of_a_long_list_is_fetched_by_itself(history: History, database: Database) -> None:
+    for second in range(25):
+        known(database, f"the {second}.", second, model="a" if second % 2 else "b")
+    outline = history.outline(Wanted(), step=10)
+    assert (outline.total, len(outline.anchors)) == (25, 3)
+    third = history.page(Wanted(), before=outline.anchors[2] + 1, limit=10)
+    assert [picture.prompt for picture in third] == ["the 4.", "the 3.", "the 2.", "the 1.", "the 0."]
+    assert history.outline(Wanted(model="a"), step=10).total == 12
+    assert history.outline(Wanted(text="24"), step=10).total == 1
+    assert history.outline(Wanted(), owner="nobody").anchors == ()
+
+
+def test_facets_count_what_occurs_in_the_pictures_that_are_wanted(history: History, database: Database) -> None:
+    known(database, "a cat <lora:ink:1> <lora:ink:0.5>", 1.0, model="a", width=512, height=768)
+    two = known(database, "a cat", 2.0, model="a", width=512, height=512)
+    known(database, "a dog <lora:oil:1>", 40 * 86400.0, model="b", width=512, height=512)
+    history.judge(two, tags=("wall", "print"), rating=4)
+
+    def told(**wanted: object) -> dict[str, dict[str, int]]:
+        found = history.facets(Wanted(**wanted))  # type: ignore[arg-type]
+        return {name: {facet.value: facet.count for facet in values} for name, values in found.items()}
+
+    every = told()
+    assert every["model"] == {"a": 2, "b": 1}
+    assert every["size"] == {"512x512": 2, "512x768": 1}
+    assert every["lora"] == {"ink": 1, "oil": 1}
+    assert every["tag"] == {"wall": 1, "print": 1}
+    assert every["rating"] == {"0": 2, "4": 1}
+    assert every["month"] == {"1970-01": 2, "1970-02": 1}
+    assert told(text="cat", model="a")["lora"] == {"ink": 1}
+    assert told(text="nothing")["model"] == {}
+    for facet, value, count in (("size", "512x768", 1), ("lora", "ink", 1), ("tag", "print", 1), ("tag", "prin", 0)):
+        assert len(listed(history, **{facet: value})) == count, facet
+
+
+def test_what_the_pictures_of_a_checkpoint_take_is_known(
+    history: History, pictures: Pictures, database: Database
+) -> None:
+    saved = pictures.save(RGB, replace(draft(), model="a"), naming(), saving())
+    size = Path(saved.path).stat().st_size
+    database.write("UPDATE pictures SET bytes = -1")  # As an older version left it.
+    known(database, "gone", 1.0, model="b")
+    assert [(one.model, one.count, one.bytes) for one in history.storage()] == [("a", 1, size), ("b", 1, 0)]
 
 
 def test_pictures_found_in_folders_come_into_the_history_once(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from tests.server.routes import basic
 from tests.server.stand_in import StandIn
 from webui import flags
 from webui.app import App
+from webui.catalog.image_files import encode, read_infotext
 from webui.catalog.pictures import SavedPicture, record
 from webui.server.guard import Guard
 from webui.server.serve import application
@@ -90,3 +94,67 @@ def test_the_search_for_pictures_on_disk_is_asked_for(client: Callable[..., Test
     here = client()
     assert here.post(f"{ROOT}/search").status_code == 200
     assert set(here.get(f"{ROOT}/search").json()) == {"running", "seen", "new"}
+
+
+def test_what_is_deleted_is_restored_by_its_owner_alone(client: Callable[..., TestClient], tmp_path: Path) -> None:
+    here = client("--gradio-auth", "anna:one,bert:two")
+    assert here.post(f"{ROOT}/delete", headers=ANNA, json={"ids": ["p0", "p1"]}).json()["deleted"] == ["p0"]
+    assert not (tmp_path / "0.png").exists()
+    trash = here.get(f"{ROOT}/trash", headers=ANNA).json()
+    assert ([one["id"] for one in trash["pictures"]], trash["days"]) == (["p0"], 30)
+    assert here.get(f"{ROOT}/trash", headers=BERT).json()["pictures"] == []
+    assert here.get(f"{ROOT}/trash/p0/thumbnail", headers=BERT).status_code == 404
+    assert here.get(f"{ROOT}/trash/p0/thumbnail", headers=ANNA).status_code == 204, "it is no picture"
+    refused = here.post(f"{ROOT}/trash/restore", headers=BERT, json={"ids": ["p0"]}).json()
+    assert (refused["restored"], refused["failed"][0]["id"]) == ([], "p0")
+    assert here.post(f"{ROOT}/trash/delete", headers=BERT, json={"ids": ["p0"]}).json()["deleted"] == []
+    assert here.post(f"{ROOT}/trash/restore", headers=ANNA, json={"ids": ["p0"]}).json()["restored"] == ["p0"]
+    assert (tmp_path / "0.png").read_bytes() == b"picture"
+    assert ids(here, ANNA) == ["p2", "p0"]
+    here.post(f"{ROOT}/delete", headers=ANNA, json={"ids": ["p0"]})
+    assert here.post(f"{ROOT}/trash/delete", headers=ANNA, json={"ids": ["p0"]}).json()["deleted"] == ["p0"]
+    assert not list(tmp_path.rglob("p0.png"))
+
+
+def test_albums_are_ones_own_and_filter_the_history(client: Callable[..., TestClient]) -> None:
+    here = client("--gradio-auth", "anna:one,bert:two")
+    album = here.post(f"{ROOT}/albums", headers=ANNA, json={"name": "Wall"}).json()
+    place = f"{ROOT}/albums/{album['id']}"
+    told = here.post(f"{place}/pictures", headers=ANNA, json={"add": ["p0", "p1"]}).json()
+    assert told == {"added": 1, "removed": 0}, "p1 is Bert's"
+    assert ids(here, ANNA, album=album["id"]) == ["p0"]
+    assert here.get(f"{ROOT}/pictures", headers=BERT, params={"album": album["id"]}).status_code == 404
+    assert here.get(f"{ROOT}/albums", headers=BERT).json() == []
+    assert here.post(place, headers=BERT, json={"name": "Mine"}).status_code == 404
+    assert here.post(place, headers=ANNA, json={"name": "Hall"}).status_code == 200
+    assert here.post(f"{ROOT}/albums", headers=ANNA, json={"name": "Hall"}).status_code == 422
+    assert here.get(f"{ROOT}/albums", headers=ANNA).json()[0] == {**album, "name": "Hall", "count": 1, "cover": "p0"}
+    assert here.delete(place, headers=ANNA).status_code == 200
+    assert ids(here, ANNA) == ["p2", "p0"]
+
+
+def test_an_outline_facets_and_figures_are_of_ones_own_pictures(client: Callable[..., TestClient]) -> None:
+    here = client("--gradio-auth", "anna:one,bert:two")
+    outline = here.get(f"{ROOT}/outline", headers=ANNA, params={"step": 10}).json()
+    assert (outline["total"], len(outline["anchors"])) == (2, 1)
+    page = ids(here, ANNA, before=str(int(outline["anchors"][0]) + 1), limit=10)
+    assert page == ["p2", "p0"]
+    facets = here.get(f"{ROOT}/facets", headers=ANNA, params={"search": "lighthouse"}).json()
+    assert facets["model"] == [{"value": "m", "count": 2}]
+    assert here.get(f"{ROOT}/storage", headers=BERT).json() == [{"model": "m", "count": 1, "bytes": 7}]
+    assert here.get(f"{ROOT}/outline", headers=ANNA, params={"size": "1x"}).status_code == 422
+
+
+def test_pictures_are_exported_with_their_words_or_without(client: Callable[..., TestClient], tmp_path: Path) -> None:
+    here = client("--gradio-auth", "anna:one,bert:two")
+    (tmp_path / "0.png").write_bytes(encode(Image.new("RGB", (8, 8)), "png", TEXT).content)
+    for metadata in (True, False):
+        answer = here.post(f"{ROOT}/export", headers=ANNA, json={"ids": ["p0"], "metadata": metadata})
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            (name,) = archive.namelist()
+            assert ("lighthouse" in read_infotext(archive.read(name))[0]) is metadata
+        assert name == ("0.png" if metadata else "p0.png")
+    assert here.post(f"{ROOT}/export", headers=ANNA, json={"ids": ["p1"]}).status_code == 404
+    refused = here.post(f"{ROOT}/export", headers=ANNA, json={"ids": ["p2"], "metadata": False})
+    assert refused.status_code == 422, "its file is no picture"
+    assert not list(tmp_path.rglob("export-*.zip"))

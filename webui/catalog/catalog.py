@@ -10,6 +10,7 @@ from pathlib import Path
 from webui import registry
 from webui.base.errors import NotFound
 from webui.base.paths import Paths
+from webui.catalog.albums import Albums
 from webui.catalog.annotator_files import AnnotatorFiles
 from webui.catalog.block_presets import block_preset
 from webui.catalog.checkpoints import Checkpoints
@@ -31,6 +32,7 @@ from webui.catalog.job_pictures import JobPictures
 from webui.catalog.job_table import JobTable
 from webui.catalog.kept_pictures import KeptPictures
 from webui.catalog.localizations import Localizations
+from webui.catalog.looks import Looks
 from webui.catalog.loras import Loras
 from webui.catalog.pictures import Pictures
 from webui.catalog.problems import Problems
@@ -41,6 +43,7 @@ from webui.catalog.styles import Styles
 from webui.catalog.tag_lists import TagLists
 from webui.catalog.tagger_files import TaggerFiles
 from webui.catalog.themes import theme_names
+from webui.catalog.trash import Trash
 from webui.catalog.ui_defaults import UiDefaults
 from webui.catalog.unit_presets import UnitPresets
 from webui.catalog.uploads import PictureStore
@@ -96,6 +99,9 @@ class Catalog:
         self.localizations = Localizations(paths, self.problems)
         self.pictures = Pictures(self.database, paths)
         self.history = History(self.database, self.pictures)
+        self.trash = Trash(self.database, self.pictures, paths)
+        self.albums = Albums(self.database)
+        self.looks = Looks(self.database, self.pictures)
         self.folders = FolderIndex(self.database, paths.is_private, self.problems)
         self.jobs = JobTable(self.database)
         self.job_folders = JobFolders(paths.jobs)
@@ -142,14 +148,16 @@ class Catalog:
             self.refresh()
 
     def look_for_pictures(self, save: SaveSettings) -> None:
-        """Bring pictures that lie in the output folders into the history, in a thread of its own."""
+        """Bring pictures that lie in the output folders, and where the settings say, into the history, in a thread."""
         by_kind = (save.outdir_txt2img_samples, save.outdir_img2img_samples, save.outdir_extras_samples)
         chosen = (self.paths.data / name for name in (save.outdir_samples, save.outdir_save, *by_kind) if name)
-        self.folders.look((self.paths.outputs, *chosen))
+        older = (self.paths.data / name.strip() for name in save.history_folders.splitlines() if name.strip())
+        self.folders.look((self.paths.outputs, *chosen, *older))
 
     def close(self) -> None:
         """End the background work and close the database."""
         self.folders.stop()
+        self.looks.stop()
         self.checkpoints.close()
         self.database.close()
 

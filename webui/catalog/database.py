@@ -143,6 +143,25 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     CREATE INDEX forms_newest ON forms (who, kind, kept);
     """,
+    """
+    ALTER TABLE pictures ADD COLUMN bytes INTEGER NOT NULL DEFAULT -1;
+    CREATE INDEX pictures_outline ON pictures (number, model, sampler, kind, width, height, rating);
+    CREATE TABLE looks (number INTEGER PRIMARY KEY, look BLOB NOT NULL);
+    CREATE TRIGGER look_goes AFTER DELETE ON pictures BEGIN
+        DELETE FROM looks WHERE number = old.number;
+    END;
+    CREATE TABLE albums (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, created REAL NOT NULL);
+    CREATE UNIQUE INDEX albums_by_name ON albums (owner, name);
+    CREATE TABLE album_pictures (
+        album INTEGER NOT NULL REFERENCES albums (id) ON DELETE CASCADE, picture TEXT NOT NULL, added REAL NOT NULL,
+        PRIMARY KEY (album, picture)
+    ) WITHOUT ROWID;
+    CREATE INDEX albums_of_picture ON album_pictures (picture);
+    CREATE TABLE trash (
+        id TEXT PRIMARY KEY, owner TEXT NOT NULL, since REAL NOT NULL, path TEXT NOT NULL, picture TEXT NOT NULL
+    );
+    CREATE INDEX trash_of_owner ON trash (owner, since);
+    """,
 )
 """What to run to get from version N to N + 1. Never change a line that was released: add one."""
 

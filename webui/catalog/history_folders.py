@@ -20,6 +20,7 @@ from webui.catalog.database import Database
 from webui.catalog.image_files import infotext_of, open_picture, read_infotext, readable
 from webui.catalog.pictures import SavedPicture, record
 from webui.catalog.problems import Problems
+from webui.catalog.trash import FOLDER as TRASH
 from webui.request import infotext
 
 log = logging.getLogger(__name__)
@@ -132,7 +133,7 @@ def _outermost(folders: tuple[Path, ...]) -> list[Path]:
 def _folders_below(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """(folder, names of the pictures in it) of a folder and all in it; links are not followed."""
     for here, inner, files in os.walk(folder):
-        inner.sort()
+        inner[:] = sorted(name for name in inner if name != TRASH)
         yield here, [name for name in files if Path(name).suffix.lower() in ENDINGS]
 
 

@@ -96,7 +96,7 @@ class Pictures:
         self._lock = threading.Lock()
         self._files = PictureFiles()
         self._pending: dict[str, _Pending] = {}
-        self._thumbnails = Thumbnails(paths.state / "thumbnails")
+        self.thumbnails = Thumbnails(paths.state / "thumbnails")
         self.extras = ExtraPictures(paths.state / "extra")
 
     def save(
@@ -223,13 +223,13 @@ class Pictures:
             UserError: the file is broken.
         """
         self.get(picture_id)  # whoever asks by another name than an id gets no further
-        return self._thumbnails.get(picture_id, lambda: self.content(picture_id)[0])
+        return self.thumbnails.get(picture_id, lambda: self.content(picture_id)[0])
 
     def forget(self, picture_id: str) -> None:
         """Drop the record, the thumbnail and the extra pictures; the file, if there is one, stays."""
         self._database.write("DELETE FROM pictures WHERE id = ?", picture_id)
         self.extras.forget(picture_id)
-        self._thumbnails.forget(picture_id)
+        self.thumbnails.forget(picture_id)
 
     def newest(
         self, *, owner: str | None = None, limit: int = 100, before: float | None = None
@@ -442,12 +442,21 @@ def record(connection: sqlite3.Connection, picture: SavedPicture, digest: str = 
         "number": number,
         "digest": digest,
         "prompt": infotext.read(picture.infotext).prompt,
+        "bytes": bytes_of(picture.path),
     }
     connection.execute(
         f"INSERT INTO pictures ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
         tuple(columns.values()),
     )
     note_words(connection, [str(columns["prompt"])])
+
+
+def bytes_of(path: str) -> int:
+    """The size of a picture's file; -1: not known."""
+    try:
+        return path_named(path).stat().st_size
+    except OSError:
+        return -1
 
 
 def _picture(row: sqlite3.Row) -> SavedPicture:

@@ -716,6 +716,10 @@ class SaveSettings(Declared):
         str, Text(ui="Archive filename pattern", placeholder="[datetime]_[[model_name]]_[seed]-[seed_last]")
     ] = ""
     """The name of zip files, with the parameters of the other patterns."""
+    history_folders: Annotated[
+        str, Text(folder=True, ui="Folders of older pictures, shown in History", lines=3, placeholder="One per line")
+    ] = ""
+    """Such as the outputs of A1111. The pictures stay where they are."""
     outdir_init_images: Annotated[str, Text(folder=True, ui="Directory for saving init images when using img2img")] = (
         "outputs/init-images"
     )
@@ -1300,6 +1304,10 @@ class LimitSettings(Declared):
     """A small file can contain a very large picture."""
     keep_jobs_days: Annotated[int, Number(ui="Delete finished jobs after this many days (0: never)", ge=0)] = 30
     """Their pictures are kept."""
+    keep_trash_days: Annotated[
+        int, Number(ui="Delete pictures in the trash after this many days (0: never)", ge=0, le=36_500)
+    ] = 30
+    """Until then they can be restored, in History."""
 
 
 class Settings(BaseModel):

@@ -10,7 +10,7 @@ from fastapi import Query, Request
 from pydantic import Field
 from starlette.requests import HTTPConnection
 
-from webui.base.errors import WebuiError
+from webui.base.errors import NotFound, WebuiError
 from webui.base.text import path_named
 from webui.catalog.history import HistoryPicture, Wanted
 from webui.request.documented import Documented
@@ -59,13 +59,62 @@ class Listed(Documented):
     tags: tuple[str, ...]
     """The tags that people gave it."""
     name: str
-    """The size of the file in bytes."""
+    """The file's name."""
+    bytes: int
+    """The size of the file; -1: not known."""
     missing: bool
     """Whether the file no longer exists."""
     url: str
     """The address of its file, relative to the page."""
     thumb_url: str
     """The address of its thumbnail, relative to the page."""
+
+
+class Filters(Documented):
+    """Which pictures are meant; what is left out does not matter."""
+
+    search: Annotated[str, Field(max_length=1000)] = ""
+    """Words in the prompt or the tags."""
+    model: str = ""
+    """Only pictures made with this checkpoint."""
+    sampler: str = ""
+    """Only pictures made with this sampler."""
+    kind: str = ""
+    """Only pictures of this kind, such as img2img."""
+    since: Annotated[float | None, Field(ge=0, le=9e9)] = None
+    """Only pictures made at this time or later, in seconds since 1970."""
+    until: Annotated[float | None, Field(ge=0, le=9e9)] = None
+    """Only pictures made before this time, in seconds since 1970."""
+    rating: Annotated[int, Field(ge=0, le=5)] = 0
+    """The minimum number of stars."""
+    favourite: bool = False
+    """Only favourites."""
+    parent: str = ""
+    """Only pictures made from the picture with this id."""
+    album: Annotated[int, Field(ge=0, le=2**62)] = 0
+    """Only pictures in the album with this id."""
+    size: Annotated[str, Field(pattern="^([0-9]{1,6}x[0-9]{1,6})?$")] = ""
+    """Only pictures of this width and height, such as 512x768."""
+    tag: Annotated[str, Field(max_length=200)] = ""
+    """Only pictures with this tag."""
+    lora: Annotated[str, Field(max_length=200)] = ""
+    """Only pictures whose prompt uses this LoRA."""
+
+    def wanted(self, album: int) -> Wanted:
+        """What the history is asked for; `album`: the album's id, once it is known that the caller may see it."""
+        return Wanted(
+            self.search, self.model, self.sampler, self.kind, self.since, self.until, self.rating, self.favourite,
+            self.parent, album, self.size, self.tag, self.lora,
+        )  # fmt: skip
+
+
+class PageQuery(Filters):
+    """Which page of them."""
+
+    before: Annotated[str, Field(pattern="^[0-9]{0,18}$|^[0-8][0-9]{18}$")] = ""
+    """The value of `next` in the previous page."""
+    limit: Annotated[int, Field(ge=1, le=500)] = 60
+    """The maximum number to return."""
 
 
 class Page(Documented):
@@ -143,45 +192,38 @@ def viewer_of(app: App, connection: HTTPConnection) -> str | None:
     return caller.owner if app.access.required and not caller.sees_all else None
 
 
+def album_owner(app: App, connection: HTTPConnection) -> str:
+    """Whose albums the caller has: their own where people have names, else everybody's."""
+    return caller_of(connection.scope).owner if app.access.required else ""
+
+
+def wanted_by(app: App, connection: HTTPConnection, filters: Filters) -> Wanted:
+    """What these filters ask for. Raises NotFound: the album is not the caller's."""
+    album = filters.album
+    if album and all(album != own.id for own in app.catalog.albums.all(album_owner(app, connection))):
+        raise NotFound(f"There is no album {album}.", field="album")
+    return filters.wanted(album)
+
+
 def routes(app: App) -> Routes:
     """The routes, below `/history`; everything else they need is the App's."""
     router = Routes(prefix="/history", tags=["history"])
     history = app.catalog.history
 
     @router.get("/pictures", "user")
-    def pictures(
-        request: Request,
-        search: Annotated[str, Query(max_length=1000, description="Words in the prompt or the tags.")] = "",
-        model: Annotated[str, Query(description="Only pictures made with this checkpoint.")] = "",
-        sampler: Annotated[str, Query(description="Only pictures made with this sampler.")] = "",
-        kind: Annotated[str, Query(description="Only pictures of this kind, such as img2img.")] = "",
-        since: Annotated[
-            float | None,
-            Query(ge=0, le=9e9, description="Only pictures made at this time or later, in seconds since 1970."),
-        ] = None,
-        until: Annotated[
-            float | None,
-            Query(ge=0, le=9e9, description="Only pictures made at this time or earlier, in seconds since 1970."),
-        ] = None,
-        rating: Annotated[int, Query(ge=0, le=5, description="The minimum number of stars.")] = 0,
-        favourite: Annotated[bool, Query(description="Only favourites.")] = False,
-        parent: Annotated[str, Query(description="Only pictures made from the picture with this id.")] = "",
-        before: Annotated[
-            str,
-            Query(pattern="^[0-9]{0,18}$|^[0-8][0-9]{18}$", description="The value of `next` in the previous page."),
-        ] = "",
-        limit: Annotated[int, Query(ge=1, le=500, description="The maximum number to return.")] = 60,
-    ) -> Page:
+    def pictures(request: Request, page: Annotated[PageQuery, Query()]) -> Page:
         """Pictures, newest first; `search` looks for words in the prompt and the tags, `rating` is the minimum number
         of stars."""
-        wanted = Wanted(search, model, sampler, kind, since, until, rating, favourite, parent)
-        found = history.page(wanted, owner=viewer_of(app, request), before=int(before) if before else None, limit=limit)
-        return Page(pictures=[_listed(one) for one in found], next=str(found[-1].number) if len(found) == limit else "")
+        wanted, owner = wanted_by(app, request, page), viewer_of(app, request)
+        before = int(page.before) if page.before else None
+        found = history.page(wanted, owner=owner, before=before, limit=page.limit)
+        last = str(found[-1].number) if len(found) == page.limit else ""
+        return Page(pictures=[listed(one) for one in found], next=last)
 
     @router.get("/pictures/{picture_id}", "user")
     def picture(picture_id: PictureId, request: Request) -> Listed:
         """One picture of the history."""
-        return _listed(history.get(picture_id, viewer_of(app, request)))
+        return listed(history.get(picture_id, viewer_of(app, request)))
 
     @router.post("/pictures/{picture_id}", "user")
     def judge(picture_id: PictureId, opinion: Opinion, request: Request) -> Listed:
@@ -193,7 +235,7 @@ def routes(app: App) -> Routes:
             favourite=opinion.favourite,
             tags=None if opinion.tags is None else tuple(opinion.tags),
         )
-        return _listed(judged)
+        return listed(judged)
 
     @router.get("/choices", "user")
     def choices(request: Request) -> Choices:
@@ -202,7 +244,7 @@ def routes(app: App) -> Routes:
 
     @router.post("/delete", "user")
     def delete(doomed: Doomed, request: Request) -> Deleted:
-        """Move pictures to the system's trash."""
+        """Move pictures to the trash, from where they can be restored."""
         return _deleted(app, doomed, viewer_of(app, request))
 
     router.include(_search(app))
@@ -233,16 +275,24 @@ def _deleted(app: App, doomed: Doomed, owner: str | None) -> Deleted:
     jobs = set()
     for picture_id in dict.fromkeys(doomed.ids):
         try:
-            jobs.add(app.catalog.history.delete(picture_id, owner=owner, for_good=doomed.for_good).job_id)
+            if doomed.for_good:
+                jobs.add(app.catalog.history.destroy(picture_id, owner=owner).job_id)
+            else:
+                jobs.add(app.catalog.trash.put(picture_id, owner=owner))
             answer.deleted.append(picture_id)
         except WebuiError as error:
             answer.failed.append(NotDeleted(id=picture_id, message=str(error)))
-    for job_id in jobs - {""}:
-        app.queue.picture_saved(job_id)  # Its pictures are fewer now: the page is told.
+    tell_of(app, jobs)
     return answer
 
 
-def _listed(picture: HistoryPicture) -> Listed:
+def tell_of(app: App, jobs: set[str]) -> None:
+    """The pictures of these jobs are other ones now: the page is told."""
+    for job_id in jobs - {""}:
+        app.queue.picture_saved(job_id)
+
+
+def listed(picture: HistoryPicture) -> Listed:
     shown: dict[str, object] = {name: value for name, value in asdict(picture).items() if name in Listed.model_fields}
     return Listed(
         **shown,

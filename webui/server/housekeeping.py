@@ -51,9 +51,24 @@ class Housekeeping:
         uploads = self._catalog.uploads.sweep(self._catalog.jobs.pictures_needed(), UPLOADS_KEPT)
         self._catalog.visitor_files.sweep(DROPPED_KEPT)
         self._catalog.forms.sweep(time.time() - KEPT)
+        self._empty_trash()
         return jobs, uploads
 
+    def _empty_trash(self) -> None:
+        days = self._settings.current.limits.keep_trash_days
+        if not days:
+            return
+        gone, kept = self._catalog.trash.empty(before=time.time() - days * DAY)
+        if gone:
+            log.info("Deleted %d pictures that had been in the trash for %d days.", gone, days)
+        for each in kept[:3]:
+            log.warning("A picture stays in the trash. %s", each)
+
     def _keep_house(self) -> None:
+        try:
+            self._catalog.trash.mend()
+        except StorageError as error:
+            log.warning("%s", error)
         while True:
             try:
                 jobs, uploads = self.tidy()

@@ -21,7 +21,7 @@ from webui.jobs.extras.request import Extras
 from webui.request.documented import Documented
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.jobs import JobRequest
-from webui.server import history
+from webui.server import history, keeping
 from webui.server.api import masks, pictures, previews, unit_presets
 from webui.server.api.bodies import decoded, folders_in
 from webui.server.api.documented import JobId
@@ -229,6 +229,7 @@ def routes(app: App) -> Routes:
         masks.routes,
         unit_presets.routes,
         history.routes,
+        keeping.routes,
     ):
         router.include(part(app))
     return router
