@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { clock } from "../../webui/server/ui/assets/clock.js";
-import { ALL, midnight, question } from "../../webui/server/ui/assets/historyquery.js";
+import { ALL, behind, midnight, question, sized } from "../../webui/server/ui/assets/historyquery.js";
 import { factorIn, hires, nearest, resized, written } from "../../webui/server/ui/assets/sizes.js";
 
 test("hires fix goes by the factor, unless a side is named; the other side follows", () => {
@@ -31,9 +31,15 @@ test("times are short", () => {
 });
 
 test("the history is asked for what the filters say, and no more", () => {
-  assert.equal(question(ALL, 60), "pictures?limit=60");
-  const asked = new URLSearchParams(question({ ...ALL, search: "a & b", rating: "3" }, 60, "12").split("?")[1]);
+  assert.equal(question(ALL), "");
+  assert.equal(question(ALL, { limit: 60 }), "?limit=60");
+  const asked = new URLSearchParams(question({ ...ALL, search: "a & b", rating: "3" }, { limit: 60, before: "12" }));
   assert.deepEqual(Object.fromEntries(asked), { limit: "60", search: "a & b", rating: "3", before: "12" });
+  assert.equal(behind("1600000000000000999"), "1600000000000001000", "beyond what a float counts");
+});
+
+test("sizes of files are short", () => {
+  assert.deepEqual([0, 999, 1000, 1234567, 9.9e12].map(sized), ["0 bytes", "999 bytes", "1.00 kB", "1.23 MB", "9.90 TB"]);
 });
 
 test("a day begins at midnight where the browser is, and ends when the next one begins", () => {

@@ -1,66 +1,104 @@
 // @ts-check
-// The history: a page of thumbnails at a time, the chosen picture beside them. All texts are set as texts.
+// The history: thumbnails of all pictures, the chosen one beside them. All texts are set as texts.
 import { around, iconButton, make, when } from "./dom.js";
 import { save } from "./downloads.js";
-import { ALL, midnight, question } from "./historyquery.js";
-import { labelled } from "./infotext.js";
+import { compare } from "./historycompare.js";
+import { chooseAlbum, editAlbum, exportAsZip, showStorage } from "./historydialogs.js";
+import { HistoryList } from "./historylist.js";
+import { midnight, monthOf, PAGE, question, sized } from "./historyquery.js";
+import { ask, tell } from "./historyserver.js";
+import * as bin from "./historytrash.js";
 import * as lightbox from "./lightbox.js";
 import * as live from "./live.js";
+import { LongGrid } from "./longgrid.js";
 import * as results from "./results.js";
 import { failed, say } from "./say.js";
-import { told, url } from "./server.js";
+import { url } from "./server.js";
 
-/** @import { Picture } from "./stream.js" */
+/** @import { Album } from "./historydialogs.js" */
+/** @import { Listed } from "./historyserver.js" */
 /** @import { Filters } from "./historyquery.js" */
 /** @import { View } from "./lightbox.js" */
 
-/**
- * @typedef {Picture & {name: string, missing: boolean, prompt: string, rating: number, favourite: boolean, tags: string[], width: number,
- *   height: number, created: number, parent: string}} Listed
- */
-
-const ROOT = "internal/history";
-const PAGE = 60;
 const GONE = "The file is gone";
 const DAMAGED = "The file is damaged";
 const LOOK = "Scan the output folders for new pictures";
+const LATE = 60; // Milliseconds that a place is in the window before its picture is asked for: what flies by is not.
+const CHOOSERS = /** @type {const} */ ({
+  model: ["Model", "Any model"], sampler: ["Sampler", "Any sampler"], size: ["Size", "Any size"], lora: ["LoRA", "Any LoRA"],
+  tag: ["Tag", "Any tag"],
+});
+/** @typedef {keyof typeof CHOOSERS} Chooser */
+
+const list = new HistoryList((first, last) => {
+  list.fetched.forEach((picture) => state.known.add(picture.id));
+  grid.renew(first, last);
+  draw();
+});
 const state = {
-  filters: { ...ALL },
-  /** @type {Listed[]} */
-  pictures: [],
-  next: "",
-  loading: false,
-  round: 0,
   index: -1,
-  /** @type {Set<string>} */
-  picked: new Set(),
+  /** @type {Map<string, Listed>} */
+  picked: new Map(),
+  anchor: -1,
   stale: false,
   /** @type {Set<string>} */
   known: new Set(),
   /** Pictures whose files could not be shown.
    * @type {Set<string>} */
   damaged: new Set(),
+  /** @type {Album[]} */
+  albums: [],
+  inTrash: false,
 };
 /** @type {HTMLElement | null} */
 let place = null;
+
+/** @param {Chooser} name */
+const chooser = (name) => {
+  const box = make("select", { "aria-label": CHOOSERS[name][0], onchange: () => { filter(name, box.value); } });
+  return box;
+};
 const parts = {
-  model: make("select", { "aria-label": "Model", onchange: () => { filter("model", parts.model.value); } }),
-  sampler: make("select", { "aria-label": "Sampler", onchange: () => { filter("sampler", parts.sampler.value); } }),
+  model: chooser("model"),
+  sampler: chooser("sampler"),
+  size: chooser("size"),
+  lora: chooser("lora"),
+  tag: chooser("tag"),
+  album: make("select", { "aria-label": "Album", onchange: () => { filter("album", parts.album.value); } }),
+  albumEdit: iconButton("edit", "Rename or delete this album", () => {
+    const album = state.albums.find(({ id }) => String(id) === list.filters.album);
+    if (album) {
+      editAlbum(album, (gone) => {
+        if (gone) filter("album", "");
+        albums();
+      });
+    }
+  }),
   rating: make("select", { "aria-label": "Rating", onchange: () => { filter("rating", parts.rating.value); } },
     make("option", { value: "" }, "Any rating"),
     ...[1, 2, 3, 4, 5].map((stars) => make("option", { value: stars }, `${"★".repeat(stars)}${stars < 5 ? " or more" : ""}`))),
   look: iconButton("refresh", LOOK, look),
   grid: make("div.history-grid"),
+  month: make("div.history-month", { hidden: true, "aria-hidden": "true" }),
+  total: make("span.history-total"),
+  alike: make("div.history-alike", { hidden: true, role: "status" }),
+  trash: make("div.history-trash", { hidden: true }),
   empty: make("p.history-empty", { hidden: true }),
-  end: make("div.history-end"),
   detail: make("aside.history-detail", { hidden: true, "aria-label": "The chosen picture" }),
   count: make("span"),
-  compare: iconButton("compare", "Compare two pictures", () => compare(chosen())),
+  compare: iconButton("compare", "Compare two pictures", () => {
+    const [after, before] = chosen();
+    if (before && after) compare(before, after, view.described);
+  }),
+  out: iconButton("clear", "Take out of the album", takeOut),
   bar: make("div.history-bar", { hidden: true, role: "toolbar", "aria-label": "Selected pictures" }),
 };
 parts.bar.append(parts.count, parts.compare,
   iconButton("heart", "Add to favorites", () => chosen().forEach((picture) => judge(picture, { favourite: true }))),
-  iconButton("bin", "Move to the trash", () => remove([...state.picked])),
+  iconButton("stack", "Add to an album", () => chooseAlbum([...state.picked.keys()], albums)),
+  parts.out,
+  iconButton("zip", "Export as a zip file", () => exportAsZip([...state.picked.keys()])),
+  iconButton("bin", "Move to the trash", () => remove([...state.picked.keys()])),
   iconButton("close", "Clear selection", () => {
     state.picked.clear();
     draw();
@@ -73,104 +111,70 @@ parts.bar.append(parts.count, parts.compare,
 const view = {
   tab: "history",
   get pictures() {
-    return state.pictures;
+    return list.pictures;
   },
   get index() {
     return state.index;
   },
   get current() {
-    return state.pictures[state.index];
+    return list.pictures[state.index];
   },
   pick(index) {
-    if (state.pictures.length) show((index + state.pictures.length) % state.pictures.length);
+    if (!list.count) return;
+    const at = (index + list.count) % list.count;
+    list.need(at, at + 1).then(() => show(at), failed);
   },
   described: (picture) => (picture.prompt || "Picture").slice(0, 200),
   fault: faultOf,
   update() {},
 };
 
-/**
- * @param {string} path
- * @param {RequestInit} [options]
- * @returns {Promise<any>}
- */
-async function ask(path, options) {
-  const answer = await fetch(url(`${ROOT}/${path}`), options);
-  const said = await told(answer);
-  if (!answer.ok) throw new Error(said.detail || "The server did not respond.");
-  return said;
-}
-
-const tell = (/** @type {string} */ path, /** @type {unknown} */ body) =>
-  ask(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+const grid = new LongGrid(parts.grid, (index) => {
+  const picture = list.pictures[index];
+  return picture ? card(picture, index) : make("div.history-card.waiting");
+}, (first, last) => {
+  list.need(first, last).catch(failed);
+  tellMonth();
+});
 
 /** Begins anew with what the filters say. */
 async function restart() {
-  const round = ++state.round;
-  state.loading = true;
+  state.inTrash = false;
+  const shown = view.current?.id;
   try {
-    const page = await ask(question(state.filters, PAGE));
-    if (round !== state.round) return;
-    const shown = view.current?.id;
-    Object.assign(state, { pictures: page.pictures, next: page.next, stale: false });
-    state.pictures.forEach((picture) => state.known.add(picture.id));
+    if (!(await list.restart())) return;
+    state.stale = false;
+    list.fetched.forEach((picture) => state.known.add(picture.id));
     state.picked.clear();
-    state.index = state.pictures.findIndex((picture) => picture.id === shown);
-    parts.grid.replaceChildren(...state.pictures.map(card));
+    state.index = shown ? list.placeOf(shown) : -1;
+    parts.alike.hidden = true;
+    grid.reset(list.count);
     draw();
+    facets();
   } catch (error) {
     failed(error);
-  } finally {
-    if (round === state.round) state.loading = false;
   }
-  more();
-}
-
-/** The next page, when its place comes near. */
-async function more() {
-  if (state.loading || !state.next || !nearEnd()) return;
-  const round = state.round;
-  state.loading = true;
-  try {
-    const page = await ask(question(state.filters, PAGE, state.next));
-    if (round !== state.round) return;
-    state.next = page.next;
-    const held = new Set(state.pictures.map((picture) => picture.id));
-    const fresh = page.pictures.filter((/** @type {Listed} */ picture) => !held.has(picture.id));
-    state.pictures.push(...fresh);
-    fresh.forEach((/** @type {Listed} */ picture) => state.known.add(picture.id));
-    parts.grid.append(...fresh.map(card));
-  } catch (error) {
-    state.next = "";
-    failed(error);
-  } finally {
-    if (round === state.round) state.loading = false;
-  }
-  requestAnimationFrame(more);
 }
 
 const open = () => Boolean(place?.offsetParent);
-const nearEnd = () => open() && parts.end.getBoundingClientRect().top < innerHeight + 900;
 
 /** Pictures that came since, put before the others. */
 async function refresh() {
-  if (state.loading) {
-    setTimeout(refresh, 300);
-    return;
-  }
   state.stale = false;
-  const round = state.round;
-  const page = await ask(question(state.filters, PAGE)).catch(() => null);
-  if (!page || round !== state.round) return;
-  const held = new Set(state.pictures.map((picture) => picture.id));
-  const fresh = page.pictures.filter((/** @type {Listed} */ picture) => !held.has(picture.id));
-  page.pictures.forEach((/** @type {Listed} */ picture) => state.known.add(picture.id));
-  if (!fresh.length) return;
-  state.pictures.unshift(...fresh);
-  if (state.index >= 0) state.index += fresh.length;
-  parts.grid.prepend(...fresh.map(card));
-  draw();
-  choices();
+  if (list.own) return;
+  try {
+    const shown = view.current?.id;
+    const before = list.count;
+    const fresh = await list.refresh();
+    if (!fresh && list.count === before) return;
+    list.fetched.forEach((picture) => state.known.add(picture.id));
+    state.index = shown ? list.placeOf(shown) : -1;
+    grid.reset(list.count);
+    draw();
+    facets();
+  } catch (error) {
+    failed(error);
+  }
 }
 
 /**
@@ -183,39 +187,71 @@ function faultOf(picture) {
 
 const fault = (/** @type {Listed} */ picture) => make("span.history-fault", {}, faultOf(picture));
 
-/** @param {Listed} picture */
-function card(picture) {
+/**
+ * @param {Listed} picture
+ * @param {number} index
+ */
+function card(picture, index) {
   const name = (picture.prompt || picture.name).replace(/\s+/g, " ").slice(0, 160);
-  return make("div.history-card", { "data-id": picture.id },
-    make("button.history-open", { type: "button", title: name, "aria-label": name },
-      faultOf(picture) ? fault(picture)
-        : make("img", { src: url(picture.thumb_url), alt: "", loading: "lazy", decoding: "async" })),
+  const image = make("img", { alt: "", decoding: "async" });
+  const made = make("div.history-card", { "data-id": picture.id, "data-at": index },
+    make("button.history-open", { type: "button", title: name, "aria-label": name }, faultOf(picture) ? fault(picture) : image),
     make("label.history-pick", { title: "Select" },
       make("input", { type: "checkbox", "aria-label": `Select: ${name}` })),
-    make("span.history-marks", { "aria-hidden": "true" }));
+    make("span.history-marks", { "aria-hidden": "true" }, marks(picture)));
+  setTimeout(() => {
+    if (made.isConnected) image.src = url(picture.thumb_url);
+  }, LATE);
+  mark(made, picture, index);
+  return made;
 }
 
 /** @returns {HTMLElement | null} */
 const cardOf = (/** @type {string} */ id) => parts.grid.querySelector(`.history-card[data-id="${CSS.escape(id)}"]`);
 const marks = (/** @type {Listed} */ picture) => `${picture.favourite ? "♥" : ""}${"★".repeat(picture.rating)}`;
 
+/**
+ * @param {HTMLElement} one
+ * @param {Listed} picture
+ * @param {number} index
+ */
+function mark(one, picture, index) {
+  one.classList.toggle("shown", index === state.index);
+  const box = one.querySelector("input");
+  if (box) box.checked = state.picked.has(picture.id);
+  const stars = one.querySelector(".history-marks");
+  if (stars && stars.textContent !== marks(picture)) stars.textContent = marks(picture);
+}
+
 function draw() {
-  state.pictures.forEach((picture, at) => {
-    const one = parts.grid.children[at];
-    if (!one) return;
-    one.classList.toggle("shown", at === state.index);
-    const box = one.querySelector("input");
-    if (box) box.checked = state.picked.has(picture.id);
-    const text = marks(picture);
-    const stars = one.querySelector(".history-marks");
-    if (stars && stars.textContent !== text) stars.textContent = text;
-  });
+  for (const [index, one] of grid.cells) {
+    const picture = list.pictures[index];
+    if (picture) mark(one, picture, index);
+  }
   parts.grid.classList.toggle("picking", state.picked.size > 0);
-  parts.empty.hidden = state.pictures.length > 0;
-  parts.empty.textContent = Object.values(state.filters).some(Boolean)
-    ? "No pictures match." : "Generated pictures and those in the output folders appear here.";
+  parts.grid.hidden = state.inTrash;
+  parts.trash.hidden = !state.inTrash;
+  parts.empty.hidden = state.inTrash || list.count > 0;
+  parts.empty.textContent = Object.values(list.filters).some(Boolean)
+    ? "No pictures match." : "Generated pictures and those in the output folders appear here. Folders of older ones are named in Settings.";
+  const count = list.count.toLocaleString();
+  parts.total.textContent = state.inTrash ? "" : list.count === 1 ? "1 picture" : `${count} pictures`;
+  parts.albumEdit.hidden = !list.filters.album;
   drawBar();
   drawDetail();
+}
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let passing;
+/** Of which month the pictures in the window are, while it moves over many. */
+function tellMonth() {
+  const first = Math.max(0, Math.floor(-parts.grid.getBoundingClientRect().top / grid.grid.step)) * grid.grid.columns;
+  const anchor = list.anchors[Math.floor(first / PAGE)];
+  if (!anchor || list.count <= PAGE || !first) return;
+  parts.month.textContent = monthOf(anchor);
+  parts.month.hidden = false;
+  clearTimeout(passing);
+  passing = setTimeout(() => { parts.month.hidden = true; }, 1200);
 }
 
 /** @param {number} index */
@@ -226,8 +262,7 @@ function show(index) {
   // In a narrow window the chosen picture stands above all others, which may be far from the one that was pressed.
   const above = getComputedStyle(parts.detail).position === "static";
   if (above && index >= 0) parts.detail.scrollIntoView({ block: "start" });
-  else parts.grid.children[index >= 0 ? index : before]?.scrollIntoView({ block: "nearest" });
-  if (index > state.pictures.length - 10) more();
+  else grid.show(Math.max(index >= 0 ? index : before, 0));
   lightbox.follow(view);
 }
 
@@ -278,14 +313,17 @@ function drawDetail() {
     make("div.history-row", {},
       ...senders(),
       iconButton("save", "Save the picture as a file", () => save(view.current)),
+      iconButton("zip", "Export as a zip file", () => exportAsZip([picture.id])),
+      iconButton("stack", "Add to an album", () => chooseAlbum([picture.id], albums)),
       iconButton("bin", "Move to the trash", () => remove([picture.id]))),
     tags,
     make("div.infotext", { tabindex: "0", "aria-label": "Infotext of the picture" },
       ...(picture.infotext ? results.coloured(picture) : ["This picture has no generation parameters."])),
-    make("div.history-facts", {}, `${picture.name} · ${picture.width}×${picture.height} · ${new Date(picture.created * 1000).toLocaleString()}`),
+    make("div.history-facts", {}, `${picture.name} · ${picture.width}×${picture.height}${picture.bytes > 0 ? ` · ${sized(picture.bytes)}` : ""} · ${new Date(picture.created * 1000).toLocaleString()}`),
     make("div.history-family", {},
       picture.parent && make("button.link", { type: "button", onclick: () => visit(picture.parent) }, "Source picture"),
-      make("button.link", { type: "button", onclick: () => children(picture) }, "Pictures made from this one")));
+      make("button.link", { type: "button", onclick: () => children(picture) }, "Pictures made from this one"),
+      make("button.link", { type: "button", onclick: () => alike(picture) }, "More like this")));
 }
 
 /**
@@ -296,7 +334,7 @@ async function judge(picture, opinion) {
   try {
     const judged = await tell(`pictures/${picture.id}`, opinion);
     // The list may have been asked for anew since this picture was shown.
-    const listed = state.pictures.filter((one) => one.id === picture.id);
+    const listed = list.fetched.filter((one) => one.id === picture.id);
     for (const one of [picture, ...listed]) Object.assign(one, judged);
     draw();
   } catch (error) {
@@ -305,33 +343,55 @@ async function judge(picture, opinion) {
 }
 
 /**
- * Shows a picture that may not be in the list: it is put in front.
+ * Lists some pictures and nothing else, until one goes back.
+ * @param {string} words
+ * @param {Listed[]} pictures
+ */
+function only(words, pictures) {
+  list.only(pictures);
+  state.picked.clear();
+  state.index = 0;
+  parts.alike.replaceChildren(words, " ", make("button.link", { type: "button", onclick: restart }, "Show all pictures"));
+  parts.alike.hidden = false;
+  grid.reset(list.count);
+  show(0);
+}
+
+/**
+ * Shows a picture that may not be in the list.
  * @param {string} id
  */
 async function visit(id) {
-  let at = state.pictures.findIndex((picture) => picture.id === id);
-  if (at < 0) {
-    try {
-      const found = await ask(`pictures/${id}`);
-      state.pictures.unshift(found);
-      parts.grid.prepend(card(found));
-      at = 0;
-    } catch {
-      say("That picture no longer exists.", "bad");
-      return;
-    }
+  const at = list.placeOf(id);
+  if (at >= 0) {
+    show(at);
+    return;
   }
-  show(at);
+  try {
+    only("The source picture.", [await ask(`pictures/${id}`)]);
+  } catch {
+    say("That picture no longer exists.", "bad");
+  }
 }
 
 /** @param {Listed} picture */
 async function children(picture) {
   const found = await ask(`pictures?parent=${encodeURIComponent(picture.id)}&limit=${PAGE}`).catch(() => ({ pictures: [] }));
-  if (!found.pictures.length) {
-    say("No other picture was made from it.");
-    return;
+  if (!found.pictures.length) say("No other picture was made from it.");
+  else only("Pictures made from one.", [...found.pictures, picture]);
+}
+
+/** @param {Listed} picture */
+async function alike(picture) {
+  try {
+    /** @type {{pictures: {picture: Listed, distance: number}[], known: number, total: number, running: boolean}} */
+    const found = await ask(`pictures/${picture.id}/alike`);
+    const [number, total] = [found.known.toLocaleString(), found.total.toLocaleString()];
+    const so = found.running ? ` ${number} of ${total} have been compared; the others are being looked at.` : "";
+    only(`Pictures like this one, the most similar first.${so}`, found.pictures.map((one) => one.picture));
+  } catch (error) {
+    failed(error);
   }
-  for (const child of found.pictures.reverse()) await visit(child.id);
 }
 
 /**
@@ -344,22 +404,26 @@ async function remove(ids, forGood = false) {
     const { deleted, failed: kept } = await tell("delete", { ids, for_good: forGood });
     const gone = new Set(deleted);
     const shown = view.current?.id ?? "";
-    const next = gone.has(shown) ? state.pictures.slice(state.index).find((picture) => !gone.has(picture.id))?.id : shown;
-    state.pictures = state.pictures.filter((picture) => !gone.has(picture.id));
-    for (const id of deleted) {
-      cardOf(id)?.remove();
-      state.picked.delete(id);
-    }
-    state.index = state.pictures.findIndex((picture) => picture.id === next);
+    const next = gone.has(shown) ? list.pictures.slice(state.index).find((picture) => picture && !gone.has(picture.id))?.id : shown;
+    for (const id of deleted) state.picked.delete(id);
+    await list.remove(gone);
+    state.index = next ? list.placeOf(next) : -1;
+    grid.reset(list.count);
     draw();
     if (kept[0]) {
       say(kept[0].message, "bad", forGood ? [] : ["Delete permanently", () => remove(kept.map(({ id }) => id), true)]);
-    } else {
-      const one = forGood ? "The picture is deleted." : "The picture is in the system's trash.";
-      const { length } = deleted;
-      say(length === 1 ? one : forGood ? `${length} pictures are deleted.` : `${length} pictures are in the system's trash.`);
-    }
-    more();
+    } else if (forGood) say(bin.deleted(deleted.length));
+    else say(bin.trashed(deleted.length), "note", ["Undo", () => bin.restore(deleted, restart)]);
+  } catch (error) {
+    failed(error);
+  }
+}
+
+async function takeOut() {
+  try {
+    await tell(`albums/${list.filters.album}/pictures`, { remove: [...state.picked.keys()] });
+    albums();
+    restart();
   } catch (error) {
     failed(error);
   }
@@ -373,59 +437,59 @@ function drawBar() {
   if (!count) return;
   parts.count.textContent = `${count} selected`;
   parts.compare.disabled = count !== 2 || chosen().some(faultOf);
+  parts.out.hidden = !list.filters.album;
 }
 
+/** In the order of the list. */
 function chosen() {
-  return state.pictures.filter((picture) => state.picked.has(picture.id));
+  const places = new Map(list.pictures.map((picture, at) => [picture?.id, at]));
+  return [...state.picked.values()].sort((one, other) => (places.get(one.id) ?? 0) - (places.get(other.id) ?? 0));
 }
 
 /**
- * Two pictures over one another, with a border that moves.
- * @param {Listed[]} pair
+ * Selects all from one place to another.
+ * @param {number} from
+ * @param {number} to
  */
-function compare([after, before]) {
-  if (!after || !before) return;
-  const last = document.activeElement;
-  const top = make("img", { src: url(after.url), alt: view.described(after), draggable: "false" });
-  const slider = make("input", { type: "range", min: 0, max: 100, value: 50, step: 0.1, "aria-label": "Position of the divider between the two pictures" });
-  const line = make("span.compare-line");
-  const cut = () => {
-    top.style.clipPath = `inset(0 0 0 ${slider.value}%)`;
-    line.style.left = `${slider.value}%`;
-  };
-  slider.addEventListener("input", cut);
-  const [old, now] = [labelled(before), labelled(after)];
-  const differ = [...new Set([...old.keys(), ...now.keys()])].filter((label) => old.get(label) !== now.get(label));
-  const close = () => {
-    box.remove();
-    document.documentElement.classList.remove("lightbox-open");
-    if (last instanceof HTMLElement) last.focus({ preventScroll: true });
-  };
-  const box = make("div", { id: "compare", role: "dialog", "aria-modal": "true", "aria-label": "Comparison of two pictures", tabindex: "-1",
-    onkeydown: (event) => {
-      event.stopPropagation();
-      if (event.key === "Escape") close();
-    } },
-    make("div.compare-stage", {}, make("img", { src: url(before.url), alt: view.described(before), draggable: "false" }), top, line, slider),
-    make("dl.compare-facts", {}, ...differ.slice(0, 12).flatMap((label) => [
-      make("dt", {}, label), make("dd", {}, `${old.get(label) || "–"} → ${now.get(label) || "–"}`)])),
-    iconButton("close", "Close (Esc)", close));
-  document.body.append(box);
-  document.documentElement.classList.add("lightbox-open");
-  cut();
-  slider.focus({ preventScroll: true });
+async function pickUpTo(from, to) {
+  const [first, last] = from < to ? [from, to] : [to, from];
+  try {
+    await list.need(first, last + 1);
+    for (const picture of list.pictures.slice(first, last + 1)) if (picture) state.picked.set(picture.id, picture);
+    draw();
+  } catch (error) {
+    failed(error);
+  }
 }
 
 // --- the frame ----------------------------------------------------------------------------------------------------
 
-async function choices() {
-  const found = await ask("choices").catch(() => null);
-  if (!found) return;
-  const titles = { model: "Any model", sampler: "Any sampler" };
-  for (const name of /** @type {const} */ (["model", "sampler"])) {
-    parts[name].replaceChildren(make("option", { value: "" }, titles[name]),
-      ...found[name].map((/** @type {string} */ value) => make("option", { value, selected: value === state.filters[name] }, value)));
+let asked = 0;
+/** Fills the choosers with what occurs, but those that are in use. */
+async function facets() {
+  const turn = ++asked;
+  /** @type {Record<Chooser, {value: string, count: number}[]> | null} */
+  const found = await ask(`facets${question(list.filters)}`).catch(() => null);
+  if (!found || turn !== asked) return;
+  for (const name of /** @type {Chooser[]} */ (Object.keys(CHOOSERS))) {
+    const box = parts[name];
+    if (list.filters[name]) continue;
+    box.replaceChildren(make("option", { value: "" }, CHOOSERS[name][1]),
+      ...found[name].map(({ value, count }) => make("option", { value }, `${value} (${count.toLocaleString()})`)));
+    box.hidden = name !== "model" && name !== "sampler" && !found[name].length;
   }
+}
+
+async function albums() {
+  try {
+    state.albums = await ask("albums");
+  } catch (error) {
+    failed(error);
+    return;
+  }
+  parts.album.hidden = !state.albums.length;
+  parts.album.replaceChildren(make("option", { value: "" }, "Any album"), ...state.albums.map(({ id, name, count }) =>
+    make("option", { value: id, selected: String(id) === list.filters.album }, `${name} (${count})`)));
 }
 
 /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -436,9 +500,18 @@ let typing;
  * @param {number} wait
  */
 function filter(name, value, wait = 0) {
-  state.filters[name] = value;
+  list.filters[name] = value;
   clearTimeout(typing);
   typing = setTimeout(restart, wait);
+}
+
+/** @param {boolean} on */
+function showTrash(on) {
+  state.inTrash = on;
+  state.index = -1;
+  draw();
+  if (on) bin.drawTrash(parts.trash, () => { state.stale = true; });
+  else if (state.stale) restart();
 }
 
 async function look() {
@@ -459,67 +532,84 @@ async function look() {
   parts.look.title = LOOK;
 }
 
-/** @param {HTMLElement} element */
-function build(element) {
-  place = element;
-  const search = make("input", { type: "search", id: "history_search", placeholder: "Search prompts and tags…", "aria-label": "Search",
-    oninput: () => { filter("search", search.value, 200); } });
-  const hearts = iconButton("heart", "Favorites only", () => {
-    const on = !state.filters.favourite;
-    hearts.classList.toggle("on", on);
-    hearts.setAttribute("aria-pressed", String(on));
-    filter("favourite", on ? "true" : "");
-  });
-  const day = (/** @type {"since" | "until"} */ name, /** @type {string} */ title, later = 0) => {
-    const box = make("input", { type: "date", title, "aria-label": title, onchange: () => { filter(name, midnight(box.value, later)); } });
-    return box;
-  };
-  place.replaceChildren(
-    make("div.history-filters", {}, search, parts.model, parts.sampler, parts.rating,
-      make("span.history-days", {}, day("since", "From date"), "–", day("until", "To date", 1)), hearts, parts.look),
-    parts.bar,
-    make("div.history-panes", {}, make("div.history-list", {}, parts.grid, parts.empty, parts.end), parts.detail));
+/** What a press on a card does. */
+function presses() {
   parts.grid.addEventListener("click", (event) => {
-    const id = around(event, ".history-card")?.dataset.id ?? "";
-    const at = state.pictures.findIndex((picture) => picture.id === id);
-    if (at < 0) return;
-    if (around(event, ".history-pick")) {
-      if (!(event.target instanceof HTMLInputElement)) return;
-      if (event.target.checked) state.picked.add(id);
-      else state.picked.delete(id);
-      draw();
-    } else if (event.ctrlKey || event.metaKey) {
-      if (!state.picked.delete(id)) state.picked.add(id);
+    const at = Number(around(event, ".history-card")?.dataset.at ?? -1);
+    const picture = list.pictures[at];
+    if (!picture) return;
+    const box = around(event, ".history-pick");
+    if (box && !(event.target instanceof HTMLInputElement)) return;
+    if (event.shiftKey && state.anchor >= 0) {
+      pickUpTo(state.anchor, at);
+      return;
+    }
+    if (box || event.ctrlKey || event.metaKey) {
+      if (!state.picked.delete(picture.id)) state.picked.set(picture.id, picture);
       draw();
     } else show(at);
+    state.anchor = at;
   });
   parts.grid.addEventListener("dblclick", (event) => {
     if (around(event, ".history-open") && view.current) lightbox.open(view);
   });
   parts.grid.addEventListener("keydown", (event) => {
-    const card = around(event, ".history-card");
-    const at = card ? [...parts.grid.children].indexOf(card) : -1;
-    const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
-    const picture = state.pictures[at];
+    const at = Number(around(event, ".history-card")?.dataset.at ?? -1);
+    const { columns } = grid.grid;
+    const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns }[event.key] ?? 0;
+    const picture = list.pictures[at];
     if (!picture || event.altKey || event.ctrlKey || event.metaKey) return;
-    if (step) parts.grid.children[at + step]?.querySelector("button")?.focus();
-    else if (event.key === "Delete") remove([picture.id]);
+    if (step) {
+      const to = at + step;
+      if (to < 0 || to >= list.count) return;
+      grid.show(to);
+      list.need(to, to + 1).then(() => grid.cells.get(to)?.querySelector("button")?.focus({ preventScroll: true }), failed);
+    } else if (event.key === "Delete") remove([picture.id]);
     else return;
     event.preventDefault();
   });
+}
+
+/** @param {HTMLElement} element */
+function build(element) {
+  place = element;
+  const search = make("input", { type: "search", id: "history_search", placeholder: "Search prompts and tags…", "aria-label": "Search",
+    oninput: () => { filter("search", search.value, 200); } });
+  const toggle = (/** @type {string} */ icon, /** @type {string} */ title, /** @type {(on: boolean) => void} */ act) => {
+    const button = iconButton(icon, title, () => {
+      const on = button.classList.toggle("on");
+      button.setAttribute("aria-pressed", String(on));
+      act(on);
+    });
+    return button;
+  };
+  const hearts = toggle("heart", "Favorites only", (on) => { filter("favourite", on ? "true" : ""); });
+  const day = (/** @type {"since" | "until"} */ name, /** @type {string} */ title, later = 0) => {
+    const box = make("input", { type: "date", title, "aria-label": title, onchange: () => { filter(name, midnight(box.value, later)); } });
+    return box;
+  };
+  place.replaceChildren(
+    make("div.history-filters", {}, search, parts.model, parts.sampler, parts.size, parts.lora, parts.tag, parts.album, parts.albumEdit,
+      parts.rating, make("span.history-days", {}, day("since", "From date"), "–", day("until", "To date", 1)), hearts, parts.look,
+      iconButton("info", "Storage by checkpoint", showStorage), toggle("bin", "Show the trash", showTrash), parts.total),
+    parts.bar, parts.alike, parts.month,
+    make("div.history-panes", {}, make("div.history-list", {}, parts.grid, parts.trash, parts.empty), parts.detail));
+  presses();
   place.addEventListener("error", (event) => {
-    if (!(event.target instanceof HTMLImageElement)) return;
+    if (!(event.target instanceof HTMLImageElement) || around(event, ".history-trash")) return;
     const id = around(event, ".history-card")?.dataset.id ?? view.current?.id;
-    const picture = state.pictures.find((one) => one.id === id);
+    const picture = list.fetched.find((one) => one.id === id);
     if (!picture) return;
     state.damaged.add(picture.id);
     cardOf(picture.id)?.querySelector("img")?.replaceWith(fault(picture));
     draw();
     lightbox.follow(view);
   }, true);
-  new IntersectionObserver(() => (state.stale && open() ? refresh() : more()), { rootMargin: "900px" }).observe(parts.end);
+  new IntersectionObserver(() => {
+    if (open() && state.stale && !state.inTrash) refresh();
+  }).observe(place);
   results.register("history", view);
-  choices();
+  albums();
   restart();
 }
 
@@ -535,5 +625,5 @@ live.read((what) => {
   live.jobs().forEach((job) => job.pictures.forEach((picture) => state.known.add(picture.id)));
   state.stale = true;
   clearTimeout(due);
-  due = setTimeout(() => open() && state.stale && refresh(), 250);
+  due = setTimeout(() => open() && state.stale && !state.inTrash && refresh(), 250);
 });

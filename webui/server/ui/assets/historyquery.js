@@ -6,6 +6,10 @@
  * @property {string} search
  * @property {string} model
  * @property {string} sampler
+ * @property {string} size
+ * @property {string} lora
+ * @property {string} tag
+ * @property {string} album
  * @property {string} rating The fewest stars.
  * @property {string} favourite
  * @property {string} since Seconds since 1970.
@@ -13,20 +17,27 @@
  */
 
 /** @type {Filters} */
-export const ALL = { search: "", model: "", sampler: "", rating: "", favourite: "", since: "", until: "" };
+export const ALL = {
+  search: "", model: "", sampler: "", size: "", lora: "", tag: "", album: "", rating: "", favourite: "", since: "", until: "",
+};
+export const PAGE = 100;
 
 /**
- * The path of a page of pictures.
+ * The filters that say something, and what comes with them, as the end of an address.
  * @param {Filters} filters
- * @param {number} limit
- * @param {string} before `next` of the page before this one; "": the first.
+ * @param {Record<string, string | number>} more
  */
-export function question(filters, limit, before = "") {
-  const asked = new URLSearchParams({ limit: String(limit) });
+export function question(filters, more = {}) {
+  const asked = new URLSearchParams(Object.entries(more).map(([name, value]) => [name, String(value)]));
   for (const [name, value] of Object.entries(filters)) if (value) asked.set(name, value);
-  if (before) asked.set("before", before);
-  return `pictures?${asked}`;
+  return asked.size ? `?${asked}` : "";
 }
+
+/**
+ * Where a page of the outline begins, for `before`.
+ * @param {string} anchor
+ */
+export const behind = (anchor) => String(BigInt(anchor) + 1n);
 
 /**
  * When a day begins, where the browser is, in seconds since 1970; "": it is no day, or too long ago.
@@ -38,4 +49,25 @@ export function midnight(day, later = 0) {
   if (!year || !month || !date) return "";
   const time = new Date(year, month - 1, date + later).getTime() / 1000;
   return time >= 0 ? String(time) : "";
+}
+
+/**
+ * The month of a picture's number (nanoseconds since 1970), in the browser's words.
+ * @param {string} number
+ */
+export function monthOf(number) {
+  return new Date(Number(BigInt(number) / 1000000n)).toLocaleDateString(undefined, { month: "long", year: "numeric" });
+}
+
+/**
+ * A size as people read it.
+ * @param {number} bytes
+ */
+export function sized(bytes) {
+  let value = bytes;
+  for (const unit of ["bytes", "kB", "MB", "GB"]) {
+    if (value < 1000) return `${unit === "bytes" ? value : value.toPrecision(3)} ${unit}`;
+    value /= 1000;
+  }
+  return `${value.toPrecision(3)} TB`;
 }

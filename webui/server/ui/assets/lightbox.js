@@ -44,6 +44,10 @@ let turned = 0; // when a wheel or a stick went on to another picture
 const tiles = make("div.lightbox-tiles", { hidden: true, "aria-hidden": "true" });
 const tileButton = iconButton("tiles", "Repeat the picture like a tile (t)", () => tile(!tiled));
 const liveButton = iconButton("play", "Show the live preview (l)", () => watch(!isWatching()));
+const SLIDE = 4000; // milliseconds of each picture
+/** @type {ReturnType<typeof setInterval> | undefined} */
+let sliding;
+const slideButton = iconButton("forever", "Slideshow (p)", () => slide(!sliding));
 const image = make("img", { alt: "", draggable: "false" });
 const fault = make("p.lightbox-fault", { hidden: true });
 const counter = make("span.counter", { "aria-live": "polite" });
@@ -62,10 +66,11 @@ function frame() {
       iconButton("zoom", "Actual size (z)", actual),
       tileButton,
       liveButton,
+      slideButton,
       iconButton("save", "Save (s)", keep),
       iconButton("close", "Close (Esc)", close)),
-    make("button.side.prev.glyph-left", { type: "button", title: "Previous (←)", "aria-label": "Previous", onclick: () => step(-1) }),
-    make("button.side.next.glyph-right", { type: "button", title: "Next (→)", "aria-label": "Next", onclick: () => step(1) }));
+    make("button.side.prev.glyph-left", { type: "button", title: "Previous (←)", "aria-label": "Previous", onclick: () => move(-1) }),
+    make("button.side.next.glyph-right", { type: "button", title: "Next (→)", "aria-label": "Next", onclick: () => move(1) }));
   made.addEventListener("click", (event) => {
     if (event.target === made || event.target === tiles || (event.target === image && scale === 1 && !dragged)) close();
   });
@@ -159,6 +164,15 @@ function step(by) {
 }
 
 /**
+ * Goes on by hand, which ends a slideshow.
+ * @param {number} by
+ */
+function move(by) {
+  slide(false);
+  step(by);
+}
+
+/**
  * Goes on by a wheel or a stick, which tell of it all the time.
  * @param {number} by
  */
@@ -185,6 +199,16 @@ function tile(on) {
   tiled = on;
   reset();
   place();
+}
+
+/**
+ * One picture after the other, until somebody does something else.
+ * @param {boolean} on
+ */
+function slide(on) {
+  clearInterval(sliding);
+  sliding = on ? setInterval(() => step(1), SLIDE) : undefined;
+  slideButton.setAttribute("aria-pressed", String(on));
 }
 
 const isWatching = () => watches ?? facts.lightbox_live;
@@ -232,6 +256,7 @@ function draw() {
   obey();
   const many = view.pictures.length > 1;
   counter.textContent = many ? `${Math.min(view.index, view.pictures.length - 1) + 1} / ${view.pictures.length}` : "";
+  slideButton.hidden = !many;
   for (const side of frame().querySelectorAll("button.side")) /** @type {HTMLElement} */ (side).hidden = !many;
 }
 
@@ -248,6 +273,7 @@ function close() {
   if (!view) return;
   view = null;
   shown = "";
+  slide(false);
   frame().classList.remove("open");
   document.documentElement.classList.remove("lightbox-open");
   if (before instanceof HTMLElement) before.focus({ preventScroll: true });
@@ -280,8 +306,9 @@ document.addEventListener("keydown", (event) => {
   /** @type {Record<string, () => unknown>} */
   const acts = {
     Escape: close,
-    ArrowLeft: () => step(-1),
-    ArrowRight: () => step(1),
+    ArrowLeft: () => move(-1),
+    ArrowRight: () => move(1),
+    p: () => slide(!sliding),
     z: actual,
     s: keep,
     t: () => tile(!tiled),
