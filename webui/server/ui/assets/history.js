@@ -95,7 +95,7 @@ const parts = {
 };
 parts.bar.append(parts.count, parts.compare,
   iconButton("heart", "Add to favorites", () => chosen().forEach((picture) => judge(picture, { favourite: true }))),
-  iconButton("stack", "Add to an album", () => chooseAlbum([...state.picked.keys()], albums)),
+  iconButton("folder", "Add to an album", () => chooseAlbum([...state.picked.keys()], albums)),
   parts.out,
   iconButton("zip", "Export as a zip file", () => exportAsZip([...state.picked.keys()])),
   iconButton("bin", "Move to the trash", () => remove([...state.picked.keys()])),
@@ -193,7 +193,7 @@ const fault = (/** @type {Listed} */ picture) => make("span.history-fault", {}, 
  */
 function card(picture, index) {
   const name = (picture.prompt || picture.name).replace(/\s+/g, " ").slice(0, 160);
-  const image = make("img", { alt: "", decoding: "async" });
+  const image = make("img", { alt: "", decoding: "async", fetchpriority: "low" });
   const made = make("div.history-card", { "data-id": picture.id, "data-at": index },
     make("button.history-open", { type: "button", title: name, "aria-label": name }, faultOf(picture) ? fault(picture) : image),
     make("label.history-pick", { title: "Select" },
@@ -302,7 +302,7 @@ function drawDetail() {
   parts.detail.append(
     make("div.history-large", {},
       faultOf(picture) ? fault(picture) : make("button.history-enlarge", { type: "button", title: "Open full screen", "aria-label": "Open full screen",
-        onclick: () => lightbox.open(view) }, make("img", { src: url(picture.url), alt: view.described(picture),
+        onclick: () => lightbox.open(view) }, make("img", { src: url(picture.url), alt: view.described(picture), fetchpriority: "high",
           width: picture.width, height: picture.height })),
       iconButton("close", "Close", () => show(-1))),
     make("div.history-row", {}, heart, make("span.history-stars", {
@@ -314,7 +314,7 @@ function drawDetail() {
       ...senders(),
       iconButton("save", "Save the picture as a file", () => save(view.current)),
       iconButton("zip", "Export as a zip file", () => exportAsZip([picture.id])),
-      iconButton("stack", "Add to an album", () => chooseAlbum([picture.id], albums)),
+      iconButton("folder", "Add to an album", () => chooseAlbum([picture.id], albums)),
       iconButton("bin", "Move to the trash", () => remove([picture.id]))),
     tags,
     make("div.infotext", { tabindex: "0", "aria-label": "Infotext of the picture" },
@@ -442,7 +442,9 @@ function drawBar() {
 
 /** In the order of the list. */
 function chosen() {
-  const places = new Map(list.pictures.map((picture, at) => [picture?.id, at]));
+  /** @type {Map<string, number>} */
+  const places = new Map();
+  list.pictures.forEach((picture, at) => places.set(picture.id, at)); // which leaves out the holes
   return [...state.picked.values()].sort((one, other) => (places.get(one.id) ?? 0) - (places.get(other.id) ?? 0));
 }
 

@@ -3,6 +3,15 @@
 import { make } from "./dom.js";
 import { layout, near } from "./squares.js";
 
+/**
+ * Takes an element away, and ends the loading of its picture, which would hold up those that are seen.
+ * @param {HTMLElement} cell
+ */
+function drop(cell) {
+  cell.remove();
+  for (const image of cell.querySelectorAll("img")) image.removeAttribute("src");
+}
+
 export class LongGrid {
   /**
    * @param {HTMLElement} element
@@ -38,7 +47,7 @@ export class LongGrid {
    * @param {number} count
    */
   reset(count) {
-    for (const cell of this.cells.values()) cell.remove();
+    this.cells.forEach(drop);
     this.cells.clear();
     this.count = count;
     this.draw();
@@ -74,7 +83,7 @@ export class LongGrid {
     for (const [index, cell] of this.cells) {
       // What has the focus stays, wherever the window goes.
       if ((index < first || index >= last) && !cell.contains(document.activeElement)) {
-        cell.remove();
+        drop(cell);
         this.cells.delete(index);
       }
     }
