@@ -17,7 +17,7 @@ from webui.base.paths import Paths
 from webui.catalog.albums import Albums
 from webui.catalog.database import Database
 from webui.catalog.image_files import encode, read_infotext
-from webui.catalog.looks import LENGTH, Looks, distances, look_of
+from webui.catalog.looks import LENGTH, Likeness, distances, look_of
 from webui.catalog.pictures import Pictures, SavedPicture
 from webui.catalog.stealth import hidden_text
 from webui.catalog.stripping import without_words
@@ -80,7 +80,7 @@ def test_the_same_picture_smaller_brighter_and_saved_again_is_nearer_than_any_ot
 
 def test_pictures_like_one_are_found_among_ones_own(database: Database, paths: Paths) -> None:
     pictures = Pictures(database, paths)
-    looks = Looks(database, pictures)
+    looks = Likeness(database, pictures)
     one = painting(1)
     first = keep(pictures, one, 1, owner="anna")
     near = keep(pictures, ImageEnhance.Color(one).enhance(0.8), 2, owner="anna")

@@ -176,7 +176,12 @@ def test_only_an_admin_chooses_the_folder_of_ones_pictures(house: House, tmp_pat
     assert len(list(tmp_path.rglob("*.png"))) > 1
     assert Settings.folders() >= {*FOLDERS}
     of_pictures = {key for key in Settings().options() if key.startswith("outdir")}
-    assert Settings.folders() == of_pictures | {"control_net_models_path", "control_net_modules_path", "font"}
+    assert Settings.folders() == of_pictures | {
+        "control_net_models_path",
+        "control_net_modules_path",
+        "font",
+        "history_folders",
+    }
 
 
 def test_a_wish_to_change_settings_that_is_refused_begins_no_job(house: House) -> None:

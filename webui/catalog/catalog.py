@@ -32,7 +32,7 @@ from webui.catalog.job_pictures import JobPictures
 from webui.catalog.job_table import JobTable
 from webui.catalog.kept_pictures import KeptPictures
 from webui.catalog.localizations import Localizations
-from webui.catalog.looks import Looks
+from webui.catalog.looks import Likeness
 from webui.catalog.loras import Loras
 from webui.catalog.pictures import Pictures
 from webui.catalog.problems import Problems
@@ -101,7 +101,7 @@ class Catalog:
         self.history = History(self.database, self.pictures)
         self.trash = Trash(self.database, self.pictures, paths)
         self.albums = Albums(self.database)
-        self.looks = Looks(self.database, self.pictures)
+        self.looks = Likeness(self.database, self.pictures)
         self.folders = FolderIndex(self.database, paths.is_private, self.problems)
         self.jobs = JobTable(self.database)
         self.job_folders = JobFolders(paths.jobs)

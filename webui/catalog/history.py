@@ -72,7 +72,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Outline:
+class HistoryOutline:
     """Where a long list begins, ends and passes by, so that any part of it can be fetched by itself."""
 
     total: int
@@ -133,13 +133,13 @@ class History:
         )
         return tuple(_picture(row) for row in rows)
 
-    def outline(self, wanted: Wanted, *, owner: str | None = None, step: int = 100) -> Outline:
+    def outline(self, wanted: Wanted, *, owner: str | None = None, step: int = 100) -> HistoryOutline:
         """How many pictures are wanted, and where each page of `step` begins."""
         found = self._found(wanted, owner)
         rows = self._database.read(
             f"SELECT {found.number} FROM {found.sql} ORDER BY {found.number} DESC", *found.values
         )
-        return Outline(len(rows), tuple(int(row[0]) for row in rows[::step]), step)
+        return HistoryOutline(len(rows), tuple(int(row[0]) for row in rows[::step]), step)
 
     def numbered(self, numbers: Sequence[int], owner: str | None = None) -> tuple[HistoryPicture, ...]:
         """The pictures with these numbers that are there, in this order."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import threading
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from PIL import Image
 
 from webui.base.errors import NotFound, UserError, WebuiError
 from webui.catalog.database import Database
+from webui.catalog.image_files import open_picture
 from webui.catalog.pictures import Pictures
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def distances(looks: NDArray[np.uint8], look: bytes) -> NDArray[np.float64]:
     return found
 
 
-class Looks:
+class Likeness:
     """What the pictures of an installation look like. Any thread may call any method."""
 
     def __init__(self, database: Database, pictures: Pictures) -> None:
@@ -155,7 +155,7 @@ class Looks:
         if rows:
             return bytes(rows[0][0])
         try:
-            with Image.open(io.BytesIO(self._pictures.thumbnail(picture_id))) as image:
+            with open_picture(self._pictures.thumbnail(picture_id)) as image:
                 look = look_of(image)
         except (UserError, OSError):
             look = b""
