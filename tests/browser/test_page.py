@@ -34,6 +34,40 @@ def test_nothing_is_wider_than_the_window(enter: Enter, width: int) -> None:
     assert 0 <= box["y"] < 844, "Generate is out of sight"
 
 
+def test_only_what_is_seen_is_built(enter: Enter) -> None:
+    visitor = enter(width=1440)
+    counted = "() => document.body.querySelectorAll('*').length"
+    assert visitor.page.evaluate(counted) <= 469, "half of what the page had before anything was built late"
+    page = visitor.page
+    page.fill("#txt2img_prompt textarea", "a tree\nSteps: 2, Seed: 3, Hires upscale: 3, Variation seed: 7, Size: 64x64")
+    page.click("#txt2img_paste")
+    visitor.until("() => modules.dom.field('txt2img_seed').value === '3'")
+    visitor.until("() => modules.dom.field('txt2img_hr_scale')?.value === '3'")  # it opens with what was pasted
+    page.click("#txt2img_subseed_show input")
+    visitor.until("() => modules.dom.field('txt2img_subseed')?.value === '7'")
+    page.click("#txt2img_features > button")
+    assert not page.locator("#txt2img_freeu_b1").count()
+    page.click("#txt2img_freeu_enabled input")
+    visitor.see("#txt2img_freeu_b1")
+    visitor.choose("txt2img_script_list", "X/Y/Z plot")
+    visitor.see("#txt2img_script_x_y_z_plot_x_values textarea")
+    visitor.open("settings")
+    page.click("#settings_submit")  # of all settings, most of which are not built
+    assert "No settings were changed." in visitor.see("#settings_result .notice").inner_text()
+
+
+def test_nothing_jumps_while_the_page_comes_and_a_tab_opens(enter: Enter) -> None:
+    visitor = enter(width=1440, arrive=False)
+    visitor.page.add_init_script("""window.jumped = 0; new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) jumped += entry.hadRecentInput ? 0 : entry.value;
+    }).observe({ type: "layout-shift", buffered: true });""")
+    visitor.arrive().set("txt2img", **TINY).generate()
+    visitor.shown_picture()
+    for tab in TABS:
+        visitor.open(tab)
+    assert visitor.page.evaluate("() => jumped") < 0.05
+
+
 def test_every_button_and_every_field_has_a_name(visitor: Visitor) -> None:
     for tab in TABS:
         visitor.open(tab)

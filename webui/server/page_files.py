@@ -15,6 +15,7 @@ import hashlib
 import mimetypes
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from html import escape
 from importlib.metadata import distribution
 from importlib.util import find_spec
@@ -24,7 +25,7 @@ from fastapi import Response
 from starlette.responses import FileResponse
 
 from webui.server.routes import Routes
-from webui.server.ui import lookup, sheets
+from webui.server.ui import late, lookup, sheets
 
 ENTRY = "main.js"
 """The module that imports all others."""
@@ -79,7 +80,8 @@ _OF_GRADIO = re.compile(r'\b(src|href)="\./assets/')
 """In the page's settings, which are JSON, a quotation mark has a backslash before it."""
 
 _GRADIO_EDITION = hashlib.sha256(
-    f"{distribution('gradio').version}\0{sheets.below_ours('')}\0{[instead for _, instead in lookup.PATCHES]}".encode()
+    f"{distribution('gradio').version}\0{sheets.below_ours('')}\0"
+    f"{[instead for _, instead in lookup.PATCHES]}\0{late.TREE}{late.BUILD}{late.ANSWERS.read_text('utf-8')}".encode()
 ).hexdigest()[:16]
 GRADIO_PLACE = f"./{ROOT}/gradio/{_GRADIO_EDITION}/"
 """Where we have them, below the page."""
@@ -106,7 +108,7 @@ def gradio_files() -> Path:
 def routes(user_sheet: Path, files: PageFiles = FILES) -> Routes:
     """The routes of the files. `user_sheet`: the person's own one, if there is any."""
     router = Routes(prefix=f"/{ROOT}", include_in_schema=False)
-    of_gradio = gradio_files()
+    folder = gradio_files()
 
     @router.get("/{edition}/{name}", "user")
     def file(edition: str, name: str) -> Response:
@@ -121,17 +123,12 @@ def routes(user_sheet: Path, files: PageFiles = FILES) -> Routes:
 
     @router.get("/gradio/{edition}/{name}", "user")
     def gradio_file(edition: str, name: str) -> Response:
-        path = of_gradio / name
+        path = folder / name
         if edition != _GRADIO_EDITION or not _NAME.fullmatch(name) or not path.is_file():
             return _absent()
-        match path.suffix:
-            case ".css":
-                content = sheets.below_ours(path.read_text("utf-8"))
-            case ".js":  # the first one names a sheet as seen from the page, others as seen from themselves
-                content = lookup.remembering(path.read_text("utf-8").replace(OLD_PLACE, GRADIO_PLACE))
-            case _:
-                return FileResponse(path, media_type=_media_type(name), headers=FOR_GOOD)
-        return Response(content, media_type=_media_type(name), headers=FOR_GOOD)
+        if path.suffix not in (".css", ".js"):
+            return FileResponse(path, media_type=_media_type(name), headers=FOR_GOOD)
+        return Response(_of_gradio(path), media_type=_media_type(name), headers=FOR_GOOD)
 
     @router.get(f"/{USER_SHEET}", "user")
     def own_sheet() -> Response:
@@ -140,6 +137,16 @@ def routes(user_sheet: Path, files: PageFiles = FILES) -> Routes:
         return FileResponse(user_sheet, media_type="text/css", headers={"cache-control": "no-cache"})
 
     return router
+
+
+@lru_cache(maxsize=400)
+def _of_gradio(path: Path) -> bytes:
+    """One of Gradio's scripts or sheets, as we serve it. A page asks for some sixty of them at once."""
+    text = path.read_text("utf-8")
+    if path.suffix == ".css":
+        return sheets.below_ours(text).encode()
+    # The first script names a sheet as seen from the page, others as seen from themselves.
+    return late.building_late(lookup.remembering(text.replace(OLD_PLACE, GRADIO_PLACE))).encode()
 
 
 def _absent() -> Response:

@@ -438,7 +438,7 @@ class Controls:
                 return gr.update(value=value), ""
             case _:
                 chips = [chip(key, item) for key, item in by_name(value).items()]
-                return gr.update(choices=chips, value=chips, visible=True if chips else HIDDEN), ""
+                return gr.update(choices=chips, value=chips, visible=bool(chips)), ""
 
 
 def _classes(given: object) -> list[str]:

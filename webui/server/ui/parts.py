@@ -57,6 +57,17 @@ def switched_block(elem_id: str) -> Component:
     return block
 
 
+def late_column(elem_id: str, *classes: str) -> Component:
+    """A column whose inside is built when it is first seen (`late.py`)."""
+    column: Component = gr.Column(elem_id=elem_id, elem_classes=["late", *classes])
+    return column
+
+
+def switched_body(elem_id: str) -> Component:
+    """What shows while the checkbox in the header is on."""
+    return late_column(f"{elem_id}_body", "switched-body")
+
+
 def switched_header() -> Component:
     """The line with the checkbox."""
     header: Component = gr.Row(elem_classes="switched-header", equal_height=True)
@@ -163,7 +174,7 @@ def _feature(app: App, controls: Controls, entry: FeatureEntry) -> None:
     with switched_block(own):
         with switched_header():
             switch = gr.Checkbox(False, label=entry.name, container=False, elem_id=f"{own}_enabled", interactive=True)
-        with gr.Column(elem_classes="switched-body"):
+        with switched_body(own):
             inner = _inner(app, controls, entry, own, None)
     controls.part(entry.name, [(switch, inner)])
 
@@ -324,7 +335,7 @@ def seed(controls: Controls) -> None:
                 elem_classes="switched-header",
                 interactive=True,
             )
-        with gr.Column(elem_classes="switched-body", elem_id=f"{tab}_seed_extras"):
+        with late_column(f"{tab}_seed_extras", "switched-body"):
             with gr.Row(elem_classes="seed-row", equal_height=True):
                 controls.add(VARIATION[0], min_width=120, scale=3)
                 _seed_buttons(tab, controls[VARIATION[0]], "subseed", "variation seed")
@@ -341,7 +352,7 @@ def film(controls: Controls) -> None:
 
 def override_chips(controls: Controls) -> None:
     """Settings that a pasted infotext brought along, for this form alone; hidden while there are none."""
-    controls.add(OVERRIDES, visible="hidden", elem_classes="overrides", label="Override settings")
+    controls.add(OVERRIDES, visible=False, elem_classes="overrides", label="Override settings")
 
 
 def _seed_buttons(tab: str, box: Component, elem_id: str, called: str) -> None:

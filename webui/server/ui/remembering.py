@@ -70,17 +70,18 @@ def connect_remembering(app: App, panes: Iterable[object]) -> None:
     if not app.catalog.job_pictures.remembers:
         return
     memories = [pane.memory() for pane in panes if isinstance(pane, Rememberable)]
-    # What the script answers takes the place of both.
-    asked = [gr.Textbox(visible="hidden", label=name, elem_id=f"remember_{name.lower()}") for name in ("Slot", "Place")]
+    # What the script answers takes its place.
+    asked: Component = gr.Textbox(visible="hidden", label="Slot and place", elem_id="remember_asked", container=False)
     for memory in memories:
         _keeps(app, memory, asked)
         _recalls(app, memory, asked)
 
 
-def _keeps(app: App, memory: KeptForm, asked: list[Component]) -> None:
+def _keeps(app: App, memory: KeptForm, asked: Component) -> None:
     components = memory.components
 
-    def keep(request: gr.Request, slot: str, place: str, *values: object) -> None:
+    def keep(request: gr.Request, told: str, *values: object) -> None:
+        slot, _, place = text_in(told).partition(" ")
         whose = _whose(app, request, place)
         if whose is None or slot not in SLOTS:
             return
@@ -99,11 +100,12 @@ def _keeps(app: App, memory: KeptForm, asked: list[Component]) -> None:
 
     name = f"{memory.kind}_keep"
     button = gr.Button("Keep the form", visible="hidden", elem_id=name)
-    button.click(keep, [*asked, *components], None, js=calls("remembering.asked", name), **QUIET)
+    button.click(keep, [asked, *components], None, js=calls("remembering.asked", name), **QUIET)
 
 
-def _recalls(app: App, memory: KeptForm, asked: list[Component]) -> None:
-    def recall(request: gr.Request, slot: str, place: str) -> Shown:
+def _recalls(app: App, memory: KeptForm, asked: Component) -> None:
+    def recall(request: gr.Request, told: str) -> Shown:
+        slot, _, place = text_in(told).partition(" ")
         button_alone: Shown = {button: gr.update()}  # Gradio takes an empty answer for one that lacks values.
         if slot == BUILT:
             return {component: gr.update(value=component.value) for component in memory.components}
@@ -120,7 +122,7 @@ def _recalls(app: App, memory: KeptForm, asked: list[Component]) -> None:
     name = f"{memory.kind}{RECALL}"
     button: Component = gr.Button("Bring the form back", visible="hidden", elem_id=name)
     shown = [*memory.components, button]
-    button.click(recall, asked, shown, js=calls("remembering.asked", name), **QUIET).then(
+    button.click(recall, [asked], shown, js=calls("remembering.asked", name), **QUIET).then(
         None, None, None, js=calls("remembering.recalled", memory.kind), **QUIET
     )
 
@@ -148,7 +150,7 @@ def _shown(app: App, memory: KeptForm, request: gr.Request, found: Mapping[str, 
 
 def _whose(app: App, request: gr.Request, place: str) -> tuple[str, str] | None:
     """(whose form it is, which page's); None: the place is none."""
-    named = PLACE.fullmatch(text_in(place))
+    named = PLACE.fullmatch(place)
     if named is None:
         return None
     return owner_of(request) if app.access.required else f"browser {named[1]}", named[2]

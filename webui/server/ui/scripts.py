@@ -21,6 +21,7 @@ from webui.server.ui import notices
 from webui.server.ui.components import Component, Data, Shown
 from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.offers import NONE
+from webui.server.ui.parts import late_column
 from webui.server.ui.script import calls
 from webui.server.ui.toprow import tool_button
 
@@ -76,7 +77,7 @@ class Scripts:
     def _laid_out(self, script: type[Script], name: str) -> Controls:
         tab = f"{self._kind}_script_{_slug(name)}"
         form = Controls(script, tab, self._choices)
-        with gr.Column(elem_id=tab, elem_classes="script-body"):
+        with late_column(tab, "script-body"):
             if script.advice:
                 gr.HTML(escape(script.advice), padding=False, elem_classes="script-advice")
             left = list(script.params())

@@ -11,6 +11,7 @@ from webui.prompt.styles import Style
 from webui.server.ui import notices
 from webui.server.ui.components import Shown
 from webui.server.ui.controls import NAMES, QUIET
+from webui.server.ui.parts import late_column
 from webui.server.ui.script import calls
 from webui.server.ui.toprow import PROMPTS, STYLES, tool_button
 from webui.server.ui.wiring import Pane
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def styles_dialog(app: App, forms: list[Pane]) -> None:
     """Lay the dialog out (the page shows it over everything else) and wire it to the forms' buttons."""
-    with gr.Column(elem_id="styles_dialog", elem_classes="dialog"), gr.Column(elem_classes="dialog-sheet"):
+    with gr.Column(elem_id="styles_dialog", elem_classes="dialog"), late_column("styles_sheet", "dialog-sheet"):
         with gr.Row(elem_classes="dialog-title"):
             gr.HTML("<h3 id='styles_title'>Styles</h3>", elem_classes="bare")
             tool_button("close", "Close", "styles_close")

@@ -36,9 +36,14 @@ command("openSubTab", (tab, subTab, ...given) => {
   return given;
 });
 
+let byFactor = true;
+const showFactor = () => byId("txt2img_hr_scale")?.classList.toggle("unused", !byFactor);
+when("#txt2img_hr_scale", showFactor);
+
 // What hires fix makes out of what.
 command("hiresText", (on, width, height, factor, toWidth, toHeight) => {
-  byId("txt2img_hr_scale")?.classList.toggle("unused", Boolean(toWidth || toHeight));
+  byFactor = !toWidth && !toHeight;
+  showFactor();
   if (!on) return "";
   const to = hires([Number(width), Number(height)], Number(factor), [Number(toWidth), Number(toHeight)]);
   return `<span>from <b>${Number(width)}×${Number(height)}</b> to <b>${to[0]}×${to[1]}</b></span>`;
@@ -105,10 +110,14 @@ export function fill(tab, text) {
   byId(`${tab}_paste`)?.click();
 }
 
-// Rows that the settings put away show themselves once something in them matters.
+/** @type {Set<string>} Rows that the settings put away show themselves once something in them matters. */
+const matter = new Set();
 command("untuck", (row, ...values) => {
-  if (values.some((value) => value && !String(value).startsWith("Use same "))) byId(row)?.classList.remove("tucked");
+  if (!values.some((value) => value && !String(value).startsWith("Use same "))) return;
+  matter.add(row);
+  byId(row)?.classList.remove("tucked");
 });
+when(".tucked", (row) => row.classList.toggle("tucked", !matter.has(row.id)));
 
 // Controls that have an effect with some values of others alone: [place among the values, those with which it counts,
 // those with which it does not] for each of them.

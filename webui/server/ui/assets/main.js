@@ -5,6 +5,7 @@ import "./language.js";
 import "./hints.js";
 import "./settled.js";
 import "./live.js";
+import "./unseen.js";
 import "./status.js";
 import "./results.js";
 import "./buttons.js";

@@ -95,7 +95,7 @@ export function beforeFilling(kind, said = `${kind} was filled.`) {
 }
 
 // The server is told what for, and for whom; the values of the form follow.
-command("remembering.asked", (id, _slot, _place, ...values) => [meant.get(id)?.shift() ?? "", place, ...values]);
+command("remembering.asked", (id, _told, ...values) => [`${meant.get(id)?.shift() ?? ""} ${place}`, ...values]);
 command("remembering.recalled", (kind) => {
   ready.add(kind);
   settled();

@@ -13,9 +13,18 @@ command("openStyles", (kind) => {
   before = document.activeElement;
   box.dataset.kind = kind;
   box.classList.add("open");
+  enter(box);
+});
+
+/** @param {HTMLElement} box */
+function enter(box) {
   /** @type {HTMLElement | null} */
   const first = box.querySelector("input, textarea");
   first?.focus();
+}
+when("#styles_name input", () => {
+  const box = dialog(); // built when it is first opened
+  if (box?.classList.contains("open")) enter(box);
 });
 
 /** Closes the dialog -> whether one was open. */

@@ -23,6 +23,7 @@ from webui.server.ui.parts import (
     seed,
     size,
     switched_block,
+    switched_body,
     switched_header,
 )
 from webui.server.ui.results import results
@@ -101,7 +102,7 @@ def _hires(app: App, controls: Controls) -> Component:
         with switched_header():
             controls.add(HIRES_SWITCH, container=False)
             text: Component = gr.HTML(elem_id="txt2img_hires_text", elem_classes="bare from-to")
-        with gr.Column(elem_classes="switched-body"):
+        with switched_body("txt2img_hires"):
             with gr.Row():
                 controls.add_all(HIRES_METHOD, min_width=150)
             with gr.Row():
