@@ -46,6 +46,7 @@ MOST = 200
 """Cards that one answer holds."""
 TAGS = 24
 """Of the most frequent words of a training set that are shown."""
+SORTS = ("path", "name", "date created", "date modified")
 SEARCHED = 4
 """Letters from which something is searched for in hidden folders, too."""
 UNKNOWN = "Unknown"
@@ -110,6 +111,26 @@ class CardWish:
         return self.hidden == "Always" or (self.hidden == "When searched" and len(self.search) >= SEARCHED)
 
 
+class _Listing:
+    """The cards of a page, and what a list of them is made of: worked out once, for there may be ten thousand."""
+
+    def __init__(self, cards: Mapping[str, Card]) -> None:
+        """cards: by id."""
+        self.cards = cards
+        self.folders = _folders(cards.values())
+        self.families = sorted({card.family for card in cards.values()} - {"", UNKNOWN})
+        self.texts: dict[Path, str] = {}
+        """What is searched in, of cards that were searched so far."""
+        self._orders: dict[tuple[str, bool], list[Card]] = {}
+
+    def ordered(self, sort: str, *, descending: bool) -> list[Card]:
+        known = self._orders.get((sort, descending))
+        if known is None:
+            known = sorted(self.cards.values(), key=_order(sort), reverse=descending)
+            self._orders[sort, descending] = known
+        return known
+
+
 class Cards:
     """The cards of all pages."""
 
@@ -119,7 +140,7 @@ class Cards:
         self._embeddings = embeddings
         self._checkpoints, self._loras, self._hypernetworks = checkpoints, loras, hypernetworks
         self._lock = threading.Lock()
-        self._pages: dict[Page, dict[str, Card]] = {}
+        self._pages: dict[Page, _Listing] = {}
         self._beside: dict[Page, dict[str, Found]] = {}
         self._said: dict[tuple[Path, tuple[int, int]], JsonObject] = {}
 
@@ -155,16 +176,18 @@ class Cards:
 
     def show(self, page: Page, wish: CardWish) -> dict[str, object]:
         """The cards that are wanted, and among how many: {"total", "folders", "families", "cards": [...]}."""
-        cards = list(self._cards(page).values())
+        listing = self._listing(page)
         words = wish.search.casefold().split()
-        fitting = [card for card in cards if self._fits(card, wish, words)]
-        fitting.sort(key=_order(wish.sort), reverse=wish.descending)
+        cards = listing.ordered(wish.sort if wish.sort in SORTS else SORTS[0], descending=wish.descending)
+        fitting = [card for card in cards if _fits(card, wish)]
+        if words:
+            fitting = [card for card in fitting if all(word in self._text(listing, card) for word in words)]
         start = max(wish.start, 0)
         shown = fitting[start : start + min(max(wish.count, 1), MOST)]
         return {
             "total": len(fitting),
-            "folders": [name for name in _folders(cards) if wish.hidden_folders or not _is_hidden(name)],
-            "families": sorted({card.family for card in cards} - {"", UNKNOWN}),
+            "folders": [name for name in listing.folders if wish.hidden_folders or not _is_hidden(name)],
+            "families": listing.families,
             "cards": [self.shown(card) for card in shown],
         }
 
@@ -273,13 +296,16 @@ class Cards:
 
     # ------------------------------------------------------------
 
-    def _cards(self, page: Page) -> dict[str, Card]:
+    def _cards(self, page: Page) -> Mapping[str, Card]:
+        return self._listing(page).cards
+
+    def _listing(self, page: Page) -> _Listing:
         with self._lock:
             if page not in self._pages:
                 cards = list(self._found(page))
                 self._beside[page] = _companions({card.path.parent for card in cards})
                 told = (replace(card, family=self._family(card)) for card in cards)
-                self._pages[page] = {card.id: card for card in told}
+                self._pages[page] = _Listing({card.id: card for card in told})
             return self._pages[page]
 
     def _found(self, page: Page) -> Iterable[Card]:
@@ -325,19 +351,25 @@ class Cards:
                     log.debug("%s: %s", file.path, error)
         return ""
 
-    def _fits(self, card: Card, wish: CardWish, words: Collection[str]) -> bool:
-        if wish.folder and card.folder != wish.folder and not card.folder.startswith(f"{wish.folder}/"):
-            return False
-        if _is_hidden(card.folder) and not (wish.shows_hidden or _is_hidden(wish.folder)):
-            return False
-        # A1111: a file of unknown family may fit any.
-        unknown = ("", UNKNOWN) if not wish.hide_unknown else ()
-        if wish.family and card.family not in (*unknown, wish.family):
-            return False
-        if not words:
-            return True
-        text = f"{card.name} {self._description(card, self.said(card))} {card.sha256}".casefold()
-        return all(word in text for word in words)
+    def _text(self, listing: _Listing, card: Card) -> str:
+        """What is searched in."""
+        text = listing.texts.get(card.path)
+        if text is None:
+            text = f"{card.name} {self._description(card, self.said(card))} {card.sha256}".casefold()
+            listing.texts[card.path] = text
+        return text
+
+
+def _fits(card: Card, wish: CardWish) -> bool:
+    """Whether a card is one of those that are wanted, whatever is searched for."""
+    folder = card.folder
+    if wish.folder and folder != wish.folder and not folder.startswith(f"{wish.folder}/"):
+        return False
+    if "." in folder and _is_hidden(folder) and not (wish.shows_hidden or _is_hidden(wish.folder)):
+        return False
+    # A1111: a file of unknown family may fit any.
+    unknown = ("", UNKNOWN) if not wish.hide_unknown else ()
+    return not wish.family or card.family in (*unknown, wish.family)
 
 
 def _companions(folders: Collection[Path]) -> dict[str, Found]:

@@ -179,7 +179,7 @@ class Panel {
   /** @param {Partial<Panel["wish"]>} wish */
   later(wish) {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.ask(wish), 200);
+    this.timer = setTimeout(() => this.ask(wish), 15);
   }
 
   async refresh() {
