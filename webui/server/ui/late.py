@@ -22,9 +22,9 @@ TREE = (
 RERENDER = re.compile(
     r"rerender\(e,t\)\{let n=e\.reduce\(\(e,t\)=>\(e\.set\(t\.id,t\),e\),new Map\),"
     r"r=this\.traverse\(t,e=>this\.create_node\(e,n,!1,this\.reactive_formatter\)\);"
-    r"(?P<tabs>[\w$]+)\(r,this\.initial_tabs\);"
-    r"let i=this\.traverse\(r,e=>(?P<titles>[\w$]+)\(e,this\.initial_tabs\)\),"
-    r"a=(?P<find>[\w$]+)\(this\.root,i\.id\);",
+    r"(?P<tabs>[\w$]{1,9})\(r,this\.initial_tabs\);"
+    r"let i=this\.traverse\(r,e=>(?P<titles>[\w$]{1,9})\(e,this\.initial_tabs\)\),"
+    r"a=(?P<find>[\w$]{1,9})\(this\.root,i\.id\);",
     re.ASCII,
 )
 """The method that puts new components into a place, and what it calls."""
@@ -39,13 +39,13 @@ BUILD = (
     "{find}(this.root,id).children=built.children}}"
 )
 AFTERWARDS = re.compile(
-    r"e=>this\.find_attached_events\(e,this\.(?P<dependencies>#[\w$]+)\),"
-    r"e=>(?P<hide>[\w$]+)\(e,this\.components_to_register,this\.(?P<hidden>#[\w$]+)\)\]",
+    r"e=>this\.find_attached_events\(e,this\.(?P<dependencies>#[\w$]{1,9})\),"
+    r"e=>(?P<hide>[\w$]{1,9})\(e,this\.components_to_register,this\.(?P<hidden>#[\w$]{1,9})\)\]",
     re.ASCII,
 )
 """What is done with new components afterwards: they are told their events, and tabs that are not open are hidden."""
 AGAIN = re.compile(
-    r"(?P<count>[\w$]+\(\)),(?P<rest>[\w$]+\(\(\)=>\{[\w$]+\.reload\([\w$]+\.components,[\w$]+\.layout,)", re.ASCII
+    r"(?P<count>[\w$]{1,9}\(\)),(?P<rest>[\w$]{1,9}\(\(\)=>\{[\w$]{1,9}\.reload\([\w$]{1,9}\.components,[\w$]{1,9}\.layout,)", re.ASCII
 )
 """Where the page, which has just been built, is built again: `count` is how often it has been made anew, 0 so far."""
 
