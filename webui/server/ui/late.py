@@ -45,7 +45,9 @@ AFTERWARDS = re.compile(
 )
 """What is done with new components afterwards: they are told their events, and tabs that are not open are hidden."""
 AGAIN = re.compile(
-    r"(?P<count>[\w$]{1,9}\(\)),(?P<rest>[\w$]{1,9}\(\(\)=>\{[\w$]{1,9}\.reload\([\w$]{1,9}\.components,[\w$]{1,9}\.layout,)", re.ASCII
+    r"(?P<count>[\w$]{1,9}\(\)),"
+    r"(?P<rest>[\w$]{1,9}\(\(\)=>\{[\w$]{1,9}\.reload\([\w$]{1,9}\.components,[\w$]{1,9}\.layout,)",
+    re.ASCII,
 )
 """Where the page, which has just been built, is built again: `count` is how often it has been made anew, 0 so far."""
 
