@@ -426,7 +426,10 @@ def _events(app: App) -> Routes:
 
 async def _features_sent(request: Request) -> object:
     """What a job's request says of features, without defaults."""
-    body: object = await request.json()
+    try:
+        body: object = await request.json()
+    except ValueError:  # the body's own check says what is wrong with it
+        return None
     wish = body.get("request") if isinstance(body, dict) else None
     return wish.get("features") if isinstance(wish, dict) else None
 
