@@ -17,18 +17,34 @@ const ATTRIBUTES = ["title", "placeholder", "aria-label", "aria-valuetext", "dat
 /** Texts that style sheets show. */
 const OF_SHEETS = { "--word-styles": "Styles", "--word-no-setting": "No setting has these words." };
 
+/** What was said where: something that is moved within the page is not said again. @type {WeakMap<Node, Map<string, string>>} */
+const known = new WeakMap();
+
+/**
+ * @param {Node} node
+ * @param {string} place The name of an attribute; "": the text itself.
+ * @param {string} text
+ * @returns {string} It in the visitor's language; "": it stays.
+ */
+function saidAt(node, place, text) {
+  const said = known.get(node)?.get(place) === text ? undefined : translated(text);
+  if (said === undefined || said === text) return "";
+  known.set(node, (known.get(node) ?? new Map()).set(place, said));
+  return said;
+}
+
 /** @param {Text} node */
 function say(node) {
-  const said = translated(node.data);
-  if (said !== undefined && said !== node.data) node.data = said;
+  const said = saidAt(node, "", node.data);
+  if (said) node.data = said;
 }
 
 /** @param {Element} element */
 function sayAttributes(element) {
   for (const name of ATTRIBUTES) {
     const value = element.getAttribute(name);
-    const said = value ? translated(value) : undefined;
-    if (said !== undefined && said !== value) element.setAttribute(name, said);
+    const said = value && saidAt(element, name, value);
+    if (said) element.setAttribute(name, said);
   }
   // Without one its text is its value, and that is for the server.
   if (element instanceof HTMLOptionElement && !element.hasAttribute("value")) element.value = element.text;
