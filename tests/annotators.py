@@ -221,6 +221,30 @@ def hed() -> Tensors:
     return made.found
 
 
+def teed() -> Tensors:
+    """7_model.pth: xavysp/TEED, with its own widths."""
+    made = Named()
+    for name, given, width in (("block_1", 3, 16), ("block_2", 16, 32)):
+        made.layer(f"{name}.conv1", width, given, 3, 3)
+        made.layer(f"{name}.conv2", width, width, 3, 3)
+    made.found["block_1.conv1.weight"] /= 5  # pictures have 256 levels
+    made.layer("dblock_3.denselayer1.conv1", 48, 32, 3, 3)
+    made.layer("dblock_3.denselayer1.conv2", 48, 48, 3, 3)
+    made.layer("side_1.conv", 32, 16, 1, 1)
+    made.layer("pre_dense_3.conv", 48, 32, 1, 1)
+    for name, given, times in (("up_block_1", 16, 1), ("up_block_2", 32, 1), ("up_block_3", 48, 2)):
+        for at in range(times):
+            width = 1 if at == times - 1 else 16
+            made.layer(f"{name}.features.{3 * at}", width, given, 1, 1)
+            made.layer(f"{name}.features.{3 * at + 2}", width, width, 2**times, 2**times)
+            given = width
+    for name in ("up_block_1.features.2", "up_block_2.features.2", "up_block_3.features.5"):
+        made.found[f"{name}.weight"] *= 20  # sure of itself
+    made.layer("block_cat.DWconv1", 24, 1, 3, 3)
+    made.layer("block_cat.DWconv2", 24, 1, 3, 3)
+    return made.found
+
+
 def pidinet(width: int = 6) -> dict[str, Tensors]:
     """table5_pidinet.pth: hellozhuo/pidinet."""
     made = Named()
@@ -566,6 +590,7 @@ FILES: Mapping[str, tuple[str, str, Callable[[], object]]] = {
     **dict.fromkeys(
         ("pidinet", "pidinet_safe", "pidinet_scribble", "pidinet_sketch"), ("pidinet", "table5_pidinet.pth", pidinet)
     ),
+    "softedge_teed": ("TEED", "7_model.pth", teed),
     "lineart": ("lineart", "sk_model.pth", lineart),
     "lineart_coarse": ("lineart", "sk_model2.pth", lineart),
     "lineart_anime": ("lineart_anime", "netG.pth", lineart_anime),

@@ -44,8 +44,8 @@ def test_units_that_are_off_are_passed_over(standing: Api, units: list[Any]) -> 
         ({**ON}, "There is no control network named 'canny [1]'. The unit was left out."),
         ({**ON, "model": "None"}, "ControlNet: no model is selected. The unit was left out."),
         (
-            {**ON, "module": "softedge_teed"},
-            "ControlNet: the preprocessor softedge_teed is not available in this version. The unit was left out.",
+            {**ON, "module": "softedge_anyline"},
+            "ControlNet: the preprocessor softedge_anyline is not available in this version. The unit was left out.",
         ),
     ],
 )
@@ -229,7 +229,7 @@ def test_a_map_is_the_recorded_one(controls: Api, case: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
-        ({"controlnet_module": "softedge_teed"}, 422, "softedge_teed is not available in this version"),
+        ({"controlnet_module": "softedge_anyline"}, 422, "softedge_anyline is not available in this version"),
         ({"controlnet_input_images": ["not a picture"]}, 422, "Invalid encoded image"),
         ({"controlnet_module": "canny", "wide": True}, 422, "would be too long"),
         ({"controlnet_module": "inpaint", "controlnet_masks": ["wide"]}, 422, "The mask has 4000x2 pixels"),

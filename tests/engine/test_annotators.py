@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, conv_transpose2d, max_pool2d
 from transformers import (
     BitConfig,
     DepthAnythingConfig,
@@ -37,6 +40,7 @@ from webui.engine.preprocessors import (
     palettes,
     pidinet,
     straight_lines,
+    teed,
     uniformer,
     zoe,
 )
@@ -383,6 +387,34 @@ def test_leres_s_levels_are_what_transformers_makes_of_them(tmp_path: Path) -> N
         found = network.module.get_submodule("encoder_modules.encoder")(picture)
     for ours, wanted in zip(found, expected, strict=True):
         assert wanted.std() > 0 and torch.allclose(ours, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_teed_is_the_published_formula(tmp_path: Path) -> None:
+    own = annotators.teed()
+    network = opened(teed.TEED, own, tmp_path)
+
+    def smish(x: Tensor) -> Tensor:
+        return x * (1 + x.sigmoid()).log().tanh()
+
+    def layer(name: str, x: Tensor, **how: Any) -> Tensor:
+        return conv2d(x, own[f"{name}.weight"], own[f"{name}.bias"], **how)
+
+    picture = torch.rand(1, 3, 16, 24) * 255
+    first = smish(layer("block_1.conv2", smish(layer("block_1.conv1", picture, stride=2, padding=1)), padding=1))
+    second = layer("block_2.conv2", smish(layer("block_2.conv1", first, padding=1)), padding=1)
+    small = max_pool2d(second, 3, 2, 1)
+    third = smish(small + layer("side_1.conv", first, stride=2))
+    third = layer("dblock_3.denselayer1.conv2", smish(layer("dblock_3.denselayer1.conv1", third, padding=2)))
+    third, edges = 0.5 * (third + layer("pre_dense_3.conv", small)), []
+    for name, x, times in (("up_block_1", first, 1), ("up_block_2", second, 1), ("up_block_3", third, 2)):
+        for at in range(times):
+            wide, narrow = own[f"{name}.features.{3 * at + 2}.weight"], smish(layer(f"{name}.features.{3 * at}", x))
+            bias = own[f"{name}.features.{3 * at + 2}.bias"]
+            x = conv_transpose2d(narrow, wide, bias, stride=2, padding=times - 1)
+        edges.append(x)
+    joined = layer("block_cat.DWconv1", smish(torch.cat(edges, 1)), padding=1, groups=3)
+    joined = smish((joined + layer("block_cat.DWconv2", smish(joined), padding=1, groups=24)).sum(1, keepdim=True))
+    assert torch.allclose(network(picture), torch.cat([*edges, joined], 1), rtol=1e-4, atol=1e-3)
 
 
 def test_what_is_near_or_far_may_be_left_out_of_leres_s_depth(tmp_path: Path) -> None:

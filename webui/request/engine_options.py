@@ -10,9 +10,7 @@ from typing import Literal
 Precision = Literal["autocast", "half", "full"]
 Chunked = Literal["sub-quadratic", "doggettx", "v1", "invokeai"]
 Attention = Literal["", "sdpa", "xformers", "sliced", "sub-quadratic", "doggettx", "v1", "invokeai"]
-CHUNKED: Mapping[str, Chunked] = MappingProxyType(
-    {way: way for way in ("sub-quadratic", "doggettx", "v1", "invokeai")}
-)
+CHUNKED: Mapping[str, Chunked] = MappingProxyType({way: way for way in ("sub-quadratic", "doggettx", "v1", "invokeai")})
 """Ways to compute attention piece by piece."""
 Offload = Literal["", "none", "medium", "low"]
 

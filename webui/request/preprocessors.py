@@ -285,6 +285,13 @@ TABLE: tuple[Preprocessor, ...] = (
             ("pidinet_sketch", "t2ia_sketch_pidi", ("T2I-Adapter",)),
         )
     ),
+    Preprocessor(
+        "softedge_teed",
+        f"{_P}.teed:softedge_teed",
+        a=Range("Safe Steps", 2, 0, 10, 1),
+        marks=("SoftEdge",),
+        weights=(WeightsOf("TEED", ("7_model.pth",)),),
+    ),
     *(
         Preprocessor(
             name, f"{_P}.drawings:{code}", label=label, marks=("Lineart",), weights=(WeightsOf(folder, (file,)),)
@@ -354,7 +361,6 @@ TABLE: tuple[Preprocessor, ...] = (
 
 UNBUILT: Mapping[str, str] = MappingProxyType(
     {
-        "softedge_teed": "",
         "softedge_anyline": "",
         "depth_leres++": "",
         "depth_hand_refiner": "",
