@@ -86,7 +86,7 @@ class Doubled(nn.Module):
         return found
 
 
-class Joined(nn.Module):
+class EdgesJoined(nn.Module):
     """The edges of all levels, together."""
 
     def __init__(self, file: WeightsFile, name: str, levels: int) -> None:
@@ -113,7 +113,7 @@ class Teed(nn.Module):
         self.side_1, self.pre_dense_3 = Side(file, "side_1", 2), Side(file, "pre_dense_3", 1)
         self.up_block_1, self.up_block_2 = Doubled(file, "up_block_1", 1), Doubled(file, "up_block_2", 1)
         self.up_block_3 = Doubled(file, "up_block_3", 2)
-        self.block_cat = Joined(file, "block_cat", 3)
+        self.block_cat = EdgesJoined(file, "block_cat", 3)
 
     def forward(self, picture: Tensor) -> Tensor:
         first = self.block_1(picture)
