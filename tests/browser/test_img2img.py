@@ -96,8 +96,8 @@ def test_only_the_painted_part_changes(visitor: Visitor, photo: Path) -> None:
     visitor.open("img2img")
     visitor.page.click("#mode_img2img_inpaint-button")
     visitor.page.set_input_files("#img2img_inpaint_image input[type=file]", photo)
-    canvas = visitor.see("canvas.mask")
-    visitor.until("() => document.querySelector('canvas.mask').width === 96")
+    canvas = visitor.see("#img2img_inpaint_image .canvas-paper")
+    visitor.until("() => document.querySelector('#img2img_inpaint_image .canvas-paper').dataset.width === '96'")
     box = canvas.bounding_box()
     assert box is not None
     x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 2
@@ -156,8 +156,8 @@ def test_a_mask_may_come_as_a_file(visitor: Visitor, photo: Path, tmp_path: Path
 
 def paint_left(visitor: Visitor, box_id: str) -> None:
     """A stroke over the left quarter of the picture in this box."""
-    canvas = visitor.see(f"#{box_id} canvas.mask")
-    visitor.until("id => document.querySelector(`#${id} canvas.mask`).width === 96", box_id)
+    canvas = visitor.see(f"#{box_id} .canvas-paper")
+    visitor.until("id => document.querySelector(`#${id} .canvas-paper`).dataset.width === '96'", box_id)
     box = canvas.bounding_box()
     assert box is not None
     x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 2
@@ -192,15 +192,15 @@ def test_the_subject_is_selected_as_a_mask_which_can_be_painted_on_and_undone(vi
     visitor.page.click("#mode_img2img_inpaint-button")
     portrait = Path(__file__).parents[1] / "pictures" / "astronaut.jpg"
     visitor.page.set_input_files("#img2img_inpaint_image input[type=file]", portrait)
-    visitor.see("#img2img_inpaint_image canvas.mask")
-    visitor.page.click("#mode_img2img_inpaint .mask-bar button[title^='Select the subject']")
+    visitor.see("#img2img_inpaint_image .canvas-paper")
+    visitor.page.click("#mode_img2img_inpaint .canvas-bar button[title^='Select the subject']")
     visitor.until("() => modules.dom.field('img2img_inpaint_mask').value.length > 100")
     content = visitor.page.evaluate("() => modules.dom.field('img2img_inpaint_mask').value")
     mask = Image.open(io.BytesIO(base64.b64decode(content.partition(",")[2]))).convert("L")
     assert mask.size == (256, 256)
     assert mask.crop((60, 90, 150, 250)).resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)) > 230
     assert mask.crop((160, 0, 256, 100)).resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)) < 25
-    visitor.page.locator("#img2img_inpaint_image canvas.mask").hover()
+    visitor.page.locator("#img2img_inpaint_image .canvas-paper").hover()
     visitor.page.keyboard.press("Control+z")
     visitor.until("() => modules.dom.field('img2img_inpaint_mask').value === ''")
     assert visitor.comes_to_rest
@@ -211,7 +211,7 @@ def test_an_inpaint_sketch_changes_what_was_sketched_on_at_a_scaled_size(visitor
     visitor.open("img2img")
     visitor.page.click("#mode_img2img_inpaint_sketch-button")
     visitor.page.set_input_files("#img2img_inpaint_sketch_image input[type=file]", photo)
-    visitor.see("#img2img_inpaint_sketch_image canvas.mask")
+    visitor.see("#img2img_inpaint_sketch_image .canvas-paper")
     visitor.page.click("#img2img_generate")
     assert "no mask" in visitor.notice("img2img")
     paint_left(visitor, "img2img_inpaint_sketch_image")

@@ -35,7 +35,7 @@ def test_a_picture_what_is_painted_on_it_and_the_open_tabs_come_back(visitor: Vi
     page = visitor.open("img2img").page
     page.get_by_role("tab", name="Inpaint", exact=True).click()
     page.set_input_files("#img2img_inpaint_image input[type=file]", [red()])  # type: ignore[list-item]
-    canvas = page.locator("#img2img_inpaint_image canvas").first
+    canvas = page.locator("#img2img_inpaint_image .canvas-paper")
     canvas.wait_for()
     box = canvas.bounding_box()
     assert box is not None

@@ -62,10 +62,8 @@ _REASONS: tuple[tuple[str, str], ...] = (
      "dataset_filename_join_string training_image_repeats_per_epoch training_write_csv_every "
      "training_xattention_optimizations training_enable_tensorboard training_tensorboard_save_images "
      "training_tensorboard_flush_every"),
-    ("The editors of pictures have keys of their own.",
-     "canvas_hotkey_zoom canvas_hotkey_adjust canvas_hotkey_shrink_brush canvas_hotkey_grow_brush canvas_hotkey_move "
-     "canvas_hotkey_fullscreen canvas_hotkey_reset canvas_hotkey_overlap canvas_show_tooltip canvas_auto_expand "
-     "canvas_blur_prompt canvas_disabled_functions"),
+    ("The canvas shows the whole picture, lies over nothing else, and its buttons say what they do.",
+     "canvas_hotkey_overlap canvas_show_tooltip canvas_auto_expand"),
     ("Pictures are described without lists of words.", "interrogate_clip_dict_limit interrogate_clip_skip_categories"),
     ("It follows from the checkpoint.", "sd_checkpoint_hash"),
 )  # fmt: skip

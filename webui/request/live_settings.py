@@ -7,4 +7,4 @@ from webui.request.settings import Settings
 
 def live_settings(settings: Settings) -> dict[str, object]:
     """By the names of `assets/facts.js`."""
-    return {**settings.ui.live, **settings.save.live, "cards": settings.cards.live}
+    return {**settings.ui.live, **settings.save.live, "canvas": settings.canvas.live, "cards": settings.cards.live}

@@ -1087,6 +1087,63 @@ class UiSettings(Declared):
         }
 
 
+class CanvasSettings(Declared):
+    """Keys on the canvases that pictures, masks and sketches are painted on."""
+
+    canvas_hotkey_zoom: Annotated[
+        str, Choice(ui="Zoom canvas", choices=("Shift", "Ctrl", "Alt"), radio=True)
+    ] = "Alt"
+    """With this key held, the wheel zooms. On a canvas that fills the window, the wheel alone does."""
+    canvas_hotkey_adjust: Annotated[
+        str, Choice(ui="Adjust brush size", choices=("Shift", "Ctrl", "Alt"), radio=True)
+    ] = "Ctrl"
+    """With this key held, the wheel changes the size of the brush."""
+    canvas_hotkey_shrink_brush: Annotated[str, Text(ui="Shrink the brush size", longest=20)] = "Q"
+    """A letter, or the name of a key."""
+    canvas_hotkey_grow_brush: Annotated[str, Text(ui="Enlarge the brush size", longest=20)] = "W"
+    """A letter, or the name of a key."""
+    canvas_hotkey_move: Annotated[str, Text(ui="Moving the canvas", longest=20)] = "F"
+    """While it is held, the pointer moves the picture. The space bar does so too."""
+    canvas_hotkey_fullscreen: Annotated[str, Text(ui="Canvas over the whole window", longest=20)] = "S"
+    """The same key leads back."""
+    canvas_hotkey_reset: Annotated[str, Text(ui="Reset zoom and canvas position", longest=20)] = "R"
+    """Shows the whole picture."""
+    canvas_blur_prompt: Annotated[bool, Toggle(ui="Take the focus off the prompt when working with a canvas")] = False
+    """Keys then go to the canvas as soon as the pointer is on it."""
+    canvas_disabled_functions: Annotated[
+        tuple[str, ...],
+        Several(
+            ui="Disable functions that you don't use",
+            choices=(
+                "Zoom",
+                "Adjust brush size",
+                "Hotkey enlarge brush",
+                "Hotkey shrink brush",
+                "Moving canvas",
+                "Fullscreen",
+                "Reset Zoom",
+                "Overlap",
+            ),
+        ),
+    ] = ("Overlap",)
+    """Their keys do nothing. "Overlap" is A1111's, and has no effect here."""
+
+    @property
+    def live(self) -> dict[str, object]:
+        """What the page's scripts go by."""
+        return {
+            "zoom": self.canvas_hotkey_zoom,
+            "adjust": self.canvas_hotkey_adjust,
+            "shrink": self.canvas_hotkey_shrink_brush,
+            "grow": self.canvas_hotkey_grow_brush,
+            "move": self.canvas_hotkey_move,
+            "fullscreen": self.canvas_hotkey_fullscreen,
+            "reset": self.canvas_hotkey_reset,
+            "disabled": list(self.canvas_disabled_functions),
+            "blurs": self.canvas_blur_prompt,
+        }
+
+
 class CardSettings(Declared):
     """The cards of models under the prompts."""
 
@@ -1318,6 +1375,7 @@ class Settings(BaseModel):
     render: RenderSettings = RenderSettings()
     save: SaveSettings = SaveSettings()
     ui: UiSettings = UiSettings()
+    canvas: CanvasSettings = CanvasSettings()
     cards: CardSettings = CardSettings()
     system: SystemSettings = SystemSettings()
     interrogate: InterrogateSettings = InterrogateSettings()

@@ -30,6 +30,8 @@ from webui.server.ui import late, lookup, sheets
 ENTRY = "main.js"
 """The module that imports all others."""
 SHEET = "style.css"
+INLINE = "inline"
+"""The folder of scripts that stand in the page itself."""
 USER_SHEET = "user.css"
 """Where the person's own one is, below the page: as A1111 calls it in the data folder."""
 ROOT = "page"
@@ -86,12 +88,13 @@ _GRADIO_EDITION = hashlib.sha256(
 GRADIO_PLACE = f"./{ROOT}/gradio/{_GRADIO_EDITION}/"
 """Where we have them, below the page."""
 
-DESK = "desk"
-"""The folder of the prompt desk's modules."""
 FILES = PageFiles(
     {
-        **{path.name: path.read_bytes() for path in sheets.ASSETS.glob("*.js")},
-        **{f"{DESK}/{path.name}": path.read_bytes() for path in (sheets.ASSETS / DESK).glob("*.js")},
+        **{
+            path.relative_to(sheets.ASSETS).as_posix(): path.read_bytes()
+            for path in sheets.ASSETS.rglob("*.js")
+            if path.parent.name != INLINE
+        },
         SHEET: sheets.stylesheet().encode(),
     }
 )
@@ -110,17 +113,6 @@ def routes(user_sheet: Path, files: PageFiles = FILES) -> Routes:
     router = Routes(prefix=f"/{ROOT}", include_in_schema=False)
     folder = gradio_files()
 
-    @router.get("/{edition}/{name}", "user")
-    def file(edition: str, name: str) -> Response:
-        content = files.content(edition, name)
-        if content is None:
-            return _absent()
-        return Response(content, media_type=_media_type(name), headers=FOR_GOOD)
-
-    @router.get(f"/{{edition}}/{DESK}/{{name}}", "user")
-    def desk_file(edition: str, name: str) -> Response:
-        return file(edition, f"{DESK}/{name}")
-
     @router.get("/gradio/{edition}/{name}", "user")
     def gradio_file(edition: str, name: str) -> Response:
         path = folder / name
@@ -129,6 +121,13 @@ def routes(user_sheet: Path, files: PageFiles = FILES) -> Routes:
         if path.suffix not in (".css", ".js"):
             return FileResponse(path, media_type=_media_type(name), headers=FOR_GOOD)
         return Response(_of_gradio(path), media_type=_media_type(name), headers=FOR_GOOD)
+
+    @router.get("/{edition}/{name:path}", "user")
+    def file(edition: str, name: str) -> Response:
+        content = files.content(edition, name)
+        if content is None:
+            return _absent()
+        return Response(content, media_type=_media_type(name), headers=FOR_GOOD)
 
     @router.get(f"/{USER_SHEET}", "user")
     def own_sheet() -> Response:

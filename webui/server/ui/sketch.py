@@ -1,11 +1,13 @@
-"""Colours painted on a picture, put together with it: the page sends the paint alone."""
+"""What a canvas of the page sends, and colours put together with the picture that they were painted on."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import io
+import json
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 from PIL import Image, ImageFilter
 
@@ -16,19 +18,59 @@ from webui.catalog.image_files import pixels_of, size_of
 PNG = "data:image/png;base64,"
 
 
+@dataclass(frozen=True)
+class Canvas:
+    """What a canvas sends: the paint or the mask alone where that says everything; else a whole picture, and a mask."""
+
+    paint: bytes = b""
+    """A PNG of colours on nothing or, of a canvas for masks, of a mask in black and white."""
+    picture: bytes = b""
+    """A PNG of all that is seen; b"": the picture that was dropped in, with the paint."""
+    mask: bytes = b""
+    """A PNG, white where the picture may change. It comes with `picture` alone."""
+
+    @property
+    def marked(self) -> bytes:
+        """What a canvas for masks says of where the picture may change; b"": nothing."""
+        return self.mask if self.picture else self.paint
+
+
+def canvas(text: str) -> Canvas:
+    """What the page put into the form; "" is an untouched canvas.
+
+    Raises:
+        UserError: it is nothing that a canvas sends.
+    """
+    if not text.startswith("{"):
+        return Canvas(painted(text)) if text else Canvas()
+    try:
+        told = json.loads(text)
+    except ValueError:
+        told = None
+    if not isinstance(told, dict) or not isinstance(told.get("picture"), str):
+        raise _broken()
+    mask = told.get("mask") or ""
+    if not isinstance(mask, str):
+        raise _broken()
+    return Canvas(picture=painted(told["picture"]), mask=painted(mask) if mask else b"")
+
+
+def _broken() -> UserError:
+    return UserError("The painting could not be read.", hint="Paint it again.", field="mask")
+
+
 def painted(data_url: str) -> bytes:
     """The PNG in a data URL.
 
     Raises:
         UserError: it is none.
     """
-    broken = UserError("The painting could not be read.", hint="Paint it again.", field="mask")
     if not data_url.startswith(PNG):
-        raise broken
+        raise _broken()
     try:
         return base64.b64decode(data_url.removeprefix(PNG), validate=True)
     except binascii.Error as error:
-        raise broken from error
+        raise _broken() from error
 
 
 def sketched(picture: bytes, paint: bytes) -> bytes:

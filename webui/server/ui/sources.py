@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import gradio as gr
 
@@ -13,7 +13,7 @@ from webui.catalog.image_files import size_of
 from webui.server.ui.components import Component, Data, number_in, text_in
 from webui.server.ui.controls import QUIET, Controls
 from webui.server.ui.script import calls
-from webui.server.ui.sketch import painted, sketched, sketched_to_inpaint
+from webui.server.ui.sketch import canvas, sketched, sketched_to_inpaint
 from webui.server.ui.visitors import copy_for, file_content, upload
 from webui.server.ui.wiring import Complete
 
@@ -137,9 +137,8 @@ def _copies(app: App, found: Sequence[Mode], given: list[Component], target: Mod
         if not content or mode is target:
             return gr.skip()
         app.catalog.uploads.put(content)  # looks at it with suspicion
-        strokes = text_in(data[mode.second]) if mode.sketch and mode.second is not None else ""
-        if strokes:
-            content = sketched(content, painted(strokes))
+        drawn = canvas(text_in(data[mode.second]) if mode.sketch and mode.second is not None else "")
+        content = drawn.picture or (sketched(content, drawn.paint) if drawn.paint else content)
         return copy_for(app, request, content, f"{target.name}.png")
 
     # The name of the open sub-tab must be there before the handler's inputs are read: two steps.
@@ -158,7 +157,8 @@ def completed(app: App, mode: Mode, scaling: Scaling) -> Complete:
                 "There is no picture to start from.", hint=f"Drop one into the tab {mode.title}.", field=INIT
             )
         added = mode.add(app, name, "" if mode.second is None else text_in(data[mode.second]), data)
-        return {**added, **scaling.size(data, size_of(app.catalog.uploads.get(name)))}
+        begins = cast("tuple[str, ...]", added[INIT])[0]  # A canvas may have grown over the picture's edges.
+        return {**added, **scaling.size(data, size_of(app.catalog.uploads.get(begins)))}
 
     return complete
 
@@ -172,25 +172,29 @@ def _plain(_app: App, name: str, _second: str, _data: Data) -> Added:
     return {INIT: (name,)}
 
 
-def _sketch(app: App, name: str, strokes: str, _data: Data) -> Added:
-    if not strokes:
-        return {INIT: (name,)}
-    uploads = app.catalog.uploads
-    return {INIT: (uploads.put(sketched(uploads.get(name), _kept_paint(app, strokes))),)}
+def _sketch(app: App, name: str, text: str, _data: Data) -> Added:
+    drawn, uploads = canvas(text), app.catalog.uploads
+    if drawn.paint:
+        return {INIT: (uploads.put(sketched(uploads.get(name), _looked_at(app, drawn.paint))),)}
+    return {INIT: (uploads.put(drawn.picture) if drawn.picture else name,)}
 
 
-def _inpaint(app: App, name: str, strokes: str, _data: Data) -> Added:
-    mask = app.catalog.uploads.put(painted(strokes)) if strokes else ""
-    return {INIT: (name,), MASK: _some(mask, "Paint over the areas to change.")}
+def _inpaint(app: App, name: str, text: str, _data: Data) -> Added:
+    drawn, uploads = canvas(text), app.catalog.uploads
+    mask = uploads.put(drawn.marked) if drawn.marked else ""
+    picture = uploads.put(drawn.picture) if drawn.picture else name
+    return {INIT: (picture,), MASK: _some(mask, "Paint over the areas to change.")}
 
 
 def _inpaint_sketch(controls: Controls, transparency: Component) -> Add:
-    def add(app: App, name: str, strokes: str, data: Data) -> Added:
-        _some(strokes, "Paint over the areas to change, in the colors they should have.")
-        uploads = app.catalog.uploads
+    def add(app: App, name: str, text: str, data: Data) -> Added:
+        drawn, uploads = canvas(text), app.catalog.uploads
+        _some("some" if drawn.paint or drawn.mask else "", "Paint over the areas to change, in the colors they should have.")
+        if drawn.picture:
+            return {INIT: (uploads.put(drawn.picture),), MASK: uploads.put(drawn.mask)}
         x, y = (number_in(data[controls[side]]) for side in MASK_EDGE)
         picture, mask = sketched_to_inpaint(
-            uploads.get(name), _kept_paint(app, strokes), (x, y), number_in(data[transparency])
+            uploads.get(name), _looked_at(app, drawn.paint), (x, y), number_in(data[transparency])
         )
         return {INIT: (uploads.put(picture),), MASK: uploads.put(mask)}
 
@@ -201,9 +205,8 @@ def _inpaint_upload(app: App, name: str, mask: str, _data: Data) -> Added:
     return {INIT: (name,), MASK: _some(upload(app, mask or None), "Add a mask next to the picture.")}
 
 
-def _kept_paint(app: App, strokes: str) -> bytes:
+def _looked_at(app: App, paint: bytes) -> bytes:
     """The paint, looked at as any picture that comes in."""
-    paint = painted(strokes)
     app.catalog.uploads.put(paint)
     return paint
 

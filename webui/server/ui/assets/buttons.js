@@ -6,6 +6,7 @@ import { facts } from "./facts.js";
 import * as live from "./live.js";
 import { say } from "./say.js";
 import { post } from "./server.js";
+import { readyToSubmit } from "./settled.js";
 import { openedMode } from "./tabs.js";
 
 /** @type {Record<string, string>} */
@@ -80,6 +81,10 @@ when(".generate-box button[id$=_interrupt]", (button) =>
 when(".generate-box button[id$=_skip]", (button) =>
   button.addEventListener("click", () => skip(button.id.replace("_skip", ""))));
 when("#img2img_generate", (button) =>
-  button.addEventListener("click", () => byId(`img2img_run_${openedMode()}`)?.click()));
+  button.addEventListener("click", async () => {
+    const mode = openedMode();
+    await readyToSubmit();
+    byId(`img2img_run_${mode}`)?.click();
+  }));
 when(".generate-box", draw);
 live.read(draw);

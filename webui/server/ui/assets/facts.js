@@ -36,6 +36,7 @@
  * @property {boolean} moves Whether Alt+Left moves pieces of the prompt.
  * @property {boolean} scales Whether an upscaler's name sets the factor.
  * @property {CardFacts} cards
+ * @property {import("./canvas/keys.js").Keys} canvas
  */
 /**
  * How the cards of models look and begin.
@@ -67,5 +68,6 @@ export const facts = {
   at_home: false, saves_one: true, shows_pictures: true, gallery_height: "", lightbox: true, lightbox_fills: true, lightbox_live: false,
   icon_opacity: 1, bar_opacity: 0.9, gamepad_ms: 0, progress_bar: true, progress_title: true, volume: 0, stays_awake: true,
   delimiters: " \t\r\n.,\\/!?%^*;:{}=`~()", moves: true, completes: true, underscores: false, completion_comma: true, scales: false, cards: CARDS,
+  canvas: { zoom: "Alt", adjust: "Ctrl", shrink: "Q", grow: "W", move: "F", fullscreen: "S", reset: "R", disabled: [], blurs: false },
   ...JSON.parse(globalThis.document?.getElementById("page_facts")?.textContent || "{}"),
 };

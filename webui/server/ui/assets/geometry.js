@@ -1,22 +1,9 @@
 // @ts-check
-// Where a picture lies in its frame, and how large a brush is.
+// Where a place lies in a picture, and how large a brush is.
 
 /**
  * @typedef {{width: number, height: number}} Extent
- * @typedef {{width: number, height: number, left: number, top: number, scale: number}} Fit
  */
-
-/**
- * A picture centred in a frame, as large as it can be. `scale` is pixels of the frame for a pixel of the picture.
- * @param {Extent} frame
- * @param {Extent} picture
- * @returns {Fit}
- */
-export function fitted(frame, picture) {
-  const scale = Math.min(frame.width / picture.width, frame.height / picture.height) || 1;
-  const [width, height] = [picture.width * scale, picture.height * scale];
-  return { width, height, left: (frame.width - width) / 2, top: (frame.height - height) / 2, scale };
-}
 
 /**
  * The size of what is painted on a picture: the picture's own, or, of the same shape, the largest that is allowed.
@@ -50,21 +37,6 @@ export const placeIn = ({ clientX, clientY }, box, picture) =>
   [((clientX - box.left) / box.width) * picture.width, ((clientY - box.top) / box.height) * picture.height];
 
 /**
- * Turns paint into a mask, in place: white where there is paint, black elsewhere -> whether there is any.
- * @param {Uint8ClampedArray} pixels RGBA
- */
-export function whitened(pixels) {
-  let painted = false;
-  for (let at = 0; at < pixels.length; at += 4) {
-    const white = (pixels[at + 3] ?? 0) > 127 ? 255 : 0;
-    painted ||= white > 0;
-    pixels[at] = pixels[at + 1] = pixels[at + 2] = white;
-    pixels[at + 3] = 255;
-  }
-  return painted;
-}
-
-/**
  * Makes a mask in black and white one of a colour on nothing.
  * @param {Uint8ClampedArray} pixels RGBA
  * @param {[red: number, green: number, blue: number]} colour
@@ -78,12 +50,6 @@ export function stencilled(pixels, [red, green, blue]) {
     pixels[at + 3] = chosen;
   }
 }
-
-/**
- * Whether any pixel is not wholly transparent.
- * @param {Uint8ClampedArray} pixels RGBA
- */
-export const isPainted = (pixels) => pixels.some((value, at) => at % 4 === 3 && value > 0);
 
 const LEANS = 0.5;
 

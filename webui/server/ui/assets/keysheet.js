@@ -35,7 +35,18 @@ const KEYS = {
   ],
   "On a canvas": [
     ["B / E", "Brush or eraser"],
+    ["L / U", "Lasso or rectangle, to fill or to select (Shift adds, Alt takes away)"],
+    ["G / D", "Fill or gradient"],
+    ["N / T", "Line or text"],
+    ["I / Alt", "Take a color from the picture"],
     ["Q / W", "Smaller or larger brush (also Ctrl+wheel)"],
+    ["Alt+wheel", "Zoom (also + and −)"],
+    ["F / Space", "Hold to move the picture"],
+    ["R / 1", "Fit the picture, or actual size"],
+    ["S", "Fill the window"],
+    ["Y", "Layers"],
+    ["Delete", "Clear the layer, or what is selected"],
+    ["Ctrl+D", "Select nothing"],
     ["Ctrl+Z / Ctrl+Y", "Undo or redo"],
   ],
   "In History": [

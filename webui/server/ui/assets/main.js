@@ -15,7 +15,7 @@ import "./ends.js";
 import "./aspect.js";
 import "./forms.js";
 import "./remembering.js";
-import "./mask.js";
+import "./canvas/surfaces.js";
 import "./drawboard.js";
 import "./poseeditor.js";
 import "./regions.js";

@@ -33,6 +33,18 @@ export function settled() {
   if (!unsettled) for (const go of waiting.splice(0)) go();
 }
 
+/** @type {(() => Promise<void>)[]} */
+const chores = [];
+
+/**
+ * Something that is done before a form is read: what is painted is put into it.
+ * @param {() => Promise<void>} chore It has nothing to do, most of the time.
+ */
+export const beforeSubmitting = (chore) => void chores.push(chore);
+
+/** All of that. */
+export const readyToSubmit = () => Promise.all(chores.map((chore) => chore()));
+
 command("settling", (...given) => {
   settling();
   return given;
