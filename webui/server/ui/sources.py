@@ -189,7 +189,8 @@ def _inpaint(app: App, name: str, text: str, _data: Data) -> Added:
 def _inpaint_sketch(controls: Controls, transparency: Component) -> Add:
     def add(app: App, name: str, text: str, data: Data) -> Added:
         drawn, uploads = canvas(text), app.catalog.uploads
-        _some("some" if drawn.paint or drawn.mask else "", "Paint over the areas to change, in the colors they should have.")
+        painted = "some" if drawn.paint or drawn.mask else ""
+        _some(painted, "Paint over the areas to change, in the colors they should have.")
         if drawn.picture:
             return {INIT: (uploads.put(drawn.picture),), MASK: uploads.put(drawn.mask)}
         x, y = (number_in(data[controls[side]]) for side in MASK_EDGE)

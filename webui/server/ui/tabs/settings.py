@@ -19,7 +19,14 @@ from webui.server.ui.wiring import SettingsPane
 if TYPE_CHECKING:
     from webui.app import App
 
-TITLES = {"render": "Pictures", "save": "Saving", "ui": "The page", "canvas": "Canvas", "cards": "Extra networks", "system": "System"}
+TITLES = {
+    "render": "Pictures",
+    "save": "Saving",
+    "ui": "The page",
+    "canvas": "Canvas",
+    "cards": "Extra networks",
+    "system": "System",
+}
 """The sub-tabs' names by section."""
 
 
