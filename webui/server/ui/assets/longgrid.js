@@ -32,6 +32,7 @@ export class LongGrid {
     new ResizeObserver(later).observe(element);
     new IntersectionObserver(later).observe(element);
     this.filler = make("div.longgrid-filler", { "aria-hidden": "true" });
+    element.setAttribute("role", "list");
     element.replaceChildren(this.filler);
   }
 
@@ -114,6 +115,7 @@ export class LongGrid {
   /** @param {number} index */
   placed(index) {
     const made = this.cell(index);
+    made.setAttribute("role", "listitem");
     made.setAttribute("aria-posinset", String(index + 1));
     made.setAttribute("aria-setsize", String(this.count));
     this.put(made, index);
