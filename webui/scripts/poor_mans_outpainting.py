@@ -48,11 +48,11 @@ class PoorMansOutpainting(PictureFlow):
         given = picture_of(request)
         return EdgesCourse(self, given, self._canvas(names.picture_size(given), request))
 
-    def _canvas(self, size: tuple[int, int], request: Generation) -> Canvas:
+    def _canvas(self, size: tuple[int, int], request: Generation) -> WiderFrame:
         margins = Margins.around(size, self.pixels, self.direction)
         tile = (request.width, request.height)
         grid = TileGrid.over(margins.of(size), tile, self.pixels, field="pixels")
-        return Canvas(margins, grid, self.mask_blur)
+        return WiderFrame(margins, grid, self.mask_blur)
 
     def composed(
         self, step: str, numbers: tuple[int, ...], pictures: Sequence[Image.Image], request: Img2Img, /
@@ -66,7 +66,7 @@ class PoorMansOutpainting(PictureFlow):
 
 
 @dataclass(frozen=True)
-class Canvas:
+class WiderFrame:
     """A picture with margins on some sides, seen in tiles."""
 
     margins: Margins
@@ -123,7 +123,7 @@ class EdgesCourse:
 
     script: PoorMansOutpainting
     given: str
-    canvas: Canvas
+    canvas: WiderFrame
 
     def picture_count(self, _request: Generation, /) -> int:
         return 1
