@@ -1,5 +1,5 @@
 """The command line: `python -m webui` serves; `txt2img`, `img2img`, `bench`, `account`, `routes`, `weights`,
-`train-demo`, `flags` do what they say."""
+`train-demo`, `bring`, `doctor`, `flags` do what they say."""
 
 # ruff: noqa: T201 - the command line speaks to people
 
@@ -38,6 +38,8 @@ def main(argv: Sequence[str]) -> int:
         "problems": problems,
         "weights": weights,
         "train-demo": train_demo,
+        "bring": bring,
+        "doctor": doctor,
         "flags": flags,
     }
     for stream in (sys.stdout, sys.stderr):  # a path may have letters that the terminal's code page lacks
@@ -217,6 +219,20 @@ def train_demo(argv: Sequence[str]) -> int:
 
     result: int = resolved("webui.engine.training.command:main")(argv)
     return result
+
+
+def bring(argv: Sequence[str]) -> int:
+    """Use models in other programs' folders where they lie; without a folder, show what was found."""
+    from webui.bring_command import main as others
+
+    return others(argv)
+
+
+def doctor(argv: Sequence[str]) -> int:
+    """Check this machine, as `launch.py doctor` does: what is installed, broken, or another program's."""
+    from webui.launcher import main as launcher
+
+    return launcher(["doctor", *argv], os.environ)
 
 
 def flags(argv: Sequence[str]) -> int:

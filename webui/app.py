@@ -16,6 +16,7 @@ from webui.base import version
 from webui.base.errors import NotFound, UserError
 from webui.base.folder_lock import FolderLock
 from webui.catalog.catalog import Catalog
+from webui.catalog.installations import Installations
 from webui.catalog.sessions import Sessions
 from webui.catalog.settings_store import SettingsStore
 from webui.catalog.tokens import Tokens
@@ -63,6 +64,7 @@ class App:
             begun.callback(FolderLock(self.paths.state / "server.lock").release)
             self.catalog = Catalog(self.paths, remembers=not flags.no_prompt_history)
             begun.callback(self.catalog.close)
+            self.installations = Installations(self.paths)
             self.tokens = Tokens(self.catalog.database)
             with contextlib.suppress(OSError):
                 (self.paths.state / "secret.key").unlink()  # Earlier versions signed cookies with it.

@@ -271,6 +271,7 @@ class Flags:
             compile=self.compile,
             graphs=self.cuda_graphs,
             models_dir=str(self.paths.models),
+            brought=str(self.paths.brought),
             log_level=self.loglevel,
         )
 

@@ -1284,9 +1284,27 @@ def broken_things(wish: Invocation, home: Environment) -> Iterable[Finding]:
         yield Finding("warn", "folders", f"and {len(found) - MOST_PROBLEMS} more", "/api/v1/problems lists them all.")
 
 
+def other_programs(wish: Invocation, home: Environment) -> Iterable[Finding]:
+    """Models in other programs' folders: those in use, and those that could be."""
+    asked = [home.python, "-P", "-m", "webui", "bring", *wish.rest]
+    path = os.pathsep.join(filter(None, (PROGRAM, os.environ.get("PYTHONPATH"))))
+    try:
+        done = subprocess.run(
+            asked, cwd=PROGRAM, env={**os.environ, **UTF8, "PYTHONPATH": path}, capture_output=True, check=False,
+            timeout=60, **TEXT,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return
+    for line in done.stdout.splitlines():
+        what, _, todo = line.partition(" (to ")
+        command = todo.rstrip(")").partition(": ")[2]
+        level = "warn" if what.startswith("not read: ") else "ok"
+        yield Finding(level, "models", what, f"To {todo.rstrip(')').partition(': ')[0]}: {command}" if command else "")
+
+
 def doctor(wish: Invocation, home: Environment, env: Mapping[str, str]) -> int:
     failed = False
-    for finding in itertools.chain(examine(wish, home, env), broken_things(wish, home)):
+    for finding in itertools.chain(examine(wish, home, env), broken_things(wish, home), other_programs(wish, home)):
         failed = failed or finding.level == "FAIL"
         say(f"{finding.level:5}{finding.subject:11}{finding.text}")
         if finding.todo:

@@ -122,6 +122,11 @@ class Paths:
         return self.state / "gradio"
 
     @property
+    def brought(self) -> Path:
+        """Which folders of other programs are used for models (`catalog/brought.py`)."""
+        return self.state / "folders.json"
+
+    @property
     def accounts(self) -> Path:
         """Who may enter."""
         return self.state / "accounts.json"

@@ -13,6 +13,7 @@ from webui.base.paths import Paths
 from webui.catalog.albums import Albums
 from webui.catalog.annotator_files import AnnotatorFiles
 from webui.catalog.block_presets import block_preset
+from webui.catalog.brought import BroughtFolders
 from webui.catalog.checkpoints import Checkpoints
 from webui.catalog.control_networks import ControlNetworks, ImageEncoders
 from webui.catalog.cut_out_files import CutOutFiles
@@ -79,7 +80,8 @@ class Catalog:
         self.database = Database(paths.database)
         self.hashes = Hashes(self.database)
         self.problems = Problems()
-        self._model_folders = folders = Folders(self.hashes, self.problems)
+        self.brought = BroughtFolders(paths, self.problems)
+        self._model_folders = folders = Folders(self.hashes, self.problems, self.brought.folders)
         self.checkpoints = Checkpoints(paths, self.hashes, folders)
         self.vaes = Vaes(paths, self.hashes, folders)
         self.loras = Loras(paths, self.hashes, folders)

@@ -45,7 +45,7 @@ def find_files(
     """Files whose lower-case name ends with one of `endings`, below `root`; a folder is entered once at most.
 
     Follows symbolic links; leaves out the `._` files that macOS makes.
-    whole: a folder below `root` with a file of this name is found itself, and what is in it is not.
+    whole: a folder, also `root` itself, with a file of this name is found itself, and what is in it is not.
     tell: hears of what is left out, by its name below `root`, and why: no permission, links to nothing.
     """
     found = _walk(root, _Wanted(tuple(endings), deep, whole), tell)
@@ -95,8 +95,8 @@ def _walk(root: Path, wanted: _Wanted, tell: Callable[[str, str], None]) -> Iter
             entered.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as listing:
                 entries = list(listing)
-            if wanted.whole and prefix and any(entry.name == wanted.whole for entry in entries):
-                yield Found(Path(folder), named(prefix.rstrip("/")), stamp_of(Path(folder)))
+            if wanted.whole and any(entry.name == wanted.whole for entry in entries):
+                yield Found(Path(folder), named(prefix.rstrip("/") or root.name), stamp_of(Path(folder)))
                 continue
         except (FileNotFoundError, NotADirectoryError):
             continue

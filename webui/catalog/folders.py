@@ -35,11 +35,15 @@ class SearchFolder:
 class Folders:
     """Looks through folders, and tells what is broken in them. Any thread may call any method."""
 
-    def __init__(self, hashes: Hashes, problems: Problems) -> None:
+    def __init__(
+        self, hashes: Hashes, problems: Problems, brought: Callable[[str], Iterable[Path]] = lambda _kind: ()
+    ) -> None:
+        """`brought`: folders of a kind that lie in other programs' folders."""
         self._hashes = hashes
         self._problems = problems
         self.lists_hidden = True
         """Whether files below a folder whose name begins with a dot are found."""
+        self.brought = brought
 
     def look(
         self,
@@ -61,7 +65,10 @@ class Folders:
             problems.append(Problem(kind, named(name), reason, "Repair it, or remove it."))
 
         seen: dict[Path, tuple[SearchFolder, Found]] = {}
-        for place in places:
+        own = list(places)
+        # They are looked through like the first of our own.
+        others = [replace(own[0], folder=folder, deep=True) for folder in self.brought(kind)] if own else []
+        for place in [*own, *others]:
             for file in find_files(place.folder, place.endings, deep=place.deep, whole=place.whole, tell=tell):
                 if wanted(file) and (self.lists_hidden or not _is_hidden(file)):
                     seen.setdefault(file.path, (place, file))

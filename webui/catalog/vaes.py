@@ -68,7 +68,7 @@ class Vaes:
             yield SearchFolder(folder, ENDINGS)
         yield SearchFolder(self._paths.checkpoints, VAES_BESIDE)
         yield SearchFolder(self._paths.models, VAES_BESIDE, deep=False)
-        for folder in self._paths.checkpoint_dirs:
+        for folder in (*self._paths.checkpoint_dirs, *self._folders.brought("Stable-diffusion")):
             yield SearchFolder(folder, VAES_BESIDE)
 
     def names(self) -> list[str]:

@@ -82,7 +82,10 @@ class CommandHandler:
             limit=options.resident_limit,
             budget=options.budget_bytes,
             announce=self._announce,
-            components=Components(Path(options.models_dir) if options.models_dir else None),
+            components=Components(
+                Path(options.models_dir) if options.models_dir else None,
+                Path(options.brought) if options.brought else None,
+            ),
         )
         self.viewing = Viewing()
         self.watchdog = Watchdog()

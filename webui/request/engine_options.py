@@ -53,6 +53,8 @@ class EngineOptions:
     """Record the UNet's calls as CUDA graphs and replay them."""
     models_dir: str = ""
     """Where previews find their small decoders: `models/VAE-approx`."""
+    brought: str = ""
+    """The file that says which other folders have parts of models (`catalog/brought.py`)."""
     resident_limit: int = 2
     """How many checkpoints stay loaded."""
     budget_bytes: int = 0

@@ -31,7 +31,7 @@ from webui.base.memory import return_large_pieces
 from webui.base.version import NAME, VERSION
 from webui.flags import DEFAULT_PORT, Flags
 from webui.registry import resolved
-from webui.server import cards, desk, live, page_files
+from webui.server import bring, cards, desk, live, page_files
 from webui.server.api import errors, sdapi
 from webui.server.api.content_type import JsonByAnyName
 from webui.server.api.stopwatch import CallTimer
@@ -151,7 +151,7 @@ def application(app: App) -> FastAPI:
         redoc_url=None,
     )
     errors.install(server)
-    for part in (live, cards, desk, sdapi):
+    for part in (live, cards, bring, desk, sdapi):
         server.include_router(part.routes(app).router)
     server.include_router(page_files.routes(app.paths.user_sheet).router)
     for route in server.routes:

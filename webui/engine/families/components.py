@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from webui.base.errors import ModelError
+from webui.catalog.brought import folders_in
 from webui.catalog.files import find_files
 from webui.engine.families.weights import WeightsFile, open_weights
 
@@ -20,6 +21,8 @@ class Components:
 
     models: Path | None = None
     """The folder `models`."""
+    brought: Path | None = None
+    """The file that says which folders of other programs are used as well; it is read at each look."""
 
     def text_encoders(self) -> Iterator[WeightsFile]:
         return self._files(TEXT_ENCODERS)
@@ -52,7 +55,10 @@ class Components:
                 continue  # it is not asked for; a better one may follow
 
     def _found(self, folder: str, ending: str) -> list[Path]:
-        return sorted(found.path for found in find_files(self.models / folder, (ending,))) if self.models else []
+        """Those of one's own come first."""
+        places = [self.models / folder] if self.models else []
+        places += folders_in(self.brought, folder) if self.brought else ()
+        return [path for place in places for path in sorted(found.path for found in find_files(place, (ending,)))]
 
 
 def _latent_channels(file: WeightsFile) -> int:

@@ -1,5 +1,6 @@
 // @ts-check
 // Settings > About: the report for a bug, things that are done once in a while, licences.
+import { showAll } from "./bring.js";
 import { make, when } from "./dom.js";
 import { failed, say } from "./say.js";
 import { post, told, url } from "./server.js";
@@ -55,6 +56,7 @@ when("#setting_about", (place) => {
       action("Unload all models", "sdapi/v1/unload-checkpoint", "The models were unloaded."),
       action("Load the checkpoint", "sdapi/v1/reload-checkpoint", "The checkpoint is loaded."),
       action("Calculate the hashes of all models", "internal/cards/refresh/checkpoints", "The hashes are computed in the background."),
+      make("button", { type: "button", onclick: showAll }, "Models of other programs…"),
       make("a", { href: url("internal/localization-template"), download: "localization.json" }, "Download localization template")),
     make("h3", {}, "Licences"),
     make("p", {}, make("a", { href: url("internal/licences"), target: "_blank", rel: "noopener" }, "The program and its packages")));

@@ -25,6 +25,7 @@ import "./desk/chips.js";
 import "./shortcuts.js";
 import "./keysheet.js";
 import "./firststeps.js";
+import "./bring.js";
 import "./styles.js";
 import "./cards.js";
 import "./examples.js";
