@@ -17,7 +17,7 @@ from webui.bring_command import main as bring
 from webui.catalog import installations
 from webui.catalog.brought import BroughtFolders, folders_in
 from webui.catalog.catalog import Catalog
-from webui.catalog.installations import Installations, Look, counted
+from webui.catalog.installations import BoundedLook, Installations, counted
 from webui.catalog.problems import Problems
 from webui.catalog.products import MOST_FOLDERS, Installation, recognised
 from webui.catalog.settings_store import SettingsStore
@@ -211,11 +211,11 @@ def test_many_files_are_counted_so_far_and_a_look_ends_in_time(tmp_path: Path, m
     assert not count.complete
     assert 0 < sum(count.by_kind.values()) <= 200
     clock = iter(range(10_000))
-    look = Look(lambda _folder: False, now=lambda: float(next(clock) * 4))
+    look = BoundedLook(lambda _folder: False, now=lambda: float(next(clock) * 4))
     look.through([tmp_path])
     assert not look.complete
     monkeypatch.setattr(installations, "MOST", 3)
-    few = Look(lambda _folder: False)
+    few = BoundedLook(lambda _folder: False)
     few.through(tree(tmp_path / "many", *(f"{n}/" for n in range(9))).iterdir())
     assert not few.complete
 

@@ -51,7 +51,7 @@ State = Literal["idle", "looking", "done"]
 
 
 @dataclass(frozen=True)
-class Count:
+class ModelCount:
     """The files of models in an installation."""
 
     by_kind: Mapping[str, int]
@@ -65,7 +65,7 @@ class FoundInstallation:
 
     id: str
     installation: Installation
-    count: Count
+    count: ModelCount
 
 
 def id_of(installation: Installation) -> str:
@@ -87,7 +87,7 @@ def usual_places(paths: Paths, home: Path | None = None) -> Iterator[Path]:
         yield from map(Path, ELSEWHERE)
 
 
-class Look:
+class BoundedLook:
     """One look through some places, which ends in time. `is_ours`: folders that are left out."""
 
     def __init__(self, is_ours: Callable[[Path], bool], now: Callable[[], float] = time.monotonic) -> None:
@@ -156,7 +156,7 @@ def _below(folder: Path) -> list[Path]:
     return sorted(found, key=lambda below: (not tells(below.name), below.name.casefold()))
 
 
-def counted(installation: Installation, most: int = MOST_COUNTED) -> Count:
+def counted(installation: Installation, most: int = MOST_COUNTED) -> ModelCount:
     """How many files of models are in its folders; a folder is entered once, and links to folders are followed."""
     by_kind: dict[str, int] = {}
     seen: set[tuple[str, int, int]] = set()
@@ -174,14 +174,14 @@ def counted(installation: Installation, most: int = MOST_COUNTED) -> Count:
                     for entry in entries:
                         left -= 1
                         if left < 0:
-                            return Count(by_kind, complete=False)
+                            return ModelCount(by_kind, complete=False)
                         if entry.is_dir():
                             ahead.append(Path(entry.path))
                         elif entry.name.lower().endswith(ENDINGS):
                             by_kind[kind] = by_kind.get(kind, 0) + 1
             except OSError:
                 continue
-    return Count(by_kind, complete=True)
+    return ModelCount(by_kind, complete=True)
 
 
 class Installations:
@@ -220,9 +220,9 @@ class Installations:
         threading.Thread(target=self.look_now, name="installations", daemon=True).start()
 
     def look_now(self) -> None:
-        """Look, and wait until it is over."""
+        """BoundedLook, and wait until it is over."""
         try:
-            look = Look(self.is_ours)
+            look = BoundedLook(self.is_ours)
             found, self.problems = _listed(look, self._places())
             self.complete = look.complete
             with self._lock:
@@ -263,7 +263,7 @@ class Installations:
         return found or Installation("Folder", folder, ((kind, folder),))
 
 
-def _listed(look: Look, places: Iterable[Path]) -> tuple[list[FoundInstallation], tuple[Problem, ...]]:
+def _listed(look: BoundedLook, places: Iterable[Path]) -> tuple[list[FoundInstallation], tuple[Problem, ...]]:
     """Those with models, and what could not be read; a program whose folders are all another one's is left out."""
     installations, problems = look.through(places)
     found = []

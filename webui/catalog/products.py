@@ -183,14 +183,14 @@ class Product:
     marks: tuple[str, ...]
     """What lies in its folder, in any letter case, one and all."""
     places: Places
-    more: Callable[[Path], Iterable[Named]] = lambda _root: ()
+    more: Callable[[Path], Iterable[NamedPlace]] = lambda _root: ()
     """Folders that its configuration names."""
     hints: tuple[str, ...] = ()
     """What its folder, or the address that it was cloned from, is called; (): anything."""
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedPlace:
     """Something of a program's configuration, read behind the fence: `read` gives (kind, folder) of it."""
 
     name: str
@@ -277,17 +277,17 @@ def is_remote(text: str) -> bool:
     return text.replace("\\", "/").startswith("//")
 
 
-def _comfy_yaml(path: Path) -> Iterator[Named]:
+def _comfy_yaml(path: Path) -> Iterator[NamedPlace]:
     """ComfyUI's `extra_model_paths.yaml`: sections with a base path and, by kind, a folder a line."""
     if not path.is_file():
         return
     try:
         sections = yaml_table(path)
     except (UserError, OSError) as error:
-        yield Named(path.name, partial(_failing, error))
+        yield NamedPlace(path.name, partial(_failing, error))
         return
     for name, section in list(sections.items())[:MOST_FOLDERS]:
-        yield Named(f"{path.name}: {str(name)[:60]}", partial(_comfy_section, path.parent, section))
+        yield NamedPlace(f"{path.name}: {str(name)[:60]}", partial(_comfy_section, path.parent, section))
 
 
 def _failing(error: Exception) -> Iterable[tuple[str, Path]]:
@@ -306,7 +306,7 @@ def _comfy_section(beside: Path, section: object) -> list[tuple[str, Path]]:
     return found
 
 
-def _of_comfy(root: Path) -> Iterator[Named]:
+def _of_comfy(root: Path) -> Iterator[NamedPlace]:
     for name in ("extra_model_paths.yaml", "extra_models_config.yaml"):
         yield from _comfy_yaml(root / name)
 
@@ -315,13 +315,13 @@ FLAG = re.compile(r"--([a-z][a-z0-9-]*)")
 _LINE = re.compile(r"^\s*(?:set|export)?\s*COMMANDLINE_ARGS\s*=(.*)$", re.IGNORECASE)
 
 
-def _of_a1111(root: Path) -> Iterator[Named]:
+def _of_a1111(root: Path) -> Iterator[NamedPlace]:
     """Folders on A1111's command line, and in SD.Next's settings."""
     for name in ("webui-user.sh", "webui-user.bat"):
         if (root / name).is_file():
-            yield Named(name, partial(_on_command_line, root, root / name))
+            yield NamedPlace(name, partial(_on_command_line, root, root / name))
     if (root / "config.json").is_file():
-        yield Named("config.json", partial(_in_settings, root))
+        yield NamedPlace("config.json", partial(_in_settings, root))
 
 
 def _on_command_line(root: Path, path: Path) -> list[tuple[str, Path]]:
@@ -369,7 +369,7 @@ def _in_settings(root: Path) -> list[tuple[str, Path]]:
     return [(kind, path_in(root, text)) for kind, text in given if isinstance(text, str) and text.strip()]
 
 
-def _of_invoke(root: Path) -> Iterator[Named]:
+def _of_invoke(root: Path) -> Iterator[NamedPlace]:
     """InvokeAI's models: by folders of base and type, as in its older versions, and by its database."""
     said: dict[str, object] = {}
 
@@ -383,15 +383,15 @@ def _of_invoke(root: Path) -> Iterator[Named]:
         return []
 
     if (root / "invokeai.yaml").is_file():
-        yield Named("invokeai.yaml", settings)
-    yield Named("models", lambda: _invoke_folders(path_in(root, said.get("models_dir") or "models")))
+        yield NamedPlace("invokeai.yaml", settings)
+    yield NamedPlace("models", lambda: _invoke_folders(path_in(root, said.get("models_dir") or "models")))
 
     def in_database() -> list[tuple[str, Path]]:
         file = path_in(root, said.get("db_dir") or "databases") / "invokeai.db"
         models = path_in(root, said.get("models_dir") or "models")
         return list(_invoke_rows(file, models)) if file.is_file() else []
 
-    yield Named("invokeai.db", in_database)
+    yield NamedPlace("invokeai.db", in_database)
 
 
 def _invoke_folders(models: Path) -> list[tuple[str, Path]]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from webui.base.errors import NotFound
 from webui.base.text import named
 from webui.catalog.brought import Brought
-from webui.catalog.installations import Count, counted
+from webui.catalog.installations import ModelCount, counted
 from webui.catalog.products import KINDS, Installation
 from webui.catalog.taken_settings import has_settings, take_settings
 from webui.server.access import NotAllowed
@@ -126,7 +126,7 @@ def _again(one: Brought) -> Installation:
     return Installation(one.product, one.root, one.folders)
 
 
-def _shown(number: str, installation: Installation, count: Count) -> dict[str, object]:
+def _shown(number: str, installation: Installation, count: ModelCount) -> dict[str, object]:
     return {
         "id": number,
         "program": installation.product,
