@@ -312,7 +312,7 @@ def _of_comfy(root: Path) -> Iterator[NamedPlace]:
 
 
 FLAG = re.compile(r"--([a-z][a-z0-9-]*)")
-_LINE = re.compile(r"^\s*(?:set|export)?\s*COMMANDLINE_ARGS\s*=(.*)$", re.IGNORECASE)
+_LINE = re.compile(r"(?:(?:set|export)\s+)?COMMANDLINE_ARGS\s*=(.*)$", re.IGNORECASE)
 
 
 def _of_a1111(root: Path) -> Iterator[NamedPlace]:
@@ -327,7 +327,7 @@ def _of_a1111(root: Path) -> Iterator[NamedPlace]:
 def _on_command_line(root: Path, path: Path) -> list[tuple[str, Path]]:
     found: list[tuple[str, Path]] = []
     for line in text_of(path).splitlines():
-        told = _LINE.match(line)
+        told = _LINE.match(line.strip())
         if told is None:
             continue
         lexer = shlex.shlex(told[1].strip(), posix=True, punctuation_chars=False)
