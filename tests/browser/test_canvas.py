@@ -113,3 +113,33 @@ def test_a_layer_that_is_hidden_is_not_sent(sketching: Visitor) -> None:
     one = paint(sketching).getchannel("A")
     assert one.crop((0, 60, 400, 120)).getextrema()[1] > 250
     assert one.crop((0, 180, 400, 240)).getextrema()[1] == 0
+
+
+def test_wheel_and_keys_zoom_move_and_fill_the_window(sketching: Visitor) -> None:
+    page = sketching.page
+    place = page.locator(f"#{PLACE} .canvas-paper")
+    said = page.locator(f"#{PLACE} .canvas-corner")
+    place.hover()
+    fitting = said.inner_text()
+    page.keyboard.down("Alt")
+    page.mouse.wheel(0, -300)
+    page.keyboard.up("Alt")
+    sketching.until(
+        "before => document.querySelector('#img2img_sketch_image .canvas-corner').innerText !== before", fitting
+    )
+    page.keyboard.press("r")
+    sketching.until(
+        "before => document.querySelector('#img2img_sketch_image .canvas-corner').innerText === before", fitting
+    )
+    before = place.bounding_box()
+    page.keyboard.press("s")
+    sketching.until(
+        "width => document.querySelector('#img2img_sketch_image .canvas-paper').clientWidth > width",
+        before["width"] if before else 0,
+    )
+    page.keyboard.press("Escape")
+    sketching.until(
+        "width => document.querySelector('#img2img_sketch_image .canvas-paper').clientWidth <= width + 1",
+        before["width"] if before else 0,
+    )
+    assert sketching.overflow <= 0
