@@ -22,6 +22,7 @@ from webui.catalog.detector_files import DetectorFiles
 from webui.catalog.embeddings import Embeddings
 from webui.catalog.files import stamp_of
 from webui.catalog.folders import Folders
+from webui.catalog.form_presets import FormPresets
 from webui.catalog.forms import Forms
 from webui.catalog.hashes import Hashes
 from webui.catalog.history import History
@@ -115,6 +116,7 @@ class Catalog:
         self.wildcards = Wildcards(paths, self.problems)
         self.tags = TagLists(paths, self.problems)
         self.unit_presets = UnitPresets(paths.state, self.problems)
+        self.form_presets = FormPresets(paths.state, self.problems)
         self.ui_defaults = UiDefaults(paths, self.problems, self.choices)
 
     def refresh(self) -> None:

@@ -22,7 +22,7 @@ from webui.request.documented import Documented
 from webui.request.fields import Img2Img, Txt2Img
 from webui.request.jobs import JobRequest
 from webui.server import history, keeping
-from webui.server.api import masks, pictures, previews, unit_presets
+from webui.server.api import form_presets, masks, pictures, previews, unit_presets
 from webui.server.api.bodies import decoded, folders_in
 from webui.server.api.documented import JobId
 from webui.server.api.unit_presets import with_presets
@@ -228,6 +228,7 @@ def routes(app: App) -> Routes:
         previews.routes,
         masks.routes,
         unit_presets.routes,
+        form_presets.routes,
         history.routes,
         keeping.routes,
     ):

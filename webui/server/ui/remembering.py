@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from urllib.parse import unquote
 
 import gradio as gr
 
@@ -33,6 +34,8 @@ BUILT = "built"
 """Instead of what was kept: the form as the page was built with it."""
 SLOTS = ("now", "before")
 """What stands in a form, and what stood there before something filled it."""
+PRESET = "preset="
+"""How a slot begins that is a preset of the form's fields, by its name, percent-encoded."""
 RECALL = "_recall"
 """How the id of the button ends that brings a form back."""
 PLACE = re.compile(r"([0-9a-f]{32})/([0-9a-f]{32})")
@@ -109,6 +112,8 @@ def _recalls(app: App, memory: KeptForm, asked: Component) -> None:
         button_alone: Shown = {button: gr.update()}  # Gradio takes an empty answer for one that lacks values.
         if slot == BUILT:
             return {component: gr.update(value=component.value) for component in memory.components}
+        if slot.startswith(PRESET):
+            return {**button_alone, **_preset(app, memory, request, unquote(slot.removeprefix(PRESET)))}
         whose = _whose(app, request, place)
         if whose is None or slot not in SLOTS:
             return button_alone
@@ -125,6 +130,16 @@ def _recalls(app: App, memory: KeptForm, asked: Component) -> None:
     button.click(recall, [asked], shown, js=calls("remembering.asked", name), **QUIET).then(
         None, None, None, js=calls("remembering.recalled", memory.kind), **QUIET
     )
+
+
+def _preset(app: App, memory: KeptForm, request: gr.Request, name: str) -> Shown:
+    """What a preset of the form's fields says."""
+    try:
+        preset = app.catalog.form_presets.get(owner_of(request), memory.kind, name)
+    except WebuiError as error:
+        log.warning("A preset cannot be shown: %s", error)
+        return {}
+    return {**memory.controls.show(preset.values)[0]}
 
 
 def _shown(app: App, memory: KeptForm, request: gr.Request, found: Mapping[str, object]) -> Shown:

@@ -23,6 +23,7 @@ import "./prompt.js";
 import "./desk/complete.js";
 import "./desk/chips.js";
 import "./shortcuts.js";
+import "./presetbar.js";
 import "./keysheet.js";
 import "./firststeps.js";
 import "./bring.js";

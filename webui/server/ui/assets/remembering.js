@@ -8,7 +8,7 @@ import { say } from "./say.js";
 import { settled, settling, whenSettled } from "./settled.js";
 import { openSubTab, openTab, openedMode, openedTab } from "./tabs.js";
 
-/** @typedef {"now" | "before" | "built"} Slot */
+/** @typedef {"now" | "before" | "built" | `preset=${string}`} Slot */
 
 const QUIET_MS = 1200;
 const OPENED = "gesso_opened";
@@ -27,7 +27,8 @@ function name(storage, key) {
   storage.setItem(key, made);
   return made;
 }
-const place = `${name(localStorage, "gesso_browser")}/${name(sessionStorage, "gesso_page")}`;
+/** This browser and this page of it, as the server knows them. */
+export const place = `${name(localStorage, "gesso_browser")}/${name(sessionStorage, "gesso_page")}`;
 
 /** @type {Set<string>} Forms that show what was kept: from now on their changes are kept. */
 const ready = new Set();
@@ -92,6 +93,25 @@ export function beforeFilling(kind, said = `${kind} was filled.`) {
   keep(kind, "before");
   say(said, "note", ["Undo", () => recall(kind, "before")]);
   touched(kind);
+}
+
+/**
+ * Fills a form with a preset's values.
+ * @param {string} kind
+ * @param {string} preset
+ */
+export function apply(kind, preset) {
+  beforeFilling(kind, "The preset was filled in.");
+  recall(kind, `preset=${encodeURIComponent(preset)}`);
+}
+
+/**
+ * Keeps what stands in a form, and waits a little until the server has it.
+ * @param {string} kind
+ */
+export async function keepNow(kind) {
+  keep(kind);
+  await new Promise((wake) => setTimeout(wake, 500));
 }
 
 // The server is told what for, and for whom; the values of the form follow.
