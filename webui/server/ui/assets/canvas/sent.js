@@ -80,7 +80,9 @@ export async function sent(desk, paintMasks = false) {
   const masked = masks(state).length > 0;
   const painted = state.layers.some((layer) => layer.kind === "raster" && !layer.base && layer.visible && layer.tiles.size);
   const plain = isPlain(state);
-  if (!masked && plain) return painted ? encoded(paintOf(desk)) : "";
+  if (!masked && !painted && plain) return "";
+  // Alone, what a canvas for masks sends is its mask: paint on it goes with the picture.
+  if (!masked && plain && desk.kind !== "mask") return encoded(paintOf(desk));
   if (desk.kind === "mask" && masked && plain && !painted) return encoded(maskOf(desk));
   /** @type {{picture: string, mask?: string}} */
   const all = { picture: await encoded(pictureOf(desk)) };
