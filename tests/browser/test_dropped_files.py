@@ -28,8 +28,7 @@ DROP = """([content, type, kind]) => {
 @pytest.mark.parametrize(("kind", "way"), [pytest.param("jpg", "drop", marks=pytest.mark.long), ("webp", "paste")])
 def test_it_fills_the_form(visitor: Visitor, kind: Format, way: str) -> None:
     content = base64.b64encode(encode(Image.new("RGB", (64, 72)), kind, TEXT).content).decode()
-    prompts = visitor.page.locator("#txt2img_hires_prompts")
-    assert "tucked" in str(prompts.get_attribute("class"))
+    assert not visitor.page.is_visible("#txt2img_hires_prompts")
     visitor.page.evaluate(DROP, [content, f"image/{kind}", way])
     visitor.until("() => modules.dom.field('txt2img_prompt').value === 'a red boat'")
     visitor.until("() => modules.dom.field('txt2img_seed').value === '123'")

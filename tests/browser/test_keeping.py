@@ -63,6 +63,7 @@ def test_pictures_are_kept_in_an_album_compared_and_exported(visitor: Visitor, t
     shown(visitor, two)
     visitor.page.click("[aria-label='Rename or delete this album']")
     visitor.page.click(".history-dialog :text('Delete the album')")
+    visitor.until("() => !document.querySelector('.history-dialog')")
     visitor.page.fill("#history_search", "gentians")
     shown(visitor, one, two)
 

@@ -53,6 +53,7 @@ ON: dict[str, dict[str, Any]] = {
     "Token merging": {"override_settings": {"token_merging_ratio": 0.5}},
     "Hypertile": {"override_settings": {"hypertile_enable_unet": True, "hypertile_max_tile_unet": 16}},
     "Upcast attention": {"override_settings": {"upcast_attn": True}},
+    "Postprocessing": {"features": {"Postprocessing": {"upscaler_1": "Lanczos", "upscaling_resize": 1.5}}},
     "Tiling": {"override_settings": {"tiling": True}},
     "Refiner": {"refiner_checkpoint": "itself", "refiner_switch_at": 0.5},
     "ControlNet": {"features": {"ControlNet": [{"module": "reference_only", "image": "given"}]}},

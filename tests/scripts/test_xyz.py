@@ -88,11 +88,21 @@ def test_every_axis_changes_what_it_names(cls: type[Generation]) -> None:
     own |= {"[Tiled Diffusion] Method": "Mixture of Diffusers"}
     own |= {f"[Tiled Diffusion] Latent tile {side}": "32" for side in ("width", "height")}
     own |= {f"[Tiled VAE] {part} Tile Size": "32" for part in ("Encoder", "Decoder")}
+    own |= {"[Postprocessing] Size": "1"} | {
+        f"[Postprocessing] {of}": "20000" for of in ("Area lower bound", "Area upper bound")
+    }
+    own |= {f"[Postprocessing] Dimension {end} bound": "128" for end in ("lower", "upper")}
+    own |= {"[Postprocessing] Auto-sized crop": "false"}
+    own |= {"[Postprocessing] Auto focal point crop": "false"}
+    own |= {"[Postprocessing] Crop to fit": "false", "[Postprocessing] Resizing objective": "Minimize error"}
     base = cls.made(prompt="a red cat", override_settings={})
+    on = {"upscaler_1": "Lanczos", "codeformer_visibility": 0.5, "focal_crop": True, "autosized_crop": True}
+    processed = base.changed(features={"Postprocessing": on})  # of which no value counts while nothing is done
     for each in xyz.axes(cls)[1:]:
-        table = planned(base, (each.title, own.get(each.title, texts[each.kind])))
+        begin = processed if each.title.startswith("[Postprocessing]") else base
+        table = planned(begin, (each.title, own.get(each.title, texts[each.kind])))
         made = table.cells[-1].request
-        assert made != base.changed(seed=99, subseed=98), each.title
+        assert made != begin.changed(seed=99, subseed=98), each.title
         Settings().with_options(made.override_settings, strict=True)
 
 

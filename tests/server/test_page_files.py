@@ -101,14 +101,17 @@ def test_a_persons_own_sheet_is_above_all_layers_and_asked_for_anew_each_time(tm
 
 
 def test_every_module_is_reached_from_the_entry_and_none_goes_in_a_circle() -> None:
-    imports = {path.name: _imported(path) for path in ASSETS.glob("*.js")}
+    found = [path for path in ASSETS.rglob("*.js") if path.parent.name != "inline"]
+    imports = {path.relative_to(ASSETS).as_posix(): _imported(path) for path in found}
     assert _reached(ENTRY, imports) == set(imports)
     assert not [name for name in imports if any(name in _reached(one, imports) for one in imports[name])]
     assert FILES.content(FILES.edition, ENTRY)
 
 
 def _imported(path: Path) -> set[str]:
-    return {name.removeprefix("./") for name in IMPORT.findall(path.read_text("utf-8"))}
+    """As names below the folder of all of them."""
+    found = IMPORT.findall(path.read_text("utf-8"))
+    return {(path.parent / name).resolve().relative_to(ASSETS.resolve()).as_posix() for name in found}
 
 
 def _reached(name: str, imports: dict[str, set[str]]) -> set[str]:

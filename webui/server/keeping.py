@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from fastapi import Path as PathParameter
 from fastapi import Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import Field
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 Ids = Annotated[list[str], Field(max_length=MOST_AT_ONCE)]
 Name = Annotated[str, Field(max_length=200)]
+AlbumId = Annotated[int, PathParameter(description="The album's id.", ge=0, le=2**62)]
 MOST_ALIKE = 120
 
 
@@ -284,17 +286,17 @@ def _albums(app: App) -> Routes:
         return next(AlbumAnswer(**asdict(album)) for album in albums.all(owner_of(request)) if album.id == made)
 
     @router.post("/{album}", "user")
-    def rename(album: int, body: AlbumBody, request: Request) -> None:
+    def rename(album: AlbumId, body: AlbumBody, request: Request) -> None:
         """Rename an album."""
         albums.rename(owner_of(request), album, body.name)
 
     @router.delete("/{album}", "user")
-    def delete(album: int, request: Request) -> None:
+    def delete(album: AlbumId, request: Request) -> None:
         """Delete an album; its pictures stay."""
         albums.delete(owner_of(request), album)
 
     @router.post("/{album}/pictures", "user")
-    def change(album: int, body: AlbumPictures, request: Request) -> Changed:
+    def change(album: AlbumId, body: AlbumPictures, request: Request) -> Changed:
         """Put pictures into an album, and take others out."""
         owner = owner_of(request)
         removed = albums.remove(owner, album, body.remove)

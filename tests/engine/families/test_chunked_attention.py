@@ -46,7 +46,7 @@ def test_whatever_is_cut_the_result_is_that_of_the_whole(heads: int, n: int, m: 
     q, k, v = (6 * torch.randn(2, heads, size, 4, generator=random) for size in (n, m, m))
     chunks = Pieces(*(data.draw(st.integers(1, most)) for most in (2 * heads, n, m)))
     found = chunked_attention(q, k, v, chunks)
-    assert torch.allclose(found, scaled_dot_product_attention(q, k, v), atol=1e-5)
+    assert torch.allclose(found, scaled_dot_product_attention(q, k, v), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("way", sorted(CHUNKED))

@@ -64,7 +64,7 @@ def chunks_of(way: Chunked, scores: Scores, free: int, sub_quadratic: SubQuadrat
         return Pieces(min(2, heads), queries, keys)
     if way == "doggettx":
         parts = 2 ** math.ceil(math.log2(max(scores.bytes / max(free, 1), 1)))
-        return Pieces(heads, max(math.ceil(queries / parts), 1), keys)
+        return Pieces(heads, max(queries // parts, 1), keys)
     if way == "invokeai":
         if scores.bytes <= free:
             return Pieces(heads, queries, keys)

@@ -117,10 +117,8 @@ class Engine(FeatureEngine[Params]):
             if wish.impossible != LEAVE_OUT:
                 raise
             services.watch.remark(f"ControlNet {self.unit}: {error.message} The unit was left out.")
-            self.unsay(context.batch.facts)
-            return None
+            return None  # The infotext names it nevertheless, as the extension's does.
         self.last = hint
-        self.say(context.batch.facts)
         if wish.save_detected_map and not context.batch.render.control_net_no_detectmap:
             self.shown.append(hint.shown)
         if not is_for(wish, context.this):

@@ -145,7 +145,6 @@ async function restart() {
     if (!(await list.restart())) return;
     state.stale = false;
     list.fetched.forEach((picture) => state.known.add(picture.id));
-    state.picked.clear();
     state.index = shown ? list.placeOf(shown) : -1;
     parts.alike.hidden = true;
     grid.reset(list.count);
@@ -422,6 +421,7 @@ async function remove(ids, forGood = false) {
 async function takeOut() {
   try {
     await tell(`albums/${list.filters.album}/pictures`, { remove: [...state.picked.keys()] });
+    state.picked.clear();
     albums();
     restart();
   } catch (error) {
@@ -503,6 +503,8 @@ let typing;
  */
 function filter(name, value, wait = 0) {
   list.filters[name] = value;
+  state.picked.clear(); // At once: what is picked while others are on their way stays picked.
+  draw();
   clearTimeout(typing);
   typing = setTimeout(restart, wait);
 }
