@@ -220,7 +220,7 @@ class Installations:
         threading.Thread(target=self.look_now, name="installations", daemon=True).start()
 
     def look_now(self) -> None:
-        """BoundedLook, and wait until it is over."""
+        """Look, and wait until it is over."""
         try:
             look = BoundedLook(self.is_ours)
             found, self.problems = _listed(look, self._places())
